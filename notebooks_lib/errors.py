@@ -1,0 +1,104 @@
+"""Every error that nbops raises on purpose. It never prints and never exits: the command line does that.
+
+    NbopsError                     a known fault: one line, and what to do next
+    ├── UsageError (ValueError)    asked for wrongly; nothing was started (exit 2)
+    │   ├── SettingsError          production/settings.toml or an NBOPS_* variable
+    │   ├── NotebookError          not a notebook, or one that cannot be run as asked
+    │   ├── ParameterError         one or more parameters are wrong; carries every problem
+    │   └── UnknownNameError (LookupError)   no such dataset, model, experiment, endpoint, ...
+    ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
+    ├── DatasetError (ValueError)      a dataset is not what its record says
+    │   └── HoldoutError (PermissionError)   the holdout was asked for outside promotion
+    ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
+    ├── EndpointError (RuntimeError)   an endpoint does not start or answer
+    └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
+
+A notebook that fails, and a challenger that loses, are values (records.Failure, promotion.Decision), not errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class NbopsError(Exception):
+    """A known fault. `str()` is one line that says what was found, what is allowed and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(NbopsError, ValueError):
+    """Something was asked for wrongly; nothing has been started or changed."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """The settings file or an NBOPS_* variable is wrong."""
+
+
+class NotebookError(UsageError):
+    """A file is not a notebook, or not one that can be run as asked."""
+
+
+class ParameterError(UsageError):
+    """One or more parameters are wrong. `problems` holds a line for each of them."""
+
+    def __init__(self, notebook: str, problems: Sequence[str]) -> None:
+        self.notebook = notebook
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"{notebook}: {len(self.problems)} parameter problem(s){lines}")
+
+
+class UnknownNameError(UsageError, LookupError):
+    """A name that nothing bears. The message lists the known ones and suggests the nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(known))
+        super().__init__(unknown(kind, name, self.known) + (f" {hint}" if hint else ""))
+
+
+class TrackingError(NbopsError, RuntimeError):
+    """The tracking store cannot be reached, or refuses what was asked."""
+
+
+class DatasetError(NbopsError, ValueError):
+    """A dataset is not what its record says it is."""
+
+
+class HoldoutError(DatasetError, PermissionError):
+    """The holdout part was asked for outside promotion."""
+
+
+class ModelError(NbopsError, RuntimeError):
+    """A model cannot be saved, loaded, checked or registered."""
+
+
+class EndpointError(NbopsError, RuntimeError):
+    """An endpoint cannot be started, or does not answer as it should."""
+
+
+class PromotionError(NbopsError, RuntimeError):
+    """A promotion cannot be carried out. Keeping the champion is not an error."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that `name` is unknown, list the known names and suggest the nearest one."""
+    names = sorted(known)
+    message = f"unknown {kind} {name!r}"
+    match = nearest(name, names)
+    if match:
+        message += f", did you mean {match!r}?"
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return f"{message} (known: {shown})" if names else f"{message} (there are none)"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` is most likely a misspelling of, if any."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None

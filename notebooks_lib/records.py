@@ -1,0 +1,151 @@
+"""The frozen values that cross floors, the tag names on runs, and where files lie under .nbops. It does no work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run ended, in MLflow's own words."""
+
+
+class Tag:
+    """The tags that nbops writes on a run or a model version. MLflow's own names are used where it has one."""
+
+    END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
+    PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
+    OWNER_HOST = "nbops.owner.host"
+    OWNER_PID = "nbops.owner.pid"
+    OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
+    PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's
+    NOTEBOOK = "nbops.notebook"
+    CODE_SHA256 = "nbops.code.sha256"
+    LOCK_SHA256 = "nbops.lock.sha256"
+    SOURCE_FINGERPRINT = "nbops.fingerprint.source"
+    RUN_FINGERPRINT = "nbops.fingerprint.run"
+    GIT_DIRTY = "nbops.git.dirty"
+    VERSION = "nbops.version"
+    HOST = "nbops.host"
+    KERNEL = "nbops.kernel"  # "cold" or "warm"
+    STOPPED_EARLY = "nbops.stopped_early"  # sys.exit(0) in a cell
+    FAILED_CELL = "nbops.failure.cell"
+    FAILED_LINE = "nbops.failure.line"
+    FAILURE = "nbops.failure.error"
+    FAILURE_MESSAGE = "nbops.failure.message"
+    SIGNAL = "nbops.failure.signal"
+    PEAK_MEMORY = "nbops.peak_memory_mb"
+    SUPERSEDED_BY = "nbops.superseded_by"
+    MODEL = "nbops.model"  # artifact path of the run's model
+    MODEL_SOURCE = "nbops.model.source"  # its real location
+    MODEL_FORMAT = "nbops.model.format"  # "skops", "cloudpickle" or the flavour's own
+    DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
+    ROLE = "nbops.role"  # on a model version: "champion" or "previous"
+    REASON = "nbops.reason"
+
+
+class Env:
+    """Environment variables by which an owner speaks to a kernel; MLflow's own carry the rest."""
+
+    ROOT = "NBOPS_ROOT"  # the project root that the owner resolved
+    OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of
+    KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run did not finish: an exception in a cell, a signal, a timeout or an interrupt."""
+
+    kind: Literal["error", "exit", "signal", "timeout", "interrupt", "start"]
+    error: str
+    """Name of the exception or signal, or what ran out."""
+    message: str
+    cell: int | None = None
+    """Index of the failing cell in the notebook as its author wrote it, from 0; None if none was running."""
+    line: str = ""
+    """First line of that cell."""
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        where = f"cell {self.cell} ({self.line}): " if self.cell is not None else ""
+        return f"{where}{self.error}: {self.message}" if self.message else f"{where}{self.error}"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of running one notebook once."""
+
+    run_id: str | None
+    """None when the notebook was run untracked."""
+    status: RunStatus
+    output: Path
+    """The executed notebook; always there, also after a failure."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    url: str = ""
+    stopped_early: bool = False
+    seconds: float = 0.0
+    peak_memory_mb: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `nbops run --json` prints."""
+        failure = None if self.failure is None else dict(vars(self.failure))
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "output": str(self.output),
+            "metrics": dict(self.metrics),
+            "failure": failure,
+            "url": self.url,
+            "stopped_early": self.stopped_early,
+            "seconds": round(self.seconds, 3),
+            "peak_memory_mb": self.peak_memory_mb,
+        }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie under a project root. Nothing here makes a folder."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything that is made at run time; git ignores it."""
+        return self.root / ".nbops"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database of runs and models, when no other store is set."""
+        return self.state / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifacts of the runs in that database."""
+        return self.state / "artifacts"
+
+    @property
+    def executed(self) -> Path:
+        """Executed notebooks."""
+        return self.state / "executed"
+
+    @property
+    def endpoints(self) -> Path:
+        """State of local endpoints: a folder each."""
+        return self.state / "endpoints"
+
+    @property
+    def azure(self) -> Path:
+        """What is remembered of an Azure ML workspace."""
+        return self.state / "azure"
+
+    @property
+    def settings_file(self) -> Path:
+        """The project's settings."""
+        return self.root / "production" / "settings.toml"
+
+    @property
+    def lock(self) -> Path:
+        """The pinned environment."""
+        return self.root / "requirements.lock"

@@ -1,0 +1,197 @@
+"""Where the project is and what is in force there: one frozen value from one file and NBOPS_* variables.
+
+It reads only what it is given (a root and an environment mapping) and never writes.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from notebooks_lib import errors
+from notebooks_lib.records import Env, Layout
+
+PREFIX = "NBOPS_"
+_OURS = {Env.ROOT, Env.OWNER_RUN, Env.KERNEL}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Project(_Section):
+    """Who we are."""
+
+    name: str = ""
+    """Empty: the name of the root folder."""
+
+
+class Tracking(_Section):
+    """Where runs and models are kept."""
+
+    uri: str = ""
+    """Empty: SQLite under .nbops. "azureml": the workspace in [azure] or config.json. Else any MLflow tracking URI."""
+    experiment: str = ""
+    """Where runs go that name no experiment. Empty: the project's name."""
+
+
+class Azure(_Section):
+    """An Azure Machine Learning workspace. Empty values are taken from config.json, as Azure's own tools do."""
+
+    subscription: str = ""
+    resource_group: str = ""
+    workspace: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Azure:
+        given = {name for name in ("subscription", "resource_group", "workspace") if getattr(self, name)}
+        missing = {"subscription", "resource_group", "workspace"} - given
+        if given and missing:
+            raise ValueError(f"{', '.join(sorted(given))} given without {', '.join(sorted(missing))}")
+        return self
+
+
+class Data(_Section):
+    """Versioned datasets."""
+
+    folder: str = "data"
+    """From the project root."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Shares for datasets added from now on; each dataset keeps its own."""
+
+    @model_validator(mode="after")
+    def _room_to_train(self) -> Data:
+        if self.validation_share + self.holdout_share > 0.9:
+            raise ValueError("validation_share + holdout_share leave less than a tenth of the rows to train on")
+        return self
+
+
+class Promotion(_Section):
+    """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
+
+    min_rows: Annotated[int, Field(ge=1)] = 30
+    """Fewest holdout rows that may decide."""
+    require_clean: bool = False
+    """Refuse a challenger that was trained from uncommitted code."""
+    tolerance: Annotated[float, Field(ge=0)] = 1e-6
+    """Largest relative difference between a prediction in process and through the endpoint."""
+
+
+class Endpoint(_Section):
+    """Local endpoints."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0: a free one, kept from then on."""
+    start_timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds."""
+
+
+SectionName = Literal["project", "tracking", "azure", "data", "promotion", "endpoint"]
+
+
+class Settings(_Section):
+    """All that is in force, checked."""
+
+    root: Path
+    project: Project = Project()
+    tracking: Tracking = Tracking()
+    azure: Azure = Azure()
+    data: Data = Data()
+    promotion: Promotion = Promotion()
+    endpoint: Endpoint = Endpoint()
+
+    @property
+    def layout(self) -> Layout:
+        """Where files lie."""
+        return Layout(self.root)
+
+    @property
+    def project_name(self) -> str:
+        """The project's name, or that of its folder."""
+        return self.project.name or self.root.name or "nbops"
+
+    @property
+    def experiment(self) -> str:
+        """Where runs go that name no experiment."""
+        return self.tracking.experiment or self.project_name
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of versioned datasets."""
+        return self.root / self.data.folder
+
+
+def find_root(start: Path, fallback: Path | None = None) -> Path:
+    """The first folder from `start` upwards with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
+    start = start.resolve()
+    folder = start if start.is_dir() else start.parent
+    for candidate in (folder, *folder.parents):
+        if (candidate / "production" / "settings.toml").is_file() or _has_tool_table(candidate):
+            return candidate
+    return (fallback or folder).resolve()
+
+
+def load(root: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
+
+    Raises SettingsError that names the file or variable, the key and the nearest known one.
+    """
+    layout = Layout(root)
+    origin: dict[str, str] = {}
+    try:
+        content = tomllib.loads(layout.settings_file.read_text("utf-8"))
+    except FileNotFoundError:
+        content = {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise errors.SettingsError(f"{layout.settings_file}: cannot be read: {error}") from error
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX) and variable not in _OURS:
+            section, _, key = variable[len(PREFIX) :].lower().partition("_")
+            table = content.setdefault(section, {})
+            if not key or not isinstance(table, dict):
+                raise errors.SettingsError(f"{variable}: say NBOPS_SECTION_KEY, as in NBOPS_TRACKING_URI")
+            table[key] = value
+            origin[f"{section}.{key}"] = variable
+    if "root" in content:
+        raise errors.SettingsError(f"{layout.settings_file}: root: the root is where the file lies; take the key out")
+    try:
+        return Settings.model_validate({**content, "root": root})
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem, origin, layout.settings_file) for problem in error.errors())
+        raise errors.SettingsError(problems) from error
+
+
+def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """The settings of the project that the current folder, or the owner of this kernel, is in."""
+    environ = os.environ if environ is None else environ
+    root = environ.get(Env.ROOT)
+    return load(Path(root) if root else find_root(cwd or Path.cwd()), environ)
+
+
+def _has_tool_table(folder: Path) -> bool:
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+    tool = content.get("tool", {})
+    return isinstance(tool, dict) and "nbops" in tool
+
+
+def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    where = origin.get(path, str(file))
+    if problem["type"] == "extra_forbidden":
+        section = problem["loc"][0] if len(problem["loc"]) > 1 else None
+        fields = Settings.model_fields
+        model = fields[section].annotation if section in fields else Settings
+        known = set(getattr(model, "model_fields", {})) - {"root"}
+        return f"{where}: {errors.unknown('key' if section else 'section', str(problem['loc'][-1]), known)}"
+    found = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
+    return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{found}"
