@@ -1,0 +1,66 @@
+"""Every test works in a folder of its own, with a scrubbed environment; a store is migrated once and copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.settings import Settings, load
+
+SCRUBBED = ("MLFLOW_", "NBOPS_", "AZUREML_", "AZURE_", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_")
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of its own to stand in, and nothing in the environment that could reach a real store."""
+    for name in list(os.environ):
+        if name.startswith(SCRUBBED):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+    yield
+    import sys
+
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.tracking.fluent._active_experiment_id = None
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has brought to its newest schema, made once a session."""
+    from notebooks_lib.tracking import store
+
+    folder = tmp_path_factory.mktemp("migrated")
+    store.connect(load(folder, {}))
+    return folder
+
+
+@pytest.fixture
+def empty_project(tmp_path: Path) -> Settings:
+    """A project in which nothing has run yet: no database, no state."""
+    root = tmp_path / "project"
+    (root / "production").mkdir(parents=True)
+    (root / "production" / "settings.toml").write_text('[project]\nname = "sample"\n')
+    os.chdir(root)
+    return load(root, {})
+
+
+@pytest.fixture
+def project(empty_project: Settings, migrated: Path) -> Settings:
+    """A project with an empty tracking store."""
+    target = empty_project.layout.database
+    target.parent.mkdir(parents=True)
+    shutil.copy(migrated / ".nbops" / "mlflow.db", target)
+    return empty_project
