@@ -5,11 +5,13 @@
     │   ├── SettingsError          production/settings.toml or an NBOPS_* variable
     │   ├── NotebookError          not a notebook, or one that cannot be run as asked
     │   ├── ParameterError         one or more parameters are wrong; carries every problem
+    │   ├── InputError             rows sent to a model do not fit its signature; the model was not asked
     │   └── UnknownNameError (LookupError)   no such dataset, model, experiment, endpoint, ...
     ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
     ├── DatasetError (ValueError)      a dataset is not what its record says
     │   └── HoldoutError (PermissionError)   the holdout was asked for outside promotion
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
+    │   └── PredictionError            a model raised while it predicted
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
 
@@ -52,6 +54,10 @@ class ParameterError(UsageError):
         super().__init__(f"{notebook}: {len(self.problems)} parameter problem(s){lines}")
 
 
+class InputError(UsageError):
+    """Rows sent to a model do not fit its signature. The message names the field and what is expected."""
+
+
 class UnknownNameError(UsageError, LookupError):
     """A name that nothing bears. The message lists the known ones and suggests the nearest."""
 
@@ -76,6 +82,10 @@ class HoldoutError(DatasetError, PermissionError):
 
 class ModelError(NbopsError, RuntimeError):
     """A model cannot be saved, loaded, checked or registered."""
+
+
+class PredictionError(ModelError):
+    """A model raised while it predicted rows that fit its signature."""
 
 
 class EndpointError(NbopsError, RuntimeError):
