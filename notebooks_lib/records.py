@@ -18,7 +18,9 @@ class Tag:
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
-    OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
+    OWNER_STARTED = (
+        "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
+    )
     PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's
     NOTEBOOK = "nbops.notebook"
     CODE_SHA256 = "nbops.code.sha256"
@@ -40,8 +42,12 @@ class Tag:
     MODEL = "nbops.model"  # artifact path of the run's model
     MODEL_SOURCE = "nbops.model.source"  # its real location
     MODEL_FORMAT = "nbops.model.format"  # "skops", "cloudpickle" or the flavour's own
+    MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
     DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
-    ROLE = "nbops.role"  # on a model version: "champion" or "previous"
+    READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
+    ROLE = "nbops.role"  # on a model version: "champion", "previous", "former" or "withdrawn"
+    ROLE_SINCE = "nbops.role.since"  # ms; of two champions, left by a crash, the later mark holds
+    ROLE_BEFORE = "nbops.role.before"  # the version that was champion before this one
     REASON = "nbops.reason"
 
 

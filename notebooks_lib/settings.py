@@ -68,7 +68,9 @@ class Data(_Section):
     @model_validator(mode="after")
     def _room_to_train(self) -> Data:
         if self.validation_share + self.holdout_share > 0.9:
-            raise ValueError("validation_share + holdout_share leave less than a tenth of the rows to train on")
+            raise ValueError(
+                "validation_share + holdout_share leave less than a tenth of the rows to train on"
+            )
         return self
 
 
@@ -160,7 +162,9 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
             table[key] = value
             origin[f"{section}.{key}"] = variable
     if "root" in content:
-        raise errors.SettingsError(f"{layout.settings_file}: root: the root is where the file lies; take the key out")
+        raise errors.SettingsError(
+            f"{layout.settings_file}: root: the root is where the file lies; take the key out"
+        )
     try:
         return Settings.model_validate({**content, "root": root})
     except ValidationError as error:

@@ -1,0 +1,235 @@
+"""Runs the cells of one prepared notebook in one kernel: papermill's engine and nbclient's client, with our own limits.
+
+It knows nothing of tracking. What happened is told by `Execution`, also when papermill raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+
+from notebooks_lib.running.kernel import Kernel
+from notebooks_lib.running.outputs import Output
+from notebooks_lib.running.streams import BoundedText
+from notebooks_lib.running.watchdog import StopReason, Watchdog
+
+ENGINE = "nbops"
+START_TIMEOUT = 60
+START_ATTEMPTS = 2
+OUTPUTS_LIMIT = 1000
+"""Outputs kept of one cell; a loop that displays without end would fill the notebook."""
+
+
+@dataclass
+class Execution:
+    """What is asked of the engine, and then what came of it."""
+
+    output: Output
+    environment: Mapping[str, str]
+    folder: Path
+    timeout: float | None = None
+    cell_timeout: float | None = None
+    wanted: Callable[[], StopReason | None] = lambda: None
+    on_cell: Callable[[int, int], None] = lambda index, total: None
+
+    notebook: Any = None
+    """The executed notebook, as far as it came."""
+    cell: int | None = None
+    """Index in it of the cell that was running when it ended early."""
+    error: tuple[str, str] | None = None
+    """Name and message of the exception of that cell."""
+    stopped: StopReason | None = None
+    died: bool = False
+    returncode: int | None = None
+    start_failure: str | None = None
+    peak_memory_mb: float | None = None
+    attempts: list[str] = field(default_factory=list)
+
+
+def execute(notebook: Any, parameters: Mapping[str, object], execution: Execution, kernel_name: str) -> None:
+    """Inject the parameters as papermill does and run the cells; the outcome stands in `execution`.
+
+    A failing notebook does not raise. The executed notebook is saved at its end, whatever the end was.
+    """
+    papermill_engines.register(ENGINE, NbopsEngine)
+    try:
+        execution.notebook = execute_notebook(
+            notebook,
+            None,  # papermill would rewrite the file at every cell's start and end (DESIGN trap 6)
+            parameters=dict(parameters),
+            engine_name=ENGINE,
+            kernel_name=kernel_name,
+            progress_bar=False,
+            execution=execution,
+        )
+    except PapermillExecutionError:
+        pass  # the outcome says it, with more detail
+
+
+class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
+    """papermill's way of calling us: it has injected the parameters and keeps the cells' times and states."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, execution: Execution, **_: Any) -> None:
+        """Run all cells in a fresh kernel."""
+        execution.notebook = nb_man.nb
+        client = _Client(nb_man, execution, kernel_name)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(client.run())
+        else:  # called from a notebook: its own loop is busy, so take another thread's
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, client.run()).result()
+
+
+class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
+    def __init__(self, nb_man: Any, execution: Execution, kernel_name: str) -> None:
+        super().__init__(nb_man.nb, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
+        self.nb_man = nb_man
+        self.execution = execution
+        self.kernel: Kernel | None = None
+        self._streams: dict[int, tuple[Any, BoundedText]] = {}  # keeps the output, so that its id stays its own
+
+    async def run(self) -> None:
+        """Start the kernel, run the cells, end the kernel; on every way out nothing of it is left."""
+        execution = self.execution
+        execution.output.save(self.nb)
+        try:
+            if await self._start():
+                assert self.kernel is not None
+                watchdog = Watchdog(self.kernel, timeout=execution.timeout, cell_timeout=execution.cell_timeout)
+                watchdog.wanted = execution.wanted
+                watching = asyncio.ensure_future(watchdog.watch())
+                try:
+                    await self._cells(watchdog)
+                finally:
+                    execution.stopped = watchdog.stopped
+                    watching.cancel()
+        finally:
+            await self._end()
+            self.set_widgets_metadata()
+            execution.notebook = self.nb_man.nb
+
+    async def _start(self) -> bool:
+        """Start a kernel, once more if the first attempt fails; user code has not run yet, so that is safe."""
+        for _ in range(START_ATTEMPTS):
+            self.kernel = Kernel(self.kernel_name, self.execution.environment, self.execution.folder)
+            self.km = self.kernel.manager
+            try:
+                self.kernel.guard()
+                await self.async_start_new_kernel(**self.kernel.start_arguments())
+                self.kernel.started()
+                self.log.disabled = True  # its complaint about a failed start is in the outcome
+                await self.async_start_new_kernel_client()
+                info = await self.kc.kernel_info(reply=True, timeout=START_TIMEOUT)
+                self.nb.metadata["language_info"] = info["content"]["language_info"]
+                return True
+            except Exception as error:  # noqa: BLE001  # whatever a kernel's start raises: told, then tried again
+                said = self.kernel.last_words()
+                self.execution.attempts.append(f"{type(error).__name__}: {error}" + (f"\n{said}" if said else ""))
+                await self._end()
+        self.execution.start_failure = self.execution.attempts[-1]
+        return False
+
+    async def _cells(self, watchdog: Watchdog) -> None:
+        execution = self.execution
+        total = len(self.nb.cells)
+        for index, cell in enumerate(self.nb.cells):
+            execution.cell = index
+            execution.on_cell(index, total)
+            self.nb_man.cell_start(cell, index)
+            self._streams.clear()
+            watchdog.cell_begins()
+            failed = True
+            try:
+                await self.async_execute_cell(cell, index)
+                failed = False
+            except CellExecutionError as error:
+                execution.error = (error.ename, error.evalue)
+            except DeadKernelError:
+                execution.died = True
+                await self._learn_exit()
+            finally:
+                watchdog.cell_ends()
+                self.nb_man.cell_complete(cell, cell_index=index)
+                if failed or watchdog.stopped:
+                    # After, not before: papermill would call the killing cell "completed" (DESIGN trap 1).
+                    self.nb_man.cell_exception(cell, cell_index=index)
+            if failed or watchdog.stopped:
+                return
+            execution.output.save_sometimes(self.nb)
+        execution.cell = None
+
+    async def _learn_exit(self) -> None:
+        """Wait shortly for the dead kernel's exit status; the message of its death can come first."""
+        assert self.kernel is not None
+        until = time.monotonic() + 2
+        while self.kernel.returncode is None and time.monotonic() < until:
+            self.kernel.note_exit()
+            await asyncio.sleep(0.05)
+
+    async def _end(self) -> None:
+        """Let the kernel go: gently when it is idle, at once when it was stopped or died."""
+        if self.kernel is None:
+            return
+        self.kernel.measure()
+        self.execution.peak_memory_mb = self.kernel.peak_memory_mb or self.execution.peak_memory_mb
+        gentle = self.execution.stopped is None and not self.execution.died
+        self.shutdown_kernel = "graceful" if gentle else "immediate"
+        try:
+            if self.km is not None:
+                await self._async_cleanup_kernel()
+        finally:
+            self.execution.returncode = self.kernel.returncode
+            self.kernel.close()
+            self.kernel = None
+
+    def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
+        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (DESIGN trap 18)."""
+        self.execution.output.save_sometimes(self.nb)
+        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if msg["msg_type"] == "stream" and not hooked and not self.clear_before_next_output:
+            grown = self._grow_stream(outs, msg["content"]["name"], msg["content"]["text"])
+            if grown is not None:
+                return grown
+        if len(outs) >= OUTPUTS_LIMIT and not hooked:
+            return self._too_many(outs)
+        out = super().output(outs, msg, display_id, cell_index)
+        if out is not None and out.output_type == "stream":
+            bounded = BoundedText()
+            bounded.feed(out["text"])
+            out["text"] = str(bounded)
+            self._streams[id(out)] = (out, bounded)
+        return out
+
+    def _grow_stream(self, outs: list[Any], name: str, text: str) -> Any:
+        """Append to the stream of that name if nothing but streams has come since; that stream, or None."""
+        for out in reversed(outs):
+            if out.output_type != "stream":
+                return None
+            if out.name == name and id(out) in self._streams:
+                bounded = self._streams[id(out)][1]
+                bounded.feed(text)
+                out["text"] = str(bounded)
+                return out
+        return None
+
+    def _too_many(self, outs: list[Any]) -> None:
+        if len(outs) == OUTPUTS_LIMIT:
+            from nbformat.v4 import new_output
+
+            outs.append(
+                new_output("stream", name="stderr", text=f"… [only the first {OUTPUTS_LIMIT} outputs are kept]\n")
+            )

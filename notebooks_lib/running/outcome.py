@@ -1,0 +1,89 @@
+"""Says how a run ended, from what the engine saw, and writes the same into the executed notebook. Pure values."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from nbformat.v4 import new_markdown_cell
+
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.records import Failure, RunStatus
+from notebooks_lib.running.engine import Execution
+from notebooks_lib.running.outputs import first_line
+
+ERROR_TAG = "papermill-error-cell-tag"
+"""papermill's own, so that its tools find and remove the note on a later run."""
+
+
+def of(
+    execution: Execution, notebook: Notebook, *, timeout: float | None, cell_timeout: float | None
+) -> tuple[RunStatus, Failure | None]:
+    """FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
+    cell, line = _place(execution, notebook)
+    if execution.start_failure is not None:
+        return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
+    if execution.stopped == "timeout":
+        return "KILLED", Failure("timeout", "Timeout", f"the notebook took longer than {timeout:g} s", cell, line)
+    if execution.stopped == "cell timeout":
+        return "KILLED", Failure("timeout", "CellTimeout", f"the cell took longer than {cell_timeout:g} s", cell, line)
+    if execution.stopped == "interrupt":
+        return "KILLED", Failure("interrupt", "Interrupted", "the runner was asked to stop", cell, line)
+    if execution.died:
+        return "KILLED", _death(execution.returncode, cell, line)
+    if execution.error is not None:
+        name, message = execution.error
+        if name == "SystemExit":
+            code = message.strip()
+            if code in ("", "0", "None"):
+                return "FINISHED", None
+            return "FAILED", Failure("exit", name, code, cell, line)
+        return "FAILED", Failure("error", name, message, cell, line)
+    return "FINISHED", None
+
+
+def masked(failure: Failure, mask: Callable[[str], str]) -> Failure:
+    """The failure without secrets in its words."""
+    return dataclasses.replace(failure, message=mask(failure.message), line=mask(failure.line))
+
+
+def annotate(notebook: Any, status: RunStatus, failure: Failure | None) -> None:
+    """Write the end into the notebook: in its metadata, and on top for whoever opens it."""
+    notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
+    notebook.cells = [cell for cell in notebook.cells if ERROR_TAG not in cell.metadata.get("tags", [])]
+    if failure is not None:
+        notebook.cells.insert(0, new_markdown_cell(_note(status, failure), metadata={"tags": [ERROR_TAG]}))
+
+
+def _note(status: RunStatus, failure: Failure) -> str:
+    text = str(failure).replace("<", "&lt;").splitlines()
+    return f'<span style="color:red">**{status}** — {text[0] if text else failure.error}</span>'
+
+
+def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
+    if returncode is not None and returncode < 0:
+        number = -returncode
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = "; often the machine ran out of memory" if name == "SIGKILL" else ""
+        return Failure("signal", name, f"the kernel was killed by {name}{hint}", cell, line, number)
+    code = "" if returncode is None else f" with exit code {returncode}"
+    return Failure("signal", "KernelDied", f"the kernel went away{code}", cell, line)
+
+
+def _place(execution: Execution, notebook: Notebook) -> tuple[int | None, str]:
+    """The running cell's index in the notebook as its author wrote it (None for injected cells), and its first line."""
+    if execution.cell is None or execution.notebook is None:
+        return None, ""
+    cell = execution.notebook.cells[execution.cell]
+    injected = {"injected-parameters", "injected-secrets"}
+    if injected & set(cell.metadata.get("tags", [])):
+        return None, first_line(cell.source)
+    before = execution.notebook.cells[: execution.cell]
+    shift = sum(1 for other in before if injected & set(other.metadata.get("tags", [])))
+    already = sum(1 for other in notebook.cells if "injected-parameters" in other.tags)
+    return execution.cell - max(0, shift - already), first_line(cell.source)

@@ -1,0 +1,107 @@
+"""Writes the executed notebook: whole or not at all, at sensible moments, without secrets; and its HTML."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+EVERY = 10.0
+"""Seconds between two writes while cells run; more when writing itself is slow."""
+MASK = "**********"
+SHORTEST_SECRET = 4
+"""Shorter values stand in ordinary text by chance; taking them out would garble it."""
+
+
+class Output:
+    """The file of the executed notebook. `save` never leaves half a file behind."""
+
+    def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
+        self.path = path
+        self._secrets = _spellings(secrets)
+        self._every = EVERY
+        self._saved = time.monotonic()
+
+    def save_sometimes(self, notebook: Any) -> None:
+        """Write if the last time is long ago; writing never takes more than a twentieth of the time.
+
+        A full disk does not stop the cells: the last `save` tells of it, if it is still full then.
+        """
+        began = time.monotonic()
+        if began - self._saved >= self._every:
+            with contextlib.suppress(OSError):
+                self.save(notebook)
+            self._saved = time.monotonic()
+            self._every = max(EVERY, 20 * (self._saved - began))
+
+    def save(self, notebook: Any) -> None:
+        """Write now. Raises OSError when the disk does not take it; what was there before is still there then."""
+        text = self.masked(nbformat.writes(notebook))
+        write_atomically(self.path, text)
+        self._saved = time.monotonic()
+
+    def masked(self, text: str) -> str:
+        """The text without any secret."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content; a reader sees the old or the new one, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def to_html(notebook: Any, title: str) -> str:
+    """The notebook as a page that a browser shows without Jupyter."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(embed_images=True)
+    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    return str(body)
+
+
+def cell_times(notebook: Any) -> list[Mapping[str, object]]:
+    """Index in the executed notebook, seconds and state of each code cell."""
+    return [
+        {
+            "cell": index,
+            "seconds": cell.metadata.get("papermill", {}).get("duration"),
+            "status": cell.metadata.get("papermill", {}).get("status"),
+            "line": first_line(cell.source),
+        }
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code"
+    ]
+
+
+def first_line(source: str) -> str:
+    """The first line of a cell that says something."""
+    return next((line.strip() for line in source.splitlines() if line.strip()), "")[:200]
+
+
+def _spellings(secrets: Sequence[str]) -> list[str]:
+    """Each secret as it can stand in the JSON of a notebook: plain, escaped once, and escaped in a repr."""
+    found = set()
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            for text in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+                found |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return sorted(found, key=len, reverse=True)

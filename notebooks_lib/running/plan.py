@@ -1,0 +1,123 @@
+"""All that is decided about a run before its kernel starts: parameters, secrets, experiment, where it comes from.
+
+A plan that cannot be made is asked for wrongly: it raises UsageError, and nothing has been started.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from notebooks_lib import errors, notebooks
+from notebooks_lib.notebooks import fingerprint, mlflow_use
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking.owner import Start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of one notebook, checked."""
+
+    notebook: Notebook
+    settings: Settings
+    given: Mapping[str, object]
+    """Parameter values that differ from the notebook's own; papermill injects these."""
+    secrets: Mapping[str, str] = field(repr=False)
+    """Parameter name -> environment variable that holds its value."""
+    start: Start | None
+    """None when the run is not to be tracked."""
+
+    @property
+    def secret_values(self) -> list[str]:
+        """What must not stand in anything that is written."""
+        return [os.environ[variable] for variable in self.secrets.values()]
+
+
+def make(
+    path: Path,
+    settings: Settings,
+    values: Mapping[str, object] | None = None,
+    *,
+    experiment: str | None = None,
+    name: str | None = None,
+    tracked: bool = True,
+    tracking_uri: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> Plan:
+    """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
+    notebook = notebooks.read(path)
+    schema = notebooks.schema(notebook)
+    given = schema.check(values or {}, notebook=path.name)
+    missing = notebooks.missing_secrets(schema, os.environ)
+    if missing:
+        raise errors.ParameterError(path.name, missing)
+    everything = {**schema.defaults, **given}
+    start = None
+    if tracked:
+        _refuse_other_store(notebook, everything, tracking_uri)
+        chosen, attachable = _experiment(notebook, everything, experiment, settings)
+        start = Start(
+            experiment=chosen,
+            name=name or _run_name(notebook, given),
+            notebook=_relative(notebook.path, settings.root),
+            description=_description(notebook),
+            parameters=everything,
+            code_sha256=notebook.code_sha256,
+            source_fingerprint=fingerprint.source_fingerprint(
+                notebook, everything, provenance.lock_sha256(settings.layout), settings.root
+            ),
+            git=provenance.git(settings.root),
+            attachable=attachable,
+            tags=tags,
+        )
+    return Plan(notebook, settings, given, schema.secrets, start)
+
+
+def _refuse_other_store(notebook: Notebook, values: Mapping[str, object], ours: str) -> None:
+    """A notebook that sends its runs elsewhere cannot be attached to ours."""
+    for call in mlflow_use.tracking_uri_calls(notebook, values):
+        if call.known and call.value in ("", None, ours):
+            continue
+        where = repr(call.value) if call.known else "a value that is only known as it runs"
+        raise errors.NotebookError(
+            f"{notebook.path.name}: cell {call.cell} sets the tracking URI to {where}, but the run is tracked to "
+            f"{ours}: take the line out, or run it as it is with --untracked"
+        )
+
+
+def _experiment(
+    notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings
+) -> tuple[str, bool]:
+    """The experiment to open the run in, and whether the notebook's own `start_run` can attach to it there."""
+    calls = mlflow_use.experiment_calls(notebook, values)
+    before = [call for call in calls if not call.after_start]
+    if not before:
+        return asked or settings.experiment, True
+    last = before[-1]
+    if not last.known or not last.value:
+        return asked or settings.experiment, last.by_tracking_run
+    if asked and asked != last.value and not last.by_tracking_run:
+        raise errors.UsageError(
+            f"--experiment {asked!r} and the notebook's own {last.value!r} (cell {last.cell}) differ: "
+            "leave the option out, or give the notebook's parameter that value if it has one"
+        )
+    return asked or last.value, True
+
+
+def _run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
+    """The notebook and what was asked differently from its defaults."""
+    shown = ",".join(f"{key}={value}" for key, value in given.items())
+    return f"{notebook.path.stem} {shown}".strip()[:100]
+
+
+def _description(notebook: Notebook) -> str:
+    return "\n\n".join(part for part in (notebook.title, notebook.purpose) if part)
+
+
+def _relative(path: Path, root: Path) -> str:
+    path = path.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

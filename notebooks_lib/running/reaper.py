@@ -1,0 +1,61 @@
+"""Runs as a process of its own: when the runner is gone without a word, it ends every process of its kernel.
+
+Standard library only and started by path with -I -S, so that it is up in some ten milliseconds. It reads "pgid N" lines
+and "done" from its standard input; end of input without "done" means that the runner was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def marked(marker: bytes) -> list[int]:
+    """Processes whose first environment holds `marker`, however far they went from the kernel (Linux only)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if marker in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue  # gone meanwhile, or not ours
+    return found
+
+
+def end(marker: bytes, groups: list[int]) -> None:
+    """Kill the process groups and whatever carries the marker, again until nothing is left."""
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except OSError:
+            pass  # already gone
+    for _ in range(20):  # a process may have forked while it was looked for
+        left = [pid for pid in marked(marker) if pid != os.getpid()]
+        if not left:
+            return
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Wait for the runner's last word."""
+    marker = sys.argv[1].encode()
+    groups = []
+    for line in sys.stdin:
+        word, _, value = line.strip().partition(" ")
+        if word == "done":
+            return
+        if word == "pgid":
+            groups.append(int(value))
+    end(marker, groups)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Runs one notebook once: opens its run, runs its cells, writes how it ended. The failure of a notebook is a value."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from notebooks_lib import errors
+from notebooks_lib.records import Failure, RunResult, RunStatus, Tag
+from notebooks_lib.running import interrupts, outcome
+from notebooks_lib.running.engine import Execution, execute
+from notebooks_lib.running.outputs import Output, cell_times, to_html
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.store import Store
+
+SECRETS_TAG = "injected-secrets"
+
+
+def run_notebook(
+    plan: Plan,
+    *,
+    store: Store | None = None,
+    timeout: float | None = None,
+    cell_timeout: float | None = None,
+    output: Path | None = None,
+    html: bool = True,
+    on_open: Callable[[str, str], None] = lambda run_id, url: None,
+    on_cell: Callable[[int, int], None] = lambda index, total: None,
+) -> RunResult:
+    """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
+
+    Returns when the kernel and everything it started is gone and the run is ended. Raises TrackingError when the store
+    does not take the run; the executed notebook is kept all the same and named in the message.
+    """
+    began = time.monotonic()
+    owned = None
+    if plan.start is not None:
+        owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
+        on_open(owned.run_id, owned.url)
+    path = output or plan.settings.layout.executed / _file_name(plan, owned)
+    execution = Execution(
+        output=Output(path, plan.secret_values),
+        environment=owned.environment() if owned else {},
+        folder=plan.notebook.path.resolve().parent,
+        timeout=timeout,
+        cell_timeout=cell_timeout,
+        on_cell=on_cell,
+    )
+    status: RunStatus = "KILLED"
+    failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
+    try:
+        with interrupts.caught() as wanted:
+            execution.wanted = wanted
+            execute(_prepared(plan), plan.given, execution, plan.notebook.kernel)
+        status, failure = outcome.of(execution, plan.notebook, timeout=timeout, cell_timeout=cell_timeout)
+    except OSError as error:
+        status, failure = "FAILED", Failure("error", type(error).__name__, f"{path} cannot be written: {error}")
+    finally:
+        # From here a second Ctrl-C must not leave the run half written.
+        with interrupts.caught():
+            result = _end(plan, owned, execution, status, failure, html=html, began=began)
+    return result
+
+
+def _prepared(plan: Plan) -> Any:
+    """The notebook for papermill, with a cell that reads the secrets: their names stand in it, their values do not."""
+    notebook = nbformat.reads(json.dumps(plan.notebook.raw), as_version=4)
+    if plan.secrets:
+        lines = ["from notebooks_lib.notebooks import secret as _secret"]
+        lines += [f"{name} = _secret({variable!r})" for name, variable in plan.secrets.items()]
+        cell = nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": [SECRETS_TAG]})
+        parameters = plan.notebook.parameters_cell
+        notebook.cells.insert(parameters.index + 1 if parameters else 0, cell)
+    return notebook
+
+
+def _end(
+    plan: Plan,
+    owned: OwnedRun | None,
+    execution: Execution,
+    status: RunStatus,
+    failure: Failure | None,
+    *,
+    html: bool,
+    began: float,
+) -> RunResult:
+    output = execution.output
+    notebook = execution.notebook
+    if failure is not None:
+        failure = outcome.masked(failure, output.masked)
+    saved = False
+    if notebook is not None:
+        outcome.annotate(notebook, status, failure)
+        try:
+            output.save(notebook)
+            saved = True
+        except OSError as error:
+            problem = Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
+            status, failure = ("FAILED", problem) if failure is None else (status, failure)
+    early = status == "FINISHED" and execution.error is not None
+    info = None
+    if owned is not None:
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                artifacts = [(output.path, "notebook")] if saved else []
+                if saved and html:
+                    page = Path(scratch) / f"{plan.notebook.path.stem}.html"
+                    page.write_text(output.masked(to_html(notebook, plan.notebook.path.stem)), "utf-8")
+                    artifacts.append((page, "notebook"))
+                info = owned.end(
+                    status,
+                    failure=failure,
+                    tags={
+                        Tag.KERNEL: "cold",
+                        Tag.STOPPED_EARLY: "true" if early else "",
+                        Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
+                    },
+                    artifacts=artifacts,
+                    documents={"cells.json": cell_times(notebook) if notebook is not None else []},
+                )
+        except Exception as error:
+            raise errors.TrackingError(
+                f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written "
+                f"to {owned.store.uri}: {error}; when the store answers again, `nbops doctor --fix` closes the run"
+            ) from error
+    return RunResult(
+        run_id=owned.run_id if owned else None,
+        status=status,
+        output=output.path,
+        metrics=info.metrics if info else {},
+        failure=failure,
+        url=owned.url if owned else "",
+        stopped_early=early,
+        seconds=time.monotonic() - began,
+        peak_memory_mb=execution.peak_memory_mb,
+    )
+
+
+def _file_name(plan: Plan, owned: OwnedRun | None) -> str:
+    return f"{plan.notebook.path.stem}-{(owned.run_id if owned else uuid.uuid4().hex)[:8]}.ipynb"

@@ -1,0 +1,33 @@
+"""Makes every run that a notebook opens beside its owner's a child of it. MLflow asks it; it imports no store."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from mlflow.tracking.context.abstract_context import RunContextProvider
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+
+from notebooks_lib.records import Env, Tag
+
+
+class OwnedRunContext(RunContextProvider):
+    """Tags for runs opened in a kernel that has an owner: a second start_run, a thread, a subprocess (DESIGN D1)."""
+
+    def in_context(self) -> bool:
+        """Whether an owner started this kernel."""
+        return bool(os.environ.get(Env.OWNER_RUN))
+
+    def tags(self) -> dict[str, str]:
+        """The owner as parent, the notebook as source, and this process as who must end the run."""
+        owner = os.environ[Env.OWNER_RUN]
+        tags = {
+            MLFLOW_PARENT_RUN_ID: owner,
+            Tag.PARENT_OWNER: owner,
+            Tag.OWNER_HOST: socket.gethostname(),
+            Tag.OWNER_PID: str(os.getpid()),
+        }
+        notebook = os.environ.get("IPYNB_FILE")
+        if notebook:
+            tags |= {MLFLOW_SOURCE_NAME: notebook, MLFLOW_SOURCE_TYPE: "NOTEBOOK"}
+        return tags

@@ -1,0 +1,246 @@
+"""Logs a run's model in the one form that every store accepts, finds it again and loads it. It registers nothing.
+
+The form (DESIGN D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say where. On
+a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models page shows
+it; that costs its size again on disk and a few requests.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import flavors
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+MLMODEL = "MLmodel"
+_DEPTH = 3
+"""How many folders deep a model is looked for among a run's artifacts."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of a run."""
+
+    name: str
+    """The artifact folder, or the name of the logged model."""
+    source: str
+    """Its real location, to load or register it by."""
+    format: str = ""
+    """"skops", "cloudpickle" or the flavour; empty when others logged it."""
+    size_bytes: int | None = None
+    """None when it was found, not logged here."""
+    logged_model_id: str | None = None
+    """Its id on the UI's Models page, where the store has one."""
+
+
+def log_model(
+    store: Store, run_id: str, model: Any, *, example: Any, name: str = "model", flavor: str | None = None
+) -> ModelInfo:
+    """Keep a fitted model with its signature, an example and pinned requirements as artifacts of a run.
+
+    `example` is rows as they come to `predict`: all of the training data is best (the signature then knows of missing
+    values), five rows are kept. `flavor` is found from the model's class; give it to choose another MLflow flavour.
+    Raises ModelError when it cannot be saved or does not predict the example.
+    """
+    from mlflow.models import Model
+
+    if not name or "/" in name or name != name.strip(" ."):
+        raise errors.ModelError(f"{name!r} cannot name a model: give one word, as in name='model'")
+    with tempfile.TemporaryDirectory() as scratch, _as_model_error(f"the model of run {run_id} cannot be logged"):
+        run = store.client.get_run(run_id)
+        folder = Path(scratch) / name
+        meta = Model(artifact_path=name, run_id=run_id)
+        form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
+        for cache in folder.rglob("__pycache__"):
+            shutil.rmtree(cache, ignore_errors=True)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        store.client.log_artifacts(run_id, str(folder), name)
+        title = type(model).__name__
+        logged = _as_logged_model(store, run, folder, title) if store.has_logged_models else None
+        info = ModelInfo(name, f"{run.info.artifact_uri.rstrip('/')}/{name}", form, size, logged)
+        tags = {Tag.MODEL: name, Tag.MODEL_SOURCE: info.source, Tag.MODEL_FORMAT: form}
+        _tag(store, run_id, tags | ({Tag.MODEL_LOGGED: logged} if logged else {}))
+    return info
+
+
+def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInfo:
+    """Where a run's model really is: ours by its tag, else a model among its artifacts, else MLflow 3's logged models.
+
+    With several, `name` chooses. Raises ModelError when there is none, or several and no `name`.
+    """
+    with _as_model_error(f"the model of run {run_id} cannot be looked up"):
+        run = store.client.get_run(run_id)
+        tags = run.data.tags
+        if Tag.MODEL_SOURCE in tags and name in (None, tags.get(Tag.MODEL)):
+            return ModelInfo(
+                tags.get(Tag.MODEL, "model"),
+                tags[Tag.MODEL_SOURCE],
+                tags.get(Tag.MODEL_FORMAT, ""),
+                logged_model_id=tags.get(Tag.MODEL_LOGGED),
+            )
+        found = list(_artifact_models(store, run)) + list(_logged_models(store, run))
+    chosen = [model for model in found if name in (None, model.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not found:
+        raise errors.ModelError(f"run {run_id} has no model: log one with run.log_model(model, example=X)")
+    names = ", ".join(sorted(model.name for model in found))
+    if not chosen:
+        raise errors.ModelError(f"run {run_id} has no model {name!r}; it has: {names}")
+    raise errors.ModelError(f"run {run_id} has {len(chosen)} models ({names}): name the one you mean")
+
+
+def load(source: str | Path) -> Any:
+    """MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`. Raises ModelError."""
+    import mlflow.pyfunc
+
+    def open_folder(folder: Path) -> Any:
+        return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+
+    return _opened(source, open_folder)
+
+
+def native(source: str | Path) -> Any:
+    """The model as its library knows it, with `predict_proba` and the like. Raises ModelError."""
+    import importlib
+
+    from mlflow.models import Model
+
+    def open_folder(folder: Path) -> Any:
+        native = [flavor for flavor in Model.load(str(folder)).flavors if flavor != "python_function"]
+        if native:
+            return importlib.import_module(f"mlflow.{native[0]}").load_model(str(folder))
+        model = load(folder).unwrap_python_model()
+        return getattr(model, "inner", model)
+
+    return _opened(source, open_folder)
+
+
+def download(source: str | Path, folder: Path) -> Path:
+    """Copy the model at a location under `folder`; return the folder that holds its MLmodel. Raises ModelError."""
+    import mlflow
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with _as_model_error(f"the model at {source} cannot be fetched"):
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
+    if not (found / MLMODEL).is_file():
+        # The Azure plugin can come back without an error and without the files (AZURE.md section 5).
+        raise errors.ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
+    return found
+
+
+def example(source: str | Path) -> Any:
+    """The example that was logged with a model, as it goes to `predict`; None when it has none."""
+    from mlflow.models import Model
+
+    with _as_model_error(f"the model at {source} cannot be read"):
+        return Model.load(str(source)).load_input_example(str(source))
+
+
+def signature(source: str | Path) -> dict[str, Any]:
+    """Inputs, outputs and params of a model as plain values, each a list or None, in MLflow's own schema form."""
+    from mlflow.models import Model
+
+    with _as_model_error(f"the model at {source} cannot be read"):
+        found = Model.load(str(source)).signature
+    parts = found.to_dict() if found else {}
+    return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
+
+
+def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
+    local = _local(source)
+    with _as_model_error(f"the model at {source} cannot be loaded"):
+        if local is not None:
+            return open_folder(local)
+        scratch = tempfile.mkdtemp(prefix="nbops-model-")
+        try:
+            model = open_folder(download(source, Path(scratch)))
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        # Some flavours read files later on, so the folder lives as long as the model.
+        weakref.finalize(model, shutil.rmtree, scratch, ignore_errors=True)
+        return model
+
+
+def _local(source: str | Path) -> Path | None:
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    text = str(source)
+    if text.startswith("file:"):
+        return Path(local_file_uri_to_path(text))
+    return Path(text) if "://" not in text and not text.startswith(("runs:", "models:")) else None
+
+
+def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
+    """Keep the folder as a logged model too, under its class's name: MLflow lists two of one name twice."""
+    from mlflow.entities import LoggedModelOutput
+
+    made = store.client.create_logged_model(run.info.experiment_id, title, source_run_id=run.info.run_id)
+    try:
+        store.client.log_model_artifacts(made.model_id, str(folder))
+    except BaseException:
+        store.client.finalize_logged_model(made.model_id, "FAILED")
+        raise
+    store.client.finalize_logged_model(made.model_id, "READY")
+    store.client.log_outputs(run.info.run_id, [LoggedModelOutput(made.model_id, step=0)])
+    return str(made.model_id)
+
+
+def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+    # Not client.list_artifacts(run, folder): it asks for logged models first, which Azure ML answers with 404.
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri, registry_uri=store.uri)
+
+    def walk(folder: str | None, depth: int) -> Iterator[str]:
+        entries = repository.list_artifacts(folder)
+        if folder and any(entry.path == f"{folder}/{MLMODEL}" for entry in entries):
+            yield folder
+        elif depth < _DEPTH:
+            for entry in entries:
+                if entry.is_dir:
+                    yield from walk(entry.path, depth + 1)
+
+    for folder in walk(None, 0):
+        yield ModelInfo(folder, f"{run.info.artifact_uri.rstrip('/')}/{folder}")
+
+
+def _logged_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+    if store.has_logged_models:
+        for model_id in _logged_model_ids(run):
+            model = store.client.get_logged_model(model_id)
+            yield ModelInfo(model.name, model.artifact_location, logged_model_id=model_id)
+
+
+def _logged_model_ids(run: Any) -> list[str]:
+    outputs = getattr(run, "outputs", None)
+    return [output.model_id for output in outputs.model_outputs] if outputs else []
+
+
+def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@contextmanager
+def _as_model_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except errors.NbopsError:
+        raise
+    except Exception as error:
+        raise errors.ModelError(f"{what}: {type(error).__name__}: {flavors.first_line(error)}") from error

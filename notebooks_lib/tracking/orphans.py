@@ -1,0 +1,72 @@
+"""Ends runs that nobody else will: children that a notebook left open, and runs whose owner is gone."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import psutil
+
+from notebooks_lib.records import RunStatus, Tag
+from notebooks_lib.tracking.store import Store
+
+GONE = "its owner is gone"
+
+
+def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
+    """End every run that the notebook of `owner_run` opened, with `status` where it was left open; their ids.
+
+    Those that MLflow ended itself keep their status; all get the tag that says an owner saw the end.
+    """
+    ended = []
+    for run in _find(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
+        run_id = str(run.info.run_id)
+        if run.info.status == "RUNNING":
+            store.client.set_terminated(run_id, status=status)
+        store.client.set_tag(run_id, Tag.END, status if run.info.status == "RUNNING" else run.info.status)
+        ended.append(run_id)
+    return ended
+
+
+def left_behind(store: Store) -> list[Any]:
+    """MLflow runs still RUNNING whose owner was a process of this machine that no longer exists."""
+    here = socket.gethostname()
+    return [
+        run
+        for run in _find(store, f"attributes.status = 'RUNNING' and tags.`{Tag.OWNER_HOST}` = '{here}'")
+        if not _alive(run.data.tags.get(Tag.OWNER_PID, ""), run.data.tags.get(Tag.OWNER_STARTED))
+    ]
+
+
+def close_left_behind(store: Store) -> list[str]:
+    """End those as KILLED, saying why; their ids."""
+    closed = []
+    for run in left_behind(store):
+        run_id = str(run.info.run_id)
+        store.client.set_tag(run_id, Tag.FAILURE, GONE)
+        store.client.set_terminated(run_id, status="KILLED")
+        store.client.set_tag(run_id, Tag.END, "KILLED")
+        closed.append(run_id)
+    return closed
+
+
+def _find(store: Store, condition: str) -> list[Any]:
+    """Matching runs of every experiment: a notebook may have opened one anywhere."""
+    ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    found: list[Any] = []
+    token: str | None = None
+    while ids:
+        page = store.client.search_runs(ids, filter_string=condition, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _alive(pid: str, started: str | None) -> bool:
+    try:
+        process = psutil.Process(int(pid))
+        return started is None or abs(process.create_time() - float(started)) < 1.0
+    except (psutil.Error, ValueError):
+        return False

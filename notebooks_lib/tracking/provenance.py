@@ -1,0 +1,103 @@
+"""Where a run comes from: commit, user, host, environment, as tags under MLflow's own names. It only looks."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from notebooks_lib import __version__
+from notebooks_lib.records import Layout, Tag
+
+DIFF_LIMIT = 1_000_000
+"""Characters of an uncommitted diff that are kept."""
+
+
+@dataclass(frozen=True)
+class Git:
+    """The state of the work tree when a run began."""
+
+    commit: str
+    branch: str
+    dirty: bool
+    diff: str
+    """What `git diff HEAD` says, and the names of untracked files; empty when clean."""
+
+
+def git(root: Path) -> Git | None:
+    """The commit and what is uncommitted, or None outside a repository or without git."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    status = _git(root, "status", "--porcelain", "--untracked-files=normal") or ""
+    diff = ""
+    if status:
+        untracked = "".join(f"# untracked: {line[3:]}\n" for line in status.splitlines() if line.startswith("??"))
+        diff = (untracked + (_git(root, "diff", "HEAD", "--no-ext-diff", "--no-color") or ""))[:DIFF_LIMIT]
+    return Git(commit.strip(), (_git(root, "rev-parse", "--abbrev-ref", "HEAD") or "").strip(), bool(status), diff)
+
+
+def lock_sha256(layout: Layout) -> str:
+    """Digest of the pinned environment; empty when the project pins none."""
+    try:
+        return hashlib.sha256(layout.lock.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def owner_tags() -> dict[str, str]:
+    """Which process must end a run, so that one left behind can be told from one that goes on."""
+    return {
+        Tag.OWNER_HOST: socket.gethostname(),
+        Tag.OWNER_PID: str(os.getpid()),
+        Tag.OWNER_STARTED: f"{psutil.Process().create_time():.2f}",
+    }
+
+
+def source_tags(notebook: str, state: Git | None, layout: Layout) -> dict[str, str]:
+    """Tags that say what was run, by whom, where and from which code."""
+    tags = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": notebook,
+        "mlflow.source.type": "NOTEBOOK",
+        Tag.NOTEBOOK: notebook,
+        Tag.HOST: socket.gethostname(),
+        Tag.VERSION: __version__,
+        Tag.LOCK_SHA256: lock_sha256(layout),
+    }
+    if state is not None:
+        tags |= {
+            "mlflow.source.git.commit": state.commit,
+            "mlflow.source.git.branch": state.branch,
+            Tag.GIT_DIRTY: str(state.dirty).lower(),
+        }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

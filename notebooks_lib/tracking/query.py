@@ -1,0 +1,102 @@
+"""Reads runs as plain values. It changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking.store import Store
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run, as it stands in the store."""
+
+    run_id: str
+    name: str
+    experiment: str
+    experiment_id: str
+    status: str
+    started_ms: int
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def ended(self) -> bool:
+        """Whether its owner saw it end well: a status alone proves nothing (DESIGN trap 1)."""
+        return self.status == "FINISHED" and self.tags.get(Tag.END) == "FINISHED"
+
+    @property
+    def superseded(self) -> bool:
+        """Whether the cell that opened it was run again."""
+        return Tag.SUPERSEDED_BY in self.tags
+
+    @property
+    def parent(self) -> str | None:
+        """The run it is a child of."""
+        return self.tags.get("mlflow.parentRunId")
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """Name -> "name@version#fingerprint" of each dataset it used."""
+        prefix = Tag.DATASET_PREFIX
+        return {key[len(prefix) :]: value for key, value in self.tags.items() if key.startswith(prefix)}
+
+
+def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
+    """All runs of an experiment, newest first; with `ended_only` those that ended well.
+
+    Raises UnknownNameError when there is no such experiment.
+    """
+    found = store.client.get_experiment_by_name(experiment)
+    if found is None:
+        raise errors.UnknownNameError("experiment", experiment, experiments(store))
+    runs: list[RunInfo] = []
+    token: str | None = None
+    condition = f"tags.`{Tag.END}` = 'FINISHED'" if ended_only else ""
+    while True:
+        page = store.client.search_runs(
+            [found.experiment_id], filter_string=condition, max_results=PAGE, page_token=token
+        )
+        runs += [_plain(run, experiment) for run in page]
+        token = page.token
+        if not token:
+            break
+    runs.sort(key=lambda run: run.started_ms, reverse=True)
+    return [run for run in runs if run.ended and not run.superseded] if ended_only else runs
+
+
+def get_run(store: Store, run_id: str) -> RunInfo:
+    """One run by its id. Raises UnknownNameError when the store has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        raise errors.UsageError(f"no run {run_id!r} in {store.uri}: {error}") from error
+    return _plain(run, store.client.get_experiment(run.info.experiment_id).name)
+
+
+def experiments(store: Store) -> list[str]:
+    """Names of the experiments that are not deleted."""
+    return [experiment.name for experiment in store.client.search_experiments()]
+
+
+def _plain(run: Any, experiment: str) -> RunInfo:
+    return RunInfo(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        experiment=experiment,
+        experiment_id=run.info.experiment_id,
+        status=run.info.status,
+        started_ms=run.info.start_time or 0,
+        metrics=dict(run.data.metrics),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+    )

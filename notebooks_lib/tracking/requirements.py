@@ -1,0 +1,118 @@
+"""Which packages a model needs, at which versions: from the lock and what is installed, never by loading the model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+"""Saves the scan of every installed distribution for the module that is nearly always there."""
+
+log = logging.getLogger(__name__)
+
+
+def pins(distributions: Iterable[str], lock: Path) -> list[str]:
+    """`name==version` for each distribution, sorted: as the lock pins it, without a lock as installed.
+
+    Where the environment has drifted from the lock, what is installed made the model, so it is what is written; a
+    warning says so. What is neither locked nor installed is left out.
+    """
+    locked = _locked(lock)
+    lines, drifted = [], []
+    for name in sorted({_normal(name) for name in distributions}):
+        installed = _installed(name)
+        version = installed or locked.get(name)
+        if version:
+            lines.append(f"{name}=={version}")
+        if installed and name in locked and locked[name] != installed:
+            drifted.append(f"{name} {installed} (lock: {locked[name]})")
+    if drifted:
+        log.warning("the model is pinned to what is installed, not to %s: %s", lock.name, ", ".join(drifted))
+    return lines
+
+
+def distributions_of(modules: Iterable[str]) -> set[str]:
+    """The installed distributions that give these modules; the standard library and a project's own files give none."""
+    found: set[str] = set()
+    for top in {name.partition(".")[0] for name in modules}:
+        if top in sys.stdlib_module_names or top == "__main__" or is_own(top):
+            continue
+        name = _DISTRIBUTIONS.get(top, top)
+        if _installed(name):
+            found.add(name)
+        else:
+            found.update(_providers().get(top, ()))
+    return found
+
+
+def is_own(module: str) -> bool:
+    """Whether a module that is loaded is a file of somebody's project: not installed, so not there elsewhere."""
+    loaded = sys.modules.get(module)
+    if loaded is None or module in sys.stdlib_module_names or module == "__main__":
+        return False
+    places = _places(loaded)
+    return bool(places) and not any(place.is_relative_to(root) for place in places for root in _installed_under())
+
+
+def modules_of(model: Any) -> set[str]:
+    """Names of the modules whose classes and functions a model is made of, found by walking it as pickle does."""
+    import cloudpickle
+
+    names: set[str] = set()
+
+    class Walker(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
+        def persistent_id(self, item: Any) -> None:
+            names.add(type(item).__module__)
+            module = getattr(item, "__module__", None)
+            if isinstance(module, str):
+                names.add(module)
+
+    class Nowhere:
+        def write(self, data: bytes) -> int:
+            return len(data)
+
+    Walker(Nowhere()).dump(model)
+    return names
+
+
+def _locked(lock: Path) -> dict[str, str]:
+    try:
+        text = lock.read_text("utf-8")
+    except OSError:
+        return {}
+    return {_normal(name): version for name, version in _PIN.findall(text)}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def _providers() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+@cache
+def _installed_under() -> tuple[Path, ...]:
+    return tuple({Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def _places(module: ModuleType) -> list[Path]:
+    file = getattr(module, "__file__", None)
+    return [Path(file).resolve()] if file else [Path(path).resolve() for path in getattr(module, "__path__", ())]

@@ -1,0 +1,256 @@
+"""A model as a server sees it: columns as plain values, parsing, predictions. It needs only the model's folder.
+
+Parsing and schema enforcement are MLflow's own, so that an answer here is the answer of `mlflow models serve`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import InputError, ModelError, PredictionError
+
+EXAMPLE_ROWS = 1
+"""Rows of the input example that `ServedModel.example` keeps: they show the form and are short enough to print."""
+
+_NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input, output or parameter of a model."""
+
+    name: str | None
+    """None: the signature names nothing, position counts."""
+    type: str
+    """MLflow's word (double, long, string, datetime, ...); of a tensor the numpy type."""
+    required: bool = True
+    shape: tuple[int, ...] | None = None
+    """Of a tensor, -1 for any length; None for a column of a table."""
+
+
+class ServedModel:
+    """A model loaded from its folder. Thread-safe as far as the model's own predict is."""
+
+    def __init__(self, model: Any) -> None:
+        signature = model.metadata.signature
+        self._model = model
+        self._schema = model.metadata.get_input_schema()
+        self.columns = _columns(self._schema)
+        self.outputs = _columns(signature.outputs if signature else None)
+        params = model.metadata.get_params_schema()
+        self.params = tuple(Column(p.name, _word(p.dtype), required=False) for p in params) if params else ()
+        self.example: dict[str, Any] | None = None
+        """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
+
+    @classmethod
+    def load(cls, folder: Path) -> ServedModel:
+        """The model in `folder`, after it has answered its own example.
+
+        Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
+        """
+        import mlflow.pyfunc
+
+        if not (folder / "MLmodel").is_file():
+            raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
+        try:
+            # The scan of every installed distribution that this silences takes longer than loading the model.
+            model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+        except Exception as error:  # a flavour may raise anything
+            raise ModelError(f"{folder}: the model cannot be loaded: {one_line(error)}") from error
+        served = cls(model)
+        served._choose_example(folder)
+        return served
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the input is a table of columns, not tensors."""
+        return bool(self.columns) and self.columns[0].shape is None
+
+    def parse(self, payload: Mapping[str, Any]) -> Any:
+        """What the model is to be given for a request with exactly one of MLflow's four format keys.
+
+        Raises InputError when MLflow cannot read it by the model's signature.
+        """
+        from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+        if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
+            return payload.get("inputs")  # MLflow leaves the checking of such models to the model's own type hint
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas guessing at dates; the answer does not depend on it
+            try:
+                return infer_and_parse_data(dict(payload), self._schema)
+            except Exception as error:  # parsing asks nobody but the input, so whatever is raised is its fault
+                raise InputError(one_line(error)) from error
+
+    def parse_csv(self, text: str) -> Any:
+        """The rows of a CSV text with a header. Raises InputError when they do not fit the signature's types."""
+        import io
+
+        import pandas as pd
+
+        schema = self._schema
+        named = self.tabular and schema.has_input_names()
+        types = dict(zip(schema.input_names(), schema.pandas_types(), strict=True)) if named else None
+        dates = [name for name, kind in (types or {}).items() if getattr(kind, "kind", "") == "M"]
+        try:
+            header = pd.read_csv(io.StringIO(text), nrows=0).columns
+            return pd.read_csv(
+                io.StringIO(text),
+                dtype={name: kind for name, kind in (types or {}).items() if name not in dates} or None,
+                parse_dates=[name for name in dates if name in header],
+            )
+        except Exception as error:  # as in parse
+            raise InputError(f"text/csv: {one_line(error)}") from error
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """What the model answers, as lists, dicts and numbers.
+
+        Raises InputError when the data does not fit the signature, or the model calls them wrong (ValueError) but
+        still answers its example; PredictionError when the model fails otherwise.
+        """
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils.proto_json_utils import _get_jsonable_obj
+
+        try:
+            answer = self._model.predict(data, params=dict(params) if params else None)
+        except MlflowException as error:
+            if str(error).startswith(_NOT_THE_MODEL):
+                raise InputError(one_line(error.__context__ or error)) from error
+            raise PredictionError(f"the model raised {_named(error)}") from error
+        except ValueError as error:
+            if not self._answers_example():
+                raise PredictionError(f"the model raised {_named(error)}") from error
+            raise InputError(f"the model refused these rows{_missing(data)}: {one_line(error)}") from error
+        except (Exception, SystemExit) as error:  # a model is anybody's code
+            raise PredictionError(f"the model raised {_named(error)}") from error
+        return _get_jsonable_obj(answer)
+
+    def _choose_example(self, folder: Path) -> None:
+        """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
+        whole = _serving_example(folder, self._model)
+        if whole is None:
+            return
+        for candidate in (_first_rows(whole), whole):
+            try:
+                self._answer(candidate)
+            except (Exception, SystemExit) as error:  # a model is anybody's code
+                fault = error
+            else:
+                self.example = candidate
+                return
+        raise ModelError(f"{folder}: the model does not answer its own example: {_named(fault)}") from fault
+
+    def _answers_example(self) -> bool:
+        """Tells a wrong row from a broken model: scikit-learn raises the same ValueError for both."""
+        try:
+            return self.example is not None and self._answer(self.example) is not None
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, the model is broken
+            return False
+
+    def _answer(self, payload: Mapping[str, Any]) -> Any:
+        rows = {key: value for key, value in payload.items() if key != "params"}
+        return self._model.predict(self.parse(rows), params=payload.get("params"))
+
+
+def rows(data: Any) -> int | None:
+    """How many rows parsed data have; None when that cannot be said."""
+    if isinstance(data, Mapping):
+        data = next(iter(data.values()), [])
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if shape else None
+    return len(data) if isinstance(data, list) else None
+
+
+def encode(value: Any) -> bytes:
+    """Predictions as JSON: numpy and pandas types, dates in ISO form, NaN and infinities as null (JSON has none)."""
+    from mlflow.utils.proto_json_utils import NumpyEncoder
+
+    try:
+        return json.dumps(value, cls=NumpyEncoder, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError):
+        plain = _plain(value, NumpyEncoder())
+        return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
+
+
+def one_line(error: object, limit: int = 400) -> str:
+    """The first line of an error's message, shortened, without MLflow's preambles."""
+    text = str(getattr(error, "message", "") or error or type(error).__name__)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    text = text.removeprefix("Invalid input. ").removeprefix("Data is not compatible with model signature. ")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _missing(data: Any) -> str:
+    """Name the columns with missing values: the usual reason for which a model refuses rows."""
+    columns = getattr(data, "columns", None)
+    if columns is None:
+        return ""
+    found = [str(column) for column in columns if data[column].isna().any()]
+    return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
+
+
+def _plain(value: Any, encoder: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _plain(item, encoder) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, encoder) for item in value]
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    converted, known = encoder.try_convert(value)
+    return _plain(converted, encoder) if known else str(value)
+
+
+def _columns(schema: Any) -> tuple[Column, ...]:
+    return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
+
+
+def _column(spec: Any) -> Column:
+    shape = getattr(spec, "shape", None)
+    required = bool(getattr(spec, "required", True))
+    return Column(spec.name, _word(spec.type), required, tuple(shape) if shape is not None else None)
+
+
+def _word(kind: Any) -> str:
+    return str(getattr(kind, "name", None) or kind)
+
+
+def _serving_example(folder: Path, model: Any) -> dict[str, Any] | None:
+    info = getattr(model.metadata, "saved_input_example_info", None) or {}
+    name = info.get("serving_input_path")
+    if not name:
+        return None
+    try:
+        payload = json.loads((folder / str(name)).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _cut(key, value) for key, value in payload.items()}
+
+
+def _cut(key: str, value: Any) -> Any:
+    if key == "dataframe_split":
+        return {part: v[:EXAMPLE_ROWS] if part in ("index", "data") else v for part, v in value.items()}
+    if key in ("dataframe_records", "instances", "inputs") and isinstance(value, list):
+        return value[:EXAMPLE_ROWS]
+    if key == "inputs" and isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
+        return {name: column[:EXAMPLE_ROWS] for name, column in value.items()}
+    return value

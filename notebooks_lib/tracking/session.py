@@ -1,0 +1,99 @@
+"""The run of a notebook that nobody owns: opened in JupyterLab, VS Code or a script, and ended when that ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking.store import Store
+
+
+class Session:
+    """This process's one run without an owner; cells that raise leave it open for the next attempt."""
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self.store: Store | None = None
+        self.error: BaseException | None = None
+        self._watching = False
+
+    def open(self, store: Store, experiment: str, name: str | None) -> Any:
+        """Open a run and make it MLflow's active one; an earlier one of this process is ended as superseded."""
+        import mlflow
+
+        notebook = _notebook()
+        tags = provenance.source_tags(notebook, provenance.git(store.settings.root), store.settings.layout)
+        tags |= provenance.owner_tags()
+        earlier = self.run_id
+        self.end()
+        opened = mlflow.start_run(experiment_id=store.experiment_id(experiment), run_name=name, tags=tags)
+        if earlier is not None:
+            store.client.set_tag(earlier, Tag.SUPERSEDED_BY, opened.info.run_id)
+        self.run_id, self.store, self.error = opened.info.run_id, store, None
+        self._watch()
+        return opened.info
+
+    def end(self) -> None:
+        """Write the last state: FAILED when the last cell raised, else FINISHED."""
+        import mlflow
+
+        if self.run_id is None or self.store is None:
+            return
+        status = "FINISHED" if self.error is None else "FAILED"
+        while mlflow.active_run() is not None:
+            mlflow.end_run(status)
+        if self.error is not None:
+            self.store.client.set_tag(self.run_id, Tag.FAILURE, type(self.error).__name__)
+            self.store.client.set_tag(self.run_id, Tag.FAILURE_MESSAGE, str(self.error)[:1000])
+        self.store.client.set_terminated(self.run_id, status=status)
+        self.store.client.set_tag(self.run_id, Tag.END, status)
+        self.run_id = None
+
+    def _watch(self) -> None:
+        if self._watching:
+            return
+        self._watching = True
+        atexit.register(self.end)
+        shell = _shell()
+        if shell is not None:
+            shell.events.register("post_run_cell", self._cell_done)
+        else:
+            sys.excepthook = self._noting(sys.excepthook)
+
+    def _cell_done(self, result: Any) -> None:
+        self.error = result.error_before_exec or result.error_in_exec
+
+    def _noting(self, hook: Any) -> Any:
+        def noting(kind: Any, error: BaseException, trace: Any) -> None:
+            self.error = error
+            hook(kind, error, trace)
+
+        return noting
+
+
+_session = Session()
+
+
+def open_run(store: Store, experiment: str, name: str | None) -> Any:
+    """Open this process's run; MLflow's info about it."""
+    return _session.open(store, experiment, name)
+
+
+def _shell() -> Any:
+    interactive = sys.modules.get("IPython")
+    return interactive.get_ipython() if interactive else None
+
+
+def _notebook() -> str:
+    """The notebook's path as far as its front end tells: VS Code in a variable, JupyterLab in the environment."""
+    shell = _shell()
+    told = shell.user_ns.get("__vsc_ipynb_file__") if shell else None
+    told = told or os.environ.get("JPY_SESSION_NAME") or os.environ.get("IPYNB_FILE")
+    if told:
+        return Path(str(told)).name
+    return Path(sys.argv[0]).name if sys.argv and not shell else "notebook"

@@ -1,0 +1,198 @@
+"""Connects to the store of runs and models: SQLite here, a server or an Azure ML workspace. It logs nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from notebooks_lib import errors
+from notebooks_lib import settings as settings_module
+from notebooks_lib.records import Env
+from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
+
+UI_ADDRESS = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that answers. `uri` is an MLflow tracking URI, absolute whatever the current folder is."""
+
+    uri: str
+    settings: Settings
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's own client, for what this package has no verb for."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def local(self) -> bool:
+        """Whether runs are kept in a file on this machine."""
+        return self.uri.startswith("sqlite:")
+
+    @cached_property
+    def has_logged_models(self) -> bool:
+        """Whether the store knows MLflow 3's logged models. Asked, not assumed: Azure ML answers 404."""
+        from mlflow.exceptions import MlflowException
+
+        if self.local:
+            return True
+        try:
+            self.client.search_logged_models(experiment_ids=["0"], max_results=1)
+        except MlflowException as error:
+            if error.error_code in ("ENDPOINT_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST") or "404" in str(error):
+                return False
+            raise
+        return True
+
+    def experiment_id(self, name: str) -> str:
+        """The experiment's id; it is made when there is none, with its artifacts beside the database.
+
+        Raises TrackingError when an experiment of that name was deleted.
+        """
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            location = (self.settings.layout.artifacts / _slug(name)).as_uri() if self.local else None
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                found = self.client.get_experiment_by_name(name)  # somebody else made it meanwhile
+                if found is None:
+                    raise errors.TrackingError(f"experiment {name!r} cannot be created: {error}") from error
+        if found.lifecycle_stage == "deleted":
+            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            raise errors.TrackingError(f"experiment {name!r} was deleted; take another name, or: {restore}")
+        return str(found.experiment_id)
+
+    def run_url(self, run_id: str, experiment_id: str) -> str:
+        """Where a person sees the run; for SQLite, once `nbops ui` is started."""
+        if self.uri.startswith("azureml:"):
+            workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
+            return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
+        base = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def connect(settings: Settings | None = None) -> Store:
+    """Make the store ready, make it MLflow's own default in this process, and say which it is.
+
+    Raises TrackingError when it does not answer, SettingsError when two variables name different stores.
+    """
+    settings = settings or settings_module.here()
+    uri = tracking_uri(settings)
+    # Before MLflow is imported: its telemetry client starts at import.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if uri.startswith("sqlite:"):
+        os.environ[ARTIFACT_ROOT] = settings.layout.artifacts.as_uri()
+        _prepare_database(uri, settings)
+    import mlflow
+
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return Store(uri, settings)
+
+
+def tracking_uri(settings: Settings) -> str:
+    """The MLflow tracking URI in force: the owner's, NBOPS_TRACKING_URI, MLFLOW_TRACKING_URI, the file, SQLite."""
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if given and Env.OWNER_RUN in os.environ:
+        return given
+    ours = os.environ.get("NBOPS_TRACKING_URI", "")
+    if ours and given and absolute(ours, settings.root) != absolute(given, settings.root):
+        raise errors.SettingsError(
+            f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {given!r}: unset one of them"
+        )
+    chosen = ours or given or settings.tracking.uri
+    if not chosen:
+        return f"sqlite:///{settings.layout.database}"
+    if chosen == "azureml":
+        from notebooks_lib.azure import workspace
+
+        return workspace.tracking_uri(settings)
+    return absolute(chosen, settings.root)
+
+
+def absolute(uri: str, root: Path) -> str:
+    """The same URI with a relative path taken from the project root, never from the current folder."""
+    match = re.match(r"^(sqlite:///|file:(?!/))(?!/)(.*)$", uri)
+    if match:
+        return f"{match[1]}{root / match[2]}"
+    if "://" not in uri and not uri.startswith(("file:", "databricks", "azureml")):
+        return (root / uri).resolve().as_uri()
+    return uri
+
+
+def _prepare_database(uri: str, settings: Settings) -> None:
+    """Create or check the schema once, alone: parallel first starts race in MLflow (DESIGN trap 4)."""
+    database = Path(uri.removeprefix("sqlite:///"))
+    ready = database.with_name(database.name + ".ready")
+    if database.is_file() and ready.is_file():
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{database}.lock", timeout=300):
+            if not (database.is_file() and ready.is_file()):
+                _migrate(uri)
+                with closing(sqlite3.connect(database)) as connection:
+                    # Readers no longer wait for writers; the mode is kept in the file.
+                    connection.execute("PRAGMA journal_mode=WAL")
+                ready.touch()
+    except (OSError, sqlite3.Error) as error:
+        raise errors.TrackingError(
+            f"the database {database} cannot be made ready: {error}; check that its folder is writable and not full"
+        ) from error
+
+
+def _migrate(uri: str) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with quiet("mlflow.store.db.utils", "alembic"):
+        try:
+            SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
+        except MlflowException as error:
+            raise errors.TrackingError(
+                f"{uri} has another MLflow's schema: back the file up, then run `mlflow db upgrade {uri}` ({error})"
+            ) from error
+
+
+@contextmanager
+def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Hold back a third party's progress messages for the length of a block."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            logging.getLogger(name).setLevel(old)
+
+
+def _slug(name: str) -> str:
+    """A folder name for an experiment: readable, and different for different experiments."""
+    import hashlib
+
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
