@@ -1,0 +1,208 @@
+"""Finds, checks and opens datasets by reference. It hands out train and validation; the holdout by one guarded door."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.settings import Data, Settings, here
+from notebooks_lib.tracking.datasets import bundled, content, parts, usage, versions
+from notebooks_lib.tracking.datasets.dataset import Dataset, Part
+from notebooks_lib.tracking.datasets.versions import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BUNDLED = "scikit-learn"
+_NAME = re.compile(r"[a-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset as the catalog lists it, by its latest version."""
+
+    name: str
+    versions: tuple[int, ...]
+    rows: int
+    columns: int
+    fingerprint: str
+    source: str
+    """The project's data folder, or scikit-learn."""
+    description: str
+
+
+def load(ref: str, settings: Settings | None = None) -> Dataset:
+    """The train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
+
+    The project's data folder comes first; a name that is not there is looked up among scikit-learn's bundled tables,
+    each of which is version 1 of itself. The run that is going on, if any, is tagged with what was loaded.
+    Raises UnknownNameError, and DatasetError when the stored content is not what was added.
+    """
+    name, version, record, table, masks = _open(ref, settings or here())
+    dataset = Dataset(
+        name=name,
+        version=version,
+        fingerprint=record.fingerprint,
+        target=record.target,
+        key=record.key,
+        group=record.group,
+        columns=record.columns,
+        rows=record.rows,
+        rows_held_out=int(masks["holdout"].sum()),
+        description=record.description,
+        source=record.source,
+        train=_part("train", record, table, masks),
+        validation=_part("validation", record, table, masks),
+    )
+    usage.note(dataset)
+    return dataset
+
+
+def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
+    """The holdout of a dataset. Only promotion may call this; `reader` says on whose behalf.
+
+    Each reading is a line in .nbops/holdout.jsonl: a holdout that was looked at often judges less well.
+    """
+    settings = settings or here()
+    name, version, record, table, masks = _open(ref, settings)
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "dataset": f"{name}@{version}",
+        "fingerprint": record.fingerprint,
+        "reader": reader,
+    }
+    settings.layout.state.mkdir(parents=True, exist_ok=True)
+    with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return _part("holdout", record, table, masks)
+
+
+def catalog(settings: Settings | None = None) -> list[Entry]:
+    """All datasets that `load` can give: the project's own, then scikit-learn's."""
+    folder = (settings or here()).data_folder
+    own = [_entry_of_folder(settings or here(), name) for name in versions.names(folder)]
+    taken = {entry.name for entry in own}
+    shipped = [_entry_of_bundle(name) for name in bundled.names() if name not in taken]
+    return own + shipped
+
+
+def parse_ref(ref: str) -> tuple[str, int | None]:
+    """Name and version of "name@version"; the version is None when left out."""
+    name, mark, version = ref.partition("@")
+    check_name(name)
+    if not mark:
+        return name, None
+    if not (version.isascii() and version.isdecimal()):
+        raise UsageError(f"dataset {ref!r}: the version is a whole number, as in {name}@1")
+    return name, int(version)
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can be a dataset's."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_' only")
+
+
+def deciding_digests(table: pa.Table, record: Record, whole: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The digests that place rows in parts: of the group, else of the key, else of the whole row."""
+    return whole if record.decided_by is None else content.row_digests(table.select([record.decided_by]))
+
+
+def split(ref: str, digests: np.ndarray[Any, Any], record: Record) -> dict[parts.PartName, np.ndarray[Any, Any]]:
+    """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
+    if record.parts != parts.ALGORITHM:
+        raise DatasetError(
+            f"{ref}: split by algorithm {record.parts}, this nbops knows {parts.ALGORITHM}; use the nbops that added it"
+        )
+    masks = dict(parts.split(digests, validation_share=record.validation_share, holdout_share=record.holdout_share))
+    empty = [name for name in parts.NAMES if not masks[name].any()]
+    if empty:
+        sizes = ", ".join(f"{name} {int(masks[name].sum())}" for name in parts.NAMES)
+        raise DatasetError(
+            f"{ref}: no rows fall into {' and '.join(empty)} ({sizes}); a dataset needs more rows, or more different "
+            f"values of {record.decided_by or 'its rows'}"
+        )
+    return masks
+
+
+def _open(
+    ref: str, settings: Settings
+) -> tuple[str, int, Record, pa.Table, dict[parts.PartName, np.ndarray[Any, Any]]]:
+    name, asked = parse_ref(ref)
+    own = versions.numbers(settings.data_folder, name)
+    known = own or ([1] if name in bundled.names() else [])
+    if not known:
+        every = {*versions.names(settings.data_folder), *bundled.names()}
+        raise UnknownNameError("dataset", name, every, "`nbops data list` shows them.")
+    version = known[-1] if asked is None else asked
+    if version not in known:
+        raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, known))
+    if own:
+        record = versions.read_record(settings.data_folder, name, version)
+        stored = versions.read_table(settings.data_folder, name, version)
+        table = content.normalise(stored)
+        whole = content.row_digests(table)
+        found = content.fingerprint(table, whole)
+        if found != record.fingerprint or set(table.column_names) != set(record.columns):
+            raise versions.changed(settings.data_folder, name, version, found, record.fingerprint)
+        table = table.select(list(record.columns))
+        digests = deciding_digests(table, record, whole)
+    else:
+        record, table, digests = _open_bundle(name)
+    return name, version, record, table, split(f"{name}@{version}", digests, record)
+
+
+def _open_bundle(name: str) -> tuple[Record, pa.Table, np.ndarray[Any, Any]]:
+    bundle = bundled.load(name)
+    digests = content.row_digests(bundle.hashed)
+    defaults = Data()  # not the settings in force: these parts are the same in every project
+    record = Record(
+        fingerprint=content.fingerprint(bundle.hashed, digests),
+        rows=len(bundle.table),
+        columns=content.kinds(bundle.table),
+        validation_share=defaults.validation_share,
+        holdout_share=defaults.holdout_share,
+        parts=parts.ALGORITHM,
+        target=bundle.target,
+        description=bundle.description,
+        source=BUNDLED,
+    )
+    return record, bundle.table, digests
+
+
+def _part(
+    name: parts.PartName, record: Record, table: pa.Table, masks: dict[parts.PartName, np.ndarray[Any, Any]]
+) -> Part:
+    import pyarrow as pa
+
+    apart = {record.target, record.key, record.group}
+    return Part(
+        name=name,
+        frame=table.filter(pa.array(masks[name])).to_pandas(),
+        target=record.target,
+        features=tuple(column for column in record.columns if column not in apart),
+    )
+
+
+def _entry_of_folder(settings: Settings, name: str) -> Entry:
+    numbers = versions.numbers(settings.data_folder, name)
+    record = versions.read_record(settings.data_folder, name, numbers[-1])
+    return Entry(
+        name=name,
+        versions=tuple(numbers),
+        rows=record.rows,
+        columns=len(record.columns),
+        fingerprint=record.fingerprint,
+        source=f"{settings.data.folder}/{name}",
+        description=record.description,
+    )
+
+
+def _entry_of_bundle(name: str) -> Entry:
+    record, _, _ = _open_bundle(name)
+    return Entry(name, (1,), record.rows, len(record.columns), record.fingerprint, BUNDLED, record.description)

@@ -1,0 +1,102 @@
+"""What a notebook holds in its hand: a dataset and its parts, frozen. It reads nothing; the holdout is not in it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from notebooks_lib.errors import HoldoutError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Part:
+    """Some rows of a dataset, in the order of its file."""
+
+    name: str
+    frame: pd.DataFrame
+    """All columns."""
+    target: str | None
+    features: tuple[str, ...]
+    """All columns but target, key and group."""
+
+    @property
+    def X(self) -> pd.DataFrame:
+        """The features."""
+        return self.frame[list(self.features)]
+
+    @property
+    def y(self) -> pd.Series | None:
+        """The target; None when the dataset has none."""
+        return None if self.target is None else self.frame[self.target]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        goal = f" -> {self.target}" if self.target else ""
+        return f"<{self.name}: {len(self)} rows, {len(self.features)} features{goal}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A named, versioned, fingerprinted table: its train and validation rows, and what is known of the whole."""
+
+    name: str
+    version: int
+    fingerprint: str
+    """sha256 of the content, 64 hexadecimal digits."""
+    target: str | None
+    key: str | None
+    """The column that names a row, or None."""
+    group: str | None
+    """The column whose equal values stay in one part, or None."""
+    columns: Mapping[str, str]
+    """Kind of each column: integer, number, boolean, text, time or instant."""
+    rows: int
+    """In all parts."""
+    rows_held_out: int
+    description: str
+    source: str
+    """Where the table came from."""
+    train: Part
+    validation: Part
+
+    @property
+    def ref(self) -> str:
+        """name@version."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def holdout(self) -> NoReturn:
+        """Always raises HoldoutError: a model must not have seen the rows that it is judged by."""
+        raise HoldoutError(
+            f"{self.ref}: the holdout ({self.rows_held_out} rows) is read by promotion only, which judges models by "
+            "rows that no experiment has seen; use .validation to choose between models"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.ref}: " + ", ".join(f"{label} {value}" for label, value in self._facts()) + ">"
+
+    def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{html.escape(label)}</th><td {left}>{html.escape(value)}</td></tr>"
+            for label, value in self._facts()
+        )
+        return f"<table><caption>{html.escape(self.ref)}</caption>{rows}</table>"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [
+            ("train", f"{len(self.train)} rows"),
+            ("validation", f"{len(self.validation)} rows"),
+            ("holdout", f"{self.rows_held_out} rows for promotion only"),
+            ("features", str(len(self.train.features))),
+        ]
+        if self.target:
+            facts.append(("target", self.target))
+        return [*facts, ("fingerprint", self.fingerprint[:12]), ("from", self.source)]

@@ -1,0 +1,35 @@
+"""Which part of a dataset a row belongs to: train, validation or holdout. It knows digests, not tables.
+
+A row's part depends on its group if the dataset has one, else on its key, else on its whole content: never on order,
+never on other rows. So it is the same on every machine, and adding rows moves none of those that were there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ALGORITHM = 1
+"""Number of this way to split. It is part of the salt; each dataset keeps the one it was added with."""
+
+PartName = Literal["train", "validation", "holdout"]
+NAMES: tuple[PartName, ...] = ("train", "validation", "holdout")
+
+
+def split(
+    digests: np.ndarray[Any, Any], *, validation_share: float, holdout_share: float
+) -> Mapping[PartName, np.ndarray[Any, Any]]:
+    """A mask of rows for each part, from the `row_digests` of what decides it.
+
+    The digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
+    """
+    salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{ALGORITHM}".encode()).digest()[:8], "big")
+    # 53 bits, so that the division is exact and compares alike everywhere.
+    place = ((digests[:, 0] ^ salt) >> 11) / 2.0**53
+    holdout = place < holdout_share
+    validation = ~holdout & (place < holdout_share + validation_share)
+    return {"train": ~holdout & ~validation, "validation": validation, "holdout": holdout}

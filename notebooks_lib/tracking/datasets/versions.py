@@ -1,0 +1,182 @@
+"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once, whole, and never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import tomllib
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE = "table.parquet"
+RECORD = "dataset.toml"
+_BUILDING = ".adding-"
+_STALE_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What dataset.toml says of a version."""
+
+    fingerprint: str
+    rows: int
+    columns: Mapping[str, str]
+    """Kind of each column, in order."""
+    validation_share: float
+    holdout_share: float
+    parts: int
+    """Number of the algorithm that splits it."""
+    target: str | None = None
+    key: str | None = None
+    group: str | None = None
+    description: str = ""
+    source: str = ""
+    """Name of the file it came from."""
+    created: str = ""
+    """UTC, ISO 8601."""
+
+    @property
+    def decided_by(self) -> str | None:
+        """The column that places a row in a part; None: all of them together do."""
+        return self.group or self.key
+
+
+def names(folder: Path) -> list[str]:
+    """The datasets in a data folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if numbers(folder, entry.name))
+
+
+def numbers(folder: Path, name: str) -> list[int]:
+    """The versions of a dataset, oldest first; empty when there is none of this name."""
+    return sorted(number for number in _taken(folder / name) if (folder / name / str(number) / RECORD).is_file())
+
+
+def read_record(folder: Path, name: str, version: int) -> Record:
+    """What is recorded of a version. Raises DatasetError when the file cannot be read or lacks something."""
+    path = folder / name / str(version) / RECORD
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+        columns = {column["name"]: column["kind"] for column in found.pop("columns")}
+        return Record(columns=columns, **found)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: is not a dataset's record: {error}; {_restore(name)}") from error
+
+
+def read_table(folder: Path, name: str, version: int) -> pa.Table:
+    """The stored table. Raises DatasetError when the file is missing or damaged."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = folder / name / str(version) / TABLE
+    try:
+        return parquet.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DatasetError(f"{path}: cannot be read: {reason}; {_restore(name)}") from error
+
+
+def changed(folder: Path, name: str, version: int, found: str, recorded: str) -> DatasetError:
+    """The error for a version whose content is no longer what was added."""
+    return DatasetError(
+        f"{folder / name / str(version)}: the content has changed since it was added (fingerprint {found[:12]}, "
+        f"recorded {recorded[:12]}); versions are immutable: {_restore(name)}"
+    )
+
+
+def write(folder: Path, name: str, version: int, table: pa.Table, record: Record) -> bool:
+    """Store a version, whole or not at all. False when somebody else took the number first.
+
+    It is built in a folder of its own beside and renamed, which is atomic. Raises DatasetError when the disk refuses.
+    """
+    home = folder / name
+    building = home / f"{_BUILDING}{uuid.uuid4().hex}"
+    try:
+        building.mkdir(parents=True)
+        _write_table(building / TABLE, table)
+        _write_text(building / RECORD, _toml(record))
+        try:
+            building.rename(home / str(version))
+        except OSError:
+            if (home / str(version)).exists():
+                return False
+            raise
+        _sweep(home)
+        return True
+    except OSError as error:
+        raise DatasetError(
+            f"{home / str(version)}: cannot be written, nothing was added: {error.strerror or error}"
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        _remove_if_empty(home)
+
+
+def next_number(folder: Path, name: str) -> int:
+    """The number that the next version gets; one that was ever taken by a folder is not used again."""
+    return max(_taken(folder / name), default=0) + 1
+
+
+def _taken(home: Path) -> list[int]:
+    if not home.is_dir():
+        return []
+    return [int(entry.name) for entry in home.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    from pyarrow import parquet
+
+    with path.open("wb") as file:
+        parquet.write_table(table.replace_schema_metadata(None), file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _toml(record: Record) -> str:
+    lines = ["# Written by `nbops data add`. A version is immutable: change nothing here, add a new version."]
+    for name, value in asdict(record).items():
+        if value is not None and name != "columns":
+            lines.append(f"{name} = {_literal(value)}")
+    columns = "".join(f"    {{ name = {_literal(n)}, kind = {_literal(k)} }},\n" for n, k in record.columns.items())
+    return "\n".join(lines) + f"\ncolumns = [\n{columns}]\n"
+
+
+def _literal(value: Any) -> str:
+    # JSON's strings and numbers are TOML's too, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _sweep(home: Path) -> None:
+    """Remove what killed processes left half built, once it is old enough to be nobody's."""
+    for left in home.glob(f"{_BUILDING}*"):
+        if left.stat().st_mtime < time.time() - _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove_if_empty(home: Path) -> None:
+    try:
+        home.rmdir()
+    except OSError:
+        return  # not empty, or not there
+
+
+def _restore(name: str) -> str:
+    return f"restore it (from git or a backup), or add the file anew as the next version of {name}"
