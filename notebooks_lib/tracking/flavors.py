@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.tracking import requirements
+from notebooks_lib.tracking.store import quiet as quiet_logs
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -77,7 +78,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
     flavor = flavor or flavor_of(model)
     module = _flavor_module(flavor)
     modules = _modules(model)
-    with _quiet():
+    with quiet():
         few = _head(example)
         options: dict[str, Any] = {"mlflow_model": meta, "input_example": few}
         form = flavor
@@ -114,6 +115,15 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
 def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what MLflow says while it saves or loads a model that we have settled already."""
+    with quiet_logs(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
+        warnings.filterwarnings("ignore", message=".*[Tt]ype hint")
+        yield
 
 
 def _flavor_module(flavor: str) -> Any:
@@ -154,10 +164,14 @@ def _sklearn_format(model: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _signature(model: Any, example: Any, few: Any) -> Any:
+    import pandas as pd
     from mlflow.models import ModelSignature, infer_signature
 
     try:
-        outputs = infer_signature(few, model.predict(few)).outputs
+        predicted = model.predict(few)
+        if hasattr(few, "iloc") and getattr(predicted, "ndim", 0) == 1:
+            predicted = pd.Series(predicted)  # one value a row is a column, not a tensor
+        outputs = infer_signature(few, predicted).outputs
         return ModelSignature(inputs=infer_signature(example).inputs, outputs=outputs)
     except Exception as error:
         raise errors.ModelError(
@@ -172,6 +186,7 @@ def _head(example: Any) -> Any:
 
 
 def _as_python_model(model: Any) -> Any:
+    import pandas as pd
     from mlflow.pyfunc.model import PythonModel
 
     if isinstance(model, PythonModel):
@@ -182,8 +197,11 @@ def _as_python_model(model: Any) -> Any:
         def __init__(self, inner: Any) -> None:
             self.inner = inner
 
-        def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]  # hints are a schema to MLflow
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
             return self.inner.predict(model_input)
+
+        # MLflow reads this hint when the class is made, and warns without one.
+        predict.__annotations__["model_input"] = pd.DataFrame
 
     return Predictor(model)
 
@@ -205,16 +223,6 @@ def _own_classes_inside(modules: set[str]) -> Iterator[None]:
     finally:
         for module in ours:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from notebooks_lib.tracking.store import quiet
-
-    with quiet(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
-        warnings.filterwarnings("ignore", message=".*[Tt]ype hint")
-        yield
 
 
 def _name(model: Any) -> str:

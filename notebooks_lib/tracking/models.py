@@ -8,6 +8,7 @@ it; that costs its size again on disk and a few requests.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import weakref
@@ -133,7 +134,7 @@ def download(source: str | Path, folder: Path) -> Path:
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _as_model_error(f"the model at {source} cannot be fetched"):
+    with _as_model_error(f"the model at {source} cannot be fetched"), _no_progress_bar():
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (found / MLMODEL).is_file():
         # The Azure plugin can come back without an error and without the files (AZURE.md section 5).
@@ -146,7 +147,8 @@ def example(source: str | Path) -> Any:
     from mlflow.models import Model
 
     with _as_model_error(f"the model at {source} cannot be read"):
-        return Model.load(str(source)).load_input_example(str(source))
+        place = str(_local(source) or source)
+        return Model.load(place).load_input_example(place)
 
 
 def signature(source: str | Path) -> dict[str, Any]:
@@ -154,14 +156,14 @@ def signature(source: str | Path) -> dict[str, Any]:
     from mlflow.models import Model
 
     with _as_model_error(f"the model at {source} cannot be read"):
-        found = Model.load(str(source)).signature
+        found = Model.load(str(_local(source) or source)).signature
     parts = found.to_dict() if found else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
 
 
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
     local = _local(source)
-    with _as_model_error(f"the model at {source} cannot be loaded"):
+    with _as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if local is not None:
             return open_folder(local)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
@@ -234,6 +236,19 @@ def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """MLflow draws one for seven small files; whoever set its variable is obeyed."""
+    name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+    given = name in os.environ
+    os.environ.setdefault(name, "false")
+    try:
+        yield
+    finally:
+        if not given:
+            os.environ.pop(name, None)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Saves the scan of every installed distribution for the module that is nearly always there."""
 
@@ -85,11 +85,22 @@ def modules_of(model: Any) -> set[str]:
 
 
 def _locked(lock: Path) -> dict[str, str]:
+    """Name -> version of the lock's pins that hold for this Python and platform."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
-        text = lock.read_text("utf-8")
+        lines = lock.read_text("utf-8").splitlines()
     except OSError:
         return {}
-    return {_normal(name): version for name, version in _PIN.findall(text)}
+    pinned: dict[str, str] = {}
+    for line in lines:
+        if "==" not in line or line[:1] in " #-":
+            continue
+        with suppress(InvalidRequirement):
+            wanted = Requirement(line.removesuffix("\\").strip())
+            if wanted.marker is None or wanted.marker.evaluate():
+                pinned[_normal(wanted.name)] = str(wanted.specifier).removeprefix("==")
+    return pinned
 
 
 def _installed(name: str) -> str | None:
