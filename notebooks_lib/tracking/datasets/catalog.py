@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BUNDLED = "scikit-learn"
-_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,15 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     each of which is version 1 of itself. The run that is going on, if any, is tagged with what was loaded.
     Raises UnknownNameError, and DatasetError when the stored content is not what was added.
     """
-    name, version, record, table, masks = _open(ref, settings or here())
-    dataset = Dataset(
+    dataset = read(ref, settings or here())
+    usage.note(dataset)
+    return dataset
+
+
+def read(ref: str, settings: Settings) -> Dataset:
+    """As `load`, without a mark on a run: for commands that only look."""
+    name, version, record, table, masks = _open(ref, settings)
+    return Dataset(
         name=name,
         version=version,
         fingerprint=record.fingerprint,
@@ -59,8 +64,6 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
         train=_part("train", record, table, masks),
         validation=_part("validation", record, table, masks),
     )
-    usage.note(dataset)
-    return dataset
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
@@ -84,11 +87,14 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
 
 def catalog(settings: Settings | None = None) -> list[Entry]:
     """All datasets that `load` can give: the project's own, then scikit-learn's."""
-    folder = (settings or here()).data_folder
-    own = [_entry_of_folder(settings or here(), name) for name in versions.names(folder)]
-    taken = {entry.name for entry in own}
-    shipped = [_entry_of_bundle(name) for name in bundled.names() if name not in taken]
-    return own + shipped
+    mine = own(settings or here())
+    taken = {entry.name for entry in mine}
+    return mine + [_entry_of_bundle(name) for name in bundled.names() if name not in taken]
+
+
+def own(settings: Settings) -> list[Entry]:
+    """The datasets in the project's data folder."""
+    return [_entry_of_folder(settings, name) for name in versions.names(settings.data_folder)]
 
 
 def parse_ref(ref: str) -> tuple[str, int | None]:
@@ -104,8 +110,8 @@ def parse_ref(ref: str) -> tuple[str, int | None]:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless `name` can be a dataset's."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_' only")
+    if not versions.is_name(name):
+        raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
 
 def deciding_digests(table: pa.Table, record: Record, whole: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -134,15 +140,15 @@ def _open(
     ref: str, settings: Settings
 ) -> tuple[str, int, Record, pa.Table, dict[parts.PartName, np.ndarray[Any, Any]]]:
     name, asked = parse_ref(ref)
-    own = versions.numbers(settings.data_folder, name)
-    known = own or ([1] if name in bundled.names() else [])
+    mine = versions.numbers(settings.data_folder, name)
+    known = mine or ([1] if name in bundled.names() else [])
     if not known:
         every = {*versions.names(settings.data_folder), *bundled.names()}
         raise UnknownNameError("dataset", name, every, "`nbops data list` shows them.")
     version = known[-1] if asked is None else asked
     if version not in known:
         raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, known))
-    if own:
+    if mine:
         record = versions.read_record(settings.data_folder, name, version)
         stored = versions.read_table(settings.data_folder, name, version)
         table = content.normalise(stored)

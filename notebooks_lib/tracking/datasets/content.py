@@ -167,8 +167,9 @@ def _cells(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
         known = [_text_cell(text) for text in encoded.dictionary.to_pylist()]
         known.append(struct.pack("<qq", _MISSING, 0))
         by_code = np.frombuffer(b"".join(known), dtype="<u8").reshape(-1, 2)
-        codes: np.ndarray[Any, Any] = encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
-        return by_code[codes]
+        codes = encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
+        picked: np.ndarray[Any, Any] = by_code[codes]
+        return picked
     cells = np.zeros((len(column), 2), dtype="<i8")
     present = column.is_valid().to_numpy()
     if kind == "number":

@@ -13,6 +13,7 @@ from notebooks_lib.records import Env, Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.datasets.dataset import Dataset
+    from notebooks_lib.tracking.store import Store
 
 _TAG = re.compile(r"([a-z0-9_-]+)@(\d+)#([0-9a-f]{64})")
 _used: dict[str, str] = {}
@@ -60,6 +61,16 @@ def mlflow_dataset(dataset: Dataset) -> Any:
     source = CodeDatasetSource(tags={"nbops.dataset": dataset.ref, "nbops.dataset.source": dataset.source})
     # MLflow takes at most 36 characters as a digest.
     return MetaDataset(source=source, name=dataset.name, digest=dataset.fingerprint[:32])  # type: ignore[abstract]
+
+
+def log_input(store: Store, run_id: str, dataset: Dataset) -> None:
+    """Show the dataset among the run's inputs in MLflow's UI. Best effort: the tag is what nbops reads."""
+    from mlflow.entities import DatasetInput
+
+    try:
+        store.client.log_inputs(run_id, [DatasetInput(mlflow_dataset(dataset)._to_mlflow_entity())])
+    except Exception as error:  # noqa: BLE001 - nobody has shown that an Azure ML workspace keeps inputs
+        _log.warning("%s is not shown among the run's inputs: %s", dataset.ref, error)
 
 
 def _run_going_on() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import tomllib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TABLE = "table.parquet"
 RECORD = "dataset.toml"
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _BUILDING = ".adding-"
 _STALE_SECONDS = 24 * 3600.0
 
@@ -55,7 +57,12 @@ def names(folder: Path) -> list[str]:
     """The datasets in a data folder."""
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if numbers(folder, entry.name))
+    return sorted(entry.name for entry in folder.iterdir() if is_name(entry.name) and numbers(folder, entry.name))
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be a dataset's name: it is a folder, and part of a tag's key."""
+    return _NAME.fullmatch(text) is not None
 
 
 def numbers(folder: Path, name: str) -> list[int]:

@@ -1,0 +1,139 @@
+"""`nbops data`: versioned datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib.cli import show
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.datasets import Dataset
+
+SHORT = 12
+"""Digits of a fingerprint that a person compares."""
+
+
+@click.group()
+def command() -> None:
+    """List, show and add versioned datasets, and see what was trained on them.
+
+    In a notebook: datasets.load("NAME@V") from notebooks_lib.tracking gives the train and validation rows.
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def list_(as_json: bool) -> None:
+    """List all datasets: the project's own, then the tables that ship with scikit-learn."""
+    from notebooks_lib.tracking import datasets
+
+    entries = datasets.catalog()
+    if as_json:
+        sys.stdout.write(json.dumps([vars(entry) for entry in entries], ensure_ascii=False) + "\n")
+        return
+    rows = [
+        [
+            f"{entry.name}@{entry.versions[-1]}",
+            len(entry.versions),
+            entry.rows,
+            entry.columns,
+            entry.fingerprint[:SHORT],
+            entry.source,
+            entry.description,
+        ]
+        for entry in entries
+    ]
+    show.table(("latest", "versions", "rows", "columns", "fingerprint", "from", "description"), rows)
+
+
+@command.command("show")
+@click.argument("ref", metavar="NAME[@V]")
+def show_(ref: str) -> None:
+    """Show a dataset's columns, parts and fingerprint; the content is checked against its record."""
+    from notebooks_lib import settings
+    from notebooks_lib.tracking import datasets
+
+    _print(datasets.read(ref, settings.here()))
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name of the dataset: lower-case letters, digits, '-' and '_'.")
+@click.option("--target", help="The column to predict.")
+@click.option("--key", help="The column that names each row once; it alone decides the row's part.")
+@click.option("--group", help="Rows with equal values in this column stay in one part.")
+@click.option("--description", default="", help="What one row is, and where the data comes from.")
+def add(file: Path, name: str, target: str | None, key: str | None, group: str | None, description: str) -> None:
+    """Make FILE (CSV, TSV or Parquet) the next version of a dataset.
+
+    What is left out is as in the version before; the same content again adds nothing. Each row falls into train,
+    validation or holdout by its group, else its key, else its whole content, so the parts are the same everywhere.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.tracking import datasets
+
+    here = settings.here()
+    before = {f"{entry.name}@{version}" for entry in datasets.own(here) for version in entry.versions}
+    added = datasets.add(file, name, here, target=target, key=key, group=group, description=description)
+    click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in before else 'added'}")
+    _print(added)
+    for remark in datasets.remarks(added):
+        click.echo(f"note: {remark}")
+
+
+@command.command()
+@click.argument("ref", metavar="NAME[@V]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def models(ref: str, as_json: bool) -> None:
+    """Show which models were trained on a version of a dataset."""
+    from notebooks_lib.tracking import datasets
+
+    found = datasets.trained_on(ref)
+    if as_json:
+        sys.stdout.write(json.dumps([vars(each) for each in found], ensure_ascii=False) + "\n")
+        return
+    trained = [each for each in found if each.has_model]
+    if trained:
+        rows = [
+            [
+                each.model or "(not registered)",
+                each.version,
+                each.run_id,
+                each.experiment,
+                each.status,
+                "  ".join(f"{name} {value:.6g}" for name, value in sorted(each.metrics.items())),
+            ]
+            for each in trained
+        ]
+        show.table(("model", "version", "run", "experiment", "status", "metrics"), rows)
+    else:
+        click.echo(f"No model was trained on {ref}.")
+    if len(found) > len(trained):
+        click.echo(f"{len(found) - len(trained)} more run(s) used {ref} and left no model.")
+
+
+def _print(dataset: Dataset) -> None:
+    facts = [
+        ("description", dataset.description),
+        ("from", dataset.source),
+        ("fingerprint", dataset.fingerprint),
+        (
+            "rows",
+            f"{dataset.rows}: train {len(dataset.train)}, validation {len(dataset.validation)}, "
+            f"holdout {dataset.rows_held_out} (read by promotion only)",
+        ),
+        ("parts by", dataset.group or dataset.key or "the whole row"),
+    ]
+    click.echo(click.style(dataset.ref, bold=True))
+    for label, value in facts:
+        if value:
+            click.echo(f"  {label:<11}  {value}")
+    click.echo()
+    roles = {dataset.target: "target", dataset.key: "key", dataset.group: "group"}
+    rows = [[name, kind, roles.get(name, "feature")] for name, kind in dataset.columns.items()]
+    show.table(("column", "kind", "role"), rows)

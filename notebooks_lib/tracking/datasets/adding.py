@@ -1,0 +1,159 @@
+"""Makes a version of a dataset from a file, after checking all that could be wrong with it. Reading is `catalog`'s."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.settings import Settings, here
+from notebooks_lib.tracking.datasets import bundled, catalog, content, files, parts, versions
+from notebooks_lib.tracking.datasets.dataset import Dataset
+from notebooks_lib.tracking.datasets.versions import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def add(
+    file: str | Path,
+    name: str,
+    settings: Settings | None = None,
+    *,
+    target: str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    description: str = "",
+) -> Dataset:
+    """Make the table in `file` the next version of dataset `name`; the version there is when the content is the same.
+
+    What is not said is taken from the latest version. Its key, group and shares hold for all versions, so that a row
+    never changes sides between them. `key` names each row once; rows with equal `group` stay in one part. Without
+    either, the whole row decides, target included: then rows with equal features and different targets may fall
+    apart, and adding a column moves rows; give a key or a group where that matters.
+
+    Raises UsageError (file, name, columns), DatasetError (content), and leaves nothing behind when it does.
+    """
+    settings = settings or here()
+    folder = settings.data_folder
+    catalog.check_name(name)
+    if not versions.numbers(folder, name) and name in bundled.names():
+        raise UsageError(
+            f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
+        )
+    file = Path(file)
+    table = files.read(file)
+    record = _roles(_before(settings, name), table.column_names, target=target, key=key, group=group)
+    _check_roles(file, table, record)
+    digests = content.row_digests(table)
+    record = replace(
+        record,
+        fingerprint=content.fingerprint(table, digests),
+        rows=len(table),
+        columns=content.kinds(table),
+        description=description or record.description,
+        source=file.name,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    catalog.split(str(file), catalog.deciding_digests(table, record, digests), record)
+    while True:
+        same = _same(settings, name, record)
+        if same is not None:
+            return same
+        number = versions.next_number(folder, name)
+        if versions.write(folder, name, number, table, record):
+            return catalog.read(f"{name}@{number}", settings)
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """What a person should look at after adding: columns of text whose values are nearly all numbers."""
+    found = []
+    for column, kind in dataset.columns.items():
+        if kind == "text":
+            values = dataset.train.frame[column].dropna().astype(str)
+            odd = values[[not _is_number(value) for value in values]]
+            if 0 < len(odd) <= len(values) / 10:
+                found.append(
+                    f"column {column!r} is text: {len(values) - len(odd)} of {len(values)} values are numbers, but not "
+                    f"{odd.iloc[0]!r}; leave a field empty when its value is missing"
+                )
+    return found
+
+
+def _before(settings: Settings, name: str) -> Record:
+    """How the name's rows are split so far; the settings in force for a new name."""
+    numbers = versions.numbers(settings.data_folder, name)
+    if numbers:
+        return versions.read_record(settings.data_folder, name, numbers[-1])
+    return Record(
+        fingerprint="",
+        rows=0,
+        columns={},
+        validation_share=settings.data.validation_share,
+        holdout_share=settings.data.holdout_share,
+        parts=parts.ALGORITHM,
+    )
+
+
+def _roles(before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None) -> Record:
+    for role, asked, fixed in (("key", key, before.key), ("group", group, before.group)):
+        if before.rows and asked is not None and asked != fixed:
+            raise UsageError(
+                f"{role} {asked!r}: earlier versions are split by {before.decided_by or 'the whole row'}, and rows must "
+                "not change sides between versions; leave it out, or add the file under another name"
+            )
+    record = replace(before, target=target or before.target, key=key or before.key, group=group or before.group)
+    for role, column in (("target", record.target), ("key", record.key), ("group", record.group)):
+        if column is not None and column not in columns:
+            raise UnknownNameError(f"{role} column", column, columns)
+    if record.target is not None and record.target in (record.key, record.group):
+        raise UsageError(
+            f"column {record.target!r} cannot be the target and the {'key' if record.key == record.target else 'group'}"
+        )
+    if not set(columns) - {record.target, record.key, record.group}:
+        raise UsageError("no column is left as a feature beside target, key and group")
+    return record
+
+
+def _check_roles(file: Path, table: pa.Table, record: Record) -> None:
+    import numpy as np
+
+    for role, column in (("target", record.target), ("key", record.key), ("group", record.group)):
+        if column is not None and table[column].null_count:
+            first = table[column].is_null().index(True).as_py() + 1
+            raise DatasetError(
+                f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
+            )
+    if record.key is not None:
+        digests = content.row_digests(table.select([record.key]))
+        _, first_at, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
+        twice = np.sort(first_at[counts > 1])
+        if len(twice):
+            shown = ", ".join(repr(table[record.key][int(at)].as_py()) for at in twice[:3])
+            more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
+            raise DatasetError(
+                f"{file}: key {record.key!r} must name each row once, but {shown}{more} come(s) up more than once; "
+                "rows that belong together have a --group, not a --key"
+            )
+
+
+def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
+    """The latest version of this content and target, if it is still whole."""
+    for number in reversed(versions.numbers(settings.data_folder, name)):
+        known = versions.read_record(settings.data_folder, name, number)
+        if (known.fingerprint, known.target) == (record.fingerprint, record.target):
+            try:
+                return catalog.read(f"{name}@{number}", settings)
+            except DatasetError:
+                continue  # damaged since: what is being added replaces it as a new version
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
