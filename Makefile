@@ -1,0 +1,64 @@
+# `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
+.DEFAULT_GOAL := help
+.PHONY: help setup run stop test check proof bench lock clean
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+# A machine may be set never to write bytecode; then every start of Python here takes two to three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+READY := .venv/.ready
+UV_VERSION := 0.13.9
+
+help:  ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(READY)  ## make .venv from requirements.lock; skipped when nothing changed
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "nbops needs Python 3.11 or newer; $(PYTHON) is older. Say: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@command -v uv >/dev/null || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+	uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --compile-bytecode --editable .
+	@touch $(READY)
+
+run: setup  ## the main job: run the notebooks, promote the best run, deploy it, ask it
+	nbops run experimentation/diabetes_ridge.ipynb
+	nbops run experimentation/diabetes_ridge.ipynb -p alpha=1.0
+	nbops run experimentation/diabetes_boosting.ipynb
+	nbops run experimentation/diabetes_boosting.ipynb -p learning_rate=0.03 -p max_iter=150
+	nbops run experimentation/breast_cancer_logistic.ipynb
+	nbops compare diabetes --metric rmse
+	nbops promote --live
+	nbops endpoint invoke diabetes
+	nbops endpoint status diabetes
+
+stop:  ## stop the endpoint that `make run` started
+	nbops endpoint stop diabetes
+
+test: setup  ## all tests but the slow proofs, at most five minutes on two cores
+	pytest -n 2 --dist loadgroup
+
+check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	nbops check
+	python -m tests.environment
+
+proof: setup  ## the slow proofs: chaos, many at once
+	pytest -n 2 --dist loadgroup -m proof
+
+bench: setup  ## what we claim about speed, side by side
+	python -m benchmarks.start
+
+lock:  ## write requirements.lock anew from pyproject.toml, without index addresses
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
+		--custom-compile-command "make lock" --extra dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove what was set up and what ran; asks nothing, so mind your runs
+	rm -rf .venv .nbops .mypy_cache .ruff_cache .pytest_cache

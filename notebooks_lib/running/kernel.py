@@ -84,7 +84,7 @@ class Kernel:
             self.returncode = self.process.poll()
 
     def measure(self) -> None:
-        """Take the memory in use now into the peak: the kernel's own high-water mark and its children's resident set."""
+        """Take the memory in use now into the peak: the kernel's high-water mark and its children's resident set."""
         if self.pid is None:
             return
         try:

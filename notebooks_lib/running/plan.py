@@ -15,6 +15,7 @@ from notebooks_lib.notebooks import fingerprint, mlflow_use
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import Start
 
 
@@ -45,7 +46,6 @@ def make(
     experiment: str | None = None,
     name: str | None = None,
     tracked: bool = True,
-    tracking_uri: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
     """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
@@ -58,7 +58,7 @@ def make(
     everything = {**schema.defaults, **given}
     start = None
     if tracked:
-        _refuse_other_store(notebook, everything, tracking_uri)
+        _refuse_other_store(notebook, everything, stores.tracking_uri(settings))
         chosen, attachable = _experiment(notebook, everything, experiment, settings)
         start = Start(
             experiment=chosen,

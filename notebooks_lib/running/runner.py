@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _end(
         except Exception as error:
             raise errors.TrackingError(
                 f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written "
-                f"to {owned.store.uri}: {error}; when the store answers again, `nbops doctor --fix` closes the run"
+                f"to {owned.store.uri}: {error}; when the store answers again, `nbops doctor` closes the run"
             ) from error
     return RunResult(
         run_id=owned.run_id if owned else None,

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -196,3 +197,12 @@ def _slug(name: str) -> str:
 
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def server_command(store: Store, port: int) -> list[str]:
+    """The command that serves MLflow's pages for a local store, on loopback."""
+    root = store.settings.layout.artifacts.as_uri()
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", store.uri, "--default-artifact-root", root),
+    ]

@@ -1,0 +1,53 @@
+"""The list of commands. A command's module is imported when it is asked for: `nbops --help` must answer in a blink."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from notebooks_lib import __version__
+
+COMMANDS = {
+    "run": "Run a notebook and track it.",
+    "compare": "Rank the runs of an experiment by a metric.",
+    "promote": "Compare the best run with the champion, and deploy the winner.",
+    "endpoint": "Start, stop and ask the endpoint that serves a model.",
+    "data": "List, show and add versioned datasets.",
+    "check": "Check notebooks against the rules of this project.",
+    "doctor": "Say what is in force here and what is wrong.",
+    "ui": "Open MLflow's pages on the runs of this project.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"notebooks_lib.cli.{cmd_name}").command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from notebooks_lib import errors
+
+            raise click.UsageError(errors.unknown("command", args[0], COMMANDS), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nbops")
+def command() -> None:
+    """From a notebook to a served model, without rewriting it.
+
+    Every command answers `--help`. Settings: production/settings.toml; `nbops doctor` shows them.
+    """

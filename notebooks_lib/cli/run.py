@@ -1,0 +1,96 @@
+"""`nbops run`: one notebook, once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from notebooks_lib import notebooks
+from notebooks_lib.cli import show
+
+
+@click.command()
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
+@click.option(
+    "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
+)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole notebook.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option("--experiment", help="Where the run goes. Default: what the notebook says, else the project's.")
+@click.option("--name", help="Name of the run.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the executed notebook is written.")
+@click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a run of ours.")
+@click.option("--no-html", is_flag=True, help="Leave the HTML page out.")
+@click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def command(
+    notebook: Path,
+    pairs: tuple[str, ...],
+    files: tuple[Path, ...],
+    timeout: float | None,
+    cell_timeout: float | None,
+    experiment: str | None,
+    name: str | None,
+    output: Path | None,
+    untracked: bool,
+    no_html: bool,
+    help_notebook: bool,
+    as_json: bool,
+) -> int:
+    """Run NOTEBOOK from top to bottom in a fresh kernel and track it as one MLflow run.
+
+    The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed,
+    2 asked for wrongly, 130 interrupted.
+    """
+    document = notebooks.read(notebook)
+    schema = notebooks.schema(document)
+    if help_notebook:
+        show.notebook(document, schema)
+        return 0
+    values = notebooks.from_command_line(pairs, files, schema, notebook=notebook.name)
+
+    import os
+
+    from notebooks_lib import settings
+    from notebooks_lib.running import plan
+
+    here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
+    planned = plan.make(notebook, here, values, experiment=experiment, name=name, tracked=not untracked)
+
+    from notebooks_lib.running.runner import run_notebook
+
+    with show.Progress(notebook.stem, silent=as_json) as progress:
+        result = run_notebook(
+            planned,
+            timeout=timeout,
+            cell_timeout=cell_timeout,
+            output=output.resolve() if output else None,
+            html=not no_html,
+            on_open=progress.opened,
+            on_cell=progress.cell,
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result.as_json()) + "\n")
+    else:
+        _print(result)
+    if result.failure is not None and result.failure.kind == "interrupt":
+        return 130
+    return 0 if result.status == "FINISHED" else 1
+
+
+def _print(result: Any) -> None:
+    colour = "green" if result.status == "FINISHED" else "red"
+    early = ", stopped early by sys.exit" if result.stopped_early else ""
+    click.echo(click.style(result.status, fg=colour) + f" in {result.seconds:.1f} s{early}")
+    if result.metrics:
+        click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
+    if result.failure is not None:
+        click.echo(f"  reason    {result.failure}")
+    click.echo(f"  notebook  {show.path(result.output)}")
+    if result.run_id:
+        click.echo(f"  run       {result.run_id}  (`nbops ui`, then {result.url})")

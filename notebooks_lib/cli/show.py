@@ -1,0 +1,110 @@
+"""How things look on a terminal, and as plain lines where there is none. It decides nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from notebooks_lib.notebooks.document import Notebook
+    from notebooks_lib.notebooks.parameters import Schema
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines of progress."""
+
+
+class Progress:
+    """Which cell is running: a live line on a terminal, a line now and then elsewhere, on standard error."""
+
+    def __init__(self, title: str, *, silent: bool = False) -> None:
+        self._title = title
+        self._silent = silent
+        self._live: Any = None
+        self._task: Any = None
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if not self._silent and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Live
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._live = Live(*columns, console=Console(stderr=True), transient=True)
+            self._live.start()
+            self._task = self._live.add_task(self._title, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def opened(self, run_id: str, url: str) -> None:
+        """The run is open."""
+        if not self._silent and self._live is None:
+            click.echo(f"{self._title}: run {run_id}", err=True)
+
+    def cell(self, index: int, total: int) -> None:
+        """A cell begins; `index` counts from 0."""
+        if self._live is not None:
+            self._live.update(self._task, completed=index, total=total)
+        elif not self._silent and time.monotonic() - self._told >= PLAIN_EVERY:
+            click.echo(f"{self._title}: cell {index + 1} of {total}", err=True)
+            self._told = time.monotonic()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns that line up; numbers to the right."""
+    texts = [[_cell(value) for value in row] for row in rows]
+    kept = list(rows) if isinstance(rows, list) else texts
+    widths = [max(len(text) for text in column) for column in zip(header, *texts, strict=True)]
+    numeric = [
+        bool(texts) and all(isinstance(row[i], int | float) or row[i] in ("", None) for row in kept)
+        for i in range(len(header))
+    ]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        ]
+        return "  ".join(aligned).rstrip()
+
+    click.echo(click.style(line(header), bold=True))
+    for row in texts:
+        click.echo(line(row))
+
+
+def notebook(document: Notebook, schema: Schema) -> None:
+    """What a notebook is for and its parameters, as `--help-notebook` shows them."""
+    from notebooks_lib.notebooks.parameters import describe
+
+    click.echo(click.style(document.title or document.path.name, bold=True))
+    if document.purpose:
+        click.echo(f"\n{document.purpose}")
+    click.echo()
+    rows = [list(row) for row in describe(schema)]
+    if rows:
+        table(("parameter", "type", "default", "allowed", "meaning"), rows)
+    else:
+        click.echo("No parameters: no cell is tagged `parameters`.")
+
+
+def path(value: Path) -> str:
+    """A path as a person in this folder would write it."""
+    here = Path.cwd()
+    return str(value.relative_to(here)) if value.is_relative_to(here) else str(value)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
