@@ -1,0 +1,84 @@
+"""Reads what the parameters cell assigns: names, expressions, annotations and comments; it gives them no meaning."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from notebooks_lib.notebooks.magics import Code
+
+_TYPE_COMMENT = re.compile(r"type:\s*(?!ignore\b)(?P<type>[\w.]+(?:\[.*?\](?=\s|$))?)\s*(?P<help>.*)")
+_IGNORED = re.compile(r"type:\s*ignore(\[[^\]]*\])?\s*")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One name at the top level of a cell."""
+
+    name: str
+    annotation: ast.expr | None
+    """Also from a type comment, `x = 1  # type: int`, as papermill knows it."""
+    value: ast.expr | None
+    """What the name gets; None if it gets only a part of it, or nothing."""
+    source: str
+    """The text of the expression; empty if there is none."""
+    comment: str
+
+
+def read(code: Code) -> Iterator[Assignment]:
+    """The assignments of a cell in order; `a = b = 1` and `a, b = 1, 2` are two each."""
+    comments = _comments(code.text)
+    for statement in code.tree.body if code.tree else ():
+        end = statement.end_lineno or statement.lineno
+        hint, comment = _split(comments.get(end) or comments.get(statement.lineno) or "")
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+                yield Assignment(name, annotation, value, _source(code, value), comment)
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    for name, part, shown in _pairs(target, value):
+                        yield Assignment(name, hint, part, _source(code, shown), comment)
+            case ast.AugAssign(target=ast.Name(id=name)):
+                yield Assignment(name, None, None, _source(code, statement), comment)
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None, ast.expr]]:
+    """Name, what it gets, and the expression to show; `a, b = f()` gets parts that only a run can tell."""
+    if isinstance(target, ast.Name):
+        yield target.id, value, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        starred = any(isinstance(item, ast.Starred) for item in [*target.elts, *getattr(value, "elts", ())])
+        if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts) and not starred:
+            for item, part in zip(target.elts, value.elts, strict=True):
+                yield from _pairs(item, part)
+        else:
+            names = (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
+            yield from ((name, None, value) for name in names)
+
+
+def _source(code: Code, node: ast.AST | None) -> str:
+    return (ast.get_source_segment(code.text, node) or "") if node is not None else ""
+
+
+def _comments(text: str) -> dict[int, str]:
+    """Comments by line, without their marks. Tokens, not a search for `#`: a text may hold one."""
+    found: dict[int, str] = {}
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                found[token.start[0]] = token.string.lstrip("#").strip()
+    except (tokenize.TokenError, SyntaxError):
+        pass  # what came before the fault still counts
+    return found
+
+
+def _split(comment: str) -> tuple[ast.expr | None, str]:
+    """The type in a comment, as a quoted annotation, and the rest: the help."""
+    comment = _IGNORED.sub("", comment)
+    match = _TYPE_COMMENT.fullmatch(comment)
+    hint = ast.Constant(match["type"]) if match else None
+    return hint, (match["help"] if match else comment).lstrip("#").strip()

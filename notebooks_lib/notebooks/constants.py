@@ -1,0 +1,165 @@
+"""Owns the step between Python source and plain values: literals both ways, and simple constant expressions.
+
+It never evaluates code: what is not in its short list of forms is NotConstant.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+
+Names = Mapping[str, object]
+
+_ENVIRON = {"os.environ.get", "os.getenv", "environ.get", "getenv"}
+_CONVERSIONS: dict[int, Callable[[object], str]] = {ord("s"): str, ord("r"): repr, ord("a"): ascii}
+_SAFE_FORMAT = re.compile(r"[^0-9]*(0?[0-9]{0,3})?[^0-9]*([0-9]{0,2})?[^0-9]*")
+
+
+class NotConstant(Exception):
+    """The expression is not one that can be told without running it."""
+
+
+def literal(node: ast.AST) -> object:
+    """The value of a literal, as `ast.literal_eval`, and `float("inf")` too. Raises NotConstant."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
+            number = literal(operand)
+            if isinstance(number, int | float | complex) and not isinstance(number, bool):
+                return -number if isinstance(node.op, ast.USub) else +number
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=ast.Constant(value=complex() as right)):
+            real = literal(left)
+            if isinstance(real, int | float) and not isinstance(real, bool):
+                return real + right if isinstance(node.op, ast.Add) else real - right
+        case ast.List(elts=items):
+            return [literal(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(literal(item) for item in items)
+        case ast.Set(elts=items):
+            return _hashed(lambda: {literal(item) for item in items})
+        case ast.Dict(keys=keys, values=values):
+            known = [key for key in keys if key is not None]
+            if len(known) == len(keys):
+                pairs = zip(known, values, strict=True)
+                return _hashed(lambda: {literal(key): literal(value) for key, value in pairs})
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)], keywords=[]):
+            try:
+                return float(text)
+            except ValueError:
+                pass
+        case ast.Call(func=ast.Name(id="set"), args=[], keywords=[]):
+            return set()
+    raise NotConstant
+
+
+def read(text: str) -> object:
+    """The value of a text that is a Python or a JSON literal. Raises NotConstant."""
+    try:
+        return literal(ast.parse(text.strip(), mode="eval").body)
+    except (NotConstant, SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise NotConstant from None
+
+
+def source(value: object) -> str:
+    """Python source that `literal` reads back as an equal value; sets are sorted, so it is the same each time.
+
+    Raises NotConstant for a value that no literal stands for.
+    """
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    for plain in (int, complex, str, bytes):
+        if isinstance(value, plain):
+            return plain.__repr__(value)  # not repr(): a subclass (np.float64, IntEnum) shows itself otherwise
+    if isinstance(value, float):
+        text = float.__repr__(value)
+        return text if math.isfinite(value) else f'float("{text}")'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(source, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(source, value)) + (",)" if len(value) == 1 else ")")
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(map(source, value))) + "}" if value else "set()"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
+    raise NotConstant
+
+
+def evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None = None) -> object:
+    """The value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`, `str()`,
+    and `os.environ` / `os.getenv` when the kernel's environment is given. Raises NotConstant.
+    """
+    try:
+        return _evaluate(node, names, environ)
+    except RecursionError:
+        raise NotConstant from None
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name or attribute chain; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def _evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None) -> object:
+    match node:
+        case ast.Name(id=name) if name in names:
+            return names[name]
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            first, second = _evaluate(left, names, environ), _evaluate(right, names, environ)
+            if isinstance(first, str) and isinstance(second, str):
+                return first + second
+            if isinstance(first, int | float) and isinstance(second, int | float):
+                return first + second
+        case ast.JoinedStr(values=parts):
+            return "".join(str(_evaluate(part, names, environ)) for part in parts)
+        case ast.FormattedValue(value=value, conversion=conversion, format_spec=spec):
+            found = _evaluate(value, names, environ)
+            form = "" if spec is None else str(_evaluate(spec, names, environ))
+            if isinstance(found, str | int | float | None) and _SAFE_FORMAT.fullmatch(form):
+                convert = _CONVERSIONS.get(conversion)
+                try:
+                    return format(convert(found) if convert else found, form)
+                except (ValueError, TypeError, OverflowError):
+                    pass
+        case ast.BoolOp(op=operator, values=values):
+            found = None
+            for value in values:
+                found = _evaluate(value, names, environ)
+                if bool(found) == isinstance(operator, ast.Or):
+                    break
+            return found
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return _evaluate(body if _evaluate(test, names, environ) else orelse, names, environ)
+        case ast.Call(func=ast.Name(id="str"), args=[argument], keywords=[]):
+            found = _evaluate(argument, names, environ)
+            if isinstance(found, str | int | float | None):
+                return str(found)
+        case ast.Call(func=func, args=[key, *rest], keywords=[]) if dotted(func) in _ENVIRON and len(rest) < 2:
+            variable = _evaluate(key, names, environ)
+            if environ is not None and isinstance(variable, str):
+                if variable in environ:
+                    return environ[variable]
+                return _evaluate(rest[0], names, environ) if rest else None
+        case ast.Subscript(value=value, slice=key) if dotted(value) in ("os.environ", "environ"):
+            variable = _evaluate(key, names, environ)
+            if environ is not None and isinstance(variable, str) and variable in environ:
+                return environ[variable]
+    return literal(node)
+
+
+def _hashed(make: Callable[[], object]) -> object:
+    try:
+        return make()
+    except TypeError:  # a list or dict as a key
+        raise NotConstant from None

@@ -1,0 +1,133 @@
+"""Owns the kinds that hold other kinds: lists, tuples, sets, dicts, and one of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks.kinds import Bounds, Kind, Mismatch, Number, Text, shown
+
+
+@dataclass(frozen=True)
+class Items(Kind):
+    """A list, tuple, set or frozenset; `items` has one kind for all, or (`fixed`) one for each place."""
+
+    type: str = "list"
+    items: tuple[Kind, ...] = (Kind(),)
+    fixed: bool = False
+
+    @property
+    def name(self) -> str:
+        inner = ", ".join(item.allowed for item in self.items)
+        return self.type if self.items == (Kind(),) and not self.fixed else f"{self.type}[{inner}]"
+
+    def check(self, value: object) -> object:
+        sets = isinstance(value, set | frozenset) and self.type in ("set", "frozenset")
+        if not sets and not isinstance(value, list | tuple):
+            raise Mismatch(value, self.allowed, "write it as [..., ...]" if isinstance(value, str) else "")
+        if self.fixed and len(value) != len(self.items):  # type: ignore[arg-type]
+            raise Mismatch(value, f"{self.allowed}: {len(self.items)} items")
+        kinds = self.items if self.fixed else self.items * len(value)  # type: ignore[arg-type]
+        checked = []
+        for place, (kind, item) in enumerate(zip(kinds, value, strict=True)):  # type: ignore[call-overload]
+            try:
+                checked.append(kind.check(item))
+            except Mismatch as mismatch:
+                raise mismatch.inside(f"[{place}]") from None
+        try:
+            return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[self.type](checked)
+        except TypeError:
+            raise Mismatch(value, f"{self.allowed} (of items that can stand in a set)") from None
+
+    def read(self, text: str) -> object:
+        try:
+            return constants.read(text)
+        except constants.NotConstant:
+            raise Mismatch(text, self.allowed, "write it as [..., ...]") from None
+
+    def inner(self) -> Kind:
+        return self.items[0] if len(self.items) == 1 else Kind()
+
+
+@dataclass(frozen=True)
+class Table(Kind):
+    """A dict."""
+
+    key: Kind = field(default_factory=Kind)
+    value: Kind = field(default_factory=Kind)
+
+    @property
+    def name(self) -> str:
+        whole = self.key == Kind() and self.value == Kind()
+        return "dict" if whole else f"dict[{self.key.allowed}, {self.value.allowed}]"
+
+    def check(self, value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise Mismatch(value, self.allowed, 'write it as {"key": value}' if isinstance(value, str) else "")
+        checked = {}
+        for key, item in value.items():
+            try:
+                checked[self.key.check(key)] = self.value.check(item)
+            except Mismatch as mismatch:
+                raise mismatch.inside(f"[{shown(key)}]") from None
+        return checked
+
+    def read(self, text: str) -> object:
+        try:
+            return constants.read(text)
+        except constants.NotConstant:
+            raise Mismatch(text, self.allowed, 'write it as {"key": value}') from None
+
+    def inner(self) -> Kind:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Either(Kind):
+    """One of several kinds: `Optional[X]`, `X | Y`."""
+
+    options: tuple[Kind, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " or ".join(option.name for option in self.options)
+
+    @property
+    def limits(self) -> str:
+        return "; ".join(option.limits for option in self.options if option.limits)
+
+    @property
+    def allowed(self) -> str:
+        return " or ".join(option.allowed for option in self.options)
+
+    def check(self, value: object) -> object:
+        found: list[Mismatch] = []
+        for option in self.options:
+            try:
+                return option.check(value)
+            except Mismatch as mismatch:
+                found.append(mismatch)
+        deep = next((mismatch for mismatch in found if mismatch.path), None)
+        raise deep or Mismatch(value, self.allowed, next((one.hint for one in found if one.hint), ""))
+
+    def read(self, text: str) -> object:
+        # Text takes everything, so it is asked last.
+        for option in sorted(self.options, key=lambda option: type(option) in (Text, Kind)):
+            try:
+                return option.check(option.read(text))
+            except Mismatch:
+                pass
+        numeric = [option for option in self.options if isinstance(option, Number | Items | Table)]
+        for option in numeric:
+            try:
+                return option.read(text)  # right type, wrong value: `check` says so
+            except Mismatch:
+                pass
+        raise Mismatch(text, self.allowed)
+
+    def inner(self) -> Kind:
+        return next((option.inner() for option in self.options if option.inner() != Kind()), Kind())
+
+    def bounded(self, bounds: Bounds) -> Kind:
+        return replace(self, options=tuple(option.bounded(bounds) for option in self.options))

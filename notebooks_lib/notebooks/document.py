@@ -1,0 +1,195 @@
+"""Owns what an .ipynb file says, read once into frozen values; it never writes a notebook and never runs one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import magics
+
+PARAMETERS_TAG = "parameters"
+KEEP_OUTPUT_TAG = "keep_output"
+
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_FENCE = re.compile(r" {0,3}(```+|~~~+)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as its author wrote it; line ends are \\n."""
+
+    index: int
+    """Its place in the notebook, from 0."""
+    kind: str
+    """"code", "markdown" or "raw"."""
+    source: str
+    tags: tuple[str, ...] = ()
+    id: str | None = None
+
+    @cached_property
+    def code(self) -> magics.Code:
+        """The source as Python (magics replaced), or why it is none. Empty for other cells."""
+        return magics.code(self.source if self.kind == "code" else "")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook file. `raw` is the whole JSON; do not change it."""
+
+    path: Path
+    cells: tuple[Cell, ...]
+    kernel: str = "python3"
+    language: str = "python"
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_python(self) -> bool:
+        """Whether the cells can be read with `ast`."""
+        return self.language in ("python", "ipython", "python3")
+
+    @property
+    def code_cells(self) -> tuple[Cell, ...]:
+        """The code cells, in order."""
+        return tuple(cell for cell in self.cells if cell.kind == "code")
+
+    @property
+    def python_cells(self) -> tuple[Cell, ...]:
+        """The code cells if they are Python; nothing for another language."""
+        return self.code_cells if self.is_python else ()
+
+    @property
+    def parameters_cell(self) -> Cell | None:
+        """The first code cell tagged `parameters`, as papermill takes it."""
+        return next((cell for cell in self.code_cells if PARAMETERS_TAG in cell.tags), None)
+
+    @property
+    def title(self) -> str:
+        """The first H1, or an empty string."""
+        return next((text for _, level, text in self.headings if level == 1), "")
+
+    @cached_property
+    def purpose(self) -> str:
+        """What and why: the markdown after the title up to the next heading or code cell."""
+        kept: list[str] = []
+        inside = False
+        for cell in self.cells:
+            if inside and cell.kind != "markdown":
+                break
+            for level, text in _markdown(cell):
+                if inside and level:
+                    return "\n".join(kept).strip()
+                if inside:
+                    kept.append(text)
+                inside = inside or level == 1
+            kept.append("")
+        return "\n".join(kept).strip()
+
+    @cached_property
+    def headings(self) -> tuple[tuple[int, int, str], ...]:
+        """All markdown headings: index of the cell, level from 1, text."""
+        return tuple((cell.index, level, text) for cell in self.cells for level, text in _markdown(cell) if level)
+
+    @cached_property
+    def code_sha256(self) -> str:
+        """Digest of the code cells alone: outputs, ids, markdown, metadata and empty cells do not count."""
+        sources = [cell.source.rstrip("\n") for cell in self.code_cells if cell.source.strip()]
+        return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+def read(path: Path | str) -> Notebook:
+    """Read a notebook of format 4. Raises NotebookError that says what the file is instead."""
+    path = Path(path)
+    raw = _json(path)
+    if not isinstance(raw, dict):
+        raise errors.NotebookError(f"{path}: not a notebook: its JSON is a {type(raw).__name__}, not an object")
+    version = raw.get("nbformat")
+    if "worksheets" in raw or (isinstance(version, int) and version < 4):
+        raise errors.NotebookError(
+            f"{path}: notebook format {version or 3} is too old, 4 is needed; convert it: "
+            f"jupyter nbconvert --to notebook --nbformat 4 {path.name}"
+        )
+    cells = raw.get("cells")
+    if not isinstance(cells, list):
+        raise errors.NotebookError(f"{path}: not a notebook: it has no list of `cells`")
+    if not isinstance(version, int) or version > 4:
+        raise errors.NotebookError(f"{path}: notebook format {version!r} is not known; 4 is needed")
+    metadata = _table(raw.get("metadata"))
+    kernelspec, language = _table(metadata.get("kernelspec")), _table(metadata.get("language_info"))
+    return Notebook(
+        path=path,
+        cells=tuple(_cell(path, index, cell) for index, cell in enumerate(cells)),
+        kernel=str(kernelspec.get("name") or "python3"),
+        language=str(language.get("name") or kernelspec.get("language") or "python").lower(),
+        raw=raw,
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
+        known = [found.name for found in path.parent.glob("*.ipynb")]
+        raise errors.NotebookError(f"{path.parent}: {errors.unknown('notebook', path.name, known)}") from error
+    except IsADirectoryError as error:
+        raise errors.NotebookError(f"{path}: is a folder; name a notebook in it") from error
+    except OSError as error:
+        raise errors.NotebookError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise errors.NotebookError(f"{path}: not a notebook: not UTF-8 text at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise errors.NotebookError(f"{path}: not a notebook: not JSON ({where})") from error
+
+
+def _cell(path: Path, index: int, raw: Any) -> Cell:
+    source = raw.get("source", "") if isinstance(raw, dict) else None
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    if not isinstance(source, str) or not isinstance(raw.get("cell_type"), str):
+        raise errors.NotebookError(f"{path}: cell {index} is damaged: a cell has a `cell_type` and a text `source`")
+    tags = _table(raw.get("metadata")).get("tags")
+    return Cell(
+        index=index,
+        kind=raw["cell_type"],
+        source=source.replace("\r\n", "\n").replace("\r", "\n"),
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        id=raw["id"] if isinstance(raw.get("id"), str) else None,
+    )
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _markdown(cell: Cell) -> Iterator[tuple[int, str]]:
+    """The lines of a markdown cell with their heading level, 0 for text; `#` in a fenced block is no heading."""
+    if cell.kind != "markdown":
+        return
+    fence = ""
+    lines = cell.source.split("\n")
+    underlined = False
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if underlined:  # the row of = or - under a heading
+            underlined = False
+            continue
+        mark = _FENCE.match(line)
+        if mark and (not fence or line.strip().startswith(fence)):
+            fence = "" if fence else mark[1]
+            yield 0, line
+        elif not fence and (heading := _HEADING.match(line)):
+            yield len(heading[1]), (heading[2] or "").strip()
+        elif not fence and line.strip() and line[:1].isalnum() and (row := _UNDERLINE.match(following)):
+            underlined = True
+            yield (1 if row[1][0] == "=" else 2), line.strip()
+        else:
+            yield 0, line

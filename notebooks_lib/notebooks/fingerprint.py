@@ -1,0 +1,171 @@
+"""Says before a run what it will execute, and after it what it used: two digests. It imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from notebooks_lib.notebooks import constants, kinds
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.parameters import schema
+
+# Part of every digest: raise it when the same things shall give another one.
+_FORM = 1
+_NOT_OURS = {".venv", "venv", "site-packages", "dist-packages", ".nbops", "node_modules", "__pycache__"}
+
+# Imports of a module file are found as text: parsing the whole library would take longer than all the rest. A line
+# of a docstring that reads like an import only adds a file.
+_IMPORT = re.compile(
+    rb"^[^\S\n]*(?:[^#'\"\n]*[:;][^\S\n]*)?"
+    rb"(?:from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import[ \t]*(\([^)]*\)|(?:[^\n\\;]|\\\r?\n)+)|import[ \t]+([\w., \t]+))",
+    re.MULTILINE,
+)
+_COMMENT = re.compile(r"#[^\n]*")
+
+
+def source_fingerprint(notebook: Notebook, values: Mapping[str, object], lock_sha256: str, root: Path) -> str:
+    """sha256 over code cells, parameters (the given over the defaults, secrets left out), the environment's lock and
+    the modules under `root` that the cells import, through any number of steps. Same inputs, same digest, anywhere.
+    """
+    content = {
+        "form": _FORM,
+        "language": notebook.language,
+        "code": notebook.code_sha256,
+        "parameters": _parameters(notebook, values),
+        "lock": lock_sha256,
+        "modules": dict(modules(notebook, root)),
+    }
+    return _digest(content)
+
+
+def run_fingerprint(source: str, datasets: Iterable[str]) -> str:
+    """sha256 over a source fingerprint and the fingerprints of the datasets that the run really used, in any order."""
+    return _digest({"form": _FORM, "source": source, "datasets": sorted(set(datasets))})
+
+
+def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
+    """The project's own modules that the cells import: path from the root and sha256 of the text, sorted."""
+    root = root.resolve()
+    folder = notebook.path.resolve().parent
+    bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
+    found: dict[Path, str] = {}
+    waiting = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
+    done: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in done:
+            continue
+        done.add(name)
+        for path in _files(name, bases):
+            if path in found or not _is_ours(path, root):
+                continue
+            try:
+                text = path.read_bytes().replace(b"\r\n", b"\n")
+            except OSError:
+                continue  # it cannot be imported either
+            found[path] = hashlib.sha256(text).hexdigest()
+            waiting.extend(_imports_of(text, _package(path, bases)))
+    return sorted((path.relative_to(root).as_posix(), digest) for path, digest in found.items())
+
+
+def _parameters(notebook: Notebook, values: Mapping[str, object]) -> dict[str, str]:
+    parameters = schema(notebook)
+    merged = {**parameters.defaults, **values}
+    texts = {}
+    for name, value in merged.items():
+        parameter = parameters.find(name)
+        if parameter is not None and parameter.secret:
+            continue
+        try:
+            value = parameter.kind.check(value) if parameter else value
+        except kinds.Mismatch:
+            pass  # a default outside its own annotation still counts as it is
+        texts[name] = _text(value)
+    return texts
+
+
+def _text(value: object) -> str:
+    """One text for equal values of one type: keys of dicts are sorted."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(sorted(f"{_text(key)}: {_text(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        marks = "[]" if isinstance(value, list) else "()"
+        return marks[0] + ", ".join(map(_text, value)) + marks[1]
+    try:
+        return constants.source(value)
+    except constants.NotConstant:
+        return repr(value)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                yield from (alias.name for alias in aliases)
+            case ast.ImportFrom(module=str() as module, names=aliases, level=0):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in aliases)
+            case ast.Call(func=func, args=[ast.Constant(value=str() as name), *_]):
+                if constants.dotted(func).endswith("import_module") or constants.dotted(func) == "__import__":
+                    yield name
+
+
+def _imports_of(text: bytes, package: str) -> Iterator[str]:
+    for match in _IMPORT.finditer(text):
+        if match[3] is not None:
+            for part in match[3].decode(errors="replace").split(","):
+                yield part.split(" as ")[0].strip()
+            continue
+        module = match[1].decode(errors="replace").replace(" ", "").replace("\t", "")
+        level = len(module) - len(module.lstrip("."))
+        if level:
+            parents = package.split(".") if package else []
+            kept = parents[: len(parents) - level + 1]
+            module = ".".join([*kept, *filter(None, [module[level:]])])
+        if module:
+            yield module
+        names = _COMMENT.sub("", match[2].decode(errors="replace")).strip("() \t\n").replace("\\\n", " ")
+        for part in names.split(","):
+            name = part.split(" as ")[0].strip(" \t\n()")
+            if name.isidentifier():
+                yield f"{module}.{name}" if module else name
+
+
+def _files(name: str, bases: Iterable[Path]) -> Iterator[Path]:
+    """The files that importing a dotted name runs: every package on the way, and the module."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return
+    for base in bases:
+        folder = base
+        for part in parts:
+            module = folder / f"{part}.py"
+            folder = folder / part
+            if (package := folder / "__init__.py").is_file():
+                yield package
+            elif module.is_file():
+                yield module
+                break
+            elif not folder.is_dir():
+                break
+
+
+def _package(path: Path, bases: Iterable[Path]) -> str:
+    """The dotted package that a file's relative imports start from."""
+    for base in sorted(bases, key=lambda base: -len(base.parts)):
+        if path.is_relative_to(base):
+            return ".".join(path.relative_to(base).parent.parts)
+    return ""
+
+
+def _is_ours(path: Path, root: Path) -> bool:
+    resolved = path.resolve()
+    return resolved.is_relative_to(root) and not _NOT_OURS.intersection(resolved.relative_to(root).parts)

@@ -1,0 +1,251 @@
+"""Owns what values a parameter may have: one frozen `Kind` checks a value, and reads one from command-line text."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from dataclasses import dataclass, field, replace
+
+from notebooks_lib.notebooks import constants
+
+
+class Mismatch(Exception):
+    """A value is not allowed. `str()` says what was found and what is allowed."""
+
+    def __init__(self, value: object, allowed: str, hint: str = "", path: str = "") -> None:
+        self.value, self.allowed, self.hint, self.path = value, allowed, hint, path
+        hint = f"; {hint}" if hint else ""
+        super().__init__(f"found {shown(value)} ({type(value).__name__}), allowed {allowed}{hint}")
+
+    def inside(self, step: str) -> Mismatch:
+        """The same, seen from the container that holds the value at `step`."""
+        return Mismatch(self.value, self.allowed, self.hint, step + self.path)
+
+
+def shown(value: object, width: int = 60) -> str:
+    """`repr` that never fills the screen."""
+    try:
+        text = repr(value[: width + 1] if isinstance(value, str | bytes | list | tuple) else value)
+    except (ValueError, RecursionError):  # an int of thousands of digits; a list in itself
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A range of numbers; None is open."""
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+    def __str__(self) -> str:
+        parts = {"> ": self.gt, ">= ": self.ge, "< ": self.lt, "<= ": self.le}
+        return " and ".join(f"{sign}{bound!r}" for sign, bound in parts.items() if bound is not None)
+
+    def allow(self, value: float) -> bool:
+        """Whether `value` lies inside; a NaN lies in no range."""
+        return (
+            (self.gt is None or value > self.gt)
+            and (self.ge is None or value >= self.ge)
+            and (self.lt is None or value < self.lt)
+            and (self.le is None or value <= self.le)
+        )
+
+    def narrowed(self, other: Bounds) -> Bounds:
+        """Both at once; on the same side the other one wins."""
+        return replace(self, **{name: bound for name, bound in vars(other).items() if bound is not None})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Any value that can be written as a literal; the base of the others."""
+
+    @property
+    def name(self) -> str:
+        """The type, as a person would write it."""
+        return "any"
+
+    @property
+    def limits(self) -> str:
+        """What is allowed within the type; empty if all of it."""
+        return ""
+
+    @property
+    def allowed(self) -> str:
+        """Name and limits together, for messages."""
+        return f"{self.name} {self.limits}".strip()
+
+    def check(self, value: object) -> object:
+        """The value in the type that it should have. Raises Mismatch."""
+        try:
+            constants.source(value)
+        except constants.NotConstant:
+            allowed = "what can be written as a literal (numbers, text, None, lists, dicts, ...)"
+            raise Mismatch(value, allowed) from None
+        except (ValueError, RecursionError):
+            raise Mismatch(value, "a value that can be written down") from None
+        return value
+
+    def read(self, text: str) -> object:
+        """The value that a text on the command line stands for. Raises Mismatch; ranges are left to `check`."""
+        try:
+            return constants.read(text)
+        except constants.NotConstant:
+            return text
+
+    def inner(self) -> Kind:
+        """What the items of a container may be."""
+        return Kind()
+
+    def bounded(self, bounds: Bounds) -> Kind:
+        """The same kind, its numbers within `bounds`. Only numbers have bounds."""
+        return self
+
+
+@dataclass(frozen=True)
+class Nothing(Kind):
+    """None alone."""
+
+    @property
+    def name(self) -> str:
+        return "None"
+
+    def check(self, value: object) -> object:
+        if value is not None:
+            raise Mismatch(value, self.allowed)
+        return None
+
+    def read(self, text: str) -> object:
+        if text.strip().lower() not in ("none", "null"):
+            raise Mismatch(text, self.allowed)
+        return None
+
+
+@dataclass(frozen=True)
+class Boolean(Kind):
+    """True or False; never a number."""
+
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}  # noqa: RUF012
+
+    @property
+    def name(self) -> str:
+        return "bool"
+
+    def check(self, value: object) -> object:
+        if not isinstance(value, bool):
+            raise Mismatch(value, "bool (true or false)")
+        return value
+
+    def read(self, text: str) -> object:
+        word = self.words.get(text.strip().lower())
+        if word is None:
+            raise Mismatch(text, "bool (true or false)")
+        return word
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """An int, a float, or ("number") either of them."""
+
+    type: str = "number"
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def name(self) -> str:
+        return self.type
+
+    @property
+    def limits(self) -> str:
+        return str(self.bounds)
+
+    def check(self, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise Mismatch(value, self.allowed)
+        number: float
+        try:
+            # Integral and Real: numpy's numbers become Python's, which can be written as literals.
+            number = value.__int__() if isinstance(value, numbers.Integral) and self.type != "float" else float(value)
+        except OverflowError:
+            raise Mismatch(value, f"{self.allowed} (this is too large)") from None
+        if self.type == "int" and isinstance(number, float):
+            raise Mismatch(value, self.allowed, f"write {int(number)}" if number.is_integer() else "")
+        if not self.bounds.allow(number):
+            raise Mismatch(value, self.allowed)
+        return number
+
+    def read(self, text: str) -> object:
+        for convert in {"int": (int,), "float": (float,)}.get(self.type, (int, float)):
+            try:
+                return convert(text)
+            except ValueError:
+                pass
+        raise Mismatch(text, self.allowed)
+
+    def bounded(self, bounds: Bounds) -> Kind:
+        return replace(self, bounds=self.bounds.narrowed(bounds))
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """A str; a path is taken as its text."""
+
+    @property
+    def name(self) -> str:
+        return "str"
+
+    def check(self, value: object) -> object:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(value, str):
+            raise Mismatch(value, self.allowed, "in a YAML or JSON file, put it in quotes")
+        return str.__str__(value)
+
+    def read(self, text: str) -> object:
+        return text
+
+
+@dataclass(frozen=True)
+class Secret(Kind):
+    """Comes from an environment variable only; what is given is neither taken nor shown."""
+
+    @property
+    def name(self) -> str:
+        return "secret"
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    """One of a few values: `Literal[...]`."""
+
+    values: tuple[object, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "choice"
+
+    @property
+    def limits(self) -> str:
+        return ", ".join(map(shown, self.values))
+
+    @property
+    def allowed(self) -> str:
+        return ("one of " if len(self.values) > 1 else "only ") + self.limits
+
+    def check(self, value: object) -> object:
+        for choice in self.values:  # 1, 1.0 and True are equal, but not the same choice
+            if type(choice) is type(value) and choice == value:
+                return choice
+        for choice in self.values:
+            near = isinstance(value, int) if isinstance(choice, float) else isinstance(value, type(choice))
+            if near and not isinstance(value, bool) and choice == value:
+                return choice
+        raise Mismatch(value, self.allowed)
+
+    def read(self, text: str) -> object:
+        if text in self.values:
+            return text
+        try:
+            return self.check(constants.read(text))
+        except (constants.NotConstant, Mismatch):
+            raise Mismatch(text, self.allowed) from None

@@ -1,0 +1,139 @@
+"""Turns a cell with IPython syntax into Python that `ast` can read, line for line; it runs nothing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+from dataclasses import dataclass
+
+# Cell magics whose body is still Python that runs in the notebook's own namespace.
+_PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
+
+# One token of Python, as far as needed to know where a statement starts. Strings first: they may hold all the rest.
+_TOKEN = re.compile(
+    r"""
+    (?P<string>\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |(?P<skip>\#[^\n]*|\\\n|[^\n"'\#\\()\[\]{}]+)
+    |(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<newline>\n)|(?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CELL_MAGIC = re.compile(r"%%(\w+)?")
+_LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|[\w.]+(?:\[[^\]\n]*\])?\?{1,2}\s*$)")
+_TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<code>[^-\s].*)")
+_ENV = re.compile(r"(?P<indent>[ \t]*)%(?:set_)?env[ \t]+(?P<key>\w+)(?:[ \t]*=[ \t]*|[ \t]+)(?P<value>.+)")
+_ASSIGNED = re.compile(r"(?P<target>[ \t]*[^\W\d][\w\s,.]*?)\s*=\s*(?P<sign>[!%])(?P<command>.+)")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A code cell as Python: a tree, or why there is none."""
+
+    text: str
+    """Python with as many lines as the cell; IPython lines are replaced."""
+    tree: ast.Module | None
+    error: str = ""
+    """Why the cell is not Python; empty if `tree` is there."""
+    line: int = 1
+    """The line of that error in the cell, from 1."""
+    magics: tuple[tuple[int, str], ...] = ()
+    """The IPython lines: number in the cell, from 1, and text."""
+
+
+def code(source: str) -> Code:
+    """Read the source of a code cell. Never raises: what cannot be read is said in `error`."""
+    plain = _parse(source)
+    if plain.tree is not None:
+        return plain
+    # Only a cell that is not Python as it stands pays for being looked at line by line.
+    text, magics = _to_python(source)
+    if not magics and text == source:
+        return plain
+    parsed = _parse(text)
+    return Code(text, parsed.tree, parsed.error, parsed.line, magics)
+
+
+def _parse(text: str) -> Code:
+    try:
+        with warnings.catch_warnings():
+            # Narrow on purpose: a thread that leaves the filter behind then hides nothing of anyone else's.
+            warnings.filterwarnings("ignore", module="nbops cell")
+            flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            tree = compile(text, "nbops cell", "exec", flags, dont_inherit=True)
+    except SyntaxError as error:
+        return Code(text, None, error.msg or "invalid syntax", error.lineno or 1)
+    except (ValueError, OverflowError) as error:  # null bytes, lone surrogates, numbers too long
+        return Code(text, None, str(error).partition("\n")[0])
+    except (RecursionError, MemoryError):
+        return Code(text, None, "too deeply nested to be read")
+    return Code(text, tree)
+
+
+def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+    lines = source.split("\n")
+    first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    if lines[first][:1] in (" ", "\t"):  # IPython takes an indented cell back to the margin, too
+        source = textwrap.dedent(source)
+        lines = source.split("\n")
+    magics: list[tuple[int, str]] = []
+    if cell_magic := _CELL_MAGIC.match(lines[first]):
+        if cell_magic[1] not in _PYTHON_BODIES:
+            magics = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+            return "\n" * (len(lines) - 1), tuple(magics)
+        magics.append((first + 1, lines[first]))
+        lines[first] = ""
+        source = "\n".join(lines)
+
+    out: list[str] = []
+    position, number = 0, 1
+    while position < len(source):
+        end = source.find("\n", position)
+        line = source[position : end if end >= 0 else len(source)]
+        if (replacement := _replaced(line)) is not None:
+            whole = [line]
+            while whole[-1].endswith("\\") and end >= 0:  # a shell line goes on after a backslash
+                start, end = end + 1, source.find("\n", end + 1)
+                whole.append(source[start : end if end >= 0 else len(source)])
+            magics.append((number, " ".join(part.rstrip("\\").strip() for part in whole)))
+            out.append(replacement + "\n" * len(whole))
+            position = end + 1 if end >= 0 else len(source)
+            number += len(whole)
+            continue
+        end = _statement_end(source, position)
+        out.append(source[position:end])
+        number += source.count("\n", position, end)
+        position = end
+    return "".join(out), tuple(magics)
+
+
+def _replaced(line: str) -> str | None:
+    """The Python for an IPython line, or None if the line is Python."""
+    if match := _TIMED.fullmatch(line):
+        return f"{match['indent']}{match['code']}"
+    if match := _ENV.fullmatch(line):
+        value = match["value"].strip()
+        shown = "get_ipython()" if "{" in value or "$" in value else repr(value)
+        return f"{match['indent']}import os; os.environ[{match['key']!r}] = {shown}"
+    if match := _LINE_MAGIC.match(line):
+        return f"{match['indent']}pass"
+    if match := _ASSIGNED.fullmatch(line):
+        method = "getoutput" if match["sign"] == "!" else "run_line_magic"
+        return f"{match['target']} = get_ipython().{method}({match['command'].strip()!r})"
+    return None
+
+
+def _statement_end(source: str, position: int) -> int:
+    """Where the logical line that starts at `position` ends: after a newline outside strings and brackets."""
+    depth = 0
+    while match := _TOKEN.match(source, position):
+        position = match.end()
+        kind = match.lastgroup
+        if kind == "open":
+            depth += 1
+        elif kind == "close":
+            depth = max(0, depth - 1)
+        elif kind == "newline" and depth == 0:
+            break
+    return position

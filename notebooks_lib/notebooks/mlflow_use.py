@@ -1,0 +1,263 @@
+"""Finds where a notebook names an MLflow experiment or tracking store, or starts a run; it imports no mlflow."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.parameters import schema
+
+_OURS = {"notebooks_lib.tracking.run", "notebooks_lib.tracking.runs.run"}
+_EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One place in a notebook that speaks to MLflow."""
+
+    cell: int
+    """Index of the cell, from 0."""
+    line: int
+    """Line in the cell, from 1."""
+    value: str | None
+    """What it names; None if nothing is named, or if that is not known before the run."""
+    known: bool
+    """Whether `value` is what the notebook will use (None then means: none named)."""
+    function: str = "set_experiment"
+    """"set_experiment", "run" (tracking.run), "start_run", "set_tracking_uri", or the environment variable set."""
+    by_id: bool = False
+    """The value is an experiment id, not a name."""
+
+
+def experiment_calls(
+    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> list[Call]:
+    """Where an experiment is named, in code order, given the run's parameters (over the defaults).
+
+    `environ` is the kernel's environment; without it what the notebook reads from there is unknown.
+    """
+    wanted = ("set_experiment", "run", _EXPERIMENT_VARIABLE)
+    return [call for call in calls(notebook, values, environ) if call.function in wanted]
+
+
+def tracking_uri_calls(
+    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> list[Call]:
+    """Where a tracking URI is set, in code order."""
+    return [call for call in calls(notebook, values, environ) if call.function in ("set_tracking_uri", _URI_VARIABLE)]
+
+
+def calls(notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None) -> list[Call]:
+    """All of these places, `mlflow.start_run` too, in code order; nothing for a notebook that is not Python."""
+    trees = [(cell.index, cell.code.tree) for cell in notebook.python_cells if cell.code.tree]
+    imports = _imports(tree for _, tree in trees)
+    if not imports:
+        return []
+    places = [
+        (index, node, hidden)
+        for index, tree in trees
+        for node, hidden in _visit(tree, frozenset())
+        if isinstance(node, ast.Call | ast.Assign)
+    ]
+    if environ is not None:
+        # What the notebook itself sets is no longer what the kernel started with.
+        changed = {key for _, node, _ in places for key, _ in _environment(node, imports)}
+        environ = {key: value for key, value in environ.items() if key not in changed}
+    names = _constants(notebook, values, environ)
+    found = []
+    for index, node, hidden in places:
+        visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
+        for function, expression, by_id in _named(node, imports):
+            value, known = _value(expression, visible, environ)
+            found.append(Call(index, node.lineno, value, known, function, by_id))
+    return sorted(found, key=lambda call: (call.cell, call.line))
+
+
+def _value(
+    expression: ast.expr | None, names: Mapping[str, object], environ: Mapping[str, str] | None
+) -> tuple[str | None, bool]:
+    if expression is None:
+        return None, True
+    if isinstance(expression, ast.Starred):
+        return None, False
+    try:
+        value = constants.evaluate(expression, names, environ)
+    except constants.NotConstant:
+        return None, False
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    return (value, True) if value is None or isinstance(value, str) else (None, False)
+
+
+def _named(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[str, ast.expr | None, bool]]:
+    """(function, expression, by id) for each thing that the node names."""
+    for key, value in _environment(node, imports):
+        if key in (_EXPERIMENT_VARIABLE, _URI_VARIABLE):
+            yield key, value, False
+    if not isinstance(node, ast.Call):
+        return
+    path = _path(node.func, imports)
+    words = {word.arg: word.value for word in node.keywords}
+    first = node.args[0] if node.args else None
+    spread = words.get(None)  # f(**settings)
+    unknown = ast.Starred(spread, ast.Load()) if spread else None
+    if path in _OURS:
+        named = first or words.get("experiment") or unknown
+        if named is not None:
+            yield "run", named, False
+    elif not path.startswith("mlflow."):
+        return
+    elif path.endswith(".set_experiment"):
+        by_id = words.get("experiment_id") or (node.args[1] if len(node.args) > 1 else None)
+        if by_id is not None and not _is_none(by_id):
+            yield "set_experiment", by_id, True
+        else:
+            yield "set_experiment", first or words.get("experiment_name") or unknown, False
+    elif path.endswith(".set_tracking_uri"):
+        yield "set_tracking_uri", first or words.get("uri") or unknown, False
+    elif path.endswith(".start_run"):
+        yield "start_run", None, False
+
+
+def _environment(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
+    """Environment variables that the node sets."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                if isinstance(target, ast.Subscript) and _path(target.value, imports) == "os.environ":
+                    key = target.slice
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        yield key.value, value
+        case ast.Call(func=func, args=arguments, keywords=keywords) if _path(func, imports) == "os.environ.update":
+            for argument in arguments:
+                if isinstance(argument, ast.Dict):
+                    for name, value in zip(argument.keys, argument.values, strict=True):
+                        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                            yield name.value, value
+            for word in keywords:
+                if word.arg:
+                    yield word.arg, word.value
+
+
+def _imports(trees: Iterable[ast.Module]) -> dict[str, str]:
+    """What each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
+    names: dict[str, str] = {}
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    names[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    wanted = ("mlflow", "os", "notebooks_lib")
+    return {name: path for name, path in names.items() if path.partition(".")[0] in wanted}
+
+
+def _path(node: ast.AST, imports: Mapping[str, str]) -> str:
+    """The full dotted path of a name or attribute; empty if it does not start at an import."""
+    first, dot, rest = constants.dotted(node).partition(".")
+    return imports[first] + dot + rest if first in imports else ""
+
+
+def _constants(
+    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None
+) -> dict[str, object]:
+    """Names with one certain, unchangeable value: assigned once, at top level, to a simple expression."""
+    parameters = schema(notebook)
+    cell = notebook.parameters_cell
+    known: dict[str, object] = {}
+    # The given values are injected after the parameters cell: what that cell computes, it computes from defaults.
+    for part in (True, False):
+        trees = [c.code.tree for c in notebook.python_cells if c.code.tree and (c is cell) == part]
+        bound = _bindings(trees)
+        elsewhere = {name for name in bound if name in known}
+        known = {name: value for name, value in known.items() if name not in elsewhere}
+        for statement in (statement for tree in trees for statement in tree.body):
+            for name, expression in _simple(statement):
+                if name in elsewhere or (bound[name] != 1 and not part):
+                    continue
+                try:
+                    value = constants.evaluate(expression, known, environ)
+                except constants.NotConstant:
+                    known.pop(name, None)
+                    continue
+                known[name] = value
+        if part:
+            twice = {name for name, count in bound.items() if count > 1 and parameters.find(name) is None}
+            known = {name: value for name, value in known.items() if name not in twice} | dict(values)
+    return {n: v for n, v in known.items() if isinstance(v, str | int | float | Path | None)}
+
+
+def _simple(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            yield name, value
+
+
+def _bindings(trees: Iterable[ast.Module]) -> dict[str, int]:
+    """How often each name is bound in the notebook's namespace, in whatever way."""
+    counts: dict[str, int] = {}
+    for tree in trees:
+        for node, hidden in _visit(tree, frozenset()):
+            for name in _bound(node):
+                if name not in hidden:
+                    counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _bound(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            return [name]
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case (
+            ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name)
+        ):
+            return [name]
+        case ast.Import(names=aliases):
+            return [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+        case ast.ImportFrom(names=aliases):
+            return [alias.asname or alias.name for alias in aliases]
+        case ast.AugAssign(target=ast.Name(id=name)):
+            return [name]  # reads and binds: with its Store that is two, so never "once"
+    return []
+
+
+def _visit(node: ast.AST, hidden: frozenset[str]) -> Iterator[tuple[ast.AST, frozenset[str]]]:
+    """Every node with the names that are local to the scopes around it. A stack, as notebooks may nest deeply."""
+    stack = [(node, hidden)]
+    while stack:
+        node, hidden = stack.pop()
+        yield node, hidden
+        inner = hidden | _locals(node) if isinstance(node, _SCOPES) else hidden
+        stack.extend((child, inner) for child in reversed(list(ast.iter_child_nodes(node))))
+
+
+def _locals(scope: ast.AST) -> frozenset[str]:
+    names: set[str] = set()
+    shared: set[str] = set()
+    for node in ast.walk(scope):
+        if isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            shared.update(node.names)
+        elif node is not scope:
+            names.update(_bound(node))
+    return frozenset(names - shared)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None

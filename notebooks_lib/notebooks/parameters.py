@@ -1,0 +1,247 @@
+"""Owns the parameters of a notebook: reads them from the tagged cell with `ast`, and checks what is given for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import assignments, constants, containers, hints, kinds
+from notebooks_lib.notebooks.assignments import Assignment
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.kinds import Kind
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One name that the parameters cell assigns."""
+
+    name: str
+    annotation: str = ""
+    """As written, without quotes; empty if there is none."""
+    default: object = None
+    """The literal; None when `computed` or `required`. Of a secret: the environment variable that holds it."""
+    default_source: str = ""
+    """The default as written."""
+    computed: bool = False
+    """The default is not a literal: known only when the notebook runs."""
+    required: bool = False
+    """Only annotated: there is no default."""
+    help: str = ""
+    """The trailing comment."""
+    kind: Kind = field(default_factory=Kind)
+    """What is allowed."""
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value comes from the environment and is shown nowhere."""
+        return isinstance(self.kind, kinds.Secret)
+
+    @property
+    def choices(self) -> tuple[object, ...]:
+        """The values of a `Literal`, None included if it is optional; empty for other kinds."""
+        options = self.kind.options if isinstance(self.kind, containers.Either) else (self.kind,)
+        values: list[object] = []
+        for option in options:
+            if isinstance(option, kinds.Choice):
+                values.extend(option.values)
+            elif isinstance(option, kinds.Nothing):
+                values.append(None)
+            else:
+                return ()
+        return tuple(values)
+
+    @property
+    def bounds(self) -> kinds.Bounds:
+        """The range of a number; open on all sides for other kinds."""
+        options = self.kind.options if isinstance(self.kind, containers.Either) else (self.kind,)
+        return next((option.bounds for option in options if isinstance(option, kinds.Number)), kinds.Bounds())
+
+    @property
+    def minimum(self) -> float | None:
+        """The lower bound, itself allowed unless `exclusive_minimum`."""
+        return self.bounds.gt if self.bounds.gt is not None else self.bounds.ge
+
+    @property
+    def maximum(self) -> float | None:
+        """The upper bound, itself allowed unless `exclusive_maximum`."""
+        return self.bounds.lt if self.bounds.lt is not None else self.bounds.le
+
+    @property
+    def exclusive_minimum(self) -> bool:
+        """Whether the value must lie above `minimum`."""
+        return self.bounds.gt is not None
+
+    @property
+    def exclusive_maximum(self) -> bool:
+        """Whether the value must lie below `maximum`."""
+        return self.bounds.lt is not None
+
+    def problem(self, value: object) -> str:
+        """Why `value` is not allowed, in one line that names the parameter; empty if it is."""
+        try:
+            self.kind.check(value)
+        except kinds.Mismatch as mismatch:
+            return f"{self.name}{mismatch.path}: {mismatch}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What may be given to a notebook. Without a readable parameters cell `problem` says why it has no parameters."""
+
+    parameters: tuple[Parameter, ...] = ()
+    notebook: str = ""
+    problem: str = ""
+
+    def find(self, name: str) -> Parameter | None:
+        """The parameter of that name, or None."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """The literal defaults, as the notebook has them. Computed ones and secrets are left out."""
+        plain = (one for one in self.parameters if not (one.computed or one.required or one.secret))
+        return {parameter.name: parameter.default for parameter in plain}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Secret parameters and the environment variables that hold them."""
+        return {one.name: str(one.default) for one in self.parameters if one.secret and _names_variable(one)}
+
+    def check(self, given: Mapping[str, object], *, notebook: str = "") -> dict[str, object]:
+        """The given values (only these), each in its parameter's type. Raises ParameterError with all problems."""
+        values, problems = self.examine(given)
+        if problems:
+            raise errors.ParameterError(notebook or self.notebook or "notebook", problems)
+        return values
+
+    def examine(
+        self, given: Mapping[str, object], *, refused: Collection[str] = ()
+    ) -> tuple[dict[str, object], list[str]]:
+        """What `check` does, as values: good ones and problems. `refused` names were given and are wrong already."""
+        values: dict[str, object] = {}
+        problems: list[str] = []
+        if self.problem and given:
+            return {}, [f"{', '.join(map(str, given))}: {self.problem}"]
+        known = [parameter.name for parameter in self.parameters]
+        for name, value in given.items():
+            parameter = self.find(name)
+            if parameter is None:
+                problems.append(errors.unknown("parameter", str(name), known))
+            elif parameter.secret:
+                problems.append(
+                    f"{name}: found a value (not shown), allowed none: it is a secret; "
+                    f"set the environment variable {parameter.default or '(none named)'} instead"
+                )
+            else:
+                try:
+                    values[name] = parameter.kind.check(value)
+                except kinds.Mismatch as mismatch:
+                    problems.append(f"{name}{mismatch.path}: {mismatch}")
+        for parameter in self.parameters:
+            if parameter.required and parameter.name not in (*given, *refused):
+                problems.append(
+                    f"{parameter.name}: found no value, allowed {parameter.kind.allowed}; it has no default"
+                )
+        return values, problems
+
+
+def schema(notebook: Notebook) -> Schema:
+    """The parameters that the cell tagged `parameters` assigns at its top level. Never raises."""
+    name = str(notebook.path)
+    cell = notebook.parameters_cell
+    if not notebook.is_python:
+        return Schema((), name, f"parameters are read from Python notebooks only, this one is {notebook.language}")
+    if cell is None:
+        return Schema((), name, "the notebook has no cell tagged `parameters`; tag the code cell that assigns them")
+    tree = cell.code.tree
+    if tree is None:
+        reason = f"cell {cell.index}, tagged `parameters`, is not Python: line {cell.code.line}: {cell.code.error}"
+        return Schema((), name, reason)
+    # Of several assignments to one name the last one counts, as in Python.
+    found = {assignment.name: _parameter(assignment) for assignment in assignments.read(cell.code)}
+    return Schema(tuple(found.values()), name)
+
+
+def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
+    """A problem line for each secret that `environ` does not hold, and for each that names no variable."""
+    lines = []
+    for parameter in schema.parameters:
+        if parameter.secret and not _names_variable(parameter):
+            lines.append(f"{parameter.name}: {SECRET_DEFAULT}")
+        elif parameter.secret and not environ.get(str(parameter.default)):
+            lines.append(f"{parameter.name}: found nothing in the environment variable {parameter.default}; set it")
+    return lines
+
+
+class Row(NamedTuple):
+    """One parameter as `--help-notebook` shows it; all fields are texts for people."""
+
+    name: str
+    type: str
+    default: str
+    allowed: str
+    """Choices or range; empty if every value of the type is allowed."""
+    help: str
+
+
+def describe(schema: Schema) -> tuple[Row, ...]:
+    """A row for each parameter. Title and purpose are the notebook's own; `schema.problem` says why there are none."""
+    return tuple(Row(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters)
+
+
+SECRET_DEFAULT = "the default of a secret must be the name of an environment variable, in quotes"
+
+
+def _names_variable(parameter: Parameter) -> bool:
+    return isinstance(parameter.default, str) and _VARIABLE.fullmatch(parameter.default) is not None
+
+
+def _parameter(found: Assignment) -> Parameter:
+    name, annotation, value = found.name, found.annotation, found.value
+    kind = hints.kind(annotation)
+    written = ast.unparse(annotation) if annotation is not None else ""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        written = annotation.value
+    parameter = Parameter(name, written, default_source=found.source, help=found.comment, kind=kind)
+    if value is None and not found.source:
+        return replace(parameter, required=True)
+    match value:
+        case ast.Call(func=func, args=[argument], keywords=[]) if constants.dotted(func).endswith("SecretStr"):
+            value = argument if parameter.secret else value  # SecretStr("VARIABLE") says the same as "VARIABLE"
+    try:
+        default = constants.literal(value) if value is not None else None
+    except (constants.NotConstant, RecursionError):
+        value = default = None
+    if value is None:
+        return replace(parameter, computed=True)
+    if annotation is None:
+        kind = hints.of_default(default)
+    elif default is None and not parameter.secret:
+        kind = hints.optional(kind)  # `x: int = None` means it, without saying it
+    return replace(parameter, default=default, kind=kind)
+
+
+def _type(parameter: Parameter) -> str:
+    kind = parameter.kind
+    if type(kind) is Kind:
+        return parameter.annotation or "any"
+    return kind.name
+
+
+def _default(parameter: Parameter) -> str:
+    computed, written = parameter.computed, parameter.default_source
+    # Over several lines it may hold comments: the value says the same without them.
+    source = constants.source(parameter.default) if "\n" in written and not computed else " ".join(written.split())
+    source = source if len(source) <= 60 else source[:57] + "..."
+    if parameter.secret:
+        return f"from environment variable {parameter.default}"
+    if parameter.required:
+        return "(must be given)"
+    return f"{source} (computed)" if computed else source

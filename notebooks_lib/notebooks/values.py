@@ -1,0 +1,172 @@
+"""Owns the step from what people write, `-p name=value` and parameter files, to checked values."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import constants, kinds
+from notebooks_lib.notebooks.parameters import Schema
+
+
+def from_command_line(
+    pairs: Sequence[str], files: Sequence[Path], schema: Schema, *, notebook: str = ""
+) -> dict[str, object]:
+    """The checked values of "name=value" texts and YAML or JSON files; texts win over files, a later file over an
+    earlier one. Raises ParameterError with all problems at once.
+    """
+    given: dict[str, object] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            content = _file(Path(file))
+            for name, value in content.items():
+                parameter = schema.find(str(name))
+                given[str(name)] = _settled(value, parameter.kind if parameter else kinds.Kind())
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            problems.append(f"{file}: {reason}")
+        except RecursionError:
+            problems.append(f"{file}: a value holds itself, or is nested too deeply")
+    seen: set[str] = set()
+    refused: set[str] = set()
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            problems.append(f"-p {pair}: found no name=value; write it as -p name=value")
+            continue
+        if name in seen:
+            problems.append(f"{name}: found more than one -p for it, allowed one")
+            continue
+        seen.add(name)
+        parameter = schema.find(name)
+        try:
+            given[name] = parameter.kind.read(text) if parameter else text
+        except kinds.Mismatch as mismatch:
+            problems.append(f"{name}{mismatch.path}: {mismatch}")
+            given.pop(name, None)
+            refused.add(name)
+    values, more = schema.examine(given, refused=refused)
+    if problems or more:
+        raise errors.ParameterError(notebook or schema.notebook or "notebook", [*problems, *more])
+    return values
+
+
+def assignments(values: Mapping[str, object]) -> str:
+    """Python lines that assign the values in a kernel, each as a literal that gives the same value and type back."""
+    return "\n".join(f"{name} = {constants.source(value)}" for name, value in values.items())
+
+
+class _Ambiguous(str):
+    """A bare YAML word that is text to one version of YAML and a bool or number to another: `no`, `1e-3`."""
+
+    other: object
+
+
+def _settled(value: object, kind: kinds.Kind) -> object:
+    """The value with each ambiguous word settled by what the schema allows there."""
+    if isinstance(value, _Ambiguous):
+        text = str.__str__(value)
+        try:
+            kind.check(text)
+        except kinds.Mismatch:
+            return value.other
+        return value.other if type(kind) is kinds.Kind else text
+    if isinstance(value, list):
+        return [_settled(item, kind.inner()) for item in value]
+    if isinstance(value, dict):
+        return {
+            str.__str__(key) if isinstance(key, str) else key: _settled(item, kind.inner())
+            for key, item in value.items()
+        }
+    return value
+
+
+def _file(path: Path) -> dict[object, object]:
+    text = path.read_bytes().decode("utf-8-sig")
+    if path.suffix.lower() == ".json":
+        content = json.loads(text, object_pairs_hook=_once)
+    else:
+        import yaml
+
+        try:
+            content = yaml.load(text, Loader=_loader())
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"found a {type(content).__name__}, allowed a mapping of names to values")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"key {key!r} stands twice")
+        table[key] = value
+    return table
+
+
+@functools.cache
+def _loader() -> Any:
+    """A YAML loader without YAML 1.1's surprises: 1e-3 is a number, 010 and 12:30 and dates are not, no key twice."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {}  # noqa: RUF012
+
+    def boolean(loader: Any, node: Any) -> object:
+        word = node.value.lower()
+        if word not in ("true", "false", "yes", "no", "on", "off"):
+            raise yaml.constructor.ConstructorError(None, None, f"found no bool: {word!r}", node.start_mark)
+        value = word in ("true", "yes", "on")
+        return value if word in ("true", "false") else ambiguous(node.value, value)
+
+    def integer(loader: Any, node: Any) -> object:
+        return int(node.value.replace("_", ""), 0)
+
+    def real(loader: Any, node: Any) -> object:
+        value = float(node.value.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        return ambiguous(node.value, value) if re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", node.value) else value
+
+    def ambiguous(text: str, value: object) -> _Ambiguous:
+        word = _Ambiguous(text)
+        word.other = value
+        return word
+
+    def mapping(loader: Any, node: Any) -> Any:
+        keys: set[object] = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key.value, str) else None
+            if name in keys and name is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            keys.add(name)
+        return loader.construct_yaml_map(node)
+
+    tag = "tag:yaml.org,2002:"
+    for name, pattern, first in (
+        ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+        ("bool", r"(?:true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)", list("tTfFyYnNoO")),
+        ("int", r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+", list("-+0123456789")),
+        (
+            "float",
+            r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+            list("-+.0123456789"),
+        ),
+        ("merge", r"<<", ["<"]),
+    ):
+        Loader.add_implicit_resolver(tag + name, re.compile(rf"^(?:{pattern})$"), first)
+    Loader.add_constructor(tag + "bool", boolean)
+    Loader.add_constructor(tag + "int", integer)
+    Loader.add_constructor(tag + "float", real)
+    Loader.add_constructor(tag + "map", mapping)
+    return Loader
