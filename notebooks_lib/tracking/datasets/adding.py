@@ -1,4 +1,4 @@
-"""Makes a version of a dataset from a file, after checking all that could be wrong with it. Reading is `catalog`'s."""
+"""Makes a version of a dataset from a file, after checking all that could be wrong with it. Reading is `access`'s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
-from notebooks_lib.tracking.datasets import bundled, catalog, content, files, parts, versions
+from notebooks_lib.tracking.datasets import access, bundled, content, files, parts, versions
 from notebooks_lib.tracking.datasets.dataset import Dataset
 from notebooks_lib.tracking.datasets.versions import Record
 
@@ -38,7 +38,7 @@ def add(
     """
     settings = settings or here()
     folder = settings.data_folder
-    catalog.check_name(name)
+    access.check_name(name)
     if not versions.numbers(folder, name) and name in bundled.names():
         raise UsageError(
             f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
@@ -57,14 +57,14 @@ def add(
         source=file.name,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    catalog.split(str(file), catalog.deciding_digests(table, record, digests), record)
+    access.split(str(file), access.deciding_digests(table, record, digests), record)
     while True:
         same = _same(settings, name, record)
         if same is not None:
             return same
         number = versions.next_number(folder, name)
         if versions.write(folder, name, number, table, record):
-            return catalog.read(f"{name}@{number}", settings)
+            return access.read(f"{name}@{number}", settings)
 
 
 def remarks(dataset: Dataset) -> list[str]:
@@ -101,7 +101,7 @@ def _roles(before: Record, columns: list[str], *, target: str | None, key: str |
     for role, asked, fixed in (("key", key, before.key), ("group", group, before.group)):
         if before.rows and asked is not None and asked != fixed:
             raise UsageError(
-                f"{role} {asked!r}: earlier versions are split by {before.decided_by or 'the whole row'}, and rows must "
+                f"{role} {asked!r}: versions before are split by {before.decided_by or 'the whole row'}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
     record = replace(before, target=target or before.target, key=key or before.key, group=group or before.group)
@@ -145,7 +145,7 @@ def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
         known = versions.read_record(settings.data_folder, name, number)
         if (known.fingerprint, known.target) == (record.fingerprint, record.target):
             try:
-                return catalog.read(f"{name}@{number}", settings)
+                return access.read(f"{name}@{number}", settings)
             except DatasetError:
                 continue  # damaged since: what is being added replaces it as a new version
     return None

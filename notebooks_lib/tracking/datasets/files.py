@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -34,7 +35,7 @@ def read(file: Path) -> pa.Table:
     table = _read_parquet(file) if suffix == ".parquet" else _read_text(file, _SEPARATORS[suffix])
     _check_names(file, table.column_names)
     if not len(table):
-        raise DatasetError(f"{file}: has columns but no rows")
+        raise DatasetError(f"{file}: has {'columns but ' if table.num_columns else ''}no rows")
     try:
         return content.normalise(table)
     except DatasetError as error:
@@ -45,6 +46,9 @@ def _read_text(file: Path, separator: str) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv
 
+    with file.open("rb") as start:
+        if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise DatasetError(f"{file}: is UTF-16; save the file as UTF-8")
     # One block: types are inferred from a block, and a second one that disagrees with the first is an error.
     block = min(max(file.stat().st_size + 1, 1 << 16), 2**31 - 1)
     try:
@@ -54,7 +58,7 @@ def _read_text(file: Path, separator: str) -> pa.Table:
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         )
         names = table.column_names
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"{file}: cannot be read as {file.suffix[1:].upper()}: {_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file}: the line of column names is not UTF-8; save the file as UTF-8") from error
@@ -73,7 +77,8 @@ def _read_parquet(file: Path) -> pa.Table:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(file)
+        # Without partitioning: a folder above that is called a=1 is no column.
+        return parquet.read_table(file, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"{file}: cannot be read as Parquet: {_reason(error)}") from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, here
-from notebooks_lib.tracking.datasets import catalog, usage
+from notebooks_lib.tracking.datasets import access, usage
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -39,7 +39,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
     from notebooks_lib.tracking.store import connect
 
     settings = settings or here()
-    dataset = catalog.read(ref, settings)
+    dataset = access.read(ref, settings)
     store = connect(settings)
     experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
     condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{usage.tag_value(dataset)}'"

@@ -74,7 +74,7 @@ def log_input(store: Store, run_id: str, dataset: Dataset) -> None:
 
 
 def _run_going_on() -> str | None:
-    owned = os.environ.get(Env.OWNER_RUN)
+    owned = os.environ.get(Env.OWNER_RUN) or os.environ.get("MLFLOW_RUN_ID")  # the latter alone in an Azure ML job
     if owned:
         return owned
     mlflow = sys.modules.get("mlflow")  # a run can be active only where mlflow was imported
