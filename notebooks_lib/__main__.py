@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code. What is not foreseen here shows its traceback."""
     try:
-        code = command.main(args=None if arguments is None else list(arguments), prog_name="nbops", standalone_mode=False)
+        code = command.main(
+            args=None if arguments is None else list(arguments), prog_name="nbops", standalone_mode=False
+        )
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)

@@ -68,9 +68,7 @@ class Data(_Section):
     @model_validator(mode="after")
     def _room_to_train(self) -> Data:
         if self.validation_share + self.holdout_share > 0.9:
-            raise ValueError(
-                "validation_share + holdout_share leave less than a tenth of the rows to train on"
-            )
+            raise ValueError("validation_share + holdout_share leave less than a tenth of the rows to train on")
         return self
 
 
@@ -131,7 +129,7 @@ class Settings(_Section):
 
 
 def find_root(start: Path, fallback: Path | None = None) -> Path:
-    """The first folder from `start` upwards with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
+    """The first folder from `start` up with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
     start = start.resolve()
     folder = start if start.is_dir() else start.parent
     for candidate in (folder, *folder.parents):
@@ -162,9 +160,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
             table[key] = value
             origin[f"{section}.{key}"] = variable
     if "root" in content:
-        raise errors.SettingsError(
-            f"{layout.settings_file}: root: the root is where the file lies; take the key out"
-        )
+        raise errors.SettingsError(f"{layout.settings_file}: root: the root is where the file lies; take the key out")
     try:
         return Settings.model_validate({**content, "root": root})
     except ValidationError as error:

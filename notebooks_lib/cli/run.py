@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from notebooks_lib import notebooks
 from notebooks_lib.cli import show
+from notebooks_lib.notebooks import document, parameters, values
 
 
 @click.command()
@@ -47,12 +47,12 @@ def command(
     The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed,
     2 asked for wrongly, 130 interrupted.
     """
-    document = notebooks.read(notebook)
-    schema = notebooks.schema(document)
+    read = document.read(notebook)
+    schema = parameters.schema(read)
     if help_notebook:
-        show.notebook(document, schema)
+        show.notebook(read, schema)
         return 0
-    values = notebooks.from_command_line(pairs, files, schema, notebook=notebook.name)
+    given = values.from_command_line(pairs, files, schema, notebook=notebook.name)
 
     import os
 
@@ -60,7 +60,7 @@ def command(
     from notebooks_lib.running import plan
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    planned = plan.make(notebook, here, values, experiment=experiment, name=name, tracked=not untracked)
+    planned = plan.make(notebook, here, given, experiment=experiment, name=name, tracked=not untracked)
 
     from notebooks_lib.running.runner import run_notebook
 

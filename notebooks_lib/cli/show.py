@@ -85,17 +85,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def notebook(document: Notebook, schema: Schema) -> None:
     """What a notebook is for and its parameters, as `--help-notebook` shows them."""
-    from notebooks_lib.notebooks.parameters import describe
+    from notebooks_lib.notebooks.describe import describe
 
-    click.echo(click.style(document.title or document.path.name, bold=True))
-    if document.purpose:
-        click.echo(f"\n{document.purpose}")
+    told = describe(document, schema)
+    click.echo(click.style(told.title, bold=True))
+    if told.purpose:
+        click.echo(f"\n{told.purpose}")
     click.echo()
-    rows = [list(row) for row in describe(schema)]
-    if rows:
+    if told.rows:
+        rows = [(row.name, row.type, row.default, row.allowed, row.help) for row in told.rows]
         table(("parameter", "type", "default", "allowed", "meaning"), rows)
     else:
-        click.echo("No parameters: no cell is tagged `parameters`.")
+        click.echo(told.note)
 
 
 def path(value: Path) -> str:

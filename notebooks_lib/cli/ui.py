@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import subprocess
 
 import click
 
@@ -21,8 +20,4 @@ def command(port: int) -> int:
         return 0
     click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
     arguments = store.server_command(connected, port)
-    if sys.platform == "win32":
-        import subprocess
-
-        return subprocess.call(arguments)
-    os.execv(arguments[0], arguments)
+    return subprocess.call(arguments)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from notebooks_lib import errors, notebooks
-from notebooks_lib.notebooks import fingerprint, mlflow_use
+from notebooks_lib import errors
+from notebooks_lib.notebooks import document, fingerprint, mlflow_use, parameters
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import provenance
@@ -49,19 +49,20 @@ def make(
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
     """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
-    notebook = notebooks.read(path)
-    schema = notebooks.schema(notebook)
+    notebook = document.read(path)
+    schema = parameters.schema(notebook)
     given = schema.check(values or {}, notebook=path.name)
-    missing = notebooks.missing_secrets(schema, os.environ)
+    missing = parameters.missing_secrets(schema, os.environ)
     if missing:
         raise errors.ParameterError(path.name, missing)
     everything = {**schema.defaults, **given}
     start = None
     if tracked:
         _refuse_other_store(notebook, everything, stores.tracking_uri(settings))
-        chosen, attachable = _experiment(notebook, everything, experiment, settings)
+        where = _where(notebook, everything, experiment, settings)
         start = Start(
-            experiment=chosen,
+            experiment=where.experiment,
+            experiment_id=where.experiment_id,
             name=name or _run_name(notebook, given),
             notebook=_relative(notebook.path, settings.root),
             description=_description(notebook),
@@ -71,7 +72,7 @@ def make(
                 notebook, everything, provenance.lock_sha256(settings.layout), settings.root
             ),
             git=provenance.git(settings.root),
-            attachable=attachable,
+            attachable=where.attachable,
             tags=tags,
         )
     return Plan(notebook, settings, given, schema.secrets, start)
@@ -79,33 +80,47 @@ def make(
 
 def _refuse_other_store(notebook: Notebook, values: Mapping[str, object], ours: str) -> None:
     """A notebook that sends its runs elsewhere cannot be attached to ours."""
-    for call in mlflow_use.tracking_uri_calls(notebook, values):
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": ours}
+    for call in mlflow_use.tracking_uri_calls(notebook, values, environ):
         if call.known and call.value in ("", None, ours):
             continue
         where = repr(call.value) if call.known else "a value that is only known as it runs"
         raise errors.NotebookError(
             f"{notebook.path.name}: cell {call.cell} sets the tracking URI to {where}, but the run is tracked to "
-            f"{ours}: take the line out, or run it as it is with --untracked"
+            f"{ours}: take the line out, or run the notebook as it is with --untracked"
         )
 
 
-def _experiment(
-    notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings
-) -> tuple[str, bool]:
-    """The experiment to open the run in, and whether the notebook's own `start_run` can attach to it there."""
-    calls = mlflow_use.experiment_calls(notebook, values)
-    before = [call for call in calls if not call.after_start]
-    if not before:
-        return asked or settings.experiment, True
-    last = before[-1]
-    if not last.known or not last.value:
-        return asked or settings.experiment, last.by_tracking_run
-    if asked and asked != last.value and not last.by_tracking_run:
+@dataclass(frozen=True)
+class _Where:
+    experiment: str
+    experiment_id: str | None = None
+    attachable: bool = True
+
+
+def _where(notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings) -> _Where:
+    """The experiment to open the run in: MLflow refuses to attach a run to another than the notebook has set."""
+    here = _Where(asked or settings.experiment)
+    named = None
+    for call in mlflow_use.calls(notebook, values, os.environ):
+        if call.function == "start_run":
+            break  # what is set after it concerns the runs that follow
+        if call.function in ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME"):
+            named = call
+    if named is None or (named.known and not named.value):
+        return here
+    binds = named.function == "set_experiment"
+    if not named.known or named.value is None:
+        # Its own start_run would be refused by MLflow; without our run id it opens a child of ours instead.
+        return replace(here, attachable=not binds)
+    if asked and asked != named.value and binds:
         raise errors.UsageError(
-            f"--experiment {asked!r} and the notebook's own {last.value!r} (cell {last.cell}) differ: "
+            f"--experiment {asked!r} and the notebook's own {named.value!r} (cell {named.cell}) differ: "
             "leave the option out, or give the notebook's parameter that value if it has one"
         )
-    return asked or last.value, True
+    if named.by_id:
+        return replace(here, experiment_id=named.value)
+    return replace(here, experiment=asked or named.value)
 
 
 def _run_name(notebook: Notebook, given: Mapping[str, object]) -> str:

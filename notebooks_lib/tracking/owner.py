@@ -41,6 +41,8 @@ class Start:
     attachable: bool = True
     """False when the notebook's experiment is only known as it runs: then its own runs become children."""
     tags: Mapping[str, str] | None = None
+    experiment_id: str | None = None
+    """When the notebook names its experiment by id."""
 
 
 class OwnedRun:
@@ -55,7 +57,7 @@ class OwnedRun:
     @classmethod
     def open(cls, store: Store, start: Start) -> OwnedRun:
         """Create the run with all that is known already, so that even a run cut off says what it was."""
-        experiment_id = store.experiment_id(start.experiment)
+        experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         tags = provenance.source_tags(start.notebook, start.git, store.settings.layout)
         tags |= provenance.owner_tags()
         tags |= {

@@ -1,0 +1,36 @@
+"""`nbops doctor`: what is in force, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def command(as_json: bool) -> int:
+    """Say what is in force here, check what a run needs, and close runs whose owner is gone.
+
+    Exit code 1 when something is wrong.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.cli import show
+    from notebooks_lib.running import doctor
+
+    here = settings.here()
+    if as_json:
+        findings = list(doctor.examine(here))
+        click.echo(json.dumps({"settings": doctor.in_force(here), "findings": [vars(found) for found in findings]}))
+        return int(not all(found.ok for found in findings))
+    show.table(("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(here).items()])
+    click.echo()
+    wrong = 0
+    for found in doctor.examine(here):
+        mark = click.style("ok   ", fg="green") if found.ok else click.style("FAULT", fg="red")
+        click.echo(f"{mark}  {found.what}: {found.detail}")
+        if not found.ok:
+            wrong += 1
+            click.echo(f"       -> {found.advice}")
+    click.echo("all well" if not wrong else f"{wrong} fault(s)")
+    return int(wrong > 0)

@@ -1,0 +1,172 @@
+"""`nbops endpoint`: the endpoint that serves a model on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from notebooks_lib.serving.endpoint import Status
+    from notebooks_lib.settings import Settings
+
+_COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
+
+
+@click.group()
+def command() -> None:
+    """Start, stop and ask the endpoint that serves a model.
+
+    NAME is the endpoint's, which is also its model's; it can be left out where there is only one.
+    """
+
+
+@command.command()
+@click.argument("name", required=False)
+def start(name: str | None) -> None:
+    """Serve NAME again: the same model, port and key as before; the champion of model NAME at first."""
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    status = endpoint.start(here, name or state.only(here, None))
+    click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
+    _print(status)
+
+
+@command.command()
+@click.argument("name", required=False)
+def stop(name: str | None) -> None:
+    """End the server of NAME. Its model, port and key are kept for the next start."""
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    status = endpoint.stop(here, state.only(here, name))
+    click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
+    click.echo(f"  start again   nbops endpoint start {status.name}")
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead.")
+def status(name: str | None, as_json: bool) -> int:
+    """Show what NAME serves, where, since when, and a curl to copy. Exit code 1 when it is broken."""
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    found = endpoint.status(here, state.only(here, name))
+    if as_json:
+        _json({key: value for key, value in found.as_json().items() if key != "changed"})
+    else:
+        click.echo(found.name)
+        _print(found)
+    return 1 if found.state == "broken" else 0
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--data", metavar="JSON|@FILE", help="The request: JSON text, @FILE, or @- for standard input.")
+@click.option("--example", is_flag=True, help="Send the model's own example (the default without --data).")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def invoke(name: str | None, data: str | None, example: bool, as_json: bool) -> None:
+    """Send NAME a request and print what it answers.
+
+    The request is in one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
+    (input_data).
+    """
+    from notebooks_lib.serving import endpoint, state
+
+    if data is not None and example:
+        raise click.UsageError("give --data or --example, not both")
+    here = _here()
+    name = state.only(here, name)
+    payload = endpoint.example(here, name) if data is None else _payload(data)
+    answer = endpoint.invoke(here, name, payload)
+    if data is None and not as_json:
+        click.echo(f"sent the model's example: {json.dumps(payload)}", err=True)
+    _json(answer, indent=None if as_json else 2)
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option(
+    "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="How many lines, from the end."
+)
+def logs(name: str | None, lines: int) -> None:
+    """Print the last lines that the server of NAME wrote."""
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    for line in endpoint.logs(here, state.only(here, name), lines):
+        click.echo(line)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def list_(as_json: bool) -> None:
+    """List the endpoints of this project."""
+    from notebooks_lib.cli import show
+    from notebooks_lib.serving import endpoint
+
+    found = endpoint.listed(_here())
+    if as_json:
+        _json([status.as_json() for status in found], indent=None)
+    elif not found:
+        click.echo("no endpoint yet; serve a model's champion with: nbops endpoint start MODEL")
+    else:
+        rows = [[each.name, each.state, each.version, each.address, each.since] for each in found]
+        show.table(("endpoint", "state", "version", "address", "since"), rows)
+
+
+def _here() -> Settings:
+    from notebooks_lib import settings
+
+    return settings.here()
+
+
+def _payload(data: str) -> Any:
+    from notebooks_lib.errors import InputError
+
+    where = "--data"
+    if data.startswith("@"):
+        where = data[1:]
+        try:
+            data = sys.stdin.read() if where == "-" else Path(where).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{where}: cannot be read: {error}; give --data JSON or --data @FILE") from error
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON: {error}; give --data JSON or --data @FILE") from error
+
+
+def _print(status: Status) -> None:
+    memory = f"{status.memory_mb:.0f} MB" if status.memory_mb is not None else ""
+    facts = [
+        ("state", click.style(status.state, fg=_COLOURS[status.state])),
+        ("address", status.address),
+        ("version", status.version),
+        *((name.replace("_", " "), value) for name, value in status.detail.items()),
+        ("since", status.since),
+        ("process", f"{status.pid}, {memory}" if status.pid else ""),
+        ("last error", status.last_error),
+    ]
+    if status.state == "running":
+        facts += [
+            ("invoke", f"nbops endpoint invoke {status.name}"),
+            ("curl", status.curl),
+            ("stop", f"nbops endpoint stop {status.name}"),
+        ]
+    else:
+        facts += [("logs", f"nbops endpoint logs {status.name}"), ("start", f"nbops endpoint start {status.name}")]
+    width = max(len(label) for label, _ in facts)
+    for label, value in facts:
+        if value not in ("", None):
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            click.echo(f"  {label:<{width}}  {text}")
+
+
+def _json(value: Any, indent: int | None = 2) -> None:
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
