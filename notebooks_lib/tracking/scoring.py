@@ -139,7 +139,7 @@ class ServedModel:
         for candidate in (_first_rows(whole), whole):
             try:
                 self._answer(candidate)
-            except (Exception, SystemExit) as error:  # a model is anybody's code
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below; a model is anybody's code
                 fault = error
             else:
                 self.example = candidate

@@ -1,0 +1,97 @@
+"""Speaks HTTP to an endpoint of this machine, never through a proxy. It knows no files."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import EndpointError, InputError
+
+TIMEOUT = 60.0
+"""Seconds that a prediction may take."""
+
+_LONGEST_CURL = 2000
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an endpoint listens."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def reachable(self) -> str:
+        """A host to connect to from here: a wildcard listens on loopback too."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+        host = self.reachable
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def ask(
+    address: Address, method: str, path: str, body: bytes | None = None, *, key: str = "", timeout: float = TIMEOUT
+) -> tuple[int, Any]:
+    """The status and the JSON of one request. Raises OSError when nobody answers, EndpointError on what is not JSON."""
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    connection = http.client.HTTPConnection(address.reachable, address.port, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{address.url} does not answer as an endpoint does ({type(error).__name__})") from error
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(text)
+    except ValueError as error:
+        raise EndpointError(f"{address.url}{path} answered {answer.status} with something that is not JSON") from error
+
+
+def invoke(address: Address, payload: object, *, key: str = "") -> Any:
+    """What the endpoint answers to `payload`. Raises InputError when it refuses it, EndpointError when it fails."""
+    try:
+        body = json.dumps(payload).encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the request cannot be written as JSON: {error}") from error
+    try:
+        status, answer = ask(address, "POST", "/invocations", body, key=key)
+    except OSError as error:
+        raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
+    if status == 200:
+        return answer
+    message = answer.get("message", answer) if isinstance(answer, dict) else answer
+    if status in (400, 413, 415):
+        raise InputError(f"{address.url} refused the request ({status}): {message}")
+    raise EndpointError(f"{address.url} answered {status}: {message}")
+
+
+def curl(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
+    """A command that works as it stands: with the example in it when that is short, else with its file."""
+    parts = ["curl", "-sS", f"{address.url}/invocations", "-H", "'Content-Type: application/json'"]
+    if not address.loopback:
+        parts += ["-H", f'"Authorization: Bearer $(cat {shlex.quote(str(key_file))})"']
+    text = json.dumps(example)
+    given = shlex.quote(text if len(text) <= _LONGEST_CURL else f"@{example_file}")
+    return " ".join([*parts, "--data-binary", given])

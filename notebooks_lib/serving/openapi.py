@@ -1,0 +1,154 @@
+"""Describes a served model as an OpenAPI document, from its signature and example. It serves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from notebooks_lib.serving import formats
+from notebooks_lib.tracking.scoring import Column, ServedModel
+
+_TYPES: Mapping[str, dict[str, str]] = {
+    "double": {"type": "number", "format": "double"},
+    "float": {"type": "number", "format": "float"},
+    "long": {"type": "integer", "format": "int64"},
+    "integer": {"type": "integer", "format": "int32"},
+    "string": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "binary": {"type": "string", "format": "byte"},
+}
+_NUMPY = {"f": "double", "i": "long", "u": "long", "b": "boolean", "s": "string", "d": "datetime"}
+
+_ERROR = {
+    "type": "object",
+    "required": ["error_code", "message"],
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+}
+_FAULTS = {
+    "400": "The request does not fit the model's signature; the message names the field and what is expected.",
+    "401": "A key is required and was not given.",
+    "413": "The body is too large.",
+    "415": "Neither application/json nor text/csv.",
+    "500": "The model failed.",
+    "503": "No model is loaded yet.",
+}
+
+
+def document(title: str, version: str, model: ServedModel | None, *, keyed: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of an endpoint that serves `model`."""
+    paths: dict[str, Any] = {
+        "/ping": {"get": _get("Whether the model is loaded", {})},
+        "/health": {"get": _get("Whether the model is loaded", {})},
+        "/version": {
+            "get": _get("The model, its version, run and dataset, and since when it is served", {"type": "object"})
+        },
+    }
+    if model is not None:
+        for path in ("/invocations", "/score"):
+            paths[path] = {"post": _post(model)}
+    schemes = {"key": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        **({"components": {"securitySchemes": schemes}, "security": [{"key": []}]} if keyed else {}),
+    }
+
+
+def _get(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
+    answer = {"description": "OK", "content": {"application/json": {"schema": schema}}}
+    return {"summary": summary, "responses": {"200": answer, "503": _fault("503")}}
+
+
+def _post(model: ServedModel) -> dict[str, Any]:
+    request: dict[str, Any] = {"schema": {"oneOf": _requests(model)}}
+    if model.example is not None:
+        request["example"] = model.example
+    predictions = {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": _outputs(model.outputs)},
+    }
+    return {
+        "summary": "Predict",
+        "description": f"The model takes {formats.describe(model.columns)}.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": request, "text/csv": {"schema": {"type": "string"}}},
+        },
+        "responses": {
+            "200": {"description": "Predictions, one a row", "content": {"application/json": {"schema": predictions}}},
+            **{status: _fault(status) for status in _FAULTS},
+        },
+    }
+
+
+def _fault(status: str) -> dict[str, Any]:
+    return {"description": _FAULTS[status], "content": {"application/json": {"schema": _ERROR}}}
+
+
+def _requests(model: ServedModel) -> list[dict[str, Any]]:
+    columns = model.columns
+    named = [column for column in columns if column.name is not None]
+    if not columns or not named:
+        anything = _value(columns[0]) if columns else {}
+        return [
+            _request("inputs", anything, model),
+            _request("instances", anything, model),
+            _request("input_data", anything, model),
+        ]
+    record = {
+        "type": "object",
+        "required": [column.name for column in named if column.required],
+        "properties": {column.name: _value(column, row=True) for column in named},
+        "additionalProperties": False,
+    }
+    by_column = {**record, "properties": {column.name: _value(column) for column in named}}
+    table = {
+        "type": "object",
+        "required": ["columns", "data"],
+        "properties": {
+            "columns": {"type": "array", "items": {"enum": [column.name for column in named]}},
+            "index": {"type": "array"},
+            "data": {"type": "array", "minItems": 1, "items": {"type": "array"}},
+        },
+        "additionalProperties": False,
+    }
+    records = {"type": "array", "minItems": 1, "items": record}
+    found = [_request("inputs", by_column, model), _request("instances", records, model)]
+    if model.tabular:
+        found = [_request("dataframe_split", table, model), _request("dataframe_records", records, model), *found]
+    return [*found, _request("input_data", {"oneOf": [{**table, "required": ["data"]}, {"type": "array"}]}, model)]
+
+
+def _request(key: str, schema: dict[str, Any], model: ServedModel) -> dict[str, Any]:
+    params = {str(param.name): _value(param, row=True) for param in model.params}
+    extra = {"params": {"type": "object", "properties": params, "additionalProperties": False}} if params else {}
+    return {
+        "type": "object",
+        "title": key,
+        "required": [key],
+        "properties": {key: schema, **extra},
+        "additionalProperties": False,
+    }
+
+
+def _outputs(outputs: Sequence[Column]) -> dict[str, Any]:
+    if not outputs:
+        return {}
+    if len(outputs) == 1 and outputs[0].name is None:
+        return _value(outputs[0])
+    properties = {str(column.name): _value(column, row=True) for column in outputs}
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
+
+
+def _value(column: Column, *, row: bool = False) -> dict[str, Any]:
+    """The form of a column's values; of one row with `row`."""
+    schema: dict[str, Any] = dict(_TYPES.get(column.type) or _TYPES.get(_NUMPY.get(column.type[:1], ""), {}))
+    if column.shape is None:
+        return schema if row else {"type": "array", "minItems": 1, "items": schema}
+    for length in reversed(column.shape[1:] if row else column.shape):
+        fixed = {"minItems": length, "maxItems": length} if length >= 0 else {}
+        schema = {"type": "array", "items": schema, **fixed}
+    return schema

@@ -1,0 +1,224 @@
+"""Starts and stops the server process of an endpoint: by its pid, never by a name. What is served is unknown here."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Any
+
+import psutil
+
+from notebooks_lib.errors import EndpointError
+from notebooks_lib.records import Env
+from notebooks_lib.serving.state import Folder
+
+GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL: more than the server gives its last requests."""
+
+_SAME_START = 2.0
+"""Seconds: a clock that is set moves the start time that the system reports; no pid is used again that soon."""
+
+_OWNERS = (Env.KERNEL, Env.OWNER_RUN, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "IPYNB_FILE")
+"""What ties a process to the run that started it. An endpoint outlives its starter and belongs to no run."""
+
+_SHOWN_LOG = 8
+
+
+class StartError(EndpointError):
+    """The server process did not get as far as it should. `kind` is "port", "load", "os", "died" or "slow"."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server process that wrote an endpoint's server.json, and that still runs."""
+
+    process: psutil.Process
+    record: Mapping[str, Any]
+
+    @property
+    def memory_mb(self) -> float | None:
+        """Resident memory; None when it ended meanwhile."""
+        try:
+            return float(self.process.memory_info().rss) / 1e6
+        except psutil.Error:
+            return None
+
+
+def running(folder: Folder) -> Server | None:
+    """The endpoint's server process, if it is the one that was started, and not another that got its pid."""
+    try:
+        record = json.loads(folder.server.read_text("utf-8"))
+        process = psutil.Process(int(record["pid"]))
+        same = abs(process.create_time() - float(record["created"])) < _SAME_START
+        if not same or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except (OSError, ValueError, TypeError, KeyError, psutil.Error):
+        return None
+    return Server(process, record)
+
+
+def stop(server: Server) -> None:
+    """End the process, kindly first. Raises EndpointError when it cannot be ended."""
+    try:
+        server.process.terminate()
+        if not _ended(server.process, GRACE):
+            server.process.kill()
+            if not _ended(server.process, GRACE):
+                raise EndpointError(
+                    f"process {server.process.pid} does not end, not even by SIGKILL; look at it with ps"
+                )
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as error:
+        raise EndpointError(
+            f"process {server.process.pid} belongs to somebody else; ask its owner to stop the endpoint"
+        ) from error
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, as far as the system says it."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except (psutil.Error, OSError):
+        pass
+    return "another process"
+
+
+class Starting:
+    """A server process on its way up. Leave the `with` block before `go`, and nothing of it is left."""
+
+    def __init__(self, folder: Folder, order: Mapping[str, Any], timeout: float) -> None:
+        self._folder = folder
+        self._deadline = time.monotonic() + timeout
+        self._timeout = timeout
+        self._log_start = folder.log_size()
+        self._pid: psutil.Process | None = None
+        self._gone = False
+        with folder.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                # -P: the current folder is the endpoint's, and nothing in it is to be imported.
+                [sys.executable, "-P", "-m", "notebooks_lib.serving.server", str(folder.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder.path,
+                env={name: value for name, value in os.environ.items() if name not in _OWNERS},
+                **_detached(),
+            )
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True)
+        self._reader.start()
+        self._tell(json.dumps(order))
+
+    def __enter__(self) -> Starting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._gone:
+            self._abandon()
+        with suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        if hasattr(os, "fork"):
+            self._process.wait()  # it ended when its child, the server, took over
+        self._reader.join(GRACE)
+
+    def loaded(self) -> Mapping[str, Any]:
+        """Wait until the model is loaded: its `port` and `example`. Raises StartError."""
+        with suppress(psutil.Error):
+            self._pid = psutil.Process(int(self._hear("pid")["pid"]))
+        return self._hear("loaded")
+
+    def go(self) -> None:
+        """Let it serve. Raises StartError."""
+        self._tell("go")
+        self._hear("serving")
+        self._gone = True
+
+    def fault(self, what: str, kind: str = "died") -> StartError:
+        """What went wrong, with the last lines of the log."""
+        lines = [line for line in self._folder.lines(_SHOWN_LOG, self._log_start) if line.strip()]
+        shown = "".join(f"\n  | {line}" for line in lines)
+        return StartError(what + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
+
+    def _hear(self, expected: str) -> Mapping[str, Any]:
+        try:
+            line = self._answers.get(timeout=max(0.0, self._deadline - time.monotonic()))
+        except queue.Empty:
+            raise self.fault(
+                f"the server is not ready after {self._timeout:.0f} s; raise endpoint.start_timeout if it needs longer",
+                "slow",
+            ) from None
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise self.fault("the server process ended before it was ready") from None
+        if "error" in answer:
+            if answer["kind"] == "load":
+                raise self.fault(answer["error"], "load")
+            raise StartError(answer["error"], answer["kind"])
+        if expected not in answer:
+            raise self.fault(f"the server process said {line.strip()!r}, expected {expected!r}")
+        return dict(answer)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has died; what it says, or its silence, tells why
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _abandon(self) -> None:
+        with suppress(psutil.Error):
+            if self._pid is not None and self._pid.is_running():
+                self._pid.kill()
+                _ended(self._pid, GRACE)
+
+
+def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:
+    assert stream is not None
+    with stream, suppress(OSError, ValueError):
+        for line in stream:
+            answers.put(line.decode("utf-8", "replace"))
+    answers.put("")
+
+
+def _ended(process: psutil.Process, timeout: float) -> bool:
+    """Wait for the end; a process whose parent never asks for its end stays listed, but is dead."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+            process.wait(timeout=0.05)
+        except psutil.TimeoutExpired:
+            continue
+        except psutil.NoSuchProcess:
+            return True
+        else:
+            return True
+    return False
+
+
+def _detached() -> dict[str, Any]:
+    if os.name == "nt":
+        flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        return {"creationflags": flags}
+    return {"start_new_session": True}

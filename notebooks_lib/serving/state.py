@@ -1,0 +1,233 @@
+"""What an endpoint keeps on disk: its folder, its state, its key, its log. It starts and asks nothing.
+
+.nbops/endpoints/NAME/
+    state.json         what is meant to be: slots, traffic, host, port; replaced atomically
+    server.json        what the server process says of itself: pid, when it was started, port
+    models/VERSION/    the model of a slot, complete or not there
+    key                0600; wanted from clients when the host is not loopback
+    example.json       a request that the model answers
+    log, log.1         of the server process, bounded
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.settings import Settings
+
+FORMAT = 1
+SLOT = "blue"
+"""The one slot that is used until traffic can be split."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+State = dict[str, Any]
+
+
+def check_name(kind: str, name: str) -> str:
+    """`name`, if it can be a folder and part of an address. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
+    return name
+
+
+class Folder:
+    """The files of one endpoint."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = check_name("endpoint", name)
+        self.path = settings.layout.endpoints / name
+        self.server = self.path / "server.json"
+        self.models = self.path / "models"
+        self.key = self.path / "key"
+        self.example = self.path / "example.json"
+        self.log = self.path / "log"
+        self._state = self.path / "state.json"
+        self._lock = settings.layout.endpoints / f".{name}.lock"
+        self._patience = 2 * settings.endpoint.start_timeout + 30
+
+    def exists(self) -> bool:
+        """Whether anything was ever deployed here."""
+        return self._state.exists()
+
+    def read(self) -> State | None:
+        """The state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
+        try:
+            state = json.loads(self._state.read_text("utf-8"))
+            if state["format"] != FORMAT:
+                raise EndpointError(
+                    f"{self._state}: written in format {state['format']!r}, this nbops reads {FORMAT}; deploy again"
+                )
+            return dict(state, slots=dict(state["slots"]), traffic=dict(state["traffic"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise EndpointError(
+                f"{self._state}: cannot be read ({type(error).__name__}); remove {self.path} and deploy again"
+            ) from error
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the state. Raises EndpointError when it cannot be written; the old one is still there then."""
+        with self.staged(state) as commit:
+            commit()
+
+    @contextmanager
+    def staged(self, state: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+        """Write the new state beside the old one; calling what this yields puts it in force, and needs no room."""
+        with _saying(f"endpoint {self.name!r}: its state cannot be written"):
+            part = stage(self._state, {**state, "format": FORMAT})
+        yield lambda: _commit(part, self._state)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this endpoint alone. Raises EndpointError when somebody else holds it for too long."""
+        with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._lock)
+        try:
+            lock.acquire(timeout=self._patience)
+        except Timeout as error:
+            raise EndpointError(
+                f"endpoint {self.name!r}: another nbops has been starting or stopping it for {self._patience:.0f} s; "
+                f"wait for it or end it, then try again"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def secret(self) -> str:
+        """The endpoint's key; made at the first call, readable by its owner only."""
+        if self.key.exists():
+            return self.key.read_text("utf-8").strip()
+        with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
+            fresh = self.path / f".key-{os.getpid()}"
+            with suppress(FileNotFoundError):
+                fresh.unlink()
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+            try:
+                os.link(fresh, self.key)  # refuses to replace a key that somebody may be using
+            finally:
+                fresh.unlink()
+        return self.key.read_text("utf-8").strip()
+
+    def keep_model(self, source: Path, version: str) -> Path:
+        """Copy the model folder `source` in, complete or not at all. Raises EndpointError.
+
+        A version that is deployed again from the same files keeps its copy; from other files it gets one beside it,
+        because the server may still read the first.
+        """
+        check_name("version", version)
+        target = self.models / version
+        number = 1
+        while target.exists():
+            if _same(source, target):
+                return target
+            number += 1
+            target = self.models / f"{version}~{number}"
+        part = self.models / f".{target.name}.{os.getpid()}"
+        try:
+            with _saying(f"endpoint {self.name!r}: the model cannot be copied from {source}"):
+                self.models.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(source, part)
+                part.rename(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return target
+
+    def prune(self, keep: set[str]) -> None:
+        """Remove model folders other than those named, and what interrupted copies left."""
+        if self.models.is_dir():
+            for folder in self.models.iterdir():
+                if folder.name not in keep:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def lines(self, number: int, start: int = 0) -> list[str]:
+        """The last `number` lines of the log; of what was written after byte `start`, if given."""
+        text = b""
+        for path in (self.log,) if start else (self.log.with_name("log.1"), self.log):
+            with suppress(OSError), path.open("rb") as file:
+                file.seek(start)
+                text += file.read()
+        return text.decode("utf-8", "replace").splitlines()[-number:] if number > 0 else []
+
+    def log_size(self) -> int:
+        """Bytes of the log now, to tell later what came after."""
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
+
+
+def known(settings: Settings) -> list[str]:
+    """The names of all endpoints that were ever deployed here."""
+    folder = settings.layout.endpoints
+    return sorted(path.parent.name for path in folder.glob("*/state.json")) if folder.is_dir() else []
+
+
+def only(settings: Settings, name: str | None) -> str:
+    """`name`, or the one endpoint that there is. Raises UsageError or UnknownNameError."""
+    names = known(settings)
+    if name is not None:
+        if name not in names:
+            raise UnknownNameError("endpoint", name, names, "Deploy one with: nbops endpoint start MODEL")
+        return name
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
+    raise UsageError(f"there are {len(names)} endpoints, say which: {', '.join(names)}")
+
+
+def stage(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write JSON beside `path`, safe on disk: moved there, it is seen whole or not at all, also after a power cut."""
+    part = path.with_name(f".{path.name}.next")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part
+
+
+def _commit(part: Path, path: Path) -> None:
+    with _saying(f"{path} cannot be replaced"):
+        part.replace(path)
+
+
+@contextmanager
+def _saying(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except (OSError, shutil.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EndpointError(f"{what}: {reason}; nothing was changed, make room or check the folder's rights") from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    compared = filecmp.dircmp(one, other, ignore=[], hide=[])
+    if compared.left_only or compared.right_only or compared.funny_files or compared.common_funny:
+        return False
+    _, differing, unreadable = filecmp.cmpfiles(one, other, compared.common_files, shallow=False)
+    return not differing and not unreadable and all(_same(one / d, other / d) for d in compared.common_dirs)
