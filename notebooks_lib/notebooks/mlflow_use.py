@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks import constants, imports
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.parameters import schema
 
@@ -58,8 +58,8 @@ def tracking_uri_calls(
 def calls(notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None) -> list[Call]:
     """All of these places, `mlflow.start_run` too, in code order; nothing for a notebook that is not Python."""
     trees = [(cell.index, cell.code.tree) for cell in notebook.python_cells if cell.code.tree]
-    imports = _imports(tree for _, tree in trees)
-    if not imports:
+    imported = imports.names(tree for _, tree in trees)
+    if not any(path.partition(".")[0] in ("mlflow", "os", "notebooks_lib") for path in imported.values()):
         return []
     places = [
         (index, node, hidden)
@@ -69,13 +69,13 @@ def calls(notebook: Notebook, values: Mapping[str, object], environ: Mapping[str
     ]
     if environ is not None:
         # What the notebook itself sets is no longer what the kernel started with.
-        changed = {key for _, node, _ in places for key, _ in _environment(node, imports)}
+        changed = {key for _, node, _ in places for key, _ in _environment(node, imported)}
         environ = {key: value for key, value in environ.items() if key not in changed}
     names = _constants(notebook, values, environ)
     found = []
     for index, node, hidden in places:
         visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
-        for function, expression, by_id in _named(node, imports):
+        for function, expression, by_id in _named(node, imported):
             value, known = _value(expression, visible, environ)
             found.append(Call(index, node.lineno, value, known, function, by_id))
     return sorted(found, key=lambda call: (call.cell, call.line))
@@ -97,14 +97,14 @@ def _value(
     return (value, True) if value is None or isinstance(value, str) else (None, False)
 
 
-def _named(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[str, ast.expr | None, bool]]:
+def _named(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, ast.expr | None, bool]]:
     """(function, expression, by id) for each thing that the node names."""
-    for key, value in _environment(node, imports):
+    for key, value in _environment(node, imported):
         if key in (_EXPERIMENT_VARIABLE, _URI_VARIABLE):
             yield key, value, False
     if not isinstance(node, ast.Call):
         return
-    path = _path(node.func, imports)
+    path = imports.path(node.func, imported)
     words = {word.arg: word.value for word in node.keywords}
     first = node.args[0] if node.args else None
     spread = words.get(None)  # f(**settings)
@@ -127,16 +127,18 @@ def _named(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[str, ast
         yield "start_run", None, False
 
 
-def _environment(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
+def _environment(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
     """Environment variables that the node sets."""
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
-                if isinstance(target, ast.Subscript) and _path(target.value, imports) == "os.environ":
+                if isinstance(target, ast.Subscript) and imports.path(target.value, imported) == "os.environ":
                     key = target.slice
                     if isinstance(key, ast.Constant) and isinstance(key.value, str):
                         yield key.value, value
-        case ast.Call(func=func, args=arguments, keywords=keywords) if _path(func, imports) == "os.environ.update":
+        case ast.Call(func=func, args=arguments, keywords=keywords) if (
+            imports.path(func, imported) == "os.environ.update"
+        ):
             for argument in arguments:
                 if isinstance(argument, ast.Dict):
                     for name, value in zip(argument.keys, argument.values, strict=True):
@@ -145,28 +147,6 @@ def _environment(node: ast.AST, imports: Mapping[str, str]) -> Iterator[tuple[st
             for word in keywords:
                 if word.arg:
                     yield word.arg, word.value
-
-
-def _imports(trees: Iterable[ast.Module]) -> dict[str, str]:
-    """What each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
-    names: dict[str, str] = {}
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    top = alias.name.partition(".")[0]
-                    names[alias.asname or top] = alias.name if alias.asname else top
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    wanted = ("mlflow", "os", "notebooks_lib")
-    return {name: path for name, path in names.items() if path.partition(".")[0] in wanted}
-
-
-def _path(node: ast.AST, imports: Mapping[str, str]) -> str:
-    """The full dotted path of a name or attribute; empty if it does not start at an import."""
-    first, dot, rest = constants.dotted(node).partition(".")
-    return imports[first] + dot + rest if first in imports else ""
 
 
 def _constants(

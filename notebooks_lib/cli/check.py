@@ -1,0 +1,97 @@
+"""`nbops check`: notebooks against the rules of this project."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib import errors
+from notebooks_lib.cli import show
+
+if TYPE_CHECKING:
+    from notebooks_lib.notebooks import rules
+
+FOLDERS = ("experimentation", "production")
+_SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--rules", "list_rules", is_flag=True, help="List the rules with reason and fix, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings instead of lines.")
+def command(paths: tuple[Path, ...], list_rules: bool, as_json: bool) -> int:
+    """Check notebooks, or all under folders, against the rules. Nothing is changed.
+
+    Without PATHS: all notebooks under experimentation/ and production/ of this project.
+    Prints `file:cell: CODE message`, cells counted from 0. Exit code: 0 nothing found, 1 findings.
+    """
+    from notebooks_lib.notebooks import rules
+
+    if list_rules:
+        _print_rules(as_json=as_json)
+        return 0
+    files = sorted(set(_notebooks(paths or _default())))
+    findings = [finding for file in files for finding in _check(file)]
+    if as_json:
+        entries = [{**vars(finding), "path": show.path(finding.path)} for finding in findings]
+        sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
+        return 1 if findings else 0
+    for finding in findings:
+        where = click.style(f"{show.path(finding.path)}:{finding.cell}:", bold=True)
+        click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
+    fixes = {rule.code: rule.fix for rule in rules.RULES}
+    for code in sorted({finding.code for finding in findings} & set(fixes)):
+        click.echo(f"  {code}: {fixes[code]}", err=True)
+    count = f"{len(files)} notebook{'' if len(files) == 1 else 's'}"
+    click.echo(f"{count}, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}", err=True)
+    return 1 if findings else 0
+
+
+def _check(file: Path) -> list[rules.Finding]:
+    from notebooks_lib.notebooks import document, rules
+
+    try:
+        return rules.check(document.read(file))
+    except errors.NotebookError as error:
+        return [rules.Finding(file, 0, rules.UNREADABLE, str(error))]
+
+
+def _default() -> tuple[Path, ...]:
+    from notebooks_lib import settings
+
+    root = settings.find_root(Path.cwd())
+    found = tuple(folder for name in FOLDERS if (folder := root / name).is_dir())
+    if not found:
+        raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks to check")
+    return found
+
+
+def _notebooks(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = (file for file in path.rglob("*.ipynb") if not _SKIPPED.intersection(file.relative_to(path).parts))
+            yield from (file.absolute() for file in found)
+        elif path.is_file():
+            yield path.absolute()
+        else:
+            known = [found.name for found in path.parent.glob("*.ipynb")]
+            raise errors.UsageError(f"{path.parent}: {errors.unknown('notebook', path.name, known)}")
+
+
+def _print_rules(*, as_json: bool) -> None:
+    from notebooks_lib.notebooks import rules
+
+    if as_json:
+        fields = ("code", "what", "why", "fix")
+        table = [{field: getattr(rule, field) for field in fields} for rule in rules.RULES]
+        sys.stdout.write(json.dumps(table, ensure_ascii=False) + "\n")
+        return
+    for rule in rules.RULES:
+        click.echo(f"{click.style(rule.code, bold=True)}  {rule.what}")
+        click.echo(f"       why  {rule.why}")
+        click.echo(f"       fix  {rule.fix}")

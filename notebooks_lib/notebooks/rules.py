@@ -1,0 +1,192 @@
+"""The table of notebook rules, each with its reason and its fix; `check` applies them, and mends nothing.
+
+A cell tagged `nbops-ignore-NB012` is left alone by rule NB012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks_lib.notebooks import content, hygiene, shape
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.hygiene import Found
+
+IGNORE_TAG = "nbops-ignore-"
+UNREADABLE = "NB000"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. It reports only what is certain."""
+
+    code: str
+    what: str
+    """What is reported."""
+    why: str
+    fix: str
+    find: Callable[[Notebook], Found]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place that breaks a rule. `str()` is `file:cell: CODE message`."""
+
+    path: Path
+    cell: int
+    """Index from 0; 0 also for what concerns the whole file."""
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.cell}: {self.code} {self.message}"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "NB001",
+        "outputs in the file",
+        "Outputs make diffs unreadable, and carry data into git.",
+        "Clear the outputs before you commit; tag a cell `keep_output` if its output is part of the text.",
+        hygiene.outputs,
+    ),
+    Rule(
+        "NB002",
+        "an execution count",
+        "Counts change with every run, so every diff shows them.",
+        "Clear the outputs before you commit; that clears the counts too.",
+        hygiene.counts,
+    ),
+    Rule(
+        "NB003",
+        "no cell ids, or one id twice",
+        "A diff, a merge and nbval follow a cell by its id.",
+        "Open and save the notebook in a current JupyterLab or VS Code; that gives every cell an id.",
+        hygiene.ids,
+    ),
+    Rule(
+        "NB004",
+        "another kernel name than python3",
+        "A kernel that only one machine has cannot run anywhere else.",
+        "Choose the kernel `python3` and save.",
+        hygiene.kernel,
+    ),
+    Rule(
+        "NB005",
+        "not exactly one parameters cell, first of the code",
+        "Given values are injected after that cell; what stands before it does not see them.",
+        "Tag the first code cell, and only that one, `parameters`.",
+        shape.parameters_cell,
+    ),
+    Rule(
+        "NB006",
+        "a parameter without annotation",
+        "The annotation is the schema: it catches a wrong value before a kernel starts.",
+        'Write it as `alpha: float = 1.0`, `model: Literal["a", "b"] = "a"` or the like.',
+        shape.annotated,
+    ),
+    Rule(
+        "NB007",
+        "a parameter that is no literal",
+        "Only a literal can be shown, checked and compared without running the notebook.",
+        "Give a literal default, and compute from it in a later cell.",
+        shape.literals,
+    ),
+    Rule(
+        "NB008",
+        "a default that its own annotation refuses",
+        "The same value would be refused if it were given.",
+        "Change the default or the annotation.",
+        shape.defaults,
+    ),
+    Rule(
+        "NB009",
+        "not exactly one title",
+        "The title is the question; it names the run and the report.",
+        "Begin with one `# Question?`, and use `##` for sections.",
+        shape.title,
+    ),
+    Rule(
+        "NB010",
+        "a command that installs",
+        "It changes the environment of everyone on the machine, and a run cannot be repeated.",
+        "Add the package to pyproject.toml and the lock.",
+        content.installs,
+    ),
+    Rule(
+        "NB011",
+        "an absolute path of one machine",
+        "It exists nowhere else.",
+        "Load a dataset by name, or use a path from the notebook's folder.",
+        content.machine_paths,
+    ),
+    Rule(
+        "NB012",
+        f"a code cell of more than {shape.LONGEST_CELL} lines",
+        "A long cell cannot be read at a glance or rerun in parts.",
+        "Split it, with a sentence before each part, or move logic to a module with tests.",
+        shape.cell_length,
+    ),
+    Rule(
+        "NB013",
+        f"a class, or a function of more than {shape.LONGEST_FUNCTION} lines",
+        "Logic in a notebook has no tests and is copied from there.",
+        "Move it to a module with tests, and import it.",
+        shape.definitions,
+    ),
+    Rule(
+        "NB014",
+        "a cell that is not Python",
+        "The run would fail there, after all the work before it.",
+        "Mend the line.",
+        content.syntax,
+    ),
+    Rule(
+        "NB015",
+        "a tracking URI that is set in a cell",
+        "Where runs go is a setting; a cell that sets it splits the history.",
+        "Take the line out; set tracking.uri in production/settings.toml.",
+        content.tracking_uris,
+    ),
+    Rule(
+        "NB016",
+        "a warning filter",
+        "It hides the warning that matters, too.",
+        "Mend the cause, or filter it in the library beside a comment with the reason.",
+        content.warning_filters,
+    ),
+    Rule(
+        "NB017",
+        "an edit of sys.path",
+        "It works in one folder only, and hides which module is imported.",
+        "Put the module in the notebook's folder or in the installed library.",
+        content.path_edits,
+    ),
+    Rule(
+        "NB018",
+        "a name that two cells assign",
+        "What a cell does then depends on the order in which cells were run.",
+        "Give the second value a name of its own; a name for one cell only begins with `_`.",
+        content.reassigned,
+    ),
+    Rule(
+        "NB019",
+        "code that no text leads up to",
+        "A reader should know what to look for before seeing it.",
+        f"Put a heading or a sentence before it; {shape.MOST_CODE_CELLS_IN_A_ROW} code cells may follow one text.",
+        shape.prose,
+    ),
+)
+
+
+def check(notebook: Notebook) -> list[Finding]:
+    """All findings, by cell and then by rule."""
+    ignored = {(cell.index, tag) for cell in notebook.cells for tag in cell.tags if tag.startswith(IGNORE_TAG)}
+    found = [
+        Finding(notebook.path, cell, rule.code, message)
+        for rule in RULES
+        for cell, message in rule.find(notebook)
+        if (cell, IGNORE_TAG + rule.code) not in ignored
+    ]
+    return sorted(found, key=lambda finding: (finding.cell, finding.code))
