@@ -59,10 +59,11 @@ def add(
     )
     access.split(str(file), access.deciding_digests(table, record, digests), record)
     while True:
+        # The number before the look: what somebody else adds in between takes this number, and we look again.
+        number = versions.next_number(folder, name)
         same = _same(settings, name, record)
         if same is not None:
             return same
-        number = versions.next_number(folder, name)
         if versions.write(folder, name, number, table, record):
             return access.read(f"{name}@{number}", settings)
 

@@ -10,6 +10,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,15 +175,14 @@ def _literal(value: Any) -> str:
 def _sweep(home: Path) -> None:
     """Remove what killed processes left half built, once it is old enough to be nobody's."""
     for left in home.glob(f"{_BUILDING}*"):
-        if left.stat().st_mtime < time.time() - _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):  # its owner finished meanwhile
+            if left.stat().st_mtime < time.time() - _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _remove_if_empty(home: Path) -> None:
-    try:
+    with suppress(OSError):  # not empty, or not there
         home.rmdir()
-    except OSError:
-        return  # not empty, or not there
 
 
 def _restore(name: str) -> str:

@@ -1,0 +1,62 @@
+"""`nbops data` in words: what a data scientist sees and which exit code CI gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.settings import Settings
+
+
+@pytest.fixture
+def file(empty_project: Settings) -> Path:
+    path = empty_project.root / "sales.csv"
+    path.write_text("id,size,price\n" + "".join(f"{i},{i / 4},{i * 2}\n" for i in range(60)))
+    return path
+
+
+def test_add_says_what_it_made_and_that_the_same_again_is_nothing_new(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert nbops(["data", "add", str(file), "--name", "sales", "--target", "price", "--key", "id"]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("sales@1 added\n")
+    for line in ("price   integer  target", "id      integer  key", "size    number   feature", "parts by     id"):
+        assert line in first
+    assert nbops(["data", "add", str(file), "--name", "sales"]) == 0
+    assert capsys.readouterr().out.startswith("sales@1 has this content already; nothing added\n")
+
+
+def test_list_marks_where_each_dataset_comes_from(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nbops(["data", "add", str(file), "--name", "sales"]) == 0
+    capsys.readouterr()
+    assert nbops(["data", "list"]) == 0
+    lines = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "data/sales" in lines["sales@1"]
+    assert "scikit-learn" in lines["iris@1"]
+    assert nbops(["data", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["versions"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["show", "iriss"], 2, "did you mean 'iris'?"),
+        (["show", "iris@9"], 2, "known: 1"),
+        (["add", "none.csv", "--name", "x"], 2, "no such file"),
+        (["add", "sales.csv"], 2, "Missing option '--name'"),
+        (["add", "sales.csv", "--name", "x", "--target", "prize"], 2, "did you mean 'price'?"),
+        (["add", "empty.csv", "--name", "x"], 1, "the file is empty"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(
+    file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, reason: str
+) -> None:
+    (file.parent / "empty.csv").touch()
+    assert nbops(["data", *arguments]) == code
+    told = capsys.readouterr()
+    assert reason in told.err
+    assert told.out == ""
