@@ -97,7 +97,7 @@ def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
                 start, end = end + 1, source.find("\n", end + 1)
                 whole.append(source[start : end if end >= 0 else len(source)])
             magics.append((number, " ".join(part.rstrip("\\").strip() for part in whole)))
-            out.append(replacement + "\n" * len(whole))
+            out.append(replacement + "\n" * (len(whole) - (end < 0)))
             position = end + 1 if end >= 0 else len(source)
             number += len(whole)
             continue

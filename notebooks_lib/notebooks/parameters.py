@@ -137,7 +137,7 @@ class Schema:
             elif parameter.secret:
                 problems.append(
                     f"{name}: found a value (not shown), allowed none: it is a secret; "
-                    f"set the environment variable {parameter.default or '(none named)'} instead"
+                    f"set the environment variable {self.secrets.get(name, '(its default names none)')} instead"
                 )
             else:
                 try:
@@ -241,7 +241,8 @@ def _default(parameter: Parameter) -> str:
     source = constants.source(parameter.default) if "\n" in written and not computed else " ".join(written.split())
     source = source if len(source) <= 60 else source[:57] + "..."
     if parameter.secret:
-        return f"from environment variable {parameter.default}"
+        # A default that names no variable may be the secret itself.
+        return f"from environment variable {parameter.default}" if _names_variable(parameter) else "(names no variable)"
     if parameter.required:
         return "(must be given)"
     return f"{source} (computed)" if computed else source

@@ -1,0 +1,115 @@
+"""What `read` promises: any notebook of format 4 as values, and for anything else a line that says what it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.errors import NotebookError
+from notebooks_lib.notebooks import document
+from tests.notebooks.building import code, md, notebook, raw, write
+
+
+def test_sources_are_read_as_text_or_lines_with_any_line_end():
+    read = notebook(code(["a = 1\n", "b = 2"]), code("a = 1\r\nb = 2"), code("a = 1\rb = 2"))
+    assert {cell.source for cell in read.cells} == {"a = 1\nb = 2"}
+    assert all(cell.code.tree is not None for cell in read.cells)
+
+
+def test_tags_ids_kernel_and_language_are_read():
+    read = notebook(md("# T"), code("x = 1", "parameters", "other"))
+    assert read.cells[1].tags == ("parameters", "other")
+    assert read.cells[1].id == "cell-1"
+    assert (read.kernel, read.language, read.is_python) == ("python3", "python", True)
+
+
+def test_a_notebook_without_metadata_is_taken_for_python():
+    read = notebook(code("1"), metadata={})
+    assert (read.kernel, read.language) == ("python3", "python")
+
+
+def test_a_notebook_in_another_language_is_read_but_not_parsed():
+    read = notebook(code("x <- 1"), metadata={"kernelspec": {"name": "ir"}, "language_info": {"name": "R"}})
+    assert (read.kernel, read.is_python) == ("ir", False)
+    assert read.code_cells
+    assert read.python_cells == ()
+
+
+def test_the_parameters_cell_is_the_first_tagged_code_cell():
+    tagged = {"metadata": {"tags": ["parameters"]}}
+    read = notebook(md("text", **tagged), code("a = 1"), code("b = 1", "parameters"), code("c = 1", "parameters"))
+    assert read.parameters_cell is not None
+    assert read.parameters_cell.source == "b = 1"
+    assert notebook(code("a = 1")).parameters_cell is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "title", "purpose"),
+    [
+        ([md("# Does it work?\n\nBecause.\nTruly.\n\n## Data\nno")], "Does it work?", "Because.\nTruly."),
+        ([md("intro\n\n# T #\n"), md("why"), code("x"), md("not this")], "T", "why"),
+        ([md("Title\n=====\nwhy"), md("## next")], "Title", "why"),
+        ([md("```\n# no title\n```\n# Yes\n```\n# kept\n```")], "Yes", "```\n# kept\n```"),
+        ([md("## only a section\ntext"), code("# a comment")], "", ""),
+        ([md("#hashtag"), md("# Ünï 🚀")], "Ünï 🚀", ""),
+        ([], "", ""),
+    ],
+)
+def test_title_and_purpose(cells, title, purpose):
+    read = notebook(*cells)
+    assert (read.title, read.purpose) == (title, purpose)
+
+
+def test_code_sha256_sees_code_alone():
+    base = notebook(md("# T"), code("x = 1"), code("y = 2")).code_sha256
+    same = notebook(code("x = 1\n", "tag", outputs=[{"output_type": "stream"}], id="other"), code(""), code("y = 2"))
+    assert same.code_sha256 == base
+    assert notebook(code("x = 1"), code("y = 3")).code_sha256 != base
+    assert notebook(code("x = 1\ny = 2")).code_sha256 != base, "where a cell ends is code, too"
+
+
+def test_a_byte_order_mark_and_null_bytes_do_no_harm(tmp_path):
+    path = tmp_path / "bom.ipynb"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(raw(code("x = 'a\0b\ud800'"))).encode())
+    read = document.read(path)
+    assert read.cells[0].code.error
+    assert read.code_sha256
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "not JSON (line 1"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "its JSON is a list"),
+        ('{"nbformat": 4}', "no list of `cells`"),
+        ('{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --nbformat 4 bad.ipynb"),
+        ('{"nbformat": 5, "cells": []}', "format 5 is not known"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": 5}]}', "cell 0 is damaged"),
+        ('{"nbformat": 4, "cells": [null]}', "cell 0 is damaged"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+    ],
+)
+def test_what_is_no_notebook_is_called_what_it_is(tmp_path, content, said):
+    path = tmp_path / "bad.ipynb"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(NotebookError) as caught:
+        document.read(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_notebook_names_the_nearest_one(tmp_path):
+    write(tmp_path / "ridge.ipynb")
+    with pytest.raises(NotebookError, match=r"did you mean 'ridge\.ipynb'"):
+        document.read(tmp_path / "rigde.ipynb")
+    with pytest.raises(NotebookError, match="there is no folder"):
+        document.read(tmp_path / "no" / "x.ipynb")
+    with pytest.raises(NotebookError, match="is a folder"):
+        document.read(tmp_path)
+
+
+def test_ten_thousand_cells_and_giant_text_are_read(tmp_path: Path):
+    read = notebook(*(code(f"x{i} = {i}") for i in range(10_000)), md("# T\n" + "a" * 5_000_000))
+    assert len(read.cells) == 10_001
+    assert read.title == "T"
