@@ -173,6 +173,13 @@ def test_a_version_that_was_changed_is_refused_and_can_be_added_anew(empty_proje
         assert make(empty_project).ref == "sales@2"
 
 
+def test_columns_come_in_the_order_they_were_added_in(empty_project: Settings) -> None:
+    make(empty_project)
+    table = empty_project.data_folder / "sales" / "1" / "table.parquet"
+    pd.read_parquet(table)[["price", "size", "shop", "id"]].to_parquet(table)
+    assert list(datasets.load("sales", empty_project).train.X.columns) == ["id", "shop", "size", "price"]
+
+
 def test_the_catalog_lists_the_projects_own_first_and_hides_what_they_shadow(empty_project: Settings) -> None:
     make(empty_project)
     make(empty_project, rows=70)

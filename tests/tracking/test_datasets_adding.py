@@ -76,6 +76,13 @@ def test_what_is_left_out_is_as_in_the_version_before(empty_project: Settings, t
             datasets.add(csv(tmp_path, frame(80)), "t", empty_project, **role)
 
 
+def test_a_new_name_is_split_by_the_shares_in_force_and_keeps_them(empty_project: Settings, tmp_path: Path) -> None:
+    other = empty_project.model_copy(update={"data": Data(validation_share=0.1, holdout_share=0.1)})
+    added = datasets.add(csv(tmp_path, frame(1000)), "t", other)
+    assert [round(part / 1000, 1) for part in (len(added.validation), added.rows_held_out)] == [0.1, 0.1]
+    assert len(datasets.load("t", empty_project).train) == len(added.train)
+
+
 def test_a_name_of_scikit_learns_is_refused(empty_project: Settings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="scikit-learn has a table of that name, which is iris@1 everywhere"):
         datasets.add(csv(tmp_path, frame(60)), "iris", empty_project)
