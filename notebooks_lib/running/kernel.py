@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from jupyter_client.manager import AsyncKernelManager
@@ -45,12 +45,17 @@ class Kernel:
         self.returncode: int | None = None
         self.peak_memory_mb: float | None = None
         self._guard: subprocess.Popen[str] | None = None
-        self._peaks: dict[int, int] = {}
+        self._output: IO[bytes] | None = None
 
     def start_arguments(self) -> dict[str, Any]:
         """What `start_kernel` is given: what C code prints goes to a file, not among the runner's own output."""
-        output = self.log.open("ab")
-        return {"env": self.environment, "cwd": str(self.folder), "stdout": output, "stderr": output}
+        self._output = self.log.open("ab")
+        return {
+            "env": self.environment,
+            "cwd": str(self.folder),
+            "stdout": self._output,
+            "stderr": self._output,
+        }
 
     def guard(self) -> None:
         """Have a second process end the kernel if this one is killed; before the kernel starts."""
@@ -110,6 +115,8 @@ class Kernel:
         groups = [self.pid] if self.pid is not None else []
         if hasattr(os, "killpg"):
             reaper.end(self.marker.encode(), groups)
+        if self._output is not None:
+            self._output.close()
         self._tell("done\n")
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.stdin.close()
