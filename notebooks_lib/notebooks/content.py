@@ -16,7 +16,9 @@ _INSTALL = re.compile(
     r"(?:install|add|uninstall)\b"
 )
 _FOLDERS = "home|Users|root|mnt|media|tmp|opt|srv|var|Volumes|dbfs|kaggle"
-_MACHINE_PATH = re.compile(rf"(?:file://)?(?:/(?:{_FOLDERS})/\S|[A-Za-z]:[\\/][\w.-]{2}|\\\\[\w.-]+\\\w|~[\w-]*/\S)")
+_MACHINE_PATH = re.compile(
+    rf"(?:file://)?(?:/(?:{_FOLDERS})/(?:\S|$)|[A-Za-z]:[\\/][\w.-]{{2}}|\\\\[\w.-]+\\\w|~[\w-]*/\S)"
+)
 _MAGIC_PATH = re.compile(rf"(?<![\w.:/])(?:/(?:{_FOLDERS})/\w|[A-Za-z]:\\\w|~/\w)")
 _FILTERS = {"warnings.filterwarnings", "warnings.simplefilter"}
 _PATH_EDITS = {f"sys.path.{method}" for method in ("append", "insert", "extend", "remove", "pop", "clear")}

@@ -109,7 +109,7 @@ def test_a_missing_notebook_names_the_nearest_one(tmp_path):
         document.read(tmp_path)
 
 
-def test_ten_thousand_cells_and_giant_text_are_read(tmp_path: Path):
-    read = notebook(*(code(f"x{i} = {i}") for i in range(10_000)), md("# T\n" + "a" * 5_000_000))
-    assert len(read.cells) == 10_001
+def test_thousands_of_cells_and_giant_text_are_read(tmp_path: Path):
+    read = notebook(*(code(f"x{i} = {i}") for i in range(3_000)), md("# T\n" + "a" * 5_000_000))
+    assert len(read.cells) == 3_001
     assert read.title == "T"

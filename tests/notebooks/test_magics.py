@@ -63,5 +63,5 @@ def test_an_escape_that_python_warns_about_is_no_error():
 
 
 def test_a_giant_text_before_a_magic_is_no_burden():
-    code = magics.code('x = """' + "a'\\\"" * 300_000 + '"""\n!ls')
+    code = magics.code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
     assert code.tree is not None

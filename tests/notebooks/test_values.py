@@ -213,7 +213,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NESTED)
 def test_any_value_survives_the_way_through_json_and_the_assignment_in_a_kernel(value):
     Path("round.json").write_text(json.dumps({"x": value}), "utf-8")

@@ -1,0 +1,57 @@
+"""`nbops check` prints `file:cell: CODE message` and ends with 1 where there are findings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.__main__ import run
+from notebooks_lib.notebooks import rules
+from tests.notebooks.building import code, md, write
+
+GOOD = (md("# T"), code("alpha: float = 1.0", "parameters"))
+
+
+def test_findings_are_printed_and_fail(empty_project, capsys):
+    write(Path("experimentation/deep/a.ipynb"), *GOOD, code("x = ("))
+    write(Path("production/b.ipynb"), *GOOD)
+    write(Path("production/.ipynb_checkpoints/b.ipynb"), code("x = ("))
+    write(Path("elsewhere/c.ipynb"), code("x = ("))
+    assert run(["check"]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    assert line.startswith("experimentation/deep/a.ipynb:2: NB014 ")
+    assert "2 notebooks, 1 finding" in printed.err
+    assert "NB014: " in printed.err, "the fix stands below"
+
+
+def test_nothing_found_ends_well(empty_project, capsys):
+    write(Path("production/b.ipynb"), *GOOD)
+    assert run(["check"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_paths_are_files_or_folders_and_json_is_for_ci(empty_project, capsys):
+    write(Path("a/a.ipynb"), *GOOD, code("x = ("))
+    Path("a/broken.ipynb").write_text("{")
+    assert run(["check", "--json", "a", "a/a.ipynb"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(entry["path"], entry["cell"], entry["code"]) for entry in found] == [
+        ("a/a.ipynb", 2, "NB014"),
+        ("a/broken.ipynb", 0, "NB000"),
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "said"), [(["a/b.ipynb"], "did you mean 'a.ipynb'"), ([], "name the notebooks")])
+def test_asked_for_wrongly_ends_with_2(tmp_path, capsys, arguments, said):
+    write(Path("a/a.ipynb"), *GOOD)
+    assert run(["check", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_rules_are_listed_with_reason_and_fix(capsys):
+    assert run(["check", "--rules"]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for rule in rules.RULES for text in (rule.code, rule.why, rule.fix))
+    assert run(["check", "--rules", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == len(rules.RULES)

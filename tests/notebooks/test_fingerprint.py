@@ -1,0 +1,171 @@
+"""The source fingerprint changes with what a run would execute, and with nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notebooks_lib.notebooks import document, fingerprint
+from tests.notebooks.building import code, md, notebook, raw, write
+
+PARAMETERS = "alpha: float = 1.0\nn = 1\ntags: list[str] = []\nout = f()\ntoken: SecretStr = 'T'"
+
+
+def of(*cells, values=None, lock="l", root: Path = Path(), **extra) -> str:
+    read = notebook(code(PARAMETERS, "parameters"), *cells, path=root / "n.ipynb", **extra)
+    return fingerprint.source_fingerprint(read, values or {}, lock, root)
+
+
+def test_it_is_the_same_for_the_same_code():
+    assert of(code("x = 1")) == of(code("x = 1"))
+    assert len(of()) == 64
+
+
+def test_outputs_ids_markdown_metadata_and_empty_cells_do_not_count():
+    other = code("x = 1\n", "tag", id="other", execution_count=3, outputs=[{"output_type": "stream", "text": "a"}])
+    assert of(md("# T"), other, code(""), metadata={"x": 1}) == of(code("x = 1"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda: of(code("x = 2")),
+        lambda: of(code("x = 1"), code("y")),
+        lambda: of(code("x = 1"), lock="other"),
+        lambda: of(code("x = 1"), values={"alpha": 2.0}),
+        lambda: of(code("x = 1"), values={"n": 1.0}),
+        lambda: of(code("x = 1"), values={"n": float("nan")}),
+        lambda: of(code("x = 1"), values={"tags": ["a"]}),
+        lambda: of(code("x = 1"), values={"out": "a"}),
+    ],
+)
+def test_code_lock_and_values_count(changed):
+    assert changed() != of(code("x = 1"))
+
+
+def test_a_value_counts_by_what_the_notebook_gets():
+    same = [of(values=values) for values in ({}, {"alpha": 1.0}, {"alpha": 1}, {"n": 1}, {"tags": []})]
+    assert len(set(same)) == 1
+    assert of(values={"n": 2, "alpha": 3}) == of(values={"alpha": 3, "n": 2})
+    assert of(values={"out": {"a": 1, "b": 2}}) == of(values={"out": {"b": 2, "a": 1}})
+    assert of(values={"out": {1: 2}}) != of(values={"out": {"1": 2}})
+    nan, infinity = float("nan"), float("inf")
+    assert of(values={"alpha": nan}) == of(values={"alpha": nan}) != of(values={"alpha": infinity})
+
+
+def test_a_secret_does_not_count():
+    assert of(values={"token": "s3cret"}) == of()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/a.py": "from . import b\nfrom .sub.c import (\n    x,  # y\n    z,\n)\n",
+        "pkg/b.py": "def f():\n    import top, json\n",
+        "pkg/sub/__init__.py": "if True: from ..late import thing\n",
+        "pkg/sub/c.py": "",
+        "pkg/late.py": '"""\nimport quoted\n"""\n',
+        "pkg/unused.py": "",
+        "top.py": "import pkg.a\n",  # a circle
+        "work/beside.py": "from pkg import \\\n    plain\n",
+        "pkg/plain.py": "",
+        "spaces/inner.py": "",  # no __init__: a namespace package
+        "src/laid.py": "",
+        ".venv/lib/site-packages/foreign.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "outside.py").write_text("")
+    return tmp_path / "root"
+
+
+def modules(project: Path, *cells: str) -> set[str]:
+    read = document.read(write(project / "work" / "n.ipynb", *map(code, cells)))
+    return {path for path, _ in fingerprint.modules(read, project)}
+
+
+A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/late.py", "top.py"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("import pkg.a", A),
+        ("from pkg import a", A),
+        ("from pkg.a import f as g", A),
+        ("try:\n  import top\nexcept ImportError: pass", A),
+        ("def f():\n  import pkg.plain", {"pkg/__init__.py", "pkg/plain.py"}),
+        ("import beside", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
+        ("import spaces.inner", {"spaces/inner.py"}),
+        ("import laid", {"src/laid.py"}),
+        ("import importlib\nimportlib.import_module('laid')", {"src/laid.py"}),
+        ("%matplotlib inline\nimport laid", {"src/laid.py"}),
+        ("import json, numpy, outside, foreign, nothing.at.all", set()),
+        ("x = 'import laid'", set()),
+        ("x = (", set()),
+    ],
+)
+def test_the_projects_modules_are_followed_through_all_imports(project, cell, found):
+    assert modules(project, cell) == found
+
+
+def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(project):
+    read = document.read(write(project / "work" / "n.ipynb", code("import pkg.a")))
+
+    def now() -> str:
+        return fingerprint.source_fingerprint(read, {}, "l", project)
+
+    before = now()
+    (project / "pkg/unused.py").write_text("x = 1")
+    (project / "pkg/a.py").write_bytes((project / "pkg/a.py").read_bytes().replace(b"\n", b"\r\n"))
+    assert now() == before
+    (project / "top.py").write_text("import pkg.a\nx = 1\n")
+    assert now() != before
+
+
+def test_it_does_not_depend_on_where_the_project_lies(project, tmp_path):
+    write(project / "work" / "n.ipynb", code("import pkg.a"))
+    moved = tmp_path / "elsewhere"
+    first = fingerprint.source_fingerprint(document.read(project / "work" / "n.ipynb"), {}, "l", project)
+    project.rename(moved)
+    assert fingerprint.source_fingerprint(document.read(moved / "work" / "n.ipynb"), {}, "l", moved) == first
+
+
+def test_a_link_that_leads_out_of_the_project_is_not_ours(project, tmp_path):
+    (project / "work" / "linked.py").symlink_to(tmp_path / "outside.py")
+    assert modules(project, "import linked") == set()
+
+
+def test_the_run_fingerprint_adds_the_datasets_in_any_order():
+    one = fingerprint.run_fingerprint("s", ["a@1#x", "b@1#y"])
+    assert one == fingerprint.run_fingerprint("s", ["b@1#y", "a@1#x", "a@1#x"])
+    assert (
+        len({one, fingerprint.run_fingerprint("s", ["a@1#x"]), fingerprint.run_fingerprint("t", ["a@1#x", "b@1#y"])})
+        == 3
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sources=st.lists(st.text(max_size=20), max_size=5),
+    prose=st.text(max_size=20),
+    count=st.none() | st.integers(0, 99),
+    identity=st.text(max_size=5),
+)
+def test_whatever_the_code_is_only_the_code_counts(sources, prose, count, identity):
+    plain = raw(*map(code, sources))
+    noisy = raw(md(prose), *(code(source, prose, execution_count=count, id=identity) for source in sources))
+    digests = []
+    for content in (plain, noisy):
+        Path("h.ipynb").write_text(json.dumps(content))
+        read = document.read(Path("h.ipynb"))
+        digests.append(fingerprint.source_fingerprint(read, {}, "l", Path()))
+    assert digests[0] == digests[1]
+    changed = raw(*map(code, [*sources, "one = 'more'"]))
+    Path("h.ipynb").write_text(json.dumps(changed))
+    assert fingerprint.source_fingerprint(document.read(Path("h.ipynb")), {}, "l", Path()) not in digests
