@@ -73,9 +73,9 @@ def stop(server: Server) -> None:
     """End the process, kindly first. Raises EndpointError when it cannot be ended."""
     try:
         server.process.terminate()
-        if not _ended(server.process, GRACE):
+        if not ended(server.process, GRACE):
             server.process.kill()
-            if not _ended(server.process, GRACE):
+            if not ended(server.process, GRACE):
                 raise EndpointError(
                     f"process {server.process.pid} does not end, not even by SIGKILL; look at it with ps"
                 )
@@ -189,7 +189,7 @@ class Starting:
         with suppress(psutil.Error):
             if self._pid is not None and self._pid.is_running():
                 self._pid.kill()
-                _ended(self._pid, GRACE)
+                ended(self._pid, GRACE)
 
 
 def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:
@@ -200,8 +200,8 @@ def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:
     answers.put("")
 
 
-def _ended(process: psutil.Process, timeout: float) -> bool:
-    """Wait for the end; a process whose parent never asks for its end stays listed, but is dead."""
+def ended(process: psutil.Process, timeout: float) -> bool:
+    """Whether the process ends within `timeout` seconds. One whose parent never asks stays listed, but is dead."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -113,16 +114,13 @@ class Folder:
         if self.key.exists():
             return self.key.read_text("utf-8").strip()
         with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
-            fresh = self.path / f".key-{os.getpid()}"
-            with suppress(FileNotFoundError):
-                fresh.unlink()
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32))
+            descriptor, fresh = tempfile.mkstemp(prefix=".key-", dir=self.path)  # 0600 from the first moment
             try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_urlsafe(32))
                 os.link(fresh, self.key)  # refuses to replace a key that somebody may be using
             finally:
-                fresh.unlink()
+                Path(fresh).unlink()
         return self.key.read_text("utf-8").strip()
 
     def keep_model(self, source: Path, version: str) -> Path:

@@ -1,0 +1,163 @@
+"""Models to serve, saved once a session, and a way to ask an application in process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from notebooks_lib.serving import endpoint, process, state
+from notebooks_lib.settings import Settings
+
+
+class TestClient:
+    """Asks an ASGI application in process; what the application lets escape becomes its 500."""
+
+    __test__ = False
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return asyncio.run(self._ask("GET", path, **more))
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, **more))
+
+    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://sample") as client:
+            return await client.request(method, path, **more)
+
+
+def save(model: Any, folder: Path, x: Any, y: Any, **more: Any) -> Path:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    mlflow.sklearn.save_model(
+        model,
+        str(folder),
+        signature=infer_signature(x, y, **more),
+        input_example=x[:3],
+        pip_requirements=[],
+        serialization_format="cloudpickle",  # faster to load than skops; the form is another package's matter
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """name -> folder: table (named columns), classes, tensor (unnamed), pair (two outputs), mixed (types)."""
+    import numpy as np
+    import pandas as pd
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    root = tmp_path_factory.mktemp("models")
+    random = np.random.default_rng(0)
+    x = pd.DataFrame(random.normal(size=(60, 3)), columns=["age", "bmi", "bp"])
+    y = x["age"] - 2 * x["bmi"] + 0.1
+    names = np.where(y > 0, "high", "low")
+    mixed = pd.DataFrame(
+        {
+            "rooms": random.integers(1, 9, 60),
+            "city": np.where(x["age"] > 0, "Graz", "Linz"),
+            "new": x["bp"] > 0,
+        }
+    )
+    encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's hints: integer columns, pickles
+        return {
+            "table": save(Ridge().fit(x, y), root / "table", x, y.to_numpy()),
+            "other": save(Ridge(alpha=50).fit(x, y), root / "other", x, y.to_numpy()),
+            "classes": save(LogisticRegression().fit(x, names), root / "classes", x, names),
+            "tensor": save(Ridge().fit(x.to_numpy(), y), root / "tensor", x.to_numpy(), y.to_numpy()),
+            "pair": save(LinearRegression().fit(x, x[["bp", "age"]]), root / "pair", x, x[["bp", "age"]].to_numpy()),
+            "mixed": save(make_pipeline(encoder, Ridge()).fit(mixed, y), root / "mixed", mixed, y.to_numpy()),
+        }
+
+
+LINEAR = """
+import json, os
+
+class Linear:
+    def __init__(self, slope):
+        self.slope = slope
+
+    def predict(self, frame):
+        return frame["x"].to_numpy() * self.slope
+
+def _load_pyfunc(path):
+    if os.path.getsize(path) > 100:
+        raise OSError("the weights are damaged")
+    with open(path) as file:
+        return Linear(json.load(file))
+"""
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that load without scikit-learn, in half the time: double, triple, and damaged, which does not load."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, at its first import
+        import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    root = tmp_path_factory.mktemp("light")
+    (root / "linear_model.py").write_text(LINEAR)
+    x = pd.DataFrame({"x": [1.0, 2.0]})
+    for name, weights in {"double": "2", "triple": "3", "damaged": "2"}.items():
+        (root / "weights.json").write_text(weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # there is an example, see below
+            mlflow.pyfunc.save_model(
+                str(root / name),
+                loader_module="linear_model",
+                data_path=str(root / "weights.json"),
+                code_paths=[str(root / "linear_model.py")],
+                signature=infer_signature(x, [1.0, 2.0]),
+                pip_requirements=[],
+            )
+        example = {"dataframe_split": {"columns": ["x"], "data": [[1.0], [2.0]]}}
+        (root / name / "serving_input_example.json").write_text(json.dumps(example))
+        meta = root / name / "MLmodel"
+        meta.write_text(
+            meta.read_text()
+            + "saved_input_example_info:\n  artifact_path: input_example.json\n  type: dataframe\n"
+            + "  pandas_orient: split\n  serving_input_path: serving_input_example.json\n"
+        )
+    next((root / "damaged").rglob("weights.json")).write_text("9" * 200)
+    return {path.name: path for path in root.iterdir() if path.is_dir()}
+
+
+@pytest.fixture
+def endpoints(empty_project: Settings) -> Iterator[Settings]:
+    """A project whose endpoints are stopped afterwards, whatever has become of them."""
+    yield empty_project
+    for name in state.known(empty_project):
+        server = process.running(state.Folder(empty_project, name))
+        if server is not None:
+            process.stop(server)
+
+
+@pytest.fixture
+def deployed(endpoints: Settings, light: dict[str, Path]) -> Settings:
+    """A project with the model `double` running at endpoint `sample`."""
+    endpoint.deploy(endpoints, "sample", light["double"], version="1", detail=DETAIL)
+    return endpoints
+
+
+DETAIL = {"model": "sample", "run_id": "r1", "dataset": "diabetes@1", "reason": "first"}

@@ -1,0 +1,320 @@
+"""Over HTTP: the answers of `mlflow models serve`, and reasons instead of tracebacks."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notebooks_lib.serving import app
+from notebooks_lib.tracking.scoring import ServedModel
+from tests.serving.conftest import TestClient
+
+INFO = {"model": "sample", "version": "3", "run_id": "r1", "dataset": "diabetes@1", "since": "2026-01-01", "detail": {}}
+
+Client = Callable[[str], TestClient]
+
+
+def client_of(model: ServedModel | None, **options: Any) -> TestClient:
+    slots = {"blue": app.Slot(model, INFO)} if model is not None else {}
+    return TestClient(app.build("sample", slots, **options))
+
+
+@pytest.fixture(scope="module")
+def loaded(models: dict[str, Path]) -> dict[str, ServedModel]:
+    return {name: ServedModel.load(folder) for name, folder in models.items()}
+
+
+@pytest.fixture
+def client(loaded: dict[str, ServedModel]) -> Client:
+    return lambda name: client_of(loaded[name])
+
+
+X = pd.DataFrame({"age": [0.5, -1.0], "bmi": [2.0, 0.25], "bp": [0.0, 3.0]})
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "split": {"dataframe_split": X.to_dict(orient="split")},
+    "records": {"dataframe_records": X.to_dict(orient="records")},
+    "reordered": {"dataframe_records": X[["bp", "age", "bmi"]].to_dict(orient="records")},
+    "whole numbers as numbers": {"dataframe_records": [{"age": 1, "bmi": 0, "bp": 1}]},
+    "instances": {"instances": X.to_dict(orient="records")},
+    "inputs": {"inputs": X.to_dict(orient="list")},
+    "inputs by row": {"inputs": X.to_dict(orient="records")},
+}
+AZURE: dict[str, dict[str, Any]] = {
+    "azure table": {"input_data": X.to_dict(orient="split")},
+    "azure rows": {"input_data": X.to_numpy().tolist()},
+    "azure records": {"input_data": X.to_dict(orient="records")},
+}
+
+
+def mlflow_serve(folder: Path, body: str) -> tuple[int, Any]:
+    """What the application behind `mlflow models serve` answers."""
+    import mlflow.pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    served = scoring_server.init(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
+    answer = TestClient(served).post("/invocations", content=body, headers={"Content-Type": "application/json"})
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize("name", ["table", "classes", "pair"])
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
+def test_each_mlflow_format_is_answered_as_mlflow_serve_does(
+    name: str, request_: dict[str, Any], client: Client, models: dict[str, Path]
+) -> None:
+    answer = client(name).post("/invocations", json=request_)
+    assert (answer.status_code, answer.json()) == mlflow_serve(models[name], json.dumps(request_))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("request_", AZURE.values(), ids=list(AZURE))
+def test_azures_format_gives_the_same_predictions(request_: dict[str, Any], client: Client) -> None:
+    expected = client("table").post("/invocations", json=REQUESTS["split"]).json()
+    assert client("table").post("/score", json=request_).json() == expected
+
+
+@pytest.mark.parametrize("key", ["instances", "inputs", "input_data"])
+def test_a_tensor_model_is_answered_as_pyfunc_predicts(key: str, client: Client, models: dict[str, Path]) -> None:
+    import mlflow.pyfunc
+
+    expected = mlflow.pyfunc.load_model(str(models["tensor"])).predict(X.to_numpy()).tolist()
+    answer = client("tensor").post("/invocations", json={key: X.to_numpy().tolist()})
+    assert answer.json() == {"predictions": expected}
+
+
+def test_csv_gives_the_same_predictions(client: Client) -> None:
+    expected = client("table").post("/invocations", json=REQUESTS["split"]).json()
+    answer = client("table").post("/invocations", content=X.to_csv(index=False), headers={"Content-Type": "text/csv"})
+    assert answer.json() == expected
+    wrong = client("table").post("/invocations", content="age,bmi\n1,2\n", headers={"Content-Type": "text/csv"})
+    assert wrong.status_code == 400
+    assert "missing column 'bp'" in wrong.json()["message"]
+    for body in ("", "age,bmi,bp\n", "age,bmi,bp\n1,2,x\n", b"\xff\xfe"):
+        refused = client("table").post("/invocations", content=body, headers={"Content-Type": "text/csv"})
+        assert (refused.status_code, refused.json()["error_code"]) == (400, "BAD_REQUEST"), body
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "words"),
+    [
+        ("table", {"dataframe_records": [{"age": "old", "bmi": 1, "bp": 1}]}, ["age", "float64"]),
+        ("table", {"dataframe_records": [{"age": [1], "bmi": 1, "bp": 1}]}, ["age"]),
+        ("table", {"dataframe_records": [{"age": None, "bmi": 1, "bp": 1}]}, ["missing values in 'age'", "NaN"]),
+        ("table", {"dataframe_records": [{"age": 1e400, "bmi": 1, "bp": 1}]}, ["infinity"]),
+        ("table", {"inputs": {"age": [1, 2], "bmi": [1], "bp": [1]}}, ["length"]),
+        ("mixed", {"dataframe_records": [{"rooms": 1, "city": "Wien", "new": True}]}, ["Wien"]),
+        ("mixed", {"dataframe_records": [{"rooms": 10**30, "city": "Graz", "new": True}]}, ["rooms"]),
+        ("mixed", {"dataframe_records": [{"rooms": 1, "city": "Graz", "new": "no"}]}, ["'new'", "true or false"]),
+        ("tensor", {"inputs": [[1, 2]]}, ["(1, 2)", "(-1, 3)"]),
+        ("tensor", {"inputs": [[1, 2, 3], [1]]}, ["inhomogeneous"]),
+        ("tensor", {"inputs": [["a", "b", "c"]]}, ["could not convert string to float"]),
+        ("tensor", {"inputs": "x"}, ["x"]),
+        ("tensor", {"inputs": []}, ["empty"]),
+        ("tensor", {"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2]]}}, ["2 columns"]),
+    ],
+)
+def test_wrong_values_are_refused_by_name(name: str, payload: Any, words: list[str], client: Client) -> None:
+    answer = client(name).post("/invocations", content=json.dumps(payload))
+    body = answer.json()
+    assert answer.status_code == 400, body
+    assert set(body) == {"error_code", "message"}
+    assert all(word in body["message"] for word in words), body["message"]
+    assert "Traceback" not in answer.text
+
+
+class Odd:
+    """A model that answers, or raises, whatever it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def predict(self, _: Any) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def odd(answer: Any) -> TestClient:
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
+
+    meta = Model(flavors={"python_function": {"loader_module": "odd"}})
+    return client_of(ServedModel(PyFuncModel(meta, Odd(answer))))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (np.array([1.5, np.nan, np.inf]), [1.5, None, None]),
+        (np.array([[1, 2], [3, 4]], dtype=np.int32), [[1, 2], [3, 4]]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (np.array(["2026-01-02"], dtype="datetime64[ns]"), ["2026-01-02T00:00:00"]),
+        (pd.Series([1.0, np.nan], name="y"), [{"y": 1.0}, {"y": None}]),
+        (
+            pd.DataFrame({"p": [0.5], "when": [pd.Timestamp("2026-01-02")], "gone": [pd.NaT]}),
+            [{"p": 0.5, "when": "2026-01-02T00:00:00", "gone": None}],
+        ),
+        (pd.DataFrame({("a", "b"): [1]}), [{"('a', 'b')": 1}]),
+        ([np.float32(0.5), np.int64(2), np.bool_(True), None], [0.5, 2, True, None]),
+        ({"mean": np.array([1.0]), "day": datetime.date(2026, 1, 2)}, {"mean": [1.0], "day": "2026-01-02"}),
+        (np.array([{"a": np.nan}, pd.NA], dtype=object), [{"a": None}, None]),
+        ("text", "text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_model_answers_is_json(answer: Any, expected: Any) -> None:
+    response = odd(answer).post("/invocations", json={"inputs": [1]})
+    assert response.status_code == 200, response.text
+
+    def strict(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    found = json.loads(response.text, parse_constant=strict)["predictions"]
+    if isinstance(found, list) and found and isinstance(found[0], str) and found[0].startswith("2026"):
+        found = [text[: len("2026-01-02T00:00:00")] for text in found]
+    assert found == expected
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), ValueError("boom"), KeyError("boom"), SystemExit("boom")])
+def test_a_model_that_raises_is_500_with_the_reason_and_the_traceback_in_the_log(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = odd(error)
+    answer = client.post("/invocations", json={"inputs": [1]})
+    assert answer.status_code == 500
+    assert answer.json()["error_code"] == "INTERNAL_ERROR"
+    assert type(error).__name__ in answer.json()["message"]
+    assert "boom" in answer.json()["message"]
+    assert "Traceback" not in answer.text
+    assert "Traceback" in caplog.text
+    assert client.get("/health").status_code == 200
+
+
+def test_health_waits_for_the_model(client: Client) -> None:
+    waiting = client_of(None)
+    for path in ("/health", "/ping", "/version"):
+        assert waiting.get(path).status_code == 503
+    assert waiting.post("/invocations", json={"inputs": [1]}).json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+    assert client("table").get("/health").status_code == 200
+    assert client("table").get("/ping").status_code == 200
+
+
+def test_version_says_what_is_served(client: Client) -> None:
+    assert client("table").get("/version").json() == {"endpoint": "sample", **INFO}
+
+
+def test_openapi_comes_from_the_signature(client: Client) -> None:
+    document = client("mixed").get("/openapi.json").json()
+    body = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]
+    forms = {form["title"]: form["properties"] for form in body["schema"]["oneOf"]}
+    assert set(forms) == {"dataframe_split", "dataframe_records", "inputs", "instances", "input_data"}
+    record = forms["dataframe_records"]["dataframe_records"]["items"]
+    assert record["required"] == ["rooms", "city", "new"]
+    assert [record["properties"][name]["type"] for name in record["required"]] == ["integer", "string", "boolean"]
+    assert client("mixed").post("/invocations", json=body["example"]).status_code == 200
+    assert "swagger" in client("mixed").get("/docs").text
+    tensor = client("tensor").get("/openapi.json").json()["paths"]["/score"]["post"]["requestBody"]["content"]
+    inputs = tensor["application/json"]["schema"]["oneOf"][0]["properties"]["inputs"]
+    assert inputs["items"] == {
+        "type": "array",
+        "minItems": 3,
+        "maxItems": 3,
+        "items": {"type": "number", "format": "double"},
+    }
+
+
+def test_the_example_is_one_row_that_the_model_answers(loaded: dict[str, ServedModel]) -> None:
+    for name, model in loaded.items():
+        assert model.example is not None
+        answer = client_of(model).post("/invocations", json=model.example)
+        assert len(answer.json()["predictions"]) == 1, name
+
+
+def test_a_body_that_is_too_large_is_413(loaded: dict[str, ServedModel]) -> None:
+    small = client_of(loaded["table"], max_body=100)
+    for size in (101, 399, 401, 100_000):
+        answer = small.post("/invocations", content=b" " * size)
+        assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_TOO_LARGE")
+        assert "100 bytes" in answer.json()["message"]
+
+    async def chunks() -> Any:
+        for _ in range(10):
+            yield b" " * 60
+
+    assert small.post("/invocations", content=chunks()).status_code == 413
+
+
+def test_other_content_types_paths_and_methods_are_refused_in_json(client: Client) -> None:
+    table = client("table")
+    for kind in ("application/xml", "application/vnd.apache.parquet", "application/json; charset=latin-1"):
+        answer = table.post("/invocations", content=b"{}", headers={"Content-Type": kind})
+        assert (answer.status_code, answer.json()["error_code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    plain = table.post(
+        "/invocations", json=REQUESTS["split"], headers={"Content-Type": "application/json; charset=UTF-8"}
+    )
+    assert plain.status_code == 200
+    assert table.get("/nothing").json()["error_code"] == "ENDPOINT_NOT_FOUND"
+    assert table.get("/invocations").json()["error_code"] == "METHOD_NOT_ALLOWED"
+
+
+def test_with_a_key_only_health_is_open(loaded: dict[str, ServedModel]) -> None:
+    keyed = client_of(loaded["table"], key="secret")
+    good = {"Authorization": "Bearer secret"}
+    assert keyed.get("/health").status_code == 200
+    for header in ({}, {"Authorization": "Bearer secre"}, {"Authorization": "secret"}, {"Authorization": "Bearer é"}):
+        headers = {name: value.encode() for name, value in header.items()}
+        for answer in (
+            keyed.post("/invocations", json=REQUESTS["split"], headers=headers),
+            keyed.get("/version", headers=headers),
+            keyed.get("/docs", headers=headers),
+        ):
+            assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
+    assert keyed.post("/invocations", json=REQUESTS["split"], headers=good).status_code == 200
+    assert keyed.get("/openapi.json", headers=good).json()["security"] == [{"key": []}]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+CELLS = JSON | st.floats(-10, 10) | st.sampled_from(["1", "2026-01-01", "Graz"])
+ROWS = st.lists(
+    st.dictionaries(st.sampled_from(["age", "bmi", "bp", "rooms", "city", "new", "x"]), CELLS, max_size=5) | JSON,
+    max_size=3,
+)
+SPLIT = st.fixed_dictionaries(
+    {"columns": JSON | st.just(["age", "bmi", "bp"]), "data": st.lists(st.lists(CELLS, min_size=3, max_size=3)) | JSON},
+    optional={"index": JSON},
+)
+BODIES = st.one_of(
+    JSON,
+    st.dictionaries(
+        st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "input_data", "params", "x"]),
+        st.one_of(JSON, ROWS, SPLIT, st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=3)),
+        min_size=1,
+        max_size=2,
+    ),
+)
+
+
+@given(body=BODIES, name=st.sampled_from(["table", "classes", "tensor", "mixed"]))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_no_json_makes_the_endpoint_fail(body: Any, name: str, loaded: dict[str, ServedModel]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # overflows in a model's arithmetic
+        answer = client_of(loaded[name]).post("/invocations", content=json.dumps(body))
+    assert answer.status_code in (200, 400), answer.text
+    assert set(answer.json()) in ({"predictions"}, {"error_code", "message"})

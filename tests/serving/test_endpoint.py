@@ -1,0 +1,427 @@
+"""Real server processes: they outlive their starter, come back after a kill, and give way only to what works."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from notebooks_lib import __main__ as entry
+from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
+from notebooks_lib.serving import client, endpoint, process, state
+from notebooks_lib.settings import Settings, load
+from tests.serving.conftest import DETAIL
+
+STARTER = """
+import json, sys
+from pathlib import Path
+from notebooks_lib.serving import endpoint
+from notebooks_lib.settings import load
+root, model, detail = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+status = endpoint.deploy(load(root, {}), "sample", model, version="1", detail=detail)
+print(status.pid)
+"""
+
+DYING = """
+import os, sys
+from pathlib import Path
+from notebooks_lib.serving import endpoint, process
+from notebooks_lib.settings import load
+def die(self=None): os.kill(os.getpid(), 9)
+heard = process.Starting._hear
+def hear(self, expected):
+    answer = heard(self, expected)
+    if expected == "pid":
+        print(answer["pid"], flush=True)
+    return die() if expected == sys.argv[3] else answer
+process.Starting._hear = hear
+if sys.argv[3] == "go":
+    process.Starting.go = die
+endpoint.deploy(load(Path(sys.argv[1]), {}), "sample", Path(sys.argv[2]), version="2", detail={})
+"""
+
+
+def starter(text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", text, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True)
+
+
+def served(settings: Settings) -> str:
+    """The version that answers over HTTP now."""
+    _, told = client.ask(client.Address("127.0.0.1", endpoint.status(settings, "sample").port), "GET", "/version")
+    return str(told["version"])
+
+
+def wait_for_the_end(pid: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        assert process.ended(psutil.Process(pid), 10)
+
+
+def run_curl(command: str) -> Any:
+    if shutil.which("curl"):
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+        return json.loads(done.stdout)
+    words = shlex.split(command)  # a machine without curl: at least its parts are right
+    address = words[2].removeprefix("http://").removesuffix("/invocations")
+    host, port = address.split(":")
+    return client.ask(client.Address(host, int(port)), "POST", "/invocations", words[-1].encode())[1]
+
+
+def test_an_endpoint_lives_its_life(
+    endpoints: Settings, light: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Proxies are for the world outside; the marks of a run and its kernel would tie the server to them.
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NBOPS_KERNEL", "k1")
+    done = starter(STARTER, endpoints.root, light["double"], json.dumps(DETAIL))
+    assert done.returncode == 0, done.stderr
+
+    # It runs although its starter has ended, in a session of its own, with nobody's marks.
+    status = endpoint.status(endpoints, "sample")
+    assert (status.state, status.version, status.detail) == ("running", "1", DETAIL)
+    assert status.pid == int(done.stdout)
+    assert "NBOPS_KERNEL" not in psutil.Process(status.pid).environ()
+    assert os.getsid(status.pid) != os.getsid(0)
+    assert (status.memory_mb or 0) > 10
+    predictions = endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample"))
+    assert run_curl(status.curl) == predictions
+    assert predictions == {"predictions": [2.0]}
+    with pytest.raises(InputError, match="missing column 'x'"):
+        endpoint.invoke(endpoints, "sample", {"dataframe_records": [{"y": 1}]})
+
+    # The command says the same.
+    monkeypatch.delenv("NBOPS_KERNEL")
+    assert entry.run(["endpoint", "status"]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("running", status.address, status.curl, "nbops endpoint stop sample"))
+    assert entry.run(["endpoint", "invoke", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == predictions
+    assert entry.run(["endpoint", "invoke", "sample", "--data", "{}"]) == 2
+    assert "dataframe_split" in capsys.readouterr().err
+
+    # Started again, nothing happens.
+    assert entry.run(["endpoint", "start", "sample"]) == 0
+    assert "was running already" in capsys.readouterr().out
+    assert endpoint.status(endpoints, "sample").pid == status.pid
+
+    # Killed, it is broken; started, it is what it was.
+    os.kill(status.pid, signal.SIGKILL)
+    wait_for_the_end(status.pid)
+    broken = endpoint.status(endpoints, "sample")
+    assert (broken.state, broken.pid) == ("broken", None)
+    assert "killed" in broken.last_error
+    assert entry.run(["endpoint", "status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["state"] == "broken"
+    with pytest.raises(EndpointError, match="nbops endpoint start sample"):
+        endpoint.invoke(endpoints, "sample", {})
+    again = endpoint.start(endpoints, "sample")
+    assert (again.state, again.port, again.version, again.since) == ("running", status.port, "1", status.since)
+    assert again.pid != status.pid
+    assert endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample")) == predictions
+
+    # A model that cannot be loaded does not replace it.
+    with pytest.raises(EndpointError) as caught:
+        endpoint.deploy(endpoints, "sample", light["damaged"], version="2", detail={})
+    assert "cannot serve version 2" in str(caught.value)
+    assert "the weights are damaged" in str(caught.value)
+    assert "Version 1 serves as before" in str(caught.value)
+    kept = endpoint.status(endpoints, "sample")
+    assert (kept.state, kept.pid, kept.version) == ("running", again.pid, "1")
+    assert "cannot serve version 2" in kept.last_error
+    assert served(endpoints) == "1"
+
+    # One that works does, at the same address.
+    new = endpoint.deploy(endpoints, "sample", light["triple"], version="3", detail=DETAIL)
+    assert (new.state, new.port, new.version, new.last_error) == ("running", status.port, "3", "")
+    assert served(endpoints) == "3"
+    assert endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample")) == {"predictions": [3.0]}
+    wait_for_the_end(again.pid or 0)
+    folder = state.Folder(endpoints, "sample")
+    assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
+    assert any("missing column" in line for line in endpoint.logs(endpoints, "sample", 100))
+    assert len(endpoint.logs(endpoints, "sample", 2)) == 2
+
+    # Stopped, it keeps its port for the next start; somebody else on that port is named.
+    assert entry.run(["endpoint", "stop"]) == 0
+    assert endpoint.status(endpoints, "sample").state == "stopped"
+    assert endpoint.stop(endpoints, "sample").changed is False
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", status.port))
+        other.listen()
+        with pytest.raises(EndpointError) as taken:
+            endpoint.start(endpoints, "sample")
+    assert f"port {status.port} is taken by process {os.getpid()}" in str(taken.value)
+    assert "NBOPS_ENDPOINT_PORT=" in str(taken.value)
+
+    # Two starts at once make one server.
+    found: list[endpoint.Status] = []
+    threads = [threading.Thread(target=lambda: found.append(endpoint.start(endpoints, "sample"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each.changed for each in found) == [False, True]
+    assert found[0].pid == found[1].pid
+    assert found[0].port == status.port
+
+
+def test_what_fails_on_the_way_leaves_the_old_version_serving(
+    deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = endpoint.status(deployed, "sample")
+
+    # The disk is full when the model is copied, and when the state is written.
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for module, name in ((shutil, "copytree"), (state, "stage")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(EndpointError, match="No space left"):
+                endpoint.deploy(deployed, "sample", light["triple"], version="2", detail={})
+        kept = endpoint.status(deployed, "sample")
+        assert (kept.state, kept.pid, kept.version) == ("running", before.pid, "1")
+
+    # The starter is killed when the new model is loaded: the new server goes with it, the old one stays.
+    done = starter(DYING, deployed.root, light["triple"], "loaded")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    wait_for_the_end(int(done.stdout))
+    kept = endpoint.status(deployed, "sample")
+    assert (kept.state, kept.pid, kept.version) == ("running", before.pid, "1")
+
+    # It is killed after the old server has ended: the new version is what `start` finishes.
+    done = starter(DYING, deployed.root, light["triple"], "go")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    cut = endpoint.status(deployed, "sample")
+    assert (cut.state, cut.version) == ("broken", "2")
+    serving = endpoint.start(deployed, "sample")
+    assert (serving.state, serving.version, serving.port) == ("running", "2", before.port)
+    assert served(deployed) == "2"
+
+    # It fails after the old server has ended: the old version is started again.
+    once = iter([True])
+    go = process.Starting.go
+
+    def fail_once(self: process.Starting) -> None:
+        if next(once, False):
+            raise process.StartError("cut short", "died")
+        go(self)
+
+    monkeypatch.setattr(process.Starting, "go", fail_once)
+    with pytest.raises(EndpointError, match="cut short"):
+        endpoint.deploy(deployed, "sample", light["double"], version="5", detail={})
+    back = endpoint.status(deployed, "sample")
+    assert (back.state, back.version, back.port) == ("running", "2", before.port)
+    assert back.pid != serving.pid
+    assert "cut short" in back.last_error
+    assert served(deployed) == "2"
+
+
+def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, light: dict[str, Path]) -> None:
+    host = "0.0.0.0"
+    here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update={"host": host})})
+    status = endpoint.deploy(here, "sample", light["double"], version="1", detail={})
+    folder = state.Folder(here, "sample")
+    # Readable by its owner only, and never shown.
+    assert folder.key.stat().st_mode & 0o777 == 0o600
+    key = folder.secret()
+    assert key not in repr(status)
+    assert key not in (folder.path / "state.json").read_text()
+    address = client.Address(host, status.port)
+    assert client.ask(address, "GET", "/version")[0] == 401
+    assert client.ask(address, "GET", "/health")[0] == 200
+    predictions = endpoint.invoke(here, "sample", endpoint.example(here, "sample"))
+    if shutil.which("curl"):
+        assert run_curl(status.curl) == predictions
+
+
+@pytest.mark.tracking
+def test_the_first_start_serves_the_champion(project: Settings) -> None:
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+
+    from notebooks_lib.records import Tag
+    from notebooks_lib.tracking import models, registry
+    from notebooks_lib.tracking.store import connect
+
+    store = connect(project)
+    with pytest.raises(UnknownNameError, match="endpoint or model 'sampl'"):
+        endpoint.start(project, "sampl")
+    run = store.client.create_run(store.experiment_id("e")).info.run_id
+    store.client.set_tag(run, Tag.DATASET_PREFIX + "sample", "sample@2#abcdef")
+    x = pd.DataFrame({"a": [0.0, 1.0, 2.0]})
+    models.log_model(store, run, LinearRegression().fit(x, [1.0, 3.0, 5.0]), example=x)
+    version = registry.register(store, "sample", run)
+    with pytest.raises(EndpointError, match="no champion yet"):
+        endpoint.start(project, "sample")
+    registry.mark_champion(store, version, reason="the only one")
+    try:
+        status = endpoint.start(project, "sample")
+        assert (status.state, status.version) == ("running", version.version)
+        assert status.detail == {"model": "sample", "run_id": run, "dataset": "sample@2", "reason": "the only one"}
+        answer = endpoint.invoke(project, "sample", {"dataframe_records": [{"a": 10.0}]})
+        assert answer["predictions"] == pytest.approx([21.0])
+    finally:
+        endpoint.stop(project, "sample")
+
+
+def test_names_that_nothing_bears_are_told_apart(
+    empty_project: Settings, models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("status", "stop", "logs", "invoke"):
+        assert entry.run(["endpoint", verb]) == 2
+        assert "there is no endpoint yet" in capsys.readouterr().err
+    assert entry.run(["endpoint", "list"]) == 0
+    assert "no endpoint yet" in capsys.readouterr().out
+    for name in ("one", "two"):
+        state.Folder(empty_project, name).write(
+            {"wanted": "stopped", "host": "127.0.0.1", "port": 1, "slots": {"blue": SLOT}, "traffic": {}}
+        )
+    assert entry.run(["endpoint", "status"]) == 2
+    assert "say which: one, two" in capsys.readouterr().err
+    assert entry.run(["endpoint", "status", "on"]) == 2
+    assert "did you mean 'one'" in capsys.readouterr().err
+    assert entry.run(["endpoint", "list", "--json"]) == 0
+    assert [each["state"] for each in json.loads(capsys.readouterr().out)] == ["stopped", "stopped"]
+    assert entry.run(["endpoint", "invoke", "one", "--data", "{", "--example"]) == 2
+    assert entry.run(["endpoint", "invoke", "one", "--data", "{"]) == 2
+    assert "not JSON" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="starting with a letter"):
+        endpoint.deploy(empty_project, "../one", models["table"], version="1", detail={})
+    with pytest.raises(UsageError, match="version"):
+        endpoint.deploy(empty_project, "one", models["table"], version="../1", detail={})
+    with pytest.raises(UsageError, match="MLmodel"):
+        endpoint.deploy(empty_project, "one", empty_project.root, version="1", detail={})
+
+
+SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "slots": {}}'])
+def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project: Settings) -> None:
+    folder = state.Folder(empty_project, "sample")
+    folder.path.mkdir(parents=True)
+    (folder.path / "state.json").write_text(text)
+    found = endpoint.status(empty_project, "sample")
+    assert found.state == "broken"
+    assert "deploy again" in found.last_error
+    with pytest.raises(EndpointError, match="deploy again"):
+        endpoint.start(empty_project, "sample")
+
+
+def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: Settings) -> None:
+    folder = state.Folder(empty_project, "sample")
+    own = psutil.Process()
+    record = {"pid": own.pid, "created": own.create_time()}
+    state.stage(folder.server, record).replace(folder.server)
+    assert process.running(folder) is not None
+    state.stage(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
+    assert process.running(folder) is None
+
+
+def test_settings_of_a_port_win_over_the_remembered_one(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[Any] = []
+
+    class Refusing:
+        def __init__(self, _: Any, order: Any, __: float) -> None:
+            orders.append(order)
+            raise process.StartError("seen", "died")
+
+    monkeypatch.setattr(endpoint, "Starting", Refusing)
+    folder = state.Folder(empty_project, "sample")
+    folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
+    for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
+        with pytest.raises(EndpointError, match="seen"):
+            endpoint.start(load(empty_project.root, environ), "sample")
+        assert orders[-1]["port"] == port
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "url"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:5"),
+        ("127.0.0.2", True, "http://127.0.0.2:5"),
+        ("localhost", True, "http://localhost:5"),
+        ("::1", True, "http://[::1]:5"),
+        ("0.0.0.0", False, "http://127.0.0.1:5"),
+        ("::", False, "http://[::1]:5"),
+        ("192.168.1.2", False, "http://192.168.1.2:5"),
+        ("", False, "http://127.0.0.1:5"),
+    ],
+)
+def test_only_loopback_goes_without_a_key(host: str, loopback: bool, url: str) -> None:
+    address = client.Address(host, 5)
+    assert (address.loopback, address.url) == (loopback, url)
+
+
+def test_a_key_is_made_once(empty_project: Settings) -> None:
+    folder = state.Folder(empty_project, "sample")
+    folder.path.mkdir(parents=True)
+    keys: set[str] = set()
+    threads = [threading.Thread(target=lambda: keys.add(folder.secret())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys) == 1
+    assert len(keys.pop()) >= 32
+
+
+def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Settings, models: dict[str, Path]) -> None:
+    folder = state.Folder(empty_project, "sample")
+    first = folder.keep_model(models["table"], "1")
+    assert folder.keep_model(models["table"], "1") == first
+    second = folder.keep_model(models["other"], "1")
+    assert second.name == "1~2"
+    (folder.models / ".9.123").mkdir()  # what a killed copy leaves
+    folder.prune({second.name})
+    assert [path.name for path in folder.models.iterdir()] == ["1~2"]
+
+
+def test_a_long_example_goes_by_file(tmp_path: Path) -> None:
+    make: Callable[[Any], str] = lambda example: client.curl(  # noqa: E731
+        client.Address("127.0.0.1", 5), example, example_file=tmp_path / "my example.json", key_file=tmp_path / "key"
+    )
+    assert shlex.split(make({"inputs": ["it's"]}))[-1] == '{"inputs": ["it\'s"]}'
+    assert shlex.split(make({"inputs": list(range(5000))}))[-1] == f"@{tmp_path}/my example.json"
+
+
+def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from notebooks_lib.serving import server
+
+    monkeypatch.setattr(server, "LOG_LIMIT", 10)
+    log = tmp_path / "log"
+    with log.open("a") as held:
+        held.write("first words\n")
+        held.flush()
+
+        async def a_while() -> None:
+            task = asyncio.create_task(server._bound_log(log))
+            while log.stat().st_size:
+                await asyncio.sleep(0)
+            task.cancel()
+
+        asyncio.run(a_while())
+        held.write("after")
+    assert log.read_text() == "after"
+    assert (tmp_path / "log.1").read_text() == "first words\n"
