@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from papermill.execute import execute_notebook
+from papermill.execute import execute_notebook, remove_error_markers
 
 from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.outputs import Output
@@ -74,7 +74,8 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
             execution=execution,
         )
     except PapermillExecutionError:
-        pass  # the outcome says it, with more detail
+        # Its note on top and its anchor would shift the cells; the outcome says it for every kind of end.
+        execution.notebook = remove_error_markers(execution.notebook)
 
 
 class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbformat.v4 import new_markdown_cell
@@ -14,6 +15,7 @@ from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import first_line
 
+INJECTED = {"injected-parameters", "injected-secrets"}
 ERROR_TAG = "papermill-error-cell-tag"
 """papermill's own, so that its tools find and remove the note on a later run."""
 
@@ -49,17 +51,18 @@ def masked(failure: Failure, mask: Callable[[str], str]) -> Failure:
     return dataclasses.replace(failure, message=mask(failure.message), line=mask(failure.line))
 
 
-def annotate(notebook: Any, status: RunStatus, failure: Failure | None) -> None:
-    """Write the end into the notebook: in its metadata, and on top for whoever opens it."""
+def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
+    """Write the end into the notebook: in its metadata, on top for whoever opens it, and before the cell it ended in."""
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
-    notebook.cells = [cell for cell in notebook.cells if ERROR_TAG not in cell.metadata.get("tags", [])]
-    if failure is not None:
-        notebook.cells.insert(0, new_markdown_cell(_note(status, failure), metadata={"tags": [ERROR_TAG]}))
-
-
-def _note(status: RunStatus, failure: Failure) -> str:
-    text = str(failure).replace("<", "&lt;").splitlines()
-    return f'<span style="color:red">**{status}** — {text[0] if text else failure.error}</span>'
+    if failure is None:
+        return
+    if cell is not None:
+        anchor = '<span id="nbops-end" style="color:red">It ended in the next cell.</span>'
+        notebook.cells.insert(cell, new_markdown_cell(anchor, metadata={"tags": [ERROR_TAG]}))
+    words = html.escape(str(failure).partition("\n")[0])
+    link = " ([where](#nbops-end))" if cell is not None else ""
+    note = f'<span style="color:red">**{status}**: {words}</span>{link}'
+    notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": [ERROR_TAG]}))
 
 
 def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
@@ -79,11 +82,14 @@ def _place(execution: Execution, notebook: Notebook) -> tuple[int | None, str]:
     """The running cell's index in the notebook as its author wrote it (None for injected cells), and its first line."""
     if execution.cell is None or execution.notebook is None:
         return None, ""
-    cell = execution.notebook.cells[execution.cell]
-    injected = {"injected-parameters", "injected-secrets"}
-    if injected & set(cell.metadata.get("tags", [])):
-        return None, first_line(cell.source)
-    before = execution.notebook.cells[: execution.cell]
-    shift = sum(1 for other in before if injected & set(other.metadata.get("tags", [])))
-    already = sum(1 for other in notebook.cells if "injected-parameters" in other.tags)
-    return execution.cell - max(0, shift - already), first_line(cell.source)
+    cells = execution.notebook.cells
+    line = first_line(cells[execution.cell].source)
+    if _injected(cells[execution.cell].metadata.get("tags", [])):
+        return None, line
+    before = sum(_injected(cell.metadata.get("tags", [])) for cell in cells[: execution.cell])
+    authors_own = sum(_injected(cell.tags) for cell in notebook.cells[: execution.cell])
+    return execution.cell - max(0, before - authors_own), line
+
+
+def _injected(tags: Iterable[str]) -> bool:
+    return not INJECTED.isdisjoint(tags)

@@ -99,7 +99,7 @@ def _end(
         failure = outcome.masked(failure, output.masked)
     saved = False
     if notebook is not None:
-        outcome.annotate(notebook, status, failure)
+        outcome.annotate(notebook, status, failure, execution.cell)
         try:
             output.save(notebook)
             saved = True
