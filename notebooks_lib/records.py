@@ -49,6 +49,9 @@ class Tag:
     ROLE_SINCE = "nbops.role.since"  # ms; of two champions, left by a crash, the later mark holds
     ROLE_BEFORE = "nbops.role.before"  # the version that was champion before this one
     REASON = "nbops.reason"
+    DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
+    PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
+    DECISION_RUN = "nbops.decision.run"  # on a model version: the run of promotion that chose it
 
 
 class Env:

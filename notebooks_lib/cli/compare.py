@@ -1,0 +1,91 @@
+"""`nbops compare`: the runs of an experiment, ranked by a metric."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib.cli import show
+from notebooks_lib.promotion import metrics
+
+if TYPE_CHECKING:
+    from notebooks_lib.promotion.compare import Ranking, Row, Table
+
+BEST = 20
+"""Runs of each table that are shown without --all."""
+
+
+@click.command()
+@click.argument("experiment")
+@click.option("--metric", required=True, metavar="NAME[:min|:max]", help="A logged metric, as rmse or cost:min.")
+@click.option("--all", "every", is_flag=True, help=f"Show all runs, not the best {BEST} of each dataset.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all runs instead.")
+def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
+    """Rank the runs of EXPERIMENT by a metric that they logged.
+
+    Only runs that ended well count. Runs on different data are never ranked against each other: each dataset has a
+    table of its own. The numbers are the runs' own; `nbops promote` scores the models anew.
+    """
+    name, direction = metrics.parse(metric)
+
+    from notebooks_lib import settings
+    from notebooks_lib.promotion import compare
+    from notebooks_lib.tracking import query
+    from notebooks_lib.tracking.store import connect
+
+    store = connect(settings.here())
+    ranking = compare.rank(query.find_runs(store, experiment), name, direction)
+    if as_json:
+        sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
+    elif not ranking.tables:
+        click.echo(f"experiment {experiment!r} has no run that ended well yet")
+    else:
+        _print(ranking, every=every)
+
+
+def _print(ranking: Ranking, *, every: bool) -> None:
+    better = "smaller" if ranking.direction == "min" else "larger"
+    click.echo(f"by {ranking.metric}, {better} is better")
+    if len(ranking.tables) > 1:
+        click.echo(f"{len(ranking.tables)} different datasets: numbers from different data are not compared")
+    for table in ranking.tables:
+        click.echo()
+        click.echo(click.style(_title(table), bold=True))
+        rows = table.rows if every else table.rows[:BEST]
+        header = ("rank", "run", "notebook", ranking.metric, "other metrics", "commit", "age")
+        show.table(header, [_cells(row, ranking.metric) for row in rows])
+        if len(rows) < len(table.rows):
+            click.echo(f"and {len(table.rows) - len(rows)} more: --all shows them")
+    if ranking.without:
+        has = "run has" if len(ranking.without) == 1 else "runs have"
+        names = ", ".join(run.run_id[:8] for run in ranking.without[:5])
+        more = ", ..." if len(ranking.without) > 5 else ""
+        click.echo(f"\n{len(ranking.without)} {has} no {ranking.metric}: {names}{more}")
+    if any("*" in str(_cells(row, ranking.metric)[5]) for table in ranking.tables for row in table.rows):
+        click.echo("\n* made with uncommitted changes")
+
+
+def _title(table: Table) -> str:
+    return f"data: {table.title}" if table.datasets else table.title
+
+
+def _cells(row: Row, metric: str) -> list[object]:
+    from notebooks_lib.promotion import compare
+    from notebooks_lib.records import Tag
+
+    run = row.run
+    others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name != metric)
+    notebook = run.tags.get(Tag.NOTEBOOK) or run.tags.get("mlflow.source.name", "")
+    return [row.rank, run.run_id[:8], notebook, row.value, others, compare.commit(run.tags), _age(run.started_ms)]
+
+
+def _age(started_ms: int) -> str:
+    seconds = max(0.0, time.time() - started_ms / 1000)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

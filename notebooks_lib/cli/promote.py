@@ -1,0 +1,185 @@
+"""`nbops promote`: runs the notebook of promotion, and says what was decided and why from what it recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from notebooks_lib.cli import show
+
+if TYPE_CHECKING:
+    from notebooks_lib.serving.endpoint import Status
+    from notebooks_lib.settings import Settings
+
+NOTEBOOK = Path("production") / "promote.ipynb"
+_COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
+
+
+@click.command()
+@click.option("--live", is_flag=True, help="Do it. Without: say what would be done, and change nothing.")
+@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")
+@click.option(
+    "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
+)
+@click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
+@click.option("--undo", metavar="MODEL", help="Go back to the champion before this one, and serve it again.")
+@click.option("--to", "version", metavar="VERSION", help="With --undo: go to this version instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def command(
+    live: bool,
+    pairs: tuple[str, ...],
+    files: tuple[Path, ...],
+    notebook: Path | None,
+    undo: str | None,
+    version: str | None,
+    as_json: bool,
+) -> int:
+    """Compare the best run with the champion on rows that no experiment has seen, and deploy the winner.
+
+    Exit code: 0 promoted, kept or undecided; 1 the notebook failed; 2 asked for wrongly, 130 interrupted. A CI job
+    reads `promoted` from --json, or from the step's output on GitHub.
+    """
+    if undo is not None:
+        if live or pairs or files or notebook:
+            raise click.UsageError("--undo goes with --to and --json only")
+        return _undo(undo, version, as_json=as_json)
+    if version is not None:
+        raise click.UsageError("--to goes with --undo MODEL")
+    return _promote(notebook, pairs, files, live=live, as_json=as_json)
+
+
+def _promote(
+    notebook: Path | None, pairs: tuple[str, ...], files: tuple[Path, ...], *, live: bool, as_json: bool
+) -> int:
+    from notebooks_lib import settings
+    from notebooks_lib.errors import UsageError
+    from notebooks_lib.notebooks import document, parameters, values
+
+    start = notebook or Path.cwd()
+    here = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
+    path = notebook or here.root / NOTEBOOK
+    schema = parameters.schema(document.read(path))
+    given = values.from_command_line(pairs, files, schema, notebook=path.name)
+    if "dry_run" in given:
+        raise UsageError("dry_run is not given here: without --live nothing is changed, with --live it is")
+
+    from notebooks_lib.running import plan
+    from notebooks_lib.running.runner import run_notebook
+
+    planned = plan.make(path, here, {**given, "dry_run": not live})
+    with show.Progress(path.stem, silent=as_json) as progress:
+        result = run_notebook(planned, on_open=progress.opened, on_cell=progress.cell)
+    if result.status != "FINISHED" or result.run_id is None:
+        _tell_github(promoted=False)
+        if as_json:
+            _json({"promoted": False, "decision": None, **result.as_json()})
+        else:
+            click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
+            click.echo(f"  notebook  {show.path(result.output)}")
+            click.echo(f"  run       {result.run_id}  (`nbops ui`, then {result.url})")
+        return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
+
+    from notebooks_lib.promotion import record
+    from notebooks_lib.tracking.store import connect
+
+    content = record.read(connect(here), result.run_id)
+    decision, release = content["decision"], content["release"]
+    status = None if release["dry_run"] else _status(here, decision["model"])
+    _tell_github(promoted=release["promoted"])
+    if as_json:
+        served = status.as_json() if status else None
+        promoted = {"promoted": release["promoted"], "decision": decision, "run_id": result.run_id, "url": result.url}
+        _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
+        return 0
+    _print(decision, release, status)
+    click.echo(f"  notebook   {show.path(result.output)}")
+    click.echo(f"  run        {result.run_id}")
+    click.echo(f"  MLflow     nbops ui, then {result.url}")
+    return 0
+
+
+def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None) -> None:
+    click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
+    click.echo(f"  {decision['summary']}\n")
+    rows = [
+        ("pass" if rule["ok"] else "FAIL", rule["id"], _figure(rule["figure"]), _figure(rule["limit"]), rule["reason"])
+        for rule in decision["rules"]
+    ]
+    show.table(("", "rule", "found", "wanted", "reason"), rows)
+    click.echo()
+    if release["dry_run"]:
+        click.echo("  nothing was changed; to do it: the same command with --live")
+    for step in release["steps"]:
+        click.echo(f"  {step['name']:<9}  {step['text']}")
+    if status is not None:
+        click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
+        if status.curl:
+            click.echo(f"  try it     {status.curl}")
+    if not release["dry_run"]:
+        click.echo(f"  undo       {release['undo'] or _no_undo(decision, release)}")
+
+
+def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
+    model, version = decision["model"], release["version"]
+    if decision["answer"] == "promote":
+        return f"promoted: {model} version {version}" if release["promoted"] else f"would promote a run as {model}"
+    what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
+    return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
+
+
+def _no_undo(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
+    if not release["promoted"]:
+        return "nothing was promoted"
+    model = decision["model"]
+    return f"it is the first version, there is none to go back to; to stop serving: nbops endpoint stop {model}"
+
+
+def _undo(model: str, version: str | None, *, as_json: bool) -> int:
+    from notebooks_lib import settings
+    from notebooks_lib.promotion.restore import restore
+
+    done = restore(settings.here(), model, version)
+    if as_json:
+        endpoint = done.status.as_json()
+        _json({"model": model, "version": done.version.version, "before": done.before.version, "endpoint": endpoint})
+        return 0
+    click.echo(click.style(f"{model} version {done.version.version} is champion again", fg="green", bold=True))
+    click.echo(f"  instead of  version {done.before.version}, which is not promoted again by itself")
+    click.echo(f"  verified    {done.rows} known rows through the endpoint")
+    click.echo(f"  endpoint    {done.status.address} ({done.status.state}, version {done.status.version})")
+    if done.status.curl:
+        click.echo(f"  try it      {done.status.curl}")
+    click.echo(f"  take back   nbops promote --undo {model} --to {done.before.version}")
+    return 0
+
+
+def _status(here: Settings, model: str) -> Status | None:
+    from notebooks_lib.serving import endpoint, state
+
+    return endpoint.status(here, model) if model in state.known(here) else None
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _tell_github(*, promoted: bool) -> None:
+    """GitHub's steps hand on values through a file that it names."""
+    file = os.environ.get("GITHUB_OUTPUT")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as out:
+            out.write(f"promoted={str(promoted).lower()}\n")
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

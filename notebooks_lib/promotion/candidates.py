@@ -1,0 +1,209 @@
+"""Which runs may become champion: ended well, on one dataset, with a model whose validation score was computed here.
+
+It reads train and validation, never the holdout: choosing the best of several there would use the holdout up. A logged
+number only says whom to look at first; a run whose model does not confirm its number is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import ModelError, PromotionError, UsageError
+from notebooks_lib.promotion import compare, scoring
+from notebooks_lib.promotion.metrics import Metric, Truth, sort_key
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import datasets, models, query
+from notebooks_lib.tracking.query import RunInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from notebooks_lib.tracking.datasets import Dataset
+    from notebooks_lib.tracking.registry import Version
+    from notebooks_lib.tracking.store import Store
+
+ROUNDING = 0.01
+"""Largest relative difference between a logged metric and ours: people round what they log."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run that asks to be champion."""
+
+    run: RunInfo
+    logged: float | None
+    """The metric as the run logged it."""
+    validation: float | None = None
+    """The metric of its model on the validation rows, computed here; None when it was not scored."""
+    source: str = ""
+    """Where its model is."""
+    refused: str = ""
+    """Why it is out; empty when it is in, or was not looked at."""
+
+    @property
+    def label(self) -> str:
+        """The run for people."""
+        return f"run {self.run.run_id[:8]}" + (f" ({self.run.name})" if self.run.name else "")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The runs of an experiment on one dataset."""
+
+    experiment: str
+    metric: Metric
+    dataset: Dataset
+    chosen: str
+    """Why this dataset."""
+    ranked: tuple[Candidate, ...]
+    """Those that are in, the best by our validation score first."""
+    others: tuple[Candidate, ...]
+    """Refused, repeated, or not among the first by their logged number."""
+    elsewhere: int
+    """Runs on other data, which are not compared with these."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """For a notebook: every run looked at, and what became of it."""
+        import pandas as pd
+
+        rows = [
+            {
+                "run": each.run.run_id[:8],
+                "name": each.run.name,
+                f"{self.metric.name} logged": each.logged,
+                f"{self.metric.name} here": each.validation,
+                "commit": compare.commit(each.run.tags),
+                "outcome": each.refused or "",
+            }
+            for each in (*self.ranked, *self.others)
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        more = f"; {self.elsewhere} run(s) on other data are not compared" if self.elsewhere else ""
+        return f"{len(self.ranked)} candidate(s) on {self.dataset.ref} ({self.chosen}){more}"
+
+
+def find(
+    store: Store,
+    experiment: str,
+    metric: Metric,
+    *,
+    dataset: str = "",
+    limit: int = 5,
+    champion: Version | None = None,
+    versions: Sequence[Version] = (),
+) -> Candidates:
+    """The candidates of an experiment, at most `limit`, scored on the validation rows of one dataset.
+
+    `dataset` is a reference such as "sales@2"; empty means that of the newest run. Runs are looked at in the order
+    of their logged metric until `limit` are in; those that are refused take nobody's place. Of runs with the same
+    code, parameters and data one is looked at: the champion's, else the newest. `versions` are those of the model;
+    what was withdrawn from service does not come back by itself. Raises PromotionError when nobody is in.
+    """
+    runs = query.find_runs(store, experiment)
+    if not runs:
+        raise PromotionError(f"experiment {experiment!r} has no run that ended well; run a notebook in it first")
+    data, chosen = _dataset(store, runs, dataset)
+    same = [run for run in runs if _uses(run, data)]
+    elsewhere = len(runs) - len(same)
+    if not same:
+        raise PromotionError(f"no run of experiment {experiment!r} used {data.ref} as it is now: run a notebook on it")
+    has = [run for run in same if metric.name in run.metrics]
+    if not has:
+        raise PromotionError(compare.no_metric(same, metric.name))
+    out = [Candidate(run, None, refused=f"it has no {metric.name}") for run in same if run not in has]
+    has, repeated = _unrepeated(has, champion)
+    out += [Candidate(run, run.metrics[metric.name], refused=f"repeated by run {by[:8]}") for run, by in repeated]
+    withdrawn = _withdrawn(store, versions)
+    waiting = sorted(has, key=lambda run: _by_logged(metric, run))
+    truth = scoring.truth(data, data.validation, metric)
+    ranked: list[Candidate] = []
+    while waiting and len(ranked) < limit:
+        run = waiting.pop(0)
+        candidate = Candidate(run, run.metrics[metric.name])
+        back = withdrawn.get(_fingerprint(run))
+        if back is not None and not (champion and champion.run_id == run.run_id):
+            how = f"nbops promote --undo {back.model} --to {back.version}"
+            out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
+            continue
+        candidate = _scored(store, candidate, data, metric, truth)
+        (out if candidate.refused else ranked).append(candidate)
+    if not ranked:
+        reasons = "; ".join(f"{each.label}: {each.refused}" for each in out)
+        raise PromotionError(f"experiment {experiment!r} has no candidate on {data.ref}: {reasons}")
+    out += [Candidate(run, run.metrics[metric.name], refused=f"not among the first {limit}") for run in waiting]
+    mine = champion.run_id if champion else ""
+    ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != mine))
+    return Candidates(experiment, metric, data, chosen, tuple(ranked), tuple(out), elsewhere)
+
+
+def _dataset(store: Store, runs: Sequence[RunInfo], asked: str) -> tuple[Dataset, str]:
+    if asked:
+        return datasets.read(asked, store.settings), "as asked for"
+    for run in runs:
+        refs = [value.partition("#")[0] for value in run.datasets.values()]
+        if len(refs) > 1:
+            raise UsageError(
+                f"the newest run {run.run_id[:8]} used {len(refs)} datasets: say which one's holdout decides, as in "
+                f"-p dataset={refs[0]}"
+            )
+        if refs:
+            return datasets.read(refs[0], store.settings), "the data of the newest run"
+    raise PromotionError(
+        f"none of {len(runs)} finished run(s) says which data it used: load it with datasets.load(...), or log it with "
+        "run.log_dataset(...)"
+    )
+
+
+def _uses(run: RunInfo, data: Dataset) -> bool:
+    return any(value.partition("#")[2] == data.fingerprint for value in run.datasets.values())
+
+
+def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[RunInfo], list[tuple[RunInfo, str]]]:
+    """One run of each fingerprint (`runs` are newest first), and the others with the one that stands for them."""
+    mine = champion.run_id if champion else ""
+    chosen: dict[str, RunInfo] = {}
+    for run in sorted(runs, key=lambda run: run.run_id != mine):
+        chosen.setdefault(_fingerprint(run), run)
+    kept = {run.run_id for run in chosen.values()}
+    repeated = [(run, chosen[_fingerprint(run)].run_id) for run in runs if run.run_id not in kept]
+    return [run for run in runs if run.run_id in kept], repeated
+
+
+def _fingerprint(run: RunInfo) -> str:
+    """What a run is a repetition of; its own id when its owner did not say."""
+    return run.tags.get(Tag.RUN_FINGERPRINT) or run.run_id
+
+
+def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
+    withdrawn = [version for version in versions if version.role == "withdrawn" and version.run_id]
+    return {_fingerprint(query.get_run(store, version.run_id)): version for version in withdrawn}
+
+
+def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
+    value = run.metrics[metric.name]
+    return (True, 0.0) if math.isnan(value) else (False, sort_key(metric.direction, value))
+
+
+def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:
+    try:
+        source = models.model_of_run(store, candidate.run.run_id).source
+        found = scoring.score(source, data.validation, metric, truth).value
+    except ModelError as error:
+        return replace(candidate, refused=str(error))
+    candidate = replace(candidate, source=source, validation=found)
+    if not math.isfinite(found):
+        return replace(candidate, refused=f"{metric.name} is undefined for it on the validation rows")
+    assert candidate.logged is not None
+    if not math.isclose(candidate.logged, found, rel_tol=ROUNDING, abs_tol=1e-9):
+        return replace(
+            candidate,
+            refused=f"it logged {metric.name} {candidate.logged:.6g}, but its model has {found:.6g} on the "
+            f"{len(data.validation)} validation rows of {data.ref}",
+        )
+    return candidate

@@ -1,0 +1,128 @@
+"""What production/promote.ipynb imports: a cell is one call of this. The other modules do the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from notebooks_lib import settings as settings_module
+from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import decision as decisions
+from notebooks_lib.promotion import evidence as evidence_module
+from notebooks_lib.promotion import figure, metrics, record
+from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.decision import Decision, Evidence, Policy
+from notebooks_lib.promotion.release import Release
+from notebooks_lib.records import Tag
+from notebooks_lib.serving import endpoint, state
+from notebooks_lib.tracking import registry
+from notebooks_lib.tracking.registry import Version
+from notebooks_lib.tracking.store import Store, connect
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from notebooks_lib.settings import Settings
+    from notebooks_lib.tracking.runs import Run
+
+
+class Gate:
+    """One question: is the best run of an experiment better than what serves as `model`?"""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        experiment: str,
+        metric: str,
+        min_gain: float = 0.0,
+        max_candidates: int = 5,
+        dataset: str = "",
+        target: Literal["local"] = "local",
+        settings: Settings | None = None,
+    ) -> None:
+        """Check what can be checked before anything is read. Raises UsageError, as for an unknown metric."""
+        self.model = state.check_name("model", model)
+        self.metric = metrics.find(metric)
+        self.experiment = experiment
+        self.dataset = dataset
+        self.max_candidates = max_candidates
+        self.target = target
+        self.store: Store = connect(settings or settings_module.here())
+        policy = self.store.settings.promotion
+        self.policy = Policy(min_gain, policy.min_rows, policy.require_clean)
+
+    def champion(self) -> Version | None:
+        """The version that serves now, if any."""
+        return registry.champion(self.store, self.model)
+
+    def champion_table(self) -> pd.DataFrame:
+        """For a notebook: the champion and its endpoint, or that there is none yet."""
+        import pandas as pd
+
+        found = self.champion()
+        serves = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
+        facts = {
+            "champion": f"version {found.version}" if found else "none yet",
+            "run": found.run_id if found else "",
+            "reason": found.tags.get(Tag.REASON, "") if found else "",
+            "endpoint": f"{serves[0].state}, version {serves[0].version}" if serves else "none yet",
+        }
+        return pd.DataFrame({self.model: facts})
+
+    def candidates(self) -> Candidates:
+        """The runs that may replace it. Raises PromotionError when there are none."""
+        return candidates_module.find(
+            self.store,
+            self.experiment,
+            self.metric,
+            dataset=self.dataset,
+            limit=self.max_candidates,
+            champion=self.champion(),
+            versions=registry.versions(self.store, self.model),
+        )
+
+    def holdout(self, found: Candidates) -> Evidence:
+        """The figures of the best of them and of the champion on the holdout."""
+        return evidence_module.gather(self.store, found, self.champion(), model=self.model)
+
+    def figure(self, evidence: Evidence) -> Figure:
+        """Both on one axis."""
+        return figure.draw(evidence)
+
+    def decide(self, evidence: Evidence) -> Decision:
+        """Promote, keep or undecided, with every rule."""
+        return decisions.decide(evidence, self.policy)
+
+    def release(self, decision: Decision, run: Run | None = None, *, dry_run: bool = True, reason: str = "") -> Release:
+        """The way of the decision to the endpoint, step by step."""
+        return Release(self.store, decision, dry_run=dry_run, reason=reason, run_id=run.id if run else "")
+
+    def record(self, run: Run, release: Release, found: Candidates) -> pd.Series:
+        """Write decision and deeds on the run; the tags that others read it by."""
+        import pandas as pd
+
+        record.write(self.store, run.id, release, found)
+        told = {
+            "decision": release.decision.answer,
+            "promoted": release.promoted,
+            "version": release.version.version if release.version else "",
+            "previous": release.before.version if release.before else "",
+        }
+        return pd.Series(told, name=run.id)
+
+    def outcome(self, release: Release) -> pd.DataFrame:
+        """For a notebook: what each step did, and how to take it back."""
+        import pandas as pd
+
+        rows: dict[str, str] = {step.name: step.text for step in release.steps}
+        rows["undo"] = release.undo or "nothing to take back"
+        return pd.DataFrame({"outcome": rows})
+
+    def __repr__(self) -> str:
+        lines = (
+            f"tracking   {self.store.uri}",
+            f"registry   model {self.model!r}, in the same store",
+            f"target     {self.target} endpoint {self.model!r}",
+        )
+        return "\n".join(lines)

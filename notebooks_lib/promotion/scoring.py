@@ -1,0 +1,167 @@
+"""Scores a model, from its files, on rows whose truth is known. It reads no logged number and decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import ModelError, UsageError
+from notebooks_lib.promotion.metrics import Answers, Metric, Task, Truth, score_all
+from notebooks_lib.tracking import models
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from notebooks_lib.tracking.datasets import Dataset, Part
+
+    Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model is worth on some rows."""
+
+    value: float
+    """By the metric that decides; may be NaN when the metric is undefined for these rows."""
+    metrics: Mapping[str, float]
+    """By every metric of the same task."""
+    rows: int
+    rows_sha256: str
+    """Of features and target: two models with the same digest met the same rows."""
+    predictions_sha256: str
+    losses: tuple[float, ...] = field(default=(), repr=False)
+    """One for each row, lower is better; empty when the metric has none. In the order of the rows, so two can be
+    paired."""
+
+
+def score(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
+    """The model at `source` on the rows of `part`.
+
+    Raises ModelError when it does not load, raises, or answers with missing values or the wrong number of them.
+    """
+    return _scores(part, metric, truth, _answers(source, part, metric, truth))
+
+
+def baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
+    """A model that knows only the targets of the training rows: their mean, or their most frequent class."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    known = _values(train, metric.task)
+    features = part.frame.index.to_numpy()[:, None]
+    if metric.task == "regression":
+        model = DummyRegressor(strategy="mean").fit(known[:, None], known)
+        return _scores(part, metric, truth, Answers(model.predict(features)))
+    model = DummyClassifier(strategy="prior").fit(known[:, None], known)
+    chances = _aligned(model.predict_proba(features), model.classes_, truth)
+    return _scores(part, metric, truth, Answers(model.predict(features), chances))
+
+
+def baseline_name(task: Task) -> str:
+    """What `baseline` is, for people."""
+    return "the mean of the training rows" if task == "regression" else "the most frequent class of the training rows"
+
+
+def truth(dataset: Dataset, part: Part, metric: Metric) -> Truth:
+    """The targets of a part. Raises UsageError when the dataset's target does not suit the metric."""
+    values = _values(part, metric.task)
+    if metric.task == "regression":
+        return Truth(values)
+    import numpy as np
+
+    every = np.concatenate([_values(each, metric.task) for each in (dataset.train, dataset.validation, part)])
+    return Truth(values, np.unique(every))
+
+
+def _values(part: Part, task: Task) -> Array:
+    import numpy as np
+
+    if part.y is None:
+        raise UsageError("the dataset has no target, so no model can be scored on it; add it with --target")
+    if task == "regression":
+        try:
+            return np.asarray(part.y, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"target {part.target!r} is no number; decide by a metric of classification such as accuracy"
+            ) from error
+    return np.asarray(part.y.tolist())
+
+
+def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
+    import numpy as np
+
+    model = models.load(source)
+    try:
+        said = model.predict(part.X)
+        kind = float if metric.task == "regression" else None
+        values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
+    except Exception as error:  # a model is anybody's code
+        raise ModelError(f"it does not predict the {part.name} rows: {_said(error)}") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (len(part),):
+        raise ModelError(f"it answers {len(part)} {part.name} rows with a result of shape {values.shape}")
+    missing = int(np.sum(values != values))
+    if missing:
+        raise ModelError(f"it answers {missing} of {len(part)} {part.name} rows with a missing value")
+    if metric.task == "regression" and not np.isfinite(values).all():
+        raise ModelError(f"it answers some of the {len(part)} {part.name} rows with an infinite value")
+    if metric.task == "regression":
+        return Answers(values)
+    return Answers(values, _probabilities(source, model, part, metric, truth))
+
+
+def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:
+    """rows x classes, from the model as its own library knows it; None when it has none and none are needed."""
+    import numpy as np
+
+    try:
+        native = models.native(source)
+        columns = model.metadata.get_input_schema()
+        named = columns.input_names() if columns is not None and columns.has_input_names() else None
+        found = np.asarray(native.predict_proba(part.X[named] if named else part.X), dtype=float)
+        chances = _aligned(found, native.classes_, truth)
+        if not np.isfinite(chances).all() or len(chances) != len(part):
+            raise ValueError("some are missing")
+        return chances
+    except Exception as error:
+        if metric.needs_probabilities:
+            raise ModelError(f"{metric.name} needs probabilities, and it gives none: {_said(error)}") from error
+        return None
+
+
+def _aligned(found: Array, classes: Any, truth: Truth) -> Array:
+    """Columns in the order of `truth.classes`; a class that the model has never seen gets probability 0."""
+    import numpy as np
+
+    assert truth.classes is not None
+    place = {name: index for index, name in enumerate(np.asarray(classes).tolist())}
+    empty = np.zeros(len(found))
+    return np.column_stack([found[:, place[name]] if name in place else empty for name in truth.classes.tolist()])
+
+
+def _scores(part: Part, metric: Metric, truth: Truth, answers: Answers) -> Scores:
+    try:
+        every = score_all(metric.task, truth, answers)
+        losses = tuple(metric.losses(truth, answers).tolist()) if metric.losses else ()
+    except Exception as error:  # labels of another type than the target, for one
+        raise ModelError(f"its answers cannot be scored: {_said(error)}") from error
+    return Scores(every[metric.name], every, len(part), _rows_digest(part), _digest(answers), losses)
+
+
+def _rows_digest(part: Part) -> str:
+    import pandas as pd
+
+    return hashlib.sha256(pd.util.hash_pandas_object(part.frame, index=False).to_numpy().tobytes()).hexdigest()
+
+
+def _digest(answers: Answers) -> str:
+    parts = [answers.values.tolist(), None if answers.probabilities is None else answers.probabilities.tolist()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _said(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
