@@ -100,12 +100,16 @@ def connect(settings: Settings | None = None) -> Store:
     Raises TrackingError when it does not answer, SettingsError when two variables name different stores.
     """
     settings = settings or settings_module.here()
-    uri = tracking_uri(settings)
-    # Before MLflow is imported: its telemetry client starts at import.
+    # Before MLflow is imported, which Azure's SDK may do: its telemetry client starts at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
         os.environ[ARTIFACT_ROOT] = settings.layout.artifacts.as_uri()
         _prepare_database(uri, settings)
+    if uri.startswith("azureml:"):
+        from notebooks_lib.tracking import plugin
+
+        plugin.attach(uri)
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
@@ -166,16 +170,19 @@ def _prepare_database(uri: str, settings: Settings) -> None:
 
 
 def _migrate(uri: str) -> None:
-    from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with quiet("mlflow.store.db.utils", "alembic"):
         try:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
-        except MlflowException as error:
+        except Exception as error:
             raise errors.TrackingError(
-                f"{uri} has another MLflow's schema: back the file up, then run `mlflow db upgrade {uri}` ({error})"
+                f"{uri} is not a database of this MLflow: back the file up, then run `mlflow db upgrade {uri}` ({_first_line(error)})"
             ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 @contextmanager

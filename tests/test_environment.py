@@ -1,0 +1,27 @@
+"""One set of versions: pyproject, conda file and lock agree, and no third party's telemetry is on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests import environment
+
+
+def test_pyproject_conda_and_lock_agree() -> None:
+    assert environment.problems() == []
+
+
+def test_importing_nbformat_does_not_build_a_grammar() -> None:
+    """jsonschema from 4.25 on does, through rfc3987-syntax, and every kernel client would pay (DESIGN trap 12)."""
+    code = "import sys, nbformat, jsonschema; assert 'rfc3987_syntax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_mlflows_telemetry_is_off(tmp_path: str) -> None:
+    code = (
+        "import os; os.environ.pop('MLFLOW_DISABLE_TELEMETRY', None); os.environ.pop('CI', None)\n"
+        "from notebooks_lib import tracking; tracking.run()\n"
+        "from mlflow.telemetry.client import get_telemetry_client\nassert get_telemetry_client() is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,60 @@
+"""Settings are checked when they are read; what is wrong is named with file or variable, key and nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import errors, settings
+
+
+def project(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / "settings.toml").write_text(text)
+    return tmp_path
+
+
+def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
+    here = settings.load(tmp_path, {})
+    assert here.project_name == here.experiment == tmp_path.name
+    assert here.data_folder == tmp_path / "data"
+
+
+def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
+    root = project(tmp_path, '[tracking]\nuri = "http://a"\nexperiment = "kept"')
+    here = settings.load(root, {"NBOPS_TRACKING_URI": "http://b", "NBOPS_ROOT": "ignored", "OTHER": "x"})
+    assert (here.tracking.uri, here.experiment) == ("http://b", "kept")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "message"),
+    [
+        ('[tracking]\nurl = "x"', {}, r"settings.toml: unknown key 'url', did you mean 'uri'\?"),
+        ('[trackin]\nuri = "x"', {}, r"unknown section 'trackin', did you mean 'tracking'\?"),
+        ("", {"NBOPS_DATA_FOLDR": "x"}, r"NBOPS_DATA_FOLDR: unknown key 'foldr', did you mean 'folder'\?"),
+        ("", {"NBOPS_ENDPOINT_PORT": "high"}, r"NBOPS_ENDPOINT_PORT: endpoint.port: .*'high'"),
+        ("", {"NBOPS_TRACKING": "x"}, "say NBOPS_SECTION_KEY"),
+        ("[data]\nholdout_share = 1.5", {}, "data.holdout_share"),
+        ("[data]\nholdout_share = 0.6\nvalidation_share = 0.4", {}, "leave less than a tenth"),
+        ('[azure]\nworkspace = "w"', {}, "workspace given without resource_group, subscription"),
+        ("[tracking", {}, "cannot be read"),
+        ('root = "/x"', {}, "take the key out"),
+        ('tracking = "x"', {}, "tracking"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, environ: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.SettingsError, match=message):
+        settings.load(project(tmp_path, text), environ)
+
+
+def test_the_root_is_the_first_folder_upwards_that_says_so(tmp_path: Path) -> None:
+    root = project(tmp_path / "a", "") if (tmp_path / "a").mkdir() is None else tmp_path
+    deep = root / "b" / "c"
+    deep.mkdir(parents=True)
+    assert settings.find_root(deep / "n.ipynb") == root
+    (deep / "pyproject.toml").write_text("[tool.nbops]\n")
+    assert settings.find_root(deep) == deep
+    (deep / "pyproject.toml").write_text("[tool.other]\n")
+    assert settings.find_root(deep) == root
+    assert settings.find_root(tmp_path, fallback=deep) == deep

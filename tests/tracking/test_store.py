@@ -1,0 +1,130 @@
+"""The store is the one that was asked for, whatever the current folder is, and is made ready once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking import provenance, query, store
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///runs.db", "sqlite:////p/runs.db"),
+        ("sqlite:////abs/runs.db", "sqlite:////abs/runs.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("mlruns", "file:///p/mlruns"),
+        ("azureml://host/path", "azureml://host/path"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_relative_addresses_start_at_the_project_root(uri: str, expected: str) -> None:
+    assert store.absolute(uri, Path("/p")) == expected
+
+
+def test_who_names_the_store(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.tracking_uri(project) == f"sqlite:///{project.layout.database}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert store.tracking_uri(project) == "http://127.0.0.1:1"
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "http://127.0.0.1:2")
+    with pytest.raises(errors.SettingsError, match="NBOPS_TRACKING_URI .* MLFLOW_TRACKING_URI"):
+        store.tracking_uri(project)
+    monkeypatch.setenv("NBOPS_OWNER_RUN", "abc")  # in an owner's kernel its word counts
+    assert store.tracking_uri(project) == "http://127.0.0.1:1"
+
+
+@pytest.mark.tracking
+def test_the_database_is_made_once_however_many_ask_first(empty_project: Settings) -> None:
+    code = (
+        "from notebooks_lib import settings\nfrom notebooks_lib.tracking import store\n"
+        "print(store.connect(settings.here()).experiment_id('first'))"
+    )
+
+    def once(_: int) -> str:
+        done = subprocess.run([sys.executable, "-c", code], cwd=empty_project.root, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(once, range(4))) == {"1\n"}
+    with sqlite3.connect(empty_project.layout.database) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+@pytest.mark.tracking
+def test_artifacts_lie_under_the_project_whoever_makes_the_experiment(project: Settings, tmp_path: Path) -> None:
+    import mlflow
+
+    connected = store.connect(project)
+    os.chdir(tmp_path)
+    locations = [
+        connected.client.get_experiment(connected.experiment_id("a / b")).artifact_location,
+        mlflow.set_experiment("by mlflow itself").artifact_location,
+    ]
+    for location in locations:
+        assert location.startswith(project.layout.artifacts.as_uri())
+
+
+@pytest.mark.tracking
+def test_a_deleted_experiment_is_told_with_the_way_back(project: Settings) -> None:
+    connected = store.connect(project)
+    connected.client.delete_experiment(connected.experiment_id("gone"))
+    with pytest.raises(errors.TrackingError, match="'gone' was deleted.*mlflow experiments restore"):
+        connected.experiment_id("gone")
+
+
+@pytest.mark.tracking
+def test_an_unknown_experiment_lists_the_known(project: Settings) -> None:
+    connected = store.connect(project)
+    connected.experiment_id("diabetic")
+    with pytest.raises(errors.UnknownNameError, match=r"'diabetik', did you mean 'diabetic'\?"):
+        query.find_runs(connected, "diabetik")
+
+
+@pytest.mark.tracking
+@pytest.mark.parametrize("content", ["another schema", "another program's", "no database"])
+def test_a_database_that_is_not_ours_is_left_alone_and_told(content: str, project: Settings) -> None:
+    database = project.layout.database
+    if content == "no database":
+        database.write_text("something else" * 1000)
+    else:
+        with sqlite3.connect(database) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '0a8213491aaa'")
+            if content == "another program's":
+                connection.execute("DROP TABLE runs")
+        connection.close()
+    before = database.stat().st_size
+    with pytest.raises(errors.TrackingError, match="mlflow db upgrade"):
+        store.connect(project)
+    assert database.stat().st_size == before
+
+
+@pytest.mark.tracking
+def test_a_full_or_forbidden_disk_is_one_line(empty_project: Settings) -> None:
+    empty_project.layout.state.write_text("a file where a folder must be")
+    with pytest.raises(errors.TrackingError, match="cannot be made ready"):
+        store.connect(empty_project)
+
+
+def test_importing_the_library_imports_no_mlflow() -> None:
+    code = (
+        "import sys, notebooks_lib.tracking, notebooks_lib.running.plan, notebooks_lib.cli.main\n"
+        "heavy = {'mlflow', 'papermill', 'pandas', 'sklearn', 'azure', 'fastapi'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_git_a_run_still_knows_its_environment(tmp_path: Path) -> None:
+    assert provenance.git(tmp_path) is None
+    tags = provenance.source_tags("n.ipynb", None, load(tmp_path, {}).layout)
+    assert "mlflow.source.git.commit" not in tags
+    assert tags["mlflow.source.name"] == "n.ipynb"
