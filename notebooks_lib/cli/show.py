@@ -85,18 +85,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def notebook(document: Notebook, schema: Schema) -> None:
     """What a notebook is for and its parameters, as `--help-notebook` shows them."""
-    from notebooks_lib.notebooks.describe import describe
+    from notebooks_lib.notebooks.parameters import describe
 
-    told = describe(document, schema)
-    click.echo(click.style(told.title, bold=True))
-    if told.purpose:
-        click.echo(f"\n{told.purpose}")
+    click.echo(click.style(document.title or document.path.stem, bold=True))
+    if document.purpose:
+        click.echo(f"\n{document.purpose}")
     click.echo()
-    if told.rows:
-        rows = [(row.name, row.type, row.default, row.allowed, row.help) for row in told.rows]
+    rows = [(row.name, row.type, row.default, row.allowed, row.help) for row in describe(schema)]
+    if rows:
         table(("parameter", "type", "default", "allowed", "meaning"), rows)
     else:
-        click.echo(told.note)
+        click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
 
 
 def path(value: Path) -> str:

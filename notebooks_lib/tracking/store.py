@@ -29,6 +29,9 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 
+_told_before: dict[str, str] = {}
+"""MLflow puts what `connect` tells it into MLFLOW_TRACKING_URI: that address -> what a person had put there."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -113,6 +116,7 @@ def connect(settings: Settings | None = None) -> Store:
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
+        _told_before.setdefault(uri, os.environ.get("MLFLOW_TRACKING_URI", ""))
         mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return Store(uri, settings)
@@ -121,6 +125,7 @@ def connect(settings: Settings | None = None) -> Store:
 def tracking_uri(settings: Settings) -> str:
     """The MLflow tracking URI in force: the owner's, NBOPS_TRACKING_URI, MLFLOW_TRACKING_URI, the file, SQLite."""
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    given = _told_before.get(given, given)
     if given and Env.OWNER_RUN in os.environ:
         return given
     ours = os.environ.get("NBOPS_TRACKING_URI", "")
