@@ -100,9 +100,11 @@ def stop(settings: Settings, name: str) -> Status:
         current = _state(folder)
         server = process.running(folder)
         was_running = server is not None or current["wanted"] == "running"
-        folder.write({**current, "wanted": "stopped", "last_error": None})
-        if server is not None:
-            process.stop(server)
+        try:
+            folder.write({**current, "wanted": "stopped", "last_error": None})
+        finally:  # also when the disk is full
+            if server is not None:
+                process.stop(server)
         folder.server.unlink(missing_ok=True)
         return _status(folder, _state(folder), changed=was_running)
 

@@ -96,9 +96,13 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _load(order: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
+    import warnings
+
     from notebooks_lib.serving import app
     from notebooks_lib.tracking.scoring import ServedModel
 
+    warnings.filterwarnings("ignore", message="Could not infer format")  # pandas, of each request with dates
+    warnings.filterwarnings("ignore", message=".*type hint")  # MLflow, of its own types, at import
     slots = {}
     for name, slot in order["slots"].items():
         model = ServedModel.load(folder / "models" / slot["model"])

@@ -219,7 +219,10 @@ def _saying(what: str) -> Iterator[None]:
     except FileExistsError:
         raise
     except (OSError, shutil.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+            reason = error.args[0][0][2]  # of the first file
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
         raise EndpointError(f"{what}: {reason}; nothing was changed, make room or check the folder's rights") from error
 
 

@@ -57,14 +57,17 @@ AZURE: dict[str, dict[str, Any]] = {
 }
 
 
-def mlflow_serve(folder: Path, body: str) -> tuple[int, Any]:
-    """What the application behind `mlflow models serve` answers."""
+def mlflow_app(folder: Path) -> TestClient:
+    """The application behind `mlflow models serve`."""
     import mlflow.pyfunc
     from mlflow.pyfunc import scoring_server
 
-    served = scoring_server.init(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
-    answer = TestClient(served).post("/invocations", content=body, headers={"Content-Type": "application/json"})
-    return answer.status_code, answer.json()
+    return TestClient(scoring_server.init(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)))
+
+
+@pytest.fixture(scope="module")
+def mlflow_served(models: dict[str, Path]) -> TestClient:
+    return mlflow_app(models["table"])
 
 
 @pytest.mark.parametrize("name", ["table", "classes", "pair"])
@@ -73,8 +76,8 @@ def test_each_mlflow_format_is_answered_as_mlflow_serve_does(
     name: str, request_: dict[str, Any], client: Client, models: dict[str, Path]
 ) -> None:
     answer = client(name).post("/invocations", json=request_)
-    assert (answer.status_code, answer.json()) == mlflow_serve(models[name], json.dumps(request_))
-    assert answer.status_code == 200
+    theirs = mlflow_app(models[name]).post("/invocations", json=request_)
+    assert (answer.status_code, answer.json()) == (200, theirs.json())
 
 
 @pytest.mark.parametrize("request_", AZURE.values(), ids=list(AZURE))
@@ -281,6 +284,31 @@ def test_with_a_key_only_health_is_open(loaded: dict[str, ServedModel]) -> None:
             assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
     assert keyed.post("/invocations", json=REQUESTS["split"], headers=good).status_code == 200
     assert keyed.get("/openapi.json", headers=good).json()["security"] == [{"key": []}]
+
+
+GOOD = {"age": st.floats(-9, 9), "bmi": st.integers(-9, 9), "bp": st.sampled_from(["1", "2.5", True, 0])}
+NEARLY = st.lists(
+    st.fixed_dictionaries({name: good | st.sampled_from([None, "x", 10**20]) for name, good in GOOD.items()})
+    | st.fixed_dictionaries(GOOD),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(rows=NEARLY, key=st.sampled_from(["dataframe_records", "dataframe_split", "instances", "inputs", "columns"]))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_is_answered_is_what_mlflow_serve_answers(
+    rows: list[dict[str, Any]], key: str, loaded: dict[str, ServedModel], mlflow_served: TestClient
+) -> None:
+    by_column = {name: [row[name] for row in rows] for name in GOOD}
+    by_row = {"columns": list(GOOD), "data": [list(row.values()) for row in rows]}
+    payload = {"columns": {"inputs": by_column}, "dataframe_split": {key: by_row}}.get(key, {key: rows})
+    body = {"content": json.dumps(payload), "headers": {"Content-Type": "application/json"}}
+    ours = client_of(loaded["table"]).post("/invocations", **body)
+    theirs = mlflow_served.post("/invocations", **body)
+    assert (ours.status_code == 200) == (theirs.status_code == 200), (ours.text, theirs.text)
+    if ours.status_code == 200:
+        assert ours.json() == theirs.json()
 
 
 JSON = st.recursive(
