@@ -7,7 +7,7 @@ cut short. The server process speaks for itself; this module never loads a model
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import client, process, state
+from notebooks_lib.serving import champion, client, process, state
 from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.process import Server, StartError, Starting
+from notebooks_lib.serving.launching import PROBE_TIMEOUT, launch, listens_at
+from notebooks_lib.serving.process import Server
 from notebooks_lib.serving.state import SLOT, Folder, State
 from notebooks_lib.settings import Settings
-
-_PROBE_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def start(settings: Settings, name: str) -> Status:
     Does nothing when it runs. Raises UnknownNameError when there is neither an endpoint nor a champion of that name.
     """
     folder = Folder(settings, name)
-    found = None if folder.exists() else _champion(settings, name)
+    found = None if folder.exists() else champion.find(settings, name)
     with folder.locked():
         current = folder.read()
         if current is None and found is not None:
@@ -86,7 +85,7 @@ def start(settings: Settings, name: str) -> Status:
         if server is not None:  # it is there but does not answer
             process.stop(server)
         try:
-            _launch(settings, folder, {**current, "wanted": "running", "last_error": None}, replaces=None)
+            launch(settings, folder, {**current, "wanted": "running", "last_error": None}, replaces=None)
         except EndpointError as error:
             _noted(folder, current, error)
             raise
@@ -136,7 +135,7 @@ def invoke(settings: Settings, name: str, payload: object) -> Any:
         reason = f" ({found.last_error})" if found.last_error else ""
         raise EndpointError(f"endpoint {name!r} is {found.state}{reason}; start it with: nbops endpoint start {name}")
     folder = Folder(settings, name)
-    address = _address(_state(folder))
+    address = listens_at(_state(folder))
     return client.invoke(address, payload, key="" if address.loopback else folder.secret())
 
 
@@ -173,7 +172,7 @@ def _deploy(settings: Settings, folder: Folder, model_dir: Path, version: str, d
     }
     server = process.running(folder)
     try:
-        _launch(settings, folder, new, replaces=server)
+        launch(settings, folder, new, replaces=server)
     except EndpointError as error:
         if old is None:
             raise
@@ -184,60 +183,6 @@ def _deploy(settings: Settings, folder: Folder, model_dir: Path, version: str, d
     keep = {copy.name} | ({old["slots"][SLOT]["model"]} if old else set())
     folder.prune(keep)
     return _now(folder)
-
-
-def _launch(settings: Settings, folder: Folder, new: State, *, replaces: Server | None) -> None:
-    """Bring up a server for state `new`, and write that state down once its model is loaded.
-
-    Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
-    """
-    host, port = settings.endpoint.host, settings.endpoint.port or new["port"]
-    address = Address(host, port)
-    order = {
-        "endpoint": folder.name,
-        "host": host,
-        "port": port,
-        "early": replaces is None or replaces.record.get("port") != port,
-        "key": "" if address.loopback else folder.secret(),
-        "slots": {name: {"model": slot["model"], "info": _info(slot)} for name, slot in new["slots"].items()},
-    }
-    try:
-        with Starting(folder, order, settings.endpoint.start_timeout) as starting:
-            loaded = starting.loaded()
-            new = {**new, "host": host, "port": loaded["port"]}
-            new["slots"] = {name: {**slot, "example": loaded["example"]} for name, slot in new["slots"].items()}
-            # All that needs room on the disk is written by now: what follows the old server's end cannot fail for it.
-            with folder.staged(new) as commit:
-                if replaces is not None:
-                    process.stop(replaces)
-                commit()
-            starting.go()
-    except StartError as error:
-        if error.kind == "port":
-            raise EndpointError(
-                f"endpoint {folder.name!r}: port {port} is taken by {process.holder(port)} ({error}); "
-                f"end that process, or choose another port as in: "
-                f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
-            ) from error
-        version = new["slots"][SLOT]["version"]
-        raise EndpointError(f"endpoint {folder.name!r} cannot serve version {version}: {error}") from error
-    _check_live(folder, new)
-    with suppress(OSError):  # for the curl of a long example; the state holds it too
-        state.stage(folder.example, loaded["example"] or {}).replace(folder.example)
-
-
-def _check_live(folder: Folder, new: State) -> None:
-    """Ask the new server who it is, over HTTP, as a client would."""
-    address = _address(new)
-    key = "" if address.loopback else folder.secret()
-    try:
-        healthy, _ = client.ask(address, "GET", "/health", timeout=_PROBE_TIMEOUT)
-        _, told = client.ask(address, "GET", "/version", key=key, timeout=_PROBE_TIMEOUT)
-    except OSError as error:
-        raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
-    expected = new["slots"][SLOT]["version"]
-    if healthy != 200 or not isinstance(told, dict) or told.get("version") != expected:
-        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {told}, expected version {expected}")
 
 
 def _restore(settings: Settings, folder: Folder, old: State, served: Server | None, error: EndpointError) -> None:
@@ -251,7 +196,7 @@ def _restore(settings: Settings, folder: Folder, old: State, served: Server | No
         if folder.read() != old:
             folder.write(old)
         if served is not None:
-            _launch(settings, folder, old, replaces=None)
+            launch(settings, folder, old, replaces=None)
     except EndpointError as second:
         raise EndpointError(f"{error}\nWhat it served before cannot be brought back either: {second}") from error
 
@@ -265,7 +210,7 @@ def _noted(folder: Folder, current: State, error: EndpointError) -> None:
 
 def _status(folder: Folder, current: State, *, changed: bool = True) -> Status:
     server = process.running(folder)
-    address = _address(current)
+    address = listens_at(current)
     slot = current["slots"][SLOT]
     fault = str(current.get("last_error") or "")
     how: Literal["running", "stopped", "broken"]
@@ -297,7 +242,7 @@ def _status(folder: Folder, current: State, *, changed: bool = True) -> Status:
 def _health(address: Address) -> str:
     """Empty when the endpoint is healthy, else what is wrong."""
     try:
-        code, _ = client.ask(address, "GET", "/health", timeout=_PROBE_TIMEOUT)
+        code, _ = client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"
@@ -319,45 +264,3 @@ def _existing(settings: Settings, name: str) -> Folder:
     if not folder.exists():
         raise UnknownNameError("endpoint", name, state.known(settings))
     return folder
-
-
-def _address(current: State) -> Address:
-    return Address(str(current["host"]), int(current["port"]))
-
-
-def _info(slot: Mapping[str, Any]) -> dict[str, Any]:
-    """What `/version` answers."""
-    first = {key: slot["detail"].get(key) for key in ("model", "run_id", "dataset")}
-    rest = {key: value for key, value in slot["detail"].items() if key not in first}
-    return {"model": first.pop("model"), "version": slot["version"], **first, "since": slot["since"], "detail": rest}
-
-
-@dataclass(frozen=True)
-class _Champion:
-    version: str
-    detail: Mapping[str, Any]
-    fetch: Callable[[Path], Path]
-
-
-def _champion(settings: Settings, name: str) -> _Champion:
-    """The champion of model `name`. Raises UnknownNameError when there is no such model, or it has no champion."""
-    from notebooks_lib.records import Tag
-    from notebooks_lib.tracking import models, query, registry
-    from notebooks_lib.tracking.store import connect
-
-    store = connect(settings)
-    found = registry.champion(store, name)
-    if found is None:
-        known = {*state.known(settings), *registry.models(store)}
-        if name in known:
-            raise EndpointError(f"model {name!r} has no champion yet; make one with: nbops promote --live")
-        raise UnknownNameError("endpoint or model", name, known)
-    tags = query.get_run(store, found.run_id).tags if found.run_id else {}
-    trained_on = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
-    detail = {
-        "model": name,
-        "run_id": found.run_id,
-        "dataset": ", ".join(value.partition("#")[0] for value in trained_on) or None,
-        "reason": found.tags.get(Tag.REASON, ""),
-    }
-    return _Champion(found.version, detail, lambda folder: models.download(found.source, folder))

@@ -22,7 +22,7 @@ import pytest
 
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
-from notebooks_lib.serving import client, endpoint, process, state
+from notebooks_lib.serving import client, endpoint, launching, process, state
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import DETAIL
 
@@ -345,7 +345,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             orders.append(order)
             raise process.StartError("seen", "died")
 
-    monkeypatch.setattr(endpoint, "Starting", Refusing)
+    monkeypatch.setattr(launching, "Starting", Refusing)
     folder = state.Folder(empty_project, "sample")
     folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
