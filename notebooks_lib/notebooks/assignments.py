@@ -6,13 +6,13 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from notebooks_lib.notebooks.magics import Code
 
 _TYPE_COMMENT = re.compile(r"type:\s*(?!ignore\b)(?P<type>[\w.]+(?:\[.*?\](?=\s|$))?)\s*(?P<help>.*)")
-_IGNORED = re.compile(r"type:\s*ignore(\[[^\]]*\])?\s*")
+_IGNORED = re.compile(r"type:\s*ignore(\[[^\]]{0,99}\])?\s*")
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,19 @@ class Assignment:
 def read(code: Code) -> Iterator[Assignment]:
     """The assignments of a cell in order; `a = b = 1` and `a, b = 1, 2` are two each."""
     comments = _comments(code.text)
+    lines = code.text.encode().split(b"\n")  # once: `ast.get_source_segment` would split all the text each time
     for statement in code.tree.body if code.tree else ():
         end = statement.end_lineno or statement.lineno
         hint, comment = _split(comments.get(end) or comments.get(statement.lineno) or "")
         match statement:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                yield Assignment(name, annotation, value, _source(code, value), comment)
+                yield Assignment(name, annotation, value, _source(lines, value), comment)
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
                     for name, part, shown in _pairs(target, value):
-                        yield Assignment(name, hint, part, _source(code, shown), comment)
+                        yield Assignment(name, hint, part, _source(lines, shown), comment)
             case ast.AugAssign(target=ast.Name(id=name)):
-                yield Assignment(name, None, None, _source(code, statement), comment)
+                yield Assignment(name, None, None, _source(lines, statement), comment)
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None, ast.expr]]:
@@ -60,8 +61,13 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | 
             yield from ((name, None, value) for name in names)
 
 
-def _source(code: Code, node: ast.AST | None) -> str:
-    return (ast.get_source_segment(code.text, node) or "") if node is not None else ""
+def _source(lines: Sequence[bytes], node: ast.expr | ast.stmt | None) -> str:
+    if node is None or node.end_lineno is None:
+        return ""
+    part = list(lines[node.lineno - 1 : node.end_lineno])
+    part[-1] = part[-1][: node.end_col_offset]
+    part[0] = part[0][node.col_offset :]
+    return b"\n".join(part).decode()
 
 
 def _comments(text: str) -> dict[int, str]:

@@ -17,7 +17,8 @@ from notebooks_lib.notebooks import magics
 PARAMETERS_TAG = "parameters"
 KEEP_OUTPUT_TAG = "keep_output"
 
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)$")
+_CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
@@ -187,7 +188,7 @@ def _markdown(cell: Cell) -> Iterator[tuple[int, str]]:
             fence = "" if fence else mark[1]
             yield 0, line
         elif not fence and (heading := _HEADING.match(line)):
-            yield len(heading[1]), (heading[2] or "").strip()
+            yield len(heading[1]), _CLOSING.sub("", heading[2].strip()).strip()
         elif not fence and line.strip() and line[:1].isalnum() and (row := _UNDERLINE.match(following)):
             underlined = True
             yield (1 if row[1][0] == "=" else 2), line.strip()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from notebooks_lib.notebooks import constants, kinds
-from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.document import Cell, Notebook
 from notebooks_lib.notebooks.parameters import schema
 
 # Part of every digest: raise it when the same things shall give another one.
@@ -21,9 +21,11 @@ _NOT_OURS = {".venv", "venv", "site-packages", "dist-packages", ".nbops", "node_
 # of a docstring that reads like an import only adds a file.
 _IMPORT = re.compile(
     rb"^[^\S\n]*(?:[^#'\"\n]*[:;][^\S\n]*)?"
-    rb"(?:from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import[ \t]*(\([^)]*\)|(?:[^\n\\;]|\\\r?\n)+)|import[ \t]+([\w., \t]+))",
+    rb"(?:from(?:[ \t]++|(?=\.))([\w.]++)[ \t]++import[ \t]*+(\([^)]*\)|(?:[^\n\\;]|\\\n)++)"
+    rb"|import[ \t]++([\w., \t]++))",
     re.MULTILINE,
 )
+_RUN = re.compile(r"\s*%run\s+(?:-\w+\s+)*[\"']?([^\s\"']+)")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
@@ -53,22 +55,24 @@ def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
     folder = notebook.path.resolve().parent
     bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
     found: dict[Path, str] = {}
-    waiting = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
+    files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]
+    names = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
     done: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in done:
+    while files or names:
+        if not files:
+            name = names.pop()
+            files.extend(_files(name, bases) if name not in done else ())
+            done.add(name)
             continue
-        done.add(name)
-        for path in _files(name, bases):
-            if path in found or not _is_ours(path, root):
-                continue
-            try:
-                text = path.read_bytes().replace(b"\r\n", b"\n")
-            except OSError:
-                continue  # it cannot be imported either
-            found[path] = hashlib.sha256(text).hexdigest()
-            waiting.extend(_imports_of(text, _package(path, bases)))
+        path = files.pop()
+        if path in found or not _is_ours(path, root):
+            continue
+        try:
+            text = path.read_bytes().replace(b"\r\n", b"\n")
+        except OSError:
+            continue  # it cannot be imported either
+        found[path] = hashlib.sha256(text).hexdigest()
+        names.extend(_imports_of(text, _package(path, bases)))
     return sorted((path.relative_to(root).as_posix(), digest) for path, digest in found.items())
 
 
@@ -118,13 +122,20 @@ def _imported(tree: ast.Module) -> Iterator[str]:
                     yield name
 
 
+def _scripts(cell: Cell) -> Iterator[str]:
+    """The files that `%run` runs in the notebook's own namespace."""
+    for _, text in cell.code.magics:
+        if script := _RUN.match(text):
+            yield script[1] if script[1].endswith((".py", ".ipynb")) else f"{script[1]}.py"
+
+
 def _imports_of(text: bytes, package: str) -> Iterator[str]:
     for match in _IMPORT.finditer(text):
         if match[3] is not None:
             for part in match[3].decode(errors="replace").split(","):
                 yield part.split(" as ")[0].strip()
             continue
-        module = match[1].decode(errors="replace").replace(" ", "").replace("\t", "")
+        module = match[1].decode(errors="replace")
         level = len(module) - len(module.lstrip("."))
         if level:
             parents = package.split(".") if package else []

@@ -98,7 +98,9 @@ def _file(path: Path) -> dict[object, object]:
         try:
             content = yaml.load(text, Loader=_loader())
         except yaml.YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from error
+            mark = getattr(error, "problem_mark", None)
+            where = f"line {mark.line + 1}: " if mark else ""
+            raise ValueError(where + " ".join(str(getattr(error, "problem", None) or error).split())) from error
     if content is None:
         return {}
     if not isinstance(content, dict):

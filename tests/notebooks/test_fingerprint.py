@@ -1,5 +1,6 @@
 """The source fingerprint changes with what a run would execute, and with nothing else."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -105,6 +106,9 @@ A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/
         ("import laid", {"src/laid.py"}),
         ("import importlib\nimportlib.import_module('laid')", {"src/laid.py"}),
         ("%matplotlib inline\nimport laid", {"src/laid.py"}),
+        ("%run -i beside.py", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
+        ("%run ../top", A),
+        ("%run ../../outside.py\n%run gone.py", set()),
         ("import json, numpy, outside, foreign, nothing.at.all", set()),
         ("x = 'import laid'", set()),
         ("x = (", set()),
@@ -169,3 +173,10 @@ def test_whatever_the_code_is_only_the_code_counts(sources, prose, count, identi
     changed = raw(*map(code, [*sources, "one = 'more'"]))
     Path("h.ipynb").write_text(json.dumps(changed))
     assert fingerprint.source_fingerprint(document.read(Path("h.ipynb")), {}, "l", Path()) not in digests
+
+
+@pytest.mark.parametrize("path", sorted(Path(fingerprint.__file__).parent.glob("*.py")), ids=lambda path: path.name)
+def test_imports_found_as_text_are_all_that_ast_finds(path):
+    text = path.read_bytes()
+    parsed = set(fingerprint._imported(ast.parse(text)))
+    assert parsed <= set(fingerprint._imports_of(text.replace(b"\r\n", b"\n"), "notebooks_lib.notebooks"))
