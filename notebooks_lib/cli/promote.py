@@ -126,9 +126,9 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
 
 
 def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
-    model, version = decision["model"], release["version"]
+    model, version, new = decision["model"], release["version"], decision["challenger"]["label"]
     if decision["answer"] == "promote":
-        return f"promoted: {model} version {version}" if release["promoted"] else f"would promote a run as {model}"
+        return f"promoted: {model} version {version}" if release["promoted"] else f"would promote: {new} as {model}"
     what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
     return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
 

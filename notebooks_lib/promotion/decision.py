@@ -192,11 +192,11 @@ def not_itself(found: Evidence, policy: Policy) -> Rule:
     if found.first:
         return Rule("not_itself", True, new.label, None, "there is no champion yet")
     if found.itself:
-        return Rule("not_itself", False, new.label, None, "the best candidate is the champion itself")
+        return Rule("not_itself", False, new.label, f"not {old.label}", "the best candidate is the champion itself")
     if new.predictions_sha256 and new.predictions_sha256 == old.predictions_sha256:
         reason = f"the best candidate predicts exactly what {old.label} does on all {new.rows} holdout rows"
-        return Rule("not_itself", False, new.label, old.label, reason)
-    return Rule("not_itself", True, new.label, old.label, f"another model than {old.label}")
+        return Rule("not_itself", False, new.label, f"not {old.label}", reason)
+    return Rule("not_itself", True, new.label, f"not {old.label}", f"another model than {old.label}")
 
 
 @rule
@@ -264,12 +264,13 @@ def signature_compatible(found: Evidence, policy: Policy) -> Rule:
 def clean_commit(found: Evidence, policy: Policy) -> Rule:
     """The code that made it can be found again."""
     commit, dirty = found.challenger.commit, found.challenger.dirty
+    limit = "clean" if policy.require_clean else None
     if commit and dirty is False:
-        return Rule("clean_commit", True, commit[:8], policy.require_clean, f"made from commit {commit[:8]}")
+        return Rule("clean_commit", True, commit[:8], limit, f"made from commit {commit[:8]}")
     why = f"made from commit {commit[:8]} with uncommitted changes" if commit and dirty else "its commit is not known"
     warning = "" if policy.require_clean else " (a warning; promotion.require_clean makes it a rule)"
     figure = f"{commit[:8]}*" if commit else None
-    return Rule("clean_commit", not policy.require_clean, figure, policy.require_clean, why + warning)
+    return Rule("clean_commit", not policy.require_clean, figure, limit, why + warning)
 
 
 def shown(figure: Figure) -> str:

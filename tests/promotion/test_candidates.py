@@ -1,0 +1,96 @@
+"""Who may become champion."""
+
+from __future__ import annotations
+
+import pytest
+
+from notebooks_lib.errors import PromotionError, UnknownNameError
+from notebooks_lib.records import Tag
+from tests.promotion.conftest import better, middling, worse, write_houses
+
+pytestmark = pytest.mark.tracking
+
+
+def outcomes(found):
+    return {each.run.run_id: each.refused for each in found.others}
+
+
+def test_the_validation_score_of_the_file_ranks_not_the_logged_number(trials, houses, gate):
+    bad = trials.fitted(worse(), houses)
+    good = trials.fitted(better(), houses)
+    liar = trials.fitted(worse(), houses, rmse=0.0)
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [good, bad]
+    assert "it logged rmse 0, but its model has" in outcomes(found)[liar]
+
+
+def test_liars_take_nobodys_place(trials, houses, gate):
+    for lie in (0.0, 0.001, 0.002):
+        trials.fitted(worse(), houses, rmse=lie)
+    honest = trials.fitted(middling(), houses)
+    assert [each.run.run_id for each in gate(max_candidates=1).candidates().ranked] == [honest]
+
+
+def test_runs_that_did_not_end_well_or_used_other_data_are_no_candidates(trials, houses, gate, tmp_path, project):
+    from notebooks_lib.tracking import datasets
+
+    more = datasets.add(write_houses(tmp_path / "more.csv", rows=320), "houses", project)
+    assert more.ref == "houses@2"
+    mine = trials.fitted(middling(), houses)
+    trials.fitted(better(), more)
+    trials.fitted(better(), houses, end=None)
+    trials.fitted(better(), houses, end="FAILED")
+    trials.fitted(better(), houses, **{Tag.SUPERSEDED_BY: "x"})
+    found = gate(dataset="houses@1").candidates()
+    assert [each.run.run_id for each in found.ranked] == [mine]
+    assert not found.others
+    assert found.elsewhere == 1
+    assert gate().candidates().dataset.ref == "houses@2"  # that of the newest run
+
+
+def test_what_cannot_be_scored_is_out_with_the_reason(trials, houses, gate):
+    class Half:
+        def fit(self, x, y):
+            return self
+
+        def predict(self, x):
+            import numpy as np
+
+            return np.where(np.arange(len(x)) % 7 == 6, np.nan, 1.0)
+
+    half = Half().fit(None, None)
+    missing = trials.run({"rmse": 0.5}, model=half, example=houses.train.X, dataset=houses)
+    without = trials.run({"rmse": 0.1}, dataset=houses)
+    silent = trials.run({"mae": 0.1}, dataset=houses)
+    good = trials.fitted(middling(), houses)
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [good]
+    assert "with a missing value" in outcomes(found)[missing]
+    assert "has no model" in outcomes(found)[without]
+    assert outcomes(found)[silent] == "it has no rmse"
+    assert list(found.table["outcome"])[0] == ""
+
+
+def test_repetitions_are_looked_at_once(trials, houses, gate):
+    first = trials.fitted(middling(), houses, **{Tag.RUN_FINGERPRINT: "same"})
+    again = trials.fitted(middling(), houses, **{Tag.RUN_FINGERPRINT: "same"})
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [again]
+    assert outcomes(found)[first] == f"repeated by run {again[:8]}"
+
+
+def test_a_missing_metric_is_an_error_that_names_the_nearest(trials, houses, gate):
+    trials.run({"rsme": 1.0}, dataset=houses)
+    with pytest.raises(PromotionError, match="'rmse'; did you mean 'rsme'"):
+        gate().candidates()
+
+
+def test_no_candidates_is_an_error_that_says_why(trials, houses, gate):
+    with pytest.raises(UnknownNameError, match="unknown experiment 'houses'"):
+        gate().candidates()
+    trials.run({"rmse": 1.0})
+    with pytest.raises(PromotionError, match="says which data it used"):
+        gate().candidates()
+    trials.run({"rmse": 1.0}, dataset=houses)
+    with pytest.raises(PromotionError, match="has no candidate on houses@1: .*has no model"):
+        gate().candidates()
