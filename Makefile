@@ -1,6 +1,6 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test check proof bench lock clean
+.PHONY: help setup run pages stop test check proof bench lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -35,6 +35,10 @@ run: setup  ## the main job: run the notebooks, promote the best run, deploy it,
 	nbops promote --live
 	nbops endpoint invoke diabetes
 	nbops endpoint status diabetes
+	@echo "  runs        nbops ui   (MLflow's pages at http://127.0.0.1:5000)"
+
+pages: setup  ## the executed notebooks as HTML, under .nbops/pages
+	jupyter nbconvert --to html --embed-images --log-level WARN --output-dir .nbops/pages .nbops/executed/*.ipynb
 
 stop:  ## stop the endpoint that `make run` started
 	nbops endpoint stop diabetes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
     A failing notebook does not raise. The executed notebook is saved at its end, whatever the end was.
     """
     papermill_engines.register(ENGINE, NbopsEngine)
+    # It would complain about annotations that its regular expressions misread, and about names that we have checked.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         execution.notebook = execute_notebook(
             notebook,

@@ -105,6 +105,7 @@ def connect(settings: Settings | None = None) -> Store:
     settings = settings or settings_module.here()
     # Before MLflow is imported, which Azure's SDK may do: its telemetry client starts at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it would stand among what cells show
     uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
         os.environ[ARTIFACT_ROOT] = settings.layout.artifacts.as_uri()
