@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
+from papermill.utils import nb_language
 
+from notebooks_lib.notebooks import values
 from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.outputs import Output
 from notebooks_lib.running.streams import BoundedText
@@ -70,11 +73,14 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
         execution.notebook = execute_notebook(
             notebook,
             None,  # papermill would rewrite the file at every cell's start and end (DESIGN trap 6)
-            parameters=dict(parameters),
+            parameters=json.loads(
+                json.dumps(dict(parameters), default=str, skipkeys=True)
+            ),  # it keeps them in the metadata
             engine_name=ENGINE,
             kernel_name=kernel_name,
             progress_bar=False,
             execution=execution,
+            parameters_source=values.assignments(parameters),
         )
     except PapermillExecutionError:
         # Its note on top and its anchor would shift the cells; the outcome says it for every kind of end.
@@ -85,8 +91,14 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
     """papermill's way of calling us: it has injected the parameters and keeps the cells' times and states."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, execution: Execution, **_: Any) -> None:
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, execution: Execution, parameters_source: str, **_: Any
+    ) -> None:
         """Run all cells in a fresh kernel."""
+        for cell in nb_man.nb.cells:
+            if "injected-parameters" in cell.metadata.get("tags", []) and nb_language(nb_man.nb) == "python":
+                # papermill's own text turns tuples and sets into strings, and every key of a dict too
+                cell.source = f"# Parameters\n{parameters_source}"
         execution.notebook = nb_man.nb
         client = _Client(nb_man, execution, kernel_name)
         try:

@@ -127,6 +127,20 @@ def test_a_missing_secret_is_told_before_the_start(project: Settings) -> None:
         building.run(project, "1", parameters='token: "SecretStr" = "SAMPLE_TOKEN"')
 
 
+def test_parameters_arrive_as_what_they_are(project: Settings) -> None:
+    """papermill's own injection makes strings of tuples, sets and keys."""
+    parameters = (
+        "a: tuple = (1, 2)\nb: set = {1}\nc: dict = {}\nd: float = 0.0\ne: 'int | None' = 3\nf: str = ''\n"
+        "g: bool = False\nh: list = []"
+    )
+    given = {"a": (3, "x"), "b": {2, 3}, "c": {1: (True, None)}, "d": float("inf"), "e": None}
+    given |= {"f": "quote ' \" # = \\ ☃", "g": True, "h": [1.0, -2]}
+    result = building.run(project, "print(repr((a, b, c, d, e, f, g, h)))", parameters=parameters, values=given)
+    assert result.status == "FINISHED", result.failure
+    inf = float("inf")
+    assert eval(building.outputs(result), {"inf": inf}) == tuple(given.values())  # noqa: S307
+
+
 def test_what_cells_print_is_bounded_and_progress_bars_are_collapsed(project: Settings) -> None:
     result = building.run(
         project,
