@@ -18,9 +18,7 @@ class Tag:
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
-    OWNER_STARTED = (
-        "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
-    )
+    OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
     PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's
     NOTEBOOK = "nbops.notebook"
     CODE_SHA256 = "nbops.code.sha256"

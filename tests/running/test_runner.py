@@ -138,7 +138,7 @@ def test_parameters_arrive_as_what_they_are(project: Settings) -> None:
     result = building.run(project, "print(repr((a, b, c, d, e, f, g, h)))", parameters=parameters, values=given)
     assert result.status == "FINISHED", result.failure
     inf = float("inf")
-    assert eval(building.outputs(result), {"inf": inf}) == tuple(given.values())  # noqa: S307
+    assert eval(building.outputs(result), {"inf": inf}) == tuple(given.values())
 
 
 def test_what_cells_print_is_bounded_and_progress_bars_are_collapsed(project: Settings) -> None:
