@@ -52,7 +52,7 @@ def masked(failure: Failure, mask: Callable[[str], str]) -> Failure:
 
 
 def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
-    """Write the end into the notebook: in its metadata, on top for whoever opens it, and before the cell it ended in."""
+    """Write the end into the notebook: in its metadata, on top for its reader, and before the cell it ended in."""
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
     if failure is None:
         return

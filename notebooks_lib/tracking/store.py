@@ -183,7 +183,8 @@ def _migrate(uri: str) -> None:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
             raise errors.TrackingError(
-                f"{uri} is not a database of this MLflow: back the file up, then run `mlflow db upgrade {uri}` ({_first_line(error)})"
+                f"{uri} is not a database of this MLflow ({_first_line(error)}): "
+                f"back the file up, then run `mlflow db upgrade {uri}`"
             ) from error
 
 
