@@ -1,4 +1,4 @@
-"""Runs to choose from: real ones in a real store, made without a kernel; and a dataset where the better model is known."""
+"""Real runs in a real store, made without a kernel; and a dataset where the better model is known."""
 
 from __future__ import annotations
 

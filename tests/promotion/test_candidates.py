@@ -68,7 +68,7 @@ def test_what_cannot_be_scored_is_out_with_the_reason(trials, houses, gate):
     assert "with a missing value" in outcomes(found)[missing]
     assert "has no model" in outcomes(found)[without]
     assert outcomes(found)[silent] == "it has no rmse"
-    assert list(found.table["outcome"])[0] == ""
+    assert found.table["outcome"].iloc[0] == ""
 
 
 def test_repetitions_are_looked_at_once(trials, houses, gate):
@@ -92,5 +92,5 @@ def test_no_candidates_is_an_error_that_says_why(trials, houses, gate):
     with pytest.raises(PromotionError, match="says which data it used"):
         gate().candidates()
     trials.run({"rmse": 1.0}, dataset=houses)
-    with pytest.raises(PromotionError, match="has no candidate on houses@1: .*has no model"):
+    with pytest.raises(PromotionError, match=r"has no candidate on houses@1: .*has no model"):
         gate().candidates()

@@ -76,7 +76,7 @@ def test_the_command_ranks_what_ended_well(trials, houses, capsys):
     assert "mae 1.5" in out
     assert nbops(["compare", "houses", "--metric", "rmse", "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)["tables"]
-    assert [[run["run_id"] for run in table["runs"]][0] for table in tables] == [other, best]
+    assert [table["runs"][0]["run_id"] for table in tables] == [other, best]
     assert [len(table["runs"]) for table in tables] == [1, 2]
 
 

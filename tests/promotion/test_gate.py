@@ -1,0 +1,228 @@
+"""The gate on real models and real data: a planted worse one never gets in (DESIGN trap 9), a better one does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
+from notebooks_lib.tracking import registry
+from tests.promotion.conftest import better, middling, worse
+
+pytestmark = pytest.mark.tracking
+
+
+def champion(trials, run_id: str, model: str = "houses"):
+    """Make a run's model the champion, as a release does last."""
+    version = registry.register(trials.store, model, run_id)
+    registry.mark_champion(trials.store, version, reason="planted")
+    return version
+
+
+def answer(gate):
+    return gate.decide(gate.holdout(gate.candidates()))
+
+
+def failed(decision) -> list[str]:
+    return [rule.id for rule in decision.rules if not rule.ok]
+
+
+def readings(project) -> int:
+    file = project.layout.state / "holdout.jsonl"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def test_a_worse_model_is_never_promoted(trials, houses, gate):
+    champion(trials, trials.fitted(better(), houses, experiment="before"))
+    bad = trials.fitted(worse(), houses)
+    trials.fitted(worse(), houses, rmse=0.0)  # the liar does not help it
+    decision = answer(gate())
+    assert decision.answer == "keep"
+    assert decision.challenger.run_id == bad
+    assert failed(decision) == ["gain"]
+    assert decision.challenger.score > decision.champion.score
+
+
+def test_a_better_model_is_promoted(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    good = trials.fitted(better(), houses)
+    decision = answer(gate())
+    assert decision.answer == "promote"
+    assert decision.challenger.run_id == good
+    assert decision.challenger.score < 0.3 < decision.champion.score
+    assert decision.challenger.rows == houses.rows_held_out
+    assert len(decision.challenger.losses) == len(decision.champion.losses) == houses.rows_held_out
+    assert readings(project) == 1
+
+
+def test_a_liar_alone_is_refused(trials, houses, gate, project):
+    champion(trials, trials.fitted(better(), houses, experiment="before"))
+    trials.fitted(worse(), houses, rmse=0.0)
+    with pytest.raises(PromotionError, match="it logged rmse 0, but its model has"):
+        answer(gate())
+    assert readings(project) == 0
+
+
+def test_the_champion_is_kept_without_reading_the_holdout(trials, houses, gate, project):
+    trials.fitted(worse(), houses)
+    champion(trials, trials.fitted(better(), houses))
+    decision = answer(gate())
+    assert decision.answer == "keep"
+    assert decision.summary == "version 1 stays: the best candidate is the champion itself"
+    assert readings(project) == 0
+
+
+def test_a_twin_of_the_champion_is_kept(trials, houses, gate):
+    champion(trials, trials.fitted(better(), houses, experiment="before"))
+    trials.fitted(better(), houses)
+    decision = answer(gate())
+    assert decision.answer == "keep"
+    assert "predicts exactly what version 1 does" in decision.summary
+
+
+def test_the_first_model_must_beat_the_mean(trials, houses, gate):
+    from sklearn.dummy import DummyRegressor
+
+    trials.fitted(DummyRegressor(strategy="constant", constant=0.0), houses)
+    kept = answer(gate())
+    assert kept.answer == "keep"
+    assert kept.champion.label == "the mean of the training rows"
+    trials.fitted(middling(), houses)
+    assert answer(gate()).answer == "promote"
+
+
+def test_a_candidate_that_fails_on_the_holdout_gives_way_to_the_next(trials, houses, gate):
+    import numpy as np
+
+    inner = better().fit(houses.train.X, houses.train.y)
+    expected = inner.predict(houses.validation.X)
+
+    class Fragile:
+        """Right on the rows it has seen, nothing elsewhere."""
+
+        def __init__(self, known):
+            self.known = known
+
+        def predict(self, x):
+            found = [self.known.get(round(float(rooms), 6)) for rooms in x["rooms"]]
+            return np.array([np.nan if value is None else value for value in found])
+
+    rows = zip(houses.validation.X["rooms"], expected, strict=True)
+    fragile = Fragile({round(float(rooms), 6): float(value) for rooms, value in rows})
+    honest = float(np.sqrt(np.mean((houses.validation.y - expected) ** 2)))
+    trials.run({"rmse": honest}, model=fragile, example=houses.validation.X, dataset=houses)
+    good = trials.fitted(middling(), houses)
+    decision = answer(gate())
+    assert decision.challenger.run_id == good
+
+
+def test_a_champion_that_does_not_load_leaves_it_undecided(trials, houses, gate):
+    import shutil
+    from urllib.parse import urlparse
+
+    version = champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses, experiment="next")
+    shutil.rmtree(urlparse(version.source).path)
+    decision = answer(gate(experiment="next"))
+    assert decision.answer == "undecided"
+    assert "version 1: " in decision.summary
+
+
+def test_too_few_rows_are_undecided(trials, houses, gate, project):
+    project = project.model_copy(update={"promotion": project.promotion.model_copy(update={"min_rows": 1000})})
+    trials.fitted(better(), houses)
+    assert answer(gate(settings=project)).answer == "undecided"
+
+
+def test_another_interface_is_kept_out(trials, houses, gate):
+    champion(trials, trials.fitted(worse(), houses))
+
+    class OneColumn:
+        def predict(self, x):
+            return 3 * x["rooms"]
+
+    from sklearn.metrics import root_mean_squared_error
+
+    model = OneColumn()
+    metrics = {"rmse": float(root_mean_squared_error(houses.validation.y, model.predict(houses.validation.X)))}
+    trials.run(metrics, model=model, example=houses.train.X[["rooms"]], dataset=houses, experiment="next")
+    decision = answer(gate(experiment="next"))
+    assert failed(decision) == ["signature"]
+    assert "does not take 'roof'" in decision.summary
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "roc_auc", "log_loss"])
+def test_classification_is_judged_by_classes_and_by_probabilities(trials, gate, project, metric):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from notebooks_lib.promotion import scoring
+    from notebooks_lib.promotion.metrics import METRICS
+    from notebooks_lib.tracking import datasets, models
+
+    data = datasets.read("breast_cancer", project)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(data.train.X, data.train.y)
+    run_id = trials.run({}, model=model, example=data.train.X, dataset=data, experiment="cells")
+    truth = scoring.truth(data, data.validation, METRICS[metric])
+    source = models.model_of_run(trials.store, run_id).source
+    honest = scoring.score(source, data.validation, METRICS[metric], truth).value
+    trials.store.client.log_metric(run_id, metric, honest)
+    decision = answer(gate(experiment="cells", metric=metric))
+    assert decision.answer == "promote"
+    assert decision.champion.label == "the most frequent class of the training rows"
+    assert {"accuracy", "roc_auc", "log_loss"} <= set(decision.challenger.metrics)
+
+
+def test_the_question_is_checked_before_anything_is_read(gate):
+    from notebooks_lib.promotion.gate import Gate
+
+    with pytest.raises(UsageError, match="did you mean 'rmse'"):
+        gate(metric="rmsee")
+    with pytest.raises(UsageError, match="model 'a b'"):
+        Gate("a b", experiment="houses", metric="rmse")
+
+
+def test_nobody_else_reads_the_holdout(houses):
+    with pytest.raises(HoldoutError):
+        _ = houses.holdout
+
+
+def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
+    from notebooks_lib.promotion import record
+
+    good = trials.fitted(better(), houses)
+    asked = gate()
+    candidates = asked.candidates()
+    release = asked.release(asked.decide(asked.holdout(candidates)))
+    for step in (release.register, release.deploy, release.verify, release.mark):
+        assert "would" in step().text
+    assert registry.models(trials.store) == []
+    assert asked.champion_table().loc["champion", "houses"] == "none yet"
+    run_id = trials.run({}, experiment="promotion")
+    record.write(trials.store, run_id, release, candidates)
+    content = record.read(trials.store, run_id)
+    assert content["decision"]["answer"] == "promote"
+    assert content["release"]["promoted"] is False
+    assert content["candidates"]["runs"][0]["run_id"] == good
+    run = trials.store.client.get_run(run_id)
+    assert run.data.tags["nbops.promoted"] == "false"
+    assert run.data.metrics["gain"] == pytest.approx(content["decision"]["gain"])
+    assert json.dumps(content, allow_nan=False)
+
+
+def test_a_run_without_a_decision_is_an_error(trials):
+    from notebooks_lib.promotion import record
+
+    with pytest.raises(PromotionError, match="recorded no decision"):
+        record.read(trials.store, trials.run({}))
+
+
+def test_the_figure_shows_both(trials, houses, gate):
+    trials.fitted(better(), houses)
+    asked = gate()
+    figure = asked.figure(asked.holdout(asked.candidates()))
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert any("the mean of the training rows" in label for label in labels)
+    assert any("run " in label for label in labels)

@@ -1,0 +1,73 @@
+"""production/promote.ipynb and `nbops promote`, from the runs to the answer that a CI job reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.notebooks import document, parameters, rules
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import query, registry
+from tests.building import write
+from tests.promotion.conftest import better, worse
+
+NOTEBOOK = Path(__file__).parents[2] / "production" / "promote.ipynb"
+ASKED = ["-p", "experiment=houses", "-p", "model_name=houses"]
+
+
+def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
+    notebook = document.read(NOTEBOOK)
+    assert parameters.schema(notebook).defaults["dry_run"] is True
+    assert rules.check(notebook) == []
+    assert max(len(cell.source.splitlines()) for cell in notebook.code_cells if "parameters" not in cell.tags) <= 10
+
+
+@pytest.mark.notebooks
+@pytest.mark.tracking
+def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoints, capsys, monkeypatch, tmp_path):
+    github = tmp_path / "github"
+    shutil.copy(NOTEBOOK, endpoints.root / "production")
+    trials.fitted(worse(), houses)
+    good = trials.fitted(better(), houses)
+    assert nbops(["promote", "--live", *ASKED]) == 0
+    out = capsys.readouterr().out
+    assert "promoted: houses version 1" in out
+    assert "curl -sS" in out
+    assert "nbops ui" in out
+    champion = registry.champion(trials.store, "houses")
+    assert champion is not None
+    assert champion.run_id == good
+    recorded = query.get_run(trials.store, champion.tags[Tag.DECISION_RUN])
+    assert recorded.ended
+    assert (recorded.experiment, recorded.tags[Tag.PROMOTED]) == ("promotion", "true")
+
+    monkeypatch.setenv("GITHUB_OUTPUT", str(github))
+    assert nbops(["promote", "--json", *ASKED]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["promoted"] is False
+    assert told["decision"]["answer"] == "keep"
+    assert told["decision"]["summary"] == "version 1 stays: the best candidate is the champion itself"
+    assert query.get_run(trials.store, told["run_id"]).tags[Tag.DECISION] == "keep"
+    assert github.read_text() == "promoted=false\n"
+
+
+@pytest.mark.notebooks
+@pytest.mark.tracking
+def test_a_notebook_that_fails_promotes_nothing(project, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "github"))
+    write(project.root / "production" / "promote.ipynb", "raise ValueError(dry_run)", parameters="dry_run: bool = True")
+    assert nbops(["promote", "--live"]) == 1
+    assert "ValueError: False" in capsys.readouterr().out
+    assert (tmp_path / "github").read_text() == "promoted=false\n"
+
+
+def test_live_is_said_once(empty_project, capsys):
+    shutil.copy(NOTEBOOK, empty_project.root / "production")
+    assert nbops(["promote", "-p", "dry_run=false"]) == 2
+    assert "--live" in capsys.readouterr().err
+    assert nbops(["promote", "--live", "-p", "metrik=mae"]) == 2
+    assert "did you mean 'metric'" in capsys.readouterr().err
