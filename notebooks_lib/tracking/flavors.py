@@ -76,9 +76,9 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
     a project's own files are stored with the model, so that it loads where these files are not. Raises ModelError.
     """
     flavor = flavor or flavor_of(model)
-    module = _flavor_module(flavor)
     modules = _modules(model)
     with quiet():
+        module = _flavor_module(flavor)
         few = _head(example)
         options: dict[str, Any] = {"mlflow_model": meta, "input_example": few}
         form = flavor
@@ -100,6 +100,8 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
                     module.save_model(model, str(folder), **options)
             except errors.NbopsError:
                 raise
+            except ModuleNotFoundError as error:
+                raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
             except Exception as error:  # each flavour has its own errors
                 raise errors.ModelError(
                     f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {first_line(error)}"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +55,8 @@ def log_model(
 
     `example` is rows as they come to `predict`: all of the training data is best (the signature then knows of missing
     values), five rows are kept. `flavor` is found from the model's class; give it to choose another MLflow flavour.
-    Raises ModelError when it cannot be saved or does not predict the example.
+    A second model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure
+    ML refuses to). Raises ModelError when it cannot be saved or does not predict the example.
     """
     from mlflow.models import Model
 
@@ -61,6 +64,7 @@ def log_model(
         raise errors.ModelError(f"{name!r} cannot name a model: give one word, as in name='model'")
     with tempfile.TemporaryDirectory() as scratch, _as_model_error(f"the model of run {run_id} cannot be logged"):
         run = store.client.get_run(run_id)
+        name = _free_name(store, run, name)
         folder = Path(scratch) / name
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
@@ -84,7 +88,7 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
     with _as_model_error(f"the model of run {run_id} cannot be looked up"):
         run = store.client.get_run(run_id)
         tags = run.data.tags
-        if Tag.MODEL_SOURCE in tags and name in (None, tags.get(Tag.MODEL)):
+        if Tag.MODEL_SOURCE in tags and (name is None or _is_called(tags.get(Tag.MODEL, ""), name)):
             return ModelInfo(
                 tags.get(Tag.MODEL, "model"),
                 tags[Tag.MODEL_SOURCE],
@@ -92,9 +96,9 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
                 logged_model_id=tags.get(Tag.MODEL_LOGGED),
             )
         found = list(_artifact_models(store, run)) + list(_logged_models(store, run))
-    chosen = [model for model in found if name in (None, model.name)]
-    if len(chosen) == 1:
-        return chosen[0]
+    chosen = [model for model in found if name is None or _is_called(model.name, name)]
+    if len(chosen) == 1 or (chosen and name is not None):
+        return max(chosen, key=lambda model: _number(model.name))
     if not found:
         raise errors.ModelError(f"run {run_id} has no model: log one with run.log_model(model, example=X)")
     names = ", ".join(sorted(model.name for model in found))
@@ -105,9 +109,10 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
 
 def load(source: str | Path) -> Any:
     """MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`. Raises ModelError."""
-    import mlflow.pyfunc
 
     def open_folder(folder: Path) -> Any:
+        import mlflow.pyfunc
+
         return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
 
     return _opened(source, open_folder)
@@ -201,11 +206,29 @@ def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
     return str(made.model_id)
 
 
-def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+def _free_name(store: Store, run: Any, name: str) -> str:
+    taken = {entry.path for entry in _repository(store, run).list_artifacts(None)}
+    return name if name not in taken else next(new for n in count(2) if (new := f"{n}-{name}") not in taken)
+
+
+def _is_called(found: str, name: str) -> bool:
+    return re.fullmatch(rf"(\d+-)?{re.escape(name)}", found) is not None
+
+
+def _number(name: str) -> int:
+    match = re.match(r"(\d+)-", name)
+    return int(match[1]) if match else 1
+
+
+def _repository(store: Store, run: Any) -> Any:
     # Not client.list_artifacts(run, folder): it asks for logged models first, which Azure ML answers with 404.
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri, registry_uri=store.uri)
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri, registry_uri=store.uri)
+
+
+def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+    repository = _repository(store, run)
 
     def walk(folder: str | None, depth: int) -> Iterator[str]:
         entries = repository.list_artifacts(folder)

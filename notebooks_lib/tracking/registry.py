@@ -6,6 +6,7 @@ The version's tags are the truth; an alias `champion` is set where the registry 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,13 +17,19 @@ from notebooks_lib import errors
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking.flavors import first_line
 from notebooks_lib.tracking.models import load, model_of_run
+from notebooks_lib.tracking.store import quiet
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from notebooks_lib.tracking.store import Store
 
 ALIAS = "champion"
 PAGE = 200
-"""Fewer than MLflow's own largest page: Azure ML takes no more."""
+IS_PROMPT_TAG_KEY = "mlflow.prompt.is_prompt"
+"""MLflow keeps prompts as registered models with this tag."""
+
+_FIRST_USE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,10 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
         _create_model(store, model)
         mine = _of_run(store, model, run_id, found.source)
         if mine is None:
-            store.client.create_model_version(
-                model, found.source, run_id, tags=dict(tags or {}), model_id=found.logged_model_id
-            )
+            with quiet("mlflow.store.model_registry.abstract_store"):
+                store.client.create_model_version(
+                    model, found.source, run_id, tags=dict(tags or {}), model_id=found.logged_model_id
+                )
             # Somebody else may have registered this run meanwhile: whoever looks now sees the same lowest version.
             mine = _of_run(store, model, run_id, found.source, tidy=True)
     if mine is None:
@@ -98,10 +106,18 @@ def get(store: Store, model: str, version: str | int) -> Version:
 
 
 def models(store: Store) -> list[str]:
-    """Names of the registered models that have a version, sorted."""
-    # search_registered_models fails on Azure ML: MLflow adds a filter on prompts that it refuses (AZURE.md section 1).
+    """Names of the registered models, sorted."""
+    names: set[str] = set()
+    token: str | None = None
     with _as_model_error("the registered models cannot be listed"):
-        return sorted({found.name for found in _search(store, "")})
+        # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (AZURE.md section 1).
+        registry = _client(store)._get_registry_client().store
+        while True:
+            page = registry.search_registered_models(None, PAGE, None, token)
+            names |= {found.name for found in page if IS_PROMPT_TAG_KEY not in found.tags}
+            token = page.token
+            if not token:
+                return sorted(names)
 
 
 def champion(store: Store, model: str) -> Version | None:
@@ -141,21 +157,24 @@ def mark_champion(store: Store, version: Version, *, reason: str) -> Version | N
 
 
 def unmark(store: Store, version: Version, *, reason: str) -> Version | None:
-    """Take the champion's mark from `version`, as if it had never had it; return the champion that was before it.
+    """Take the champion's mark from `version`, as if it had never had it; return the one that is champion then.
 
-    Nothing changes when `version` is not the champion. The undo of `mark_champion`.
+    That is the version that was champion before it. Nothing changes when `version` bears no mark. The undo of
+    `mark_champion`; as there, a call that died is finished by the next.
     """
     with _as_model_error(f"{version.uri} cannot be unmarked"):
         known = versions(store, version.model)
         holder = _champion(known)
-        if holder is None or holder.version != version.version:
+        marked = next((each for each in known if each.version == version.version and each.role == "champion"), None)
+        if marked is None:
             return holder
-        back = _before(holder, known)
-        if back is not None:
-            _tag(store, back, {Tag.ROLE_SINCE: _later_than(known), Tag.ROLE: "champion"})
-        _tag(store, holder, {Tag.REASON: reason, Tag.ROLE: "withdrawn"})
+        if holder == marked:
+            holder = _before(marked, known)
+            if holder is not None:
+                _tag(store, holder, {Tag.ROLE_SINCE: _later_than(known), Tag.ROLE: "champion"})
+        _tag(store, marked, {Tag.REASON: reason, Tag.ROLE: "withdrawn"})
         _settle(store, version.model)
-    return back
+    return holder
 
 
 def _settle(store: Store, model: str) -> None:
@@ -217,7 +236,7 @@ def _create_model(store: Store, model: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        store.client.create_registered_model(model)
+        _client(store).create_registered_model(model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -242,12 +261,20 @@ def _all(store: Store, model: str) -> list[Version]:
 
 def _search(store: Store, condition: str) -> Iterator[Any]:
     token: str | None = None
+    client = _client(store)
     while True:
-        page = store.client.search_model_versions(condition, max_results=PAGE, page_token=token)
+        page = client.search_model_versions(condition, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
+
+
+def _client(store: Store) -> MlflowClient:
+    """MLflow's client, ready for several threads: its table of registries is filled at first use, and unguarded."""
+    with _FIRST_USE:
+        store.client._get_registry_client()
+    return store.client
 
 
 def _plain(found: Any) -> Version:
@@ -255,8 +282,14 @@ def _plain(found: Any) -> Version:
 
 
 def _tag(store: Store, version: Version, tags: Mapping[str, str]) -> None:
+    from mlflow.exceptions import MlflowException
+
     for key, value in tags.items():
-        store.client.set_model_version_tag(version.model, version.version, key, value)
+        try:
+            store.client.set_model_version_tag(version.model, version.version, key, value)
+        except MlflowException:
+            # Two that write a new tag at once collide in MLflow's database; the second attempt finds it there.
+            store.client.set_model_version_tag(version.model, version.version, key, value)
 
 
 @contextmanager

@@ -1,0 +1,195 @@
+"""Which Azure ML workspace a project tracks to, its tracking URI and the one credential for it. It stores only the URI.
+
+How to connect: take `tracking_uri(settings)` as MLflow's tracking and registry URI, then call
+`tracking.plugin.attach(uri)`, so that MLflow's Azure plugin signs in as everything else does; both call `prepare`.
+A kernel needs MLFLOW_TRACKING_URI and what `prepare` set; no token is handed over: it signs in by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+CLOUD = "AZUREML_CURRENT_CLOUD"
+_AUTHORITIES = {
+    "AzureChinaCloud": "login.chinacloudapi.cn",
+    "AzureUSGovernment": "login.microsoftonline.us",
+}
+"""Where to sign in to clouds other than the public one; AZURE_AUTHORITY_HOST says it for any."""
+_REMEMBERED = "workspaces.json"
+_LIMITS = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 2, "retry_connect": 1, "retry_backoff_max": 2}
+"""The SDK alone would try for many minutes before it says that there is no network."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace by name."""
+
+    subscription: str
+    resource_group: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name!r} (resource group {self.resource_group!r}, subscription {self.subscription})"
+
+
+def named(settings: Settings) -> Workspace:
+    """The workspace that the settings name, else the nearest config.json from the project's root upwards.
+
+    Raises SettingsError that says which keys to fill.
+    """
+    given = settings.azure
+    if given.workspace:
+        return Workspace(given.subscription, given.resource_group, given.workspace)
+    for folder in (settings.root, *settings.root.parents):
+        for place in (".azureml", "aml_config", ""):
+            found = _from_file(folder / place / "config.json")
+            if found is not None:
+                return found
+    raise errors.SettingsError(
+        'tracking.uri is "azureml", but no workspace is named: fill subscription, resource_group and workspace under'
+        f" [azure] in {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into"
+        f" {settings.root}"
+    )
+
+
+def tracking_uri(settings: Settings) -> str:
+    """The MLflow tracking URI of the project's workspace. Azure is asked once; .nbops/azure remembers the answer.
+
+    Raises SettingsError when no workspace is named, TrackingError when Azure cannot be asked or has no such workspace.
+    """
+    prepare(os.environ)
+    workspace = named(settings)
+    file = settings.layout.azure / _REMEMBERED
+    key = f"{workspace.subscription}/{workspace.resource_group}/{workspace.name}".lower()
+    known = _remembered(file)
+    if key not in known:
+        known[key] = _ask(workspace)
+        _remember(file, {**_remembered(file), key: known[key]})
+    return known[key]
+
+
+def forget(settings: Settings) -> None:
+    """Ask Azure again next time: a workspace was made anew under the same name."""
+    (settings.layout.azure / _REMEMBERED).unlink(missing_ok=True)
+
+
+def prepare(environ: MutableMapping[str, str]) -> None:
+    """Say which cloud it is. Unsaid, MLflow's plugin asks the network each time, for 30 s where that is closed."""
+    if "ARM_CLOUD_METADATA_URL" not in environ:
+        environ.setdefault(CLOUD, "AzureCloud")
+
+
+def credential() -> TokenCredential:
+    """Azure's usual order: environment, workload and managed identity, `az login`, ... Never a browser: CI has none."""
+    from azure.identity import DefaultAzureCredential
+
+    host = _AUTHORITIES.get(os.environ.get(CLOUD, ""))
+    given = {"authority": host} if host and "AZURE_AUTHORITY_HOST" not in os.environ else {}
+    return DefaultAzureCredential(exclude_interactive_browser_credential=True, **given)
+
+
+def _ask(workspace: Workspace) -> str:
+    with _as_tracking_error(workspace):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the SDK's own use of its parts, at import
+            from azure.ai.ml import MLClient
+        client = MLClient(
+            credential(),
+            workspace.subscription,
+            workspace.resource_group,
+            workspace.name,
+            enable_telemetry=False,
+            show_progress=False,
+            **_LIMITS,
+        )
+        found = client.workspaces.get(workspace.name)
+    uri = found.mlflow_tracking_uri if found else None
+    if not uri:
+        raise errors.TrackingError(
+            f"the workspace {workspace} names no MLflow tracking URI: is it still being created?"
+        )
+    return str(uri)
+
+
+@contextlib.contextmanager
+def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
+    """One line and the next step for each way in which asking Azure fails."""
+    logger = logging.getLogger("azure.identity")  # it prints a page of every way of signing in that was tried
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except Exception as error:
+        # By name: the SDK's exception classes are not to be imported before they are needed.
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if "ClientAuthenticationError" in kinds or getattr(error, "status_code", None) == 401:
+            problem, step = (
+                "cannot sign in to Azure",
+                "run `az login`, or give CI a service principal (AZURE_CLIENT_ID, ...)",
+            )
+        elif "ResourceNotFoundError" in kinds:
+            problem, step = (
+                f"no workspace {workspace}",
+                "check the three names under [azure], or `az ml workspace list`",
+            )
+        elif getattr(error, "status_code", None) == 403:
+            problem, step = f"no permission on workspace {workspace}", "ask for the role AzureML Data Scientist on it"
+        elif kinds & {"ServiceRequestError", "ServiceResponseError", "IncompleteReadError"}:
+            problem, step = (
+                "Azure does not answer",
+                "check network and proxy, or work locally with NBOPS_TRACKING_URI=sqlite:///.nbops/mlflow.db",
+            )
+        else:
+            problem, step = f"workspace {workspace} cannot be read", "see the cause above"
+        raise errors.TrackingError(f"{problem}: {_line(error)}; {step}") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _from_file(file: Path) -> Workspace | None:
+    """The workspace in a config.json of Azure's own form; a file of that name for something else is passed over."""
+    try:
+        content: Any = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    scope = str(content.get("Scope") or "").split("/")
+    if len(scope) > 8:
+        return Workspace(scope[2], scope[4], scope[8])
+    values = [content.get(key) for key in ("subscription_id", "resource_group", "workspace_name")]
+    return Workspace(*map(str, values)) if all(values) else None
+
+
+def _remembered(file: Path) -> dict[str, str]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}
+
+
+def _remember(file: Path, known: dict[str, str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
+        json.dump(known, draft, indent=1)
+    Path(draft.name).replace(file)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")

@@ -1,0 +1,52 @@
+"""Fixtures for an Azure ML workspace on this machine; tests/conftest.py imports them for every test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking.store import Store
+from tests.azure import emulator
+
+
+@dataclass(frozen=True)
+class AzureProject:
+    """A fresh project whose settings name the emulated workspace, and the variables by which a process reaches it."""
+
+    settings: Settings
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def azure_server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulated]:
+    """One emulated Azure ML workspace for the session: a process of its own, stopped at the end."""
+    with emulator.running(tmp_path_factory.mktemp("azure"), migrated / ".nbops" / "mlflow.db") as emulated:
+        yield emulated
+
+
+@pytest.fixture
+def azure_workspace(
+    azure_server: emulator.Emulated, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AzureProject:
+    """A fresh project on the emulated workspace, with an experiment of its own; this process can reach it too."""
+    for name, value in azure_server.environment.items():
+        monkeypatch.setenv(name, value)
+    # Every test shares the workspace, so nothing in it may bear the same name twice.
+    text = f'[project]\nname = "sample-{uuid.uuid4().hex[:8]}"\n\n{azure_server.settings}'
+    empty_project.layout.settings_file.write_text(text)
+    return AzureProject(load(empty_project.root, {}), azure_server.environment)
+
+
+@pytest.fixture(params=["sqlite", "azureml"])
+def either_store(request: pytest.FixtureRequest) -> Store:
+    """The same promise on both: SQLite on this machine, and an Azure ML workspace through its real plugin."""
+    from notebooks_lib.tracking import store
+
+    if request.param == "sqlite":
+        return store.connect(request.getfixturevalue("project"))
+    return store.connect(request.getfixturevalue("azure_workspace").settings)
