@@ -24,6 +24,7 @@ from notebooks_lib.notebooks import document, parameters, values
 @click.option("--experiment", help="Where the run goes. Default: what the notebook says, else the project's.")
 @click.option("--name", help="Name of the run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the executed notebook is written.")
+@click.option("--kernel", help="Another kernel than the notebook names.")
 @click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a run of ours.")
 @click.option("--no-html", is_flag=True, help="Leave the HTML page out.")
 @click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
@@ -37,6 +38,7 @@ def command(
     experiment: str | None,
     name: str | None,
     output: Path | None,
+    kernel: str | None,
     untracked: bool,
     no_html: bool,
     help_notebook: bool,
@@ -71,6 +73,7 @@ def command(
             cell_timeout=cell_timeout,
             output=output.resolve() if output else None,
             html=not no_html,
+            kernel=kernel,
             on_open=progress.opened,
             on_cell=progress.cell,
         )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import re
 import shutil
 import sys
+import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 
 LEAST_DISK_GB = 1.0
-KERNEL_TIMEOUT = 60
 
 
 @dataclass(frozen=True)
@@ -32,15 +30,17 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at Python, packages, disk, kernel, tracking store and runs left open, one after the other."""
-    checks: tuple[Callable[[Settings], Finding], ...] = (_python, _packages, _disk, _kernel, _store, _left_open)
-    for check in checks:
-        try:
-            yield check(settings)
-        except errors.NbopsError as error:
-            yield Finding(check.__name__.strip("_").replace("_", " "), False, "fails", str(error))
+    yield _python()
+    yield _packages(settings)
+    yield _disk(settings)
+    yield _kernel(settings)
+    tracking = _tracking(settings)
+    yield tracking
+    if tracking.ok:
+        yield _left_open(settings)
 
 
-def _python(settings: Settings) -> Finding:
+def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Finding("python", sys.version_info >= (3, 11), f"{version} at {sys.prefix}", "use Python 3.11 or newer")
 
@@ -78,46 +78,34 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _kernel(settings: Settings) -> Finding:
-    """Start the kernel that notebooks name and ask it something, as a run would."""
-    from notebooks_lib.running.kernel import Kernel
+    """Run one cell in the kernel that notebooks name, as a run would."""
+    from nbformat.v4 import new_code_cell, new_notebook
 
-    async def ask() -> str:
-        kernel = Kernel("python3", {}, settings.root)
+    from notebooks_lib.running.engine import Execution, execute
+    from notebooks_lib.running.outputs import Output
+
+    notebook = new_notebook(cells=[new_code_cell("assert True")])
+    advice = f"{sys.executable} -m ipykernel install --sys-prefix"
+    with tempfile.TemporaryDirectory() as scratch:
+        execution = Execution(Output(Path(scratch) / "kernel.ipynb"), {}, settings.root)
         try:
-            kernel.guard()
-            await kernel.manager.start_kernel(**kernel.start_arguments())
-            kernel.started()
-            client = kernel.manager.client()
-            client.start_channels()
-            try:
-                await client.wait_for_ready(timeout=KERNEL_TIMEOUT)
-                info = await client.kernel_info(reply=True, timeout=KERNEL_TIMEOUT)
-            finally:
-                client.stop_channels()
-            return f"{info['content']['implementation']} {info['content']['implementation_version']} answers"
-        finally:
-            kernel.close()
-
-    try:
-        return Finding("kernel", True, asyncio.run(ask()))
-    except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told
-        return Finding("kernel", False, f"python3: {error}", f"{sys.executable} -m ipykernel install --sys-prefix")
+            execute(notebook, {}, execution, "python3")
+        except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told
+            return Finding("kernel", False, f"python3: {error}", advice)
+    failed = execution.start_failure or (execution.died and "it died") or (execution.error and str(execution.error))
+    return Finding("kernel", not failed, f"python3 {failed or 'runs a cell'}", advice)
 
 
-def _store(settings: Settings) -> Finding:
+def _tracking(settings: Settings) -> Finding:
     from notebooks_lib.tracking import query, store
 
-    connected = store.connect(settings)
     try:
+        connected = store.connect(settings)
         count = len(query.experiments(connected))
-    except Exception as error:  # noqa: BLE001  # a server, a database or a network: told as it is
-        return Finding(
-            "tracking",
-            False,
-            f"{connected.uri} does not answer: {error}",
-            "check [tracking] uri in production/settings.toml, the network and your sign-in",
-        )
-    models = "with" if connected.has_logged_models else "without"
+        models = "with" if connected.has_logged_models else "without"
+    except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: told as it is
+        advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
+        return Finding("tracking", False, str(error), advice)
     return Finding("tracking", True, f"{connected.uri}: {count} experiments, {models} MLflow 3's logged models")
 
 

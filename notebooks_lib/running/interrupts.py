@@ -11,18 +11,22 @@ from types import FrameType
 from notebooks_lib.running.watchdog import StopReason
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 2
 
 
 @contextlib.contextmanager
 def caught() -> Iterator[Callable[[], StopReason | None]]:
     """Within the block SIGINT and SIGTERM are only noted; the value given says "interrupt" once one came.
 
+    Whoever insists, by asking more than PATIENCE times, gets KeyboardInterrupt: a store that hangs must not hold them.
     Outside the main thread signals cannot be caught, and arrive there only: nothing is changed.
     """
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
+        if len(came) > PATIENCE:
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

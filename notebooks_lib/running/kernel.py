@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
+from notebooks_lib import errors
+from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Env
 from notebooks_lib.running import reaper
 
@@ -137,6 +140,23 @@ class Kernel:
                 self._guard.stdin.flush()
             except OSError:
                 pass  # the guard is gone; the kernel is still ours to end
+
+
+def installed(notebook: Notebook, wanted: str | None = None) -> str:
+    """The name of an installed kernel for the notebook: the wanted one, its own, or `python3` for any Python notebook.
+
+    Notebooks name kernels of the machine they were written on, such as a conda environment's; papermill stops there.
+    Raises NotebookError that lists the kernels there are.
+    """
+    known = set(KernelSpecManager().find_kernel_specs())
+    name = wanted or notebook.kernel
+    if name in known:
+        return name
+    if wanted is None and notebook.is_python and "python3" in known:
+        return "python3"
+    raise errors.NotebookError(
+        f"{notebook.path.name}: {errors.unknown('kernel', name, known)}; install it, or name another with --kernel"
+    )
 
 
 def _high_water(pid: int) -> int | None:

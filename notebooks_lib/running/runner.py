@@ -16,6 +16,7 @@ from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunResult, RunStatus, Tag
 from notebooks_lib.running import interrupts, outcome
 from notebooks_lib.running.engine import Execution, execute
+from notebooks_lib.running.kernel import installed
 from notebooks_lib.running.outputs import Output, cell_times, to_html
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.tracking import store as stores
@@ -33,42 +34,48 @@ def run_notebook(
     cell_timeout: float | None = None,
     output: Path | None = None,
     html: bool = True,
+    kernel: str | None = None,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
     on_cell: Callable[[int, int], None] = lambda index, total: None,
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
+    `kernel` names another kernel than the notebook's own.
+
     Returns when the kernel and everything it started is gone and the run is ended. Raises TrackingError when the store
-    does not take the run; the executed notebook is kept all the same and named in the message.
+    does not take the run; the executed notebook is kept all the same and named in the message. Raises NotebookError
+    when the kernel is not installed.
     """
     began = time.monotonic()
-    owned = None
-    if plan.start is not None:
-        owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
-        on_open(owned.run_id, owned.url)
-    path = output or plan.settings.layout.executed / _file_name(plan, owned)
-    execution = Execution(
-        output=Output(path, plan.secret_values),
-        environment=owned.environment() if owned else {},
-        folder=plan.notebook.path.resolve().parent,
-        timeout=timeout,
-        cell_timeout=cell_timeout,
-        on_cell=on_cell,
-    )
-    status: RunStatus = "KILLED"
-    failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
-    try:
-        with interrupts.caught() as wanted:
-            execution.wanted = wanted
-            execute(_prepared(plan), plan.given, execution, plan.notebook.kernel)
-        status, failure = outcome.of(execution, plan.notebook, timeout=timeout, cell_timeout=cell_timeout)
-    except OSError as error:
-        status, failure = "FAILED", Failure("error", type(error).__name__, f"{path} cannot be written: {error}")
-    finally:
-        # From here a second Ctrl-C must not leave the run half written.
-        with interrupts.caught():
+    kernel_name = installed(plan.notebook, kernel)
+    with interrupts.caught() as wanted:  # to the last write: a Ctrl-C must not leave the run half written
+        owned = None
+        if plan.start is not None:
+            owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
+            on_open(owned.run_id, owned.url)
+        execution = Execution(
+            output=Output(output or plan.settings.layout.executed / _file_name(plan, owned), plan.secret_values),
+            environment=owned.environment() if owned else {},
+            folder=plan.notebook.path.resolve().parent,
+            timeout=timeout,
+            cell_timeout=cell_timeout,
+            wanted=wanted,
+            on_cell=on_cell,
+        )
+        status: RunStatus = "KILLED"
+        failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
+        try:
+            execute(_prepared(plan), plan.given, execution, kernel_name)
+            status, failure = outcome.of(execution, plan.notebook, timeout=timeout, cell_timeout=cell_timeout)
+        except OSError as error:
+            status, failure = "FAILED", _unwritten(execution.output, error)
+        finally:
             result = _end(plan, owned, execution, status, failure, html=html, began=began)
     return result
+
+
+def _unwritten(output: Output, error: OSError) -> Failure:
+    return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
 
 
 def _prepared(plan: Plan) -> Any:
@@ -104,8 +111,7 @@ def _end(
             output.save(notebook)
             saved = True
         except OSError as error:
-            problem = Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
-            status, failure = ("FAILED", problem) if failure is None else (status, failure)
+            status, failure = ("FAILED", _unwritten(output, error)) if failure is None else (status, failure)
     early = status == "FINISHED" and execution.error is not None
     info = None
     if owned is not None:

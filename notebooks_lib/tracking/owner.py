@@ -17,7 +17,7 @@ from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.records import Env, Failure, RunStatus, Tag
 from notebooks_lib.tracking import orphans, provenance
 from notebooks_lib.tracking.query import RunInfo, get_run
-from notebooks_lib.tracking.store import ARTIFACT_ROOT, Store
+from notebooks_lib.tracking.store import ARTIFACT_ROOT, Store, answering
 
 PARAM_LIMIT = 500
 """Characters of a parameter value that every store takes; the whole value stands in parameters.json."""
@@ -57,7 +57,6 @@ class OwnedRun:
     @classmethod
     def open(cls, store: Store, start: Start) -> OwnedRun:
         """Create the run with all that is known already, so that even a run cut off says what it was."""
-        experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         tags = provenance.source_tags(start.notebook, start.git, store.settings.layout)
         tags |= provenance.owner_tags()
         tags |= {
@@ -68,7 +67,9 @@ class OwnedRun:
             **(start.tags or {}),
         }
         tags = {key: value[:TAG_LIMIT] for key, value in tags.items() if value}
-        run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
+        with answering(store):
+            experiment_id = start.experiment_id or store.experiment_id(start.experiment)
+            run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
         return cls(store, run.info.run_id, experiment_id, start)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking.store import Store
+from notebooks_lib.tracking.store import Store, answering
 
 PAGE = 1000
 
@@ -54,20 +54,22 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
 
     Raises UnknownNameError when there is no such experiment.
     """
-    found = store.client.get_experiment_by_name(experiment)
+    with answering(store):
+        found = store.client.get_experiment_by_name(experiment)
     if found is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
     runs: list[RunInfo] = []
     token: str | None = None
     condition = f"tags.`{Tag.END}` = 'FINISHED'" if ended_only else ""
-    while True:
-        page = store.client.search_runs(
-            [found.experiment_id], filter_string=condition, max_results=PAGE, page_token=token
-        )
-        runs += [_plain(run, experiment) for run in page]
-        token = page.token
-        if not token:
-            break
+    with answering(store):
+        while True:
+            page = store.client.search_runs(
+                [found.experiment_id], filter_string=condition, max_results=PAGE, page_token=token
+            )
+            runs += [_plain(run, experiment) for run in page]
+            token = page.token
+            if not token:
+                break
     runs.sort(key=lambda run: run.started_ms, reverse=True)
     return [run for run in runs if run.ended and not run.superseded] if ended_only else runs
 
@@ -85,7 +87,8 @@ def get_run(store: Store, run_id: str) -> RunInfo:
 
 def experiments(store: Store) -> list[str]:
     """Names of the experiments that are not deleted."""
-    return [experiment.name for experiment in store.client.search_experiments()]
+    with answering(store):
+        return [experiment.name for experiment in store.client.search_experiments()]
 
 
 def _plain(run: Any, experiment: str) -> RunInfo:

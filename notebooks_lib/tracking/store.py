@@ -29,6 +29,9 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 
+GREETING_TIMEOUT = 10
+"""Seconds."""
+
 _told_before: dict[str, str] = {}
 """MLflow puts what `connect` tells it into MLFLOW_TRACKING_URI: that address -> what a person had put there."""
 
@@ -114,6 +117,8 @@ def connect(settings: Settings | None = None) -> Store:
         from notebooks_lib.tracking import plugin
 
         plugin.attach(uri)
+    if uri.startswith("http"):
+        _greet(uri)
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
@@ -164,15 +169,23 @@ def _prepare_database(uri: str, settings: Settings) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
+                # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
+                # small commits of the migration cheap.
+                _pragma(database, "journal_mode=WAL")
                 _migrate(uri)
-                with closing(sqlite3.connect(database)) as connection:
-                    # Readers no longer wait for writers; the mode is kept in the file.
-                    connection.execute("PRAGMA journal_mode=WAL")
+                _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.DatabaseError as error:
+        raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): move it away") from error
+    except OSError as error:
         raise errors.TrackingError(
             f"the database {database} cannot be made ready: {error}; check that its folder is writable and not full"
         ) from error
+
+
+def _pragma(database: Path, pragma: str) -> None:
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _migrate(uri: str) -> None:
@@ -186,6 +199,29 @@ def _migrate(uri: str) -> None:
                 f"{uri} is not a database of this MLflow ({_first_line(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"
             ) from error
+
+
+def _greet(uri: str) -> None:
+    """Raise TrackingError at once when nobody is there; MLflow itself tries again for minutes."""
+    import requests
+
+    try:
+        requests.get(uri, timeout=GREETING_TIMEOUT, allow_redirects=False)  # any answer will do
+    except requests.exceptions.RequestException as error:
+        raise errors.TrackingError(
+            f"{uri} does not answer ({type(error).__name__}): start that server, or change [tracking] uri"
+        ) from error
+
+
+@contextmanager
+def answering(store: Store) -> Iterator[None]:
+    """What MLflow raises when the store refuses or goes away becomes one line: a TrackingError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise errors.TrackingError(f"{store.uri}: {_first_line(error)}; `nbops doctor` looks closer") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -120,6 +121,24 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
     for text in written:
         for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(json.dumps(value)[1:-1])[1:-1]):
             assert spelling not in text
+
+
+def test_a_kernel_of_another_machine_is_replaced_by_ours(project: Settings) -> None:
+    path = building.write(project.root / "n.ipynb", "print('ran')")
+    path.write_text(path.read_text().replace('"python3"', '"conda-env-theirs-py"'))
+    planned = plan.make(path, project)
+    assert "ran" in building.outputs(run_notebook(planned, html=False))
+    with pytest.raises(errors.NotebookError, match=r"unknown kernel 'pyton3', did you mean 'python3'\?"):
+        run_notebook(planned, kernel="pyton3")
+
+
+def test_a_notebook_can_be_run_from_a_notebook(project: Settings) -> None:
+    """There an event loop is running already."""
+
+    async def cell() -> str:
+        return building.run(project, "x = 1").status
+
+    assert asyncio.run(cell()) == "FINISHED"
 
 
 def test_a_missing_secret_is_told_before_the_start(project: Settings) -> None:

@@ -103,7 +103,7 @@ def test_a_database_that_is_not_ours_is_left_alone_and_told(content: str, projec
                 connection.execute("DROP TABLE runs")
         connection.close()
     before = database.stat().st_size
-    with pytest.raises(errors.TrackingError, match="mlflow db upgrade"):
+    with pytest.raises(errors.TrackingError, match="is not a database of"):
         store.connect(project)
     assert database.stat().st_size == before
 
@@ -113,6 +113,12 @@ def test_a_full_or_forbidden_disk_is_one_line(empty_project: Settings) -> None:
     empty_project.layout.state.write_text("a file where a folder must be")
     with pytest.raises(errors.TrackingError, match="cannot be made ready"):
         store.connect(empty_project)
+
+
+def test_a_server_that_is_away_is_told_at_once(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(errors.TrackingError, match="http://127.0.0.1:9 does not answer .*start that server"):
+        store.connect(project)
 
 
 def test_importing_the_library_imports_no_mlflow() -> None:
