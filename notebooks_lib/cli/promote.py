@@ -107,8 +107,10 @@ def _promote(
 def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
+    from notebooks_lib.promotion.tables import shown
+
     rows = [
-        ("pass" if rule["ok"] else "FAIL", rule["id"], _figure(rule["figure"]), _figure(rule["limit"]), rule["reason"])
+        ("pass" if rule["ok"] else "FAIL", rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
         for rule in decision["rules"]
     ]
     show.table(("", "rule", "found", "wanted", "reason"), rows)
@@ -163,14 +165,6 @@ def _status(here: Settings, model: str) -> Status | None:
     from notebooks_lib.serving import endpoint, state
 
     return endpoint.status(here, model) if model in state.known(here) else None
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _tell_github(*, promoted: bool) -> None:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.promotion import compare, scoring
 from notebooks_lib.promotion.metrics import Metric, Truth, sort_key
+from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
 from notebooks_lib.tracking.query import RunInfo
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from notebooks_lib.tracking.datasets import Dataset
     from notebooks_lib.tracking.registry import Version
     from notebooks_lib.tracking.store import Store
@@ -66,24 +65,23 @@ class Candidates:
     """Runs on other data, which are not compared with these."""
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> Table:
         """For a notebook: every run looked at, and what became of it."""
-        import pandas as pd
-
+        name = self.metric.name
         rows = [
-            {
-                "run": each.run.run_id[:8],
-                "name": each.run.name,
-                f"{self.metric.name} logged": each.logged,
-                f"{self.metric.name} here": each.validation,
-                "commit": compare.commit(each.run.tags),
-                "outcome": each.refused or "",
-            }
+            (
+                each.run.run_id[:8],
+                each.run.name,
+                each.logged,
+                each.validation,
+                compare.commit(each.run.tags),
+                each.refused or "in",
+            )
             for each in (*self.ranked, *self.others)
         ]
-        return pd.DataFrame(rows)
+        return Table.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         more = f"; {self.elsewhere} run(s) on other data are not compared" if self.elsewhere else ""
         return f"{len(self.ranked)} candidate(s) on {self.dataset.ref} ({self.chosen}){more}"
 

@@ -5,7 +5,6 @@ A new rule is one function under `@rule`. It says what it found and what it want
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from notebooks_lib.promotion import signatures
 from notebooks_lib.promotion.metrics import Direction, gain
+from notebooks_lib.promotion.tables import Table, shown
 
 Answer = Literal["promote", "keep", "undecided"]
 Figure = float | int | str | bool | None
@@ -99,7 +99,7 @@ class Rule:
     """The answer when it fails."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decision:
     """The answer and everything it rests on."""
 
@@ -141,22 +141,17 @@ class Decision:
             "champion": _side_json(found.champion),
         }
 
+    @property
+    def table(self) -> Table:
+        """Every rule, with what it found and what it wants."""
+        rows = [("pass" if each.ok else "FAIL", each.id, each.figure, each.limit, each.reason) for each in self.rules]
+        return Table.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
+
     def __repr__(self) -> str:
-        width = max((len(each.id) for each in self.rules), default=0)
-        lines = [f"  {'pass' if each.ok else 'FAIL'}  {each.id:<{width}}  {each.reason}" for each in self.rules]
-        return "\n".join([f"{self.answer}: {self.summary}", *lines])
+        return repr(self.table)
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        cells = (
-            ("pass" if each.ok else "FAIL", each.id, shown(each.figure), shown(each.limit), each.reason)
-            for each in self.rules
-        )
-        rows = "".join(
-            "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
-        )
-        head = "".join(f"<th {left}>{name}</th>" for name in ("", "rule", "found", "wanted", "reason"))
-        return f"<p><b>{self.answer}</b>: {html.escape(self.summary)}</p><table><tr>{head}</tr>{rows}</table>"
+        return self.table._repr_html_()
 
 
 Check = Callable[[Evidence, Policy], Rule]
@@ -271,13 +266,6 @@ def clean_commit(found: Evidence, policy: Policy) -> Rule:
     warning = "" if policy.require_clean else " (a warning; promotion.require_clean makes it a rule)"
     figure = f"{commit[:8]}*" if commit else None
     return Rule("clean_commit", not policy.require_clean, figure, limit, why + warning)
-
-
-def shown(figure: Figure) -> str:
-    """A figure as people read it; empty for none."""
-    if figure is None:
-        return ""
-    return f"{figure:.6g}" if isinstance(figure, float) else str(figure)
 
 
 def _summary(answer: Answer, found: Evidence, failed: list[Rule]) -> str:

@@ -12,6 +12,7 @@ from notebooks_lib.promotion import figure, metrics, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.release import Release
+from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint, state
 from notebooks_lib.tracking import registry
@@ -19,7 +20,6 @@ from notebooks_lib.tracking.registry import Version
 from notebooks_lib.tracking.store import Store, connect
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from notebooks_lib.settings import Settings
@@ -56,19 +56,17 @@ class Gate:
         """The version that serves now, if any."""
         return registry.champion(self.store, self.model)
 
-    def champion_table(self) -> pd.DataFrame:
+    def champion_table(self) -> Table:
         """For a notebook: the champion and its endpoint, or that there is none yet."""
-        import pandas as pd
-
         found = self.champion()
         serves = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
-        facts = {
-            "champion": f"version {found.version}" if found else "none yet",
-            "run": found.run_id if found else "",
-            "reason": found.tags.get(Tag.REASON, "") if found else "",
-            "endpoint": f"{serves[0].state}, version {serves[0].version}" if serves else "none yet",
-        }
-        return pd.DataFrame({self.model: facts})
+        rows = [
+            ("champion", f"version {found.version}" if found else "none yet"),
+            ("run", found.run_id if found else ""),
+            ("reason", found.tags.get(Tag.REASON, "") if found else ""),
+            ("endpoint", f"{serves[0].state}, version {serves[0].version}" if serves else "none yet"),
+        ]
+        return Table.of((self.model, ""), rows)
 
     def candidates(self) -> Candidates:
         """The runs that may replace it. Raises PromotionError when there are none."""
@@ -86,6 +84,16 @@ class Gate:
         """The figures of the best of them and of the champion on the holdout."""
         return evidence_module.gather(self.store, found, self.champion(), model=self.model)
 
+    def scores(self, evidence: Evidence) -> Table:
+        """For a notebook: the metrics of both on the holdout, the one that decides first."""
+        sides = (evidence.champion, evidence.challenger)
+        every = {name for side in sides for name in side.metrics} - {evidence.metric}
+        rows = [(evidence.metric, *(side.score for side in sides))]
+        rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
+        read = "the best candidate is the champion itself: the holdout was not read"
+        caption = read if evidence.itself else f"{evidence.challenger.rows} holdout rows of {evidence.ref}"
+        return Table.of(("", *(side.label for side in sides)), rows, caption)
+
     def figure(self, evidence: Evidence) -> Figure:
         """Both on one axis."""
         return figure.draw(evidence)
@@ -98,26 +106,21 @@ class Gate:
         """The way of the decision to the endpoint, step by step."""
         return Release(self.store, decision, dry_run=dry_run, reason=reason, run_id=run.id if run else "")
 
-    def record(self, run: Run, release: Release, found: Candidates) -> pd.Series:
-        """Write decision and deeds on the run; the tags that others read it by."""
-        import pandas as pd
-
+    def record(self, run: Run, release: Release, found: Candidates) -> Table:
+        """Write decision and deeds on the run, for those who read them from MLflow."""
         record.write(self.store, run.id, release, found)
-        told = {
-            "decision": release.decision.answer,
-            "promoted": release.promoted,
-            "version": release.version.version if release.version else "",
-            "previous": release.before.version if release.before else "",
-        }
-        return pd.Series(told, name=run.id)
+        rows = [
+            ("decision", release.decision.answer),
+            ("promoted", release.promoted),
+            ("version", release.version.version if release.version else None),
+            ("previous", release.before.version if release.before else None),
+        ]
+        return Table.of(("recorded", run.id), rows)
 
-    def outcome(self, release: Release) -> pd.DataFrame:
+    def outcome(self, release: Release) -> Table:
         """For a notebook: what each step did, and how to take it back."""
-        import pandas as pd
-
-        rows: dict[str, str] = {step.name: step.text for step in release.steps}
-        rows["undo"] = release.undo or "nothing to take back"
-        return pd.DataFrame({"outcome": rows})
+        rows = [(step.name, step.text) for step in release.steps]
+        return Table.of(("step", "what it did"), [*rows, ("undo", release.undo or "nothing to take back")])
 
     def __repr__(self) -> str:
         lines = (

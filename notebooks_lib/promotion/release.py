@@ -84,6 +84,9 @@ class Release:
         run_id = self.decision.challenger.run_id
         if self.dry_run:
             return self._done("register", False, f"would register the model of run {run_id} as {self.model!r}")
+        rival = self._rival()
+        if rival is not None:
+            raise PromotionError(_beaten(rival))
         tags = {Tag.DECISION_RUN: self._run_id} if self._run_id else {}
         self.version = registry.register(self.store, self.model, run_id, tags=tags)
         for key, value in tags.items():  # also where an earlier promote registered it and went no further
@@ -131,6 +134,9 @@ class Release:
             return self._done("mark", False, "would mark it champion" + self._instead())
         if self.version is None or [step.name for step in self.steps] != ["register", "deploy", "verify"]:
             raise PromotionError("a version is marked champion after register, deploy and verify, in this order")
+        rival = self._rival()
+        if rival is not None:
+            raise PromotionError(f"{_beaten(rival)}; {back_to(self.store, self.model, rival)}")
         registry.mark_champion(self.store, self.version, reason=self.reason)
         self.promoted = True
         return self._done("mark", True, f"version {self.version.version} is champion{self._instead()}")
@@ -152,6 +158,12 @@ class Release:
             "undo": self.undo,
             "steps": [vars(step) for step in self.steps],
         }
+
+    def _rival(self) -> Version | None:
+        """A champion that the decision did not know of: somebody else promoted meanwhile."""
+        now, mine = registry.champion(self.store, self.model), self.decision.challenger.run_id
+        known = now is None or now.version == self.decision.champion.version or now.run_id == mine
+        return None if known else now
 
     def _intent(self) -> str:
         if self.promoting:
@@ -199,8 +211,15 @@ def back_to(store: Store, model: str, champion: Version | None) -> str:
     try:
         serve(store, champion)
     except EndpointError as error:
-        raise PromotionError(f"version {champion.version} of {model!r} cannot be served again: {error}") from error
+        return f"version {champion.version} is champion as before, but cannot be served again: {error}"
     return f"version {champion.version} serves again and is champion as before"
+
+
+def _beaten(rival: Version) -> str:
+    return (
+        f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "
+        "promote again to compare it with that one"
+    )
 
 
 def _status(store: Store, model: str) -> Status | None:

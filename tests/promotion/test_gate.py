@@ -199,7 +199,7 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     for step in (release.register, release.deploy, release.verify, release.mark):
         assert "would" in step().text
     assert registry.models(trials.store) == []
-    assert asked.champion_table().loc["champion", "houses"] == "none yet"
+    assert ("champion", "none yet") in asked.champion_table().rows
     run_id = trials.run({}, experiment="promotion")
     record.write(trials.store, run_id, release, candidates)
     content = record.read(trials.store, run_id)
@@ -226,3 +226,14 @@ def test_the_figure_shows_both(trials, houses, gate):
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert any("the mean of the training rows" in label for label in labels)
     assert any("run " in label for label in labels)
+
+
+def test_a_champion_that_came_meanwhile_is_not_overwritten(trials, houses, gate):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    asked = gate()
+    release = asked.release(asked.decide(asked.holdout(asked.candidates())), dry_run=False)
+    rival = champion(trials, trials.fitted(middling(), houses, experiment="elsewhere"))
+    with pytest.raises(PromotionError, match="version 2 of 'houses' became champion while this run was compared"):
+        release.register()
+    assert registry.champion(trials.store, "houses").version == rival.version

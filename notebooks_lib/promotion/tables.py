@@ -1,0 +1,49 @@
+"""A table as a notebook shows it, whole: pandas cuts a reason after fifty characters. It computes nothing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Rows of values under a header; a number is shown with six digits."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Table:
+        """A table of any values."""
+        return cls(tuple(header), tuple(tuple(map(shown, row)) for row in rows), caption)
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (self.header, *self.rows)
+        ]
+        return "\n".join([self.caption, *lines] if self.caption else lines)
+
+    def _repr_html_(self) -> str:
+        head = _row(self.header, "th")
+        body = "".join(_row(row, "td") for row in self.rows)
+        caption = f"<p>{html.escape(self.caption)}</p>" if self.caption else ""
+        return f"{caption}<table><tr>{head}</tr>{body}</table>"
+
+
+def shown(value: object) -> str:
+    """A value as people read it; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    inner = "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
+    return f"<tr>{inner}</tr>" if tag == "td" else inner
