@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.settings import Settings, load
-from tests.azure.fixtures import azure_server, azure_workspace, either_store  # noqa: F401 - fixtures for all tests
+from tests.azure.fixtures import any_store, azure_server, azure_workspace, either_store  # noqa: F401 - fixtures for all tests
 
 SCRUBBED = ("MLFLOW_", "NBOPS_", "AZUREML_", "AZURE_", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_")
 

@@ -34,6 +34,8 @@ class Emulated:
     """A workspace that answers."""
 
     base: str
+    backend: str
+    """The MLflow server behind it, for whoever wants a plain one."""
     environment: dict[str, str]
     """What a process needs to reach it; the settings name the workspace."""
     settings: str
@@ -82,7 +84,7 @@ def await_ready(process: subprocess.Popen[bytes], folder: Path, began: float | N
         if process.poll() is not None or time.monotonic() - began > START_LIMIT:
             raise RuntimeError(f"the emulator did not start:\n{(folder / 'emulator.log').read_text()[-4000:]}")
         time.sleep(0.05)
-    base, identity = json.loads(ready.read_text())
+    base, backend, identity = json.loads(ready.read_text())
     environment = {
         "REQUESTS_CA_BUNDLE": str(folder / "ca.pem"),
         "IDENTITY_ENDPOINT": f"{base}/msi/token",
@@ -96,7 +98,7 @@ def await_ready(process: subprocess.Popen[bytes], folder: Path, began: float | N
         '[tracking]\nuri = "azureml"\n\n[azure]\n'
         f'subscription = "{SUBSCRIPTION}"\nresource_group = "{RESOURCE_GROUP}"\nworkspace = "{WORKSPACE}"\n'
     )
-    return Emulated(base, environment, settings, process.pid, time.monotonic() - began)
+    return Emulated(base, backend, environment, settings, process.pid, time.monotonic() - began)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -133,7 +135,9 @@ def _mlflow_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         port = probe.getsockname()[1]
     environment = os.environ | {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder / 'mlflow.db'}",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": (folder / "unused").as_uri(),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",  # where it is asked directly, not as a workspace
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "served"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "_MLFLOW_SGI_NAME": "uvicorn",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -188,7 +192,7 @@ def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) -> None:
                 break
             time.sleep(0.05)
         draft = folder / "ready.draft"
-        draft.write_text(json.dumps([facade.base, facade.identity]))
+        draft.write_text(json.dumps([facade.base, address, facade.identity]))
         draft.rename(folder / "ready.json")
         os.read(0, 1)  # returns when our starter is gone
         os.kill(os.getpid(), signal.SIGTERM)

@@ -50,3 +50,18 @@ def either_store(request: pytest.FixtureRequest) -> Store:
     if request.param == "sqlite":
         return store.connect(request.getfixturevalue("project"))
     return store.connect(request.getfixturevalue("azure_workspace").settings)
+
+
+@pytest.fixture(params=["sqlite", "http", "azureml"])
+def any_store(request: pytest.FixtureRequest) -> Store:
+    """As `either_store`, and a plain MLflow server that keeps the artifacts itself."""
+    from notebooks_lib.tracking import store
+
+    if request.param == "sqlite":
+        return store.connect(request.getfixturevalue("project"))
+    if request.param == "azureml":
+        return store.connect(request.getfixturevalue("azure_workspace").settings)
+    project = request.getfixturevalue("empty_project")
+    server = request.getfixturevalue("azure_server")
+    given = {"NBOPS_TRACKING_URI": server.backend, "NBOPS_PROJECT_NAME": f"plain-{uuid.uuid4().hex[:8]}"}
+    return store.connect(load(project.root, given))

@@ -112,9 +112,9 @@ def test_what_is_loaded_predicts_as_what_was_logged(store: Store, model: Any, fo
         np.testing.assert_allclose(native.predict_proba(X), model.predict_proba(X))
 
 
-def test_a_model_is_kept_with_signature_example_and_files(either_store: Store, tmp_path: Path) -> None:
-    run_id = new_run(either_store)
-    info = ridge(either_store, run_id)
+def test_a_model_is_kept_with_signature_example_and_files(any_store: Store, tmp_path: Path) -> None:
+    run_id = new_run(any_store)
+    info = ridge(any_store, run_id)
 
     inputs = models.signature(info.source)["inputs"]
     assert [(each["name"], each["type"]) for each in inputs] == [("age", "long"), ("bmi", "double"), ("site", "string")]
@@ -123,7 +123,7 @@ def test_a_model_is_kept_with_signature_example_and_files(either_store: Store, t
     folder = models.download(info.source, tmp_path / "here")
     assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= {f.name for f in folder.iterdir()}
     assert info.size_bytes == sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    assert (info.logged_model_id is not None) == either_store.has_logged_models
+    assert (info.logged_model_id is not None) == any_store.has_logged_models
 
 
 def test_a_second_model_of_one_name_overwrites_nothing(either_store: Store) -> None:
@@ -146,19 +146,19 @@ def test_the_model_that_is_named_is_found(either_store: Store) -> None:
         models.model_of_run(either_store, run_id, "worst")
 
 
-def test_a_model_that_others_put_among_the_artifacts_is_found(either_store: Store, tmp_path: Path) -> None:
+def test_a_model_that_others_put_among_the_artifacts_is_found(any_store: Store, tmp_path: Path) -> None:
     import mlflow.sklearn
 
     X, y = table()
     mlflow.sklearn.save_model(
         Ridge().fit(X[["bmi"]], y), tmp_path / "saved", pip_requirements=["scikit-learn"], input_example=None
     )
-    run_id = new_run(either_store)
+    run_id = new_run(any_store)
     with pytest.raises(errors.ModelError, match="has no model: log one with"):
-        models.model_of_run(either_store, run_id)
-    either_store.client.log_artifacts(run_id, str(tmp_path / "saved"), "deep/down")
+        models.model_of_run(any_store, run_id)
+    any_store.client.log_artifacts(run_id, str(tmp_path / "saved"), "deep/down")
 
-    found = models.model_of_run(either_store, run_id)
+    found = models.model_of_run(any_store, run_id)
 
     assert found.name == "deep/down"
     assert len(models.load(found.source).predict(X[["bmi"]])) == len(X)

@@ -58,17 +58,17 @@ def roles(store: Store, name: str) -> list[str]:
     return [version.role for version in reversed(registry.versions(store, name))]
 
 
-def test_a_registered_run_is_a_version_that_loads_by_its_name(either_store: Store, name: str) -> None:
-    run_id = trained(either_store, 7.0)
+def test_a_registered_run_is_a_version_that_loads_by_its_name(any_store: Store, name: str) -> None:
+    run_id = trained(any_store, 7.0)
 
-    version = registry.register(either_store, name, run_id, tags={"why": "test"})
+    version = registry.register(any_store, name, run_id, tags={"why": "test"})
 
     assert (version.model, version.version, version.run_id) == (name, "1", run_id)
     assert version.tags["why"] == "test"
     assert list(models.load(version.uri).predict(ROWS)) == [7.0, 7.0]
-    assert registry.versions(either_store, name) == [version]
-    assert registry.get(either_store, name, 1) == version
-    assert name in registry.models(either_store)
+    assert registry.versions(any_store, name) == [version]
+    assert registry.get(any_store, name, 1) == version
+    assert name in registry.models(any_store)
 
 
 def test_the_same_run_is_always_the_same_version(either_store: Store, name: str) -> None:
@@ -123,26 +123,26 @@ def test_a_run_without_a_model_registers_nothing(either_store: Store, name: str)
     assert name not in registry.models(either_store)
 
 
-def test_the_mark_moves_and_comes_back(either_store: Store, name: str) -> None:
-    one, two, three = registered(either_store, name, 3)
-    assert registry.champion(either_store, name) is None
+def test_the_mark_moves_and_comes_back(any_store: Store, name: str) -> None:
+    one, two, three = registered(any_store, name, 3)
+    assert registry.champion(any_store, name) is None
 
-    assert registry.mark_champion(either_store, one, reason="first") is None
-    assert registry.mark_champion(either_store, two, reason="better") is not None
-    previous = registry.mark_champion(either_store, three, reason="best")
+    assert registry.mark_champion(any_store, one, reason="first") is None
+    assert registry.mark_champion(any_store, two, reason="better") is not None
+    previous = registry.mark_champion(any_store, three, reason="best")
 
     assert previous is not None
     assert previous.version == two.version
-    assert roles(either_store, name) == ["former", "previous", "champion"]
-    holder = registry.champion(either_store, name)
+    assert roles(any_store, name) == ["former", "previous", "champion"]
+    holder = registry.champion(any_store, name)
     assert holder is not None
     assert (holder.version, holder.tags[Tag.REASON]) == (three.version, "best")
 
-    back = registry.unmark(either_store, three, reason="it failed")
+    back = registry.unmark(any_store, three, reason="it failed")
     assert back is not None
     assert back.version == two.version
-    assert roles(either_store, name) == ["previous", "champion", "withdrawn"]
-    before = registry.previous(either_store, name)
+    assert roles(any_store, name) == ["previous", "champion", "withdrawn"]
+    before = registry.previous(any_store, name)
     assert before is not None
     assert before.version == one.version
 
