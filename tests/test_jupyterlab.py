@@ -1,0 +1,175 @@
+"""A notebook in JupyterLab, as a person uses it: a real server, a real browser, Run All, run again, shut down.
+
+It needs Chromium on the PATH and is skipped where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib.notebooks import document
+from notebooks_lib.records import Tag
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking import query, store
+
+ROOT = Path(__file__).parent.parent
+NAME = "diabetes_ridge.ipynb"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+OPEN = "window.jupyterapp.shell.currentWidget"
+CELLS = f"{OPEN}.content.model.sharedModel.cells.map(cell => cell.toJSON())"
+
+pytestmark = [
+    pytest.mark.notebooks,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: JupyterLab is not tried in a browser"),
+]
+
+
+def wait(what: str, answer: Callable[[], Any], seconds: float = 60) -> Any:
+    """Ask until there is an answer; bounded, and it says what it waited for."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = answer()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what}: not within {seconds:.0f} s")
+
+
+@pytest.fixture
+def here(tmp_path: Path, migrated: Path) -> Settings:
+    """A project with one notebook and an empty store."""
+    root = tmp_path / "project"
+    for folder in ("experimentation", "production"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "experimentation" / NAME, root / "experimentation")
+    shutil.copy(ROOT / "production" / "settings.toml", root / "production")
+    shutil.copy(ROOT / "requirements.lock", root)
+    shutil.copytree(migrated / ".nbops", root / ".nbops")
+    return load(root, {})
+
+
+@pytest.fixture
+def address(here: Settings, tmp_path: Path) -> Iterator[str]:
+    """JupyterLab on a free port of this machine, with nothing of the user's own configuration."""
+    folders = {
+        f"JUPYTER_{name}_DIR": str(tmp_path / "jupyter" / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    folders |= {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "HOME": str(tmp_path)}
+    folders |= {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--IdentityProvider.token=letmein",
+        f"--ServerApp.root_dir={here.root}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")} | folders
+    log = tmp_path / "jupyterlab.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "jupyterlab", *options]
+        server = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output)
+    try:
+        runtime = Path(folders["JUPYTER_RUNTIME_DIR"])
+
+        def started() -> Any:
+            assert server.poll() is None, log.read_text()[-2000:]
+            return [text for path in runtime.glob("jpserver-*.json") if (text := path.read_text())]
+
+        told = json.loads(wait("the server's address", started)[0])
+        yield f"http://127.0.0.1:{told['port']}/lab/tree/experimentation/{NAME}?token=letmein"
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    """The notebook, opened in JupyterLab, with its kernel ready."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        try:
+            page = browser.new_page(viewport={"width": 1300, "height": 1600})
+            page.goto(address, wait_until="domcontentloaded")
+            ready = f"window.jupyterapp && {OPEN}?.sessionContext?.session?.kernel?.status === 'idle'"
+            page.wait_for_function(ready, timeout=90_000)
+            yield page
+        finally:
+            browser.close()
+
+
+def runs_in(here: Settings) -> list[query.RunInfo]:
+    """Newest first."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    opened = store.connect(here)
+    found = [run for name in query.experiments(opened) for run in query.find_runs(opened, name, ended_only=False)]
+    return sorted(found, key=lambda run: run.started_ms, reverse=True)
+
+
+def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_path: Path) -> None:
+    notebook = document.read(here.root / "experimentation" / NAME)
+    last = notebook.code_cells[-1].index
+
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    done = f"{CELLS}[{last}].execution_count !== null && {OPEN}.sessionContext.session.kernel.status === 'idle'"
+    page.wait_for_function(done, timeout=120_000)
+    page.screenshot(path=str(tmp_path / "after-run-all.png"))  # for people; pytest keeps the last three
+    cells = page.evaluate(CELLS)
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert [output for output in outputs if output["output_type"] == "error"] == []
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(notebook.code_cells) + 1))
+
+    (first,) = runs_in(here)
+    assert first.experiment == "diabetes"
+    assert first.status == "RUNNING"  # its notebook is still open
+    assert Path(first.tags["mlflow.source.name"]).name == NAME
+    assert first.params["alpha"] == "10.0"
+    assert first.metrics["rmse"] < first.metrics["baseline_rmse"]
+    assert Tag.MODEL in first.tags
+    assert list(first.datasets) == ["diabetes"]
+    link = page.locator(f"a[href*='{first.run_id}']").first
+    assert link.is_visible()
+
+    setup = next(cell.index for cell in notebook.cells if cell.id == "setup")
+    page.evaluate(f"() => {{ {OPEN}.content.activeCellIndex = {setup}; }}")
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+    again = f"{CELLS}[{setup}].execution_count > {counts[-1]}"
+    page.wait_for_function(again, timeout=60_000)
+    second, earlier = wait("the second run", lambda: found if len(found := runs_in(here)) == 2 else None)
+    assert earlier.run_id == first.run_id
+    assert earlier.ended
+    assert earlier.tags[Tag.SUPERSEDED_BY] == second.run_id
+    assert second.status == "RUNNING"
+    assert not second.metrics
+
+    page.evaluate(f"() => {OPEN}.sessionContext.shutdown()")
+    ended = wait("the end of the run", lambda: [run for run in runs_in(here) if run.ended and not run.superseded], 30)
+    assert [run.run_id for run in ended] == [second.run_id]
+    assert len(runs_in(here)) == 2
