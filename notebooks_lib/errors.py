@@ -65,7 +65,7 @@ class UnknownNameError(UsageError, LookupError):
         self.kind = kind
         self.name = name
         self.known = tuple(sorted(known))
-        super().__init__(unknown(kind, name, self.known) + (f" {hint}" if hint else ""))
+        super().__init__(unknown(kind, name, self.known) + (f"; {hint}" if hint else ""))
 
 
 class TrackingError(NbopsError, RuntimeError):

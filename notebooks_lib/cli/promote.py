@@ -82,7 +82,7 @@ def _promote(
         else:
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
             click.echo(f"  notebook  {show.path(result.output)}")
-            click.echo(f"  run       {result.run_id}  (`nbops ui`, then {result.url})")
+            click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
     from notebooks_lib.promotion import record
@@ -100,7 +100,7 @@ def _promote(
     _print(decision, release, status)
     click.echo(f"  notebook   {show.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
-    click.echo(f"  MLflow     nbops ui, then {result.url}")
+    click.echo(f"  MLflow     {show.where(result.url)}")
     return 0
 
 

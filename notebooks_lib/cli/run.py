@@ -96,4 +96,4 @@ def _print(result: Any) -> None:
         click.echo(f"  reason    {result.failure}")
     click.echo(f"  notebook  {show.path(result.output)}")
     if result.run_id:
-        click.echo(f"  run       {result.run_id}  (`nbops ui`, then {result.url})")
+        click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")

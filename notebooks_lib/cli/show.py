@@ -98,6 +98,11 @@ def notebook(document: Notebook, schema: Schema) -> None:
         click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
 
 
+def where(url: str) -> str:
+    """How a person gets to a run's page: of a local store, MLflow's pages have to be opened first."""
+    return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url
+
+
 def path(value: Path) -> str:
     """A path as a person in this folder would write it."""
     here = Path.cwd()

@@ -12,7 +12,6 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.release import Release
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -72,7 +71,7 @@ def read(store: Store, run_id: str) -> dict[str, Any]:
     """What `write` logged. Raises PromotionError when the run carries no decision."""
     if Tag.DECISION not in store.client.get_run(run_id).data.tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")
-    with tempfile.TemporaryDirectory() as scratch, models._no_progress_bar():
+    with tempfile.TemporaryDirectory() as scratch:
         found = store.client.download_artifacts(run_id, f"{FOLDER}/{FILE}", scratch)
         content = json.loads(Path(found).read_text("utf-8"))
     return dict(content)

@@ -8,7 +8,6 @@ it; that costs its size again on disk and a few requests.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -139,7 +138,7 @@ def download(source: str | Path, folder: Path) -> Path:
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _as_model_error(f"the model at {source} cannot be fetched"), _no_progress_bar():
+    with _as_model_error(f"the model at {source} cannot be fetched"):
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (found / MLMODEL).is_file():
         # The Azure plugin can come back without an error and without the files (AZURE.md section 5).
@@ -259,19 +258,6 @@ def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """MLflow draws one for seven small files; whoever set its variable is obeyed."""
-    name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
-    given = name in os.environ
-    os.environ.setdefault(name, "false")
-    try:
-        yield
-    finally:
-        if not given:
-            os.environ.pop(name, None)
 
 
 @contextmanager

@@ -19,9 +19,6 @@ from notebooks_lib.tracking import orphans, provenance
 from notebooks_lib.tracking.query import RunInfo, get_run
 from notebooks_lib.tracking.store import ARTIFACT_ROOT, Store, answering
 
-PARAM_LIMIT = 500
-"""Characters of a parameter value that every store takes; the whole value stands in parameters.json."""
-TAG_LIMIT = 1000
 BATCH = 100
 
 
@@ -66,7 +63,7 @@ class OwnedRun:
             Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
             **(start.tags or {}),
         }
-        tags = {key: value[:TAG_LIMIT] for key, value in tags.items() if value}
+        tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
         with answering(store):
             experiment_id = start.experiment_id or store.experiment_id(start.experiment)
             run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
@@ -124,19 +121,27 @@ class OwnedRun:
         return get_run(self.store, self.run_id)
 
     def _log_parameters(self, logged: set[str]) -> None:
-        """Only those that the notebook has not logged: a second value for a param is an error in MLflow."""
+        """Only those that the notebook has not logged: a second value for a param is an error in MLflow.
+
+        Where a store takes fewer than there are, the rest stands in parameters.json only.
+        """
         from mlflow.entities import Param
 
-        missing = [Param(key, _short(value)) for key, value in self.start.parameters.items() if key not in logged]
+        limits = self.store.limits
+        missing = [
+            Param(key, _cut(str(value), limits.param_characters))
+            for key, value in self.start.parameters.items()
+            if key not in logged
+        ][: max(0, limits.params - len(logged))]
         for start in range(0, len(missing), BATCH):
             self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH])
 
     def _set_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        self.store.client.log_batch(
-            self.run_id, tags=[RunTag(key, value[:TAG_LIMIT]) for key, value in tags.items() if value]
-        )
+        room = self.store.limits.tag_characters
+        kept = [RunTag(key, _cut(value, room)) for key, value in tags.items() if value]
+        self.store.client.log_batch(self.run_id, tags=kept)
 
     def _attach(self, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
         for path, folder in artifacts:
@@ -164,6 +169,5 @@ def _text(values: Mapping[str, Any]) -> str:
     return json.dumps(values, default=str, ensure_ascii=False)
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= PARAM_LIMIT else text[: PARAM_LIMIT - 1] + "…"
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"

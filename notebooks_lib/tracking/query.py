@@ -75,7 +75,7 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
 
 
 def get_run(store: Store, run_id: str) -> RunInfo:
-    """One run by its id. Raises UnknownNameError when the store has none."""
+    """One run by its id. Raises UsageError when the store has none."""
     from mlflow.exceptions import MlflowException
 
     try:

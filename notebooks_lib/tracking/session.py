@@ -49,7 +49,9 @@ class Session:
             mlflow.end_run(status)
         if self.error is not None:
             self.store.client.set_tag(self.run_id, Tag.FAILURE, type(self.error).__name__)
-            self.store.client.set_tag(self.run_id, Tag.FAILURE_MESSAGE, str(self.error)[:1000])
+            self.store.client.set_tag(
+                self.run_id, Tag.FAILURE_MESSAGE, str(self.error)[: self.store.limits.tag_characters]
+            )
         self.store.client.set_terminated(self.run_id, status=status)
         self.store.client.set_tag(self.run_id, Tag.END, status)
         self.run_id = None

@@ -37,6 +37,19 @@ _told_before: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a store takes of one run; what is longer is cut, and stands whole in the run's artifacts."""
+
+    tag_characters: int
+    param_characters: int
+    params: int
+
+
+MLFLOW = Limits(tag_characters=8000, param_characters=6000, params=100_000)
+AZURE_ML = Limits(tag_characters=1000, param_characters=500, params=200)
+
+
+@dataclass(frozen=True)
 class Store:
     """A store that answers. `uri` is an MLflow tracking URI, absolute whatever the current folder is."""
 
@@ -54,6 +67,11 @@ class Store:
     def local(self) -> bool:
         """Whether runs are kept in a file on this machine."""
         return self.uri.startswith("sqlite:")
+
+    @property
+    def limits(self) -> Limits:
+        """How much a run may hold."""
+        return AZURE_ML if self.uri.startswith("azureml:") else MLFLOW
 
     @cached_property
     def has_logged_models(self) -> bool:
@@ -108,7 +126,9 @@ def connect(settings: Settings | None = None) -> Store:
     settings = settings or settings_module.here()
     # Before MLflow is imported, which Azure's SDK may do: its telemetry client starts at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it would stand among what cells show
+    # Neither may stand among what cells show, nor in the one object that `--json` prints.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
         os.environ[ARTIFACT_ROOT] = settings.layout.artifacts.as_uri()
