@@ -255,9 +255,8 @@ def test_nbval_passes_over_all_of_them_and_its_runs_are_the_same(
     before = {run.run_id for run in runs_in(here)}
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("NBOPS_ROOT", str(here.root))  # nbval ends kernels by SIGKILL: their runs stay RUNNING
-    options = ["--nbval-lax", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-q", "--no-header"]
-    command = [sys.executable, "-m", "pytest", *options, "-c", "/dev/null", f"--rootdir={ROOT}", *map(str, NOTEBOOKS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path, check=False)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", *map(str, NOTEBOOKS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     cells = sum(len(document.read(path).code_cells) for path in NOTEBOOKS)
     assert f"{cells} passed" in done.stdout
