@@ -72,7 +72,7 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
     try:
         execution.notebook = execute_notebook(
             notebook,
-            None,  # papermill would rewrite the file at every cell's start and end (DESIGN trap 6)
+            None,  # papermill would rewrite the file at every cell's start and end (docs/design.md, trap 6)
             parameters=json.loads(
                 json.dumps(dict(parameters), default=str, skipkeys=True)
             ),  # it keeps them in the metadata
@@ -181,7 +181,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
                 watchdog.cell_ends()
                 self.nb_man.cell_complete(cell, cell_index=index)
                 if failed or watchdog.stopped:
-                    # After, not before: papermill would call the killing cell "completed" (DESIGN trap 1).
+                    # After, not before: papermill would call the killing cell "completed" (docs/design.md, trap 1).
                     self.nb_man.cell_exception(cell, cell_index=index)
             if failed or watchdog.stopped:
                 return
@@ -213,7 +213,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             self.kernel = None
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (DESIGN trap 18)."""
+        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design.md, trap 18)."""
         self.execution.output.save_sometimes(self.nb)
         hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if msg["msg_type"] == "stream" and not hooked and not self.clear_before_next_output:

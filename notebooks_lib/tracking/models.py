@@ -1,6 +1,6 @@
 """Logs a run's model in the one form that every store accepts, finds it again and loads it. It registers nothing.
 
-The form (DESIGN D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say where. On
+The form (docs/design.md, D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say where. On
 a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models page shows
 it; that costs its size again on disk and a few requests.
 """
@@ -141,7 +141,7 @@ def download(source: str | Path, folder: Path) -> Path:
     with _as_model_error(f"the model at {source} cannot be fetched"):
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (found / MLMODEL).is_file():
-        # The Azure plugin can come back without an error and without the files (AZURE.md section 5).
+        # The Azure plugin can come back without an error and without the files (docs/azure.md).
         raise errors.ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
     return found
 

@@ -29,7 +29,7 @@ class RunInfo:
 
     @property
     def ended(self) -> bool:
-        """Whether its owner saw it end well: a status alone proves nothing (DESIGN trap 1)."""
+        """Whether its owner saw it end well: a status alone proves nothing (docs/design.md, trap 1)."""
         return self.status == "FINISHED" and self.tags.get(Tag.END) == "FINISHED"
 
     @property

@@ -1,7 +1,7 @@
 """Versions of models and which of them is champion, on any registry. It neither compares nor decides.
 
 The version's tags are the truth; an alias `champion` is set where the registry has aliases, for people and other tools
-(DESIGN D6). A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted its example.
+(docs/design.md, D6). A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted its example.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def models(store: Store) -> list[str]:
     names: set[str] = set()
     token: str | None = None
     with _as_model_error("the registered models cannot be listed"):
-        # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (AZURE.md section 1).
+        # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (docs/azure.md).
         registry = _client(store)._get_registry_client().store
         while True:
             page = registry.search_registered_models(None, PAGE, None, token)

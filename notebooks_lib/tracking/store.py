@@ -180,7 +180,7 @@ def absolute(uri: str, root: Path) -> str:
 
 
 def _prepare_database(uri: str, settings: Settings) -> None:
-    """Create or check the schema once, alone: parallel first starts race in MLflow (DESIGN trap 4)."""
+    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design.md, trap 4)."""
     database = Path(uri.removeprefix("sqlite:///"))
     ready = database.with_name(database.name + ".ready")
     if database.is_file() and ready.is_file():

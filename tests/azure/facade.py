@@ -1,7 +1,7 @@
 """What an Azure ML workspace answers, in front of a real MLflow server: it refuses what Azure ML refuses.
 
 One TLS port plays Azure Resource Manager (workspaces.get), the managed-identity endpoint, the workspace's MLflow
-facade, its run-history artifact service and its blob storage. Every rule here names where it was seen; AZURE.md has the
+facade, its run-history artifact service and its blob storage. Every rule here names where it was seen; docs/azure.md has the
 rest. It is a test's stand-in and proves nothing about the real service beyond these rules.
 """
 
@@ -254,7 +254,7 @@ class Facade:
         }
 
     def _content(self, run: str, path: str) -> dict[str, str]:
-        # This form passes both of the plugin's tests for a blob address, with no DNS of ours (AZURE.md section 5).
+        # This form passes both of the plugin's tests for a blob address, with no DNS of ours (docs/azure.md).
         where = f"{self.base}/account.blob.core.windows.net/azureml/ExperimentRun/dcid.{run}/{path}?sig=signed"
         return {"contentUri": where, "origin": "ExperimentRun", "container": f"dcid.{run}", "path": path}
 

@@ -1,4 +1,4 @@
-"""The emulated workspace refuses what AZURE.md says that Azure ML refuses, so that passing against it means something."""
+"""The emulated workspace refuses what docs/azure.md says that Azure ML refuses, so that passing against it means something."""
 
 from __future__ import annotations
 

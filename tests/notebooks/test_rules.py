@@ -1,4 +1,4 @@
-"""Each rule finds what it names, where it stands, and a notebook built as STYLE.md says has no findings."""
+"""Each rule finds what it names, where it stands, and a notebook built as the house style says has no findings."""
 
 from pathlib import Path
 
