@@ -44,7 +44,7 @@ stop:  ## stop the endpoint that `make run` started
 	nbops endpoint stop diabetes
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
-	pytest -n 2 --dist loadgroup
+	pytest -n 2
 
 check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment
 	ruff check .
@@ -55,7 +55,7 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	python -m tests.environment
 
 proof: setup  ## the slow proofs: chaos, many at once
-	pytest -n 2 --dist loadgroup -m proof
+	pytest -n 2 -m proof
 
 bench: setup  ## what we claim about speed, side by side
 	python -m benchmarks.start

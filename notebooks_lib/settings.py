@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from notebooks_lib import errors
+from notebooks_lib import errors, whereabouts
 from notebooks_lib.records import Env, Layout
 
 PREFIX = "NBOPS_"
@@ -133,7 +133,7 @@ def find_root(start: Path, fallback: Path | None = None) -> Path:
     start = start.resolve()
     folder = start if start.is_dir() else start.parent
     for candidate in (folder, *folder.parents):
-        if (candidate / "production" / "settings.toml").is_file() or _has_tool_table(candidate):
+        if is_project(candidate):
             return candidate
     return (fallback or folder).resolve()
 
@@ -169,10 +169,26 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
-    """The settings of the project that the current folder, or the owner of this kernel, is in."""
+    """The settings of the project that this process works in.
+
+    An owner of this kernel has said it. Else it is the project around the current folder; else the one around the
+    notebook, which papermill may have started from anywhere; else the current folder is one without settings.
+    """
     environ = os.environ if environ is None else environ
     root = environ.get(Env.ROOT)
-    return load(Path(root) if root else find_root(cwd or Path.cwd()), environ)
+    if root:
+        return load(Path(root), environ)
+    folder = (cwd or Path.cwd()).resolve()
+    found = find_root(folder)
+    notebook = None if is_project(found) else whereabouts.notebook(environ)
+    if notebook is not None and notebook.is_absolute():
+        found = find_root(notebook, fallback=folder)
+    return load(found, environ)
+
+
+def is_project(folder: Path) -> bool:
+    """Whether the folder says that it is a project's root."""
+    return (folder / "production" / "settings.toml").is_file() or _has_tool_table(folder)
 
 
 def _has_tool_table(folder: Path) -> bool:

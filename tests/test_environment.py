@@ -13,7 +13,7 @@ def test_pyproject_conda_and_lock_agree() -> None:
 
 
 def test_importing_nbformat_does_not_build_a_grammar() -> None:
-    """jsonschema from 4.25 on does, through rfc3987-syntax, and every kernel client would pay (docs/design.md, trap 12)."""
+    """jsonschema from 4.25 on does, through rfc3987-syntax, and every kernel client would pay (docs/design trap 12)."""
     code = "import sys, nbformat, jsonschema; assert 'rfc3987_syntax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -22,10 +22,11 @@ _SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--fix", is_flag=True, help="First take out outputs and counts, give ids, name the kernel python3.")
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules with reason and fix, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings instead of lines.")
-def command(paths: tuple[Path, ...], list_rules: bool, as_json: bool) -> int:
-    """Check notebooks, or all under folders, against the rules. Nothing is changed.
+def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool) -> int:
+    """Check notebooks, or all under folders, against the rules. Nothing is changed without --fix.
 
     Without PATHS: all notebooks under experimentation/ and production/ of this project.
     Prints `file:cell: CODE message`, cells counted from 0. Exit code: 0 nothing found, 1 findings.
@@ -36,6 +37,9 @@ def command(paths: tuple[Path, ...], list_rules: bool, as_json: bool) -> int:
         _print_rules(as_json=as_json)
         return 0
     files = sorted(set(_notebooks(paths or _default())))
+    if fix:
+        for file in files:
+            _fix(file)
     findings = [finding for file in files for finding in _check(file)]
     if as_json:
         entries = [{**vars(finding), "path": show.path(finding.path)} for finding in findings]
@@ -50,6 +54,22 @@ def command(paths: tuple[Path, ...], list_rules: bool, as_json: bool) -> int:
     count = f"{len(files)} notebook{'' if len(files) == 1 else 's'}"
     click.echo(f"{count}, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}", err=True)
     return 1 if findings else 0
+
+
+def _fix(file: Path) -> None:
+    """Write the cleaned notebook in its place, as Jupyter would, if that changes anything."""
+    from notebooks_lib.notebooks import cleaning, document
+
+    try:
+        notebook = document.read(file)
+    except errors.NotebookError:
+        return  # the check reports it
+    new = cleaning.cleaned(notebook)
+    if new != notebook.raw:
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        temporary.replace(file)
+        click.echo(f"{show.path(file)}: cleaned", err=True)
 
 
 def _check(file: Path) -> list[rules.Finding]:

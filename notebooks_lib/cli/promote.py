@@ -72,6 +72,7 @@ def _promote(
     from notebooks_lib.running import plan
     from notebooks_lib.running.runner import run_notebook
 
+    _check_subject({**schema.defaults, **given}, here)
     planned = plan.make(path, here, {**given, "dry_run": not live})
     with show.Progress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, on_open=progress.opened, on_cell=progress.cell)
@@ -102,6 +103,21 @@ def _promote(
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {show.where(result.url)}")
     return 0
+
+
+def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
+    """Raise UsageError for a metric or an experiment that there is not, before anything starts."""
+    from notebooks_lib.errors import UnknownNameError
+    from notebooks_lib.promotion import metrics
+    from notebooks_lib.tracking import query
+    from notebooks_lib.tracking.store import connect
+
+    if isinstance(values.get("metric"), str):
+        metrics.find(values["metric"])
+    experiment = values.get("experiment")
+    known = query.experiments(connect(here))
+    if isinstance(experiment, str) and experiment not in known:
+        raise UnknownNameError("experiment", experiment, known)
 
 
 def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None) -> None:

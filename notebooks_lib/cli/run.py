@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,7 @@ def command(
     if help_notebook:
         show.notebook(read, schema)
         return 0
-    given = values.from_command_line(pairs, files, schema, notebook=notebook.name)
-
-    import os
+    given = values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings
     from notebooks_lib.running import plan

@@ -57,7 +57,7 @@ class Progress:
         if self._live is not None:
             self._live.update(self._task, completed=index, total=total)
         elif not self._silent and time.monotonic() - self._told >= PLAIN_EVERY:
-            click.echo(f"{self._title}: cell {index + 1} of {total}", err=True)
+            click.echo(f"{self._title}: {index} of {total} cells done", err=True)
             self._told = time.monotonic()
 
 

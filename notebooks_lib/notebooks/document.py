@@ -140,7 +140,8 @@ def _json(path: Path) -> Any:
         if not path.parent.is_dir():
             raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
         known = [found.name for found in path.parent.glob("*.ipynb")]
-        raise errors.NotebookError(f"{path.parent}: {errors.unknown('notebook', path.name, known)}") from error
+        where = "" if path.parent == Path() else f"{path.parent}: "
+        raise errors.NotebookError(f"{where}{errors.unknown('notebook', path.name, known)}") from error
     except IsADirectoryError as error:
         raise errors.NotebookError(f"{path}: is a folder; name a notebook in it") from error
     except OSError as error:

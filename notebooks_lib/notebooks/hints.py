@@ -5,7 +5,8 @@ Understood, also in quotes and with any module before the name (`typing.`, `t.`)
     int float bool str list dict tuple set frozenset, list[int], dict[str, float], tuple[int, ...], tuple[int, str]
     Optional[X]   X | None   Union[X, Y]   Literal["a", "b"]   SecretStr   Final[X]
     Annotated[float, ...] with Gt/Ge/Lt/Le/Interval (annotated_types), Field(gt=, ge=, lt=, le=) (pydantic),
-        ">0, <=1" (comparisons), "1..10" (both ends included, either may be missing), range(1, 10) (end excluded)
+        ">0, <=1" or ">0 and <=1" (comparisons), "1..10" (both ends included, either may be missing), (1, 10) or
+        "[1, 10]" (both included), "(0, 1]" (as mathematics writes it), range(1, 10) (end excluded)
     PositiveInt and its seven siblings (pydantic)
 """
 
@@ -41,6 +42,7 @@ _PLAIN: dict[str, Kind] = {
     **dict.fromkeys(_TUPLES, Items("tuple")),
     **dict.fromkeys(_TABLES, Table()),
 }
+_INTERVAL = re.compile(r"\s*([\[(])\s*([^,;\s]*)\s*[,;]\s*([^,;\s]*)\s*([\])])\s*")
 _BOUND = re.compile(r"\s*(>=|<=|>|<)\s*(\S+)\s*")
 _SIDES = {">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 
@@ -145,7 +147,9 @@ def _either(options: Sequence[Kind]) -> Kind:
 def _bounds(node: ast.expr) -> Bounds:
     """The bounds in one piece of an Annotated's metadata; none if it is about something else."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _text_bounds(node.value)
+        return text_bounds(node.value)
+    if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == 2:
+        return Bounds(ge=_number(node.elts[0]), le=_number(node.elts[1]))
     if not isinstance(node, ast.Call):
         return Bounds()
     name = _last(node.func)
@@ -160,13 +164,19 @@ def _bounds(node: ast.expr) -> Bounds:
     return Bounds()
 
 
-def _text_bounds(text: str) -> Bounds:
+def text_bounds(text: str) -> Bounds:
+    """The bounds that a remark states; none if it is about something else."""
     try:
+        interval = _INTERVAL.fullmatch(text)
+        if interval:
+            sides = {"ge" if interval[1] == "[" else "gt": _read(interval[2])}
+            sides["le" if interval[4] == "]" else "lt"] = _read(interval[3])
+            return Bounds(**sides)
         low, dots, high = text.partition("..")
         if dots:
             return Bounds(ge=_read(low), le=_read(high))
         sides = {}
-        for part in text.split(","):
+        for part in re.split(r",|\band\b", text):
             comparison = _BOUND.fullmatch(part)
             if comparison is None:
                 return Bounds()  # some other remark

@@ -114,9 +114,12 @@ class Schema:
         """Secret parameters and the environment variables that hold them."""
         return {one.name: str(one.default) for one in self.parameters if one.secret and _names_variable(one)}
 
-    def check(self, given: Mapping[str, object], *, notebook: str = "") -> dict[str, object]:
+    def check(
+        self, given: Mapping[str, object], *, notebook: str = "", environ: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
         """The given values (only these), each in its parameter's type. Raises ParameterError with all problems."""
         values, problems = self.examine(given)
+        problems += missing_secrets(self, environ) if environ is not None else []
         if problems:
             raise errors.ParameterError(notebook or self.notebook or "notebook", problems)
         return values

@@ -177,6 +177,13 @@ RULES: tuple[Rule, ...] = (
         f"Put a heading or a sentence before it; {shape.MOST_CODE_CELLS_IN_A_ROW} code cells may follow one text.",
         shape.prose,
     ),
+    Rule(
+        "NB020",
+        "a range that is not understood",
+        "It looks as if values were checked, and they are not.",
+        'Write ">0, <=1", "0..1", "[0, 1]" or (0, 1); docs/parameters.md lists all spellings.',
+        shape.ranges,
+    ),
 )
 
 

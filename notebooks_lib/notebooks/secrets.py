@@ -10,9 +10,9 @@ MASK = "**********"
 
 
 class SecretStr(str):
-    """A str whose repr(), str() and print() are masked; comparing, joining, f-strings and libraries see the secret.
+    """A str that shows itself masked, in print, f-strings and whatever is logged; libraries that take a str see it.
 
-    f-strings see it so that `f"Bearer {token}"` works: do not print one.
+    Write `"Bearer " + token`, or ask for it by `token.get_secret_value()`, as of pydantic's SecretStr.
     """
 
     __slots__ = ()
@@ -24,7 +24,7 @@ class SecretStr(str):
         return MASK
 
     def __format__(self, spec: str) -> str:
-        return format(self.get_secret_value(), spec)
+        return format(MASK, spec)
 
     def get_secret_value(self) -> str:
         """The secret as an ordinary str, as pydantic spells it."""

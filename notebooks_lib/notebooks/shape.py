@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 
+from notebooks_lib.notebooks import constants, hints
 from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.hygiene import Found
+from notebooks_lib.notebooks.kinds import Bounds
 from notebooks_lib.notebooks.parameters import SECRET_DEFAULT, schema
 
+_LIKE_A_RANGE = re.compile(r"[<>]|\d\s*(\.\.|-|–|to\b|,)\s*\d")
 LONGEST_CELL = 15
 LONGEST_FUNCTION = 5
 MOST_CODE_CELLS_IN_A_ROW = 2
@@ -39,6 +43,29 @@ def literals(notebook: Notebook) -> Found:
             yield _place(notebook), f"parameter {parameter.name!r} has no default"
         elif parameter.computed:
             yield _place(notebook), f"parameter {parameter.name!r} is computed: {parameter.default_source[:60]}"
+
+
+def ranges(notebook: Notebook) -> Found:
+    """Remarks in an annotation that look like a range but are not read as one, so that nothing is checked."""
+    for parameter in schema(notebook).parameters:
+        for text in _remarks(parameter.annotation):
+            if _LIKE_A_RANGE.search(text) and hints.text_bounds(text) == Bounds():
+                yield _place(notebook), f"parameter {parameter.name!r}: the range {text!r} is not understood"
+
+
+def _remarks(annotation: str) -> list[str]:
+    """The texts among the metadata of an Annotated."""
+    try:
+        tree = ast.parse(annotation, mode="eval")
+    except SyntaxError:
+        return []
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and _is_annotated(node)]
+    parts = [part for node in found if isinstance(node.slice, ast.Tuple) for part in node.slice.elts[1:]]
+    return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def _is_annotated(node: ast.Subscript) -> bool:
+    return constants.dotted(node.value).rpartition(".")[2] == "Annotated"
 
 
 def defaults(notebook: Notebook) -> Found:

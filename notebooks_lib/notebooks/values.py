@@ -11,11 +11,16 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import constants, kinds
-from notebooks_lib.notebooks.parameters import Schema
+from notebooks_lib.notebooks.parameters import Schema, missing_secrets
 
 
 def from_command_line(
-    pairs: Sequence[str], files: Sequence[Path], schema: Schema, *, notebook: str = ""
+    pairs: Sequence[str],
+    files: Sequence[Path],
+    schema: Schema,
+    *,
+    notebook: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The checked values of "name=value" texts and YAML or JSON files; texts win over files, a later file over an
     earlier one. Raises ParameterError with all problems at once.
@@ -53,6 +58,7 @@ def from_command_line(
             given.pop(name, None)
             refused.add(name)
     values, more = schema.examine(given, refused=refused)
+    more += missing_secrets(schema, environ) if environ is not None else []
     if problems or more:
         raise errors.ParameterError(notebook or schema.notebook or "notebook", [*problems, *more])
     return values

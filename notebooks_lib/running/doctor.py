@@ -87,7 +87,7 @@ def _kernel(settings: Settings) -> Finding:
     notebook = new_notebook(cells=[new_code_cell("assert True")])
     advice = f"{sys.executable} -m ipykernel install --sys-prefix"
     with tempfile.TemporaryDirectory() as scratch:
-        execution = Execution(Output(Path(scratch) / "kernel.ipynb"), {}, settings.root)
+        execution = Execution(Output(Path(scratch) / "kernel.ipynb"), {}, settings.root / "kernel.ipynb")
         try:
             execute(notebook, {}, execution, "python3")
         except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told

@@ -41,7 +41,8 @@ class Execution:
 
     output: Output
     environment: Mapping[str, str]
-    folder: Path
+    source: Path
+    """The notebook's own file; its kernel runs in that folder."""
     timeout: float | None = None
     cell_timeout: float | None = None
     wanted: Callable[[], StopReason | None] = lambda: None
@@ -72,7 +73,7 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
     try:
         execution.notebook = execute_notebook(
             notebook,
-            None,  # papermill would rewrite the file at every cell's start and end (docs/design.md, trap 6)
+            None,  # papermill would rewrite the file at every cell's start and end (docs/design trap 6)
             parameters=json.loads(
                 json.dumps(dict(parameters), default=str, skipkeys=True)
             ),  # it keeps them in the metadata
@@ -95,6 +96,9 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
         cls, nb_man: Any, kernel_name: str, *, execution: Execution, parameters_source: str, **_: Any
     ) -> None:
         """Run all cells in a fresh kernel."""
+        # It was given a notebook, not a path, and would keep all of it here.
+        nb_man.nb.metadata.papermill.input_path = str(execution.source)
+        nb_man.nb.metadata.papermill.output_path = str(execution.output.path)
         for cell in nb_man.nb.cells:
             if "injected-parameters" in cell.metadata.get("tags", []) and nb_language(nb_man.nb) == "python":
                 # papermill's own text turns tuples and sets into strings, and every key of a dict too
@@ -141,7 +145,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
     async def _start(self) -> bool:
         """Start a kernel, once more if the first attempt fails; user code has not run yet, so that is safe."""
         for _ in range(START_ATTEMPTS):
-            self.kernel = Kernel(self.kernel_name, self.execution.environment, self.execution.folder)
+            self.kernel = Kernel(self.kernel_name, self.execution.environment, self.execution.source.parent)
             self.km = self.kernel.manager
             try:
                 self.kernel.guard()
@@ -181,7 +185,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
                 watchdog.cell_ends()
                 self.nb_man.cell_complete(cell, cell_index=index)
                 if failed or watchdog.stopped:
-                    # After, not before: papermill would call the killing cell "completed" (docs/design.md, trap 1).
+                    # After, not before: papermill would call the killing cell "completed" (docs/design trap 1).
                     self.nb_man.cell_exception(cell, cell_index=index)
             if failed or watchdog.stopped:
                 return
@@ -213,7 +217,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             self.kernel = None
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design.md, trap 18)."""
+        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
         self.execution.output.save_sometimes(self.nb)
         hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if msg["msg_type"] == "stream" and not hooked and not self.clear_before_next_output:

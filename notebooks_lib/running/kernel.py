@@ -32,7 +32,7 @@ class Kernel:
     def __init__(self, kernel_name: str, environment: Mapping[str, str], folder: Path) -> None:
         self.marker = f"{Env.KERNEL}={uuid.uuid4().hex}"
         self.folder = folder
-        # Never under the project: socket paths are short of room there (docs/design.md, trap 5).
+        # Never under the project: socket paths are short of room there (docs/design trap 5).
         self._private = Path(tempfile.mkdtemp(prefix="nbops-"))
         self.log = self._private / "kernel.log"
         connection = self._private / "k.json"

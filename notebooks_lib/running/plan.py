@@ -51,10 +51,7 @@ def make(
     """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
     notebook = document.read(path)
     schema = parameters.schema(notebook)
-    given = schema.check(values or {}, notebook=path.name)
-    missing = parameters.missing_secrets(schema, os.environ)
-    if missing:
-        raise errors.ParameterError(path.name, missing)
+    given = schema.check(values or {}, notebook=path.name, environ=os.environ)
     everything = {**schema.defaults, **given}
     start = None
     if tracked:

@@ -56,7 +56,7 @@ def run_notebook(
         execution = Execution(
             output=Output(output or plan.settings.layout.executed / _file_name(plan, owned), plan.secret_values),
             environment=owned.environment() if owned else {},
-            folder=plan.notebook.path.resolve().parent,
+            source=plan.notebook.path.resolve(),
             timeout=timeout,
             cell_timeout=cell_timeout,
             wanted=wanted,

@@ -44,6 +44,11 @@ def launch(settings: Settings, folder: Folder, new: State, *, replaces: Server |
                 commit()
             starting.go()
     except StartError as error:
+        if error.kind == "host":
+            raise EndpointError(
+                f"endpoint {folder.name!r}: {host} is no address of this machine ({error}); "
+                "change [endpoint] host in production/settings.toml, or NBOPS_ENDPOINT_HOST"
+            ) from error
         if error.kind == "port":
             raise EndpointError(
                 f"endpoint {folder.name!r}: port {port} is taken by {process.holder(port)} ({error}); "

@@ -15,6 +15,7 @@ and has written down who it is.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -57,7 +58,7 @@ def main() -> None:
         signature.replace(folder / "server.json")
         listener.listen(128)
     except OSError as error:
-        _fail("port" if isinstance(error, _PortError) else "os", error)
+        _fail(_kind(error), error)
     except Exception as error:  # noqa: BLE001 - it goes to the starter, and with its traceback to the log
         import traceback
 
@@ -80,6 +81,12 @@ def _leave_the_starter() -> None:
     """Go on in a child whose parent ends at once, so that nobody who cleans up after the starter finds us below it."""
     if hasattr(os, "fork") and os.fork():
         os._exit(0)
+
+
+def _kind(error: OSError) -> str:
+    if not isinstance(error, _PortError):
+        return "os"
+    return "host" if error.errno == errno.EADDRNOTAVAIL else "port"
 
 
 def _bind(host: str, port: int) -> socket.socket:

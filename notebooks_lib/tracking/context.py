@@ -12,7 +12,7 @@ from notebooks_lib.records import Env, Tag
 
 
 class OwnedRunContext(RunContextProvider):
-    """Tags for runs opened in a kernel that has an owner: a second start_run, a thread, a subprocess (docs/design.md, D1)."""
+    """Tags for runs opened in a kernel with an owner: a second start_run, a thread, a subprocess (docs/design D1)."""
 
     def in_context(self) -> bool:
         """Whether an owner started this kernel."""

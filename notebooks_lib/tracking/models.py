@@ -1,8 +1,8 @@
 """Logs a run's model in the one form that every store accepts, finds it again and loads it. It registers nothing.
 
-The form (docs/design.md, D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say where. On
-a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models page shows
-it; that costs its size again on disk and a few requests.
+The form (docs/design D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say
+where. On a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models
+page shows it; that costs its size again on disk and a few requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The run of a notebook, from the side of whoever started it: opened before the kernel, ended after it (docs/design.md, D1).
+"""The run of a notebook, from the side of who started it: opened before the kernel, ended after it (docs/design D1).
 
 It never starts a kernel and never decides what a failure is; the runner tells it.
 """

@@ -29,13 +29,16 @@ class RunInfo:
 
     @property
     def ended(self) -> bool:
-        """Whether its owner saw it end well: a status alone proves nothing (docs/design.md, trap 1)."""
+        """Whether its owner saw it end well: a status alone proves nothing (docs/design trap 1)."""
         return self.status == "FINISHED" and self.tags.get(Tag.END) == "FINISHED"
 
     @property
     def superseded(self) -> bool:
-        """Whether the cell that opened it was run again."""
-        return Tag.SUPERSEDED_BY in self.tags
+        """Whether the cell that opened it was run again before it had recorded a model: then it was an attempt.
+
+        A run that recorded one is whole; in JupyterLab, Run All with another value opens the next.
+        """
+        return Tag.SUPERSEDED_BY in self.tags and Tag.MODEL not in self.tags
 
     @property
     def parent(self) -> str | None:

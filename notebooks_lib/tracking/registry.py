@@ -1,7 +1,7 @@
 """Versions of models and which of them is champion, on any registry. It neither compares nor decides.
 
 The version's tags are the truth; an alias `champion` is set where the registry has aliases, for people and other tools
-(docs/design.md, D6). A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted its example.
+(docs/design D6). A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted.
 """
 
 from __future__ import annotations

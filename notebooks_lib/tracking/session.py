@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from notebooks_lib import whereabouts
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.store import Store
@@ -26,12 +26,12 @@ class Session:
         """Open a run and make it MLflow's active one; an earlier one of this process is ended as superseded."""
         import mlflow
 
-        notebook = _notebook()
+        stem, notebook = _name(store)
         tags = provenance.source_tags(notebook, provenance.git(store.settings.root), store.settings.layout)
         tags |= provenance.owner_tags()
         earlier = self.run_id
         self.end()
-        opened = mlflow.start_run(experiment_id=store.experiment_id(experiment), run_name=name, tags=tags)
+        opened = mlflow.start_run(experiment_id=store.experiment_id(experiment), run_name=name or stem, tags=tags)
         if earlier is not None:
             store.client.set_tag(earlier, Tag.SUPERSEDED_BY, opened.info.run_id)
         self.run_id, self.store, self.error = opened.info.run_id, store, None
@@ -91,11 +91,13 @@ def _shell() -> Any:
     return interactive.get_ipython() if interactive else None
 
 
-def _notebook() -> str:
-    """The notebook's path as far as its front end tells: VS Code in a variable, JupyterLab in the environment."""
-    shell = _shell()
-    told = shell.user_ns.get("__vsc_ipynb_file__") if shell else None
-    told = told or os.environ.get("JPY_SESSION_NAME") or os.environ.get("IPYNB_FILE")
-    if told:
-        return Path(str(told)).name
-    return Path(sys.argv[0]).name if sys.argv and not shell else "notebook"
+def _name(store: Store) -> tuple[str, str]:
+    """What to call the run, and its source: the notebook's path from the project root as far as it is known."""
+    path = whereabouts.notebook()
+    if path is None:
+        script = Path(sys.argv[0]).name if sys.argv and _shell() is None else ""
+        return (Path(script).stem or "notebook", script or "notebook")
+    if not path.is_absolute():
+        return path.stem, path.name
+    root = store.settings.root
+    return path.stem, path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -97,7 +97,7 @@ class Store:
 
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            location = (self.settings.layout.artifacts / _slug(name)).as_uri() if self.local else None
+            location = (artifact_root(self.uri) / _slug(name)).as_uri() if self.local else None
             try:
                 return str(self.client.create_experiment(name, artifact_location=location))
             except MlflowException as error:
@@ -131,7 +131,7 @@ def connect(settings: Settings | None = None) -> Store:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
-        os.environ[ARTIFACT_ROOT] = settings.layout.artifacts.as_uri()
+        os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()
         _prepare_database(uri, settings)
     if uri.startswith("azureml:"):
         from notebooks_lib.tracking import plugin
@@ -169,6 +169,11 @@ def tracking_uri(settings: Settings) -> str:
     return absolute(chosen, settings.root)
 
 
+def artifact_root(uri: str) -> Path:
+    """Where artifacts of a SQLite store lie: beside its database."""
+    return Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
+
+
 def absolute(uri: str, root: Path) -> str:
     """The same URI with a relative path taken from the project root, never from the current folder."""
     match = re.match(r"^(sqlite:///|file:(?!/))(?!/)(.*)$", uri)
@@ -180,7 +185,7 @@ def absolute(uri: str, root: Path) -> str:
 
 
 def _prepare_database(uri: str, settings: Settings) -> None:
-    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design.md, trap 4)."""
+    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
     database = Path(uri.removeprefix("sqlite:///"))
     ready = database.with_name(database.name + ".ready")
     if database.is_file() and ready.is_file():
@@ -271,7 +276,7 @@ def _slug(name: str) -> str:
 
 def server_command(store: Store, port: int) -> list[str]:
     """The command that serves MLflow's pages for a local store, on loopback."""
-    root = store.settings.layout.artifacts.as_uri()
+    root = artifact_root(store.uri).as_uri()
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", store.uri, "--default-artifact-root", root),

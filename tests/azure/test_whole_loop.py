@@ -15,7 +15,7 @@ from notebooks_lib.records import Tag
 from notebooks_lib.tracking import query, registry, store
 from tests.azure.fixtures import AzureProject
 
-pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.xdist_group("azure"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,9 @@ def test_the_loop_of_the_readme_holds_on_a_workspace(azure_workspace: AzureProje
     subject = ("-p", f"experiment={name}", "-p", f"model_name={name}")
     try:
         runs = [
-            json.loads(nbops("run", "experimentation/diabetes_ridge.ipynb", "-p", f"experiment={name}", *more, "--json"))
+            json.loads(
+                nbops("run", "experimentation/diabetes_ridge.ipynb", "-p", f"experiment={name}", *more, "--json")
+            )
             for more in ([], ["-p", "alpha=1000.0"])
         ]
         assert runs[0]["run_id"][:8] in nbops("compare", name, "--metric", "rmse").splitlines()[4]

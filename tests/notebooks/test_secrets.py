@@ -15,8 +15,6 @@ TOKEN = SecretStr("s3cret")
 
 def test_it_is_a_str_for_those_who_use_it():
     assert TOKEN == "s3cret"
-    assert f"Bearer {TOKEN}" == "Bearer s3cret"
-    assert f"{TOKEN:>8}" == "  s3cret"
     assert "Bearer " + TOKEN == "Bearer s3cret"
     assert TOKEN.encode() == b"s3cret"
     assert "".join([TOKEN]) == "s3cret"
@@ -30,7 +28,14 @@ def test_it_is_a_str_for_those_who_use_it():
 def test_it_is_masked_wherever_python_shows_it(capsys, caplog):
     print(TOKEN, [TOKEN], {"a": TOKEN}, (TOKEN,))
     logging.getLogger("x").warning("token %s %r", TOKEN, TOKEN)
-    shown = capsys.readouterr().out + caplog.text + repr(TOKEN) + str(TOKEN) + f"{TOKEN!r}{TOKEN!s}" + "%s" % TOKEN  # noqa: UP031
+    shown = (
+        capsys.readouterr().out
+        + caplog.text
+        + repr(TOKEN)
+        + str(TOKEN)
+        + f"{TOKEN!r}{TOKEN!s}{TOKEN}{TOKEN:>8}"
+        + "%s" % TOKEN  # noqa: UP031
+    )
     assert "s3cret" not in shown
     assert "**********" in shown
 

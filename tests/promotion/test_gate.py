@@ -1,4 +1,4 @@
-"""The gate on real models and real data: a planted worse one never gets in (docs/design.md, trap 9), a better one does."""
+"""The gate on real models and real data: a planted worse one never gets in (docs/design trap 9), a better one does."""
 
 from __future__ import annotations
 

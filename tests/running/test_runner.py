@@ -105,8 +105,8 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
     result = building.run(
         project,
         "import os\nassert token == os.environ['SAMPLE_TOKEN'] and token.get_secret_value() == token\ntoken",
-        "print(token, [token], f'Bearer {token}', repr(os.environ['SAMPLE_TOKEN']))\n{'t': os.environ['SAMPLE_TOKEN']}",
-        "import mlflow\nmlflow.log_param('t', token)\nraise ValueError(os.environ['SAMPLE_TOKEN'])",
+        "print(token, [token], f'Bearer {token}', 'Bearer ' + token, repr(os.environ['SAMPLE_TOKEN']))\n{'t': os.environ['SAMPLE_TOKEN']}",
+        "import mlflow\nmlflow.log_param('t', token)\nmlflow.set_tag('u', f'Bearer {token}')\nraise ValueError(os.environ['SAMPLE_TOKEN'])",
         parameters=parameters,
         values={"n": 2},
     )

@@ -1,4 +1,4 @@
-"""Ways in which real notebooks use MLflow, and the runs that each must leave (docs/design.md, D1)."""
+"""Ways in which real notebooks use MLflow, and the runs that each must leave (docs/design D1)."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_leaves_the_runs_it_must(label: str, project: Settings) -> None:
         assert Tag.END in run.tags
         if wanted.child_experiment:
             assert run.experiment.startswith(wanted.child_experiment.rstrip("*"))
-    assert not list(project.root.rglob("mlruns")), "artifacts went astray (docs/design.md, trap 19)"
+    assert not list(project.root.rglob("mlruns")), "artifacts went astray (docs/design trap 19)"
 
 
 @pytest.mark.parametrize(

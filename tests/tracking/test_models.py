@@ -165,7 +165,7 @@ def test_a_model_that_others_put_among_the_artifacts_is_found(any_store: Store, 
 
 
 def test_a_model_logged_by_plain_mlflow_is_found_where_it_really_is(store: Store) -> None:
-    """DESIGN trap 20: nothing lies under the run's own artifacts then."""
+    """docs/design trap 20: nothing lies under the run's own artifacts then."""
     import mlflow
 
     X, y = table()

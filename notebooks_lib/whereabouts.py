@@ -1,0 +1,51 @@
+"""Which notebook this process runs, as far as its front end tells. It only looks, and may not know."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The path of the notebook that this kernel runs, or None when nobody tells.
+
+    An owner tells it by IPYNB_FILE, JupyterLab by JPY_SESSION_NAME, VS Code by a variable in the notebook. papermill's
+    and nbconvert's commands tell it nowhere, but name it on their own command line.
+    """
+    environ = os.environ if environ is None else environ
+    shell = _shell()
+    told = (
+        shell.user_ns.get("__vsc_ipynb_file__") if shell is not None else None,
+        environ.get("JPY_SESSION_NAME"),
+        environ.get("IPYNB_FILE"),
+    )
+    for name in told:
+        if name and str(name).endswith(".ipynb"):
+            return Path(str(name))
+    return _of_parent() if shell is not None else None
+
+
+def _shell() -> Any:
+    """IPython's shell, if this is a kernel or a terminal of it."""
+    interactive = sys.modules.get("IPython")
+    return interactive.get_ipython() if interactive else None
+
+
+def _of_parent() -> Path | None:
+    """The first notebook that the command which started this kernel names, if it can only be that one."""
+    import psutil
+
+    try:
+        parent = psutil.Process(os.getppid())
+        command, folder = parent.cmdline(), Path(parent.cwd())
+    except (psutil.Error, OSError):
+        return None
+    named = [(folder / word).resolve() for word in command[1:] if word.endswith(".ipynb")]
+    existing = [path for path in named if path.is_file()]
+    # papermill names its input first and then its output; a test runner may name many.
+    if any("papermill" in Path(word).name for word in command[:2]) or "papermill" in command[1:3]:
+        return existing[0] if existing else None
+    return existing[0] if len(existing) == 1 else None
