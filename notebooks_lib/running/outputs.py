@@ -18,6 +18,7 @@ EVERY = 10.0
 MASK = "**********"
 SHORTEST_SECRET = 4
 """Shorter values stand in ordinary text by chance; taking them out would garble it."""
+DEPTH = 3
 
 
 class Output:
@@ -43,9 +44,19 @@ class Output:
 
     def save(self, notebook: Any) -> None:
         """Write now. Raises OSError when the disk does not take it; what was there before is still there then."""
-        text = self.masked(nbformat.writes(notebook))
-        write_atomically(self.path, text)
+        write_atomically(self.path, nbformat.writes(self.without_secrets(notebook)))
         self._saved = time.monotonic()
+
+    def without_secrets(self, notebook: Any) -> Any:
+        """The notebook, or a copy with every text in it masked when there are secrets."""
+        return nbformat.from_dict(self._mask_all(notebook)) if self._secrets else notebook
+
+    def _mask_all(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.masked(value)
+        if isinstance(value, Mapping):
+            return {key: self._mask_all(inner) for key, inner in value.items()}
+        return [self._mask_all(inner) for inner in value] if isinstance(value, list) else value
 
     def masked(self, text: str) -> str:
         """The text without any secret."""
@@ -98,10 +109,13 @@ def first_line(source: str) -> str:
 
 
 def _spellings(secrets: Sequence[str]) -> list[str]:
-    """Each secret as it can stand in the JSON of a notebook: plain, escaped once, and escaped in a repr."""
-    found = set()
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            for text in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
-                found |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    """Each secret as a text can hold it: plain, and escaped by repr or JSON, up to DEPTH times over."""
+    found = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+    for _ in range(DEPTH):
+        quoted = [
+            spelled
+            for text in found
+            for spelled in (repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False))
+        ]
+        found |= {text[1:-1] for text in quoted}
     return sorted(found, key=len, reverse=True)

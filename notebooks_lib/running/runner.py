@@ -120,7 +120,7 @@ def _end(
                 artifacts = [(output.path, "notebook")] if saved else []
                 if saved and html:
                     page = Path(scratch) / f"{plan.notebook.path.stem}.html"
-                    page.write_text(output.masked(to_html(notebook, plan.notebook.path.stem)), "utf-8")
+                    page.write_text(to_html(output.without_secrets(notebook), plan.notebook.path.stem), "utf-8")
                     artifacts.append((page, "notebook"))
                 info = owned.end(
                     status,

@@ -1,0 +1,51 @@
+"""The executed notebook is written whole or not at all, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from notebooks_lib.running.outputs import MASK, Output, write_atomically
+
+
+def test_what_the_disk_does_not_take_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "n.ipynb"
+    target.write_text("before")
+    code = f"from pathlib import Path\nfrom notebooks_lib.running.outputs import write_atomically\nwrite_atomically(Path({str(target)!r}), 'x' * 100_000)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "OSError" in done.stderr
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_folder_is_made_and_the_text_is_utf8(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "b.ipynb", "☃")
+    assert (tmp_path / "a" / "b.ipynb").read_bytes() == "☃".encode()
+
+
+@pytest.mark.parametrize("secret", ["plain-secret", 'quo"te', "back\\slash", "new\nline", "snow☃man", 'it\'s "both"'])
+def test_a_secret_is_masked_however_it_is_spelled(secret: str, tmp_path: Path) -> None:
+    texts = [secret, repr(secret), json.dumps(secret), repr([secret]), json.dumps({"a": json.dumps(secret)})]
+    cells = [new_code_cell("x", outputs=[new_output("stream", name="stdout", text=text)]) for text in texts]
+    Output(tmp_path / "n.ipynb", [secret]).save(new_notebook(cells=cells))
+    written = json.loads((tmp_path / "n.ipynb").read_text())
+    for cell in written["cells"]:
+        assert MASK in "".join(cell["outputs"][0]["text"])
+        assert secret not in "".join(cell["outputs"][0]["text"])
+
+
+def test_what_is_no_secret_is_left_alone(tmp_path: Path) -> None:
+    Output(tmp_path / "n.ipynb", ["1", ""]).save(new_notebook(cells=[new_code_cell("x = 1")]))
+    assert "x = 1" in (tmp_path / "n.ipynb").read_text()
