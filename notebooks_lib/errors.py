@@ -21,7 +21,8 @@ A notebook that fails, and a challenger that loses, are values (records.Failure,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class NbopsError(Exception):
@@ -94,6 +95,22 @@ class EndpointError(NbopsError, RuntimeError):
 
 class PromotionError(NbopsError, RuntimeError):
     """A promotion cannot be carried out. Keeping the champion is not an error."""
+
+
+@contextmanager
+def as_model_error(what: str) -> Iterator[None]:
+    """Whatever a model or its store raises becomes a ModelError that begins with `what`; our own errors pass."""
+    try:
+        yield
+    except NbopsError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of others says in one line; its type when it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

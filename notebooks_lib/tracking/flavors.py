@@ -104,7 +104,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
                 raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
             except Exception as error:  # each flavour has its own errors
                 raise errors.ModelError(
-                    f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {first_line(error)}"
+                    f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {errors.first_line(error)}"
                 ) from error
     if meta.signature is None:
         raise errors.ModelError(
@@ -112,11 +112,6 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
             " unknown: give rows as they come to `predict`"
         )
     return form
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -177,7 +172,7 @@ def _signature(model: Any, example: Any, few: Any) -> Any:
         return ModelSignature(inputs=infer_signature(example).inputs, outputs=outputs)
     except Exception as error:
         raise errors.ModelError(
-            f"{_name(model)} does not predict its example: {type(error).__name__}: {first_line(error)}"
+            f"{_name(model)} does not predict its example: {type(error).__name__}: {errors.first_line(error)}"
         ) from error
 
 

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -61,7 +60,7 @@ def log_model(
 
     if not name or "/" in name or name != name.strip(" ."):
         raise errors.ModelError(f"{name!r} cannot name a model: give one word, as in name='model'")
-    with tempfile.TemporaryDirectory() as scratch, _as_model_error(f"the model of run {run_id} cannot be logged"):
+    with tempfile.TemporaryDirectory() as scratch, errors.as_model_error(f"the model of run {run_id} cannot be logged"):
         run = store.client.get_run(run_id)
         name = _free_name(store, run, name)
         folder = Path(scratch) / name
@@ -84,7 +83,7 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
 
     With several, `name` chooses. Raises ModelError when there is none, or several and no `name`.
     """
-    with _as_model_error(f"the model of run {run_id} cannot be looked up"):
+    with errors.as_model_error(f"the model of run {run_id} cannot be looked up"):
         run = store.client.get_run(run_id)
         tags = run.data.tags
         if Tag.MODEL_SOURCE in tags and (name is None or _is_called(tags.get(Tag.MODEL, ""), name)):
@@ -138,7 +137,7 @@ def download(source: str | Path, folder: Path) -> Path:
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _as_model_error(f"the model at {source} cannot be fetched"):
+    with errors.as_model_error(f"the model at {source} cannot be fetched"):
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (found / MLMODEL).is_file():
         # The Azure plugin can come back without an error and without the files (docs/azure.md).
@@ -150,7 +149,7 @@ def example(source: str | Path) -> Any:
     """The example that was logged with a model, as it goes to `predict`; None when it has none."""
     from mlflow.models import Model
 
-    with _as_model_error(f"the model at {source} cannot be read"):
+    with errors.as_model_error(f"the model at {source} cannot be read"):
         place = str(_local(source) or source)
         return Model.load(place).load_input_example(place)
 
@@ -159,7 +158,7 @@ def signature(source: str | Path) -> dict[str, Any]:
     """Inputs, outputs and params of a model as plain values, each a list or None, in MLflow's own schema form."""
     from mlflow.models import Model
 
-    with _as_model_error(f"the model at {source} cannot be read"):
+    with errors.as_model_error(f"the model at {source} cannot be read"):
         found = Model.load(str(_local(source) or source)).signature
     parts = found.to_dict() if found else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
@@ -167,7 +166,7 @@ def signature(source: str | Path) -> dict[str, Any]:
 
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
     local = _local(source)
-    with _as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
+    with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if local is not None:
             return open_folder(local)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
@@ -258,13 +257,3 @@ def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-@contextmanager
-def _as_model_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except errors.NbopsError:
-        raise
-    except Exception as error:
-        raise errors.ModelError(f"{what}: {type(error).__name__}: {flavors.first_line(error)}") from error

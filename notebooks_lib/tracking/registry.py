@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking.flavors import first_line
 from notebooks_lib.tracking.models import load, model_of_run
 from notebooks_lib.tracking.store import quiet
 
@@ -65,7 +64,7 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
     ModelError says why. A registration that died half-way is finished by the next call. Two at once agree on one.
     """
     found = model_of_run(store, run_id)
-    with _as_model_error(f"run {run_id} cannot be registered as {model!r}"):
+    with errors.as_model_error(f"run {run_id} cannot be registered as {model!r}"):
         _create_model(store, model)
         mine = _of_run(store, model, run_id, found.source)
         if mine is None:
@@ -85,7 +84,7 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
         with suppress(Exception):  # the reason it failed is what the caller must hear
             store.client.delete_model_version(model, mine.version)
         raise
-    with _as_model_error(f"{mine.uri} cannot be announced"):
+    with errors.as_model_error(f"{mine.uri} cannot be announced"):
         _tag(store, mine, {**(tags or {}), Tag.READY: checked})
     return get(store, model, mine.version)
 
@@ -109,7 +108,7 @@ def models(store: Store) -> list[str]:
     """Names of the registered models, sorted."""
     names: set[str] = set()
     token: str | None = None
-    with _as_model_error("the registered models cannot be listed"):
+    with errors.as_model_error("the registered models cannot be listed"):
         # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (docs/azure.md).
         registry = _client(store)._get_registry_client().store
         while True:
@@ -139,7 +138,7 @@ def mark_champion(store: Store, version: Version, *, reason: str) -> Version | N
     every moment, and a reader that finds two after a crash knows which holds. To mark the champion again changes
     nothing.
     """
-    with _as_model_error(f"{version.uri} cannot be marked champion"):
+    with errors.as_model_error(f"{version.uri} cannot be marked champion"):
         known = versions(store, version.model)
         old = _champion(known)
         if old is not None and old.version == version.version:
@@ -162,7 +161,7 @@ def unmark(store: Store, version: Version, *, reason: str) -> Version | None:
     That is the version that was champion before it. Nothing changes when `version` bears no mark. The undo of
     `mark_champion`; as there, a call that died is finished by the next.
     """
-    with _as_model_error(f"{version.uri} cannot be unmarked"):
+    with errors.as_model_error(f"{version.uri} cannot be unmarked"):
         known = versions(store, version.model)
         holder = _champion(known)
         marked = next((each for each in known if each.version == version.version and each.role == "champion"), None)
@@ -225,7 +224,7 @@ def _check(version: Version) -> str:
         predicted = loaded.predict(example)
     except Exception as error:
         raise errors.ModelError(
-            f"{version.uri} loads but does not predict its example: {type(error).__name__}: {first_line(error)}"
+            f"{version.uri} loads but does not predict its example: {type(error).__name__}: {errors.first_line(error)}"
         ) from error
     if predicted is None:
         raise errors.ModelError(f"{version.uri} loads but predicts nothing for its example")
@@ -254,7 +253,7 @@ def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = 
 
 def _all(store: Store, model: str) -> list[Version]:
     quoted = model.replace("'", "''")
-    with _as_model_error(f"the versions of {model!r} cannot be listed"):
+    with errors.as_model_error(f"the versions of {model!r} cannot be listed"):
         found = [_plain(each) for each in _search(store, f"name='{quoted}'") if each.name == model]
     return sorted(found, key=lambda each: int(each.version), reverse=True)
 
@@ -290,13 +289,3 @@ def _tag(store: Store, version: Version, tags: Mapping[str, str]) -> None:
         except MlflowException:
             # Two that write a new tag at once collide in MLflow's database; the second attempt finds it there.
             store.client.set_model_version_tag(version.model, version.version, key, value)
-
-
-@contextmanager
-def _as_model_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except errors.NbopsError:
-        raise
-    except Exception as error:
-        raise errors.ModelError(f"{what}: {first_line(error)}") from error

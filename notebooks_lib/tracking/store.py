@@ -221,7 +221,7 @@ def _migrate(uri: str) -> None:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
             raise errors.TrackingError(
-                f"{uri} is not a database of this MLflow ({_first_line(error)}): "
+                f"{uri} is not a database of this MLflow ({errors.first_line(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"
             ) from error
 
@@ -246,11 +246,7 @@ def answering(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise errors.TrackingError(f"{store.uri}: {_first_line(error)}; `nbops doctor` looks closer") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+        raise errors.TrackingError(f"{store.uri}: {errors.first_line(error)}; `nbops doctor` looks closer") from error
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import errors
 from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def normalise(table: pa.Table) -> pa.Table:
         try:
             columns.append(_plain(column))
         except pa.ArrowInvalid as error:
-            raise DatasetError(f"column {name!r} does not fit: {_first_line(error)}") from error
+            raise DatasetError(f"column {name!r} does not fit: {errors.first_line(error)}") from error
         except TypeError as error:
             raise DatasetError(
                 f"column {name!r} is of type {error}; a dataset holds integers, numbers, booleans, text and times: "
@@ -213,7 +214,3 @@ def _as_number(text: str) -> bytes | None:
 
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
