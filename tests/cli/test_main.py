@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from notebooks_lib import __main__ as program
 from notebooks_lib import errors
 from notebooks_lib.cli import main, show
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import store
 from tests import building
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +140,23 @@ def test_doctor_finds_all_well_and_says_what_to_do_about_a_fault(
 def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:
     show.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
     assert click.unstyle(capsys.readouterr().out) == "name       value\na            1.5\nlong name  22.25\n"
+
+
+@pytest.mark.tracking
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["metric=rmsee"], "did you mean 'rmse'?"),
+        (["experiment=diabetez"], "unknown experiment 'diabetez', did you mean 'diabetes'?"),
+        (["min_gain=-1"], "min_gain"),
+        (["dry_run=false"], "--live"),
+    ],
+)
+def test_a_promotion_asked_for_wrongly_starts_nothing(
+    given: list[str], message: str, project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "production" / "promote.ipynb", project.root / "production")
+    store.connect(project).experiment_id("diabetes")
+    assert program.run(["promote", *(word for pair in given for word in ("-p", pair))]) == 2
+    assert message in capsys.readouterr().err
+    assert not project.layout.executed.exists()
