@@ -57,6 +57,8 @@ class Env:
 
     ROOT = "NBOPS_ROOT"  # the project root that the owner resolved
     OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of
+    OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
+    OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
 
 

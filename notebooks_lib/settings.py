@@ -17,7 +17,7 @@ from notebooks_lib import errors, whereabouts
 from notebooks_lib.records import Env, Layout
 
 PREFIX = "NBOPS_"
-_OURS = {Env.ROOT, Env.OWNER_RUN, Env.KERNEL}
+_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.KERNEL}
 
 
 class _Section(BaseModel):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
@@ -56,10 +56,10 @@ def make(
     start = None
     if tracked:
         _refuse_other_store(notebook, everything, stores.tracking_uri(settings))
-        where = _where(notebook, everything, experiment, settings)
+        chosen, experiment_id = _where(notebook, everything, experiment, settings)
         start = Start(
-            experiment=where.experiment,
-            experiment_id=where.experiment_id,
+            experiment=chosen,
+            experiment_id=experiment_id,
             name=name or _run_name(notebook, given),
             notebook=_relative(notebook.path, settings.root),
             description=_description(notebook),
@@ -69,7 +69,6 @@ def make(
                 notebook, everything, provenance.lock_sha256(settings.layout), settings.root
             ),
             git=provenance.git(settings.root),
-            attachable=where.attachable,
             tags=tags,
         )
     return Plan(notebook, settings, given, schema.secrets, start)
@@ -88,42 +87,33 @@ def _refuse_other_store(notebook: Notebook, values: Mapping[str, object], ours: 
         )
 
 
-@dataclass(frozen=True)
-class _Where:
-    experiment: str
-    experiment_id: str | None = None
-    attachable: bool = True
+def _where(
+    notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings
+) -> tuple[str, str | None]:
+    """Name, or else id, of the experiment that the notebook's first run will most likely want.
 
-
-def _where(notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings) -> _Where:
-    """The experiment to open the run in: MLflow refuses to attach a run to another than the notebook has set."""
-    here = _Where(asked or settings.experiment)
+    It is a guess where branches, functions and modules decide: then MLflow opens a child in the kernel (attaching).
+    """
     named = None
     for call in mlflow_use.calls(notebook, values, os.environ):
         if call.function == "start_run":
             break  # what is set after it concerns the runs that follow
         if call.function in ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME"):
             named = call
-    if named is None or (named.known and not named.value):
-        return here
-    binds = named.function == "set_experiment"
-    if not named.known or named.value is None:
-        # Its own start_run would be refused by MLflow; without our run id it opens a child of ours instead.
-        return replace(here, attachable=not binds)
-    if asked and asked != named.value and binds:
+    if named is None or not named.known or not named.value:
+        return asked or settings.experiment, None
+    if asked and asked != named.value and named.function == "set_experiment":
         raise errors.UsageError(
             f"--experiment {asked!r} and the notebook's own {named.value!r} (cell {named.cell}) differ: "
             "leave the option out, or give the notebook's parameter that value if it has one"
         )
-    if named.by_id:
-        return replace(here, experiment_id=named.value)
-    return replace(here, experiment=asked or named.value)
+    return (asked or settings.experiment, named.value) if named.by_id else (asked or named.value, None)
 
 
 def _run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
     """The notebook and what was asked differently from its defaults."""
     shown = ",".join(f"{key}={value}" for key, value in given.items())
-    return f"{notebook.path.stem} {shown}".strip()[:100]
+    return " ".join(f"{notebook.path.stem} {shown}".split())[:100]
 
 
 def _description(notebook: Notebook) -> str:

@@ -1,22 +1,29 @@
-"""Makes every run that a notebook opens beside its owner's a child of it. MLflow asks it; it imports no store."""
+"""Makes every run that a notebook opens beside its owner's a child of it. MLflow asks it; it opens no store."""
 
 from __future__ import annotations
 
 import os
 import socket
 
+import psutil
 from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from notebooks_lib.records import Env, Tag
+from notebooks_lib.tracking import attaching
 
 
 class OwnedRunContext(RunContextProvider):
     """Tags for runs opened in a kernel with an owner: a second start_run, a thread, a subprocess (docs/design D1)."""
 
+    def __init__(self) -> None:
+        # MLflow makes its providers when it is imported: the one moment to come before the notebook's first call.
+        if os.environ.get(Env.OWNER_RUN):
+            attaching.install(self.tags())
+
     def in_context(self) -> bool:
-        """Whether an owner started this kernel."""
-        return bool(os.environ.get(Env.OWNER_RUN))
+        """Whether an owner started this kernel and can see the run."""
+        return bool(os.environ.get(Env.OWNER_RUN)) and attaching.at_home()
 
     def tags(self) -> dict[str, str]:
         """The owner as parent, the notebook as source, and this process as who must end the run."""
@@ -26,6 +33,7 @@ class OwnedRunContext(RunContextProvider):
             Tag.PARENT_OWNER: owner,
             Tag.OWNER_HOST: socket.gethostname(),
             Tag.OWNER_PID: str(os.getpid()),
+            Tag.OWNER_STARTED: f"{psutil.Process().create_time():.2f}",
         }
         notebook = os.environ.get("IPYNB_FILE")
         if notebook:

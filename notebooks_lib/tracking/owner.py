@@ -17,7 +17,7 @@ from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.records import Env, Failure, RunStatus, Tag
 from notebooks_lib.tracking import orphans, provenance
 from notebooks_lib.tracking.query import RunInfo, get_run
-from notebooks_lib.tracking.store import ARTIFACT_ROOT, Store, answering
+from notebooks_lib.tracking.store import ARTIFACT_ROOT, RETRIES, Store, answering
 
 BATCH = 100
 
@@ -35,8 +35,6 @@ class Start:
     code_sha256: str
     source_fingerprint: str
     git: provenance.Git | None
-    attachable: bool = True
-    """False when the notebook's experiment is only known as it runs: then its own runs become children."""
     tags: Mapping[str, str] | None = None
     experiment_id: str | None = None
     """When the notebook names its experiment by id."""
@@ -83,10 +81,12 @@ class OwnedRun:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "IPYNB_FILE": self.start.notebook,
             Env.ROOT: str(self.store.settings.root),
+            "MLFLOW_RUN_ID": self.run_id,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES),
             Env.OWNER_RUN: self.run_id,
+            Env.OWNER_STORE: self.store.uri,
+            Env.OWNER_EXPERIMENT: self.experiment_id,
         }
-        if self.start.attachable:
-            told["MLFLOW_RUN_ID"] = self.run_id
         if self.store.local:
             told[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
         return told

@@ -29,6 +29,9 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 
+RETRIES = "4"
+"""How often a request to a server that went away is tried again: half a minute; MLflow's 7 are four minutes."""
+
 GREETING_TIMEOUT = 10
 """Seconds."""
 
@@ -129,6 +132,7 @@ def connect(settings: Settings | None = None) -> Store:
     # Neither may stand among what cells show, nor in the one object that `--json` prints.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
         os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()

@@ -93,6 +93,30 @@ STYLES = {
         children=("a",),
         child_experiment="day-*",
     ),
+    "start_run in a function, set_experiment after it in the text": style(
+        ML + "def train():\n    with mlflow.start_run():\n        mlflow.log_metric('a', 1)",
+        "mlflow.set_experiment('late')",
+        "train()",
+        children=("a",),
+        child_experiment="late",
+    ),
+    "set_experiment in both branches": style(
+        ML + "if True:\n    mlflow.set_experiment('one')\nelse:\n    mlflow.set_experiment('two')",
+        "with mlflow.start_run():\n    mlflow.log_metric('a', 1)",
+        experiment="two",
+        children=("a",),
+        child_experiment="one",
+    ),
+    "set_experiment in a module": style(
+        "open('own_setup.py', 'w').write('import mlflow\\nmlflow.set_experiment(\"hidden\")')\nimport sys\nsys.path.insert(0, '.')",
+        "import own_setup\n" + ML + "mlflow.log_metric('a', 1)",
+        children=("a",),
+        child_experiment="hidden",
+    ),
+    "a run made by a client and left open": style(
+        ML + "run = mlflow.MlflowClient().create_run('0')\nmlflow.MlflowClient().log_metric(run.info.run_id, 'a', 1)",
+        children=("a",),
+    ),
     "start_run(experiment_id) of its own": style(
         ML + "e = mlflow.set_experiment('own').experiment_id\n"
         "with mlflow.start_run(experiment_id=e):\n    mlflow.log_metric('a', 1)",
@@ -216,6 +240,18 @@ def test_a_foreign_tracking_uri_is_refused_before_the_start(cell: str, project: 
     with pytest.raises(errors.NotebookError, match=r"cell 1 sets the tracking URI .*--untracked"):
         building.run(project, ML + cell, parameters="alpha: float = 1.0")
     assert query.find_runs(store.connect(project), "Default", ended_only=False) == []
+
+
+def test_a_store_that_only_the_running_notebook_knows_is_its_own_affair(project: Settings) -> None:
+    """No reading of the text can find it, so the notebook runs as without us; the owner's run says that it ran."""
+    module = "import mlflow\nmlflow.set_tracking_uri('sqlite:///own.db')"
+    result = building.run(
+        project,
+        f"open('elsewhere.py', 'w').write({module!r})\nimport sys\nsys.path.insert(0, '.')\nimport elsewhere",
+        ML + "with mlflow.start_run():\n    mlflow.log_metric('a', 1)\nprint('went through')",
+    )
+    assert (result.status, dict(result.metrics)) == ("FINISHED", {})
+    assert "went through" in building.outputs(result)
 
 
 def test_untracked_runs_it_as_it_is(project: Settings) -> None:
