@@ -8,6 +8,7 @@
     │   ├── InputError             rows sent to a model do not fit its signature; the model was not asked
     │   └── UnknownNameError (LookupError)   no such dataset, model, experiment, endpoint, ...
     ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
+    │   └── RunNotWrittenError         a notebook ran, and the store did not take its end
     ├── DatasetError (ValueError)      a dataset is not what its record says
     │   └── HoldoutError (PermissionError)   the holdout was asked for outside promotion
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
@@ -71,6 +72,14 @@ class UnknownNameError(UsageError, LookupError):
 
 class TrackingError(NbopsError, RuntimeError):
     """The tracking store cannot be reached, or refuses what was asked."""
+
+
+class RunNotWrittenError(TrackingError):
+    """A notebook ran, but the store did not take how it ended. `result` says it; the executed notebook is kept."""
+
+    def __init__(self, message: str, result: object) -> None:
+        self.result = result
+        super().__init__(message)
 
 
 class DatasetError(NbopsError, ValueError):

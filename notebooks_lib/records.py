@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,7 @@ class RunResult:
             "run_id": self.run_id,
             "status": self.status,
             "output": str(self.output),
-            "metrics": dict(self.metrics),
+            "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
             "failure": failure,
             "url": self.url,
             "stopped_early": self.stopped_early,

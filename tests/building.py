@@ -51,12 +51,13 @@ def run(
     parameters: str | None = None,
     experiment: str | None = None,
     tracked: bool = True,
+    page: bool = False,
     **limits: Any,
 ) -> RunResult:
-    """Write a notebook into the project and run it, without the HTML page."""
+    """Write a notebook into the project and run it, without the HTML page unless it is asked for."""
     path = write(settings.root / "work" / f"n{uuid.uuid4().hex[:6]}.ipynb", *cells, parameters=parameters)
     planned = plan.make(path, settings, values, experiment=experiment, tracked=tracked)
-    return run_notebook(planned, html=False, **limits)
+    return run_notebook(planned, html=page, **limits)
 
 
 def outputs(result: RunResult) -> str:

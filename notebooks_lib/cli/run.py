@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebooks_lib import errors
 from notebooks_lib.cli import show
 from notebooks_lib.notebooks import document, parameters, values
+
+if TYPE_CHECKING:
+    from notebooks_lib.records import RunResult
 
 
 @click.command()
@@ -50,11 +56,42 @@ def command(
     The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed,
     2 asked for wrongly, 130 interrupted.
     """
-    read = document.read(notebook)
-    schema = parameters.schema(read)
+    if output is not None and output.resolve() == notebook.resolve():
+        raise click.UsageError("--output is the notebook itself: it would be overwritten")
     if help_notebook:
-        show.notebook(read, schema)
+        read = document.read(notebook)
+        show.notebook(read, parameters.schema(read))
         return 0
+    limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel}
+    if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
+        raise click.UsageError("--timeout takes a number of seconds")
+    try:
+        result = _run(notebook, pairs, files, experiment, name, output, untracked, limits, as_json)
+    except (errors.NbopsError, KeyboardInterrupt) as error:
+        if as_json:  # whoever parses it finds an object in every case
+            _json(getattr(error, "result", None), error)
+        raise
+    if as_json:
+        _json(result)
+    else:
+        _print(result)
+    if result.failure is not None and result.failure.kind == "interrupt":
+        return 130
+    return 0 if result.status == "FINISHED" else 1
+
+
+def _run(
+    notebook: Path,
+    pairs: tuple[str, ...],
+    files: tuple[Path, ...],
+    experiment: str | None,
+    name: str | None,
+    output: Path | None,
+    untracked: bool,
+    limits: Mapping[str, Any],
+    as_json: bool,
+) -> RunResult:
+    schema = parameters.schema(document.read(notebook))
     given = values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings
@@ -66,26 +103,25 @@ def command(
     from notebooks_lib.running.runner import run_notebook
 
     with show.Progress(notebook.stem, silent=as_json) as progress:
-        result = run_notebook(
+        return run_notebook(
             planned,
-            timeout=timeout,
-            cell_timeout=cell_timeout,
             output=output.resolve() if output else None,
-            html=not no_html,
-            kernel=kernel,
             on_open=progress.opened,
             on_cell=progress.cell,
+            **limits,
         )
-    if as_json:
-        sys.stdout.write(json.dumps(result.as_json()) + "\n")
-    else:
-        _print(result)
-    if result.failure is not None and result.failure.kind == "interrupt":
-        return 130
-    return 0 if result.status == "FINISHED" else 1
 
 
-def _print(result: Any) -> None:
+def _json(result: RunResult | None, error: BaseException | None = None) -> None:
+    told = (
+        result.as_json() if result else {"run_id": None, "status": None, "output": None, "metrics": {}, "failure": None}
+    )
+    if error is not None:
+        told["error"] = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+def _print(result: RunResult) -> None:
     colour = "green" if result.status == "FINISHED" else "red"
     early = ", stopped early by sys.exit" if result.stopped_early else ""
     click.echo(click.style(result.status, fg=colour) + f" in {result.seconds:.1f} s{early}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -180,7 +181,11 @@ def _fingerprint(run: RunInfo) -> str:
 
 def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
     withdrawn = [version for version in versions if version.role == "withdrawn" and version.run_id]
-    return {_fingerprint(query.get_run(store, version.run_id)): version for version in withdrawn}
+    found = {}
+    for version in withdrawn:
+        with suppress(UsageError):  # its run was deleted since: then no candidate can be that run again
+            found[_fingerprint(query.get_run(store, version.run_id))] = version
+    return found
 
 
 def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:

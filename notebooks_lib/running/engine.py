@@ -31,6 +31,8 @@ from notebooks_lib.running.watchdog import StopReason, Watchdog
 ENGINE = "nbops"
 START_TIMEOUT = 60
 START_ATTEMPTS = 2
+CHARACTERS_LIMIT = 5_000_000
+"""Of one output that is no image; a page of ten megabytes opens in no browser."""
 OUTPUTS_LIMIT = 1000
 """Outputs kept of one cell; a loop that displays without end would fill the notebook."""
 
@@ -177,7 +179,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
                 await self.async_execute_cell(cell, index)
                 failed = False
             except CellExecutionError as error:
-                execution.error = (error.ename, error.evalue)
+                execution.error = (error.ename, cut(error.evalue))
             except DeadKernelError:
                 execution.died = True
                 await self._learn_exit()
@@ -205,6 +207,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
         if self.kernel is None:
             return
         self.kernel.measure()
+        self.kernel.note_children()
         self.execution.peak_memory_mb = self.kernel.peak_memory_mb or self.execution.peak_memory_mb
         gentle = self.execution.stopped is None and not self.execution.died
         self.shutdown_kernel = "graceful" if gentle else "immediate"
@@ -224,9 +227,12 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             grown = self._grow_stream(outs, msg["content"]["name"], msg["content"]["text"])
             if grown is not None:
                 return grown
-        if len(outs) >= OUTPUTS_LIMIT and not hooked:
+        full = len(outs) >= OUTPUTS_LIMIT and not self.clear_before_next_output
+        if full and msg["msg_type"] != "error" and not hooked:
             return self._too_many(outs)
         out = super().output(outs, msg, display_id, cell_index)
+        if out is not None:
+            bound(out)
         if out is not None and out.output_type == "stream":
             bounded = BoundedText()
             bounded.feed(out["text"])
@@ -253,3 +259,18 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             outs.append(
                 new_output("stream", name="stderr", text=f"… [only the first {OUTPUTS_LIMIT} outputs are kept]\n")
             )
+
+
+def bound(output: Any) -> None:
+    """Cut what one output holds: texts under a MIME type, the words and the traceback of an error."""
+    for kind, text in (output.get("data") or {}).items():
+        if isinstance(text, str) and len(text) > CHARACTERS_LIMIT and not kind.startswith("image/"):
+            output["data"][kind] = f"… [{len(text):,} characters of {kind} left out]"
+    if output.output_type == "error":
+        output["evalue"] = cut(output["evalue"])
+        output["traceback"] = [cut(line) for line in output["traceback"]]
+
+
+def cut(text: str, room: int = 20_000) -> str:
+    """The beginning of a text that is too long, with a note."""
+    return text if len(text) <= room else f"{text[:room]}… [{len(text) - room:,} characters left out]"

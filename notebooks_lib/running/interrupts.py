@@ -10,13 +10,15 @@ from types import FrameType
 
 from notebooks_lib.running.watchdog import StopReason
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):  # the terminal was closed, or the connection to it lost
+    SIGNALS.append(signal.SIGHUP)
 PATIENCE = 2
 
 
 @contextlib.contextmanager
 def caught() -> Iterator[Callable[[], StopReason | None]]:
-    """Within the block SIGINT and SIGTERM are only noted; the value given says "interrupt" once one came.
+    """Within the block SIGINT, SIGTERM and SIGHUP are only noted; the value given says "interrupt" once one came.
 
     Whoever insists, by asking more than PATIENCE times, gets KeyboardInterrupt: a store that hangs must not hold them.
     Outside the main thread signals cannot be caught, and arrive there only: nothing is changed.

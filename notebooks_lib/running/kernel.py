@@ -48,6 +48,7 @@ class Kernel:
         self.returncode: int | None = None
         self.peak_memory_mb: float | None = None
         self._guard: subprocess.Popen[str] | None = None
+        self._children: list[psutil.Process] = []
         self._output: IO[bytes] | None = None
 
     def start_arguments(self) -> dict[str, Any]:
@@ -103,6 +104,14 @@ class Kernel:
             return
         self.peak_memory_mb = max(self.peak_memory_mb or 0.0, round(total / 2**20, 1))
 
+    def note_children(self) -> None:
+        """Remember what the kernel has started, while it lives: later nobody can tell whose those processes were."""
+        try:
+            if self.pid is not None:
+                self._children = psutil.Process(self.pid).children(recursive=True)
+        except psutil.Error:
+            pass  # it died; the process group and the mark have to do
+
     def kill(self) -> None:
         """End the kernel and everything it started, now."""
         if self.pid is not None and hasattr(os, "killpg"):
@@ -116,6 +125,11 @@ class Kernel:
     def close(self) -> None:
         """End what is left of it and remove its files."""
         groups = [self.pid] if self.pid is not None else []
+        for child in self._children:
+            try:
+                child.kill()  # psutil looks whether the pid is still the same process
+            except psutil.Error:
+                pass
         if hasattr(os, "killpg"):
             reaper.end(self.marker.encode(), groups)
         if self._output is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ EVERY = 10.0
 MASK = "**********"
 SHORTEST_SECRET = 4
 """Shorter values stand in ordinary text by chance; taking them out would garble it."""
-DEPTH = 3
+DEPTH = 2
 
 
 class Output:
@@ -44,7 +45,11 @@ class Output:
 
     def save(self, notebook: Any) -> None:
         """Write now. Raises OSError when the disk does not take it; what was there before is still there then."""
-        write_atomically(self.path, nbformat.writes(self.without_secrets(notebook)))
+        try:
+            text = nbformat.writes(self.without_secrets(notebook))
+        except TypeError:  # an output that is no JSON: bytes under a MIME type, say
+            text = json.dumps(self.without_secrets(notebook), default=str, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.path, text)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -109,7 +114,7 @@ def first_line(source: str) -> str:
 
 
 def _spellings(secrets: Sequence[str]) -> list[str]:
-    """Each secret as a text can hold it: plain, and escaped by repr or JSON, up to DEPTH times over."""
+    """Each secret as a text can hold it: plain, and escaped by repr, JSON or HTML, up to DEPTH times over."""
     found = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
     for _ in range(DEPTH):
         quoted = [
@@ -118,4 +123,5 @@ def _spellings(secrets: Sequence[str]) -> list[str]:
             for spelled in (repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False))
         ]
         found |= {text[1:-1] for text in quoted}
+        found |= {html.escape(text, quote=quote) for text in found for quote in (True, False)}
     return sorted(found, key=len, reverse=True)

@@ -102,12 +102,12 @@ def _where(
             named = call
     if named is None or not named.known or not named.value:
         return asked or settings.experiment, None
-    if asked and asked != named.value and named.function == "set_experiment":
+    if asked and asked != named.value and named.function != "MLFLOW_EXPERIMENT_NAME":
         raise errors.UsageError(
             f"--experiment {asked!r} and the notebook's own {named.value!r} (cell {named.cell}) differ: "
             "leave the option out, or give the notebook's parameter that value if it has one"
         )
-    return (asked or settings.experiment, named.value) if named.by_id else (asked or named.value, None)
+    return (settings.experiment, named.value) if named.by_id else (asked or named.value, None)
 
 
 def _run_name(notebook: Notebook, given: Mapping[str, object]) -> str:

@@ -25,8 +25,33 @@ def marked(marker: bytes) -> list[int]:
     return found
 
 
+def descendants(pids: list[int]) -> list[int]:
+    """The processes that these started, and theirs, while their parents live (Linux only)."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    found: list[int] = []
+    wave = pids
+    while wave:
+        wave = [pid for pid, parent in parents.items() if parent in wave and pid not in found]
+        found += wave
+    return found
+
+
 def end(marker: bytes, groups: list[int]) -> None:
-    """Kill the process groups and whatever carries the marker, again until nothing is left."""
+    """Kill the process groups, what descends from them and what carries the marker, until nothing is left.
+
+    A child with another environment in a session of its own is found as a descendant, one whose parent went first by
+    the marker; only who shook off both is not found.
+    """
+    for pid in descendants(groups):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)

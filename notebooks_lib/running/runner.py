@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import tempfile
 import time
 import uuid
@@ -81,6 +83,10 @@ def _unwritten(output: Output, error: OSError) -> Failure:
 def _prepared(plan: Plan) -> Any:
     """The notebook for papermill, with a cell that reads the secrets: their names stand in it, their values do not."""
     notebook = nbformat.reads(json.dumps(plan.notebook.raw), as_version=4)
+    # papermill must know the language to inject parameters, and not every notebook says it.
+    notebook.metadata.setdefault("language_info", {}).setdefault("name", plan.notebook.language)
+    spec = {"name": plan.notebook.kernel, "display_name": plan.notebook.kernel, "language": plan.notebook.language}
+    notebook.metadata["kernelspec"] = {**spec, **notebook.metadata.get("kernelspec", {})}
     if plan.secrets:
         lines = ["from notebooks_lib.notebooks import secret as _secret"]
         lines += [f"{name} = _secret({variable!r})" for name, variable in plan.secrets.items()]
@@ -113,42 +119,47 @@ def _end(
         except OSError as error:
             status, failure = ("FAILED", _unwritten(output, error)) if failure is None else (status, failure)
     early = status == "FINISHED" and execution.error is not None
-    info = None
-    if owned is not None:
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                artifacts = [(output.path, "notebook")] if saved else []
-                if saved and html:
-                    page = Path(scratch) / f"{plan.notebook.path.stem}.html"
-                    page.write_text(to_html(output.without_secrets(notebook), plan.notebook.path.stem), "utf-8")
-                    artifacts.append((page, "notebook"))
-                info = owned.end(
-                    status,
-                    failure=failure,
-                    tags={
-                        Tag.KERNEL: "cold",
-                        Tag.STOPPED_EARLY: "true" if early else "",
-                        Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
-                    },
-                    artifacts=artifacts,
-                    documents={"cells.json": cell_times(notebook) if notebook is not None else []},
-                )
-        except Exception as error:
-            raise errors.TrackingError(
-                f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written "
-                f"to {owned.store.uri}: {error}; when the store answers again, `nbops doctor` closes the run"
-            ) from error
-    return RunResult(
+    result = RunResult(
         run_id=owned.run_id if owned else None,
         status=status,
         output=output.path,
-        metrics=info.metrics if info else {},
         failure=failure,
         url=owned.url if owned else "",
         stopped_early=early,
         seconds=time.monotonic() - began,
         peak_memory_mb=execution.peak_memory_mb,
     )
+    if owned is None:
+        return result
+    tags = {
+        Tag.KERNEL: "cold",
+        Tag.STOPPED_EARLY: "true" if early else "",
+        Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
+    }
+    cells = cell_times(notebook) if notebook is not None else []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None
+            artifacts = [(path, "notebook") for path in (output.path if saved else None, page) if path is not None]
+            info = owned.end(status, failure=failure, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
+    except Exception as error:
+        raise errors.RunNotWrittenError(
+            f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written to "
+            f"{owned.store.uri}: {errors.first_line(error)}; `nbops doctor` closes it when the store answers",
+            result,
+        ) from error
+    return dataclasses.replace(result, metrics=info.metrics, seconds=time.monotonic() - began)
+
+
+def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:
+    """The HTML page; None when nbconvert cannot make it: a page is a convenience, the run must not depend on it."""
+    page = folder / f"{plan.notebook.path.stem}.html"
+    try:
+        page.write_text(to_html(notebook, plan.notebook.path.stem), "utf-8")
+    except Exception as error:  # noqa: BLE001  # whatever a template or a filter raises
+        logging.getLogger(__name__).warning("no HTML page of %s: %s", plan.notebook.path.name, error)
+        return None
+    return page
 
 
 def _file_name(plan: Plan, owned: OwnedRun | None) -> str:

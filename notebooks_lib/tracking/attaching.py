@@ -21,7 +21,7 @@ def install(tags: dict[str, str]) -> None:
     # An instance's own `get` goes before its class's: MLflow asks these two objects.
     MLFLOW_RUN_ID.get = attachable  # type: ignore[method-assign]
     experiment = MLFLOW_EXPERIMENT_ID.get
-    MLFLOW_EXPERIMENT_ID.get = lambda: experiment() if at_home() else None  # type: ignore[method-assign]
+    MLFLOW_EXPERIMENT_ID.get = lambda: experiment() if at_home() else None  # type: ignore[method-assign,no-untyped-call]
     create = TrackingServiceClient.create_run
 
     def create_run(client: Any, *arguments: Any, **named: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -29,25 +30,32 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
 
 
 def left_behind(store: Store) -> list[Any]:
-    """MLflow runs still RUNNING whose owner was a process of this machine that no longer exists."""
-    here = socket.gethostname()
-    return [
-        run
-        for run in _find(store, f"attributes.status = 'RUNNING' and tags.`{Tag.OWNER_HOST}` = '{here}'")
-        if not _alive(run.data.tags.get(Tag.OWNER_PID, ""), run.data.tags.get(Tag.OWNER_STARTED))
-    ]
+    """MLflow runs that no owner will end any more: their owner was a process of this machine that is gone.
+
+    RUNNING ones; and those that MLflow's exit handler called FINISHED before an owner, killed meanwhile, could say how
+    they ended. A run whose owner lives is never among them.
+    """
+    found = _find(store, f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'")
+    return [run for run in found if _is_open(run) and not _alive(run.data.tags)]
 
 
 def close_left_behind(store: Store) -> list[str]:
-    """End those as KILLED, saying why; their ids."""
+    """End those as KILLED, saying why; their ids. A run that had ended and was opened again gets its end back."""
     closed = []
     for run in left_behind(store):
         run_id = str(run.info.run_id)
-        store.client.set_tag(run_id, Tag.FAILURE, GONE)
-        store.client.set_terminated(run_id, status="KILLED")
-        store.client.set_tag(run_id, Tag.END, "KILLED")
+        ended = run.data.tags.get(Tag.END)
+        if ended is None:
+            store.client.set_tag(run_id, Tag.FAILURE, GONE)
+        store.client.set_terminated(run_id, status=ended or "KILLED")
+        store.client.set_tag(run_id, Tag.END, ended or "KILLED")
         closed.append(run_id)
     return closed
+
+
+def _is_open(run: Any) -> bool:
+    child = Tag.PARENT_OWNER in run.data.tags
+    return run.info.status == "RUNNING" or (Tag.END not in run.data.tags and not child)
 
 
 def _find(store: Store, condition: str) -> list[Any]:
@@ -64,9 +72,10 @@ def _find(store: Store, condition: str) -> list[Any]:
     return found
 
 
-def _alive(pid: str, started: str | None) -> bool:
+def _alive(tags: Mapping[str, str]) -> bool:
     try:
-        process = psutil.Process(int(pid))
+        process = psutil.Process(int(tags.get(Tag.OWNER_PID, "")))
+        started = tags.get(Tag.OWNER_STARTED)
         return started is None or abs(process.create_time() - float(started)) < 1.0
     except (psutil.Error, ValueError):
         return False

@@ -114,6 +114,14 @@ def test_run_prints_one_object_or_words(project: Settings, capfd: pytest.Capture
     told = json.loads(out)
     assert set(told) >= {"run_id", "status", "output", "metrics", "failure"}
     assert (told["status"], told["metrics"], told["failure"]) == ("FINISHED", {"rmse": 2.0}, None)
+    assert program.run(["run", str(path), "--json", "-p", "a=1"]) == 2
+    refused = json.loads(capfd.readouterr().out)
+    assert (refused["run_id"], refused["error"]["error"]) == (None, "ParameterError")
+    nan = building.write(project.root / "nan.ipynb", "import mlflow\nmlflow.log_metric('a', float('nan'))")
+    assert program.run(["run", str(nan), "--json", "--no-html"]) == 0
+    assert json.loads(capfd.readouterr().out, parse_constant=str)["metrics"] == {"a": None}
+    assert program.run(["run", str(nan), "-o", str(nan)]) == 2
+    assert program.run(["run", str(nan), "--timeout", "nan"]) == 2
     broken = building.write(project.root / "broken.ipynb", "1 / 0")
     assert program.run(["run", str(broken), "--no-html"]) == 1
     words = capfd.readouterr().out

@@ -40,7 +40,6 @@ def test_runs_that_did_not_end_well_or_used_other_data_are_no_candidates(trials,
     trials.fitted(better(), more)
     trials.fitted(better(), houses, end=None)
     trials.fitted(better(), houses, end="FAILED")
-    trials.fitted(better(), houses, **{Tag.SUPERSEDED_BY: "x"})
     found = gate(dataset="houses@1").candidates()
     assert [each.run.run_id for each in found.ranked] == [mine]
     assert not found.others

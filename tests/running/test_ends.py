@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import pytest
 from notebooks_lib.records import RunResult, Tag
 from notebooks_lib.running.reaper import marked
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking import orphans, query, store
 from tests import building
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
@@ -119,7 +120,8 @@ def test_processes_that_a_notebook_leaves_are_ended(project: Settings) -> None:
         "import subprocess\n"
         "a = subprocess.Popen(['sleep', '600'])\n"
         "b = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        "print(a.pid, b.pid)"
+        "c = subprocess.Popen(['/bin/sleep', '600'], start_new_session=True, env={})\n"
+        "print(a.pid, b.pid, c.pid)"
     )
     result = building.run(project, cell)
     assert result.status == "FINISHED"
@@ -160,6 +162,12 @@ def started(project: Settings, cell: str) -> Iterator[tuple[subprocess.Popen[str
             process.kill()
 
 
+def sleepers(seconds: int) -> list[int]:
+    """Processes of `sleep` with this argument."""
+    command = ["/bin/sleep", str(seconds)]
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == command]
+
+
 def wait_for(condition: Any, seconds: float) -> None:
     """Look until it holds."""
     until = time.monotonic() + seconds
@@ -168,7 +176,7 @@ def wait_for(condition: Any, seconds: float) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signals, project: Settings) -> None:
     with started(project, "import time\ntime.sleep(600)") as (process, marker):
         process.send_signal(number)
@@ -184,11 +192,13 @@ def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signa
 
 @pytest.mark.parametrize("cell", ["while True:\n    pass", "sum(range(10**12))"], ids=["in Python", "in C"])
 def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, project: Settings) -> None:
-    with started(project, cell) as (process, marker):
+    other = "other = subprocess.Popen(['/bin/sleep', '617'], start_new_session=True, env={})\n"
+    with started(project, other + cell) as (process, marker):
         assert len(marked(marker)) == 2
+        wait_for(lambda: sleepers(617), 10)
         process.kill()
         process.communicate(timeout=10)
-        wait_for(lambda: marked(marker) == [], 5)
+        wait_for(lambda: marked(marker) == [] and not sleepers(617), 5)
 
     left = query.find_runs(store.connect(project), "sample", ended_only=False)
     assert [run.status for run in left] == ["RUNNING"]
@@ -196,3 +206,25 @@ def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, projec
     (closed,) = query.find_runs(store.connect(project), "sample", ended_only=False)
     assert (closed.status, closed.tags[Tag.END]) == ("KILLED", "KILLED")
     assert closed.tags[Tag.FAILURE] == "its owner is gone"
+
+
+def test_doctor_spares_a_run_whose_owner_lives(project: Settings) -> None:
+    with started(project, "import time\ntime.sleep(600)") as (process, _):
+        assert cli(project, "doctor").returncode == 0
+        (run,) = query.find_runs(store.connect(project), "sample", ended_only=False)
+        assert (run.status, Tag.END in run.tags) == ("RUNNING", False)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_doctor_closes_what_mlflow_called_finished_before_its_owner_could_speak(project: Settings) -> None:
+    connected = store.connect(project)
+    gone = {Tag.OWNER_HOST: socket.gethostname(), Tag.OWNER_PID: "999999999"}
+    cut_off = connected.client.create_run("0", tags=gone).info.run_id
+    connected.client.set_terminated(cut_off, "FINISHED")
+    resumed = connected.client.create_run("0", tags={**gone, Tag.END: "FINISHED"}).info.run_id
+    assert set(orphans.close_left_behind(connected)) == {cut_off, resumed}
+    states = {run: query.get_run(connected, run) for run in (cut_off, resumed)}
+    assert (states[cut_off].status, states[cut_off].tags[Tag.END]) == ("KILLED", "KILLED")
+    assert (states[resumed].status, states[resumed].tags[Tag.END]) == ("FINISHED", "FINISHED")
+    assert orphans.close_left_behind(connected) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import os
 import subprocess
@@ -97,7 +98,7 @@ def test_a_strangers_notebook_without_project_keeps_its_runs_where_the_command_w
 def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
     project: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    value = 'Geheim"n1s\\'
+    value = 'Ge<h>e&im"n1s\\'
     monkeypatch.setenv("SAMPLE_TOKEN", value)
     parameters = (
         'from notebooks_lib.notebooks import SecretStr\ntoken: SecretStr = "SAMPLE_TOKEN"  # for the shop\nn: int = 1'
@@ -106,9 +107,11 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
         project,
         "import os\nassert token == os.environ['SAMPLE_TOKEN'] and token.get_secret_value() == token\ntoken",
         "print(token, [token], f'Bearer {token}', 'Bearer ' + token, repr(os.environ['SAMPLE_TOKEN']))\n{'t': os.environ['SAMPLE_TOKEN']}",
+        "import pandas\npandas.DataFrame({'t': [os.environ['SAMPLE_TOKEN']]})",
         "import mlflow\nmlflow.log_param('t', token)\nmlflow.set_tag('u', f'Bearer {token}')\nraise ValueError(os.environ['SAMPLE_TOKEN'])",
         parameters=parameters,
         values={"n": 2},
+        page=True,
     )
     assert (result.status, result.failure and result.failure.error) == ("FAILED", "ValueError")
     info = query.get_run(store.connect(project), result.run_id or "")
@@ -119,7 +122,8 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
     assert result.output in kept
     written += [path.read_bytes().decode("utf-8", "replace") for path in kept]
     for text in written:
-        for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(json.dumps(value)[1:-1])[1:-1]):
+        spellings = [value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(json.dumps(value)[1:-1])[1:-1]]
+        for spelling in (*spellings, *map(html.escape, spellings)):
             assert spelling not in text
 
 
@@ -214,3 +218,42 @@ def test_the_executed_notebook_stays_when_the_store_goes_away(project: Settings)
         building.run(project, breaks)
     (kept,) = project.layout.executed.glob("*.ipynb")
     assert json.loads(kept.read_text())["metadata"]["nbops"]["status"] == "FINISHED"
+
+
+def test_a_page_that_cannot_be_made_costs_the_run_nothing(project: Settings) -> None:
+    path = building.write(project.root / "n.ipynb", "x = 1")
+    notebook = json.loads(path.read_text())
+    image = {"cell_type": "markdown", "id": "m", "metadata": {}, "source": "![x](attachment:gone.png)"}
+    notebook["cells"].append(image)
+    path.write_text(json.dumps(notebook))
+    result = run_notebook(plan.make(path, project))
+    info = query.get_run(store.connect(project), result.run_id or "")
+    assert (result.status, info.tags[Tag.END]) == ("FINISHED", "FINISHED")
+
+
+def test_after_many_outputs_the_error_still_stands_and_a_cleared_cell_starts_anew(project: Settings) -> None:
+    many = "from IPython.display import display, clear_output\nfor i in range(1100):\n    display(i)\n"
+    result = building.run(project, f"{many}clear_output(wait=True)\ndisplay('LAST')", f"{many}1 / 0")
+    cells = json.loads(result.output.read_text())["cells"]
+    kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+    assert [out["data"]["text/plain"] for out in kept[0]] == [["'LAST'"]]
+    assert kept[1][-1]["ename"] == "ZeroDivisionError"
+
+
+def test_no_single_output_fills_the_notebook(project: Settings) -> None:
+    result = building.run(
+        project,
+        "from IPython.display import HTML\nHTML('x' * 20_000_000)",
+        "raise ValueError('y' * 5_000_000)",
+    )
+    assert result.failure is not None
+    assert len(result.failure.message) < 50_000
+    assert result.output.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("metadata", [{}, {"kernelspec": {"name": "python3", "display_name": "x"}}])
+def test_a_notebook_that_names_no_language_takes_parameters(metadata: dict[str, object], project: Settings) -> None:
+    path = building.write(project.root / "n.ipynb", "print('a is', a)", parameters="a = 1")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "metadata": metadata}))
+    result = run_notebook(plan.make(path, project, {"a": 2}), html=False)
+    assert "a is 2" in building.outputs(result)
