@@ -36,6 +36,7 @@ run: setup  ## the main job: run the notebooks, promote the best run, deploy it,
 	nbops endpoint invoke diabetes
 	nbops endpoint status diabetes
 	@echo "  runs        nbops ui   (MLflow's pages at http://127.0.0.1:5000)"
+	@echo "  next        . .venv/bin/activate, and nbops and jupyter lab are on your path"
 
 pages: setup  ## the executed notebooks as HTML, under .nbops/pages
 	jupyter nbconvert --to html --embed-images --log-level WARN --output-dir .nbops/pages .nbops/executed/*.ipynb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,9 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
-    store = connect(settings.here())
+    here = settings.here()
+    show.refuse_nothing(here)
+    store = connect(here)
     ranking = compare.rank(query.find_runs(store, experiment), name, direction)
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
@@ -56,8 +59,9 @@ def _print(ranking: Ranking, *, every: bool) -> None:
         click.echo()
         click.echo(click.style(_title(table), bold=True))
         rows = table.rows if every else table.rows[:BEST]
-        header = ("rank", "run", "notebook", ranking.metric, "other metrics", "commit", "age")
-        show.table(header, [_cells(row, ranking.metric) for row in rows])
+        header = ("rank", "run", "name", ranking.metric, "other metrics", "commit", "age")
+        same = _same(table.rows) | {ranking.metric}
+        show.table(header, [_cells(row, same) for row in rows])
         if len(rows) < len(table.rows):
             click.echo(f"and {len(table.rows) - len(rows)} more: --all shows them")
     if ranking.without:
@@ -65,7 +69,7 @@ def _print(ranking: Ranking, *, every: bool) -> None:
         names = ", ".join(run.run_id[:8] for run in ranking.without[:5])
         more = ", ..." if len(ranking.without) > 5 else ""
         click.echo(f"\n{len(ranking.without)} {has} no {ranking.metric}: {names}{more}")
-    if any("*" in str(_cells(row, ranking.metric)[5]) for table in ranking.tables for row in table.rows):
+    if any("*" in str(_cells(row, set())[5]) for table in ranking.tables for row in table.rows):
         click.echo("\n* made with uncommitted changes")
 
 
@@ -73,14 +77,18 @@ def _title(table: Table) -> str:
     return f"data: {table.title}" if table.datasets else table.title
 
 
-def _cells(row: Row, metric: str) -> list[object]:
+def _same(rows: Sequence[Row]) -> set[str]:
+    """Metrics that are the same in all rows, such as a baseline's: they tell the runs apart by nothing."""
+    values = {name: {row.run.metrics.get(name) for row in rows} for row in rows for name in row.run.metrics}
+    return {name for name, found in values.items() if len(found) == 1} if len(rows) > 1 else set()
+
+
+def _cells(row: Row, hidden: Collection[str]) -> list[object]:
     from notebooks_lib.promotion import compare
-    from notebooks_lib.records import Tag
 
     run = row.run
-    others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name != metric)
-    notebook = run.tags.get(Tag.NOTEBOOK) or run.tags.get("mlflow.source.name", "")
-    return [row.rank, run.run_id[:8], notebook, row.value, others, compare.commit(run.tags), _age(run.started_ms)]
+    others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name not in hidden)
+    return [row.rank, run.run_id[:8], run.name, row.value, others, compare.commit(run.tags), _age(run.started_ms)]
 
 
 def _age(started_ms: int) -> str:

@@ -71,7 +71,7 @@ def show_(ref: str) -> None:
 def add(file: Path, name: str, target: str | None, key: str | None, group: str | None, description: str) -> None:
     """Make FILE (CSV, TSV or Parquet) the next version of a dataset.
 
-    What is left out is as in the version before; the same content again adds nothing. Each row falls into train,
+    What is left out is as in the version before; the same table again adds nothing. Each row falls into train,
     validation or holdout by its group, else its key, else its whole content, so the parts are the same everywhere.
     """
     from notebooks_lib import settings

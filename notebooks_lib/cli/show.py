@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
     from notebooks_lib.notebooks.parameters import Schema
+    from notebooks_lib.settings import Settings
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
@@ -96,6 +98,19 @@ def notebook(document: Notebook, schema: Schema) -> None:
         table(("parameter", "type", "default", "allowed", "meaning"), rows)
     else:
         click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
+
+
+def refuse_nothing(settings: Settings) -> None:
+    """Raise UsageError where there is neither a project nor a run: looking must not make an empty store."""
+    from notebooks_lib.errors import UsageError
+    from notebooks_lib.settings import is_project
+
+    elsewhere = settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not (elsewhere or is_project(settings.root) or settings.layout.state.is_dir()):
+        raise UsageError(
+            f"no project and no runs here: {settings.root} and the folders above it have no production/settings.toml; "
+            "go to the project's folder"
+        )
 
 
 def where(url: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+import sys
 
 import click
+
+from notebooks_lib.cli import show
 
 
 @click.command()
@@ -14,10 +19,20 @@ def command(port: int) -> int:
     from notebooks_lib import settings
     from notebooks_lib.tracking import store
 
-    connected = store.connect(settings.here())
+    here = settings.here()
+    show.refuse_nothing(here)
+    connected = store.connect(here)
     if not connected.local:
         click.echo(f"the runs are kept at {connected.uri}; open that store's own pages")
         return 0
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise click.UsageError(f"port {port} is taken; try: nbops ui --port {port % 65535 + 1}")
     click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    sys.stdout.flush()
     arguments = store.server_command(connected, port)
-    return subprocess.call(arguments)
+    # Its job runner is for features that are not used here, and is ten processes.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if os.name == "posix":  # the server takes this process's place, so that whoever ends it ends the server
+        os.execve(arguments[0], arguments, environment)
+    return subprocess.call(arguments, env=environment)

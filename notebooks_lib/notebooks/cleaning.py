@@ -28,6 +28,6 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
             cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         seen.add(cell["id"])
     raw["nbformat_minor"] = max(5, raw.get("nbformat_minor") or 0)
-    if notebook.is_python:
+    if notebook.is_python and notebook.raw.get("metadata", {}).get("kernelspec", {}).get("name") != KERNEL["name"]:
         raw.setdefault("metadata", {})["kernelspec"] = dict(KERNEL)
     return raw

@@ -140,6 +140,7 @@ def _json(path: Path) -> Any:
         if not path.parent.is_dir():
             raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
         known = [found.name for found in path.parent.glob("*.ipynb")]
+        known += [found.relative_to(path.parent).as_posix() for found in path.parent.glob("[!.]*/*.ipynb")]
         where = "" if path.parent == Path() else f"{path.parent}: "
         raise errors.NotebookError(f"{where}{errors.unknown('notebook', path.name, known)}") from error
     except IsADirectoryError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -167,6 +168,7 @@ def installed(notebook: Notebook, wanted: str | None = None) -> str:
     if name in known:
         return name
     if wanted is None and notebook.is_python and "python3" in known:
+        logging.getLogger(__name__).warning("kernel %r is not installed here: python3 runs the notebook", name)
         return "python3"
     raise errors.NotebookError(
         f"{notebook.path.name}: {errors.unknown('kernel', name, known)}; install it, or name another with --kernel"

@@ -145,7 +145,7 @@ def _serve(app: Any, listener: socket.socket, folder: Path) -> None:
     )
 
     async def run() -> None:
-        bound = asyncio.create_task(_bound_log(folder / "log"))
+        bound = asyncio.create_task(_look_after(server, folder))
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -154,9 +154,15 @@ def _serve(app: Any, listener: socket.socket, folder: Path) -> None:
     asyncio.run(run())
 
 
-async def _bound_log(path: Path) -> None:
-    """Copy and empty: the file stays the one that this process, and what it calls, write to."""
+async def _look_after(server: Any, folder: Path) -> None:
+    """Keep the log within bounds, and end when the endpoint's folder is gone: nobody could stop the server any more.
+
+    The log is copied and emptied, so that it stays the file that this process, and what it calls, write to.
+    """
+    path = folder / "log"
     while True:
+        if not folder.is_dir():
+            server.should_exit = True
         with suppress(OSError):
             if path.stat().st_size > LOG_LIMIT:
                 await asyncio.to_thread(shutil.copyfile, path, path.with_name("log.1"))

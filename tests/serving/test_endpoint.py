@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -416,7 +417,7 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         held.flush()
 
         async def a_while() -> None:
-            task = asyncio.create_task(server._bound_log(log))
+            task = asyncio.create_task(server._look_after(SimpleNamespace(should_exit=False), tmp_path))
             while log.stat().st_size:
                 await asyncio.sleep(0)
             task.cancel()
@@ -425,3 +426,19 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         held.write("after")
     assert log.read_text() == "after"
     assert (tmp_path / "log.1").read_text() == "first words\n"
+
+
+def test_a_server_whose_folder_is_gone_ends_by_itself(tmp_path: Path) -> None:
+    import asyncio
+
+    from notebooks_lib.serving import server
+
+    running = SimpleNamespace(should_exit=False)
+
+    async def a_while() -> None:
+        task = asyncio.create_task(server._look_after(running, tmp_path / "gone"))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(a_while())
+    assert running.should_exit
