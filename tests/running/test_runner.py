@@ -6,9 +6,11 @@ import asyncio
 import html
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -185,7 +187,8 @@ def test_what_cells_print_is_bounded_and_progress_bars_are_collapsed(project: Se
     assert result.output.stat().st_size < 1_000_000
 
 
-def test_eight_at_once_on_a_database_that_does_not_exist_yet(empty_project: Settings) -> None:
+def test_four_at_once_on_a_database_that_does_not_exist_yet(empty_project: Settings) -> None:
+    """Eight at once, and more, are among the slow proofs."""
     path = building.write(
         empty_project.root / "n.ipynb",
         "import mlflow\nwith mlflow.start_run():\n    for step in range(20):\n        mlflow.log_metric('a', step, step=step)",
@@ -202,14 +205,16 @@ def test_eight_at_once_on_a_database_that_does_not_exist_yet(empty_project: Sett
             check=False,
         )
 
-    with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(once, range(8)))
-    assert [process.returncode for process in done] == [0] * 8, [process.stderr for process in done]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(once, range(4)))
+    assert [process.returncode for process in done] == [0] * 4, [process.stderr for process in done]
     connected = store.connect(empty_project)
     runs = query.find_runs(connected, "sample")
-    assert sorted(run.params["k"] for run in runs) == [str(k) for k in range(8)]
+    assert sorted(run.params["k"] for run in runs) == [str(k) for k in range(4)]
     for run in runs:
         assert len(connected.client.get_metric_history(run.run_id, "a")) == 20
+    with closing(sqlite3.connect(empty_project.layout.database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_the_executed_notebook_stays_when_the_store_goes_away(project: Settings) -> None:

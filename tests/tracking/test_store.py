@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,24 +39,6 @@ def test_who_names_the_store(project: Settings, monkeypatch: pytest.MonkeyPatch)
         store.tracking_uri(project)
     monkeypatch.setenv("NBOPS_OWNER_RUN", "abc")  # in an owner's kernel its word counts
     assert store.tracking_uri(project) == "http://127.0.0.1:1"
-
-
-@pytest.mark.tracking
-def test_the_database_is_made_once_however_many_ask_first(empty_project: Settings) -> None:
-    code = (
-        "from notebooks_lib import settings\nfrom notebooks_lib.tracking import store\n"
-        "print(store.connect(settings.here()).experiment_id('first'))"
-    )
-
-    def once(_: int) -> str:
-        done = subprocess.run([sys.executable, "-c", code], cwd=empty_project.root, capture_output=True, text=True)
-        return done.stdout + done.stderr
-
-    with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(once, range(4))) == {"1\n"}
-    with sqlite3.connect(empty_project.layout.database) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
 
 
 @pytest.mark.tracking
