@@ -39,7 +39,7 @@ run: setup  ## the main job: run the notebooks, promote the best run, deploy it,
 	@echo "  next        . .venv/bin/activate, and nbops and jupyter lab are on your path"
 
 pages: setup  ## the executed notebooks as HTML, under .nbops/pages
-	jupyter nbconvert --to html --embed-images --log-level WARN --output-dir .nbops/pages .nbops/executed/*.ipynb
+	jupyter nbconvert --to html --embed-images --log-level ERROR --output-dir .nbops/pages .nbops/executed/*.ipynb
 
 stop:  ## stop the endpoint that `make run` started
 	nbops endpoint stop diabetes
