@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -91,9 +91,6 @@ class Endpoint(_Section):
     """0: a free one, kept from then on."""
     start_timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds."""
-
-
-SectionName = Literal["project", "tracking", "azure", "data", "promotion", "endpoint"]
 
 
 class Settings(_Section):

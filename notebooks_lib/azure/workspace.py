@@ -83,11 +83,6 @@ def tracking_uri(settings: Settings) -> str:
     return known[key]
 
 
-def forget(settings: Settings) -> None:
-    """Ask Azure again next time: a workspace was made anew under the same name."""
-    (settings.layout.azure / _REMEMBERED).unlink(missing_ok=True)
-
-
 def prepare(environ: MutableMapping[str, str]) -> None:
     """Say which cloud it is. Unsaid, MLflow's plugin asks the network each time, for 30 s where that is closed."""
     if "ARM_CLOUD_METADATA_URL" not in environ:

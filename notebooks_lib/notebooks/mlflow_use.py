@@ -37,17 +37,6 @@ class Call:
     """The value is an experiment id, not a name."""
 
 
-def experiment_calls(
-    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
-) -> list[Call]:
-    """Where an experiment is named, in code order, given the run's parameters (over the defaults).
-
-    `environ` is the kernel's environment; without it what the notebook reads from there is unknown.
-    """
-    wanted = ("set_experiment", "run", _EXPERIMENT_VARIABLE)
-    return [call for call in calls(notebook, values, environ) if call.function in wanted]
-
-
 def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[Call]:

@@ -11,7 +11,8 @@ PARAMETERS = "experiment: str = 'first'\nn: int = 1\nderived = experiment + '-x'
 
 def values(*cells: str, environ: dict[str, str] | None = None, **given: object) -> list[str | None]:
     """The names of experiments; "?" where one is not known."""
-    calls = mlflow_use.experiment_calls(built(PARAMETERS, *cells), given, environ)
+    wanted = ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME")
+    calls = [call for call in mlflow_use.calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted]
     return [call.value if call.known else "?" for call in calls]
 
 
