@@ -47,7 +47,8 @@ class BoundedText:
 
 def _settled(line: str) -> str:
     """The line as a terminal would show it: what stands before a carriage return is overwritten."""
-    body, ending = (line[:-1], "\r") if line.endswith("\r") else (line, "")
+    body = line.rstrip("\r")  # a run of them at the end erases nothing until something follows
+    ending = "\r" if body != line else ""
     body = body[body.rfind("\r") + 1 :]
     while "\b" in body:
         shorter = _BACKSPACE.sub("", body)

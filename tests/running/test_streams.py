@@ -25,6 +25,7 @@ def fed(*pieces: str) -> str:
         (["a\rb\nc"], "b\nc"),
         (["a\r\nb"], "a\nb"),
         (["a\r", "\nb"], "a\nb"),
+        (["a", "\r\r", "\n"], "a\n"),
         (["abc\b\bX"], "aX"),
         (["é", "☃\n"], "é☃\n"),
         ([""], ""),
