@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from notebooks_lib.notebooks import constants, kinds
@@ -29,9 +29,17 @@ _RUN = re.compile(r"\s*%run\s+(?:-\w+\s+)*[\"']?([^\s\"']+)")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
-def source_fingerprint(notebook: Notebook, values: Mapping[str, object], lock_sha256: str, root: Path) -> str:
+def source_fingerprint(
+    notebook: Notebook,
+    values: Mapping[str, object],
+    lock_sha256: str,
+    root: Path,
+    found: Sequence[tuple[str, str]] | None = None,
+) -> str:
     """sha256 over code cells, parameters (the given over the defaults, secrets left out), the environment's lock and
     the modules under `root` that the cells import, through any number of steps. Same inputs, same digest, anywhere.
+
+    `found` are those modules, where they have been looked up already.
     """
     content = {
         "form": _FORM,
@@ -39,7 +47,7 @@ def source_fingerprint(notebook: Notebook, values: Mapping[str, object], lock_sh
         "code": notebook.code_sha256,
         "parameters": _parameters(notebook, values),
         "lock": lock_sha256,
-        "modules": dict(modules(notebook, root)),
+        "modules": dict(modules(notebook, root) if found is None else found),
     }
     return _digest(content)
 
@@ -74,6 +82,33 @@ def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
         found[path] = hashlib.sha256(text).hexdigest()
         names.extend(_imports_of(text, _package(path, bases)))
     return sorted((path.relative_to(root).as_posix(), digest) for path, digest in found.items())
+
+
+class Modules:
+    """The same for a notebook that is run many times: looked up anew only when one of the files has changed."""
+
+    def __init__(self, notebook: Notebook, root: Path) -> None:
+        self._notebook = notebook
+        self._root = root.resolve()
+        self._stamps: list[tuple[int, int]] | None = None
+        self._found: list[tuple[str, str]] = []
+
+    def digests(self) -> list[tuple[str, str]]:
+        """What `modules` says now."""
+        if self._stamps is None or self._stamps != self._look():
+            self._found = modules(self._notebook, self._root)
+            self._stamps = self._look()
+        return self._found
+
+    def _look(self) -> list[tuple[int, int]]:
+        stamps = []
+        for name, _ in self._found:
+            try:
+                stat = (self._root / name).stat()
+            except OSError:
+                return []
+            stamps.append((stat.st_mtime_ns, stat.st_size))
+        return stamps
 
 
 def _parameters(notebook: Notebook, values: Mapping[str, object]) -> dict[str, str]:

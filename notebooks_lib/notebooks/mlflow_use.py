@@ -36,38 +36,61 @@ class Call:
     by_id: bool = False
     """The value is an experiment id, not a name."""
 
+    @property
+    def sets_store(self) -> bool:
+        """Whether it says where runs are kept."""
+        return self.function in ("set_tracking_uri", _URI_VARIABLE)
+
 
 def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[Call]:
     """Where a tracking URI is set, in code order."""
-    return [call for call in calls(notebook, values, environ) if call.function in ("set_tracking_uri", _URI_VARIABLE)]
+    return [call for call in calls(notebook, values, environ) if call.sets_store]
 
 
 def calls(notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None) -> list[Call]:
     """All of these places, `mlflow.start_run` too, in code order; nothing for a notebook that is not Python."""
-    trees = [(cell.index, cell.code.tree) for cell in notebook.python_cells if cell.code.tree]
-    imported = imports.names(tree for _, tree in trees)
-    if not any(path.partition(".")[0] in ("mlflow", "os", "notebooks_lib") for path in imported.values()):
-        return []
-    places = [
-        (index, node, hidden)
-        for index, tree in trees
-        for node, hidden in _visit(tree, frozenset())
-        if isinstance(node, ast.Call | ast.Assign)
-    ]
-    if environ is not None:
-        # What the notebook itself sets is no longer what the kernel started with.
-        changed = {key for _, node, _ in places for key, _ in _environment(node, imported)}
-        environ = {key: value for key, value in environ.items() if key not in changed}
-    names = _constants(notebook, values, environ)
-    found = []
-    for index, node, hidden in places:
-        visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
-        for function, expression, by_id in _named(node, imported):
-            value, known = _value(expression, visible, environ)
-            found.append(Call(index, node.lineno, value, known, function, by_id))
-    return sorted(found, key=lambda call: (call.cell, call.line))
+    return Places(notebook, environ).calls(values)
+
+
+class Places:
+    """The places of one notebook, found once; what each names is then cheap to ask for many sets of values."""
+
+    def __init__(self, notebook: Notebook, environ: Mapping[str, str] | None = None) -> None:
+        self._notebook = notebook
+        self._environ = environ
+        self._assigned: tuple[_Part, ...] = ()
+        self._places: list[tuple[int, ast.Call | ast.Assign, frozenset[str]]] = []
+        trees = [(cell.index, cell.code.tree) for cell in notebook.python_cells if cell.code.tree]
+        self._imported = imports.names(tree for _, tree in trees)
+        if not any(path.partition(".")[0] in ("mlflow", "os", "notebooks_lib") for path in self._imported.values()):
+            return
+        self._places = [
+            (index, node, hidden)
+            for index, tree in trees
+            for node, hidden in _visit(tree, frozenset())
+            if isinstance(node, ast.Call | ast.Assign)
+        ]
+        if environ is not None:
+            # What the notebook itself sets is no longer what the kernel started with.
+            changed = {key for _, node, _ in self._places for key, _ in _environment(node, self._imported)}
+            self._environ = {key: value for key, value in environ.items() if key not in changed}
+        self._places = [place for place in self._places if any(True for _ in _named(place[1], self._imported))]
+        self._assigned = _assigned(notebook)
+
+    def calls(self, values: Mapping[str, object]) -> list[Call]:
+        """What each place names when the notebook runs with these values."""
+        if not self._places:
+            return []
+        names = _constants(self._notebook, self._assigned, values, self._environ)
+        found = []
+        for index, node, hidden in self._places:
+            visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
+            for function, expression, by_id in _named(node, self._imported):
+                value, known = _value(expression, visible, self._environ)
+                found.append(Call(index, node.lineno, value, known, function, by_id))
+        return sorted(found, key=lambda call: (call.cell, call.line))
 
 
 def _value(
@@ -138,22 +161,40 @@ def _environment(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[s
                     yield word.arg, word.value
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The parameters cell, or all other cells."""
+
+    statements: tuple[ast.stmt, ...]
+    bound: Mapping[str, int]
+
+
+def _assigned(notebook: Notebook) -> tuple[_Part, _Part]:
+    parts = []
+    for parameters_cell in (True, False):
+        cells = [c for c in notebook.python_cells if (c is notebook.parameters_cell) == parameters_cell]
+        trees = [c.code.tree for c in cells if c.code.tree]
+        parts.append(_Part(tuple(statement for tree in trees for statement in tree.body), _bindings(trees)))
+    return parts[0], parts[1]
+
+
 def _constants(
-    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None
+    notebook: Notebook,
+    assigned: tuple[_Part, ...],
+    values: Mapping[str, object],
+    environ: Mapping[str, str] | None,
 ) -> dict[str, object]:
     """Names with one certain, unchangeable value: assigned once, at top level, to a simple expression."""
     parameters = schema(notebook)
-    cell = notebook.parameters_cell
     known: dict[str, object] = {}
     # The given values are injected after the parameters cell: what that cell computes, it computes from defaults.
-    for part in (True, False):
-        trees = [c.code.tree for c in notebook.python_cells if c.code.tree and (c is cell) == part]
-        bound = _bindings(trees)
+    for first, part in zip((True, False), assigned, strict=True):
+        bound = part.bound
         elsewhere = {name for name in bound if name in known}
         known = {name: value for name, value in known.items() if name not in elsewhere}
-        for statement in (statement for tree in trees for statement in tree.body):
+        for statement in part.statements:
             for name, expression in _simple(statement):
-                if name in elsewhere or (bound[name] != 1 and not part):
+                if name in elsewhere or (bound[name] != 1 and not first):
                     continue
                 try:
                     value = constants.evaluate(expression, known, environ)
@@ -161,7 +202,7 @@ def _constants(
                     known.pop(name, None)
                     continue
                 known[name] = value
-        if part:
+        if first:
             twice = {name for name, count in bound.items() if count > 1 and parameters.find(name) is None}
             known = {name: value for name, value in known.items() if name not in twice} | dict(values)
     return {n: v for n, v in known.items() if isinstance(v, str | int | float | Path | None)}

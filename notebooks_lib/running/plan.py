@@ -6,7 +6,7 @@ A plan that cannot be made is asked for wrongly: it raises UsageError, and nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,36 +49,69 @@ def make(
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
     """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
-    notebook = document.read(path)
-    schema = parameters.schema(notebook)
-    given = schema.check(values or {}, notebook=path.name, environ=os.environ)
-    everything = {**schema.defaults, **given}
-    start = None
-    if tracked:
-        _refuse_other_store(notebook, everything, stores.tracking_uri(settings))
-        chosen, experiment_id = _where(notebook, everything, experiment, settings)
+    return Source(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
+
+
+class Source:
+    """A notebook with all that its runs have in common, read and looked at once: each run then pays for its own only.
+
+    The notebook, git's state and the environment's lock stay as they were then; a module of the project that changes
+    later is seen, for the kernels import it anew.
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True
+    ) -> None:
+        self.notebook = document.read(path)
+        self.schema = parameters.schema(self.notebook)
+        self.settings = settings
+        self.tracked = tracked
+        self._asked = experiment
+        if tracked:
+            self._ours = stores.tracking_uri(settings)
+            self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
+            self._modules = fingerprint.Modules(self.notebook, settings.root)
+            self._lock = provenance.lock_sha256(settings.layout)
+            self.git = provenance.git(settings.root)
+
+    def plan(
+        self,
+        values: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Plan:
+        """One run with these values. Raises UsageError when the notebook cannot be run with them."""
+        notebook, root = self.notebook, self.settings.root
+        given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
+        if not self.tracked:
+            return Plan(notebook, self.settings, given, self.schema.secrets, None)
+        everything = {**self.schema.defaults, **given}
+        calls = self._places.calls(everything)
+        _refuse_other_store(notebook, calls, self._ours)
+        chosen, experiment_id = _where(calls, self._asked, self.settings)
         start = Start(
             experiment=chosen,
             experiment_id=experiment_id,
-            name=name or _run_name(notebook, given),
-            notebook=_relative(notebook.path, settings.root),
+            name=name or run_name(notebook, given),
+            notebook=_relative(notebook.path, root),
             description=_description(notebook),
             parameters=everything,
             code_sha256=notebook.code_sha256,
+            lock_sha256=self._lock,
             source_fingerprint=fingerprint.source_fingerprint(
-                notebook, everything, provenance.lock_sha256(settings.layout), settings.root
+                notebook, everything, self._lock, root, self._modules.digests()
             ),
-            git=provenance.git(settings.root),
+            git=self.git,
             tags=tags,
         )
-    return Plan(notebook, settings, given, schema.secrets, start)
+        return Plan(notebook, self.settings, given, self.schema.secrets, start)
 
 
-def _refuse_other_store(notebook: Notebook, values: Mapping[str, object], ours: str) -> None:
+def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:
     """A notebook that sends its runs elsewhere cannot be attached to ours."""
-    environ = {**os.environ, "MLFLOW_TRACKING_URI": ours}
-    for call in mlflow_use.tracking_uri_calls(notebook, values, environ):
-        if call.known and call.value in ("", None, ours):
+    for call in calls:
+        if not call.sets_store or (call.known and call.value in ("", None, ours)):
             continue
         where = repr(call.value) if call.known else "a value that is only known as it runs"
         raise errors.NotebookError(
@@ -87,15 +120,13 @@ def _refuse_other_store(notebook: Notebook, values: Mapping[str, object], ours: 
         )
 
 
-def _where(
-    notebook: Notebook, values: Mapping[str, object], asked: str | None, settings: Settings
-) -> tuple[str, str | None]:
+def _where(calls: Sequence[mlflow_use.Call], asked: str | None, settings: Settings) -> tuple[str, str | None]:
     """Name, or else id, of the experiment that the notebook's first run will most likely want.
 
     It is a guess where branches, functions and modules decide: then MLflow opens a child in the kernel (attaching).
     """
     named = None
-    for call in mlflow_use.calls(notebook, values, os.environ):
+    for call in calls:
         if call.function == "start_run":
             break  # what is set after it concerns the runs that follow
         if call.function in ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME"):
@@ -110,7 +141,7 @@ def _where(
     return (settings.experiment, named.value) if named.by_id else (asked or named.value, None)
 
 
-def _run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
+def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
     """The notebook and what was asked differently from its defaults."""
     shown = ",".join(f"{key}={value}" for key, value in given.items())
     return " ".join(f"{notebook.path.stem} {shown}".split())[:100]

@@ -141,14 +141,14 @@ def _end(
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None
             artifacts = [(path, "notebook") for path in (output.path if saved else None, page) if path is not None]
-            info = owned.end(status, failure=failure, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
+            metrics = owned.end(status, failure=failure, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
     except Exception as error:
         raise errors.RunNotWrittenError(
             f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written to "
             f"{owned.store.uri}: {errors.first_line(error)}; `nbops doctor` closes it when the store answers",
             result,
         ) from error
-    return dataclasses.replace(result, metrics=info.metrics, seconds=time.monotonic() - began)
+    return dataclasses.replace(result, metrics=metrics, seconds=time.monotonic() - began)
 
 
 def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:

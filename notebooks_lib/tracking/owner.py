@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Any
 from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.records import Env, Failure, RunStatus, Tag
 from notebooks_lib.tracking import orphans, provenance
-from notebooks_lib.tracking.query import RunInfo, get_run
 from notebooks_lib.tracking.store import ARTIFACT_ROOT, RETRIES, Store, answering
 
 BATCH = 100
@@ -37,7 +37,8 @@ class Start:
     git: provenance.Git | None
     tags: Mapping[str, str] | None = None
     experiment_id: str | None = None
-    """When the notebook names its experiment by id."""
+    """When the notebook names its experiment by id, or the id is known already."""
+    lock_sha256: str = ""
 
 
 class OwnedRun:
@@ -52,7 +53,7 @@ class OwnedRun:
     @classmethod
     def open(cls, store: Store, start: Start) -> OwnedRun:
         """Create the run with all that is known already, so that even a run cut off says what it was."""
-        tags = provenance.source_tags(start.notebook, start.git, store.settings.layout)
+        tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
         tags |= {
             "mlflow.note.content": start.description,
@@ -66,6 +67,20 @@ class OwnedRun:
             experiment_id = start.experiment_id or store.experiment_id(start.experiment)
             run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
         return cls(store, run.info.run_id, experiment_id, start)
+
+    @classmethod
+    def reopen(cls, store: Store, run_id: str, start: Start) -> OwnedRun:
+        """Take over a run that has ended, or whose owner is gone: it is RUNNING again, and this process must end it."""
+        from mlflow.entities import RunTag
+
+        client = store.client
+        with answering(store):
+            run = client.get_run(run_id)
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in provenance.owner_tags().items()])
+            if Tag.END in run.data.tags:
+                client.delete_tag(run_id, Tag.END)
+            client.update_run(run_id, status="RUNNING")
+        return cls(store, run_id, run.info.experiment_id, start)
 
     @property
     def url(self) -> str:
@@ -99,60 +114,61 @@ class OwnedRun:
         tags: Mapping[str, str] | None = None,
         artifacts: Iterable[tuple[Path, str]] = (),
         documents: Mapping[str, object] | None = None,
-    ) -> RunInfo:
-        """Write how it ended, after the kernel has gone; the tag `nbops.end` is the last write.
+    ) -> Mapping[str, float]:
+        """Write how it ended, after the kernel has gone; the tag `nbops.end` is the last write. Returns its metrics.
 
         `artifacts` are (file, folder in the run) pairs, `documents` JSON values by file name.
         """
         client = self.store.client
         orphans.end_children(self.store, self.run_id, status)
         before = client.get_run(self.run_id)
-        self._log_parameters(set(before.data.params))
         datasets = (value for key, value in before.data.tags.items() if key.startswith(Tag.DATASET_PREFIX))
+        source = self.start.source_fingerprint
         last = {
-            Tag.RUN_FINGERPRINT: fingerprint.run_fingerprint(self.start.source_fingerprint, sorted(datasets)),
+            Tag.RUN_FINGERPRINT: fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
             **(_failure_tags(failure) if failure else {}),
             **(tags or {}),
         }
-        self._set_tags(last)
-        self._attach(artifacts, documents or {})
+        self._log(last, set(before.data.params))
+        self._attach(before.info.artifact_uri, artifacts, documents or {})
         client.set_terminated(self.run_id, status=status)
         client.set_tag(self.run_id, Tag.END, status)
-        return get_run(self.store, self.run_id)
+        return dict(before.data.metrics)
 
-    def _log_parameters(self, logged: set[str]) -> None:
-        """Only those that the notebook has not logged: a second value for a param is an error in MLflow.
+    def _log(self, tags: Mapping[str, str], logged: set[str]) -> None:
+        """Tags, and the parameters that the notebook has not logged: a second value for one is an error in MLflow.
 
-        Where a store takes fewer than there are, the rest stands in parameters.json only.
+        Where a store takes fewer parameters than there are, the rest stands in parameters.json only.
         """
-        from mlflow.entities import Param
+        from mlflow.entities import Param, RunTag
 
         limits = self.store.limits
+        kept = [RunTag(key, _cut(value, limits.tag_characters)) for key, value in tags.items() if value]
         missing = [
             Param(key, _cut(str(value), limits.param_characters))
             for key, value in self.start.parameters.items()
             if key not in logged
         ][: max(0, limits.params - len(logged))]
-        for start in range(0, len(missing), BATCH):
-            self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH])
+        for start in range(0, max(len(missing), 1), BATCH):
+            self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH], tags=kept)
+            kept = []
 
-    def _set_tags(self, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
+    def _attach(self, uri: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
+        """All files at once, straight to the run's own place: the client would ask for that place again."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        room = self.store.limits.tag_characters
-        kept = [RunTag(key, _cut(value, room)) for key, value in tags.items() if value]
-        self.store.client.log_batch(self.run_id, tags=kept)
-
-    def _attach(self, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
-        for path, folder in artifacts:
-            self.store.client.log_artifact(self.run_id, str(path), folder)
+        contents = {"parameters.json": self.start.parameters, **documents}
         with tempfile.TemporaryDirectory() as scratch:
-            contents = {"parameters.json": self.start.parameters, **documents}
+            for path, folder in artifacts:
+                (Path(scratch) / folder).mkdir(exist_ok=True)
+                shutil.copyfile(path, Path(scratch) / folder / path.name)
+            ours = Path(scratch) / "nbops"
+            ours.mkdir(exist_ok=True)
             for name, content in contents.items():
-                (Path(scratch) / name).write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False))
+                (ours / name).write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False))
             if self.start.git is not None and self.start.git.diff:
-                (Path(scratch) / "uncommitted.diff").write_text(self.start.git.diff)
-            self.store.client.log_artifacts(self.run_id, scratch, "nbops")
+                (ours / "uncommitted.diff").write_text(self.start.git.diff)
+            get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch)
 
 
 def _failure_tags(failure: Failure) -> dict[str, str]:

@@ -60,8 +60,8 @@ def owner_tags() -> dict[str, str]:
     }
 
 
-def source_tags(notebook: str, state: Git | None, layout: Layout) -> dict[str, str]:
-    """Tags that say what was run, by whom, where and from which code."""
+def source_tags(notebook: str, state: Git | None, lock: str) -> dict[str, str]:
+    """Tags that say what was run, by whom, where, from which code and in which environment (`lock_sha256`)."""
     tags = {
         "mlflow.user": _user(),
         "mlflow.source.name": notebook,
@@ -69,7 +69,7 @@ def source_tags(notebook: str, state: Git | None, layout: Layout) -> dict[str, s
         Tag.NOTEBOOK: notebook,
         Tag.HOST: socket.gethostname(),
         Tag.VERSION: __version__,
-        Tag.LOCK_SHA256: lock_sha256(layout),
+        Tag.LOCK_SHA256: lock,
     }
     if state is not None:
         tags |= {

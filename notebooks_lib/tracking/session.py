@@ -27,7 +27,9 @@ class Session:
         import mlflow
 
         stem, notebook = _name(store)
-        tags = provenance.source_tags(notebook, provenance.git(store.settings.root), store.settings.layout)
+        here = store.settings
+        lock = provenance.lock_sha256(here.layout)
+        tags = provenance.source_tags(notebook, provenance.git(here.root), lock)
         tags |= provenance.owner_tags()
         earlier = self.run_id
         self.end()

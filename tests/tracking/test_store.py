@@ -112,6 +112,6 @@ def test_importing_the_library_imports_no_mlflow() -> None:
 
 def test_without_git_a_run_still_knows_its_environment(tmp_path: Path) -> None:
     assert provenance.git(tmp_path) is None
-    tags = provenance.source_tags("n.ipynb", None, load(tmp_path, {}).layout)
+    tags = provenance.source_tags("n.ipynb", None, provenance.lock_sha256(load(tmp_path, {}).layout))
     assert "mlflow.source.git.commit" not in tags
     assert tags["mlflow.source.name"] == "n.ipynb"
