@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -64,6 +65,11 @@ class Trial:
     reason: str = ""
     """Why it failed or was killed, in one line; where it was pruned."""
 
+    @property
+    def eligible(self) -> bool:
+        """Whether it may be the best: it finished, now or before, and its value is a finite number."""
+        return self.state in ("finished", "skipped") and self.value is not None and math.isfinite(self.value)
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -86,9 +92,9 @@ class SweepResult:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value of the goal among those that finished (now or before)."""
-        done = [t for t in self.trials if t.state in ("finished", "skipped") and t.value is not None]
+        """The trial with the best value of the goal among those that finished (now or before); nan is no value."""
+        done = [(t.value, t) for t in self.trials if t.eligible and t.value is not None]
         if self.goal is None or not done:
             return None
         choose = min if self.goal.direction == "min" else max
-        return choose(done, key=lambda trial: trial.value if trial.value is not None else 0.0)
+        return choose(done, key=lambda pair: pair[0])[1]

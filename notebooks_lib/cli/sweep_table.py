@@ -1,0 +1,332 @@
+"""How a sweep looks while it runs: a live table on a terminal, plain lines elsewhere, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from notebooks_lib.running.sweeps import labels
+from notebooks_lib.running.sweeps.records import Goal, Trial
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.text import Text
+
+ROWS = 8
+"""Trials that the live table shows: the running ones and those that ended last."""
+REFRESHES = 4
+"""Of the live table, a second."""
+WINDOW = 60.0
+"""Seconds that the rate looks back, or further where fewer trials than a few rounds ended in them."""
+ROUNDS = 4
+ALL_LINES = 200
+"""Up to so many trials, each gets its plain line; of more, every failure does, and of the others about one per
+percent, at least a second and at most QUIET seconds apart."""
+QUIET = 300.0
+PLAIN_ROOM = 200
+"""Characters of a plain line."""
+NARROW = 70
+"""Columns below which the live table leaves out what is least needed."""
+COLOURS = {
+    "finished": "green",
+    "skipped": "bright_black",
+    "running": "cyan",
+    "pruned": "yellow",
+    "failed": "red",
+    "killed": "red",
+}
+
+
+class Table(Protocol):
+    """What the sweep tells of its trials."""
+
+    def __enter__(self) -> Table: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, trials: Mapping[int, Trial], total: int) -> None:
+        """Something has changed. `trials` holds all trials so far, `total` how many there will be."""
+
+
+def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> Table:
+    """The table that suits where standard error goes; `silent` shows nothing."""
+    tally = Tally(total, goal, jobs)
+    if silent:
+        return _Silent()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        console = Console(stderr=True)
+        if not console.is_dumb_terminal:
+            return Live(tally, console)
+    return Plain(tally)
+
+
+class Tally:
+    """What has come of the trials, brought up to date by what has changed since it last looked."""
+
+    def __init__(
+        self, total: int, goal: Goal | None, jobs: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.total = total
+        self.goal = goal
+        self.clock = clock
+        self.counts: Counter[str] = Counter()
+        self.running: dict[int, tuple[Trial, float]] = {}
+        """With the time at which each was first seen."""
+        self.last: deque[Trial] = deque(maxlen=ROWS)
+        self.best: Trial | None = None
+        self.earlier: dict[str, int] = {}
+        """Trials that had ended before the first look, by state: those of the session that is resumed."""
+        self._known: set[int] = set()
+        self._jobs = jobs
+        self._ends: deque[float] = deque()
+        self._since: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Trials that ended, however they did."""
+        return sum(self.counts.values())
+
+    def take(self, trials: Mapping[int, Trial], total: int) -> Iterator[Trial]:
+        """Count what has changed; yields each trial that ended, right after it was counted.
+
+        What has ended is not looked at again: ten thousand trials are cheap.
+        """
+        now = self.clock()
+        self.total = total
+        fresh = [number for number in self.running if number in trials]
+        if len(trials) != len(self._known):
+            new = sorted(trials.keys() - self._known)
+            self._known.update(new)
+            fresh += new
+        if self._since is None and fresh:
+            self._since = now
+            before = [number for number in fresh if trials[number].state != "running"]
+            if len(before) > 1:  # one alone is the first trial, skipped or failed at once
+                for number in before:
+                    self._end(trials[number])
+                self.earlier = dict(self.counts)
+                fresh = [number for number in fresh if trials[number].state == "running"]
+        for number in fresh:
+            trial = trials[number]
+            if trial.state == "running":
+                self.running[number] = (trial, self.running[number][1] if number in self.running else now)
+                continue
+            self.running.pop(number, None)
+            if trial.state != "skipped":
+                self._ends.append(now)
+            self._end(trial)
+            yield trial
+        while len(self._ends) > ROUNDS * max(self._jobs, 5) and now - self._ends[0] > WINDOW:
+            self._since = self._ends.popleft()
+
+    def gap(self) -> float | None:
+        """Seconds from one end of a trial to the next, of late; None before every job has ended one.
+
+        Silence counts once it has lasted longer than the gap itself, so that slow trials do not make it swing.
+        """
+        if self._since is None or len(self._ends) < min(self._jobs, max(self.total, 1)):
+            return None
+        gap = (self._ends[-1] - self._since) / len(self._ends)
+        return max(gap, (self.clock() - self._since - gap) / len(self._ends)) or None
+
+    def left(self) -> float | None:
+        """Seconds until all trials have ended, if they go on as of late."""
+        gap = self.gap()
+        if gap is None:
+            return None
+        return max(self.total - self.ended, 0) * gap - min(self.clock() - self._ends[-1], gap)
+
+    def _end(self, trial: Trial) -> None:
+        self.counts[trial.state] += 1
+        self.last.append(trial)
+        if self.goal is None or not trial.eligible or trial.value is None:
+            return
+        if self.best is None or self.best.value is None or self.goal.better(trial.value, self.best.value):
+            self.best = trial
+
+
+class _Silent:
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, trials: Mapping[int, Trial], total: int) -> None: ...
+
+
+class Plain:
+    """A line for each trial that ended; of many trials, for each failure and for some of the others."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._told = float("-inf")
+        self._told_at = 0
+        self._unsaid: str | None = None
+        self._thinned = False
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._unsaid is not None:  # how far it came
+            click.echo(self._unsaid, err=True)
+
+    def show(self, trials: Mapping[int, Trial], total: int) -> None:
+        """Print what has ended since the last call."""
+        tally = self._tally
+        if total > ALL_LINES and not self._thinned:
+            self._thinned = True
+            click.echo(f"{total} trials: every failure is shown, of the others about one per percent", err=True)
+        looked = bool(tally.earlier)
+        for trial in tally.take(trials, total):
+            line = self._line(trial)
+            if self._due(trial):
+                click.echo(line, err=True)
+                self._told, self._told_at, self._unsaid = tally.clock(), tally.ended, None
+            else:
+                self._unsaid = line
+        if tally.earlier and not looked:
+            states = ", ".join(f"{number} {state}" for state, number in tally.earlier.items())
+            click.echo(f"{_count(tally, sum(tally.earlier.values()))} from before: {states}{_best(tally)}", err=True)
+
+    def _due(self, trial: Trial) -> bool:
+        tally = self._tally
+        if not self._thinned or trial.state in ("failed", "killed") or tally.ended >= tally.total:
+            return True
+        passed = tally.clock() - self._told
+        return passed >= QUIET or (passed >= 1 and tally.ended - self._told_at >= tally.total / 100)
+
+    def _line(self, trial: Trial) -> str:
+        tally = self._tally
+        parts = [f"{_count(tally, tally.ended)} {trial.state:<8}", labels.assigned(trial.values, PLAIN_ROOM // 2)]
+        if tally.goal is not None and trial.state in ("finished", "skipped", "pruned"):
+            parts.append(f"{labels.one_line(tally.goal.metric, 24)} {labels.figure(trial.value)}")
+        if trial.seconds is not None:
+            parts.append(labels.duration(trial.seconds))
+        if trial.reason:
+            parts.append(labels.one_line(trial.reason, PLAIN_ROOM))
+        line = "  ".join(part for part in parts if part)
+        return line + ("" if trial.reason else _best(tally))
+
+
+def _count(tally: Tally, ended: int) -> str:
+    return f"[{ended:>{len(str(tally.total))}}/{tally.total}]"
+
+
+def _best(tally: Tally) -> str:
+    if tally.best is None:
+        return ""
+    return f"  (best {labels.figure(tally.best.value)}: {labels.assigned(tally.best.values, PLAIN_ROOM // 4)})"
+
+
+class Live:
+    """A table that is drawn in place, by a thread of its own, a few times a second."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        from rich.live import Live as Drawn
+
+        self._tally = tally
+        self._console = console
+        self._lock = threading.Lock()
+        self._live = Drawn(get_renderable=self.drawn, console=console, refresh_per_second=REFRESHES, transient=True)
+
+    def __enter__(self) -> Table:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, trials: Mapping[int, Trial], total: int) -> None:
+        """Count what has changed; it is drawn with the next refresh."""
+        with self._lock:
+            for _ in self._tally.take(trials, total):
+                pass
+
+    def drawn(self) -> Group:
+        """The table as it stands."""
+        from rich.console import Group
+
+        with self._lock:
+            return Group(*self._head(), *self._rows())
+
+    def _head(self) -> Iterator[Any]:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        tally, width = self._tally, self._console.width
+        ended, total = tally.ended, max(tally.total, tally.ended)
+        gap, left = tally.gap(), tally.left()
+        pace = [] if not gap else [f"{60 / gap:.3g} trials a minute"]
+        pace += [] if left is None or ended >= total else [f"{labels.about(left)} left"]
+        share = f"{100 * ended // total if total else 0}%"
+        wide = width >= NARROW
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        bar = ProgressBar(total=max(total, 1), completed=ended, width=min(width // 3, 40))
+        grid.add_row(f"{ended}/{total}", bar, share, *(pace if wide else ()))
+        yield grid
+        if pace and not wide:
+            yield _line("  ".join(pace))
+        counts = {**tally.counts, "running": len(tally.running)}
+        words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in labels.STATES if counts.get(s)]
+        yield Text("  ").join(words) if words else _line("no trial has started", "dim")
+        if tally.best is not None and tally.goal is not None:
+            best = f"best {labels.one_line(tally.goal.metric, 24)} {labels.figure(tally.best.value)}"
+            where = f"{labels.assigned(tally.best.values, 2 * width)}  (trial {tally.best.number})"
+            yield Text.assemble((best, "bold"), f"  {where}")
+        yield Text()
+
+    def _rows(self) -> Iterator[Text]:
+        tally = self._tally
+        room = max(min(ROWS, self._console.height - 8), 1)
+        beside = min(len(tally.last), room // 2)
+        running = [(trial, tally.clock() - since) for trial, since in tally.running.values()]
+        kept = running if len(running) <= room - beside else running[: room - beside - 1]
+        ended = list(tally.last)[-(room - len(kept) - (len(kept) < len(running))) :]
+        shown = [*((trial, trial.seconds) for trial in ended), *kept]
+        numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
+        figures = max((len(labels.figure(trial.value)) for trial, _ in shown), default=1)
+        for trial, seconds in shown:
+            yield self._row(trial, seconds, numbers, figures)
+        if len(kept) < len(running):
+            yield _line(f"{'':>{numbers}}  and {len(running) - len(kept)} more running", "dim")
+
+    def _row(self, trial: Trial, seconds: float | None, numbers: int, figures: int) -> Text:
+        from rich.text import Text
+
+        row = Text(no_wrap=True, overflow="ellipsis")
+        row.append(f"{trial.number:>{numbers}}  ", "dim")
+        row.append(f"{trial.state:<8}", COLOURS[trial.state])
+        if self._tally.goal is not None:
+            row.append(f"  {labels.figure(trial.value):>{figures}}")
+        if self._console.width >= NARROW:
+            row.append(f"  {labels.duration(seconds):>11}")
+        width = self._console.width
+        if trial.reason:
+            row.append(f"  {labels.one_line(trial.reason, width)}", COLOURS[trial.state])
+        row.append(f"  {labels.assigned(trial.values, width)}")
+        return row
+
+
+def _line(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
