@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +12,7 @@ import click
 
 from notebooks_lib.running.sweeps import labels
 from notebooks_lib.running.sweeps.records import Goal, Trial
+from notebooks_lib.running.sweeps.tally import Tally
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -23,9 +22,6 @@ ROWS = 8
 """Trials that the live table shows: the running ones and those that ended last."""
 REFRESHES = 4
 """Of the live table, a second."""
-WINDOW = 60.0
-"""Seconds that the rate looks back, or further where fewer trials than a few rounds ended in them."""
-ROUNDS = 4
 ALL_LINES = 200
 """Up to so many trials, each gets its plain line; of more, every failure does, and of the others about one per
 percent, at least a second and at most QUIET seconds apart."""
@@ -34,6 +30,7 @@ PLAIN_ROOM = 200
 """Characters of a plain line."""
 NARROW = 70
 """Columns below which the live table leaves out what is least needed."""
+FAILURES = ("failed", "killed")
 COLOURS = {
     "finished": "green",
     "skipped": "bright_black",
@@ -59,7 +56,7 @@ class Table(Protocol):
 
 def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> Table:
     """The table that suits where standard error goes; `silent` shows nothing."""
-    tally = Tally(total, goal, jobs)
+    tally = Tally(total, goal, jobs, kept=ROWS)
     if silent:
         return _Silent()
     if sys.stderr.isatty():
@@ -69,91 +66,6 @@ def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> 
         if not console.is_dumb_terminal:
             return Live(tally, console)
     return Plain(tally)
-
-
-class Tally:
-    """What has come of the trials, brought up to date by what has changed since it last looked."""
-
-    def __init__(
-        self, total: int, goal: Goal | None, jobs: int, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.total = total
-        self.goal = goal
-        self.clock = clock
-        self.counts: Counter[str] = Counter()
-        self.running: dict[int, tuple[Trial, float]] = {}
-        """With the time at which each was first seen."""
-        self.last: deque[Trial] = deque(maxlen=ROWS)
-        self.best: Trial | None = None
-        self.earlier: dict[str, int] = {}
-        """Trials that had ended before the first look, by state: those of the session that is resumed."""
-        self._known: set[int] = set()
-        self._jobs = jobs
-        self._ends: deque[float] = deque()
-        self._since: float | None = None
-
-    @property
-    def ended(self) -> int:
-        """Trials that ended, however they did."""
-        return sum(self.counts.values())
-
-    def take(self, trials: Mapping[int, Trial], total: int) -> Iterator[Trial]:
-        """Count what has changed; yields each trial that ended, right after it was counted.
-
-        What has ended is not looked at again: ten thousand trials are cheap.
-        """
-        now = self.clock()
-        self.total = total
-        fresh = [number for number in self.running if number in trials]
-        if len(trials) != len(self._known):
-            new = sorted(trials.keys() - self._known)
-            self._known.update(new)
-            fresh += new
-        if self._since is None and fresh:
-            self._since = now
-            before = [number for number in fresh if trials[number].state != "running"]
-            if len(before) > 1:  # one alone is the first trial, skipped or failed at once
-                for number in before:
-                    self._end(trials[number])
-                self.earlier = dict(self.counts)
-                fresh = [number for number in fresh if trials[number].state == "running"]
-        for number in fresh:
-            trial = trials[number]
-            if trial.state == "running":
-                self.running[number] = (trial, self.running[number][1] if number in self.running else now)
-                continue
-            self.running.pop(number, None)
-            if trial.state != "skipped":
-                self._ends.append(now)
-            self._end(trial)
-            yield trial
-        while len(self._ends) > ROUNDS * max(self._jobs, 5) and now - self._ends[0] > WINDOW:
-            self._since = self._ends.popleft()
-
-    def gap(self) -> float | None:
-        """Seconds from one end of a trial to the next, of late; None before every job has ended one.
-
-        Silence counts once it has lasted longer than the gap itself, so that slow trials do not make it swing.
-        """
-        if self._since is None or len(self._ends) < min(self._jobs, max(self.total, 1)):
-            return None
-        gap = (self._ends[-1] - self._since) / len(self._ends)
-        return max(gap, (self.clock() - self._since - gap) / len(self._ends)) or None
-
-    def left(self) -> float | None:
-        """Seconds until all trials have ended, if they go on as of late."""
-        gap = self.gap()
-        if gap is None:
-            return None
-        return max(self.total - self.ended, 0) * gap - min(self.clock() - self._ends[-1], gap)
-
-    def _end(self, trial: Trial) -> None:
-        self.counts[trial.state] += 1
-        self.last.append(trial)
-        if self.goal is None or not trial.eligible or trial.value is None:
-            return
-        if self.best is None or self.best.value is None or self.goal.better(trial.value, self.best.value):
-            self.best = trial
 
 
 class _Silent:
@@ -175,6 +87,7 @@ class Plain:
         self._told = float("-inf")
         self._told_at = 0
         self._unsaid: str | None = None
+        self._earlier = 0
         self._thinned = False
 
     def __enter__(self) -> Table:
@@ -183,6 +96,7 @@ class Plain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._say_earlier()
         if self._unsaid is not None:  # how far it came
             click.echo(self._unsaid, err=True)
 
@@ -192,21 +106,31 @@ class Plain:
         if total > ALL_LINES and not self._thinned:
             self._thinned = True
             click.echo(f"{total} trials: every failure is shown, of the others about one per percent", err=True)
-        looked = bool(tally.earlier)
         for trial in tally.take(trials, total):
             line = self._line(trial)
             if self._due(trial):
+                self._say_earlier()
                 click.echo(line, err=True)
-                self._told, self._told_at, self._unsaid = tally.clock(), tally.ended, None
+                self._unsaid = None
+                if trial.state not in FAILURES:  # which come beside the others, not in their place
+                    self._told, self._told_at = tally.clock(), tally.ended
             else:
                 self._unsaid = line
-        if tally.earlier and not looked:
-            states = ", ".join(f"{number} {state}" for state, number in tally.earlier.items())
-            click.echo(f"{_count(tally, sum(tally.earlier.values()))} from before: {states}{_best(tally)}", err=True)
+        if tally.running:
+            self._say_earlier()
+
+    def _say_earlier(self) -> None:
+        """What the session that is resumed had done, as far as it is known."""
+        tally = self._tally
+        number = tally.earlier.total()
+        if number > self._earlier:
+            states = ", ".join(f"{count} {state}" for state, count in tally.earlier.items())
+            click.echo(f"{_count(tally, tally.ended)} {number} from before: {states}{_best(tally)}", err=True)
+            self._earlier = number
 
     def _due(self, trial: Trial) -> bool:
         tally = self._tally
-        if not self._thinned or trial.state in ("failed", "killed") or tally.ended >= tally.total:
+        if not self._thinned or trial.state in FAILURES or tally.ended >= tally.total:
             return True
         passed = tally.clock() - self._told
         return passed >= QUIET or (passed >= 1 and tally.ended - self._told_at >= tally.total / 100)
@@ -275,7 +199,7 @@ class Live:
         tally, width = self._tally, self._console.width
         ended, total = tally.ended, max(tally.total, tally.ended)
         gap, left = tally.gap(), tally.left()
-        pace = [] if not gap else [f"{60 / gap:.3g} trials a minute"]
+        pace = [] if not gap else [f"{_rate(60 / gap)} trials a minute"]
         pace += [] if left is None or ended >= total else [f"{labels.about(left)} left"]
         share = f"{100 * ended // total if total else 0}%"
         wide = width >= NARROW
@@ -287,7 +211,7 @@ class Live:
             yield _line("  ".join(pace))
         counts = {**tally.counts, "running": len(tally.running)}
         words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in labels.STATES if counts.get(s)]
-        yield Text("  ").join(words) if words else _line("no trial has started", "dim")
+        yield from _filled(words, width) if words else (_line("no trial has started", "dim"),)
         if tally.best is not None and tally.goal is not None:
             best = f"best {labels.one_line(tally.goal.metric, 24)} {labels.figure(tally.best.value)}"
             where = f"{labels.assigned(tally.best.values, 2 * width)}  (trial {tally.best.number})"
@@ -303,7 +227,7 @@ class Live:
         ended = list(tally.last)[-(room - len(kept) - (len(kept) < len(running))) :]
         shown = [*((trial, trial.seconds) for trial in ended), *kept]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
-        figures = max((len(labels.figure(trial.value)) for trial, _ in shown), default=1)
+        figures = max(7, *(len(labels.figure(trial.value)) for trial, _ in shown), 0)  # 7: most fit, nothing jumps
         for trial, seconds in shown:
             yield self._row(trial, seconds, numbers, figures)
         if len(kept) < len(running):
@@ -326,7 +250,24 @@ class Live:
         return row
 
 
+def _rate(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
+
+
 def _line(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _filled(words: Sequence[Text], width: int) -> Iterator[Text]:
+    """The words in as few lines as hold them."""
+    from rich.text import Text
+
+    line = Text()
+    for word in words:
+        if line and len(line) + 2 + len(word) > width:
+            yield line
+            line = Text()
+        line = Text.assemble(line, "  ", word) if line else word
+    yield line
