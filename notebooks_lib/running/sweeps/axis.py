@@ -1,0 +1,153 @@
+"""Owns the listed values of one parameter, as `--grid` and `choice(...)` write them. Pure: it checks and reads no file.
+
+Values stand between commas and are each read as `-p NAME=VALUE` reads its own; commas in brackets or in quotes don't
+separate, and a value in quotes is the text in them. A JSON or Python list may stand for the whole. Where whole numbers
+are allowed and texts are not, `1..5` is each from 1 to 5 and `1..9..2` each second one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from notebooks_lib.notebooks import constants, kinds, values
+from notebooks_lib.notebooks.containers import Either
+from notebooks_lib.notebooks.kinds import Kind, shown
+
+MOST = 100_000
+"""Values of one parameter. They are held and checked one by one; combinations of them are not."""
+
+_RANGE = re.compile(r"([+-]?[0-9]{1,18})\.\.([+-]?[0-9]{1,18})(?:\.\.([+-]?[0-9]{1,18}))?")
+_OPENING, _CLOSING, _QUOTES = "([{", ")]}", "\"'"
+
+
+class Refused(Exception):
+    """What was asked for one parameter is wrong. `str()` says what was found, what is allowed and the way out."""
+
+
+def read(given: object, kind: Kind) -> tuple[object, ...]:
+    """The values that a text or a list (of a file) stands for, each checked. Raises Refused; never an empty tuple."""
+    found: list[object] = []
+    wrong: list[str] = []
+    for item in _items(given, kind):
+        if len(found) + len(wrong) >= MOST:
+            raise Refused(f"found more than {MOST:,} values, allowed at most that many for one parameter")
+        try:
+            found.append(kind.check(item()))
+        except kinds.Mismatch as mismatch:
+            wrong.append(f"{mismatch.path}: {mismatch}".removeprefix(": "))
+        except RecursionError:
+            wrong.append("found a value that holds itself, or is nested too deeply")
+    if wrong:
+        raise Refused(wrong[0] + (f" (and {len(wrong) - 1} more values are wrong)" if len(wrong) > 1 else ""))
+    if not found:
+        raise Refused("found an empty list, allowed one value or more")
+    seen: set[str] = set()
+    for value in found:
+        source = constants.source(value)  # 1, 1.0 and True are equal, but not the same value
+        if source in seen:
+            raise Refused(f"found {shown(value)} twice, allowed once; take one out")
+        seen.add(source)
+    return tuple(found)
+
+
+def split(text: str) -> list[str]:
+    """The stripped pieces between the commas that stand outside brackets and quotes."""
+    pieces: list[str] = []
+    depth, quote, before, start = 0, "", "", 0
+    for place, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and text[place - 1] != "\\" else quote
+        elif character in _QUOTES and (not before or before in ",:" + _OPENING):  # else it is an apostrophe
+            quote = character
+        elif character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+        elif character == "," and not depth:
+            pieces.append(text[start:place])
+            start = place + 1
+        before = before if character.isspace() else character
+    if depth or quote:  # brackets that nothing closes separate nothing
+        return [piece.strip() for piece in text.split(",")]
+    return [piece.strip() for piece in [*pieces, text[start:]]]
+
+
+def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
+    """Calls that each give a value or raise Mismatch: so one that is wrong does not hide the others."""
+    if isinstance(given, list | tuple):
+        yield from _listed(given, kind)
+        return
+    if not isinstance(given, str):
+        raise Refused(f"found {shown(given)} ({type(given).__name__}), allowed a list of values, or a text as '1..5'")
+    text = str.__str__(given).strip()
+    if not text:
+        raise Refused("found no values, allowed one or more, with commas between them")
+    if text.startswith("["):
+        try:
+            listed = constants.read(text)
+        except constants.NotConstant:
+            listed = None
+        if isinstance(listed, list):
+            yield from _listed(listed, kind)
+            return
+    for piece in split(text):
+        yield from _piece(piece, kind)
+
+
+def _listed(items: Sequence[object], kind: Kind) -> Iterator[Callable[[], object]]:
+    if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
+        raise Refused(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
+    for item in items:
+        yield partial(values._settled, item, kind)
+
+
+def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:
+    if not piece:
+        raise Refused('found nothing between two commas, allowed a value; write "" for an empty text')
+    if piece[0] in _QUOTES and piece[-1] == piece[0] and len(piece) > 1:
+        try:
+            text = constants.read(piece)
+        except constants.NotConstant:
+            text = None
+        if isinstance(text, str):
+            yield partial(str, text)
+            return
+    if ".." in piece and counts(kind) and not _accepts(kind, piece):
+        for number in _range(piece):
+            yield partial(int, number)
+        return
+    yield partial(kind.read, piece)
+
+
+def _range(piece: str) -> range:
+    match = _RANGE.fullmatch(piece)
+    form = "a range is FIRST..LAST or FIRST..LAST..STEP, in whole numbers"
+    if match is None:
+        raise Refused(f"found {shown(piece)}: {form}")
+    first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
+    if step == 0 or (last - first) * step < 0:
+        down = f"; write {first}..{last}..{-abs(step) or -1} to count down" if first > last else ""
+        raise Refused(f"found {shown(piece)}, which holds no number: {form}{down}")
+    count = (last - first) // step + 1  # len(range) fails beyond 2**63
+    if count > MOST:
+        raise Refused(f"found {count:,} values in {piece}, allowed at most {MOST:,} for one parameter")
+    return range(first, last + (1 if step > 0 else -1), step)
+
+
+def _accepts(kind: Kind, value: object) -> bool:
+    try:
+        kind.check(value)
+    except kinds.Mismatch:
+        return False
+    return type(kind) is not Kind
+
+
+def counts(kind: Kind) -> bool:
+    """Whether a whole number may be meant where this kind is asked for."""
+    if isinstance(kind, Either):
+        return any(counts(option) for option in kind.options)
+    if isinstance(kind, kinds.Choice):
+        return any(isinstance(value, int) and not isinstance(value, bool) for value in kind.values)
+    return type(kind) is Kind or isinstance(kind, kinds.Number)
