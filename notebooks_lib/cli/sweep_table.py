@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROWS = 8
 """Trials that the live table shows: the running ones and those that ended last."""
+HEAD = 8
+"""Lines above them, at most, on a screen of 40 columns."""
 REFRESHES = 4
 """Of the live table, a second."""
 ALL_LINES = 200
@@ -214,13 +216,14 @@ class Live:
         yield from _filled(words, width) if words else (_line("no trial has started", "dim"),)
         if tally.best is not None and tally.goal is not None:
             best = f"best {labels.one_line(tally.goal.metric, 24)} {labels.figure(tally.best.value)}"
-            where = f"{labels.assigned(tally.best.values, 2 * width)}  (trial {tally.best.number})"
-            yield Text.assemble((best, "bold"), f"  {where}")
+            number = f"(trial {tally.best.number})"
+            room = max(2 * width - len(best) - len(number) - 4, 10)  # two lines, or three where words are long
+            yield Text.assemble((best, "bold"), f"  {labels.assigned(tally.best.values, room)}  {number}")
         yield Text()
 
     def _rows(self) -> Iterator[Text]:
         tally = self._tally
-        room = max(min(ROWS, self._console.height - 8), 1)
+        room = max(min(ROWS, self._console.height - HEAD), 1)
         beside = min(len(tally.last), room // 2)
         running = [(trial, tally.clock() - since) for trial, since in tally.running.values()]
         kept = running if len(running) <= room - beside else running[: room - beside - 1]

@@ -1,0 +1,356 @@
+"""What a sweep shows while it runs: counted right, drawn within the screen, and few plain lines of many trials."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import random
+import re
+import sys
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from notebooks_lib.cli import sweep_table
+from notebooks_lib.cli.sweep_table import Live, Plain, Tally
+from notebooks_lib.running.sweeps.records import Goal, Trial, TrialState
+
+RMSE = Goal("rmse")
+NASTY = {"a\nb": "x\ty\x1b[31m\u202eevil\0", "s": "é" * 500, "$m$": "[bold]not markup[/bold]", "empty": ""}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def trial(number: int, state: TrialState = "finished", value: float | None = None, **more: object) -> Trial:
+    return Trial(number, {"alpha": 0.1 * number, "seed": number}, state, value, seconds=1.25, **more)  # type: ignore[arg-type]
+
+
+def take(tally: Tally, trials: dict[int, Trial], total: int = 50) -> list[int]:
+    return [ended.number for ended in tally.take(trials, total)]
+
+
+# Counting
+
+
+def test_the_tally_of_changes_is_the_tally_of_everything() -> None:
+    rng = random.Random(7)
+    tally, trials, ends = Tally(300, RMSE, 4), {}, []
+    while len(trials) < 300 or tally.running:
+        running = [n for n, t in trials.items() if t.state == "running"]
+        if len(trials) < 300 and len(running) < 4:
+            trials[len(trials)] = trial(len(trials), "running")
+        else:
+            number = rng.choice(running)
+            state = rng.choice(["finished", "finished", "failed", "killed", "pruned"])
+            value = rng.choice([None, float("nan"), float("inf"), rng.random()]) if state != "failed" else None
+            trials[number] = trial(number, state, value)
+        ends += take(tally, trials, 300)
+    assert sorted(ends) == list(range(300))
+    assert tally.counts == Counter(t.state for t in trials.values())
+    worth = [t for t in trials.values() if t.state == "finished" and t.value is not None and 0 <= t.value <= 1]
+    assert tally.best == min(worth, key=lambda t: t.value or 0)
+
+
+def test_trials_that_have_ended_are_not_looked_at_again() -> None:
+    class Watched(dict[int, Trial]):
+        looks = 0
+
+        def __getitem__(self, number: int) -> Trial:
+            self.looks += 1
+            return super().__getitem__(number)
+
+    tally, trials = Tally(2000, RMSE, 1), Watched()
+    for number in range(2000):
+        trials[number] = trial(number, "running")
+        take(tally, trials, 2000)
+        trials[number] = trial(number, "finished", 1.0)
+        take(tally, trials, 2000)
+    assert trials.looks < 5 * 2000
+
+
+def test_the_higher_value_is_best_where_the_goal_says_so() -> None:
+    tally = Tally(3, Goal("r2", "max"), 1)
+    trials = {0: trial(0, "running")}
+    take(tally, trials)
+    for number, value in enumerate([0.1, 0.9, 0.5]):
+        trials[number] = trial(number, "finished", value)
+        take(tally, trials)
+    assert tally.best is not None
+    assert tally.best.value == 0.9
+
+
+def test_pace_and_time_left_leave_out_what_was_skipped() -> None:
+    clock = Clock()
+    tally, trials = Tally(14, RMSE, 2, clock=clock), {}
+    for number in range(4):
+        trials[number] = trial(number, "skipped", 1.0)
+        assert take(tally, trials) == [number]
+    trials |= {4: trial(4, "running"), 5: trial(5, "running")}
+    take(tally, trials, 14)
+    assert tally.gap() is None
+    clock.now += 10
+    trials[4] = trial(4, "finished", 1.0)
+    take(tally, trials, 14)
+    assert tally.left() is None, "half of the jobs have shown nothing yet"
+    trials[5] = trial(5, "failed")
+    take(tally, trials, 14)
+    assert tally.gap() == 5
+    assert tally.left() == 8 * 5
+    clock.now += 3
+    assert tally.left() == 8 * 5 - 3
+    clock.now += 97
+    gap = tally.gap()
+    assert gap is not None
+    assert gap > 50, "a long silence slows the pace"
+
+
+def test_the_pace_is_that_of_late() -> None:
+    clock = Clock()
+    tally, trials = Tally(1000, RMSE, 1, clock=clock), {}
+    for number in range(400):
+        trials[number] = trial(number, "running")
+        take(tally, trials, 1000)
+        clock.now += 10 if number < 200 else 1
+        trials[number] = trial(number, "finished", 1.0)
+        take(tally, trials, 1000)
+    assert tally.gap() == pytest.approx(1)
+
+
+def test_what_an_earlier_session_did_is_counted_but_has_no_pace() -> None:
+    clock = Clock()
+    tally = Tally(50, RMSE, 1, clock=clock)
+    trials = {number: trial(number, "finished" if number % 2 else "failed", float(number)) for number in range(20)}
+    assert take(tally, trials) == []
+    trials[20] = trial(20, "finished", 0.5)  # a grid finds them one by one
+    assert take(tally, trials) == []
+    assert tally.earlier == {"finished": 11, "failed": 10}
+    assert tally.ended == 21
+    assert tally.best is not None
+    assert tally.best.number == 20
+    assert tally.gap() is None
+    trials[21] = trial(21, "failed", reason="refused before it ran")
+    assert take(tally, trials) == [21]
+
+
+# Plain lines
+
+
+def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    with sweep_table.table(12, RMSE, jobs=2) as shown:
+        trials = {0: trial(0, "running"), 1: trial(1, "running")}
+        shown.show(trials, 12)
+        trials[1] = trial(1, "finished", 54.9)
+        shown.show(trials, 12)
+        trials[0] = trial(0, "failed", reason="cell 2 (fit()):\nValueError: no")
+        trials[2] = trial(2, "running")
+        shown.show(trials, 12)
+        trials[2] = trial(2, "finished", float("nan"))
+        shown.show(trials, 12)
+        shown.show(trials, 12)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    best = "(best 54.9: alpha=0.1 seed=1)"
+    assert captured.err.splitlines() == [
+        f"[ 1/12] finished  alpha=0.1 seed=1  rmse 54.9  1.2 s  {best}",
+        "[ 2/12] failed    alpha=0 seed=0  1.2 s  cell 2 (fit()): ValueError: no",
+        f"[ 3/12] finished  alpha=0.2 seed=2  rmse -  1.2 s  {best}",
+    ]
+
+
+def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    shown, trials = Plain(Tally(10_000, RMSE, 1, clock=clock)), {}
+    with shown:
+        for number in range(10_000):
+            trials[number] = trial(number, "running")
+            shown.show(trials, 10_000)
+            clock.now += 0.5
+            failed = number % 100 == 50
+            trials[number] = trial(number, "failed") if failed else trial(number, "finished", 1.0)
+            shown.show(trials, 10_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "10000 trials: every failure is shown, of the others about one per percent"
+    assert sum(" failed " in line for line in lines) == 100
+    assert 90 <= sum(" finished " in line for line in lines) <= 110
+    assert lines[-1].startswith("[10000/10000] ")
+
+
+def test_many_quick_trials_are_a_line_a_second_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with Plain(Tally(1000, RMSE, 1, clock=clock)) as shown:
+        trials = {}
+        for number in range(500):  # stopped half-way
+            trials[number] = trial(number, "running")
+            shown.show(trials, 1000)
+            clock.now += 0.01
+            trials[number] = trial(number, "finished", 1.0)
+            shown.show(trials, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    assert 5 <= len(lines) <= 9
+    assert lines[-1].startswith("[ 500/1000] ")
+
+
+def test_many_slow_trials_are_not_silent_for_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with Plain(Tally(10_000, RMSE, 1, clock=clock)) as shown:
+        trials = {}
+        for number in range(10):
+            trials[number] = trial(number, "running")
+            shown.show(trials, 10_000)
+            clock.now += 600
+            trials[number] = trial(number, "finished", 1.0)
+            shown.show(trials, 10_000)
+    assert len(capsys.readouterr().err.splitlines()) == 11
+
+
+def test_a_resumed_sweep_says_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with sweep_table.table(50, RMSE, jobs=1) as shown:
+        trials = {number: trial(number, "finished", 60.0 + number) for number in range(29)} | {29: trial(29, "failed")}
+        shown.show(trials, 50)
+        trials[30] = trial(30, "running")
+        shown.show(trials, 50)
+        trials[30] = trial(30, "finished", 50.0)
+        shown.show(trials, 50)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "[30/50] 30 from before: 29 finished, 1 failed  (best 60: alpha=0 seed=0)"
+    assert lines[1].startswith("[31/50] finished  alpha=3 seed=30  rmse 50 ")
+    assert len(lines) == 2
+
+
+def test_a_sweep_that_was_done_already_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with sweep_table.table(2, RMSE, jobs=1) as shown:
+        shown.show({0: trial(0, "finished", 1.0)}, 2)
+        shown.show({0: trial(0, "finished", 1.0), 1: trial(1, "finished", 2.0)}, 2)
+    assert capsys.readouterr().err == "[2/2] 2 from before: 2 finished  (best 1: alpha=0 seed=0)\n"
+
+
+def test_plain_lines_hold_no_control_characters_and_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    with sweep_table.table(1, Goal("a\x1b]0;title\x07 metric"), jobs=1) as shown:
+        shown.show({0: Trial(0, NASTY, "running")}, 1)
+        shown.show({0: Trial(0, NASTY, "pruned", 1.0, reason="at\x1b[2J step\r\n" + "9" * 5000)}, 1)
+    text = capsys.readouterr().err
+    assert text.endswith("\n")
+    line = text[:-1]
+    assert line.isprintable(), ascii(line)
+    assert len(line) < 2.5 * sweep_table.PLAIN_ROOM
+
+
+def test_silent_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with sweep_table.table(1, None, jobs=1, silent=True) as shown:
+        shown.show({0: trial(0, "failed")}, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+# The live table
+
+
+def drawn(live: Live, console: Console) -> list[str]:
+    with console.capture() as captured:
+        console.print(live.drawn())
+    return re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
+
+
+def screen(width: int, height: int = 24) -> Console:
+    return Console(
+        file=io.StringIO(), force_terminal=True, width=width, height=height, legacy_windows=False, _environ={}
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 40), (40, 24), (40, 10), (80, 24), (200, 50), (200, 10)])
+@pytest.mark.parametrize("running", [0, 1, 3, 64])
+def test_the_table_stays_within_the_screen(width: int, height: int, running: int) -> None:
+    console = screen(width, height)
+    live = Live(Tally(10_000, Goal("a_metric_with_a_very_long_name_indeed"), 8), console)
+    states: list[TrialState] = ["finished", "failed", "killed", "pruned", "skipped"]
+    trials = {n: Trial(n, NASTY, "running") for n in range(5000)}
+    live.show(trials, 10_000)
+    trials |= {n: Trial(n, NASTY, states[n % 5], n / 7, reason="why " * 99) for n in range(5000)}
+    trials |= {n: Trial(n, NASTY, "running") for n in range(5000, 5000 + running)}
+    live.show(trials, 10_000)
+    lines = drawn(live, console)
+    assert all(len(line) <= width for line in lines)
+    assert len(lines) <= height
+    assert all(line.isprintable() for line in lines)
+    assert "1000 killed" in "".join(lines)
+    rows = lines[lines.index("") + 1 :]
+    assert len(rows) == min(sweep_table.ROWS, height - sweep_table.HEAD)
+    assert rows[-1].endswith("more running") == (running > len(rows) / 2) or width == 20
+
+
+def test_the_table_says_how_far_it_is_and_what_is_best() -> None:
+    clock, console = Clock(), screen(100)
+    live = Live(Tally(50, RMSE, 2, clock=clock), console)
+    assert drawn(live, console)[0].startswith("0/50 ")
+    trials = {n: trial(n, "running") for n in range(10)}
+    live.show(trials, 50)
+    clock.now += 60
+    trials |= {n: trial(n, "finished", 50.0 + n) for n in range(2, 10)}
+    live.show(trials, 50)
+    lines = drawn(live, console)
+    assert lines[0].startswith("8/50  ")
+    assert "16%" in lines[0]
+    assert "8 trials a minute" in lines[0]
+    assert "5 min 15 s left" in lines[0]
+    assert lines[1] == "8 finished  2 running"
+    assert lines[2] == "best rmse 52  alpha=0.2 seed=2  (trial 2)"
+    rows = [line.split() for line in lines[4:]]
+    assert [row[0] for row in rows] == ["4", "5", "6", "7", "8", "9", "0", "1"]
+    assert rows[5] == ["9", "finished", "59", "1.2", "s", "alpha=0.9", "seed=9"]
+    assert rows[6] == ["0", "running", "-", "1", "min", "alpha=0", "seed=0"]
+
+
+def test_without_a_goal_nothing_is_best() -> None:
+    console = screen(100)
+    live = Live(Tally(2, None, 1), console)
+    live.show({0: trial(0, "running")}, 2)
+    live.show({0: trial(0)}, 2)
+    text = "\n".join(drawn(live, console))
+    assert "best" not in text
+    assert "1 finished" in text
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
+    """All that is written to standard error when it is a terminal."""
+    master, slave = pty.openpty()
+    with monkeypatch.context() as here, os.fdopen(slave, "w") as terminal:
+        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+            here.delenv(name, raising=False)
+        for name, value in {"TERM": "xterm-256color", **environ}.items():
+            here.setenv(name, value)
+        here.setattr(sys, "stderr", terminal)
+        with sweep_table.table(2, RMSE, jobs=1) as shown:
+            shown.show({0: trial(0, "running")}, 2)
+            shown.show({0: trial(0, "finished", 55.5)}, 2)
+        terminal.flush()
+        text = os.read(master, 1 << 16).decode()
+    os.close(master)
+    return text
+
+
+def test_on_a_terminal_the_table_is_live_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = on_a_terminal(monkeypatch)
+    assert "best rmse 55.5" in text
+    assert "\x1b[32m" in text, "finished is green"
+    hidden, shown = text.index("\x1b[?25l"), text.rindex("\x1b[?25h")
+    assert hidden < shown
+    assert text.rstrip().endswith("\x1b[2K"), "the lines of the table are erased at the end"
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = on_a_terminal(monkeypatch, NO_COLOR="1")
+    assert "best rmse 55.5" in text
+    assert not re.search(r"\x1b\[[0-9;]*(3|4|9)[0-9;]*m", text)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = on_a_terminal(monkeypatch, TERM="dumb")
+    assert (
+        text.replace("\r\n", "\n") == "[1/2] finished  alpha=0 seed=0  rmse 55.5  1.2 s  (best 55.5: alpha=0 seed=0)\n"
+    )
