@@ -51,6 +51,18 @@ class Tag:
     DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
     PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
     DECISION_RUN = "nbops.decision.run"  # on a model version: the run of promotion that chose it
+    SWEEP = "nbops.sweep"  # "parent" on a sweep's own run, which holds no model and is no candidate
+    SWEEP_DIGEST = "nbops.sweep.digest"  # on it: of notebook, space, goal and fixed values; --resume finds it by that
+    SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept
+    SWEEP_GOAL = "nbops.sweep.goal"  # "rmse:min"
+    SWEEP_TOTAL = "nbops.sweep.total"
+    SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
+    SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
+    TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
+    TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
+    TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
+    STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
+    STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
 
 
 class Env:
@@ -67,7 +79,8 @@ class Env:
 class Failure:
     """Why a run did not finish: an exception in a cell, a signal, a timeout or an interrupt."""
 
-    kind: Literal["error", "exit", "signal", "timeout", "interrupt", "start"]
+    kind: Literal["error", "exit", "signal", "timeout", "interrupt", "start", "pruned"]
+    """"pruned" is no failure: a trial of a sweep that was not worth finishing."""
     error: str
     """Name of the exception or signal, or what ran out."""
     message: str
@@ -97,6 +110,8 @@ class RunResult:
     stopped_early: bool = False
     seconds: float = 0.0
     peak_memory_mb: float | None = None
+    seen: bool = False
+    """It is an earlier run of the same: none was started."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `nbops run --json` prints."""
@@ -111,6 +126,7 @@ class RunResult:
             "stopped_early": self.stopped_early,
             "seconds": round(self.seconds, 3),
             "peak_memory_mb": self.peak_memory_mb,
+            "seen": self.seen,
         }
 
 
@@ -144,6 +160,11 @@ class Layout:
     def endpoints(self) -> Path:
         """State of local endpoints: a folder each."""
         return self.state / "endpoints"
+
+    @property
+    def sweeps(self) -> Path:
+        """What sweeps know of themselves beside their runs: locks, and what a study has learned."""
+        return self.state / "sweeps"
 
     @property
     def azure(self) -> Path:

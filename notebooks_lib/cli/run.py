@@ -18,6 +18,7 @@ from notebooks_lib.notebooks import document, parameters, values
 
 if TYPE_CHECKING:
     from notebooks_lib.records import RunResult
+    from notebooks_lib.running.plan import Plan
 
 
 @click.command()
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the executed notebook is written.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
 @click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a run of ours.")
+@click.option(
+    "--skip-seen", is_flag=True, help="Don't run what has FINISHED in the experiment with the same fingerprint."
+)
 @click.option("--no-html", is_flag=True, help="Leave the HTML page out.")
 @click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
@@ -47,6 +51,7 @@ def command(
     output: Path | None,
     kernel: str | None,
     untracked: bool,
+    skip_seen: bool,
     no_html: bool,
     help_notebook: bool,
     as_json: bool,
@@ -58,6 +63,8 @@ def command(
     """
     if output is not None and output.resolve() == notebook.resolve():
         raise click.UsageError("--output is the notebook itself: it would be overwritten")
+    if untracked and skip_seen:
+        raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:
         read = document.read(notebook)
         show.notebook(read, parameters.schema(read))
@@ -66,7 +73,7 @@ def command(
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
         raise click.UsageError("--timeout takes a number of seconds")
     try:
-        result = _run(notebook, pairs, files, experiment, name, output, untracked, limits, as_json)
+        result = _run(notebook, pairs, files, experiment, name, output, untracked, skip_seen, limits, as_json)
     except (errors.NbopsError, KeyboardInterrupt) as error:
         if as_json:  # whoever parses it finds an object in every case
             _json(getattr(error, "result", None), error)
@@ -88,6 +95,7 @@ def _run(
     name: str | None,
     output: Path | None,
     untracked: bool,
+    skip_seen: bool,
     limits: Mapping[str, Any],
     as_json: bool,
 ) -> RunResult:
@@ -99,6 +107,9 @@ def _run(
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     planned = plan.make(notebook, here, given, experiment=experiment, name=name, tracked=not untracked)
+    before = _seen(planned) if skip_seen else None
+    if before is not None:
+        return before
 
     from notebooks_lib.running.runner import run_notebook
 
@@ -110,6 +121,21 @@ def _run(
             on_cell=progress.cell,
             **limits,
         )
+
+
+def _seen(planned: Plan) -> RunResult | None:
+    """The run that has said already what this one would say."""
+    from notebooks_lib.records import RunResult
+    from notebooks_lib.tracking import seen, store
+
+    assert planned.start is not None
+    connected = store.connect(planned.settings)
+    found = seen.find(connected, planned.notebook, planned.start)
+    if found is None:
+        return None
+    output = planned.settings.layout.executed / f"{planned.notebook.path.stem}-{found.run_id[:8]}.ipynb"
+    url = connected.run_url(found.run_id, found.experiment_id)
+    return RunResult(found.run_id, "FINISHED", output, found.metrics, url=url, seen=True)
 
 
 def _json(result: RunResult | None, error: BaseException | None = None) -> None:
@@ -124,11 +150,13 @@ def _json(result: RunResult | None, error: BaseException | None = None) -> None:
 def _print(result: RunResult) -> None:
     colour = "green" if result.status == "FINISHED" else "red"
     early = ", stopped early by sys.exit" if result.stopped_early else ""
-    click.echo(click.style(result.status, fg=colour) + f" in {result.seconds:.1f} s{early}")
+    when = "before, with the same fingerprint: not run again" if result.seen else f"in {result.seconds:.1f} s{early}"
+    click.echo(click.style(result.status, fg=colour) + f" {when}")
     if result.metrics:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
         click.echo(f"  reason    {result.failure}")
-    click.echo(f"  notebook  {show.path(result.output)}")
+    if result.output.exists():  # of a run on another machine it is among the artifacts
+        click.echo(f"  notebook  {show.path(result.output)}")
     if result.run_id:
         click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")

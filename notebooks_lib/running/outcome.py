@@ -14,6 +14,7 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import first_line
+from notebooks_lib.running.sweeps.records import TrialState
 
 INJECTED = {"injected-parameters", "injected-secrets"}
 ERROR_TAG = "papermill-error-cell-tag"
@@ -33,6 +34,8 @@ def of(
         return "KILLED", Failure("timeout", "CellTimeout", f"the cell took longer than {cell_timeout:g} s", cell, line)
     if execution.stopped == "interrupt":
         return "KILLED", Failure("interrupt", "Interrupted", "the runner was asked to stop", cell, line)
+    if execution.stopped == "pruned":
+        return "KILLED", Failure("pruned", "Pruned", "the sweep asked to stop: not worth finishing", cell, line)
     if execution.died:
         return "KILLED", _death(execution.returncode, cell, line)
     if execution.error is not None:
@@ -44,6 +47,13 @@ def of(
             return "FAILED", Failure("exit", name, code, cell, line)
         return "FAILED", Failure("error", name, message, cell, line)
     return "FINISHED", None
+
+
+def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
+    """How a trial of a sweep ended: MLflow has no word for one that was pruned."""
+    if failure is not None and failure.kind == "pruned":
+        return "pruned"
+    return "finished" if status == "FINISHED" else "failed" if status == "FAILED" else "killed"
 
 
 def masked(failure: Failure, mask: Callable[[str], str]) -> Failure:

@@ -5,6 +5,7 @@ A plan that cannot be made is asked for wrongly: it raises UsageError, and nothi
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,9 +60,7 @@ class Source:
     later is seen, for the kernels import it anew.
     """
 
-    def __init__(
-        self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True
-    ) -> None:
+    def __init__(self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True) -> None:
         self.notebook = document.read(path)
         self.schema = parameters.schema(self.notebook)
         self.settings = settings
@@ -87,25 +86,32 @@ class Source:
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None)
         everything = {**self.schema.defaults, **given}
-        calls = self._places.calls(everything)
-        _refuse_other_store(notebook, calls, self._ours)
-        chosen, experiment_id = _where(calls, self._asked, self.settings)
-        start = Start(
-            experiment=chosen,
-            experiment_id=experiment_id,
-            name=name or run_name(notebook, given),
-            notebook=_relative(notebook.path, root),
-            description=_description(notebook),
-            parameters=everything,
-            code_sha256=notebook.code_sha256,
-            lock_sha256=self._lock,
+        start = dataclasses.replace(
+            self.common(everything, name=name or run_name(notebook, given), tags=tags),
             source_fingerprint=fingerprint.source_fingerprint(
                 notebook, everything, self._lock, root, self._modules.digests()
             ),
+        )
+        return Plan(notebook, self.settings, given, self.schema.secrets, start)
+
+    def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> Start:
+        """What is known of a run with these parameters, or of one that stands above several: without fingerprint."""
+        calls = self._places.calls(parameters)
+        _refuse_other_store(self.notebook, calls, self._ours)
+        chosen, experiment_id = _where(calls, self._asked, self.settings)
+        return Start(
+            experiment=chosen,
+            experiment_id=experiment_id,
+            name=name,
+            notebook=_relative(self.notebook.path, self.settings.root),
+            description=_description(self.notebook),
+            parameters=parameters,
+            code_sha256=self.notebook.code_sha256,
+            lock_sha256=self._lock,
+            source_fingerprint="",
             git=self.git,
             tags=tags,
         )
-        return Plan(notebook, self.settings, given, self.schema.secrets, start)
 
 
 def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.kernel import installed
 from notebooks_lib.running.outputs import Output, cell_times, to_html
 from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.watchdog import StopReason
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
@@ -37,12 +38,15 @@ def run_notebook(
     output: Path | None = None,
     html: bool = True,
     kernel: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    wanted: Callable[[], StopReason | None] = lambda: None,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
     on_cell: Callable[[int, int], None] = lambda index, total: None,
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
-    `kernel` names another kernel than the notebook's own.
+    `kernel` names another kernel than the notebook's own; `environment` is added to what it is told. `wanted` is asked
+    ten times a second, from this thread, whether the notebook shall stop, and why.
 
     Returns when the kernel and everything it started is gone and the run is ended. Raises TrackingError when the store
     does not take the run; the executed notebook is kept all the same and named in the message. Raises NotebookError
@@ -50,18 +54,18 @@ def run_notebook(
     """
     began = time.monotonic()
     kernel_name = installed(plan.notebook, kernel)
-    with interrupts.caught() as wanted:  # to the last write: a Ctrl-C must not leave the run half written
+    with interrupts.caught() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
         owned = None
         if plan.start is not None:
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
             on_open(owned.run_id, owned.url)
         execution = Execution(
             output=Output(output or plan.settings.layout.executed / _file_name(plan, owned), plan.secret_values),
-            environment=owned.environment() if owned else {},
+            environment={**(environment or {}), **(owned.environment() if owned else {})},
             source=plan.notebook.path.resolve(),
             timeout=timeout,
             cell_timeout=cell_timeout,
-            wanted=wanted,
+            wanted=lambda: interrupted() or wanted(),
             on_cell=on_cell,
         )
         status: RunStatus = "KILLED"
@@ -136,12 +140,15 @@ def _end(
         Tag.STOPPED_EARLY: "true" if early else "",
         Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
     }
+    if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
+        tags[Tag.TRIAL_STATE] = outcome.trial_state(status, failure)
+    told = failure if failure is None or failure.kind != "pruned" else None  # which is no failure
     cells = cell_times(notebook) if notebook is not None else []
     try:
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None
             artifacts = [(path, "notebook") for path in (output.path if saved else None, page) if path is not None]
-            metrics = owned.end(status, failure=failure, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
+            metrics = owned.end(status, failure=told, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
     except Exception as error:
         raise errors.RunNotWrittenError(
             f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written to "

@@ -9,7 +9,7 @@ from typing import Literal
 
 from notebooks_lib.running.kernel import Kernel
 
-StopReason = Literal["timeout", "cell timeout", "interrupt"]
+StopReason = Literal["timeout", "cell timeout", "interrupt", "pruned"]
 LOOK_EVERY = 0.1
 MEASURE_EVERY = 1.0
 GRACE = 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psutil
 
 from notebooks_lib.records import RunStatus, Tag
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import Store
 
 GONE = "its owner is gone"
@@ -20,7 +22,7 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
     Those that MLflow ended itself keep their status; all get the tag that says an owner saw the end.
     """
     ended = []
-    for run in _find(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
+    for run in query.search(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
         run_id = str(run.info.run_id)
         if run.info.status == "RUNNING":
             store.client.set_terminated(run_id, status=status)
@@ -29,28 +31,37 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
     return ended
 
 
-def left_behind(store: Store) -> list[Any]:
+def left_behind(store: Store, parent: str | None = None) -> list[Any]:
     """MLflow runs that no owner will end any more: their owner was a process of this machine that is gone.
 
     RUNNING ones; and those that MLflow's exit handler called FINISHED before an owner, killed meanwhile, could say how
-    they ended. A run whose owner lives is never among them.
+    they ended. A run whose owner lives is never among them. With `parent` only trials of that sweep.
     """
-    found = _find(store, f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'")
-    return [run for run in found if _is_open(run) and not _alive(run.data.tags)]
+    condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
+    if parent is not None:
+        condition += f" AND tags.`mlflow.parentRunId` = '{parent}'"
+    return [run for run in query.search(store, condition) if _is_open(run) and not alive(run.data.tags)]
 
 
-def close_left_behind(store: Store) -> list[str]:
+def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
     """End those as KILLED, saying why; their ids. A run that had ended and was opened again gets its end back."""
     closed = []
-    for run in left_behind(store):
-        run_id = str(run.info.run_id)
-        ended = run.data.tags.get(Tag.END)
-        if ended is None:
-            store.client.set_tag(run_id, Tag.FAILURE, GONE)
-        store.client.set_terminated(run_id, status=ended or "KILLED")
-        store.client.set_tag(run_id, Tag.END, ended or "KILLED")
-        closed.append(run_id)
+    for run in left_behind(store, parent):
+        close(store, run.info.run_id, run.data.tags, GONE)
+        closed.append(str(run.info.run_id))
     return closed
+
+
+def close(store: Store, run_id: str, tags: Mapping[str, str], reason: str) -> None:
+    """End one run as KILLED in the place of its owner, and what its notebook left open."""
+    ended = tags.get(Tag.END)
+    if ended is None:
+        end_children(store, run_id, "KILLED")
+        store.client.set_tag(run_id, Tag.FAILURE, reason)
+        if Tag.TRIAL in tags:
+            store.client.set_tag(run_id, Tag.TRIAL_STATE, "killed")
+    store.client.set_terminated(run_id, status=ended or "KILLED")
+    store.client.set_tag(run_id, Tag.END, ended or "KILLED")
 
 
 def _is_open(run: Any) -> bool:
@@ -58,21 +69,13 @@ def _is_open(run: Any) -> bool:
     return run.info.status == "RUNNING" or (Tag.END not in run.data.tags and not child)
 
 
-def _find(store: Store, condition: str) -> list[Any]:
-    """Matching runs of every experiment: a notebook may have opened one anywhere."""
-    ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
-    found: list[Any] = []
-    token: str | None = None
-    while ids:
-        page = store.client.search_runs(ids, filter_string=condition, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            break
-    return found
+def mine(tags: Mapping[str, str]) -> bool:
+    """Whether the owner that a run names is this process."""
+    return tags.get(Tag.OWNER_HOST) == socket.gethostname() and tags.get(Tag.OWNER_PID) == str(os.getpid())
 
 
-def _alive(tags: Mapping[str, str]) -> bool:
+def alive(tags: Mapping[str, str]) -> bool:
+    """Whether the owner that a run names is a process of this machine that goes on."""
     try:
         process = psutil.Process(int(tags.get(Tag.OWNER_PID, "")))
         started = tags.get(Tag.OWNER_STARTED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class RunInfo:
     metrics: Mapping[str, float]
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    ended_ms: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -46,6 +47,11 @@ class RunInfo:
         return self.tags.get("mlflow.parentRunId")
 
     @property
+    def holds_trials(self) -> bool:
+        """Whether it is a sweep's own run: its trials are runs like any other, it has nothing to be compared by."""
+        return self.tags.get(Tag.SWEEP) == "parent"
+
+    @property
     def datasets(self) -> dict[str, str]:
         """Name -> "name@version#fingerprint" of each dataset it used."""
         prefix = Tag.DATASET_PREFIX
@@ -53,7 +59,7 @@ class RunInfo:
 
 
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
-    """All runs of an experiment, newest first; with `ended_only` those that ended well.
+    """All runs of an experiment, newest first; with `ended_only` those that ended well, without sweeps' own runs.
 
     Raises UnknownNameError when there is no such experiment.
     """
@@ -61,20 +67,36 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
         found = store.client.get_experiment_by_name(experiment)
     if found is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
-    runs: list[RunInfo] = []
-    token: str | None = None
     condition = f"tags.`{Tag.END}` = 'FINISHED'" if ended_only else ""
     with answering(store):
-        while True:
-            page = store.client.search_runs(
-                [found.experiment_id], filter_string=condition, max_results=PAGE, page_token=token
-            )
-            runs += [_plain(run, experiment) for run in page]
-            token = page.token
-            if not token:
-                break
+        runs = [plain(run, experiment) for run in search(store, condition, [found.experiment_id])]
     runs.sort(key=lambda run: run.started_ms, reverse=True)
-    return [run for run in runs if run.ended and not run.superseded] if ended_only else runs
+    if not ended_only:
+        return runs
+    return [run for run in runs if run.ended and not run.superseded and not run.holds_trials]
+
+
+def search(store: Store, condition: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:
+    """Matching runs as MLflow gives them, newest first; of every experiment unless ids are given."""
+    if experiment_ids is None:
+        experiment_ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    found: list[Any] = []
+    token: str | None = None
+    while experiment_ids:
+        page = store.client.search_runs(
+            list(experiment_ids), filter_string=condition, max_results=PAGE, page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def children(store: Store, run_id: str) -> list[RunInfo]:
+    """The runs whose parent it is, of whatever experiment, newest first."""
+    with answering(store):
+        return [plain(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
 
 
 def get_run(store: Store, run_id: str) -> RunInfo:
@@ -85,7 +107,7 @@ def get_run(store: Store, run_id: str) -> RunInfo:
         run = store.client.get_run(run_id)
     except MlflowException as error:
         raise errors.UsageError(f"no run {run_id!r} in {store.uri}: {error}") from error
-    return _plain(run, store.client.get_experiment(run.info.experiment_id).name)
+    return plain(run, store.client.get_experiment(run.info.experiment_id).name)
 
 
 def experiments(store: Store) -> list[str]:
@@ -94,7 +116,8 @@ def experiments(store: Store) -> list[str]:
         return [experiment.name for experiment in store.client.search_experiments()]
 
 
-def _plain(run: Any, experiment: str) -> RunInfo:
+def plain(run: Any, experiment: str = "") -> RunInfo:
+    """MLflow's run as a value; without the name of its experiment unless that is given."""
     return RunInfo(
         run_id=run.info.run_id,
         name=run.info.run_name or "",
@@ -105,4 +128,5 @@ def _plain(run: Any, experiment: str) -> RunInfo:
         metrics=dict(run.data.metrics),
         params=dict(run.data.params),
         tags=dict(run.data.tags),
+        ended_ms=run.info.end_time,
     )

@@ -1,0 +1,219 @@
+"""`nbops sweep`: one notebook, many sets of parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from notebooks_lib import errors
+from notebooks_lib.cli import show
+from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.promotion import metrics
+
+if TYPE_CHECKING:
+    from notebooks_lib.running.sweeps.records import SweepResult
+    from notebooks_lib.running.sweeps.request import Request
+    from notebooks_lib.settings import Settings
+
+_ARGUMENTS = "notebooks_lib.sweep.arguments"
+
+
+class _Remembering(click.Command):
+    """Keeps what was written, so that the command which goes on can be told word for word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Remembering)
+@click.argument("notebook", required=False, type=click.Path(path_type=Path))
+@click.option("--grid", multiple=True, metavar="NAME=VALUES", help="Every combination, as alpha=0.01,0.1 or seed=1..5.")
+@click.option(
+    "--space", multiple=True, metavar="NAME=DISTRIBUTION", help="Where to look, as 'alpha=loguniform(1e-3, 10)'."
+)
+@click.option(
+    "-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="The same in every trial; repeatable."
+)
+@click.option(
+    "-f", "--file", type=click.Path(path_type=Path), help="All of this from a YAML file; options win over it."
+)
+@click.option("--metric", metavar="NAME[:min|:max]", help="What is looked for: a metric that the notebook logs.")
+@click.option("--trials", type=click.IntRange(min=1), help="How many, of a space.")
+@click.option("--sampler", type=click.Choice(["tpe", "random"]), help="How a space is searched. Default: tpe.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Of the sampler.")
+@click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Trials at once. Default: one for each core.")
+@click.option("--on", metavar="PLACE", help="Where trials run: local, or dask://HOST:PORT. Default: local.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
+@click.option("--skip-seen", is_flag=True, help="Don't run what has FINISHED anywhere with the same fingerprint.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with that sweep, or with the newest like this.",
+)
+@click.option("--experiment", help="Where the runs go. Default: what the notebook says, else the project's.")
+@click.option("--name", help="Name of the sweep's own run.")
+@click.option("--kernel", help="Another kernel than the notebook names.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> int:
+    """Run NOTEBOOK once for each set of values of a grid or a space: a run each, under one parent run.
+
+    A trial that fails is recorded and the others go on. Ctrl-C stops the running trials; --resume goes on from there.
+    Exit code: 0 all trials finished, were pruned or skipped, 1 some failed, 2 asked for wrongly, 130 interrupted.
+    """
+    as_json = given["as_json"]
+    try:
+        return _sweep(given, list(ctx.meta[_ARGUMENTS]))
+    except (errors.NbopsError, KeyboardInterrupt) as error:
+        if as_json:  # whoever parses it finds an object in every case
+            _print_json({"run_id": None, "status": None, "error": _told(error)})
+        raise
+
+
+def _sweep(given: dict[str, Any], arguments: Sequence[str]) -> int:
+    from notebooks_lib.running.sweeps import sweepfile
+
+    if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
+        given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run bears such a name
+    file = sweepfile.load(given["file"]) if given["file"] else sweepfile.SweepFile()
+    given = {key: getattr(file, key, None) if value is None or value is False else value for key, value in given.items()}
+    if given["notebook"] is None:
+        raise click.UsageError("say which notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
+    if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
+        raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
+    request, here = _request(given, file)
+    return _run(request, here, arguments, as_json=given["as_json"])
+
+
+def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
+    from notebooks_lib.running.sweeps import executors, space
+    from notebooks_lib.running.sweeps.records import Goal
+
+    notebook: Path = given["notebook"]
+    schema = parameters.schema(document.read(notebook))
+    domain = space.read(
+        schema,
+        parameters=given["pairs"],
+        grid=given["grid"],
+        space=given["space"],
+        file=file,
+        notebook=notebook.name,
+        environ=os.environ,
+    )
+    goal = Goal(*metrics.parse(given["metric"])) if given["metric"] else None
+
+    from notebooks_lib import settings
+    from notebooks_lib.running.plan import Source
+    from notebooks_lib.running.sweeps.request import Limits, Request
+
+    here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
+    jobs = given["jobs"] or executors.cores()
+    limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], executors.thread_limits(jobs, os.environ))
+    request = Request(
+        source=Source(notebook, here, experiment=given["experiment"]),
+        domain=domain,
+        goal=goal,
+        trials=given["trials"],
+        sampler=given["sampler"] or "tpe",
+        seed=given["seed"],
+        prune=given["prune"],
+        jobs=jobs,
+        on=given["on"] or executors.LOCAL,
+        limits=limits,
+        fail_fast=bool(given["fail_fast"]),
+        skip_seen=given["skip_seen"],
+        resume=given["resume"],
+        name=given["name"],
+    )
+    return request, here
+
+
+def _run(request: Request, here: Settings, arguments: Sequence[str], *, as_json: bool) -> int:
+    from notebooks_lib.cli.sweep_table import table
+    from notebooks_lib.running.sweeps import sweep
+    from notebooks_lib.tracking import query, store
+
+    connected = store.connect(here)
+    opened: list[str] = []
+    shown = table(request.total, request.goal, jobs=request.jobs, silent=as_json)
+    try:
+        with shown:
+            result = sweep.run(
+                request,
+                connected,
+                on_open=lambda run_id, url: _opened(run_id, opened, silent=as_json),
+                on_change=shown.show,
+                tell=lambda line: click.echo(f"nbops: {line}", err=True),
+            )
+    except (errors.TrackingError, KeyboardInterrupt) as error:
+        if opened:
+            click.echo(f"nbops: to go on: {_go_on(arguments, opened[0])}", err=True)
+        raise error
+    failed = result.count("failed") + result.count("killed")
+    if as_json:
+        from notebooks_lib.running.sweeps import report
+
+        _print_json({**report.document(result), "resume": _go_on(arguments, result.run_id)})
+    else:
+        _print(result, query.get_run(connected, result.run_id).experiment, arguments)
+    if result.status == "KILLED":
+        return 130
+    return 1 if failed or result.status == "FAILED" else 0
+
+
+def _opened(run_id: str, opened: list[str], *, silent: bool) -> None:
+    opened.append(run_id)
+    if not silent:
+        click.echo(f"sweep {run_id}", err=True)
+
+
+def _go_on(arguments: Sequence[str], run_id: str) -> str:
+    """The command that goes on with the sweep: the one that was given, with its run."""
+    kept: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--resume":
+            if words and not words[0].startswith("-") and not words[0].endswith(".ipynb"):
+                words.pop(0)
+        elif not word.startswith("--resume="):
+            kept.append(word)
+    return shlex.join(["nbops", "sweep", *kept, "--resume", run_id])
+
+
+def _print(result: SweepResult, experiment: str, arguments: Sequence[str]) -> None:
+    from notebooks_lib.running.sweeps import report
+
+    colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
+    click.echo(click.style(result.status, fg=colour))
+    click.echo(report.summary(result))
+    click.echo(f"  sweep     {result.run_id}  ({show.where(result.url)})")
+    click.echo(f"  summary   artifact {report.FOLDER}/summary.html of that run")
+    if result.status != "FINISHED" or len(result.trials) < result.total:
+        click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
+    if result.goal is not None and result.best is not None:
+        goal = f"{result.goal.metric}:{result.goal.direction}"
+        goal = result.goal.metric if result.goal.metric in metrics.METRICS else goal
+        click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
+
+
+def _print_json(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told, default=str, ensure_ascii=False) + "\n")
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    return {"error": type(error).__name__, "message": str(error)}

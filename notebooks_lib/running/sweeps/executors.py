@@ -1,0 +1,85 @@
+"""Where trials run: each way is one `concurrent.futures.Executor` (docs/design D4). It knows nothing of sweeps."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from notebooks_lib import errors
+
+LOCAL = "local"
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def check(on: str) -> None:
+    """Raise UsageError unless `on` names a place that `start` knows."""
+    if on == LOCAL:
+        return
+    if on.startswith("dask://"):
+        raise errors.UsageError(f"--on {on}: Dask clusters are not there yet; leave --on out to use this machine")
+    raise errors.UsageError(f"--on {on!r}: found no such place, allowed local or dask://HOST:PORT")
+
+
+def start(on: str, jobs: int) -> Executor:
+    """The executor for a place; whoever starts it shuts it down. `jobs` trials are given to it at a time."""
+    check(on)
+    return Threads()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which the kernels of `jobs` trials at once share the cores, but for those that a person has set.
+
+    Without them two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
+    """
+    threads = str(max(1, cores() // jobs))
+    return {name: threads for name in THREAD_VARIABLES if name not in environ}
+
+
+class Threads(Executor):
+    """A thread for each task. A trial's work is done by its kernel's process; its thread mostly waits.
+
+    They are daemons: whoever interrupts a second and a third time must not wait for a store that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[threading.Thread] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start at once: how many run is up to the caller."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                if not future.set_running_or_notify_cancel():
+                    return
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  # it is the caller's, as in every executor
+                future.set_exception(error)
+            finally:
+                self._running.discard(threading.current_thread())
+
+        thread = threading.Thread(target=work, name="nbops-trial", daemon=True)
+        self._running.add(thread)
+        thread.start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        """With `wait`, return when all tasks have ended."""
+        for thread in list(self._running) if wait else ():
+            thread.join()

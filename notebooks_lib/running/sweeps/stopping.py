@@ -1,0 +1,79 @@
+"""How a trial learns that it shall stop: in this process at once, elsewhere by a tag on its own run."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from notebooks_lib.records import Tag
+from notebooks_lib.running.watchdog import StopReason
+from notebooks_lib.tracking.store import Store
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the tag."""
+
+_REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
+
+
+@dataclass(frozen=True)
+class Here:
+    """A sweep of this process, as its trials see it that run in this process too."""
+
+    store: Store
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when all its trials shall stop."""
+
+
+_here: dict[str, Here] = {}
+
+
+@contextlib.contextmanager
+def announced(sweep: str, store: Store) -> Iterator[Here]:
+    """Within the block, trials of this process find the sweep by its run's id."""
+    _here[sweep] = Here(store)
+    try:
+        yield _here[sweep]
+    finally:
+        del _here[sweep]
+
+
+def here(sweep: str) -> Here | None:
+    """The sweep, if it is one of this process."""
+    return _here.get(sweep)
+
+
+def ask(store: Store, run_id: str, word: Literal["pruned", "stopped"], step: int | None = None) -> None:
+    """Ask whoever runs the trial to stop it."""
+    if step is not None:
+        store.client.set_tag(run_id, Tag.STOP_STEP, str(step))
+    store.client.set_tag(run_id, Tag.STOP, word)
+
+
+class Watch:
+    """Looks at the tag of one run, in a thread of its own: neither the store nor the kernel's messages wait."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._over = threading.Event()
+        self._found: StopReason | None = None
+
+    def begin(self, run_id: str) -> None:
+        """The run is open: look from now on."""
+        threading.Thread(target=self._look, args=(run_id,), name="nbops-watch", daemon=True).start()
+
+    def end(self) -> None:
+        """The trial is over."""
+        self._over.set()
+
+    def __call__(self) -> StopReason | None:
+        """Why the trial shall stop, if it shall."""
+        return self._found
+
+    def _look(self, run_id: str) -> None:
+        while self._found is None and not self._over.wait(LOOK_EVERY):
+            with contextlib.suppress(Exception):  # a store that is away for a moment asks nothing
+                tags = self._store.client.get_run(run_id).data.tags
+                self._found = _REASONS.get(tags.get(Tag.STOP, ""))

@@ -1,0 +1,323 @@
+"""Runs a sweep: proposes trials, has them run, stops them, and writes what came of them. See `run`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+
+from notebooks_lib import errors
+from notebooks_lib.records import Failure, RunStatus, Tag
+from notebooks_lib.running import interrupts
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.sweeps import executors, labels, parent, report, resume, stopping, trial
+from notebooks_lib.running.sweeps.curves import Curves
+from notebooks_lib.running.sweeps.known import Known
+from notebooks_lib.running.sweeps.proposals import GridProposals
+from notebooks_lib.running.sweeps.records import Proposal, Proposals, SweepResult, Trial
+from notebooks_lib.running.sweeps.request import Request
+from notebooks_lib.running.sweeps.resume import Earlier
+from notebooks_lib.running.sweeps.space import Grid
+from notebooks_lib.running.sweeps.trial import Outcome, Task
+from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.store import Store
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at what has ended and whether to stop."""
+STOP_PATIENCE = 60.0
+"""Seconds that stopped trials are waited for."""
+STORE_PATIENCE = 20.0
+"""Seconds that a store may be away before the sweep stops."""
+UNWRITTEN = 10
+"""So many trials in a row that the store did not take stop the sweep, also when it answers."""
+NAME_ROOM = 100
+
+
+def run(
+    request: Request,
+    store: Store,
+    *,
+    on_open: Callable[[str, str], None] = lambda run_id, url: None,
+    on_change: Callable[[Mapping[int, Trial], int], None] = lambda trials, total: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> SweepResult:
+    """Run all trials, each as a child of one parent run, and say what came of them.
+
+    A failing trial is a value. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the result then says KILLED.
+    `on_open` is given the parent run's id and address, `on_change` all trials so far and how many there will be,
+    `tell` a line that a person should know. Raises UsageError before anything is started, and TrackingError when the
+    store has gone away.
+    """
+    started = parent.start(request.source, request.domain, request.goal, request.name)
+    with contextlib.ExitStack() as stack:
+        wanted = stack.enter_context(interrupts.caught())
+        if request.resume is None:
+            owned = OwnedRun.open(store, started)
+            stack.enter_context(parent.held(store.settings, owned.run_id))
+        else:
+            found = resume.find(store, started, request.resume)
+            stack.enter_context(parent.held(store.settings, found.run_id))
+            owned = OwnedRun.reopen(store, found.run_id, started)
+        here = stack.enter_context(stopping.announced(owned.run_id, store))
+        on_open(owned.run_id, owned.url)
+        return _Session(request, owned, here, lambda: wanted() is not None, on_change, tell).run()
+
+
+class _Session:
+    """One session of a sweep, from its open parent run to that run's end."""
+
+    proposals: Proposals
+    known: Known
+
+    def __init__(
+        self,
+        request: Request,
+        owned: OwnedRun,
+        here: stopping.Here,
+        interrupted: Callable[[], bool],
+        on_change: Callable[[Mapping[int, Trial], int], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.request = request
+        self.store = owned.store
+        self.owned = owned
+        self.here = here
+        self.interrupted = interrupted
+        self.on_change = on_change
+        self.tell = tell
+        self.began = time.monotonic()
+        self.trials: dict[int, Trial] = {}
+        self.running: dict[Future[Outcome], Task] = {}
+        self.stopped: RunStatus | None = None
+        """How the sweep ends when it was stopped."""
+        self.lost = ""
+        """Why no more can be written."""
+        self.unwritten = 0
+        self.deadline = math.inf
+        self.experiments: dict[str, str] = {}
+        self.curves = Curves(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
+
+    def run(self) -> SweepResult:
+        """All of it. However it ends, the parent run is ended, if the store lets it."""
+        status: RunStatus = "FAILED"
+        failure: Failure | None = None
+        try:
+            self._begin()
+            self._work()
+            if self.lost:
+                raise errors.TrackingError(self.lost)
+            resume.close_open(self.store, self.owned.run_id)
+            status = parent.status(self.trials, stopped=self.stopped)
+        except BaseException as error:
+            insisted = isinstance(error, KeyboardInterrupt)
+            status = "KILLED" if insisted or self.stopped == "KILLED" else "FAILED"
+            failure = Failure("interrupt" if insisted else "error", type(error).__name__, errors.first_line(error))
+            raise
+        finally:
+            result = self._result(status)
+            self._end(result, failure)
+        return result
+
+    def _begin(self) -> None:
+        """Say where the trials come from; on a resume, put in order what the last session left."""
+        request = self.request
+        earlier: dict[int, Earlier] = {}
+        if request.resume is not None:
+            earlier = resume.take_over(self.store, self.owned.run_id, request.goal)
+        notebook = request.source.notebook
+        self.known = Known(
+            self.store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=self.tell
+        )
+        swept = request.domain.swept
+        if isinstance(swept, Grid) and not request.learns:
+            self.proposals = GridProposals(swept)  # what has ended before is found by its fingerprint
+            return
+        from notebooks_lib.running.sweeps.study import StudyProposals
+
+        assert request.goal is not None
+        done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
+        other = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
+        if other:
+            self.tell(f"the notebook has changed since {other} of the trials ran: the study keeps what they told")
+        self.trials |= {number: one.trial for number, one in done.items()}
+        self.proposals = StudyProposals(
+            self.store.settings.layout.sweeps / f"{self.owned.run_id}.journal",
+            swept,
+            request.goal,
+            trials=request.trials,
+            sampler=request.sampler,
+            seed=request.seed,
+            pruner=request.prune,
+            jobs=request.jobs,
+            ended={number: (one.state, one.value) for number, one in self.trials.items()},
+        )
+        self._show()
+
+    def _work(self) -> None:
+        executor = executors.start(self.request.on, self.request.jobs)
+        try:
+            self._loop(executor)
+        except Exception:
+            self._stop("FAILED")
+            wait(self.running, timeout=STOP_PATIENCE)
+            raise
+        finally:
+            self.here.stop.set()
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _loop(self, executor: Executor) -> None:
+        more = True
+        while more or self.running:
+            if self.stopped is None and self.interrupted():
+                self._stop("KILLED")
+            more = more and self.stopped is None
+            while more and len(self.running) < self.request.jobs and not self.interrupted():
+                more = self._next(executor)
+            if time.monotonic() > self.deadline:
+                return
+            done, _ = wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._ended(future)
+            if self.curves is not None and self.stopped is None:
+                self._prune(self.curves)
+
+    def _next(self, executor: Executor) -> bool:
+        """Begin the next trial, or settle it without a run; whether there was one."""
+        proposal = self.proposals.ask()
+        if proposal is None:
+            return False
+        try:
+            plan = self._planned(proposal)
+        except errors.NbopsError as error:
+            self._settle(trial.failed(proposal.number, proposal.values, error))
+            return True
+        assert plan.start is not None
+        before = self.known.find(proposal, plan.start)
+        if before is not None:
+            self._settle(before)
+            return True
+        by_tag = self.curves is not None or self.request.on != executors.LOCAL
+        task = Task(
+            proposal.number,
+            proposal.values,
+            plan,
+            self.owned.run_id,
+            self.request.goal,
+            self.request.limits,
+            by_tag,
+        )
+        self.trials[task.number] = Trial(task.number, task.values, "running")
+        self.running[executor.submit(trial.run, task)] = task
+        self._show()
+        return True
+
+    def _planned(self, proposal: Proposal) -> Plan:
+        stem = self.request.source.notebook.path.stem
+        plan = self.request.source.plan(
+            {**self.request.domain.fixed, **proposal.values},
+            name=f"{stem} {labels.assigned(proposal.values)}"[:NAME_ROOM],
+            tags={
+                "mlflow.parentRunId": self.owned.run_id,
+                Tag.TRIAL: str(proposal.number),
+                Tag.TRIAL_VALUES: json.dumps(dict(proposal.values), default=str, ensure_ascii=False),
+            },
+        )
+        start = plan.start
+        assert start is not None
+        if start.experiment_id is None:
+            if start.experiment not in self.experiments:
+                self.experiments[start.experiment] = self.store.experiment_id(start.experiment)
+            start = dataclasses.replace(start, experiment_id=self.experiments[start.experiment])
+        # What is not committed is kept once, on the parent.
+        git = None if start.git is None else dataclasses.replace(start.git, diff="")
+        return dataclasses.replace(plan, start=dataclasses.replace(start, git=git))
+
+    def _ended(self, future: Future[Outcome]) -> None:
+        task = self.running.pop(future)
+        try:
+            outcome = future.result()
+        except CancelledError:
+            outcome = Outcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
+        except Exception as error:  # noqa: BLE001  # a worker that died, say
+            outcome = Outcome(trial.failed(task.number, task.values, error))
+        ended = outcome.trial
+        if self.curves is not None and self.stopped is None:
+            ended = self.curves.finished(self.proposals, ended)
+        self._settle(ended)
+        if task.plan.start is not None:
+            self.known.note(ended, task.plan.start)
+        self.unwritten = self.unwritten + 1 if outcome.unwritten else 0
+        if outcome.unwritten and self.stopped is None and (self.unwritten >= UNWRITTEN or not self._answers()):
+            self._lose(ended.reason)
+        if self.request.fail_fast and self.stopped is None and ended.state in ("failed", "killed"):
+            self._stop("FAILED")
+
+    def _settle(self, ended: Trial) -> None:
+        self.trials[ended.number] = ended
+        self.proposals.tell(ended.number, ended.state, ended.value)
+        self._show()
+
+    def _prune(self, curves: Curves) -> None:
+        try:
+            curves.look(self.proposals, {task.number for task in self.running.values()})
+        except Exception as error:  # noqa: BLE001  # whatever the store's client raises
+            if not self._answers():
+                self._lose(errors.first_line(error))
+
+    def _stop(self, status: RunStatus) -> None:
+        """No new trials; those that run are asked to stop."""
+        self.stopped = status
+        self.deadline = time.monotonic() + STOP_PATIENCE
+        self.here.stop.set()
+        for future in self.running:
+            future.cancel()
+        if self.request.on != executors.LOCAL and not self.lost:
+            with contextlib.suppress(Exception):  # they are told again at the end
+                for run in resume.open_trials(self.store, self.owned.run_id):
+                    stopping.ask(self.store, run.run_id, "stopped")
+
+    def _lose(self, why: str) -> None:
+        self.lost = f"the sweep stopped: {self.store.uri} takes no more runs ({why})"
+        self._stop("KILLED")
+
+    def _answers(self) -> bool:
+        """Whether the store answers, if need be after a while."""
+        until = time.monotonic() + STORE_PATIENCE
+        while not self.interrupted():
+            try:
+                self.store.client.get_run(self.owned.run_id)
+                return True
+            except Exception:  # noqa: BLE001  # whatever its client raises
+                if time.monotonic() > until:
+                    return False
+                time.sleep(1)
+        return True
+
+    def _show(self) -> None:
+        self.on_change(self.trials, self.request.total)
+
+    def _result(self, status: RunStatus) -> SweepResult:
+        return SweepResult(
+            run_id=self.owned.run_id,
+            url=self.owned.url,
+            status=status,
+            goal=self.request.goal,
+            trials=[self.trials[number] for number in sorted(self.trials)],
+            total=self.request.total,
+            seconds=time.monotonic() - self.began,
+        )
+
+    def _end(self, result: SweepResult, failure: Failure | None) -> None:
+        """Write it down. Where the sweep fails already, what the store says on top of it must not hide why."""
+        try:
+            if failure is None:
+                report.write(result, self.store)
+            parent.end(self.owned, result, failure)
+        except Exception as error:
+            if failure is None:
+                raise
+            self.tell(f"sweep {result.run_id} could not be ended: {errors.first_line(error)}")

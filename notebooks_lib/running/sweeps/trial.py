@@ -1,0 +1,132 @@
+"""One trial, from the side of whoever runs it: a task that can be sent anywhere, and a plain outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks_lib import errors
+from notebooks_lib.records import RunResult
+from notebooks_lib.running import outcome
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.running.sweeps import stopping
+from notebooks_lib.running.sweeps.records import Goal, Trial
+from notebooks_lib.running.sweeps.request import Limits
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.store import Store
+
+REASON_ROOM = 500
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that running one trial takes; it can be pickled."""
+
+    number: int
+    values: Mapping[str, object]
+    plan: Plan
+    sweep: str
+    """The parent run."""
+    goal: Goal | None
+    limits: Limits
+    by_tag: bool
+    """Whether it may be asked to stop by the tag on its run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task."""
+
+    trial: Trial
+    unwritten: bool = False
+    """The store did not take the run, or not its end."""
+
+
+def run(task: Task) -> Outcome:
+    """Run the trial as a run of its own, which this process owns. It never raises."""
+    try:
+        return Outcome(ended(task, _run(task)))
+    except errors.RunNotWrittenError as error:
+        result = error.result
+        seconds = result.seconds if isinstance(result, RunResult) else None
+        run_id = result.run_id if isinstance(result, RunResult) else None
+        return Outcome(failed(task.number, task.values, error, run_id=run_id, seconds=seconds), unwritten=True)
+    except errors.TrackingError as error:
+        return Outcome(failed(task.number, task.values, error), unwritten=True)
+    except Exception as error:  # noqa: BLE001  # the sweep goes on, whatever it was
+        return Outcome(failed(task.number, task.values, error))
+
+
+def _run(task: Task) -> RunResult:
+    here = stopping.here(task.sweep)
+    store = here.store if here is not None else _connected(task.plan.settings)
+    watch = stopping.Watch(store)
+    try:
+        return run_notebook(
+            task.plan,
+            store=store,
+            timeout=task.limits.timeout,
+            cell_timeout=task.limits.cell_timeout,
+            kernel=task.limits.kernel,
+            environment=task.limits.environment,
+            html=False,
+            wanted=lambda: "interrupt" if here is not None and here.stop.is_set() else watch(),
+            on_open=lambda run_id, url: watch.begin(run_id) if task.by_tag else None,
+        )
+    finally:
+        watch.end()
+
+
+def ended(task: Task, result: RunResult) -> Trial:
+    """The trial as its run ended."""
+    state = outcome.trial_state(result.status, result.failure)
+    value = result.metrics.get(task.goal.metric) if task.goal is not None else None
+    reason = ""
+    if result.failure is not None:
+        place = f"cell {result.failure.cell} ({result.failure.line})" if result.failure.cell is not None else ""
+        reason = place if state == "pruned" else one_line(str(result.failure))
+    elif state == "finished" and task.goal is not None and value is None:
+        reason = _without(task.goal.metric, result.metrics)
+    return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
+
+
+def failed(
+    number: int,
+    values: Mapping[str, object],
+    error: BaseException,
+    *,
+    run_id: str | None = None,
+    seconds: float | None = None,
+) -> Trial:
+    """A trial that could not be run, or not be written."""
+    said = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
+    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=one_line(said))
+
+
+def one_line(text: str) -> str:
+    """A text of others as a reason: one line, not too long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= REASON_ROOM else flat[: REASON_ROOM - 1] + "…"
+
+
+def _without(metric: str, logged: Mapping[str, float]) -> str:
+    match = errors.nearest(metric, logged)
+    meant = f", did you mean {match!r}?" if match else ""
+    return f"it logged no {metric!r}{meant} (it logged: {', '.join(sorted(logged)) or 'nothing'})"
+
+
+_stores: dict[tuple[str, Path], Store] = {}
+_connecting = threading.Lock()
+
+
+def _connected(settings: Settings) -> Store:
+    """The store, connected to once in this process: that sets MLflow's own default, and greets a server."""
+    with _connecting:
+        which = (stores.tracking_uri(settings), settings.root)
+        if which not in _stores:
+            _stores[which] = stores.connect(settings)
+        return _stores[which]
