@@ -95,9 +95,10 @@ def parallel_coordinates(result: SweepResult) -> Figure:
         _draw_axis(axes, x, axis, 0.03 / step)
     strip, ends = [[i / 255] for i in range(256)], [len(scales) - 1 - 0.03 / step, len(scales) - 1 + 0.03 / step]
     axes.pcolormesh(ends, [i / 256 for i in range(257)], strip, cmap=colours, zorder=4)
-    some = f"{len(shown)} of the {len(done)}" if len(shown) < len(done) else f"all {len(done)}"
+    others = f"the best {LINES // 2} trials and {len(shown) - LINES // 2} of the other {len(done) - LINES // 2}"
+    some = others if len(shown) < len(done) else f"all {len(done)} trials"
     title = (
-        f"{_text(goal.metric, 40)} of {some} trials that finished; {labels.ordering(result)}\n"
+        f"{_text(goal.metric, 40)} of {some} that finished; {labels.ordering(result)}\n"
         f"red: the best, {labels.figure(done[0][1])} in trial {done[0][0].number}"
     )
     axes.text(-0.6 / step, 1.25, title, va="top", fontsize=11, parse_math=False)
