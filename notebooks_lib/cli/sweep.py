@@ -67,6 +67,7 @@ class _Remembering(click.Command):
 @click.option("--experiment", help="Where the runs go. Default: what the notebook says, else the project's.")
 @click.option("--name", help="Name of the sweep's own run.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
+@click.option("--cold", is_flag=True, help="Start every kernel anew, not from a warm one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
@@ -90,7 +91,8 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str]) -> int:
     if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
         given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run bears such a name
     file = sweepfile.load(given["file"]) if given["file"] else sweepfile.SweepFile()
-    given = {key: getattr(file, key, None) if value is None or value is False else value for key, value in given.items()}
+    unsaid = {key for key, value in given.items() if value is None or value is False}
+    given |= {key: getattr(file, key, None) for key in unsaid}
     if given["notebook"] is None:
         raise click.UsageError("say which notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
     if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
@@ -122,7 +124,8 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     jobs = given["jobs"] or executors.cores()
-    limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], executors.thread_limits(jobs, os.environ))
+    threads = executors.thread_limits(jobs, os.environ)
+    limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
     request = Request(
         source=Source(notebook, here, experiment=given["experiment"]),
         domain=domain,

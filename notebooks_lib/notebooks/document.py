@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ class Cell:
     tags: tuple[str, ...] = ()
     id: str | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be worked out again: a notebook is sent along with each trial of a sweep."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
     @cached_property
     def code(self) -> magics.Code:
         """The source as Python (magics replaced), or why it is none. Empty for other cells."""
@@ -50,6 +54,10 @@ class Notebook:
     kernel: str = "python3"
     language: str = "python"
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As a cell's."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def is_python(self) -> bool:

@@ -47,6 +47,16 @@ def test_runs_that_did_not_end_well_or_used_other_data_are_no_candidates(trials,
     assert gate().candidates().dataset.ref == "houses@2"  # that of the newest run
 
 
+def test_trials_of_a_sweep_are_candidates_and_its_own_run_is_not(trials, houses, gate):
+    parent = trials.run({"best_rmse": 1.0, "rmse": 0.0}, dataset=houses, **{Tag.SWEEP: "parent"})
+    child = {"mlflow.parentRunId": parent, Tag.TRIAL: "0", Tag.TRIAL_STATE: "finished"}
+    good = trials.fitted(better(), houses, **child)
+    trials.fitted(worse(), houses, end="KILLED", **child | {Tag.TRIAL_STATE: "pruned"})
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [good]
+    assert not found.others
+
+
 def test_what_cannot_be_scored_is_out_with_the_reason(trials, houses, gate):
     class Half:
         def fit(self, x, y):

@@ -21,6 +21,8 @@ class Limits:
     """Seconds, as `cell_timeout`."""
     cell_timeout: float | None = None
     kernel: str | None = None
+    cold: bool = False
+    """An ordinary kernel, although a warm one could be had."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to what its kernel is told."""
 

@@ -118,4 +118,12 @@ def _reason(run: RunInfo) -> str:
 
 
 def _said(run: RunInfo) -> str:
-    return run.tags.get(Tag.SWEEP_SPACE, "what nobody noted")
+    """What a sweep goes through, for people."""
+    try:
+        what = json.loads(run.tags.get(Tag.SWEEP_SPACE, ""))
+        swept, fixed, goal = {**what.get("grid", {}), **what.get("space", {})}, what["fixed"], what["goal"]
+    except (ValueError, LookupError, TypeError):  # cut short by a store with little room
+        return "what nobody can read any more"
+    words = [f"{name} in {values}" for name, values in swept.items()]
+    words += [f"{name}={value}" for name, value in fixed.items()]
+    return ", ".join([*words, goal] if goal else words)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -13,16 +11,16 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, Tag
 from notebooks_lib.running import interrupts
-from notebooks_lib.running.plan import Plan
-from notebooks_lib.running.sweeps import executors, labels, parent, report, resume, stopping, trial
+from notebooks_lib.running.sweeps import executors, parent, report, resume, stopping, trial
 from notebooks_lib.running.sweeps.curves import Curves
 from notebooks_lib.running.sweeps.known import Known
 from notebooks_lib.running.sweeps.proposals import GridProposals
-from notebooks_lib.running.sweeps.records import Proposal, Proposals, SweepResult, Trial
+from notebooks_lib.running.sweeps.records import Proposals, SweepResult, Trial
 from notebooks_lib.running.sweeps.request import Request
 from notebooks_lib.running.sweeps.resume import Earlier
 from notebooks_lib.running.sweeps.space import Grid
-from notebooks_lib.running.sweeps.trial import Outcome, Task
+from notebooks_lib.running.sweeps.tasks import Task, Tasks
+from notebooks_lib.running.sweeps.trial import Outcome
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
@@ -34,7 +32,6 @@ STORE_PATIENCE = 20.0
 """Seconds that a store may be away before the sweep stops."""
 UNWRITTEN = 10
 """So many trials in a row that the store did not take stop the sweep, also when it answers."""
-NAME_ROOM = 100
 
 
 def run(
@@ -98,7 +95,7 @@ class _Session:
         """Why no more can be written."""
         self.unwritten = 0
         self.deadline = math.inf
-        self.experiments: dict[str, str] = {}
+        self.tasks = Tasks(request, owned)
         self.curves = Curves(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
 
     def run(self) -> SweepResult:
@@ -178,6 +175,9 @@ class _Session:
             while more and len(self.running) < self.request.jobs and not self.interrupted():
                 more = self._next(executor)
             if time.monotonic() > self.deadline:
+                for task in self.running.values():
+                    left = f"it did not stop within {STOP_PATIENCE:g} s"
+                    self._settle(Trial(task.number, task.values, "killed", reason=left))
                 return
             done, _ = wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
             for future in done:
@@ -191,50 +191,18 @@ class _Session:
         if proposal is None:
             return False
         try:
-            plan = self._planned(proposal)
+            task = self.tasks.make(proposal)
         except errors.NbopsError as error:
             self._settle(trial.failed(proposal.number, proposal.values, error))
             return True
-        assert plan.start is not None
-        before = self.known.find(proposal, plan.start)
+        before = self.known.find(proposal, task.start)
         if before is not None:
             self._settle(before)
             return True
-        by_tag = self.curves is not None or self.request.on != executors.LOCAL
-        task = Task(
-            proposal.number,
-            proposal.values,
-            plan,
-            self.owned.run_id,
-            self.request.goal,
-            self.request.limits,
-            by_tag,
-        )
         self.trials[task.number] = Trial(task.number, task.values, "running")
         self.running[executor.submit(trial.run, task)] = task
         self._show()
         return True
-
-    def _planned(self, proposal: Proposal) -> Plan:
-        stem = self.request.source.notebook.path.stem
-        plan = self.request.source.plan(
-            {**self.request.domain.fixed, **proposal.values},
-            name=f"{stem} {labels.assigned(proposal.values)}"[:NAME_ROOM],
-            tags={
-                "mlflow.parentRunId": self.owned.run_id,
-                Tag.TRIAL: str(proposal.number),
-                Tag.TRIAL_VALUES: json.dumps(dict(proposal.values), default=str, ensure_ascii=False),
-            },
-        )
-        start = plan.start
-        assert start is not None
-        if start.experiment_id is None:
-            if start.experiment not in self.experiments:
-                self.experiments[start.experiment] = self.store.experiment_id(start.experiment)
-            start = dataclasses.replace(start, experiment_id=self.experiments[start.experiment])
-        # What is not committed is kept once, on the parent.
-        git = None if start.git is None else dataclasses.replace(start.git, diff="")
-        return dataclasses.replace(plan, start=dataclasses.replace(start, git=git))
 
     def _ended(self, future: Future[Outcome]) -> None:
         task = self.running.pop(future)
@@ -248,8 +216,7 @@ class _Session:
         if self.curves is not None and self.stopped is None:
             ended = self.curves.finished(self.proposals, ended)
         self._settle(ended)
-        if task.plan.start is not None:
-            self.known.note(ended, task.plan.start)
+        self.known.note(ended, task.start)
         self.unwritten = self.unwritten + 1 if outcome.unwritten else 0
         if outcome.unwritten and self.stopped is None and (self.unwritten >= UNWRITTEN or not self._answers()):
             self._lose(ended.reason)
@@ -315,9 +282,15 @@ class _Session:
         """Write it down. Where the sweep fails already, what the store says on top of it must not hide why."""
         try:
             if failure is None:
-                report.write(result, self.store)
+                self._report(result)
             parent.end(self.owned, result, failure)
         except Exception as error:
             if failure is None:
                 raise
             self.tell(f"sweep {result.run_id} could not be ended: {errors.first_line(error)}")
+
+    def _report(self, result: SweepResult) -> None:
+        try:
+            report.write(result, self.store)
+        except errors.TrackingError as error:  # all of it stands in the runs, too
+            self.tell(str(error))

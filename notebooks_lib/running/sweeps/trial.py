@@ -1,4 +1,4 @@
-"""One trial, from the side of whoever runs it: a task that can be sent anywhere, and a plain outcome."""
+"""One trial, from the side of whoever runs it: here, in another process or on another machine."""
 
 from __future__ import annotations
 
@@ -10,31 +10,15 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.records import RunResult
 from notebooks_lib.running import outcome
-from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.running.sweeps import stopping
-from notebooks_lib.running.sweeps.records import Goal, Trial
-from notebooks_lib.running.sweeps.request import Limits
+from notebooks_lib.running.sweeps.records import Trial
+from notebooks_lib.running.sweeps.tasks import Task
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.store import Store
 
 REASON_ROOM = 500
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that running one trial takes; it can be pickled."""
-
-    number: int
-    values: Mapping[str, object]
-    plan: Plan
-    sweep: str
-    """The parent run."""
-    goal: Goal | None
-    limits: Limits
-    by_tag: bool
-    """Whether it may be asked to stop by the tag on its run."""
 
 
 @dataclass(frozen=True)

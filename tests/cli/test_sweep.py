@@ -1,0 +1,169 @@
+"""`nbops sweep` as people use it: interrupted, killed, resumed; and what is asked for wrongly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import __main__ as program
+from notebooks_lib.cli import sweep
+from notebooks_lib.records import Tag
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import query, store
+from tests import building
+
+SLOW = "import time\nopen(f'begun-{k}', 'a').write('x')\ntime.sleep(600 if k > 1 and slow else 0)"
+
+
+def begin(project: Settings, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "notebooks_lib", "sweep", *arguments],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_ctrl_c_ends_all_and_the_command_it_prints_goes_on(project: Settings) -> None:
+    path = building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
+    process = begin(project, "n.ipynb", "--grid", "k=0..3", "--jobs", "2")
+    for k in (2, 3):
+        wait_for(project.root / f"begun-{k}", process)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert time.monotonic() - began < 20
+    assert "4 of 4 trials" in out
+    assert "2 finished, 2 killed" in out
+    connected = store.connect(project)
+    runs = query.find_runs(connected, "sample", ended_only=False)
+    (parent,) = [run for run in runs if run.holds_trials]
+    assert {run.status for run in runs} == {"FINISHED", "KILLED"}
+    assert all(run.tags[Tag.END] == run.status for run in runs)
+    assert parent.status == "KILLED"
+    (go_on,) = [line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  go on")]
+    assert go_on == f"nbops sweep n.ipynb --grid k=0..3 --jobs 2 --resume {parent.run_id}"
+
+    path.write_text(path.read_text().replace("600 if", "0 if"))  # other code: nothing of before counts
+    process = begin(project, *go_on.split()[2:], "--json")
+    out, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "code, environment or data have changed" in told
+    assert json.loads(out)["counts"]["finished"] == 4
+    children = query.children(connected, parent.run_id)
+    assert len(children) == 8
+    assert query.get_run(connected, parent.run_id).status == "FINISHED"
+
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_after_kill_9_resume_closes_what_is_left_and_runs_only_the_rest(project: Settings) -> None:
+    building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
+    arguments = ["n.ipynb", "--grid", "k=0..3", "-p", "slow=true", "--jobs", "2"]
+    process = begin(project, *arguments)
+    for k in (2, 3):
+        wait_for(project.root / f"begun-{k}", process)
+    process.kill()
+    process.communicate()
+    connected = store.connect(project)
+    before = {run.tags.get(Tag.TRIAL): run for run in query.find_runs(connected, "sample", ended_only=False)}
+    assert [before[k].status for k in ("0", "1", "2", "3", None)] == ["FINISHED", "FINISHED"] + ["RUNNING"] * 3
+
+    process = begin(project, "--resume", *arguments, "--cell-timeout", "1", "--json")
+    out, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    result = json.loads(out)
+    assert result["run_id"] == before[None].run_id
+    assert [one["state"] for one in result["trials"]] == ["finished", "finished", "killed", "killed"]
+    assert [one["run_id"] for one in result["trials"][:2]] == [before["0"].run_id, before["1"].run_id]
+    assert result["resume"].endswith(f"--json --resume {before[None].run_id}")
+    for k in ("2", "3"):
+        left = query.get_run(connected, before[k].run_id)
+        assert (left.status, left.tags[Tag.TRIAL_STATE], left.tags[Tag.END]) == ("KILLED", "killed", "KILLED")
+    assert [Path(project.root / f"begun-{k}").read_text() for k in range(4)] == ["x", "x", "xx", "xx"]
+
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = "from notebooks_lib.tracking import run\nrun().log({'cost': alpha * scale})"
+    building.write(project.root / "n.ipynb", cells, parameters="alpha: float = 1.0\nscale: float = 1.0")
+    file = project.root / "sweep.yaml"
+    file.write_text(
+        "notebook: n.ipynb\nspace: {alpha: 'uniform(1, 2)'}\nparameters: {scale: 3}\ntrials: 9\nmetric: cost:min\nseed: 1\n"
+    )
+    assert program.run(["sweep", "-f", str(file), "--trials", "2", "--name", "mine", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["total"], result["counts"]["finished"]) == (2, 2)
+    assert all(3 <= one["value"] <= 6 for one in result["trials"])
+    assert program.run(["sweep", "-f", str(file), "--trials", "3", "--resume", "--json"]) == 0
+    more = json.loads(capsys.readouterr().out)
+    assert more["run_id"] == result["run_id"]
+    assert [one["value"] for one in more["trials"][:2]] == [one["value"] for one in result["trials"]]
+    assert len(more["trials"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say which notebook"),
+        (["--grid", "alpha=1,x"], "alpha"),
+        (["--grid", "alpa=1"], "did you mean 'alpha'?"),
+        (["--space", "alpha=uniform(0, 1)", "--trials", "3"], "say --metric"),
+        (["--space", "alpha=uniform(0, 1)", "--metric", "rmse"], "say how many trials with --trials"),
+        (["--grid", "alpha=1,2", "--trials", "3"], "this grid has 2 combinations"),
+        (["--grid", "alpha=1,2", "--metric", "mine"], "which way is better"),
+        (["--grid", "alpha=1,2", "--on", "moon"], "allowed local or dask"),
+        (["--grid", "alpha=1,2", "--timeout", "nan"], "number of seconds"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_told_and_starts_nothing(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = building.write(tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0")
+    assert program.run(["sweep", *([str(path)] if arguments else []), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / ".nbops").exists()
+
+
+def test_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
+    path = building.write(tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0")
+    for arguments in (["--grid", "alpa=1"], ["--space", "alpha=uniform(0,1)", "--metric", "rmse"]):
+        code = (
+            f"import sys\nfrom notebooks_lib.__main__ import run\nassert run({['sweep', str(path), *arguments]!r}) == 2\n"
+            "heavy = {'mlflow', 'papermill', 'pandas', 'numpy', 'optuna', 'nbclient', 'matplotlib'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["n.ipynb", "--grid", "a=1,2"], ["n.ipynb", "--grid", "a=1,2"]),
+        (["n.ipynb", "--resume", "--jobs", "2"], ["n.ipynb", "--jobs", "2"]),
+        (["--resume", "n.ipynb", "--jobs", "2"], ["n.ipynb", "--jobs", "2"]),
+        (["n.ipynb", "--resume", "0123"], ["n.ipynb"]),
+        (["n.ipynb", "--resume=0123", "--space", "a=uniform(0, 1)"], ["n.ipynb", "--space", "'a=uniform(0, 1)'"]),
+    ],
+)
+def test_the_command_that_goes_on_is_the_one_given_with_its_run(words: list[str], kept: list[str]) -> None:
+    assert sweep._go_on(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])
