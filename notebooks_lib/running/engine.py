@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import json
 import logging
+import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Execution:
     cell_timeout: float | None = None
     wanted: Callable[[], StopReason | None] = lambda: None
     on_cell: Callable[[int, int], None] = lambda index, total: None
+    cold: bool = False
+    """Start an ordinary kernel although a warm one could be had."""
 
     notebook: Any = None
     """The executed notebook, as far as it came."""
@@ -61,6 +64,8 @@ class Execution:
     returncode: int | None = None
     start_failure: str | None = None
     peak_memory_mb: float | None = None
+    warm: bool = False
+    """Whether the kernel that ran the cells was a warm one."""
     attempts: list[str] = field(default_factory=list)
 
 
@@ -146,27 +151,27 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
 
     async def _start(self) -> bool:
         """Start a kernel, once more if the first attempt fails; user code has not run yet, so that is safe."""
+        execution = self.execution
         for _ in range(START_ATTEMPTS):
-            self.kernel = Kernel(self.kernel_name, self.execution.environment, self.execution.source.parent)
+            self.kernel = Kernel(self.kernel_name, execution.environment, execution.source.parent, cold=execution.cold)
             self.km = self.kernel.manager
             try:
-                self.kernel.guard()
-                await self.async_start_new_kernel(**self.kernel.start_arguments())
-                self.kernel.started()
-                self.log.disabled = True  # its complaint about a failed start is in the outcome
-                await self.async_start_new_kernel_client()
-                info = await self.kc.kernel_info(reply=True, timeout=START_TIMEOUT)
+                await self.kernel.start()
+                self.kc = self.km.client()
+                info = await ready(self.kc, self.kernel, START_TIMEOUT)
                 self.nb.metadata["language_info"] = info["content"]["language_info"]
+                execution.warm = self.kernel.warm
                 return True
             except Exception as error:  # noqa: BLE001  # whatever a kernel's start raises: told, then tried again
                 said = self.kernel.last_words()
-                self.execution.attempts.append(f"{type(error).__name__}: {error}" + (f"\n{said}" if said else ""))
+                execution.attempts.append(f"{type(error).__name__}: {error}" + (f"\n{said}" if said else ""))
                 await self._end()
         self.execution.start_failure = self.execution.attempts[-1]
         return False
 
     async def _cells(self, watchdog: Watchdog) -> None:
         execution = self.execution
+        assert self.kernel is not None
         total = len(self.nb.cells)
         for index, cell in enumerate(self.nb.cells):
             execution.cell = index
@@ -174,6 +179,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             self.nb_man.cell_start(cell, index)
             self._streams.clear()
             watchdog.cell_begins()
+            self.kernel.begin_cell()
             failed = True
             try:
                 await self.async_execute_cell(cell, index)
@@ -185,6 +191,9 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
                 await self._learn_exit()
             finally:
                 watchdog.cell_ends()
+                peak = self.kernel.end_cell()
+                if peak is not None and cell.cell_type == "code":
+                    cell.metadata["nbops"] = {"peak_memory_mb": peak}
                 self.nb_man.cell_complete(cell, cell_index=index)
                 if failed or watchdog.stopped:
                     # After, not before: papermill would call the killing cell "completed" (docs/design trap 1).
@@ -199,7 +208,6 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
         assert self.kernel is not None
         until = time.monotonic() + 2
         while self.kernel.returncode is None and time.monotonic() < until:
-            self.kernel.note_exit()
             await asyncio.sleep(0.05)
 
     async def _end(self) -> None:
@@ -210,14 +218,15 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
         self.kernel.note_children()
         self.execution.peak_memory_mb = self.kernel.peak_memory_mb or self.execution.peak_memory_mb
         gentle = self.execution.stopped is None and not self.execution.died
-        self.shutdown_kernel = "graceful" if gentle else "immediate"
         try:
-            if self.km is not None:
-                await self._async_cleanup_kernel()
+            if self.kc is not None:
+                self.kc.stop_channels()
+                self.kc = None
+            await self.kernel.shut_down(gentle=gentle)
         finally:
             self.execution.returncode = self.kernel.returncode
             self.kernel.close()
-            self.kernel = None
+            self.kernel = self.km = None
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
@@ -259,6 +268,33 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             outs.append(
                 new_output("stream", name="stderr", text=f"… [only the first {OUTPUTS_LIMIT} outputs are kept]\n")
             )
+
+
+async def ready(client: Any, kernel: Kernel, timeout: float) -> Any:
+    """Connect to a kernel that is starting; its answer to `kernel_info`. Nothing it puts out from now on is missed.
+
+    jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: a kernel's
+    output channel is connected once anything came through it, and what came is told from cells' output by its parent.
+    Raises RuntimeError when the kernel ends, or does not answer within `timeout` seconds.
+    """
+    client.start_channels(stdin=False, hb=False, control=False)
+    client.allow_stdin = False
+    until = time.monotonic() + timeout
+    answer = None
+    while time.monotonic() < until:
+        if kernel.returncode is not None:
+            raise RuntimeError(f"the kernel ended with exit code {kernel.returncode} before it answered")
+        try:
+            if answer is None:
+                client.kernel_info()
+                found = await client.get_shell_msg(timeout=1)
+                answer = found if found["msg_type"] == "kernel_info_reply" else None
+            else:
+                await client.get_iopub_msg(timeout=0.5)
+                return answer
+        except queue.Empty:
+            answer = None  # asked again: if the output was connected too late, the next answer comes through it
+    raise RuntimeError(f"the kernel did not answer within {timeout:g} s")
 
 
 def bound(output: Any) -> None:

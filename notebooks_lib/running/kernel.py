@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -19,19 +20,24 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib import errors
+from notebooks_lib.kernels.spec import WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Env
 from notebooks_lib.running import reaper
+from notebooks_lib.running.guard import GUARD
 
 SOCKET_PATH_LIMIT = 100
 """A Unix socket's path has room for 107 bytes on Linux and 103 on macOS."""
+SHUTDOWN = 5.0
+"""Seconds that an idle kernel has to end by itself."""
 
 
 class Kernel:
     """A kernel that is not started yet. `close()` leaves no process and no file of it behind."""
 
-    def __init__(self, kernel_name: str, environment: Mapping[str, str], folder: Path) -> None:
-        self.marker = f"{Env.KERNEL}={uuid.uuid4().hex}"
+    def __init__(self, kernel_name: str, environment: Mapping[str, str], folder: Path, *, cold: bool = False) -> None:
+        self._mark = uuid.uuid4().hex
+        self.marker = f"{Env.KERNEL}={self._mark}"
         self.folder = folder
         # Never under the project: socket paths are short of room there (docs/design trap 5).
         self._private = Path(tempfile.mkdtemp(prefix="nbops-"))
@@ -41,57 +47,55 @@ class Kernel:
         self.manager = AsyncKernelManager(
             kernel_name=kernel_name,
             connection_file=str(connection),
+            kernel_spec_manager=KernelSpecManager() if cold else WarmSpecs(),
             **({"transport": "ipc"} if ipc else {}),
         )
-        name, _, value = self.marker.partition("=")
-        self.environment = {**os.environ, **environment, name: value}
-        self.pid: int | None = None
-        self.returncode: int | None = None
+        self.environment = {**os.environ, **environment, Env.KERNEL: self._mark}
+        self.process: Any = None
+        """As its provisioner knows it: a Popen or what looks like one."""
         self.peak_memory_mb: float | None = None
-        self._guard: subprocess.Popen[str] | None = None
+        self._cell_peak = 0.0
         self._children: list[psutil.Process] = []
         self._output: IO[bytes] | None = None
 
-    def start_arguments(self) -> dict[str, Any]:
-        """What `start_kernel` is given: what C code prints goes to a file, not among the runner's own output."""
-        self._output = self.log.open("ab")
-        return {
-            "env": self.environment,
-            "cwd": str(self.folder),
-            "stdout": self._output,
-            "stderr": self._output,
-        }
-
-    def guard(self) -> None:
-        """Have a second process end the kernel if this one is killed; before the kernel starts."""
-        if sys.platform == "win32":
-            return
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__, self.marker],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # a Ctrl-C or a kill of our process group must not reach it
-            cwd="/",
-        )
-
-    def started(self) -> None:
-        """Note the process, once the manager has it."""
-        process = self.process
-        if process is not None:
-            self.pid = process.pid
-            self._tell(f"pgid {process.pid}\n")
+    @property
+    def warm(self) -> bool:
+        """Whether it was forked from a process that has the libraries imported."""
+        return bool(getattr(self.manager.provisioner, "warm", False))
 
     @property
-    def process(self) -> Any:
-        """The process as its provisioner knows it, or None."""
-        return getattr(self.manager.provisioner, "process", None)
+    def pid(self) -> int | None:
+        """Its process id, also after its end."""
+        return None if self.process is None else int(self.process.pid)
 
-    def note_exit(self) -> None:
-        """Remember how the process ended, while its provisioner still knows."""
-        if self.process is not None and self.returncode is None:
-            self.returncode = self.process.poll()
+    @property
+    def returncode(self) -> int | None:
+        """How the process ended, negative for a signal; None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    async def start(self) -> None:
+        """Start it; what C code prints goes to a file, not among the runner's own output."""
+        GUARD.start(self.marker)
+        self._output = self.log.open("ab")
+        await self.manager.start_kernel(
+            env=self.environment, cwd=str(self.folder), stdout=self._output, stderr=self._output
+        )
+        self.process = getattr(self.manager.provisioner, "process", None)
+        if self.pid is not None:
+            GUARD.group(self.marker, self.pid)
+
+    async def shut_down(self, *, gentle: bool) -> None:
+        """Let it end by itself when that is wanted and possible, else end it. Its manager is of no use afterwards."""
+        manager = self.manager
+        if gentle and self.process is not None and self.process.poll() is None:
+            await manager.request_shutdown()
+            try:
+                await asyncio.wait_for(manager.provisioner.wait(), SHUTDOWN)
+            except TimeoutError:
+                pass
+        if self.process is not None:
+            await manager.shutdown_kernel(now=True)
+        await manager.cleanup_resources()
 
     def measure(self) -> None:
         """Take the memory in use now into the peak: the kernel's high-water mark and its children's resident set."""
@@ -100,16 +104,31 @@ class Kernel:
         try:
             kernel = psutil.Process(self.pid)
             total = _high_water(self.pid) or kernel.memory_info().rss
-            total += sum(child.memory_info().rss for child in kernel.children(recursive=True))
+            total += sum(child.memory_info().rss for child in _descendants(kernel))
         except psutil.Error:
             return
-        self.peak_memory_mb = max(self.peak_memory_mb or 0.0, round(total / 2**20, 1))
+        self._cell_peak = max(self._cell_peak, round(total / 2**20, 1))
+        self.peak_memory_mb = max(self.peak_memory_mb or 0.0, self._cell_peak)
+
+    def begin_cell(self) -> None:
+        """Measure from here on for the cell that begins: the high-water mark goes back to what is in use."""
+        self._cell_peak = 0.0
+        if self.pid is not None:
+            try:
+                Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+            except OSError:
+                pass  # not Linux, or it is gone: the mark then is that of the cells before, too
+
+    def end_cell(self) -> float | None:
+        """The most memory that was in use since the cell began, in MiB; None when it could not be measured."""
+        self.measure()
+        return self._cell_peak or None
 
     def note_children(self) -> None:
         """Remember what the kernel has started, while it lives: later nobody can tell whose those processes were."""
         try:
             if self.pid is not None:
-                self._children = psutil.Process(self.pid).children(recursive=True)
+                self._children = _descendants(psutil.Process(self.pid))
         except psutil.Error:
             pass  # it died; the process group and the mark have to do
 
@@ -135,10 +154,7 @@ class Kernel:
             reaper.end(self.marker.encode(), groups)
         if self._output is not None:
             self._output.close()
-        self._tell("done\n")
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
+        GUARD.done(self.marker)
         shutil.rmtree(self._private, ignore_errors=True)
 
     def last_words(self, characters: int = 2000) -> str:
@@ -147,14 +163,6 @@ class Kernel:
             return self.log.read_text("utf-8", "replace")[-characters:].strip()
         except OSError:
             return ""
-
-    def _tell(self, line: str) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            try:
-                self._guard.stdin.write(line)
-                self._guard.stdin.flush()
-            except OSError:
-                pass  # the guard is gone; the kernel is still ours to end
 
 
 def installed(notebook: Notebook, wanted: str | None = None) -> str:
@@ -173,6 +181,34 @@ def installed(notebook: Notebook, wanted: str | None = None) -> str:
     raise errors.NotebookError(
         f"{notebook.path.name}: {errors.unknown('kernel', name, known)}; install it, or name another with --kernel"
     )
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    """What a process has started, and what that has. Linux tells it; elsewhere all processes are looked at."""
+    if not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
+        return process.children(recursive=True)
+    found: list[psutil.Process] = []
+    wave = [process]
+    while wave:
+        numbers = {
+            int(pid)
+            for parent in wave
+            for task in Path(f"/proc/{parent.pid}/task").glob("*/children")
+            for pid in _words(task)
+        }
+        wave = []
+        for pid in numbers:
+            with contextlib.suppress(psutil.Error):
+                wave.append(psutil.Process(pid))
+        found += wave
+    return found
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
 
 
 def _high_water(pid: int) -> int | None:

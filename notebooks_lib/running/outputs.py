@@ -94,12 +94,13 @@ def to_html(notebook: Any, title: str) -> str:
     return str(body)
 
 
-def cell_times(notebook: Any) -> list[Mapping[str, object]]:
-    """Index in the executed notebook, seconds and state of each code cell."""
+def cell_figures(notebook: Any) -> list[Mapping[str, object]]:
+    """Index in the executed notebook, seconds, peak memory and state of each code cell."""
     return [
         {
             "cell": index,
             "seconds": cell.metadata.get("papermill", {}).get("duration"),
+            "peak_memory_mb": cell.metadata.get("nbops", {}).get("peak_memory_mb"),
             "status": cell.metadata.get("papermill", {}).get("status"),
             "line": first_line(cell.source),
         }

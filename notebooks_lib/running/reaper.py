@@ -1,7 +1,7 @@
-"""Runs as a process of its own: when the runner is gone without a word, it ends every process of its kernel.
+"""Runs as a process of its own: when the runner is gone without a word, it ends every process of its kernels.
 
-Standard library only and started by path with -I -S, so that it is up in some ten milliseconds. It reads "pgid N" lines
-and "done" from its standard input; end of input without "done" means that the runner was killed.
+Standard library only and started by path with -I -S, so that it is up in some ten milliseconds. It reads lines from its
+standard input; end of input with kernels that were not done means that the runner was killed.
 """
 
 from __future__ import annotations
@@ -41,17 +41,20 @@ def descendants(pids: list[int]) -> list[int]:
     return found
 
 
-def end(marker: bytes, groups: list[int]) -> None:
-    """Kill the process groups, what descends from them and what carries the marker, until nothing is left.
+def kill(pid: int) -> None:
+    """SIGKILL, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
 
-    A child with another environment in a session of its own is found as a descendant, one whose parent went first by
-    the marker; only who shook off both is not found.
+
+def end(marker: bytes, groups: list[int]) -> None:
+    """Kill the process groups and what carries the marker, until nothing is left.
+
+    A child with another environment in a session of its own is found as a descendant while its kernel lives (ask
+    before), one whose parent went first by the marker; only who shook off both is not found.
     """
-    for pid in descendants(groups):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except OSError:
-            pass
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
@@ -62,24 +65,25 @@ def end(marker: bytes, groups: list[int]) -> None:
         if not left:
             return
         for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
+            kill(pid)
         time.sleep(0.05)
 
 
 def main() -> None:
-    """Wait for the runner's last word."""
-    marker = sys.argv[1].encode()
-    groups = []
+    """Note which kernels there are, in lines "start MARKER", "pgid MARKER N" and "done MARKER"; wait for the end."""
+    kernels: dict[str, list[int]] = {}
     for line in sys.stdin:
-        word, _, value = line.strip().partition(" ")
-        if word == "done":
-            return
-        if word == "pgid":
-            groups.append(int(value))
-    end(marker, groups)
+        word, marker, *value = line.split()
+        if word == "start":
+            kernels[marker] = []
+        elif word == "pgid":
+            kernels[marker].append(int(value[0]))
+        elif word == "done":
+            kernels.pop(marker, None)
+    for marker, groups in kernels.items():
+        for pid in descendants(groups):
+            kill(pid)
+        end(marker.encode(), groups)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,9 @@ def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a
     sleeper = ["sleep", "600"]
     environment = {"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-this-test"}
     children = [subprocess.Popen(sleeper, env=environment, start_new_session=True) for _ in range(2)]
-    guard = subprocess.Popen([sys.executable, "-I", "-S", reaper.__file__, marker], stdin=subprocess.PIPE)
+    guard = subprocess.Popen([sys.executable, "-I", "-S", reaper.__file__], stdin=subprocess.PIPE)
     assert guard.stdin is not None
+    guard.stdin.write(f"start {marker}\n".encode())
     guard.stdin.close()
     assert guard.wait(10) == 0
     assert [child.wait(5) for child in children] == [-9, -9]
@@ -55,8 +56,8 @@ def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a
 def test_the_reaper_goes_quietly_when_told_that_all_is_well() -> None:
     with subprocess.Popen(["sleep", "600"], env={"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-a-test"}) as child:
         guard = subprocess.run(
-            [sys.executable, "-I", "-S", reaper.__file__, "NBOPS_KERNEL=of-a-test"],
-            input="done\n",
+            [sys.executable, "-I", "-S", reaper.__file__],
+            input="start NBOPS_KERNEL=of-a-test\ndone NBOPS_KERNEL=of-a-test\n",
             text=True,
             timeout=10,
         )

@@ -1,0 +1,76 @@
+"""What a project wants of its warm kernels: the [kernels] section of its settings, and where its memory lies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
+"""Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """How templates are started for a project."""
+
+    memory: str
+    """File of the modules that the project's kernels have imported."""
+    preload: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    idle_seconds: float = 1800.0
+    watch: tuple[str, ...] = ()
+    """Files whose change makes a template stale."""
+    enabled: bool = True
+
+
+def of(folder: str, environment: Mapping[str, str]) -> Preferences:
+    """The preferences of the project around a kernel's folder; settings that cannot be read are no reason to fail."""
+    root = _root(Path(folder), environment)
+    section: dict[str, object] = {}
+    try:
+        found = tomllib.loads((root / "production" / "settings.toml").read_text("utf-8")).get("kernels", {})
+        section = found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        pass
+    cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "~").expanduser() / ".cache")
+    name = hashlib.sha256(f"{root}\n{sys.prefix}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    idle = environment.get("NBOPS_KERNELS_IDLE_MINUTES", section.get("idle_minutes", 30))
+    return Preferences(
+        memory=os.fspath(cache / "nbops" / "kernels" / f"{name}.json"),
+        preload=_names(environment.get("NBOPS_KERNELS_PRELOAD", section.get("preload"))),
+        never=_names(environment.get("NBOPS_KERNELS_NEVER", section.get("never"))),
+        idle_seconds=_number(idle, 30.0) * 60,
+        watch=(os.fspath(root / "requirements.lock"),),
+        enabled=str(environment.get("NBOPS_KERNELS_WARM", section.get("warm", True))).lower()
+        not in ("false", "0", "no"),
+    )
+
+
+def _root(folder: Path, environment: Mapping[str, str]) -> Path:
+    given = environment.get("NBOPS_ROOT")
+    if given:
+        return Path(given)
+    folder = folder.resolve()
+    for mark in SETTINGS:
+        for candidate in (folder, *folder.parents):
+            if (candidate / mark).exists():
+                return candidate
+    return folder
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    return tuple(str(name).strip() for name in value if str(name).strip()) if isinstance(value, list) else ()
+
+
+def _number(value: object, otherwise: float) -> float:
+    try:
+        return max(0.0, float(str(value)))
+    except ValueError:
+        return otherwise

@@ -1,0 +1,78 @@
+"""A kernel that was forked by a template, as `subprocess.Popen` would show it: it is nobody's child here."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+from typing import IO
+
+from notebooks_lib.kernels import wire
+
+UNKNOWN = 255
+"""Exit code of a kernel whose end nobody saw, because its template had been killed before."""
+PATIENCE = 2.0
+"""Seconds that the template has to tell how a kernel ended, after it has."""
+
+
+class ForkedProcess:
+    """One process, known by its pidfd, so that its number can never mean another one."""
+
+    def __init__(self, pid: int, pidfd: int, connection: socket.socket, pipes: dict[str, IO[bytes]]) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.returncode: int | None = None
+        self.stdin, self.stdout, self.stderr = pipes.get("stdin"), pipes.get("stdout"), pipes.get("stderr")
+        self._connection = connection
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, as Popen has it; None while it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        code = self._look(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(f"kernel {self.pid}", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Signal the process alone; nothing happens when it has ended."""
+        if self.returncode is None:
+            try:
+                signal.pidfd_send_signal(self.pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            poll = select.poll()
+            poll.register(self.pidfd, select.POLLIN)
+            if poll.poll(None if timeout is None else timeout * 1000):
+                self.returncode = self._code()
+                self._connection.close()
+                os.close(self.pidfd)
+                self.pidfd = -1
+        return self.returncode
+
+    def _code(self) -> int:
+        try:
+            self._connection.settimeout(PATIENCE)
+            return int(wire.receive(self._connection)[0]["exit"])
+        except (OSError, EOFError, ValueError, KeyError):
+            return UNKNOWN
+
+    def __del__(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1

@@ -1,0 +1,104 @@
+"""Gives Jupyter's clients kernels that are forked from a template, and ordinary ones whenever there is a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import LocalProvisioner
+
+from notebooks_lib.kernels.process import ForkedProcess
+
+NAME = "nbops-warm"
+"""Of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
+KNOWN = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
+"""What a client may ask of a kernel's start for a forked kernel to do; anything else gets an ordinary one."""
+
+_told = False
+
+
+class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client's traits are untyped
+    """A LocalProvisioner whose process is forked; it differs in nothing that a client can see, but for the time."""
+
+    warm = False
+    """Whether the kernel was forked; False as well before there is one."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel; where that cannot be, start an ordinary one and say so once."""
+        from notebooks_lib.kernels import preferences
+
+        self.warm = False
+        arguments = self._scrub_kwargs(kwargs)
+        environment = dict(arguments.get("env") or os.environ)
+        folder = str(Path(arguments.get("cwd") or ".").absolute())
+        wanted = preferences.of(folder, environment)
+        if not wanted.enabled:
+            return await super().launch_kernel(cmd, **kwargs)
+        try:
+            self.process = await asyncio.to_thread(self._fork, cmd, environment, folder, arguments, wanted)
+        except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same
+            _tell(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
+            return await super().launch_kernel(cmd, **kwargs)
+        self.warm = True
+        self.pid = self.pgid = self.process.pid
+        self.cwd = folder
+        return self.connection_info
+
+    @staticmethod
+    def _fork(
+        cmd: list[str], environment: dict[str, str], folder: str, arguments: dict[str, Any], wanted: Any
+    ) -> ForkedProcess:
+        from notebooks_lib.kernels import client
+
+        unknown = arguments.keys() - KNOWN
+        if unknown:
+            raise client.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
+        independent = bool(arguments.get("independent"))
+        if not independent:
+            environment["JPY_PARENT_PID"] = str(os.getpid())
+        request = client.Request(
+            command=cmd,
+            environment=environment,
+            folder=folder,
+            independent=independent,
+            **{name: arguments.get(name) for name in ("stdin", "stdout", "stderr")},
+        )
+        return client.fork(request, wanted)
+
+    async def wait(self) -> int | None:
+        """Wait for the process, told by its pidfd; an ordinary one is asked ten times a second."""
+        process: object = self.process
+        if not isinstance(process, ForkedProcess):
+            code: int | None = await super().wait()
+            return code
+        if process.poll() is None:
+            loop = asyncio.get_running_loop()
+            ended = asyncio.Event()
+            loop.add_reader(process.pidfd, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(process.pidfd)
+        code = process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        self.process = None  # type: ignore[assignment]  # as LocalProvisioner does
+        return code
+
+    async def get_provisioner_info(self) -> dict[str, Any]:
+        """As for any kernel, and whether it was forked."""
+        return {**await super().get_provisioner_info(), "warm": self.warm}
+
+
+def _tell(reason: str) -> None:
+    """Say why kernels are ordinary ones; once a process, for the reason does not change from kernel to kernel."""
+    global _told
+    logging.getLogger(__name__).log(
+        logging.DEBUG if _told else logging.WARNING, "an ordinary kernel instead of a warm one: %s", reason
+    )
+    _told = True

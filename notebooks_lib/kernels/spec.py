@@ -1,0 +1,60 @@
+"""Kernelspecs: the one that JupyterLab shows, and any Python kernel's own with our provisioner named in it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+from notebooks_lib.kernels.provisioner import NAME
+
+DISPLAY = "Python 3 (warm)"
+
+
+class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
+    """Every kernel that is an ordinary ipykernel and names no provisioner of its own is given ours.
+
+    Notebooks go on naming `python3`: which process it is forked from is no business of theirs.
+    """
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The installed kernelspec, with our provisioner if it fits."""
+        spec = super().get_kernel_spec(kernel_name)
+        if "kernel_provisioner" not in spec.metadata and _ordinary(spec.argv):
+            spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
+        return spec
+
+
+def _ordinary(argv: list[str]) -> bool:
+    return any(first == "-m" and second.startswith("ipykernel") for first, second in itertools.pairwise(argv))
+
+
+def install(*, user: bool = False, prefix: str | None = None) -> Path:
+    """Write the kernelspec for this interpreter; by default into its environment. The folder it lies in.
+
+    Raises OSError when that cannot be written.
+    """
+    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+
+    content: dict[str, Any] = get_kernel_dict()
+    content["display_name"] = DISPLAY
+    content["metadata"] = {**content.get("metadata", {}), "kernel_provisioner": {"provisioner_name": NAME}}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / NAME
+        folder.mkdir()
+        (folder / "kernel.json").write_text(json.dumps(content, indent=1))
+        for logo in Path(RESOURCES).glob("logo*"):
+            (folder / logo.name).write_bytes(logo.read_bytes())
+        where = {"user": True} if user else {"prefix": prefix or sys.prefix}
+        return Path(KernelSpecManager().install_kernel_spec(str(folder), NAME, **where))
+
+
+def installed() -> Path | None:
+    """Where the kernelspec lies, if anywhere."""
+    found = KernelSpecManager().find_kernel_specs().get(NAME)
+    return Path(found) if found else None

@@ -1,0 +1,58 @@
+"""Messages over a Unix socket: a JSON object with file descriptors beside it. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+HEADER = struct.Struct("!I")
+LIMIT = 32 * 2**20
+"""Bytes of one message; an environment is a few kilobytes, and a length beyond this is no message of ours."""
+FDS = 8
+
+
+def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    """Send one message. Raises OSError when nobody is there."""
+    body = json.dumps(message).encode("utf-8", "surrogateescape")
+    header = HEADER.pack(len(body))
+    if fds:
+        socket.send_fds(connection, [header], list(fds))
+    else:
+        connection.sendall(header)
+    connection.sendall(body)
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The next message and the descriptors that came with it. Raises EOFError when the other side has left."""
+    header, fds, _, _ = socket.recv_fds(connection, HEADER.size, FDS)
+    try:
+        while len(header) < HEADER.size:
+            header += _some(connection, HEADER.size - len(header))
+        (length,) = HEADER.unpack(header)
+        if length > LIMIT:
+            raise EOFError("not a message")
+        body = b""
+        while len(body) < length:
+            body += _some(connection, min(length - len(body), 2**16))
+        return json.loads(body.decode("utf-8", "surrogateescape")), list(fds)
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def _some(connection: socket.socket, size: int) -> bytes:
+    data = connection.recv(size)
+    if not data:
+        raise EOFError("the other side has left")
+    return data
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process id and user id of the other side, as the kernel of the operating system knows them (Linux)."""
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid
