@@ -40,7 +40,7 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
         except RecursionError:
             wrong.append("found a value that holds itself, or is nested too deeply")
     if wrong:
-        raise Refused(wrong[0] + (f" (and {len(wrong) - 1} more values are wrong)" if len(wrong) > 1 else ""))
+        raise Refused(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
     if not found:
         raise Refused("found an empty list, allowed one value or more")
     seen: set[str] = set()

@@ -120,8 +120,8 @@ class Normal:
         from statistics import NormalDist
 
         first, last = self.inside
-        share = min(max(first + (last - first) * share, _TAIL), 1 - _TAIL)
-        value = NormalDist(self.mu, self.sigma).inv_cdf(share)
+        share = first + (last - first) * _inner(share)
+        value = NormalDist(self.mu, self.sigma).inv_cdf(_inner(share))
         value = min(max(math.exp(value) if self.log else value, self.low), self.high)
         if self.q is None:
             return value
@@ -133,6 +133,11 @@ class Normal:
 
 
 Distribution = Choice | Int | Uniform | Normal
+
+
+def _inner(share: float) -> float:
+    """Not quite 0 or 1: there a normal is infinite, and a truncated one lies on a bound that may be excluded."""
+    return min(max(share, _TAIL), 1 - _TAIL)
 
 
 def multiple(k: int, q: float) -> float | int:

@@ -56,6 +56,8 @@ def parse(given: object, kind: Kind) -> Distribution:
         return _uniform(Uniform(first, second, q, "log" in name), FORMS[name])
     if second <= 0:
         raise Refused(f"found the standard deviation {short(second)}, allowed one above 0: {FORMS[name]}")
+    if math.isinf(abs(first) + 10 * second):
+        raise Refused(f"found {short(first)} and {short(second)}, which give values too large for a float")
     return Normal(first, second, q, "log" in name)
 
 

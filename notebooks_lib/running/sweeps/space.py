@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import constants, values
+from notebooks_lib.notebooks.kinds import shown
 from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.running.sweeps import axis, fitting, notation
 from notebooks_lib.running.sweeps.axis import Refused
@@ -91,9 +92,9 @@ def read(
     given = {*pinned, *axes, *spaces}
     axes = {**{name: one for name, one in file.grid.items() if name not in given}, **axes}
     spaces = {**{name: one for name, one in file.space.items() if name not in given}, **spaces}
-    settled = {name: one for name, one in file.parameters.items() if name not in given}
-    fixed = _fixed(schema, parameters, settled, {*axes, *spaces}, environ, problems)
-    problems += _apart(axes, spaces, {*pinned, *settled})
+    from_file = {name: one for name, one in file.parameters.items() if name not in given}
+    fixed = _fixed(schema, parameters, from_file, {*axes, *spaces}, environ, problems)
+    problems += _apart(axes, spaces, {*pinned, *from_file})
 
     found_axes: dict[str, tuple[object, ...]] = {}
     dimensions: dict[str, Dimension] = {}
@@ -125,7 +126,7 @@ def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, ob
         name, equals, wanted = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            problems.append(f"{option} {text}: found no NAME=...; write it as {form}")
+            problems.append(f"{option} {shown(text)}: found no NAME=...; write it as {form}")
         elif name in found:
             problems.append(f"{name}: found more than one {option} for it, allowed one")
         else:
@@ -136,20 +137,25 @@ def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, ob
 def _fixed(
     schema: Schema,
     pairs: Sequence[str],
-    settled: Mapping[str, object],
+    from_file: Mapping[str, object],
     swept: set[str],
     environ: Mapping[str, str] | None,
     problems: list[str],
 ) -> dict[str, object]:
     """The values that are the same in every trial; what is swept is not asked for."""
     found: dict[str, object] = {}
-    if settled:
-        kinds = {parameter.name: parameter.kind for parameter in schema.parameters}
-        plain = {name: values._settled(one, kinds[name]) if name in kinds else one for name, one in settled.items()}
-        found, wrong = _without_required(schema, {one.name for one in schema.parameters}).examine(plain)
+    optional = _without_required(schema, {parameter.name for parameter in schema.parameters})
+    for name, one in from_file.items():
+        parameter = schema.find(name)
+        try:
+            plain = values._settled(one, parameter.kind) if parameter else one
+            good, wrong = optional.examine({name: plain})
+        except RecursionError:
+            good, wrong = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]
+        found |= good
         problems += wrong
     try:
-        relaxed = _without_required(schema, {*swept, *settled})
+        relaxed = _without_required(schema, {*swept, *from_file})
         found = {**found, **values.from_command_line(pairs, [], relaxed, environ=environ)}
     except errors.ParameterError as error:
         problems += error.problems
