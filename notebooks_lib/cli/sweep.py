@@ -76,16 +76,21 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     A trial that fails is recorded and the others go on. Ctrl-C stops the running trials; --resume goes on from there.
     Exit code: 0 all trials finished, were pruned or skipped, 1 some failed, 2 asked for wrongly, 130 interrupted.
     """
-    as_json = given["as_json"]
+    arguments: list[str] = ctx.meta[_ARGUMENTS]
+    opened: list[str] = []
     try:
-        return _sweep(given, list(ctx.meta[_ARGUMENTS]))
+        return _sweep(given, arguments, opened)
     except (errors.NbopsError, KeyboardInterrupt) as error:
-        if as_json:  # whoever parses it finds an object in every case
-            _print_json({"run_id": None, "status": None, "error": _told(error)})
+        go_on = _go_on(arguments, opened[0]) if opened else None
+        if given["as_json"]:  # whoever parses it finds an object in every case
+            told = {"error": type(error).__name__, "message": str(error)}
+            _print_json({"run_id": opened[0] if opened else None, "status": None, "resume": go_on, "error": told})
+        if go_on is not None:
+            click.echo(f"nbops: to go on: {go_on}", err=True)
         raise
 
 
-def _sweep(given: dict[str, Any], arguments: Sequence[str]) -> int:
+def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -> int:
     from notebooks_lib.running.sweeps import sweepfile
 
     if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
@@ -98,7 +103,7 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str]) -> int:
     if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
         raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
     request, here = _request(given, file)
-    return _run(request, here, arguments, as_json=given["as_json"])
+    return _run(request, here, arguments, opened, as_json=given["as_json"])
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
@@ -145,36 +150,27 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
     return request, here
 
 
-def _run(request: Request, here: Settings, arguments: Sequence[str], *, as_json: bool) -> int:
+def _run(request: Request, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
     from notebooks_lib.cli.sweep_table import table
-    from notebooks_lib.running.sweeps import sweep
+    from notebooks_lib.running.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(here)
-    opened: list[str] = []
-    shown = table(request.total, request.goal, jobs=request.jobs, silent=as_json)
-    try:
-        with shown:
-            result = sweep.run(
-                request,
-                connected,
-                on_open=lambda run_id, url: _opened(run_id, opened, silent=as_json),
-                on_change=shown.show,
-                tell=lambda line: click.echo(f"nbops: {line}", err=True),
-            )
-    except (errors.TrackingError, KeyboardInterrupt) as error:
-        if opened:
-            click.echo(f"nbops: to go on: {_go_on(arguments, opened[0])}", err=True)
-        raise error
-    failed = result.count("failed") + result.count("killed")
+    with table(request.total, request.goal, jobs=request.jobs, silent=as_json) as shown:
+        result = sweep.run(
+            request,
+            connected,
+            on_open=lambda run_id, url: _opened(run_id, opened, silent=as_json),
+            on_change=shown.show,
+            tell=lambda line: click.echo(f"nbops: {line}", err=True),
+        )
     if as_json:
-        from notebooks_lib.running.sweeps import report
-
         _print_json({**report.document(result), "resume": _go_on(arguments, result.run_id)})
     else:
         _print(result, query.get_run(connected, result.run_id).experiment, arguments)
     if result.status == "KILLED":
         return 130
+    failed = result.count("failed") + result.count("killed")
     return 1 if failed or result.status == "FAILED" else 0
 
 
@@ -216,7 +212,3 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str]) -> No
 
 def _print_json(told: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told, default=str, ensure_ascii=False) + "\n")
-
-
-def _told(error: BaseException) -> dict[str, str]:
-    return {"error": type(error).__name__, "message": str(error)}

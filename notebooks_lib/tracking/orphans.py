@@ -69,9 +69,11 @@ def _is_open(run: Any) -> bool:
     return run.info.status == "RUNNING" or (Tag.END not in run.data.tags and not child)
 
 
-def mine(tags: Mapping[str, str]) -> bool:
-    """Whether the owner that a run names is this process."""
-    return tags.get(Tag.OWNER_HOST) == socket.gethostname() and tags.get(Tag.OWNER_PID) == str(os.getpid())
+def may_live(tags: Mapping[str, str]) -> bool:
+    """Whether the owner that a run names is another process than this one that may still go on."""
+    if tags.get(Tag.OWNER_HOST) != socket.gethostname():
+        return True
+    return tags.get(Tag.OWNER_PID) != str(os.getpid()) and alive(tags)
 
 
 def alive(tags: Mapping[str, str]) -> bool:

@@ -82,7 +82,7 @@ def close_open(store: Store, run_id: str) -> None:
     for run in left:
         stopping.ask(store, run.run_id, "stopped")
     until = time.monotonic() + PATIENCE
-    while any(not orphans.mine(run.tags) for run in left) and time.monotonic() < until:
+    while any(orphans.may_live(run.tags) for run in left) and time.monotonic() < until:
         time.sleep(0.5)
         left = open_trials(store, run_id)
     for run in left:

@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -162,6 +163,41 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     assert not [tag for tag in info.tags if tag.startswith("nbops.failure")]
     (executed,) = project.layout.executed.glob("*.ipynb")
     assert "not worth finishing" in executed.read_text()
+
+
+def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> None:
+    """Optuna's median pruner looks at five trials before it stops one."""
+    curve = (
+        "import time\nfrom notebooks_lib.tracking import run\n"
+        "for step in range(600 if alpha > 50 else 3):\n"
+        "    run().log({'rmse': alpha + 1 / (step + 1)}, step=step)\n    time.sleep(0.1 if alpha > 50 else 0)"
+    )
+    asked = request(project, "x = 1", curve, grid=["alpha=1,2,3,4,5,99"], goal=Goal("rmse"), prune="median", jobs=1)
+    result = sweep.run(asked, store.connect(project))
+    assert [one.state for one in result.trials] == ["finished"] * 5 + ["pruned"]
+    assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
+    assert result.status == "FINISHED"
+    run = children(project, result)[5]
+    assert (run.status, run.tags[Tag.TRIAL_STATE], run.tags[Tag.STOP_STEP]) == ("KILLED", "pruned", "0")
+    assert query.get_run(store.connect(project), result.run_id).tags[Tag.SWEEP_COUNT + "pruned"] == "1"
+    assert (project.layout.sweeps / f"{result.run_id}.journal").is_file()
+
+
+def test_a_run_that_the_store_does_not_take_is_a_failed_trial_and_two_sweeps_do_not_mix(project: Settings) -> None:
+    deletes = (
+        "import os, sqlite3\nif alpha == 1:\n    with sqlite3.connect('../.nbops/mlflow.db') as database:\n"
+        "        database.execute('update runs set lifecycle_stage = ? where run_uuid = ?', ('deleted', os.environ['MLFLOW_RUN_ID']))"
+    )
+    connected = store.connect(project)
+    asked = request(project, deletes, grid=["alpha=1,2"])
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: sweep.run(asked, connected), range(2)))
+    assert results[0].run_id != results[1].run_id
+    for result in results:
+        assert [one.state for one in result.trials] == ["failed", "finished"]
+        assert "could not be written" in result.trials[0].reason
+        assert result.status == "FINISHED"
+        assert [run.run_id for run in children(project, result).values()] == [result.trials[1].run_id]
 
 
 def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settings) -> None:
