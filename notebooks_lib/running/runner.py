@@ -19,7 +19,7 @@ from notebooks_lib.records import Failure, RunResult, RunStatus, Tag
 from notebooks_lib.running import interrupts, outcome
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.kernel import installed
-from notebooks_lib.running.outputs import Output, cell_times, to_html
+from notebooks_lib.running.outputs import Output, cell_figures, to_html
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.watchdog import StopReason
 from notebooks_lib.tracking import store as stores
@@ -38,6 +38,7 @@ def run_notebook(
     output: Path | None = None,
     html: bool = True,
     kernel: str | None = None,
+    cold: bool = False,
     environment: Mapping[str, str] | None = None,
     wanted: Callable[[], StopReason | None] = lambda: None,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
@@ -45,8 +46,9 @@ def run_notebook(
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
-    `kernel` names another kernel than the notebook's own; `environment` is added to what it is told. `wanted` is asked
-    ten times a second, from this thread, whether the notebook shall stop, and why.
+    `kernel` names another kernel than the notebook's own, `cold` asks for an ordinary one where a warm one could be
+    had; `environment` is added to what it is told. `wanted` is asked ten times a second, from this thread, whether the
+    notebook shall stop, and why.
 
     Returns when the kernel and everything it started is gone and the run is ended. Raises TrackingError when the store
     does not take the run; the executed notebook is kept all the same and named in the message. Raises NotebookError
@@ -65,6 +67,7 @@ def run_notebook(
             source=plan.notebook.path.resolve(),
             timeout=timeout,
             cell_timeout=cell_timeout,
+            cold=cold,
             wanted=lambda: interrupted() or wanted(),
             on_cell=on_cell,
         )
@@ -136,14 +139,14 @@ def _end(
     if owned is None:
         return result
     tags = {
-        Tag.KERNEL: "cold",
+        Tag.KERNEL: "warm" if execution.warm else "cold",
         Tag.STOPPED_EARLY: "true" if early else "",
         Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
     }
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
         tags[Tag.TRIAL_STATE] = outcome.trial_state(status, failure)
     told = failure if failure is None or failure.kind != "pruned" else None  # which is no failure
-    cells = cell_times(notebook) if notebook is not None else []
+    cells = cell_figures(notebook) if notebook is not None else []
     try:
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None

@@ -56,6 +56,7 @@ def _run(task: Task) -> RunResult:
             timeout=task.limits.timeout,
             cell_timeout=task.limits.cell_timeout,
             kernel=task.limits.kernel,
+            cold=task.limits.cold,
             environment=task.limits.environment,
             html=False,
             wanted=lambda: "interrupt" if here is not None and here.stop.is_set() else watch(),
