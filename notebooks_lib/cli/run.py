@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the executed notebook is written.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
+@click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
 @click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a run of ours.")
 @click.option(
     "--skip-seen", is_flag=True, help="Don't run what has FINISHED in the experiment with the same fingerprint."
@@ -50,6 +51,7 @@ def command(
     name: str | None,
     output: Path | None,
     kernel: str | None,
+    cold: bool,
     untracked: bool,
     skip_seen: bool,
     no_html: bool,
@@ -69,7 +71,7 @@ def command(
         read = document.read(notebook)
         show.notebook(read, parameters.schema(read))
         return 0
-    limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel}
+    limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel, "cold": cold}
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
         raise click.UsageError("--timeout takes a number of seconds")
     try:
