@@ -91,7 +91,7 @@ def load(plugins: list[Any]) -> None:
             sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
 
 
-def run(forked, learned: Callable[[], list[str]]) -> int:  # type: ignore[no-untyped-def]
+def run(forked, base: set[str], learned: Callable[[], list[str]]) -> int:  # type: ignore[no-untyped-def]
     """Be the kernel until it ends. It does not return when all went well: see `_leave`."""
     client = forked.client_pidfd
     argv, report = list(forked.request["argv"]), forked.report
@@ -107,9 +107,14 @@ def run(forked, learned: Callable[[], list[str]]) -> int:  # type: ignore[no-unt
     if client is not None:
         app_class.class_traits()["parent_handle"].default_value = int(os.environ.get("JPY_PARENT_PID") or 0)
         app_class.init_poller = _watching(client)  # type: ignore[method-assign]
+    ipkernel: Any = sys.modules["ipykernel.ipkernel"]
+    # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at each
+    # would copy the memory of all of them.
+    ipkernel.sys = _OwnModules(base)
     finish: Any = app_class.init_extensions
 
     def finished(app: object) -> None:
+        ipkernel.sys = sys
         for name, work in FINISH.items():
             if name in sys.modules:
                 work(sys.modules[name])
@@ -123,6 +128,16 @@ def run(forked, learned: Callable[[], list[str]]) -> int:  # type: ignore[no-unt
         code = end.code
     _leave(code)
     return 0
+
+
+class _OwnModules:
+    """The module `sys`, but with the modules that an ordinary kernel has imported when it starts."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.modules = {name: sys.modules[name] for name in names if name in sys.modules}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
 
 
 def _watching(client: int) -> Any:

@@ -84,14 +84,17 @@ class Preload:
         self._looked = 0.0
         self._warmed: set[str] = set()
         self.base: set[str] = set()
-        """Top-level names that an ordinary kernel has imported before its first cell."""
+        """Modules that an ordinary kernel has imported before its first cell."""
+        self.tops: set[str] = set()
+        """Their top-level names."""
 
     def start(self) -> None:
         """Import what every kernel needs."""
         for name in BASE:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-        self.base = {name.partition(".")[0] for name in sys.modules}
+        self.base = set(sys.modules)
+        self.tops = {name.partition(".")[0] for name in sys.modules}
         for path in [*self._folders, *_path_files(self._folders), sys.executable, os.path.realpath(sys.executable)]:
             self._stamps[path] = _stamp(path)
         self._stamps[os.path.join(sys.prefix, "pyvenv.cfg")] = _stamp(os.path.join(sys.prefix, "pyvenv.cfg"))

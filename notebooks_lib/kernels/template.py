@@ -210,7 +210,7 @@ class Template:
             wire.send(connection, {"stale": changed or "something in it is not fit to be forked"})
             connection.close()
             return
-        hidden = child.hidden(request, self.preload.base)
+        hidden = child.hidden(request, self.preload.tops)
         if hidden is not None:
             wire.send(connection, {"refused": f"{hidden} stands before an installed package of that name"})
             connection.close()
@@ -247,7 +247,8 @@ class Template:
         self.selector.close()
         for kernel in self.kernels.values():
             os.close(kernel.pidfd)
-            os.close(kernel.report)
+            if kernel.report >= 0:
+                os.close(kernel.report)
             if kernel.client is not None:
                 kernel.client.close()
             if kernel.client_pidfd is not None:
@@ -400,11 +401,12 @@ def main() -> int:
     else:
         return 0
     signals, known, environment = template.signals, set(sys.modules), template.preload.environment
-    third_party, plugins = template.preload.third_party, template.preload.deferred
+    base, plugins = template.preload.base, template.preload.deferred
+    third_party = template.preload.third_party
     del template
     child.become(found, signals, environment)
     child.load(plugins)
-    return int(child.run(found, lambda: third_party(known)))
+    return int(child.run(found, base, lambda: third_party(known)))
 
 
 if __name__ == "__main__":
