@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,6 +61,15 @@ def open_study(path: Path, domain: Space | Grid, goal: Goal, pruner: BasePruner)
             "started: start a new one instead"
         )
     return study
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk, or a file that was taken away, becomes a TrackingError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.TrackingError(f"{path}: the study cannot be written: {errors.first_line(error)}") from error
 
 
 def _digest(domain: Space | Grid, goal: Goal) -> str:

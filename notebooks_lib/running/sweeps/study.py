@@ -4,9 +4,9 @@ Optuna is asked for coordinates, not for values: a place in a choice, a whole nu
 share from 0 to 1 that the distribution turns into a value. So distributions that Optuna lacks are learned like others.
 
 Asking and telling, measured on two cores with three parameters: "random" takes 1 ms a trial, 2 ms after 10,000. TPE
-looks at every trial that was told: 7 ms after 1,000 trials, 55 ms after 10,000 (290 s in all). The sweep's process waits
-for it, so with TPE no more than some 20 trials a second can end then. A report to a pruner takes 0.4 ms after 1,000
-trials and 2 ms after 10,000; opening the journal of 10,000 trials (14 MB) 0.6 s.
+looks at every trial that was told: 7 ms after 1,000 trials, 55 ms after 10,000 (290 s in all). The sweep's process
+waits for it, so with TPE no more than some 20 trials a second can begin then. A report to a pruner takes 0.4 ms after
+1,000 trials and 2 ms after 10,000; opening the journal of 10,000 trials (14 MB) 0.6 s.
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ class StudyProposals:
         self._running: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._hopeless: set[int] = set()
+        self._path = path
         self._study = journal.open_study(path, domain, goal, _pruner(pruner))
-        done = self._settle(path, ended or {})
+        with journal.writing(path):
+            done = self._settle(ended or {})
         self._left = self.total - len(done)
         self._numbers = (number for number in range(self.total) if number not in done)
         # After a resume the same seed must not propose what it has proposed before.
@@ -85,15 +87,14 @@ class StudyProposals:
         if self._left <= 0:
             return None
         self._left -= 1
-        if self._grid is not None:
-            number = next(self._numbers)
-            trial = self._study.ask()
-            trial.set_user_attr(_COMBINATION, number)
-            values = self._grid.at(number)
-        else:
+        with journal.writing(self._path):
             trial = self._study.ask(self._coordinates)
             number = trial.number
             values = {name: dimension.at(trial.params[name]) for name, dimension in self._space.items()}
+            if self._grid is not None:
+                number = next(self._numbers)
+                trial.set_user_attr(_COMBINATION, number)
+                values = self._grid.at(number)
         self._running[number] = trial
         return Proposal(number, values)
 
@@ -108,9 +109,10 @@ class StudyProposals:
         seen = self._steps.setdefault(number, set())
         if step not in seen and number not in self._hopeless:
             seen.add(step)
-            trial.report(float(value), int(step))
-            if trial.should_prune():
-                self._hopeless.add(number)
+            with journal.writing(self._path):
+                trial.report(float(value), int(step))
+                if trial.should_prune():
+                    self._hopeless.add(number)
         return number in self._hopeless
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
@@ -118,13 +120,15 @@ class StudyProposals:
         trial = self._running.pop(number, None)
         self._steps.pop(number, None)
         self._hopeless.discard(number)
-        if trial is None or _told(self._study, trial.number, state, value):
+        if trial is None:
             return
-        if state in _COUNTED:
-            trial.set_user_attr(_ENDED, state)
-        _fail(self._study, trial.number)
+        with journal.writing(self._path):
+            if not _told(self._study, trial.number, state, value):
+                if state in _COUNTED:
+                    trial.set_user_attr(_ENDED, state)
+                _fail(self._study, trial.number)
 
-    def _settle(self, path: Path, ended: Mapping[int, tuple[TrialState, float | None]]) -> set[int]:
+    def _settle(self, ended: Mapping[int, tuple[TrialState, float | None]]) -> set[int]:
         """Tell what became of trials that still ran; the numbers of those that are done."""
         from optuna.trial import TrialState as Optuna
 
@@ -147,8 +151,8 @@ class StudyProposals:
             return {number for number in done | ended.keys() if number < self.total}
         if lost := ended.keys() - known:
             raise errors.TrackingError(
-                f"{path}: the study does not know trial {min(lost)}, which has ended: it is not this sweep's file, "
-                "or it was cut; start a new sweep"
+                f"{self._path}: the study does not know trial {min(lost)}, which has ended: "
+                "it is not this sweep's file, or it was cut; start a new sweep"
             )
         return done
 

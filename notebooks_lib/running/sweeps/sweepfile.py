@@ -3,7 +3,7 @@ written. What it says about parameters is checked by `space`, against the notebo
 
     notebook: ridge.ipynb           # from the file's own folder
     parameters: {dataset: diabetes@1}
-    grid: {alpha: [0.01, 0.1, 1], seed: 1..5}
+    grid: {alpha: [0.01, 0.1, 1], seed: 1..5}       # this, or
     space: {alpha: "loguniform(1e-3, 10)", depth: {int: [2, 8]}}
     trials: 50                      # sampler, seed, metric, jobs, on, prune, timeout, cell_timeout,
     metric: rmse                    # experiment, name and fail_fast as on the command line

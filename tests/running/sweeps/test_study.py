@@ -198,16 +198,32 @@ def test_hyperband_gives_trials_up_early_and_lets_the_best_go_on():
 
 
 def test_odd_reports_mean_nothing():
-    proposals = study(pruner="median")
+    proposals = study(pruner="median", trials=16)
+    for _ in range(6):  # before that it prunes nothing
+        number = proposals.ask().number
+        assert not any(proposals.report(number, step, 9.0) for step in range(10))
+        proposals.tell(number, "finished", 9.0)
     number = proposals.ask().number
-    for step, value in ((5, 1.0), (5, 2.0), (3, 1.0), (5, 1.0), (-1, 1.0), (6, math.nan), (7, math.inf), (10**15, 1.0)):
+    for step, value in (
+        (4, math.nan),
+        (4, math.inf),
+        (4, -math.inf),
+        (5, 1.0),
+        (5, 2.0),
+        (3, 1.0),
+        (5, 1.0),
+        (-1, 1.0),
+        (6, math.nan),
+        (7, math.inf),
+        (10**15, 1.0),
+    ):
         assert proposals.report(number, step, value) is False
     assert proposals.report(99, 0, 1.0) is False
     proposals.tell(number, "finished", 1.0)
     proposals.tell(number, "failed", None)
     proposals.tell(99, "finished", 1.0)
     assert proposals.report(number, 8, 1.0) is False
-    assert len(list(asked(study(pruner="median")))) == 9
+    assert len(list(asked(study(pruner="median", trials=16)))) == 9
 
 
 def test_without_a_pruner_nothing_is_given_up():
@@ -251,6 +267,22 @@ def test_a_write_that_a_kill_cut_off_anywhere_leaves_a_journal_that_opens():
         found = run(study(EVERYTHING, trials=6, pruner="median"), lambda one: 0.0)
         assert len(found) == 6 - whole
         assert list(asked(study(EVERYTHING, trials=6))) == []
+
+
+def test_a_file_that_cannot_be_written_is_named():
+    proposals = study(pruner="median")
+    number = proposals.ask().number
+    FILE.unlink()
+    FILE.mkdir()
+    for call in (
+        proposals.ask,
+        lambda: proposals.report(number, 1, 0.5),
+        lambda: proposals.tell(number, "failed", None),
+    ):
+        with pytest.raises(TrackingError, match=r"a\.journal: the study cannot be written: .*directory"):
+            call()
+    with pytest.raises(TrackingError, match=r"a\.journal: found no study that can be read or written"):
+        study()
 
 
 SESSION = """
