@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,10 @@ class Template:
         """Answer until there is no more reason to be. Raises Forked in every child."""
         while self.listener is not None or self.kernels:
             for key, _ in self.selector.select(0 if self.queue else 5.0):
-                key.data(key.fileobj)
+                try:
+                    key.data(key.fileobj)
+                except Exception:  # noqa: BLE001  # told in the log; the kernels that run need their parent
+                    traceback.print_exc()
                 break  # one at a time: an answer may have closed what the others are about
             else:
                 self._grow() if self.queue else self._look()
@@ -219,8 +223,12 @@ class Template:
         client_pidfd = None if request["independent"] else _pidfd(wire.peer(connection)[0])
         pid = os.fork()
         if pid == 0:
-            os.close(report)
-            self._forget(connection)
+            try:
+                os.close(report)
+                self._forget(connection)
+            except BaseException:  # noqa: BLE001  # whatever it is: a child must never go on as a second template
+                traceback.print_exc()
+                os._exit(1)
             raise Forked(request, fds, written, client_pidfd)
         self.forks += 1
         os.close(written)

@@ -132,7 +132,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
     async def run(self) -> None:
         """Start the kernel, run the cells, end the kernel; on every way out nothing of it is left."""
         execution = self.execution
-        execution.output.save(self.nb)
+        execution.output.save(self.nb, lasting=False)
         try:
             if await self._start():
                 assert self.kernel is not None
@@ -277,15 +277,20 @@ async def ready(client: Any, kernel: Kernel, timeout: float) -> Any:
     output channel is connected once anything came through it, and what came is told from cells' output by its parent.
     Raises RuntimeError when the kernel ends, or does not answer within `timeout` seconds.
     """
-    client.start_channels(stdin=False, hb=False, control=False)
-    client.allow_stdin = False
     until = time.monotonic() + timeout
     answer = None
+    connected = False
     while time.monotonic() < until:
         if kernel.returncode is not None:
             raise RuntimeError(f"the kernel ended with exit code {kernel.returncode} before it answered")
         try:
-            if answer is None:
+            if not connected and not kernel.listens:  # who connects too early waits a tenth of a second in ZeroMQ
+                await asyncio.sleep(0.002)
+            elif not connected:
+                client.start_channels(stdin=False, hb=False, control=False)
+                client.allow_stdin = False
+                connected = True
+            elif answer is None:
                 client.kernel_info()
                 found = await client.get_shell_msg(timeout=1)
                 answer = found if found["msg_type"] == "kernel_info_reply" else None

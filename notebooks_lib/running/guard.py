@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -53,10 +54,18 @@ class Guard:
             start_new_session=True,  # a Ctrl-C or a kill of our process group must not reach it
             cwd="/",
         )
+        atexit.register(self._end, self._process)
         for marker, pgid in self._kernels.items():  # those that a killed one knew
             self._say(f"start {marker}")
             if pgid is not None:
                 self._say(f"pgid {marker} {pgid}")
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
+        """At the end of this process; it ends by itself, and with it what was left of any kernel."""
+        if process.stdin is not None:
+            process.stdin.close()
+        process.wait(10)
 
     def _say(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:

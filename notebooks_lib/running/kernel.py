@@ -73,6 +73,12 @@ class Kernel:
         """How the process ended, negative for a signal; None while it runs."""
         return None if self.process is None else self.process.poll()
 
+    @property
+    def listens(self) -> bool:
+        """Whether it can be connected to; on ports nobody can tell, and the answer is yes."""
+        manager = self.manager
+        return manager.transport != "ipc" or Path(f"{manager.ip}-{manager.hb_port}").exists()  # the last it binds
+
     async def start(self) -> None:
         """Start it; what C code prints goes to a file, not among the runner's own output."""
         GUARD.start(self.marker)

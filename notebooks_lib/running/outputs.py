@@ -39,17 +39,20 @@ class Output:
         began = time.monotonic()
         if began - self._saved >= self._every:
             with contextlib.suppress(OSError):
-                self.save(notebook)
+                self.save(notebook, lasting=False)
             self._saved = time.monotonic()
             self._every = max(EVERY, 20 * (self._saved - began))
 
-    def save(self, notebook: Any) -> None:
-        """Write now. Raises OSError when the disk does not take it; what was there before is still there then."""
+    def save(self, notebook: Any, *, lasting: bool = True) -> None:
+        """Write now. Raises OSError when the disk does not take it; what was there before is still there then.
+
+        What is `lasting` is on the disk afterwards, also if the machine loses its power.
+        """
         try:
             text = nbformat.writes(self.without_secrets(notebook))
         except TypeError:  # an output that is no JSON: bytes under a MIME type, say
             text = json.dumps(self.without_secrets(notebook), default=str, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self.path, text)
+        write_atomically(self.path, text, lasting=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -70,15 +73,16 @@ class Output:
         return text
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content; a reader sees the old or the new one, also after a crash."""
+def write_atomically(path: Path, text: str, *, lasting: bool = True) -> None:
+    """Replace a file's content; a reader sees the old or the new one, also after a crash of this process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

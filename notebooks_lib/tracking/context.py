@@ -10,7 +10,7 @@ from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from notebooks_lib.records import Env, Tag
-from notebooks_lib.tracking import attaching
+from notebooks_lib.tracking import attaching, sqlite
 
 
 class OwnedRunContext(RunContextProvider):
@@ -20,6 +20,9 @@ class OwnedRunContext(RunContextProvider):
         # MLflow makes its providers when it is imported: the one moment to come before the notebook's first call.
         if os.environ.get(Env.OWNER_RUN):
             attaching.install(self.tags())
+            store = os.environ.get(Env.OWNER_STORE, "")
+            if store.startswith("sqlite:"):
+                sqlite.relax(store)
 
     def in_context(self) -> bool:
         """Whether an owner started this kernel and can see the run."""

@@ -20,6 +20,7 @@ from notebooks_lib import errors
 from notebooks_lib import settings as settings_module
 from notebooks_lib.records import Env
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -136,6 +137,7 @@ def connect(settings: Settings | None = None) -> Store:
     uri = tracking_uri(settings)
     if uri.startswith("sqlite:"):
         os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()
+        sqlite.relax(uri)
         _prepare_database(uri, settings)
     if uri.startswith("azureml:"):
         from notebooks_lib.tracking import plugin
