@@ -11,6 +11,7 @@ from notebooks_lib import __version__
 COMMANDS = {
     "run": "Run a notebook and track it.",
     "sweep": "Run a notebook with many sets of parameters.",
+    "page": "The executed notebook of a run, for the browser.",
     "compare": "Rank the runs of an experiment by a metric.",
     "promote": "Compare the best run with the champion, and deploy the winner.",
     "endpoint": "Start, stop and ask the endpoint that serves a model.",

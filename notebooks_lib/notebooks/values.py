@@ -29,10 +29,10 @@ def from_command_line(
     problems: list[str] = []
     for file in files:
         try:
-            content = _file(Path(file))
+            content = load(Path(file))
             for name, value in content.items():
                 parameter = schema.find(str(name))
-                given[str(name)] = _settled(value, parameter.kind if parameter else kinds.Kind())
+                given[str(name)] = settled(value, parameter.kind if parameter else kinds.Kind())
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             problems.append(f"{file}: {reason}")
@@ -75,7 +75,7 @@ class _Ambiguous(str):
     other: object
 
 
-def _settled(value: object, kind: kinds.Kind) -> object:
+def settled(value: object, kind: kinds.Kind) -> object:
     """The value with each ambiguous word settled by what the schema allows there."""
     if isinstance(value, _Ambiguous):
         text = str.__str__(value)
@@ -85,16 +85,17 @@ def _settled(value: object, kind: kinds.Kind) -> object:
             return value.other
         return value.other if type(kind) is kinds.Kind else text
     if isinstance(value, list):
-        return [_settled(item, kind.inner()) for item in value]
+        return [settled(item, kind.inner()) for item in value]
     if isinstance(value, dict):
         return {
-            str.__str__(key) if isinstance(key, str) else key: _settled(item, kind.inner())
+            str.__str__(key) if isinstance(key, str) else key: settled(item, kind.inner())
             for key, item in value.items()
         }
     return value
 
 
-def _file(path: Path) -> dict[object, object]:
+def load(path: Path) -> dict[object, object]:
+    """The content of a YAML or JSON file, in which no key stands twice. Raises OSError and ValueError."""
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix.lower() == ".json":
         content = json.loads(text, object_pairs_hook=_once)

@@ -100,7 +100,7 @@ def _listed(items: Sequence[object], kind: Kind) -> Iterator[Callable[[], object
     if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
         raise Refused(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
     for item in items:
-        yield partial(values._settled, item, kind)
+        yield partial(values.settled, item, kind)
 
 
 def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:

@@ -10,7 +10,7 @@ from notebooks_lib.running.plan import Source
 from notebooks_lib.running.sweeps import executors
 from notebooks_lib.running.sweeps.records import Goal
 from notebooks_lib.running.sweeps.space import Domain, Grid, Space
-from notebooks_lib.running.sweeps.sweepfile import Sampler
+from notebooks_lib.running.sweeps.sweepfile import Sampler, pruning
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Request:
 
     def __post_init__(self) -> None:
         executors.check(self.on)
+        if self.prune is not None:
+            pruning(self.prune)
         grid = isinstance(self.domain.swept, Grid)
         if self.learns and self.goal is None:
             what = "--prune" if grid else "--space"

@@ -148,7 +148,7 @@ def _fixed(
     for name, one in from_file.items():
         parameter = schema.find(name)
         try:
-            plain = values._settled(one, parameter.kind) if parameter else one
+            plain = values.settled(one, parameter.kind) if parameter else one
             good, wrong = optional.examine({name: plain})
         except RecursionError:
             good, wrong = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, Tag
-from notebooks_lib.running import interrupts
+from notebooks_lib.running import interrupts, pages
 from notebooks_lib.running.sweeps import executors, parent, report, resume, stopping, trial
 from notebooks_lib.running.sweeps.curves import Curves
 from notebooks_lib.running.sweeps.known import Known
@@ -294,3 +294,8 @@ class _Session:
             report.write(result, self.store)
         except errors.TrackingError as error:  # all of it stands in the runs, too
             self.tell(str(error))
+        if result.best is not None and result.best.run_id is not None:
+            try:
+                pages.page(self.store, result.best.run_id)  # the one that everybody opens; others when asked for
+            except Exception as error:  # noqa: BLE001  # a page is a convenience
+                self.tell(f"no page of the best trial: {errors.first_line(error)}")

@@ -68,7 +68,7 @@ _KINDS: Mapping[str, Kind] = {
 def load(path: Path) -> SweepFile:
     """What the YAML or JSON file says. Raises UsageError that names the file and each key that is wrong."""
     try:
-        content = values._file(path)
+        content = values.load(path)
         given, problems = _examined(content)
     except RecursionError:
         given, problems = {}, ["a value holds itself, or is nested too deeply"]
@@ -129,7 +129,7 @@ def _examined(content: Mapping[object, object]) -> tuple[dict[str, Any], list[st
             problems += [f"{name}: {problem}"] if problem else []
         elif value is not None:
             try:
-                given[name] = kind.check(values._settled(value, kind))
+                given[name] = kind.check(values.settled(value, kind))
             except kinds.Mismatch as mismatch:
                 problems.append(f"{name}: {mismatch}")
     return given, problems

@@ -1,0 +1,27 @@
+"""`nbops page`: the executed notebook of a run, for the browser."""
+
+from __future__ import annotations
+
+import click
+
+from notebooks_lib.cli import show
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--open", "wanted", is_flag=True, help="Open it in the browser, too.")
+def command(run_id: str, wanted: bool) -> None:
+    """Print where the page of RUN lies; it is rendered if nobody has asked for it before.
+
+    Trials of a sweep have no page until then: rendering costs more than a short trial.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.running import pages
+    from notebooks_lib.tracking.store import connect
+
+    here = settings.here()
+    show.refuse_nothing(here)
+    found = pages.page(connect(here), run_id)
+    click.echo(show.path(found))
+    if wanted:
+        click.launch(found.as_uri())
