@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, fingerprint, mlflow_use, parameters
+from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import provenance
@@ -32,6 +32,8 @@ class Plan:
     """Parameter name -> environment variable that holds its value."""
     start: Start | None
     """None when the run is not to be tracked."""
+    cold_because: str = ""
+    """Why only an ordinary kernel gives what the notebook asks for; empty when a warm one does as well."""
 
     @property
     def secret_values(self) -> list[str]:
@@ -66,6 +68,7 @@ class Source:
         self.settings = settings
         self.tracked = tracked
         self._asked = experiment
+        self._cold_because = _cold_because(self.notebook)
         if tracked:
             self._ours = stores.tracking_uri(settings)
             self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
@@ -84,7 +87,7 @@ class Source:
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
         if not self.tracked:
-            return Plan(notebook, self.settings, given, self.schema.secrets, None)
+            return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
         everything = {**self.schema.defaults, **given}
         start = dataclasses.replace(
             self.common(everything, name=name or run_name(notebook, given), tags=tags),
@@ -92,7 +95,7 @@ class Source:
                 notebook, everything, self._lock, root, self._modules.digests()
             ),
         )
-        return Plan(notebook, self.settings, given, self.schema.secrets, start)
+        return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> Start:
         """What is known of a run with these parameters, or of one that stands above several: without fingerprint."""
@@ -112,6 +115,13 @@ class Source:
             git=self.git,
             tags=tags,
         )
+
+
+def _cold_because(notebook: Notebook) -> str:
+    """In a warm kernel libraries are imported already: what the notebook sets for their import would come too late."""
+    for name, cell in environment.set_before_imports(notebook).items():
+        return f"cell {cell} sets {name} before an import, which may read it"
+    return ""
 
 
 def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:

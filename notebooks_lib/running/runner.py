@@ -27,6 +27,7 @@ from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
 SECRETS_TAG = "injected-secrets"
+_told: set[str] = set()
 
 
 def run_notebook(
@@ -67,7 +68,7 @@ def run_notebook(
             source=plan.notebook.path.resolve(),
             timeout=timeout,
             cell_timeout=cell_timeout,
-            cold=cold,
+            cold=cold or _told_cold(plan),
             wanted=lambda: interrupted() or wanted(),
             on_cell=on_cell,
         )
@@ -81,6 +82,15 @@ def run_notebook(
         finally:
             result = _end(plan, owned, execution, status, failure, html=html, began=began)
     return result
+
+
+def _told_cold(plan: Plan) -> bool:
+    """Whether the notebook needs an ordinary kernel; said once, for it costs time."""
+    told = f"an ordinary kernel runs {plan.notebook.path.name}: {plan.cold_because}"
+    if plan.cold_because and told not in _told:
+        _told.add(told)
+        logging.getLogger(__name__).warning(told)
+    return bool(plan.cold_because)
 
 
 def _unwritten(output: Output, error: OSError) -> Failure:

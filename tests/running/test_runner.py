@@ -262,3 +262,15 @@ def test_a_notebook_that_names_no_language_takes_parameters(metadata: dict[str, 
     path.write_text(json.dumps({**json.loads(path.read_text()), "metadata": metadata}))
     result = run_notebook(plan.make(path, project, {"a": 2}), html=False)
     assert "a is 2" in building.outputs(result)
+
+
+def test_a_notebook_that_sets_what_an_import_reads_gets_an_ordinary_kernel(
+    project: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a warm one the library is imported already, and would never look."""
+    cell = "import os\nos.environ['MPLBACKEND'] = 'svg'\nimport matplotlib\nprint(matplotlib.rcParams['backend'])"
+    results = [building.run(project, cell) for _ in range(2)]
+    assert [building.outputs(result).strip() for result in results] == ["svg", "svg"]
+    tags = [query.get_run(store.connect(project), result.run_id).tags[Tag.KERNEL] for result in results]
+    assert tags == ["cold", "cold"]
+    assert len([line for line in caplog.messages if "sets MPLBACKEND before an import" in line]) == 2, "once a notebook"
