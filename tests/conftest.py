@@ -15,6 +15,18 @@ from tests.azure.fixtures import any_store, azure_server, azure_workspace, eithe
 SCRUBBED = ("MLFLOW_", "NBOPS_", "AZUREML_", "AZURE_", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """papermill, nbval and whoever else asks for `python3` gets a warm kernel, as from `nbops run`."""
+    from notebooks_lib.kernels import spec
+
+    folder = tmp_path_factory.mktemp("jupyter")
+    spec.install(prefix=str(folder), name="python3")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JUPYTER_PATH", str(folder / "share" / "jupyter"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A folder of its own to stand in, and nothing in the environment that could reach a real store."""

@@ -34,8 +34,10 @@ def _ordinary(argv: list[str]) -> bool:
     return any(first == "-m" and second.startswith("ipykernel") for first, second in itertools.pairwise(argv))
 
 
-def install(*, user: bool = False, prefix: str | None = None) -> Path:
+def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) -> Path:
     """Write the kernelspec for this interpreter; by default into its environment. The folder it lies in.
+
+    Under the `name` python3 it makes every notebook's kernel a warm one, for whatever starts it.
 
     Raises OSError when that cannot be written.
     """
@@ -45,13 +47,13 @@ def install(*, user: bool = False, prefix: str | None = None) -> Path:
     content["display_name"] = DISPLAY
     content["metadata"] = {**content.get("metadata", {}), "kernel_provisioner": {"provisioner_name": NAME}}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / NAME
+        folder = Path(scratch) / name
         folder.mkdir()
         (folder / "kernel.json").write_text(json.dumps(content, indent=1))
         for logo in Path(RESOURCES).glob("logo*"):
             (folder / logo.name).write_bytes(logo.read_bytes())
         where = {"user": True} if user else {"prefix": prefix or sys.prefix}
-        return Path(KernelSpecManager().install_kernel_spec(str(folder), NAME, **where))
+        return Path(KernelSpecManager().install_kernel_spec(str(folder), name, **where))
 
 
 def installed() -> Path | None:
