@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import atexit
 import gc
-import io
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+ending = sys.modules["_nbops_ending"]
 THREADS = {
     "openmp": ("OMP_NUM_THREADS",),
     "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
 }
 """Read by native libraries when they are loaded; after a fork only threadpoolctl reaches them (docs/design trap 15)."""
+FOLDER_FILES = {"matplotlib": "matplotlibrc", "numba": ".numba_config.yaml"}
+"""Settings that a package reads, when it is imported, from the folder it is imported in."""
+FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
+"""Where modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
 
 
 def hidden(request: dict[str, Any], base: set[str]) -> str | None:
-    """A file of the kernel's folder or PYTHONPATH that an import would find before an imported module, if there is one.
+    """What in the kernel's folder or PYTHONPATH would make an import find something else than is imported, if anything.
 
-    An ordinary kernel would import that file; a forked one has the installed module already.
+    An ordinary kernel would import a file there before an installed module of its name, and some packages read their
+    settings there; a forked one has the installed module already.
     """
     imported = {name.partition(".")[0] for name in sys.modules} - base
     before: list[str] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
@@ -39,95 +45,144 @@ def hidden(request: dict[str, Any], base: set[str]) -> str | None:
             stem = name.split(".")[0]
             package = os.path.join(folder, name, "__init__.py")
             if stem in imported and (name.endswith((".py", ".so")) or os.path.isfile(package)):
-                return os.path.join(folder, name)
+                return f"{os.path.join(folder, name)} stands before an installed package of that name"
+            if folder == request["cwd"] and any(
+                name == file and module in imported for module, file in FOLDER_FILES.items()
+            ):
+                return f"{os.path.join(folder, name)} has settings that are read at import"
     return None
 
 
-def become(forked, signals: Mapping[int, object], environment: Mapping[str, str | None]) -> None:  # type: ignore[no-untyped-def]
-    """Take off all that was the template's: session, streams, environment, folder, signals, limits, random state."""
-    request = forked.request
-    os.setsid()
-    for target, fd in enumerate(forked.fds[:3]):
-        os.dup2(fd, target, inheritable=True)
-    for fd in forked.fds:
-        os.close(fd)
-    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
-        old = getattr(sys, f"__{name}__")
-        stream = open(fd, mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-    _mark(request["env"])
-    os.environ.clear()
-    os.environ.update(request["env"])
-    for key, value in environment.items():
-        if value is None:
-            os.environ.pop(key, None)
-        else:
-            os.environ[key] = value
-    os.umask(request["umask"])
-    os.chdir(request["cwd"])
-    _limits(request)
-    for number, handler in signals.items():
-        if handler is not None and number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, handler)  # type: ignore[arg-type]
+def ordinary() -> None:
+    """Signals as in an interpreter that nobody has told to ignore any; no limits on time and memory."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    if "multiprocessing.process" in sys.modules:
-        sys.modules["multiprocessing.process"].ORIGINAL_DIR = request["cwd"]  # type: ignore[attr-defined]
-    import logging
-
-    logging._startTime = time.time()  # type: ignore[attr-defined]
-    _threads()
-    gc.enable()
+    for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
+        hard = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (hard, hard))
 
 
-def load(plugins: list[Any]) -> None:
-    """Load what the template has put off; a plugin that does not load is its user's affair, in any kernel."""
-    for plugin in plugins:
+class Child:
+    """A process just forked, with what it takes over from the template."""
+
+    def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
+        self._request: dict[str, Any] = forked.request
+        self._fds: list[int] = forked.fds
+        self._report: int = forked.report
+        self._client: int | None = forked.client_pidfd
+        self._signals = signals
+        self._environment: dict[str, str | None] = preload.environment
+        self._plugins = preload.deferred
+        self._seen = preload.seen
+        self._base: set[str] = preload.base
+        self._known = set(sys.modules)
+        self._third_party: Callable[[set[str]], list[str]] = preload.third_party
+        self._learned: list[str] = []
+
+    def become(self) -> None:
+        """Take off all that was the template's: session, streams, environment, folder, signals, limits, chance."""
+        os.setsid()
+        for target, fd in enumerate(self._fds[:3]):
+            os.dup2(fd, target, inheritable=True)
+        for fd in self._fds:
+            os.close(fd)
+        for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+            old = getattr(sys, f"__{name}__")
+            stream = open(fd, mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        _show(self._request)
+        os.environ.clear()
+        os.environ.update(self._request["env"])
+        for key, value in self._environment.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        os.umask(self._request["umask"])
+        os.chdir(self._request["cwd"])
+        _limit(self._request["limits"])
+        for number, handler in self._signals.items():
+            if number in self._request["ignored"]:
+                handler = signal.SIG_IGN
+            if handler is not None and number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, handler)  # type: ignore[arg-type]
+        self._reseed()
+        for module, name in FOLDERS.items():
+            if module in sys.modules:
+                setattr(sys.modules[module], name, self._request["cwd"])
+        import logging
+
+        logging._startTime = time.time()  # type: ignore[attr-defined]
+        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+        _threads()
+        for plugin in self._plugins:  # one that does not load is its user's affair, in any kernel
+            try:
+                plugin.resolve()
+            except Exception as error:  # noqa: BLE001
+                sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
+        gc.enable()
+
+    def _reseed(self) -> None:
+        """Nothing that is left to chance may fall alike in two kernels; `random` itself sees to it at a fork."""
+        for generator in self._seen.random:
+            generator.seed()
+        if "numpy.random" in sys.modules:
+            sys.modules["numpy.random"].seed()
+        if "multiprocessing.process" in sys.modules:
+            process: Any = sys.modules["multiprocessing.process"]
+            process.current_process().authkey = os.urandom(32)
+
+    def run(self) -> int:
+        """Be the kernel until it ends. It does not return when all went well: see `ending`."""
+        for name in [name for name in sys.modules if name.startswith("_nbops_")]:
+            del sys.modules[name]
+        sys.modules["__main__"].__dict__.pop("__file__", None)
+        atexit.register(self._tell)  # registered first, so it is the last to run
+        from ipykernel import kernelapp
+
+        argv = self._request["argv"]
+        sys.orig_argv = self._request["command"]
+        sys.argv = [os.path.join(os.path.dirname(os.path.dirname(kernelapp.__file__)), "ipykernel_launcher.py"), *argv]
+        app_class: Any = kernelapp.IPKernelApp
+        client, parent = self._client, 0
+        if client is not None:
+            parent = int(os.environ.get("JPY_PARENT_PID") or 0)
+            app_class.init_poller = lambda app: setattr(app, "poller", _ClientWatch(client))
+        ipkernel: Any = sys.modules["ipykernel.ipkernel"]
+        # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at
+        # each would copy the memory of all of them.
+        ipkernel.sys = _OwnModules(self._base)
+        finish = app_class.init_extensions
+
+        def finished(app: object) -> None:
+            ipkernel.sys = sys
+            for stream in self._seen.streams:
+                stream.bind(getattr(sys, stream.name))
+            for name, work in FINISH.items():
+                if name in sys.modules:
+                    work(sys.modules[name])
+            finish(app)
+
+        app_class.init_extensions = finished
+        code: object = 0
         try:
-            plugin.resolve()
-        except Exception as error:  # noqa: BLE001
-            sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
+            kernelapp.launch_new_instance(parent_handle=parent)
+        except SystemExit as end:
+            code = end.code
+        ending.leave(code, self._known.union(self._learned))
+        return 0
 
-
-def run(forked, base: set[str], learned: Callable[[], list[str]]) -> int:  # type: ignore[no-untyped-def]
-    """Be the kernel until it ends. It does not return when all went well: see `_leave`."""
-    client = forked.client_pidfd
-    argv, report = list(forked.request["argv"]), forked.report
-    os.set_inheritable(report, False)
-    for name in [name for name in sys.modules if name.startswith("_nbops_")]:
-        del sys.modules[name]
-    sys.modules["__main__"].__dict__.pop("__file__", None)
-    atexit.register(_tell, report, learned)  # registered first, so it is the last to run
-    from ipykernel import kernelapp
-
-    sys.argv = [os.path.join(os.path.dirname(os.path.dirname(kernelapp.__file__)), "ipykernel_launcher.py"), *argv]
-    app_class = kernelapp.IPKernelApp
-    if client is not None:
-        app_class.class_traits()["parent_handle"].default_value = int(os.environ.get("JPY_PARENT_PID") or 0)
-        app_class.init_poller = _watching(client)  # type: ignore[method-assign]
-    ipkernel: Any = sys.modules["ipykernel.ipkernel"]
-    # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at each
-    # would copy the memory of all of them.
-    ipkernel.sys = _OwnModules(base)
-    finish: Any = app_class.init_extensions
-
-    def finished(app: object) -> None:
-        ipkernel.sys = sys
-        for name, work in FINISH.items():
-            if name in sys.modules:
-                work(sys.modules[name])
-        finish(app)
-
-    app_class.init_extensions = finished
-    code: object = 0
-    try:
-        kernelapp.launch_new_instance()
-    except SystemExit as end:
-        code = end.code
-    _leave(code)
-    return 0
+    def _tell(self) -> None:
+        """Tell the template which modules it could have imported beforehand."""
+        self._learned = self._third_party(self._known)
+        try:
+            os.write(self._report, json.dumps(self._learned).encode())
+            os.close(self._report)
+        except OSError:
+            pass  # the template is gone
 
 
 class _OwnModules:
@@ -140,18 +195,11 @@ class _OwnModules:
         return getattr(sys, name)
 
 
-def _watching(client: int) -> Any:
-    def init_poller(app: Any) -> None:
-        app.poller = _ClientWatch(client)
-
-    return init_poller
+def _widgets(module: Any) -> None:
+    module._handle_ipython()
 
 
-def _widgets(module: object) -> None:
-    module._handle_ipython()  # type: ignore[attr-defined]
-
-
-FINISH = {"ipywidgets": _widgets}
+FINISH: dict[str, Callable[[Any], None]] = {"ipywidgets": _widgets}
 """What modules that were imported before there was a shell have to do once there is one."""
 
 
@@ -159,7 +207,7 @@ class _ClientWatch(threading.Thread):
     """Ends the kernel when the process that wanted it is gone, as ipykernel does; its parent is the template."""
 
     PATIENCE = 2.0
-    """Seconds for the template to end the kernel with all that it started; this is for when the template is gone too."""
+    """Seconds for the template to end the kernel with all that it started; this is for when it is gone, too."""
 
     def __init__(self, pidfd: int) -> None:
         super().__init__(daemon=True)
@@ -173,91 +221,47 @@ class _ClientWatch(threading.Thread):
         os._exit(1)
 
 
-def _leave(code: object) -> None:
-    """End as an interpreter ends, but without taking apart the thousands of modules shared with the template.
+def _show(request: dict[str, Any]) -> None:
+    """Put the kernel's mark and command where /proc shows a process's first environment and arguments.
 
-    Non-daemon threads are waited for, exit functions run, what cells and the user's own modules hold is let go (so that
-    `__del__` runs), and files left open are written out. Pulling down the rest would copy all shared memory first.
+    A fork shares both with its parent; people look for kernels by their command, and the reaper by the mark.
     """
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    try:
-        _let_go()
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            if stream is not None:
-                stream.flush()
-    except Exception:  # noqa: BLE001, S110  # a broken __del__ or stream must not keep the process alive
-        pass
-    if code is None or isinstance(code, int):
-        os._exit((code or 0) & 0xFF)
-    os.write(2, f"{code}\n".encode(errors="replace"))
-    os._exit(1)
-
-
-def _let_go() -> None:
-    main = sys.modules.get("__main__")
-    shell = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
-    if shell is not None and shell.initialized():
-        shell.instance().user_ns.clear()
-    if main is not None:
-        main.__dict__.clear()
-    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
-        if hasattr(sys, name):
-            delattr(sys, name)
-    gc.collect()
-    written = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-    for found in gc.get_objects():
-        if type(found) in written and not found.closed:
-            try:
-                found.flush()
-            except (OSError, ValueError):
-                pass
-
-
-def _tell(report: int, learned: Callable[[], list[str]]) -> None:
-    try:
-        os.write(report, json.dumps(learned()).encode())
-        os.close(report)
-    except OSError:
-        pass  # the template is gone
-
-
-def _mark(environment: Mapping[str, str]) -> None:
-    """Write the kernel's mark where /proc shows a process's first environment, which a fork shares with its parent."""
-    wanted = environment.get(MARK.decode().rstrip("="), "").encode()
+    wanted = request["env"].get(MARK.decode().rstrip("="), "").encode()
     try:
         with open("/proc/self/environ", "rb") as file:
             place = file.read().find(MARK)
         with open("/proc/self/stat", "rb") as file:
-            start = int(file.read().rpartition(b")")[2].split()[47])
+            first, last, environment = map(int, file.read().rpartition(b")")[2].split()[45:48])
     except (OSError, ValueError, IndexError):
         return
+    import ctypes
+
+    command = b"\0".join(os.fsencode(word) for word in request["command"]) + b"\0"
+    if 0 < first < last:
+        command = command[: last - first - 1].ljust(last - first, b"\0")
+        ctypes.memmove(first, command, len(command))
     if place >= 0 and len(wanted) == 32:
-        import ctypes
-
-        ctypes.memmove(start + place + len(MARK), wanted, len(wanted))
+        ctypes.memmove(environment + place + len(MARK), wanted, len(wanted))
 
 
-def _limits(request: dict[str, Any]) -> None:
-    import resource
-
-    for number, (soft, hard) in request["limits"]:
+def _limit(limits: list[tuple[int, list[int]]]) -> None:
+    for number, wanted in limits:
+        soft, hard = wanted
         if resource.getrlimit(number) != (soft, hard):
             resource.setrlimit(number, (soft, hard))
-    if set(request["cores"]) != os.sched_getaffinity(0):
-        os.sched_setaffinity(0, request["cores"])
-    if request["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
-        os.setpriority(os.PRIO_PROCESS, 0, request["nice"])
 
 
 def _threads() -> None:
     wanted = {}
     for api, variables in THREADS.items():
         for variable in variables:
-            if os.environ.get(variable, "").isdigit():
-                wanted[api] = max(1, int(os.environ[variable]))
+            number = os.environ.get(variable, "").partition(",")[0]
+            if number.isdigit():
+                wanted[api] = max(1, int(number))
                 break
     if wanted:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(wanted)
+    if "pyarrow" in sys.modules and "openmp" in wanted:  # it reads the variable when it is loaded
+        sys.modules["pyarrow"].set_cpu_count(wanted["openmp"])

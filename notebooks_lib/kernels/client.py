@@ -10,6 +10,7 @@ import os
 import resource
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,12 +26,13 @@ from notebooks_lib.kernels.preferences import Preferences
 from notebooks_lib.kernels.process import ForkedProcess
 
 LAUNCHERS = ("ipykernel_launcher", "ipykernel")
-START_TIMEOUT = 40.0
+START_TIMEOUT = 30.0
 FORK_TIMEOUT = 15.0
 """Seconds; a template that takes longer is no help."""
 FAILED_FOR = 300.0
 """Seconds for which a template that did not start is not tried again."""
-SOCKET_PATH_LIMIT = 100
+SOCKET_PATH_LIMIT = 95
+"""Bytes; a Unix socket has room for 107, and templates that leave add their number."""
 PASSING = ("PYTEST_", "NBOPS_", "JPY_", "SSH_", "XDG_SESSION_", "GIT_", "GITHUB_", "RUNNER_", "JUPYTER_")
 PASSING_NAMES = frozenset(
     [
@@ -91,7 +93,7 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
             if "stale" in answer:
                 continue
             if "refused" in answer:
-                raise Unavailable(answer["refused"])
+                raise Unavailable(str(answer["refused"]))
             cleaning.pop_all()
             for fd in fds:
                 os.close(fd)
@@ -166,11 +168,14 @@ def _key(interpreter: Sequence[str], environment: Mapping[str, str], preferences
             spaces.append(str(Path(f"/proc/self/ns/{space}").readlink()))
     with contextlib.suppress(OSError):
         spaces.append(Path("/proc/self/cgroup").read_text())
+    hard = [resource.getrlimit(number)[1] for number in _limits()]  # which a kernel could not raise again
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]  # of threads, settled when a program starts
     told = [
         [template_path(), list(interpreter), os.path.realpath(interpreter[0])],
         sorted(environment.items()),
         [sorted(preferences.preload), sorted(preferences.never), preferences.idle_seconds],
         [spaces, os.getuid(), os.getgid(), sorted(os.getgroups())],
+        [sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0), hard, stack],
     ]
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
@@ -201,15 +206,12 @@ def _start(
             return connection
         if failed.exists() and time.time() - failed.stat().st_mtime < FAILED_FOR:
             raise Unavailable(f"the template did not start a moment ago ({failed.read_text().strip()})")
-        for _ in range(4):  # a template that finds an import unfit leaves, having noted which
-            path.unlink(missing_ok=True)
-            problem = _launch(path, interpreter, environment, preferences)
-            connection = _connect(path) if problem is None else None
-            if connection is not None:
-                failed.unlink(missing_ok=True)
-                return connection
-            if problem is not None and not problem.startswith("{"):
-                break
+        path.unlink(missing_ok=True)
+        problem = _launch(path, interpreter, environment, preferences)
+        connection = _connect(path) if problem is None else None
+        if connection is not None:
+            failed.unlink(missing_ok=True)
+            return connection
         failed.write_text(f"{problem}; {path.with_suffix('.log')} says more")
     raise Unavailable(f"the template did not start: {problem}; {path.with_suffix('.log')} says more")
 
@@ -300,27 +302,27 @@ def _streams(request: Request, cleaning: contextlib.ExitStack) -> tuple[list[int
 
 
 def _message(request: Request, arguments: list[str], preferences: Preferences) -> dict[str, Any]:
-    limits = [
-        (number, resource.getrlimit(number))
-        for number in {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
-    ]
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    ignored = int(status["SigIgn"], 16)
     return {
         "op": "fork",
         "argv": arguments,
         "env": dict(request.environment),
         "cwd": request.folder,
         "independent": request.independent,
-        "umask": _umask(),
-        "limits": limits,
-        "cores": sorted(os.sched_getaffinity(0)),
-        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "command": list(request.command),
+        "umask": int(status.get("Umask", "0022"), 8),
+        "limits": [(number, resource.getrlimit(number)) for number in _limits()],
+        # As Popen has it, which gives these two their own handlers.
+        "ignored": [
+            number
+            for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}
+            if ignored >> (number - 1) & 1
+        ],
         "memory": preferences.memory,
         "watch": list(preferences.watch),
     }
 
 
-def _umask() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("Umask:"):
-            return int(line.split()[1], 8)
-    return 0o022
+def _limits() -> list[int]:
+    return sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})

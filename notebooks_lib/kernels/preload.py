@@ -1,31 +1,27 @@
 """What a template imports before any kernel is forked, and whether that is still what lies on the disk.
 
 Only third-party and standard modules, and of these only such as leave nothing behind that a fork cannot carry: an
-import that starts a thread or a process, opens a socket, prints or warns, or asks which front end it runs in is left to
-the kernels. Standard library only.
+import that starts a thread or a process, keeps a file open, prints or warns, or asks which front end it runs in is left
+to the kernels. Standard library only.
 """
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import gc
 import glob
 import importlib
 import importlib.metadata
 import importlib.util
-import io
 import json
 import os
 import site
-import stat
 import sys
 import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 BASE = (
     "ipykernel.kernelapp",
@@ -49,40 +45,28 @@ NEVER = {
     "ipykernel.pylab": "it ties itself to the running kernel when it is imported",
     "google.colab": "it ties itself to the running kernel when it is imported",
 }
-FRONT_END = {
-    "pandas.core.config_init": "asks only whether this is a kernel",
-    "tqdm.autonotebook": "asks only whether this is a kernel",
-    "ipywidgets": "asked again in the kernel (child.FINISH)",
-    "matplotlib.pyplot": "asks again when its first figure is drawn",
-}
-"""Modules that ask for IPython's shell when they are imported and for which the answer "a kernel" is enough."""
-LOOK_EVERY = 2.0
-"""Seconds between two looks at the files of all imported modules; package folders are looked at before every fork."""
-
-
-class _Shell:
-    """What IPython's `get_ipython` gives while modules are imported: they are told that this is a kernel."""
-
-    config: ClassVar[dict[str, object]] = {"IPKernelApp": {}}
-    kernel = None
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the files of all imported modules (some thousand: 10 ms); package folders are looked at
+before every fork."""
+POOLS = {"pyarrow"}
+"""Packages whose native threads survive a fork, beside those that threadpoolctl knows."""
 
 
 class Preload:
     """The modules imported so far. `never` (module -> reason) grows when an import turns out to be unfit."""
 
-    def __init__(self, never: dict[str, str], put_off: Callable[[Any, Callable[[Any], Any]], Any]) -> None:
+    def __init__(self, never: dict[str, str], watch: Any, put_off: Callable[[Any, Callable[[Any], Any]], Any]) -> None:
         self._put_off = put_off
         self.deferred: list[Any] = []
         """Plugins of somebody's own code, for each kernel to load."""
         self.never = {**NEVER, **_from_folders(), **never}
-        self.unfit: dict[str, str] = {}
-        """Found now; the process is spoilt by them and must not fork any more."""
+        self.seen = watch
+        """What the imports did besides; `unfit` modules have spoilt this process, it must not fork any more."""
         self.environment: dict[str, str | None] = {}
         """Environment variables that imports have set (None: deleted)."""
         self._folders = _site_folders()
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._looked = 0.0
-        self._warmed: set[str] = set()
         self.base: set[str] = set()
         """Modules that an ordinary kernel has imported before its first cell."""
         self.tops: set[str] = set()
@@ -96,30 +80,48 @@ class Preload:
         self.base = set(sys.modules)
         self.tops = {name.partition(".")[0] for name in sys.modules}
         for path in [*self._folders, *_path_files(self._folders), sys.executable, os.path.realpath(sys.executable)]:
-            self._stamps[path] = _stamp(path)
-        self._stamps[os.path.join(sys.prefix, "pyvenv.cfg")] = _stamp(os.path.join(sys.prefix, "pyvenv.cfg"))
+            self.watch(path)
+        self.watch(os.path.join(sys.prefix, "pyvenv.cfg"))
 
-    def add(self, name: str) -> None:
-        """Import one module; afterwards look whether that has left the process fit for forks. It does not raise."""
-        if name in sys.modules or self.refuses(name):
-            return
+    def add(self, names: list[str], tell: Callable[[str], object]) -> None:
+        """Import these modules, saying each before; look what it has left behind. It does not raise."""
+        telemetry = os.environ.get("MLFLOW_DISABLE_TELEMETRY")
+        backend = os.environ.get("MPLBACKEND")
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread
+        os.environ["MPLBACKEND"] = backend or "module://matplotlib_inline.backend_inline"  # as every kernel does
+        with self.seen.watching(), self._plugins():
+            for name in names:
+                if name not in sys.modules and not self.refuses(name):
+                    tell(name)
+                    self._import(name)
+                    for unfit in self.seen.unfit:  # whoever imports it next is unfit too, and shall be noted now
+                        sys.modules.pop(unfit, None)
+        for key, value in (("MLFLOW_DISABLE_TELEMETRY", telemetry), ("MPLBACKEND", backend)):
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+
+    def _import(self, name: str) -> None:
+        top = name.partition(".")[0]
         environment = dict(os.environ)
-        before = set(sys.modules)
-        sockets = _sockets()
-        with _watched(self.unfit), self._plugins():
-            try:
-                importlib.import_module(name)
-            except BaseException:  # noqa: BLE001  # whatever a module raises that has no business here
-                for half in set(sys.modules) - before:
-                    if half.partition(".")[0] == name.partition(".")[0]:
-                        sys.modules.pop(half, None)
-                self.never[name] = "its import failed"
-        if _threads() or _sockets() > sockets:
-            self.unfit.setdefault(name.partition(".")[0], "it leaves a thread or a socket behind")
+        before, files, tasks = set(sys.modules), _open_files(), _tasks()
+        try:
+            importlib.import_module(name)
+        except BaseException:  # noqa: BLE001  # whatever a module raises that has no business here
+            for half in set(sys.modules) - before:
+                if half.partition(".")[0] == top:
+                    sys.modules.pop(half, None)
+            self.never[name] = "its import failed"
+        if _threads():
+            self.seen.unfit.setdefault(top, "it leaves a thread behind")
+        elif _open_files() - files and (gc.collect(), _open_files() - files)[1]:
+            self.seen.unfit.setdefault(top, "it leaves a file or a socket open")
+        elif _tasks() > max(tasks, _pools()) and top not in POOLS:
+            self.seen.unfit.setdefault(top, "it leaves a native thread behind")
         for new in set(sys.modules) - before:
             path = getattr(sys.modules[new], "__file__", None)
             if isinstance(path, str) and new != "__mp_main__" and not self._installed(path):
-                self.unfit.setdefault(name.partition(".")[0], f"it imports {new}, which is no installed package")
+                self.seen.unfit.setdefault(top, f"it imports {new}, which is no installed package")
         for key in environment.keys() | os.environ.keys():
             if environment.get(key) != os.environ.get(key):
                 self.environment[key] = os.environ.get(key)
@@ -162,20 +164,23 @@ class Preload:
     def settle(self) -> None:
         """Pay what is paid once a process and is safe before a fork; then keep the memory shared."""
         for module, work in WORK.items():
-            if module in sys.modules and module not in self._warmed:
-                self._warmed.add(module)
+            if module in sys.modules:
                 with contextlib.suppress(Exception):
                     work(sys.modules[module])
-        for imported in list(sys.modules.values()):
-            path = getattr(imported, "__file__", None)
-            if isinstance(path, str) and path not in self._stamps:
-                self._stamps[path] = _stamp(path)
+        for module, places in FILES.items():
+            if module in sys.modules:
+                with contextlib.suppress(Exception):
+                    self.seen.files.update(places(sys.modules[module]))
+        for path in [*self.seen.files, *(getattr(module, "__file__", None) for module in list(sys.modules.values()))]:
+            if isinstance(path, str):
+                self.watch(path)
         gc.collect()
         gc.freeze()
 
     def watch(self, path: str) -> None:
-        """Take a file whose change makes the template stale: a project's lock."""
-        self._stamps.setdefault(path, _stamp(path))
+        """Take a file whose change makes the template stale: a module, what it has read, a project's lock."""
+        if path not in self._stamps:
+            self._stamps[path] = stamp(path)
 
     def stale(self) -> str | None:
         """What has changed on the disk since it was imported; None when nothing has."""
@@ -183,7 +188,7 @@ class Preload:
         if time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
             paths = self._stamps
-        return next((path for path in paths if _stamp(path) != self._stamps.get(path)), None)
+        return next((path for path in paths if stamp(path) != self._stamps.get(path)), None)
 
     def third_party(self, known: set[str]) -> list[str]:
         """Modules of this process beyond `known` that another one may import beforehand, in order of their import."""
@@ -195,6 +200,15 @@ class Preload:
             if isinstance(path, str) and os.path.isabs(path) and self._installed(path):
                 found.append(name)
         return found
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """What tells a changed file; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _site_folders() -> list[str]:
@@ -227,58 +241,6 @@ def _from_folders() -> dict[str, str]:
     return found
 
 
-@contextlib.contextmanager
-def _watched(unfit: dict[str, str]) -> Iterator[None]:
-    """Note every module whose import starts a thread, shows something, or asks for the front end."""
-
-    def note(why: str) -> None:
-        frame: FrameType | None = sys._getframe(2)
-        names = []
-        while frame is not None:
-            if frame.f_code.co_name == "<module>":
-                names.append(str(frame.f_globals.get("__name__", "")))
-            frame = frame.f_back
-        names = [name for name in names if name and name != "__main__"]
-        if why == "it asks for the front end" and names and any(names[0] == known for known in FRONT_END):
-            return
-        unfit.update(dict.fromkeys(names, why))
-
-    class Shown(io.StringIO):
-        def write(self, text: str) -> int:
-            if text:
-                note("it prints or warns when it is imported")
-            return len(text)
-
-    def get_ipython() -> object:
-        note("it asks for the front end")
-        return _Shell()
-
-    start = threading.Thread.start
-
-    def started(thread: Any) -> None:
-        note("it starts a thread")
-        start(thread)
-
-    import IPython
-    import IPython.core.getipython
-
-    real = IPython.core.getipython.get_ipython
-    streams = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = Shown()
-    threading.Thread.start = started  # type: ignore[assignment, method-assign]
-    IPython.core.getipython.get_ipython = IPython.get_ipython = get_ipython
-    builtins.get_ipython = get_ipython  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del builtins.get_ipython  # type: ignore[attr-defined]
-        for module in list(sys.modules.values()):  # `from IPython import get_ipython` in an imported module
-            if getattr(module, "__dict__", {}).get("get_ipython") is get_ipython:
-                module.get_ipython = real  # type: ignore[attr-defined]
-        threading.Thread.start = start  # type: ignore[method-assign]
-        sys.stdout, sys.stderr = streams
-
-
 def _threads() -> bool:
     """Whether a Python thread beside this one runs; one that is about to end is waited for."""
     until = time.monotonic() + 0.3
@@ -287,38 +249,44 @@ def _threads() -> bool:
     return threading.active_count() > 1
 
 
-def _sockets() -> int:
-    count = 0
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            count += stat.S_ISSOCK(os.stat(f"/proc/self/fd/{fd}").st_mode)
-    return count
+def _tasks() -> int:
+    """Threads of the operating system, native ones included."""
+    return len(os.listdir("/proc/self/task"))
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
+def _pools() -> int:
+    """How many threads this process may have without harm: pools of BLAS and Arrow know how to go through a fork."""
+    import threadpoolctl
+
+    pools: list[int] = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    return 1 + sum(number - 1 for number in pools) + (len(POOLS & sys.modules.keys()))
 
 
-def _mappers(module: object) -> None:
-    module.configure_mappers()  # type: ignore[attr-defined]
+def _open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
 
 
-def _distributions(module: object) -> None:
-    module._init_modules_to_packages_map()  # type: ignore[attr-defined]
+def _mappers(module: Any) -> None:
+    module.configure_mappers()
 
 
-def _schema(module: object) -> None:
+def _distributions(module: Any) -> None:
+    module._init_modules_to_packages_map()
+
+
+def _schema(module: Any) -> None:
     """The newest schema that this MLflow knows, which it finds in sixty files whenever it opens a database."""
-    newest = module._get_latest_schema_revision()  # type: ignore[attr-defined]
-    module._get_latest_schema_revision = lambda: newest  # type: ignore[attr-defined]
+    newest = module._get_latest_schema_revision()
+    module._get_latest_schema_revision = lambda: newest
 
 
-WORK: dict[str, Callable[[object], None]] = {
+WORK: dict[str, Callable[[Any], None]] = {
     "sqlalchemy.orm": _mappers,
     "mlflow.store.db.utils": _schema,
     "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
 }
+FILES: dict[str, Callable[[Any], list[str]]] = {
+    "matplotlib": lambda module: [os.path.join(module.get_configdir(), "matplotlibrc")],
+    "dask.config": lambda module: list(module.paths),
+}
+"""Settings that a package reads when it is imported, if they are there: that they come to be is a change, too."""

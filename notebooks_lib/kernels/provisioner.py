@@ -78,11 +78,13 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         if process.poll() is None:
             loop = asyncio.get_running_loop()
             ended = asyncio.Event()
-            loop.add_reader(process.pidfd, ended.set)
+            watched = os.dup(process.pidfd)  # `poll` closes the other as soon as it knows the end
+            loop.add_reader(watched, ended.set)
             try:
                 await ended.wait()
             finally:
-                loop.remove_reader(process.pidfd)
+                loop.remove_reader(watched)
+                os.close(watched)
         code = process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:

@@ -2,8 +2,8 @@
 
 Started by path with one argument, a JSON object; never imported. It speaks `wire` on a Unix socket, one connection a
 kernel: the request and its three streams come in, the kernel's pid and pidfd go out, and at its end the exit code.
-It leaves when it was idle for long, when its files changed, or when nothing can be forked from it any more; kernels
-that still run keep it until they end, for it is their parent.
+It leaves when it was idle for long, when its files changed, or when its successor knows more; kernels that still run
+keep it until they end, for it is their parent.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+SIBLINGS = ("wire", "memory", "watching", "preload", "growth", "family", "ending", "child", "deferred")
 
 
 def _sibling(name: str):  # type: ignore[no-untyped-def]
@@ -39,26 +38,7 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-wire = _sibling("wire")
-memory = _sibling("memory")
-preload = _sibling("preload")
-child = _sibling("child")
-deferred = _sibling("deferred")
-
-
-PATIENCE = 10.0
-"""Seconds for which a kernel waits for modules that are being imported; they would cost it the same."""
-
-
-@dataclass
-class _Kernel:
-    pid: int
-    pidfd: int
-    report: int
-    client: socket.socket | None
-    client_pidfd: int | None
-    memory: str
-    told: bytes = b""
+wire, memory, watching, preload, growth, family, ending, child, deferred = map(_sibling, SIBLINGS)
 
 
 class Forked(BaseException):
@@ -78,86 +58,96 @@ class Template:
         self.pid = os.getpid()
         self.path = config["socket"]
         self.idle = float(config["idle"])
-        self.config = config
-        self.preload = preload.Preload(dict.fromkeys(config["never"], "forbidden by the settings"), deferred.Deferred)
-        self.queue: list[str] = []
-        self.kernels: dict[int, _Kernel] = {}
-        self.connections: set[socket.socket] = set()
+        never = dict.fromkeys(config["never"], "forbidden by the settings")
+        self.preload = preload.Preload(never, watching.Watch(), deferred.Deferred)
+        self.pinned = list(config["pinned"])
+        self.projects: dict[str, Any] = {config["memory"]: 0}
+        """Each project's memory, and what it looked like when it was read."""
+        self.growth: Any = None
+        self.open = True
+        """Whether it forks kernels; else it only waits for those it has."""
         self.listener: socket.socket | None = None
+        self.inode: int | None = None
         self.selector = selectors.DefaultSelector()
+        self.kernels = family.Kernels(self.selector, self._learned)
         self.used = time.monotonic()
         self.forks = 0
-        self.projects = {config["memory"]}
-        self.importing = ""
         self.signals: dict[int, object] = {}
 
     def start(self, ready: int) -> None:
-        """Import, listen, and say so."""
+        """Import what every kernel needs, listen, and say so."""
         gc.disable()
-        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as every kernel does
-        telemetry = os.environ.get("MLFLOW_DISABLE_TELEMETRY")
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread at import
         self.preload.start()
-        for name in ("template", "wire", "memory", "preload", "child", "deferred"):
+        for name in ("template", *SIBLINGS):
             self.preload.watch(os.path.join(HERE, f"{name}.py"))
-        modules, never = memory.read(self.config["memory"])
-        self.preload.never.update(never)
-        self._blame()
-        for name in [*self.config["pinned"], *modules]:
-            self._import(name)
-        self._imported()
-        if telemetry is None:
-            del os.environ["MLFLOW_DISABLE_TELEMETRY"]
-        else:
-            os.environ["MLFLOW_DISABLE_TELEMETRY"] = telemetry
         self.preload.settle()
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
-        if self.preload.unfit:
-            memory.add(self.config["memory"], [], self.preload.unfit)
-            os.write(ready, json.dumps({"unfit": self.preload.unfit}).encode())
-            sys.exit(3)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(self.path)
-        listener.listen(128)
-        listener.setblocking(False)
-        self.listener = listener
-        self.selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._listen(self.path)
         os.write(ready, b"{}")
         os.close(ready)
+        self._grow()
 
     def serve(self) -> None:
         """Answer until there is no more reason to be. Raises Forked in every child."""
-        while self.listener is not None or self.kernels:
-            for key, _ in self.selector.select(0 if self.queue else 5.0):
+        while self.open or self.kernels.running:
+            growing = self.growth is not None and not self.growth.ready
+            for key, _ in self.selector.select(0.2 if growing else 5.0):
                 try:
                     key.data(key.fileobj)
                 except Exception:  # noqa: BLE001  # told in the log; the kernels that run need their parent
                     traceback.print_exc()
                 break  # one at a time: an answer may have closed what the others are about
             else:
-                self._grow() if self.queue else self._look()
+                self._look()
+        self._shut()
+
+    def _listen(self, path: str) -> None:
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(path)
+        self.listener.listen(128)
+        self.listener.setblocking(False)
+        self.inode = _inode(path)
+        self._attend()
+
+    def _attend(self) -> None:
+        if self.listener is not None and self.listener not in self.selector.get_map():
+            self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+
+    def _let_wait(self) -> None:
+        if self.listener is not None and self.listener in self.selector.get_map():
+            self.selector.unregister(self.listener)
+
+    def _shut(self) -> None:
+        if self.listener is not None:
+            self._let_wait()
+            path = self.listener.getsockname()
+            self.listener.close()
+            self.listener = None
+            if _inode(path) == self.inode:
+                os.unlink(path)
 
     def _look(self) -> None:
-        long_idle = not self.kernels and time.monotonic() - self.used > self.idle
-        if self.listener is not None and (long_idle or not self._ours() or self.preload.stale()):
-            self._retire()
-
-    def _ours(self) -> bool:
-        """Whether the socket's file is still there: who removes it wants us gone."""
-        return os.path.exists(self.path)
+        """What is to be done when nothing happens."""
+        if self.growth is not None and self.growth.late():
+            self._attend()
+        long_idle = not self.kernels.running and time.monotonic() - self.used > self.idle
+        if self.open and (long_idle or _inode(self.path) != self.inode or self.preload.stale()):
+            self._retire()  # who removes the socket's file wants us gone
 
     def _retire(self) -> None:
         """Fork no more; the next caller starts another template."""
-        if self.listener is None:
+        if not self.open:
             return
-        self.selector.unregister(self.listener)
-        self.listener.close()
-        self.listener = None
-        self.queue.clear()
-        try:
-            os.unlink(self.path)
-        except OSError:
-            pass
+        if self.growth is not None and not self.growth.ready:
+            self.growth.end()
+        self._shut()
+        self._leave_open()
+
+    def _leave_open(self) -> None:
+        """Stay for the kernels that run, and for who asks about them."""
+        self.open = False
+        if self.kernels.running:
+            self._listen(f"{self.path}-{os.getpid()}")
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -173,10 +163,14 @@ class Template:
         except (OSError, EOFError, ValueError):
             connection.close()
             return
-        self.used = time.monotonic()
         try:
             if request.get("op") == "fork":
-                self._fork(connection, request, fds)
+                self.used = time.monotonic()
+                self.projects.setdefault(request["memory"], 0)
+                if self._grow():
+                    connection.close()  # the successor has it too, and will answer
+                else:
+                    self._fork(connection, request, fds)
             else:
                 self._answer(connection, request)
         except OSError:
@@ -191,13 +185,16 @@ class Template:
             self._retire()
         told = {
             "pid": os.getpid(),
+            "open": self.open,
             "modules": len(sys.modules),
-            "kernels": [kernel.pid for kernel in self.kernels.values()],
+            "importing": self.growth.importing if self.growth is not None and not self.growth.ready else "",
+            "kernels": sorted(self.kernels.running),
             "forks": self.forks,
             "idle": self.idle,
+            "idle_left": max(0.0, self.idle - (time.monotonic() - self.used)),
             "never": {name: why for name, why in self.preload.never.items() if name not in preload.NEVER},
             "python": sys.executable,
-            "waiting": len(self.queue),
+            "memory": sorted(self.projects),
         }
         wire.send(connection, told)
         connection.close()
@@ -205,190 +202,158 @@ class Template:
     def _fork(self, connection: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
         for path in request["watch"]:
             self.preload.watch(path)
-        until = time.monotonic() + PATIENCE
-        while self.queue and time.monotonic() < until:
-            self._grow()  # so that the second run of a notebook finds what the first had to import
-        changed = self.preload.stale()
-        if changed is not None or self.preload.unfit or threading.active_count() > 1:
+        changed = self.preload.stale() if self.open else "it has left"
+        if changed is not None or threading.active_count() > 1:
             self._retire()
-            wire.send(connection, {"stale": changed or "something in it is not fit to be forked"})
+            wire.send(connection, {"stale": changed or "a thread runs in it"})
             connection.close()
             return
         hidden = child.hidden(request, self.preload.tops)
-        if hidden is not None:
-            wire.send(connection, {"refused": f"{hidden} stands before an installed package of that name"})
+        if hidden is not None or wire.gone(connection):
+            wire.send(connection, {"refused": hidden})
             connection.close()
             return
         report, written = os.pipe()
-        client_pidfd = None if request["independent"] else _pidfd(wire.peer(connection)[0])
-        pid = os.fork()
+        client_pidfd = None if request["independent"] else family.pidfd(wire.peer(connection)[0])
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(report)
+            os.close(written)
+            wire.send(connection, {"refused": f"no process can be forked: {error.strerror}"})
+            connection.close()
+            return
         if pid == 0:
             try:
                 os.close(report)
-                self._forget(connection)
+                connection.close()
+                self._forget()
             except BaseException:  # noqa: BLE001  # whatever it is: a child must never go on as a second template
                 traceback.print_exc()
                 os._exit(1)
             raise Forked(request, fds, written, client_pidfd)
-        self.forks += 1
         os.close(written)
-        os.set_blocking(report, False)
-        kernel = _Kernel(pid, os.pidfd_open(pid), report, connection, client_pidfd, request["memory"])
-        self.kernels[pid] = kernel
-        self.selector.register(kernel.pidfd, selectors.EVENT_READ, lambda _: self._ended(kernel))
-        self.selector.register(report, selectors.EVENT_READ, lambda _: self._hear(kernel))
-        if client_pidfd is not None:
-            self.selector.register(client_pidfd, selectors.EVENT_READ, lambda _: self._abandoned(kernel))
-        try:
-            wire.send(connection, {"pid": pid}, [kernel.pidfd])
-        except OSError:
-            self._abandoned(kernel)
-        if request["memory"] not in self.projects:
-            self.projects.add(request["memory"])
-            self._plan(memory.read(request["memory"])[0])
+        self.forks += 1
+        self.kernels.add(pid, report, connection, client_pidfd, request["memory"])
 
-    def _forget(self, connection: socket.socket) -> None:
-        """In the child: close all that is the template's."""
-        connection.close()
+    def _forget(self) -> None:
+        """In a child: close all that is the template's."""
+        self.selector.close()
+        self.kernels.forget()
+        if self.growth is not None:
+            os.close(self.growth.pidfd)
+            os.close(self.growth.heard)
+            self.growth = None
         if self.listener is not None:
             self.listener.close()
-        self.selector.close()
-        for kernel in self.kernels.values():
-            os.close(kernel.pidfd)
-            if kernel.report >= 0:
-                os.close(kernel.report)
-            if kernel.client is not None:
-                kernel.client.close()
-            if kernel.client_pidfd is not None:
-                os.close(kernel.client_pidfd)
 
-    def _hear(self, kernel: _Kernel) -> None:
-        """What a kernel tells at its end: the modules that it had to import itself."""
-        try:
-            data = os.read(kernel.report, 2**16)
-        except BlockingIOError:
-            return
-        kernel.told += data
-        if data:
-            return
-        self.selector.unregister(kernel.report)
-        os.close(kernel.report)
-        kernel.report = -1
-        try:
-            names = [str(name) for name in json.loads(kernel.told)]
-        except ValueError:
-            return  # it was killed before it could say
+    def _learned(self, project: str, names: list[str]) -> None:
+        """A kernel of the project has ended, and says which modules it had to import itself."""
+        self.used = time.monotonic()
         if names:
-            memory.add(kernel.memory, names, {})
-            self._plan(names)
+            memory.add(project, names, {})
+            self._grow()
 
-    def _plan(self, names: list[str]) -> None:
-        if self.listener is not None:
-            self.queue += [name for name in names if name not in sys.modules and name not in self.queue]
+    def _missing(self) -> list[str]:
+        """Modules that kernels wanted and that are not imported yet, if anything was learned since the last time."""
+        names: list[str] = []
+        for project, seen in self.projects.items():
+            now = preload.stamp(project)
+            if now != seen:
+                self.projects[project] = now
+                learned, never = memory.read(project)
+                self.preload.never.update(never)
+                names += [*self.pinned, *learned] if seen == 0 else learned
+        return [name for name in dict.fromkeys(names) if name not in sys.modules and not self.preload.refuses(name)]
 
-    def _grow(self) -> None:
-        """Import one of the modules that kernels had to import themselves; between two requests."""
-        self._import(self.queue.pop(0))
-        if self.preload.unfit:
-            memory.add(self.config["memory"], [], self.preload.unfit)
-            self._retire()
-        if not self.queue:
-            self._imported()
-            self.preload.settle()
+    def _grow(self) -> bool:
+        """Let a successor import what is missing. True: there is one now, leave it all to it."""
+        if self.growth is not None or not self.open or not (names := self._missing()):
+            return False
+        heard, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(heard)
+            self._succeed(names, told)
+            return False
+        os.close(told)
+        self.growth = found = growth.Growth(pid, heard)
+        self.selector.register(found.heard, selectors.EVENT_READ, self._hear)
+        self.selector.register(found.pidfd, selectors.EVENT_READ, self._grown)
+        self._let_wait()
+        return True
 
-    def _import(self, name: str) -> None:
-        """Import one module, with a note of it on the disk: an import can take the whole process with it."""
-        top = name.partition(".")[0]
-        if top != self.importing:
-            self.importing = top
-            with open(f"{self.path}.importing", "w", encoding="utf-8") as file:
-                file.write(top)
-        self.preload.add(name)
+    def _hear(self, heard: int) -> None:
+        """What the successor says; once it is ready it has the socket, and everything is its own affair."""
+        if not self.growth.hear():
+            self.selector.unregister(heard)
+        elif self.growth.ready and self.open and self.listener is not None:
+            self._let_wait()
+            self.listener.close()
+            self.listener = None
+            self._leave_open()
 
-    def _imported(self) -> None:
-        self.importing = ""
+    def _grown(self, pidfd: int) -> None:
+        """The successor has ended. If it never took over, everything goes on, without what it has died of."""
+        found = self.growth
+        while found.hear():
+            pass
+        for fd in (pidfd, found.heard):
+            if fd in self.selector.get_map():
+                self.selector.unregister(fd)
+        self.growth = None
+        never = found.close()
+        if found.ready:
+            return
+        self.preload.never.update(never)
+        for project in self.projects:
+            if never:
+                memory.add(project, [], never)
+                self.projects[project] = 0
+        self._attend()
+        self._grow()
+
+    def _succeed(self, names: list[str], told: int) -> None:
+        """In the successor: import, and take over. It ends where it must not go on."""
         try:
-            os.unlink(f"{self.path}.importing")
+            os.setsid()
+            listener, self.listener = self.listener, None
+            self._forget()
+            self.pid = os.getpid()
+            self.selector = selectors.DefaultSelector()
+            self.kernels = family.Kernels(self.selector, self._learned)
+            tell = _Tell(told)
+            self.preload.add(names, lambda name: tell(importing=name))
+            if self.preload.seen.unfit:
+                tell(unfit=self.preload.seen.unfit)
+                os._exit(3)
+            self.preload.settle()
+            self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
+            self.listener = listener
+            self._attend()
+            tell(ready=True)
+            os.close(told)
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+            os._exit(4)
+
+
+class _Tell:
+    """Speaks to the template before, which is gone if it does not listen."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+
+    def __call__(self, **said: object) -> None:
+        try:
+            os.write(self._told, json.dumps(said).encode() + b"\n")
         except OSError:
             pass
 
-    def _blame(self) -> None:
-        """Never again import what a template before this one did not survive."""
-        try:
-            with open(f"{self.path}.importing", encoding="utf-8") as file:
-                top = file.read()
-        except OSError:
-            return
-        if top:
-            self.preload.never[top] = "a template ended while it imported it"
-            memory.add(self.config["memory"], [], {top: self.preload.never[top]})
 
-    def _ended(self, kernel: _Kernel) -> None:
-        try:
-            _, status = os.waitpid(kernel.pid, os.WNOHANG)
-            code = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:
-            code = 255
-        if kernel.report >= 0:
-            self._drain(kernel)
-        if kernel.client is not None:
-            try:
-                wire.send(kernel.client, {"exit": code})
-            except OSError:
-                pass
-            kernel.client.close()
-        self.selector.unregister(kernel.pidfd)
-        os.close(kernel.pidfd)
-        if kernel.client_pidfd is not None:
-            self.selector.unregister(kernel.client_pidfd)
-            os.close(kernel.client_pidfd)
-        del self.kernels[kernel.pid]
-        self.used = time.monotonic()
-
-    def _drain(self, kernel: _Kernel) -> None:
-        """Hear the rest; a process that the kernel left behind may hold the pipe open for ever."""
-        for _ in range(64):
-            if kernel.report < 0:
-                return
-            self._hear(kernel)
-        if kernel.report >= 0:
-            self.selector.unregister(kernel.report)
-            os.close(kernel.report)
-
-    def _abandoned(self, kernel: _Kernel) -> None:
-        """Whoever wanted the kernel is gone: so is the kernel, with all that it started."""
-        for pid in _descendants(kernel.pid):
-            _kill(os.kill, pid)
-        _kill(os.killpg, kernel.pid)
-        _kill(os.kill, kernel.pid)
-        if kernel.client_pidfd is not None:
-            self.selector.unregister(kernel.client_pidfd)
-            os.close(kernel.client_pidfd)
-            kernel.client_pidfd = None
-
-
-def _descendants(pid: int) -> list[int]:
-    """What a process has started, and what that has."""
-    found = []
+def _inode(path: str) -> int | None:
     try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += [int(word) for word in file.read().split()]
-    except OSError:
-        pass
-    return [*found, *(further for child_pid in found for further in _descendants(child_pid))]
-
-
-def _kill(send: Callable[[int, int], None], pid: int) -> None:
-    try:
-        send(pid, signal.SIGKILL)
-    except OSError:
-        pass
-
-
-def _pidfd(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
+        return os.stat(path).st_ino
     except OSError:
         return None
 
@@ -400,6 +365,7 @@ def main() -> int:
         os._exit(0)  # nobody's child: who started it need not wait for it
     os.setsid()
     os.chdir("/")
+    child.ordinary()  # whoever started it may ignore signals, or have limits of its own
     template = Template(json.loads(sys.argv[1]))
     try:
         template.start(ready)
@@ -407,14 +373,11 @@ def main() -> int:
     except Forked as forked:
         found = forked
     else:
-        return 0
-    signals, known, environment = template.signals, set(sys.modules), template.preload.environment
-    base, plugins = template.preload.base, template.preload.deferred
-    third_party = template.preload.third_party
+        os._exit(0)  # not by way of all that was imported: taking it apart would copy it
+    kernel = child.Child(found, template.preload, template.signals)
     del template
-    child.become(found, signals, environment)
-    child.load(plugins)
-    return int(child.run(found, base, lambda: third_party(known)))
+    kernel.become()
+    return int(kernel.run())
 
 
 if __name__ == "__main__":
