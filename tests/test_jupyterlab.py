@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib.kernels import spec
 from notebooks_lib.notebooks import document
 from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import query, store
+from tests import building
 
 ROOT = Path(__file__).parent.parent
 NAME = "diabetes_ridge.ipynb"
@@ -28,6 +30,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
+)
+CELLS_OF_WARM = (
+    "import os\nprint(open(f'/proc/{os.getppid()}/cmdline').read())\nprint('before' in globals())\nbefore = os.getpid()",
+    "import time\nprint(before, flush=True)",
+    "time.sleep(300)",
 )
 OPEN = "window.jupyterapp.shell.currentWidget"
 CELLS = f"{OPEN}.content.model.sharedModel.cells.map(cell => cell.toJSON())"
@@ -50,12 +57,21 @@ def wait(what: str, answer: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 @pytest.fixture
-def here(tmp_path: Path, migrated: Path) -> Settings:
+def name() -> str:
+    """The notebook that is opened."""
+    return NAME
+
+
+@pytest.fixture
+def here(tmp_path: Path, migrated: Path, name: str) -> Settings:
     """A project with one notebook and an empty store."""
     root = tmp_path / "project"
     for folder in ("experimentation", "production"):
         (root / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "experimentation" / NAME, root / "experimentation")
+    if name == NAME:
+        shutil.copy(ROOT / "experimentation" / NAME, root / "experimentation")
+    else:
+        building.write(root / "experimentation" / name, *CELLS_OF_WARM)
     shutil.copy(ROOT / "production" / "settings.toml", root / "production")
     shutil.copy(ROOT / "requirements.lock", root)
     shutil.copytree(migrated / ".nbops", root / ".nbops")
@@ -63,7 +79,7 @@ def here(tmp_path: Path, migrated: Path) -> Settings:
 
 
 @pytest.fixture
-def address(here: Settings, tmp_path: Path) -> Iterator[str]:
+def address(here: Settings, tmp_path: Path, name: str) -> Iterator[str]:
     """JupyterLab on a free port of this machine, with nothing of the user's own configuration."""
     folders = {
         f"JUPYTER_{name}_DIR": str(tmp_path / "jupyter" / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
@@ -95,7 +111,7 @@ def address(here: Settings, tmp_path: Path) -> Iterator[str]:
             return [text for path in runtime.glob("jpserver-*.json") if (text := path.read_text())]
 
         told = json.loads(wait("the server's address", started)[0])
-        yield f"http://127.0.0.1:{told['port']}/lab/tree/experimentation/{NAME}?token=letmein"
+        yield f"http://127.0.0.1:{told['port']}/lab/tree/experimentation/{name}?token=letmein"
     finally:
         server.terminate()
         try:
@@ -173,3 +189,52 @@ def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_pa
     wait("the end of the run", lambda: [run for run in runs_in(here) if run.run_id == second.run_id and run.ended], 30)
     # The first had recorded its model, so it is whole and counts though the second took its place.
     assert {run.run_id for run in runs_in(here) if run.ended and not run.superseded} == {first.run_id, second.run_id}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are warm kernels on Linux only")
+@pytest.mark.parametrize("name", ["warm.ipynb"])
+def test_a_warm_kernel_is_chosen_run_restarted_and_interrupted_by_hand(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
+    spec.install(prefix=str(tmp_path))  # as `nbops kernels install` does
+    page = request.getfixturevalue("page")
+
+    page.locator(".jp-KernelName, .jp-Toolbar-kernelName").first.click()
+    dialog = page.locator(".jp-Dialog")
+    dialog.locator("select").select_option(label=spec.DISPLAY)
+    dialog.locator(".jp-mod-accept").click()
+    kernel = f"{OPEN}.sessionContext.session?.kernel"
+    page.wait_for_function(f"{kernel}?.name === '{spec.NAME}' && {kernel}.status === 'idle'", timeout=60_000)
+
+    def text(cell: int) -> str:
+        outputs = page.evaluate(CELLS)[cell].get("outputs", ())
+        return "".join("".join(output.get("text", output.get("ename", ""))) for output in outputs)
+
+    def run(*cells: int) -> None:
+        for cell in cells:
+            page.evaluate(f"() => {{ {OPEN}.content.activeCellIndex = {cell}; }}")
+            page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell'); }")
+
+    run(0, 1)
+    first = wait("the kernel's number", lambda: text(1).strip())
+    assert "template.py" in text(0)
+    assert "False" in text(0)
+    page.screenshot(path=str(tmp_path / "warm.png"))
+
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.locator(".lm-Menu-item[data-command='kernelmenu:restart']").click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.wait_for_function(f"{kernel}.status === 'idle'", timeout=60_000)
+    run(0, 1)
+    second = wait("another number", lambda: found if (found := text(1).strip()) not in ("", first) else None)
+    assert "template.py" in text(0), "warm after a restart, too"
+    assert "False" in text(0), "nothing is left of the kernel before"
+    assert not Path(f"/proc/{first}").exists()
+
+    run(2)
+    page.wait_for_function(f"{kernel}.status === 'busy'", timeout=60_000)
+    page.get_by_role("button", name="Interrupt the kernel").first.click()
+    assert wait("the interrupt", lambda: text(2)) == "KeyboardInterrupt"
+    page.evaluate(f"() => {OPEN}.sessionContext.shutdown()")
+    wait("the kernel's end", lambda: not Path(f"/proc/{second}").exists())
