@@ -14,6 +14,7 @@
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
     │   └── PredictionError            a model raised while it predicted
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
+    ├── ClusterError (RuntimeError)    the machines that shall run a sweep's trials cannot be reached, or went away
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
 
 A notebook that fails, and a challenger that loses, are values (records.Failure, promotion.Decision), not errors.
@@ -100,6 +101,10 @@ class PredictionError(ModelError):
 
 class EndpointError(NbopsError, RuntimeError):
     """An endpoint cannot be started, or does not answer as it should."""
+
+
+class ClusterError(NbopsError, RuntimeError):
+    """The cluster that shall run the trials of a sweep cannot be reached, or has gone away."""
 
 
 class PromotionError(NbopsError, RuntimeError):

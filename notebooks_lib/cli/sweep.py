@@ -51,7 +51,11 @@ class _Remembering(click.Command):
 @click.option("--sampler", type=click.Choice(["tpe", "random"]), help="How a space is searched. Default: tpe.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Of the sampler.")
 @click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Trials at once. Default: one for each core.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Trials at once. Default: one for each core, or each thread of a cluster.",
+)
 @click.option("--on", metavar="PLACE", help="Where trials run: local, or dask://HOST:PORT. Default: local.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
@@ -128,8 +132,9 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
     from notebooks_lib.running.sweeps.request import Limits, Request
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    jobs = given["jobs"] or executors.cores()
-    threads = executors.thread_limits(jobs, os.environ)
+    on = given["on"] or executors.LOCAL
+    jobs = given["jobs"] or (executors.cores() if on == executors.LOCAL else None)
+    threads = executors.thread_limits(jobs, os.environ) if on == executors.LOCAL and jobs else {}
     limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
     request = Request(
         source=Source(notebook, here, experiment=given["experiment"]),
@@ -140,7 +145,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
         seed=given["seed"],
         prune=given["prune"],
         jobs=jobs,
-        on=given["on"] or executors.LOCAL,
+        on=on,
         limits=limits,
         fail_fast=bool(given["fail_fast"]),
         skip_seen=given["skip_seen"],
@@ -152,11 +157,11 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
 def _run(request: Request, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
     from notebooks_lib.cli.sweep_table import table
-    from notebooks_lib.running.sweeps import report, sweep
+    from notebooks_lib.running.sweeps import executors, report, sweep
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(here)
-    with table(request.total, request.goal, jobs=request.jobs, silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs or executors.cores(), silent=as_json) as shown:
         result = sweep.run(
             request,
             connected,

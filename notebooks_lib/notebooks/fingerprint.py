@@ -92,13 +92,19 @@ class Modules:
         self._root = root.resolve()
         self._stamps: list[tuple[int, int]] | None = None
         self._found: list[tuple[str, str]] = []
+        self._frozen = False
 
     def digests(self) -> list[tuple[str, str]]:
         """What `modules` says now."""
-        if self._stamps is None or self._stamps != self._look():
+        if self._stamps is None or (not self._frozen and self._stamps != self._look()):
             self._found = modules(self._notebook, self._root)
             self._stamps = self._look()
         return self._found
+
+    def freeze(self) -> None:
+        """Go on saying what is said now."""
+        self.digests()
+        self._frozen = True
 
     def _look(self) -> list[tuple[int, int]]:
         stamps = []

@@ -195,7 +195,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
                 if peak is not None and cell.cell_type == "code":
                     cell.metadata["nbops"] = {"peak_memory_mb": peak}
                 self.nb_man.cell_complete(cell, cell_index=index)
-                if failed or watchdog.stopped:
+                if (failed or watchdog.stopped) and cell.cell_type == "code":
                     # After, not before: papermill would call the killing cell "completed" (docs/design trap 1).
                     self.nb_man.cell_exception(cell, cell_index=index)
             if failed or watchdog.stopped:

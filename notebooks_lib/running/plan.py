@@ -76,6 +76,10 @@ class Source:
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
+    def freeze(self) -> None:
+        """The project's modules are sent elsewhere as they are now: what changes here from now on is not run there."""
+        self._modules.freeze()
+
     def plan(
         self,
         values: Mapping[str, object] | None = None,

@@ -148,7 +148,8 @@ def connect(settings: Settings | None = None) -> Store:
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
-        _told_before.setdefault(uri, os.environ.get("MLFLOW_TRACKING_URI", ""))
+        given = os.environ.get("MLFLOW_TRACKING_URI", "")  # perhaps by us, for the store before this one
+        _told_before.setdefault(uri, _told_before.get(given, given))
         mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return Store(uri, settings)

@@ -1,8 +1,11 @@
-"""Where trials run: each way is one `concurrent.futures.Executor` (docs/design D4). It knows nothing of sweeps."""
+"""Where trials run: each place is one `concurrent.futures.Executor` (docs/design D4). It knows nothing of sweeps."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -12,6 +15,7 @@ from typing import Any
 from notebooks_lib import errors
 
 LOCAL = "local"
+DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})/?")
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -23,18 +27,30 @@ THREAD_VARIABLES = (
 
 
 def check(on: str) -> None:
-    """Raise UsageError unless `on` names a place that `start` knows."""
+    """Raise UsageError unless `on` names a place, and what it takes is installed."""
     if on == LOCAL:
         return
-    if on.startswith("dask://"):
-        raise errors.UsageError(f"--on {on}: Dask clusters are not there yet; leave --on out to use this machine")
-    raise errors.UsageError(f"--on {on!r}: found no such place, allowed local or dask://HOST:PORT")
+    found = DASK.fullmatch(on)
+    if found is None or not 0 < int(found["port"]) < 2**16:
+        raise errors.UsageError(f"--on {on!r}: found no such place, allowed local or dask://HOST:PORT")
+    if importlib.util.find_spec("distributed") is None:
+        pins = importlib.metadata.requires("nbops") or []
+        wanted = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
+        raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{wanted}', here and on the workers")
 
 
-def start(on: str, jobs: int) -> Executor:
-    """The executor for a place; whoever starts it shuts it down. `jobs` trials are given to it at a time."""
-    check(on)
-    return Threads()
+class Place(Executor):
+    """An executor that knows how much it takes, and whether it still can. Its tasks may run more than once."""
+
+    def room(self) -> int:
+        """How many tasks run at once."""
+        return cores()
+
+    def look(self) -> None:
+        """See to what has changed; asked several times a second. Raises ClusterError when nothing can run any more."""
+
+    def stop(self) -> None:
+        """Begin nothing more: tasks that have not begun are cancelled."""
 
 
 def cores() -> int:
@@ -51,7 +67,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
-class Threads(Executor):
+class Threads(Place):
     """A thread for each task. A trial's work is done by its kernel's process; its thread mostly waits.
 
     They are daemons: whoever interrupts a second and a third time must not wait for a store that hangs.

@@ -39,7 +39,8 @@ class Request:
     sampler: Sampler = "tpe"
     seed: int | None = None
     prune: str | None = None
-    jobs: int = 1
+    jobs: int | None = 1
+    """Trials at once; None for as many as the place has room for."""
     on: str = executors.LOCAL
     limits: Limits = field(default_factory=Limits)
     fail_fast: bool = False

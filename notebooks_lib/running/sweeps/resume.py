@@ -65,6 +65,8 @@ def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, Earlier
     """End what the last session left open; what came of each trial so far, by number, the newest run of each."""
     orphans.close_left_behind(store, run_id)
     close_open(store, run_id)
+    if Tag.STOP in store.client.get_run(run_id).data.tags:
+        store.client.delete_tag(run_id, Tag.STOP)  # meant for the trials of that session
     found: dict[int, Earlier] = {}
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
@@ -89,10 +91,13 @@ def close_open(store: Store, run_id: str) -> None:
         orphans.close(store, run.run_id, run.tags, OVER)
 
 
-def open_trials(store: Store, run_id: str) -> list[RunInfo]:
-    """The trials that say RUNNING."""
+def open_trials(
+    store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
+) -> list[RunInfo]:
+    """The trials that say RUNNING; with `number` the runs of that one, with `experiment_id` looked for there alone."""
     condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
-    return [query.plain(run) for run in query.search(store, condition)]
+    condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
+    return [query.plain(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
 
 
 def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:

@@ -52,6 +52,11 @@ def ask(store: Store, run_id: str, word: Literal["pruned", "stopped"], step: int
     store.client.set_tag(run_id, Tag.STOP, word)
 
 
+def is_over(store: Store, sweep: str) -> bool:
+    """Whether no trial of the sweep is wanted any more: its own run was asked to stop, or has ended."""
+    return not {Tag.STOP, Tag.END}.isdisjoint(store.client.get_run(sweep).data.tags)
+
+
 class Watch:
     """Looks at the tag of one run, in a thread of its own: neither the store nor the kernel's messages wait."""
 
@@ -60,9 +65,9 @@ class Watch:
         self._over = threading.Event()
         self._found: StopReason | None = None
 
-    def begin(self, run_id: str) -> None:
+    def begin(self, run_id: str, sweep: str) -> None:
         """The run is open: look from now on."""
-        threading.Thread(target=self._look, args=(run_id,), name="nbops-watch", daemon=True).start()
+        threading.Thread(target=self._look, args=(run_id, sweep), name="nbops-watch", daemon=True).start()
 
     def end(self) -> None:
         """The trial is over."""
@@ -72,7 +77,9 @@ class Watch:
         """Why the trial shall stop, if it shall."""
         return self._found
 
-    def _look(self, run_id: str) -> None:
+    def _look(self, run_id: str, sweep: str) -> None:
+        with contextlib.suppress(Exception):  # who stopped the sweep a moment ago may not have seen this run
+            self._found = "interrupt" if is_over(self._store, sweep) else None
         while self._found is None and not self._over.wait(LOOK_EVERY):
             with contextlib.suppress(Exception):  # a store that is away for a moment asks nothing
                 tags = self._store.client.get_run(run_id).data.tags

@@ -6,13 +6,14 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, Tag
 from notebooks_lib.running import interrupts, pages
 from notebooks_lib.running.sweeps import executors, parent, report, resume, stopping, trial
 from notebooks_lib.running.sweeps.curves import Curves
+from notebooks_lib.running.sweeps.executors import Place, Threads
 from notebooks_lib.running.sweeps.known import Known
 from notebooks_lib.running.sweeps.proposals import GridProposals
 from notebooks_lib.running.sweeps.records import Proposals, SweepResult, Trial
@@ -21,7 +22,7 @@ from notebooks_lib.running.sweeps.resume import Earlier
 from notebooks_lib.running.sweeps.space import Grid
 from notebooks_lib.running.sweeps.tasks import Task, Tasks
 from notebooks_lib.running.sweeps.trial import Outcome
-from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 0.2
@@ -46,12 +47,14 @@ def run(
 
     A failing trial is a value. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the result then says KILLED.
     `on_open` is given the parent run's id and address, `on_change` all trials so far and how many there will be,
-    `tell` a line that a person should know. Raises UsageError before anything is started, and TrackingError when the
-    store has gone away.
+    `tell` a line that a person should know. Raises UsageError before anything is started, TrackingError when the store
+    has gone away, ClusterError when the place has.
     """
     started = parent.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         wanted = stack.enter_context(interrupts.caught())
+        place = _place(request, store, started, tell)
+        stack.callback(place.shutdown, wait=False, cancel_futures=True)
         if request.resume is None:
             owned = OwnedRun.open(store, started)
             stack.enter_context(parent.held(store.settings, owned.run_id))
@@ -61,7 +64,16 @@ def run(
             owned = OwnedRun.reopen(store, found.run_id, started)
         here = stack.enter_context(stopping.announced(owned.run_id, store))
         on_open(owned.run_id, owned.url)
-        return _Session(request, owned, here, lambda: wanted() is not None, on_change, tell).run()
+        return _Session(request, owned, place, here, lambda: wanted() is not None, on_change, tell).run()
+
+
+def _place(request: Request, store: Store, started: Start, tell: Callable[[str], None]) -> Place:
+    """Where the trials run; whoever asks for it shuts it down."""
+    if request.on == executors.LOCAL:
+        return Threads()
+    from notebooks_lib.running.sweeps import dask
+
+    return dask.connect(request.on, request.source, started, store, tell)
 
 
 class _Session:
@@ -74,6 +86,7 @@ class _Session:
         self,
         request: Request,
         owned: OwnedRun,
+        place: Place,
         here: stopping.Here,
         interrupted: Callable[[], bool],
         on_change: Callable[[Mapping[int, Trial], int], None],
@@ -82,6 +95,7 @@ class _Session:
         self.request = request
         self.store = owned.store
         self.owned = owned
+        self.place = place
         self.here = here
         self.interrupted = interrupted
         self.on_change = on_change
@@ -149,31 +163,36 @@ class _Session:
             sampler=request.sampler,
             seed=request.seed,
             pruner=request.prune,
-            jobs=request.jobs,
+            jobs=self._jobs(),
             ended={number: (one.state, one.value) for number, one in self.trials.items()},
         )
         self._show()
 
     def _work(self) -> None:
-        executor = executors.start(self.request.on, self.request.jobs)
         try:
-            self._loop(executor)
-        except Exception:
+            self._loop()
+        except Exception as error:
             self._stop("FAILED")
             wait(self.running, timeout=STOP_PATIENCE)
+            if isinstance(error, errors.ClusterError):  # nobody will tell how its trials ended
+                with contextlib.suppress(Exception):
+                    resume.close_open(self.store, self.owned.run_id)
             raise
         finally:
             self.here.stop.set()
-            executor.shutdown(wait=False, cancel_futures=True)
 
-    def _loop(self, executor: Executor) -> None:
+    def _jobs(self) -> int:
+        return self.request.jobs or self.place.room()
+
+    def _loop(self) -> None:
         more = True
         while more or self.running:
+            self.place.look()
             if self.stopped is None and self.interrupted():
                 self._stop("KILLED")
             more = more and self.stopped is None
-            while more and len(self.running) < self.request.jobs and not self.interrupted():
-                more = self._next(executor)
+            while more and len(self.running) < self._jobs() and not self.interrupted():
+                more = self._next()
             if time.monotonic() > self.deadline:
                 for task in self.running.values():
                     left = f"it did not stop within {STOP_PATIENCE:g} s"
@@ -185,7 +204,7 @@ class _Session:
             if self.curves is not None and self.stopped is None:
                 self._prune(self.curves)
 
-    def _next(self, executor: Executor) -> bool:
+    def _next(self) -> bool:
         """Begin the next trial, or settle it without a run; whether there was one."""
         proposal = self.proposals.ask()
         if proposal is None:
@@ -200,7 +219,7 @@ class _Session:
             self._settle(before)
             return True
         self.trials[task.number] = Trial(task.number, task.values, "running")
-        self.running[executor.submit(trial.run, task)] = task
+        self.running[self.place.submit(trial.run, task)] = task
         self._show()
         return True
 
@@ -210,6 +229,8 @@ class _Session:
             outcome = future.result()
         except CancelledError:
             outcome = Outcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
+        except errors.ClusterError:
+            raise  # so it is with all of them
         except Exception as error:  # noqa: BLE001  # a worker that died, say
             outcome = Outcome(trial.failed(task.number, task.values, error))
         ended = outcome.trial
@@ -240,12 +261,12 @@ class _Session:
         self.stopped = status
         self.deadline = time.monotonic() + STOP_PATIENCE
         self.here.stop.set()
-        for future in self.running:
-            future.cancel()
         if self.request.on != executors.LOCAL and not self.lost:
             with contextlib.suppress(Exception):  # they are told again at the end
+                stopping.ask(self.store, self.owned.run_id, "stopped")  # those that are about to begin look there
                 for run in resume.open_trials(self.store, self.owned.run_id):
                     stopping.ask(self.store, run.run_id, "stopped")
+        self.place.stop()
 
     def _lose(self, why: str) -> None:
         self.lost = f"the sweep stopped: {self.store.uri} takes no more runs ({why})"

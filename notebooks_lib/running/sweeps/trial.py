@@ -47,7 +47,7 @@ def run(task: Task) -> Outcome:
 
 def _run(task: Task) -> RunResult:
     here = stopping.here(task.sweep)
-    store = here.store if here is not None else _connected(task.plan.settings)
+    store = here.store if here is not None else connected(task.plan.settings)
     watch = stopping.Watch(store)
     try:
         return run_notebook(
@@ -60,7 +60,7 @@ def _run(task: Task) -> RunResult:
             environment=task.limits.environment,
             html=False,
             wanted=lambda: "interrupt" if here is not None and here.stop.is_set() else watch(),
-            on_open=lambda run_id, url: watch.begin(run_id) if task.by_tag else None,
+            on_open=lambda run_id, url: watch.begin(run_id, task.sweep) if task.by_tag else None,
         )
     finally:
         watch.end()
@@ -108,7 +108,7 @@ _stores: dict[tuple[str, Path], Store] = {}
 _connecting = threading.Lock()
 
 
-def _connected(settings: Settings) -> Store:
+def connected(settings: Settings) -> Store:
     """The store, connected to once in this process: that sets MLflow's own default, and greets a server."""
     with _connecting:
         which = (stores.tracking_uri(settings), settings.root)

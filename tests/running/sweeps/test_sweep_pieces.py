@@ -82,9 +82,9 @@ def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop
 @pytest.mark.tracking
 def test_a_watch_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "LOOK_EVERY", 0.05)
-    run = opened(project, "trial")
+    run, sweep = opened(project, "trial"), opened(project, "sweep").run_id
     watch = stopping.Watch(run.store)
-    watch.begin(run.run_id)
+    watch.begin(run.run_id, sweep)
     assert watch() is None
     stopping.ask(run.store, run.run_id, "stopped")
     until = time.monotonic() + 10
@@ -93,9 +93,17 @@ def test_a_watch_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeyp
     assert watch() == "interrupt"
     over = stopping.Watch(run.store)
     over.end()
-    over.begin(run.run_id)
+    over.begin(run.run_id, sweep)
     time.sleep(0.2)
     assert over() is None
+
+    late = stopping.Watch(run.store)
+    stopping.ask(run.store, sweep, "stopped")
+    late.begin(opened(project, "opened as its sweep was stopped").run_id, sweep)
+    while late() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert late() == "interrupt"
+    late.end()
 
 
 @pytest.mark.tracking
@@ -149,7 +157,7 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
 
 
 def test_threads_begin_at_once_hand_over_what_is_raised_and_can_be_waited_for() -> None:
-    pool = executors.start("local", 2)
+    pool = executors.Threads()
     gate = threading.Event()
     held = [pool.submit(gate.wait, 10) for _ in range(3)]
     broken = pool.submit(lambda: 1 // 0)
@@ -168,7 +176,14 @@ def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch:
     assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})
 
 
-@pytest.mark.parametrize(("on", "message"), [("laptop", "allowed local or dask://HOST:PORT")])
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("laptop", "allowed local or dask://HOST:PORT"),
+        ("dask://host", "no such place"),
+        ("dask://host:0", "no such place"),
+    ],
+)
 def test_an_unknown_place_is_refused(on: str, message: str) -> None:
     with pytest.raises(errors.UsageError, match=message):
         executors.check(on)

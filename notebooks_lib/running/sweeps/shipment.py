@@ -1,0 +1,103 @@
+"""The files of a project that its notebook may need on another machine, as one archive. It sends nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import fingerprint
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.settings import Settings
+
+LIMIT = 200 * 2**20
+"""Bytes, before they are packed."""
+LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns"}
+_LARGEST = 3
+_STAMP = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes:
+    """What git tracks or would track, the notebook, its modules, the settings, the lock and the versioned datasets.
+
+    Where there is no git, every file but those of environments, caches and runs. The same files give the same bytes.
+    Raises UsageError when they are too many, or when the notebook lies outside the project.
+    """
+    root = settings.root.resolve()
+    if not notebook.path.resolve().is_relative_to(root):
+        raise errors.UsageError(
+            f"{notebook.path} lies outside the project {root}, and a cluster is sent the project alone: move it there"
+        )
+    try:
+        return _packed(root, sorted(_wanted(notebook, settings, root)), limit)
+    except OSError as error:
+        raise errors.UsageError(f"a file of the project cannot be sent to the cluster: {error}") from error
+
+
+def unpack(packed: bytes, folder: Path) -> None:
+    """Write the files under a folder that is made for them."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        for entry in archive.infolist():
+            path = Path(archive.extract(entry, folder))
+            path.chmod(entry.external_attr >> 16)
+
+
+def _packed(root: Path, paths: list[str], limit: int) -> bytes:
+    sizes = {path: (root / path).stat().st_size for path in paths}
+    total = sum(sizes.values())
+    if total > limit:
+        largest = sorted(sizes, key=lambda path: -sizes[path])[:_LARGEST]
+        named = ", ".join(f"{path} ({_mb(sizes[path])})" for path in largest)
+        raise errors.UsageError(
+            f"the files of {root} are {_mb(total)}, and a cluster is sent {_mb(limit)} at most; the largest: {named}; "
+            "let git ignore what no trial reads, or keep it where every worker can read it"
+        )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sizes:
+            entry = zipfile.ZipInfo(path, _STAMP)
+            entry.external_attr = (0o755 if os.access(root / path, os.X_OK) else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (root / path).read_bytes())
+    return packed.getvalue()
+
+
+def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
+    """Paths from the root, of files that are there."""
+    found = _of_git(root)
+    paths = set(_walked(root) if found is None else found)
+    ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
+    paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
+    paths |= {path for path, _ in fingerprint.modules(notebook, root)}
+    data = settings.data_folder.resolve()
+    if data.is_relative_to(root) and data != root:  # git may ignore it
+        paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walked(data)}
+    for path in paths:
+        odd = path.encode("utf-8", "ignore").decode() != path  # a name that no archive can hold
+        if not odd and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
+            yield path
+
+
+def _of_git(root: Path) -> list[str] | None:
+    """None outside a repository or without git."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path] if done.returncode == 0 else None
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        here = Path(place).relative_to(folder)
+        yield from ((here / name).as_posix() for name in files)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 2**20:.1f} MB" if size < 10 * 2**20 else f"{size / 2**20:.0f} MB"
