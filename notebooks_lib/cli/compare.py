@@ -41,13 +41,19 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     here = settings.here()
     show.refuse_nothing(here)
     store = connect(here)
-    ranking = compare.rank(query.find_runs(store, experiment), name, direction)
+    if every or as_json:
+        look = query.Look(query.find_runs(store, experiment), whole=True)
+    else:
+        look = query.promising_runs(store, experiment, name, largest=direction == "max")
+    ranking = compare.rank(look.runs, name, direction)
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
     elif not ranking.tables:
         click.echo(f"experiment {experiment!r} has no run that ended well yet")
     else:
         _print(ranking, every=every)
+        if not look.whole:
+            click.echo(f"\n{look}; --all looks at every one")
 
 
 def _print(ranking: Ranking, *, every: bool) -> None:

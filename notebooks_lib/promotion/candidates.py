@@ -18,7 +18,7 @@ from notebooks_lib.promotion.metrics import Metric, Truth, sort_key
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
-from notebooks_lib.tracking.query import RunInfo
+from notebooks_lib.tracking.query import Look, RunInfo
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.datasets import Dataset
@@ -64,6 +64,8 @@ class Candidates:
     """Refused, repeated, or not among the first by their logged number."""
     elsewhere: int
     """Runs on other data, which are not compared with these."""
+    cut: str = ""
+    """Which runs were looked at, when there are more."""
 
     @property
     def table(self) -> Table:
@@ -84,7 +86,8 @@ class Candidates:
 
     def __str__(self) -> str:
         more = f"; {self.elsewhere} run(s) on other data are not compared" if self.elsewhere else ""
-        return f"{len(self.ranked)} candidate(s) on {self.dataset.ref} ({self.chosen}){more}"
+        cut = f"; {self.cut}" if self.cut else ""
+        return f"{len(self.ranked)} candidate(s) on {self.dataset.ref} ({self.chosen}){more}{cut}"
 
 
 def find(
@@ -104,10 +107,14 @@ def find(
     code, parameters and data one is looked at: the champion's, else the newest. `versions` are those of the model;
     what was withdrawn from service does not come back by itself. Raises PromotionError when nobody is in.
     """
-    runs = query.find_runs(store, experiment)
+    asked = datasets.read(dataset, store.settings) if dataset else None
+    look = look_at(store, experiment, metric, asked)
+    runs = look.runs
     if not runs:
         raise PromotionError(f"experiment {experiment!r} has no run that ended well; run a notebook in it first")
-    data, chosen = _dataset(store, runs, dataset)
+    if champion is not None and not look.whole:
+        runs = _with_champion(store, runs, champion)
+    data, chosen = (asked, "as asked for") if asked else _dataset(store, runs)
     same = [run for run in runs if _uses(run, data)]
     elsewhere = len(runs) - len(same)
     if not same:
@@ -138,12 +145,25 @@ def find(
     out += [Candidate(run, run.metrics[metric.name], refused=f"not among the first {limit}") for run in waiting]
     mine = champion.run_id if champion else ""
     ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != mine))
-    return Candidates(experiment, metric, data, chosen, tuple(ranked), tuple(out), elsewhere)
+    return Candidates(experiment, metric, data, chosen, tuple(ranked), tuple(out), elsewhere, str(look))
 
 
-def _dataset(store: Store, runs: Sequence[RunInfo], asked: str) -> tuple[Dataset, str]:
-    if asked:
-        return datasets.read(asked, store.settings), "as asked for"
+def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> Look:
+    """The runs of an experiment among which candidates are sought, on `data` if it is known already."""
+    tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None
+    return query.promising_runs(store, experiment, metric.name, largest=metric.direction == "max", data=tags)
+
+
+def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> list[RunInfo]:
+    """Its own run is always looked at: it stands for its repetitions."""
+    with suppress(UsageError):  # the run was deleted since
+        mine = query.get_run(store, champion.run_id)
+        if mine.experiment == runs[0].experiment and all(run.run_id != mine.run_id for run in runs):
+            return sorted([*runs, mine], key=lambda run: run.started_ms, reverse=True)
+    return list(runs)
+
+
+def _dataset(store: Store, runs: Sequence[RunInfo]) -> tuple[Dataset, str]:
     for run in runs:
         refs = [value.partition("#")[0] for value in run.datasets.values()]
         if len(refs) > 1:

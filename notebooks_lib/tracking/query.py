@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
+from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering
 
 PAGE = 1000
+NEWEST = 500
+BEST = 200
+DATASETS = 5
+"""Of an experiment with more runs than the newest, so many of the best on each of so many datasets are looked at."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +64,92 @@ class RunInfo:
         return {key[len(prefix) :]: value for key, value in self.tags.items() if key.startswith(prefix)}
 
 
+@dataclass(frozen=True)
+class Look:
+    """Runs of an experiment that ended well, newest first."""
+
+    runs: list[RunInfo]
+    whole: bool
+    """Whether these are all of them."""
+
+    def __str__(self) -> str:
+        return (
+            "" if self.whole else f"only the {NEWEST} newest runs and the {BEST} best on each of their datasets count"
+        )
+
+
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
     """All runs of an experiment, newest first; with `ended_only` those that ended well, without sweeps' own runs.
 
     Raises UnknownNameError when there is no such experiment.
     """
+    experiment_id = _experiment_id(store, experiment)
+    with answering(store):
+        found = search(store, _ended(store) if ended_only else "", [experiment_id])
+    runs = _newest_first(found, experiment)
+    return [run for run in runs if _counts(run)] if ended_only else runs
+
+
+def promising_runs(
+    store: Store, experiment: str, metric: str, *, largest: bool, data: Mapping[str, str] | None = None
+) -> Look:
+    """The runs that a ranking by `metric` needs: of an experiment with thousands of runs, not all of them.
+
+    With the newest come the best on each of the datasets which those used, and on `data`, given as the tags of a run.
+    Raises UnknownNameError when there is no such experiment.
+    """
+    if not _sorts(store):
+        return Look(find_runs(store, experiment), whole=True)
+    experiment_id = _experiment_id(store, experiment)
+    with answering(store):
+        newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=NEWEST)
+        found = {run.info.run_id: run for run in newest}
+        if newest.token:
+            if store.local:
+                sqlite.note_sizes(store.uri)
+            order = f"metrics.`{metric}` {'DESC' if largest else 'ASC'}"
+            used = dict.fromkeys(_data_tags(run.data.tags) for run in newest)
+            for tags in {(), _data_tags(data or {}), *itertools.islice(used, DATASETS)}:
+                conditions = [_ended(store), *(f"tags.`{key}` = '{value}'" for key, value in tags)]
+                best = store.client.search_runs(
+                    [experiment_id], filter_string=" AND ".join(conditions), order_by=[order], max_results=BEST
+                )
+                found |= {run.info.run_id: run for run in best}
+    runs = _newest_first(found.values(), experiment)
+    return Look([run for run in runs if _counts(run)], whole=not newest.token)
+
+
+def _experiment_id(store: Store, experiment: str) -> str:
     with answering(store):
         found = store.client.get_experiment_by_name(experiment)
     if found is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
-    condition = f"tags.`{Tag.END}` = 'FINISHED'" if ended_only else ""
-    with answering(store):
-        runs = [plain(run, experiment) for run in search(store, condition, [found.experiment_id])]
-    runs.sort(key=lambda run: run.started_ms, reverse=True)
-    if not ended_only:
-        return runs
-    return [run for run in runs if run.ended and not run.superseded and not run.holds_trials]
+    return str(found.experiment_id)
+
+
+def _sorts(store: Store) -> bool:
+    """Whether the store sorts runs by a metric: all but Azure ML do."""
+    return not store.uri.startswith("azureml:")
+
+
+def _ended(store: Store) -> str:
+    """What the store can leave out. A status is quickly found, but Azure ML writes them otherwise in a condition."""
+    return "attributes.status = 'FINISHED'" if _sorts(store) else f"tags.`{Tag.END}` = 'FINISHED'"
+
+
+def _counts(run: RunInfo) -> bool:
+    return run.ended and not run.superseded and not run.holds_trials
+
+
+def _newest_first(found: Iterable[Any], experiment: str) -> list[RunInfo]:
+    return sorted((plain(run, experiment) for run in found), key=lambda run: run.started_ms, reverse=True)
+
+
+def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a run says of its data, as far as a condition can hold it."""
+    return tuple(
+        sorted((key, value) for key, value in tags.items() if key.startswith(Tag.DATASET_PREFIX) and "'" not in value)
+    )
 
 
 def search(store: Store, condition: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:

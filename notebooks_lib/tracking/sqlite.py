@@ -1,4 +1,5 @@
-"""How this project's SQLite database is written: many small commits of several processes at once, without a pause each.
+"""How this project's SQLite database is written: many small commits of several processes at once, without a pause each;
+and how it is searched.
 
 With a write-ahead log, SQLite's `synchronous=NORMAL` leaves out one flush of the disk per commit. A process that is
 killed loses nothing by it, and the file is never broken; after a power failure the last commits may be missing.
@@ -8,6 +9,7 @@ https://www.sqlite.org/pragma.html#pragma_synchronous
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,20 @@ def _connected(connection: Any, record: object) -> None:
     (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
     if Path(path) in _known and connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
         connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def note_sizes(uri: str) -> None:
+    """Let SQLite know roughly how many rows its tables have, unless it does. It never fails, and takes milliseconds.
+
+    Without it MLflow's sorting by a metric compares every run with every other: 17 s for 20,000 runs instead of 0.1 s.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as connection:
+        (runs,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+        noted = 0
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone():
+            (stat,) = connection.execute("SELECT max(stat) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
+            noted = int((stat or "0").split()[0])
+        if runs > 4 * noted:
+            connection.execute("PRAGMA analysis_limit = 400")
+            connection.execute("ANALYZE")

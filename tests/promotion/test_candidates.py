@@ -88,6 +88,23 @@ def test_repetitions_are_looked_at_once(trials, houses, gate):
     assert outcomes(found)[first] == f"repeated by run {again[:8]}"
 
 
+def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, houses, gate, monkeypatch):
+    from notebooks_lib.tracking import query, registry
+
+    monkeypatch.setattr(query, "NEWEST", 2)
+    monkeypatch.setattr(query, "BEST", 1)
+    champion = trials.fitted(worse(), houses)
+    version = registry.register(trials.store, "houses", champion)
+    registry.mark_champion(trials.store, version, reason="first")
+    best = trials.fitted(better(), houses)
+    trials.fitted(middling(), houses)
+    again = [trials.fitted(worse(), houses, **{Tag.RUN_FINGERPRINT: champion}) for _ in range(2)]
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [best, champion]
+    assert outcomes(found) == dict.fromkeys(again, f"repeated by run {champion[:8]}")
+    assert "only the 2 newest runs and the 1 best on each of their datasets" in str(found)
+
+
 def test_a_missing_metric_is_an_error_that_names_the_nearest(trials, houses, gate):
     trials.run({"rsme": 1.0}, dataset=houses)
     with pytest.raises(PromotionError, match="'rmse'; did you mean 'rsme'"):

@@ -81,6 +81,24 @@ def test_the_command_ranks_what_ended_well(trials, houses, capsys):
 
 
 @pytest.mark.tracking
+def test_of_many_runs_the_command_says_which_it_looked_at(trials, houses, capsys, monkeypatch):
+    from notebooks_lib.tracking import query
+
+    monkeypatch.setattr(query, "NEWEST", 2)
+    monkeypatch.setattr(query, "BEST", 1)
+    best, left_out, *_ = (trials.run({"rmse": value}, dataset=houses) for value in (1.0, 4.0, 2.0, 3.0))
+    assert nbops(["compare", "houses", "--metric", "rmse"]) == 0
+    out = capsys.readouterr().out
+    assert best[:8] in out
+    assert left_out[:8] not in out
+    assert "--all looks at every one" in out
+    assert nbops(["compare", "houses", "--metric", "rmse", "--all"]) == 0
+    out = capsys.readouterr().out
+    assert left_out[:8] in out
+    assert "looks at every one" not in out
+
+
+@pytest.mark.tracking
 def test_the_command_refuses_what_it_does_not_know(trials, capsys):
     assert nbops(["compare", "houses", "--metric", "rmes"]) == 2
     assert "did you mean 'rmse'" in capsys.readouterr().err
