@@ -7,24 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
-class Spread:
-    """What was measured of one thing, several times."""
-
-    values: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.values)
-
-    @property
-    def range(self) -> str:
-        """The smallest and the largest."""
-        return f"{shown(min(self.values))}–{shown(max(self.values))}"
-
-    def __truediv__(self, other: Spread) -> float:
-        """How many times the other's median this one's is."""
-        return self.median / other.median
+class Failed(Exception):
+    """A contestant did not do what it was measured for: its figure does not count."""
 
 
 @dataclass
@@ -43,32 +27,56 @@ class Rounds:
             try:
                 self.taken.setdefault(name, []).append(measure())
             except Failed as error:
+                self.taken.pop(name, None)
                 self.missing[name] = str(error)
 
     @property
     def count(self) -> int:
         return max(map(len, self.taken.values()), default=0)
 
-    def spread(self, name: str) -> Spread | None:
-        """What was measured of a contestant; None when something is missing."""
-        values = self.taken.get(name, ())
-        return Spread(tuple(values)) if values and name not in self.missing else None
+    def median(self, name: str) -> str:
+        return shown(statistics.median(self.taken[name]))
+
+    def range(self, name: str) -> str:
+        """The smallest and the largest."""
+        return f"{shown(min(self.taken[name]))}–{shown(max(self.taken[name]))}"
+
+    def ratio(self, name: str, other: str) -> float | None:
+        """How many times the other's figure this one's is: the median of the rounds, each taken by itself.
+
+        What slows a machine down for a while slows both down. None when one of them is missing.
+        """
+        if name not in self.taken or other not in self.taken:
+            return None
+        return statistics.median(a / b for a, b in zip(self.taken[name], self.taken[other], strict=True))
+
+    def rows(self, more: Callable[[str], Sequence[object]]) -> list[Sequence[object]]:
+        """A row for each contestant: name, median, range, and what `more` says; or why it has no figures."""
+        known = list(dict.fromkeys([*self.taken, *self.missing]))
+        return [
+            [name, f"**{self.missing[name]}**"]
+            if name in self.missing
+            else [name, self.median(name), self.range(name), *more(name)]
+            for name in known
+        ]
 
 
-class Failed(Exception):
-    """A contestant did not do what it was timed for: its time does not count."""
+def shown(figure: float) -> str:
+    """Three digits, as a person reads them."""
+    if figure >= 99.95:
+        return f"{figure:.0f}"
+    if figure >= 9.995:
+        return f"{figure:.1f}"
+    return f"{figure:.2f}" if figure >= 0.9995 else f"{figure:.3f}"
 
 
-def shown(seconds: float) -> str:
-    """Three figures, as a person reads them."""
-    if seconds >= 99.95:
-        return f"{seconds:.0f}"
-    if seconds >= 9.995:
-        return f"{seconds:.1f}"
-    return f"{seconds:.2f}" if seconds >= 0.9995 else f"{seconds:.3f}"
+def times(ratio: float | None) -> str:
+    """A ratio, or nothing."""
+    return "" if ratio is None else shown(ratio)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    """A Markdown table; all columns but the first are right-aligned, and short rows are filled up."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines += [[*row, *[""] * (len(header) - len(row))] for row in rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

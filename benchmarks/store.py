@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.measuring import Rounds, table
+from benchmarks.measuring import Rounds, table, times
 from notebooks_lib.tracking.store import Store
 
 EXPERIMENT = "asked"
@@ -150,12 +150,9 @@ def main() -> None:
                 ask(store)  # SQLAlchemy has compiled the query, and the file is in memory
             for _ in range(given.repeats):
                 rounds.round({name: partial(_seconds, ask, store) for name, store in asked.items()})
-            first = rounds.spread(next(iter(asked)))
-            for name in asked:
-                spread = rounds.spread(name)
-                assert first is not None
-                assert spread is not None
-                lines.append([question, name, f"{spread.median:.4f}", spread.range, f"{spread / first:.2f}"])
+            first = next(iter(asked))
+            for row in rounds.rows(lambda name, rounds=rounds, first=first: [times(rounds.ratio(name, first))]):
+                lines.append([question, *row])
         print(table(["what", "where", "s", "range", "against the first"], lines))
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from benchmarks import contestants, machine
-from benchmarks.measuring import Failed, Rounds, Spread, shown, table
+from benchmarks.measuring import Failed, Rounds, shown, table, times
 
 LIMIT = "a loop in one process, the limit"
 REFERENCE = "papermill, one at a time"
@@ -206,29 +207,21 @@ for path, _ in client.templates():
 
 def report(rounds: Rounds, bench: Bench, jobs: int, trials: int, slow_trials: int) -> str:
     """The table in Markdown."""
-    limit, reference = rounds.spread(LIMIT), rounds.spread(REFERENCE)
-    lines = []
-    for row, contestant in rows(jobs).items():
-        spread = rounds.spread(row)
-        if spread is None:
-            if row in rounds.missing:
-                lines.append([row, f"**{rounds.missing[row]}**", "", "", "", ""])
-            continue
-        cpu = Spread(tuple(detail["cpu"] for detail in bench.details[row] if "cpu" in detail) or (0.0,)).median
-        lines.append(
-            [
-                row,
-                f"{spread.median:.3f}",
-                spread.range,
-                f"{reference / spread:.1f}" if reference else "",
-                f"{contestant.jobs * (spread / limit):.1f}" if limit else "",
-                f"{cpu:.2f}" if cpu and not contestant.whole else "",
-            ]
-        )
+    cores = {row: contestant.jobs for row, contestant in rows(jobs).items()}
+
+    def more(row: str) -> list[object]:
+        beside = rounds.ratio(row, LIMIT)
+        cpu = [detail["cpu"] for detail in bench.details[row] if "cpu" in detail]
+        return [
+            times(rounds.ratio(REFERENCE, row)),
+            times(None if beside is None else cores[row] * beside),
+            shown(statistics.median(cpu)) if cpu and not rows(jobs)[row].whole else "",
+        ]
+
     header = ["contestant", "s a trial", "range", "papermill / this", "cores × time / limit", "CPU s a trial"]
     return (
-        f"{trials} trials, of papermill {slow_trials}; {rounds.count} rounds in turn, medians. "
-        f"Whole commands are divided by the trials, too.\n\n{table(header, lines)}"
+        f"{trials} trials, of papermill {slow_trials}; {rounds.count} rounds in turn; medians, of the ratios as well. "
+        f"Whole commands are divided by their trials, too.\n\n{table(header, rounds.rows(more))}"
     )
 
 
