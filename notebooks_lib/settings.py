@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from notebooks_lib import errors, whereabouts
 from notebooks_lib.records import Env, Layout
@@ -93,6 +93,29 @@ class Endpoint(_Section):
     """Seconds."""
 
 
+def _listed(value: object) -> object:
+    """A variable has no lists: names with commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Modules = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...], BeforeValidator(_listed)
+]
+
+
+class Kernels(_Section):
+    """Warm kernels (docs/kernels.md). `kernels/preferences.py` reads the same where a kernel is started."""
+
+    warm: bool = True
+    """False: every kernel is an ordinary one."""
+    preload: Modules = ()
+    """Modules to import beforehand even if no notebook has imported them yet."""
+    never: Modules = ()
+    """Modules to leave to the kernels; a package's name stands for all in it."""
+    idle_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    """How long a template waits for the next kernel."""
+
+
 class Settings(_Section):
     """All that is in force, checked."""
 
@@ -103,6 +126,7 @@ class Settings(_Section):
     data: Data = Data()
     promotion: Promotion = Promotion()
     endpoint: Endpoint = Endpoint()
+    kernels: Kernels = Kernels()
 
     @property
     def layout(self) -> Layout:

@@ -30,6 +30,7 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 @click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
 @click.option("--undo", metavar="MODEL", help="Go back to the champion before this one, and serve it again.")
 @click.option("--to", "version", metavar="VERSION", help="With --undo: go to this version instead.")
+@click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def command(
     live: bool,
@@ -38,6 +39,7 @@ def command(
     notebook: Path | None,
     undo: str | None,
     version: str | None,
+    cold: bool,
     as_json: bool,
 ) -> int:
     """Compare the best run with the champion on rows that no experiment has seen, and deploy the winner.
@@ -46,16 +48,16 @@ def command(
     reads `promoted` from --json, or from the step's output on GitHub.
     """
     if undo is not None:
-        if live or pairs or files or notebook:
+        if live or pairs or files or notebook or cold:
             raise click.UsageError("--undo goes with --to and --json only")
         return _undo(undo, version, as_json=as_json)
     if version is not None:
         raise click.UsageError("--to goes with --undo MODEL")
-    return _promote(notebook, pairs, files, live=live, as_json=as_json)
+    return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
 
 
 def _promote(
-    notebook: Path | None, pairs: tuple[str, ...], files: tuple[Path, ...], *, live: bool, as_json: bool
+    notebook: Path | None, pairs: tuple[str, ...], files: tuple[Path, ...], *, live: bool, cold: bool, as_json: bool
 ) -> int:
     from notebooks_lib import settings
     from notebooks_lib.errors import UsageError
@@ -75,7 +77,7 @@ def _promote(
     _check_subject({**schema.defaults, **given}, here)
     planned = plan.make(path, here, {**given, "dry_run": not live})
     with show.Progress(path.stem, silent=as_json) as progress:
-        result = run_notebook(planned, on_open=progress.opened, on_cell=progress.cell)
+        result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
         _tell_github(promoted=False)
         if as_json:

@@ -52,6 +52,7 @@ def _let_go(known: set[str]) -> None:
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)
+    gc.collect()
     own = [weakref.ref(sys.modules.pop(name)) for name in list(sys.modules) if name not in known]
     gc.collect()
     for held in own:

@@ -13,6 +13,9 @@ from pathlib import Path
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
 """Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
 
+FALSE = ("false", "0", "no", "off", "f", "n")
+"""As pydantic has it."""
+
 
 @dataclass(frozen=True)
 class Preferences:
@@ -46,8 +49,7 @@ def of(folder: str, environment: Mapping[str, str]) -> Preferences:
         never=_names(environment.get("NBOPS_KERNELS_NEVER", section.get("never"))),
         idle_seconds=_number(idle, 30.0) * 60,
         watch=(os.fspath(root / "requirements.lock"),),
-        enabled=str(environment.get("NBOPS_KERNELS_WARM", section.get("warm", True))).lower()
-        not in ("false", "0", "no"),
+        enabled=str(environment.get("NBOPS_KERNELS_WARM", section.get("warm", True))).lower() not in FALSE,
     )
 
 

@@ -74,9 +74,11 @@ class Preload:
 
     def start(self) -> None:
         """Import what every kernel needs."""
+        environment = dict(os.environ)
         for name in BASE:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        self._note_variables(environment)
         self.base = set(sys.modules)
         self.tops = {name.partition(".")[0] for name in sys.modules}
         for path in [*self._folders, *_path_files(self._folders), sys.executable, os.path.realpath(sys.executable)]:
@@ -104,7 +106,7 @@ class Preload:
     def _import(self, name: str) -> None:
         top = name.partition(".")[0]
         environment = dict(os.environ)
-        before, files, tasks = set(sys.modules), _open_files(), _tasks()
+        before, files, threads, tasks = set(sys.modules), _open_files(), threading.active_count(), _tasks()
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001  # whatever a module raises that has no business here
@@ -112,7 +114,7 @@ class Preload:
                 if half.partition(".")[0] == top:
                     sys.modules.pop(half, None)
             self.never[name] = "its import failed"
-        if _threads():
+        if _more_than(threads):
             self.seen.unfit.setdefault(top, "it leaves a thread behind")
         elif _open_files() - files and (gc.collect(), _open_files() - files)[1]:
             self.seen.unfit.setdefault(top, "it leaves a file or a socket open")
@@ -122,8 +124,11 @@ class Preload:
             path = getattr(sys.modules[new], "__file__", None)
             if isinstance(path, str) and new != "__mp_main__" and not self._installed(path):
                 self.seen.unfit.setdefault(top, f"it imports {new}, which is no installed package")
-        for key in environment.keys() | os.environ.keys():
-            if environment.get(key) != os.environ.get(key):
+        self._note_variables(environment)
+
+    def _note_variables(self, before: dict[str, str]) -> None:
+        for key in before.keys() | os.environ.keys():
+            if before.get(key) != os.environ.get(key):
                 self.environment[key] = os.environ.get(key)
 
     @contextlib.contextmanager
@@ -241,12 +246,12 @@ def _from_folders() -> dict[str, str]:
     return found
 
 
-def _threads() -> bool:
-    """Whether a Python thread beside this one runs; one that is about to end is waited for."""
+def _more_than(threads: int) -> bool:
+    """Whether a Python thread has come to stay; one that is about to end is waited for."""
     until = time.monotonic() + 0.3
-    while threading.active_count() > 1 and time.monotonic() < until:
+    while threading.active_count() > threads and time.monotonic() < until:
         time.sleep(0.02)
-    return threading.active_count() > 1
+    return threading.active_count() > threads
 
 
 def _tasks() -> int:

@@ -24,6 +24,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = ("wire", "memory", "watching", "preload", "growth", "family", "ending", "child", "deferred")
 
+LOOK_EVERY = 5.0
+"""Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
+
 
 def _sibling(name: str):  # type: ignore[no-untyped-def]
     """A module beside this file, outside every package: no project's path is ever needed."""
@@ -90,8 +93,7 @@ class Template:
     def serve(self) -> None:
         """Answer until there is no more reason to be. Raises Forked in every child."""
         while self.open or self.kernels.running:
-            growing = self.growth is not None and not self.growth.ready
-            for key, _ in self.selector.select(0.2 if growing else 5.0):
+            for key, _ in self.selector.select(self._patience()):
                 try:
                     key.data(key.fileobj)
                 except Exception:  # noqa: BLE001  # told in the log; the kernels that run need their parent
@@ -100,6 +102,15 @@ class Template:
             else:
                 self._look()
         self._shut()
+
+    def _patience(self) -> float:
+        """Seconds until it has to look around."""
+        if self.growth is not None and not self.growth.ready:
+            return 0.2
+        return min(LOOK_EVERY, max(0.1, self._idle_left()))
+
+    def _idle_left(self) -> float:
+        return self.idle - (time.monotonic() - self.used)
 
     def _listen(self, path: str) -> None:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -130,7 +141,7 @@ class Template:
         """What is to be done when nothing happens."""
         if self.growth is not None and self.growth.late():
             self._attend()
-        long_idle = not self.kernels.running and time.monotonic() - self.used > self.idle
+        long_idle = not self.kernels.running and self._idle_left() < 0
         if self.open and (long_idle or _inode(self.path) != self.inode or self.preload.stale()):
             self._retire()  # who removes the socket's file wants us gone
 
@@ -191,7 +202,7 @@ class Template:
             "kernels": sorted(self.kernels.running),
             "forks": self.forks,
             "idle": self.idle,
-            "idle_left": max(0.0, self.idle - (time.monotonic() - self.used)),
+            "idle_left": max(0.0, self._idle_left()),
             "never": {name: why for name, why in self.preload.never.items() if name not in preload.NEVER},
             "python": sys.executable,
             "memory": sorted(self.projects),

@@ -1,0 +1,560 @@
+"""Templates: one at a time, of this user only, never with the user's own code, and no death of anybody leaves anything."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib.kernels import client, memory, preferences, provisioner, spec, template_path
+from tests.kernels.building import SPECS, Kernel, alive, marked, own_templates, wait
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = [
+    pytest.mark.notebooks,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="warm kernels are for Linux"),
+]
+MODULE = "import os, time\nIMPORTED_BY = os.getpid()\nVERSION = {version!r}\n{more}"
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    with own_templates() as home:
+        yield home
+
+
+class Environment:
+    """A virtual environment of its own, with all that is installed here by way of links, and what a test puts there."""
+
+    def __init__(self, folder: Path) -> None:
+        base = getattr(sys, "_base_executable", sys.executable)
+        subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+        self.site = next(folder.glob("lib/python3*/site-packages"))
+        for entry in Path(next(path for path in sys.path if path.endswith("site-packages"))).iterdir():
+            if entry.name != "__pycache__" and "nbops" not in entry.name:
+                (self.site / entry.name).symlink_to(entry)
+        self.specs = folder / "kernels"
+        (self.specs / "python3").mkdir(parents=True)
+        argv = [str(folder / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        kernelspec = {"argv": argv, "display_name": "Python 3", "language": "python"}
+        (self.specs / "python3" / "kernel.json").write_text(json.dumps(kernelspec))
+
+    def write(self, name: str, version: str = "1", more: str = "") -> Path:
+        """Install a package of one module."""
+        path = self.site / name / "__init__.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(MODULE.format(version=version, more=textwrap.dedent(more)))
+        return path
+
+
+@pytest.fixture(scope="module")
+def environment(home: Path) -> Environment:
+    return Environment(home / "venv")
+
+
+@pytest.fixture
+def folder(home: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A project of the test's own, so nothing learned is shared."""
+    folder = home / f"work-{abs(hash(request.node.name)):x}"
+    (folder / "production").mkdir(parents=True)
+    (folder / "production" / "settings.toml").write_text("")
+    yield folder
+    for pid in templates(folder):  # those that the test's kernels came from
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def start(folder: Path, environment: Environment | None = None, **env: str) -> Kernel:
+    """A warm kernel from a template of the test's own."""
+    specs = [str(environment.specs)] if environment else None
+    return Kernel(folder, warm=True, env={"OF_TEST": folder.name, **env}, specs=specs)
+
+
+def templates(folder: Path) -> list[int]:
+    """Of the test, by their environment, which is the key to them: the kernels among these have a parent among these."""
+    found = marked(f"OF_TEST={folder.name}\0")
+    return [pid for pid in found if b"template.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def status(pid: int) -> dict[str, Any]:
+    return next(told for _, told in client.templates() if told["pid"] == pid)
+
+
+def parent(kernel: Kernel) -> int:
+    return int(kernel.value("os.getppid()", "import os"))
+
+
+def early(kernel: Kernel, *names: str) -> dict[str, bool]:
+    """Whether the kernel's modules were imported before it was forked."""
+    code = f"{{name: importlib.import_module(name).IMPORTED_BY != os.getpid() for name in {names}}}"
+    return dict(kernel.value(code, "import importlib, os"))
+
+
+CLIENT = """
+import sys, time
+from pathlib import Path
+from tests.kernels.building import Kernel
+kernel = Kernel(Path(sys.argv[1]), warm=True, env={"OF_TEST": Path(sys.argv[1]).name}).__enter__()
+kernel.run("import subprocess; p = subprocess.Popen(['sleep', '600'], start_new_session=True)")
+print(kernel.pid, kernel.value("p.pid"), kernel.value("os.getppid()", "import os"), flush=True)
+time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def other_client(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process with a kernel that has started another process."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CLIENT, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told_by(process: subprocess.Popen[str]) -> tuple[int, int, int]:
+    """Its kernel, what that has started, and the template."""
+    assert process.stdout is not None
+    kernel, started, template = map(int, process.stdout.readline().split())
+    return kernel, started, template
+
+
+# Who may ask, and who answers
+
+
+def test_two_first_callers_start_one_template(folder: Path) -> None:
+    with contextlib.ExitStack() as clients:
+        processes = [clients.enter_context(other_client(folder)) for _ in range(2)]
+        told = [told_by(process) for process in processes]
+        (template,) = {parent for _, _, parent in told}
+        assert templates(folder) == [template]
+        assert sorted(status(template)["kernels"]) == sorted(kernel for kernel, _, _ in told)
+
+
+def test_nobody_else_may_enter_the_folder_of_the_sockets(home: Path) -> None:
+    found = client.runtime_folder()
+    assert found.stat().st_mode & 0o777 == 0o700
+    assert found.parent == home / "run"
+
+
+def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(provisioner, "_told", False)
+    place = tmp_path / "nbops"
+    place.mkdir(mode=0o755)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            with start(folder) as kernel:
+                assert not kernel.warm
+                assert kernel.run("6 * 7").text == "42"
+    assert [record.getMessage() for record in caplog.records if "warm" in record.getMessage()] == [
+        f"an ordinary kernel instead of a warm one: {place} is not a folder that only this user may enter"
+    ]
+    place.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(client.Unavailable, match="not a folder that only"):
+        client.runtime_folder()
+    place.unlink()
+    place.write_text("")
+    with pytest.raises(client.Unavailable, match="cannot be made|not a folder"):
+        client.runtime_folder()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_not_answered(folder: Path, home: Path) -> None:
+    with start(folder) as kernel:
+        pid = parent(kernel)
+        path = next(path for path, told in client.templates() if told["pid"] == pid)
+        opened = [home, home / "run", path.parent]
+        code = f"""
+import os, socket, struct
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect({str(path)!r})
+body = b'{{"op": "stop"}}'
+try:
+    s.sendall(struct.pack('!I', len(body)) + body)
+    print(s.recv(100))
+except ConnectionError:
+    print(b'')
+"""
+        try:
+            for place in opened:
+                place.chmod(0o711)
+            path.chmod(0o777)
+            told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+        finally:
+            for place in opened:
+                place.chmod(0o700)
+        assert told.stdout.strip() == "b''"
+        assert status(pid)["open"] is True
+    monkey = home / "run" / "foreign"
+    monkey.mkdir(mode=0o700)
+    os.chown(monkey, 65534, 65534)
+    with pytest.MonkeyPatch.context() as changed, pytest.raises(client.Unavailable, match="only this user"):
+        monkey.rename(home / "foreign")
+        (home / "foreign").rename(home / "run" / "nbops2")
+        changed.setattr(os, "getuid", lambda: 4711)
+        client.runtime_folder()
+
+
+# Deaths
+
+
+def test_a_client_that_is_killed_takes_its_kernel_along_and_leaves_the_template(folder: Path) -> None:
+    with other_client(folder) as process:
+        kernel, started, template = told_by(process)
+        assert alive(kernel)
+        process.kill()
+        wait("the end of the kernel and of what it started", lambda: not alive(kernel) and not alive(started), 10)
+        assert wait("that the template knows", lambda: status(template)["kernels"] == [], 5)
+
+
+def test_a_client_that_is_killed_after_the_template_takes_its_kernel_along(folder: Path) -> None:
+    with other_client(folder) as process:
+        kernel, started, template = told_by(process)
+        os.kill(template, signal.SIGKILL)
+        wait("the end of the template", lambda: not alive(template))
+        time.sleep(0.3)
+        assert alive(kernel)
+        process.kill()
+        wait("the end of the kernel", lambda: not alive(kernel), 10)
+        os.kill(started, signal.SIGKILL)  # an ordinary kernel would leave it behind, too
+
+
+def test_a_template_that_is_killed_costs_no_kernel_and_the_next_one_starts_another(folder: Path) -> None:
+    with start(folder) as kernel:
+        pid = parent(kernel)
+        kernel.run("kept = 1")
+        os.kill(pid, signal.SIGKILL)
+        wait("the end of the template", lambda: not alive(pid))
+        assert kernel.run("kept").text == "1"
+        with start(folder) as other:
+            assert other.warm
+            assert parent(other) not in (pid, os.getpid())
+        kernel.channels.execute("import os; os._exit(3)")
+        assert kernel.process.wait(10) == 255  # that it ended is seen; how, only the template could tell
+        assert not kernel.manager.is_alive()
+
+
+def test_a_kernel_that_is_killed_leaves_no_zombie(folder: Path) -> None:
+    with start(folder) as kernel:
+        pid = parent(kernel)
+        os.kill(kernel.pid, signal.SIGKILL)
+        assert kernel.process.wait(10) == -signal.SIGKILL
+        wait("that nothing is left", lambda: not Path(f"/proc/{kernel.pid}").exists())
+        assert status(pid)["kernels"] == []
+
+
+def test_a_kernels_end_is_told_by_those_that_wait_for_it_and_those_that_ask(folder: Path) -> None:
+    """A poll in between must not leave who waits for ever (LocalProvisioner's own `wait` polls)."""
+    import asyncio
+
+    async def both(kernel: Kernel) -> object:
+        waiting = asyncio.ensure_future(kernel.manager.provisioner.wait())
+        await asyncio.sleep(0.1)
+        os.kill(kernel.pid, signal.SIGKILL)
+        wait("its end", lambda: kernel.process.poll() is not None)
+        return await asyncio.wait_for(waiting, 10)
+
+    with start(folder) as kernel:
+        assert asyncio.run(both(kernel)) == -signal.SIGKILL
+
+
+# When a template leaves
+
+
+def test_a_template_leaves_when_nobody_needs_it(folder: Path) -> None:
+    with start(folder, NBOPS_KERNELS_IDLE_MINUTES="0.02") as kernel:
+        pid = parent(kernel)
+        assert status(pid)["idle"] == pytest.approx(1.2)
+        time.sleep(1.5)
+        assert alive(pid)  # a kernel keeps it
+    wait("the end of the template", lambda: not alive(pid), 10)
+    assert not [path for path, _ in client.templates() if alive(pid)]
+
+
+def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path) -> None:
+    with start(folder) as kernel:
+        pid = parent(kernel)
+        path = next(path for path, told in client.templates() if told["pid"] == pid)
+        told = client.ask(path, "stop")
+        assert told is not None
+        assert not told["open"]
+        assert not path.exists()
+        assert status(pid)["kernels"] == [kernel.pid]  # it can still be asked
+        with start(folder) as other:
+            assert parent(other) != pid
+        assert kernel.run("1 + 1").text == "2"
+        assert kernel.shut_down() == 0
+    wait("the end of the template", lambda: not alive(pid), 5)
+    assert not list(path.parent.glob(f"{path.name}-{pid}"))
+
+
+def test_a_changed_package_or_lock_means_another_template(folder: Path, environment: Environment) -> None:
+    path = environment.write("upgraded")
+    lock = folder / "requirements.lock"
+    lock.write_text("upgraded==1\n")
+    with start(folder, environment) as kernel:
+        assert kernel.value("upgraded.VERSION", "import upgraded") == "1"
+        kernel.shut_down()
+    with start(folder, environment) as kernel:
+        assert early(kernel, "upgraded") == {"upgraded": True}
+        first = parent(kernel)
+    path.write_text(path.read_text().replace("'1'", "'two'"))
+    wait("a second look at the files", lambda: time.sleep(0.6) is None)  # preload.LOOK_EVERY
+    with start(folder, environment) as kernel:
+        assert kernel.value("upgraded.VERSION", "import upgraded") == "two"
+        assert early(kernel, "upgraded") == {"upgraded": True}  # and that is warm again
+        second = parent(kernel)
+    lock.write_text("upgraded==2\n")
+    wait("a second look at the files", lambda: time.sleep(0.6) is None)
+    with start(folder, environment) as kernel:
+        third = parent(kernel)
+    environment.write("brand_new")
+    with start(folder, environment) as kernel:
+        assert len({first, second, third, parent(kernel)}) == 4
+    wait("that the old ones leave", lambda: len(templates(folder)) == 1, 10)
+
+
+def test_what_an_environment_reads_at_import_means_another_template(folder: Path) -> None:
+    with start(folder) as kernel, start(folder, SCIPY_ARRAY_API="1") as other, start(folder, MLFLOW_RUN_ID="x") as same:
+        assert other.value("os.environ['SCIPY_ARRAY_API']", "import os") == "1"
+        assert same.value("os.environ['MLFLOW_RUN_ID']", "import os") == "x"
+        assert parent(kernel) == parent(same) != parent(other)
+
+
+# What it learns
+
+
+def test_a_package_is_warm_on_its_second_run_without_any_setting(folder: Path, environment: Environment) -> None:
+    environment.write("slow_one", more="time.sleep(1)")
+    with start(folder, environment) as kernel:
+        assert early(kernel, "slow_one") == {"slow_one": False}
+        assert kernel.shut_down() == 0
+    with start(folder, environment) as kernel:
+        assert kernel.warm
+        assert early(kernel, "slow_one") == {"slow_one": True}
+
+
+BAD = {
+    "starts_a_thread": "import threading; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+    "starts_a_native_thread": """
+        import ctypes
+        run = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: time.sleep(600))
+        handle = ctypes.c_ulong()
+        sleep = ctypes.cast(ctypes.CDLL(None).pause, ctypes.c_void_p)
+        ctypes.CDLL(None).pthread_create(ctypes.byref(handle), None, sleep, None)
+        """,
+    "prints": "print('hello')",
+    "warns": "import warnings; warnings.warn('old')",
+    "asks_who_shows": "from IPython import get_ipython; SHELL = get_ipython().__class__.__name__",
+    "keeps_a_socket": "import socket; KEPT = socket.socketpair()",
+    "keeps_a_file": "KEPT = open(__file__)",
+    "raises": "import os\nif 'JPY_PARENT_PID' not in os.environ: raise RuntimeError('no kernel')",
+    "aborts": "import os\nif 'JPY_PARENT_PID' not in os.environ: os.abort()",
+    "exits": "import os\nif 'JPY_PARENT_PID' not in os.environ: os._exit(0)",
+}
+
+
+def test_what_no_template_can_import_is_left_to_the_kernels(folder: Path, environment: Environment) -> None:
+    """Whatever an import does, the kernels after it are warm, and it does in them what it does in any kernel."""
+    names = [*BAD, "fine_one", "uses_a_bad_one"]
+    for name in names:
+        environment.write(name, more=BAD.get(name, ""))
+    environment.write("uses_a_bad_one", more="import prints")
+    with start(folder, environment) as kernel:
+        done = kernel.run("import " + ", ".join(names))
+        assert (done.error, done.stdout) == ("", "hello\n")
+        assert kernel.shut_down() == 0
+    with start(folder, environment) as kernel:
+        assert kernel.warm
+        done = kernel.run("import prints, asks_who_shows\nasks_who_shows.SHELL")
+        assert (done.stdout, done.text) == ("hello\n", "'ZMQInteractiveShell'")
+        assert early(kernel, *names) == {**dict.fromkeys(names, False), "fine_one": True}
+        told = status(parent(kernel))["never"]
+    # What only failed there is tried again by the next one; all else is on record.
+    assert told.keys() - {"numpy"} == {*BAD, "uses_a_bad_one"}, told
+    found = memory.read(memory_of(folder))[1]
+    assert found.keys() == told.keys() - {"raises"}
+    assert "thread" in found["starts_a_thread"]
+    assert "native thread" in found["starts_a_native_thread"]
+    assert "prints" in found["prints"]
+    assert "front end" in found["asks_who_shows"]
+    assert found["aborts"] == "a process that imported it ended"
+
+
+def test_an_import_that_hangs_costs_one_wait(
+    folder: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limits of growth.py, shortened; everything else is as it is."""
+    package = folder / "kernels"
+    shutil.copytree(Path(template_path()).parent, package)
+    text = (package / "growth.py").read_text()
+    text, changed = re.subn(r"^(HANG|PATIENCE) = [0-9.]+$", r"\1 = 1.0", text, flags=re.MULTILINE)
+    assert changed == 2
+    (package / "growth.py").write_text(text)
+    monkeypatch.setattr(client, "template_path", lambda: str(package / "template.py"))
+    environment.write("hangs", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(600)")
+    environment.write("before_hanging")
+    with start(folder, environment) as kernel:
+        kernel.run("import before_hanging, hangs")
+        assert kernel.shut_down() == 0
+    with start(folder, environment) as kernel:
+        assert kernel.warm  # nothing was waited for longer than it is worth
+    wait("that the next template is there", lambda: "hangs" in memory.read(memory_of(folder))[1])
+    with start(folder, environment) as kernel:
+        assert early(kernel, "before_hanging", "hangs") == {"before_hanging": True, "hangs": False}
+    assert len(templates(folder)) == 1
+
+
+def memory_of(folder: Path) -> str:
+    return preferences.of(str(folder), os.environ).memory
+
+
+def test_kernels_end_well_while_a_template_learns(folder: Path, environment: Environment) -> None:
+    environment.write("takes_long", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(4)")
+    with start(folder, environment) as one, start(folder, environment) as other:
+        one.run("import takes_long")
+        assert one.shut_down() == 0
+        pid = parent(other)
+        wait("that it learns", lambda: len(templates(folder)) == 2, 5)
+        other.channels.execute("import os; os._exit(5)")
+        assert other.process.wait(3) == 5
+        assert pid
+    with start(folder, environment) as kernel:
+        assert early(kernel, "takes_long") == {"takes_long": True}
+        assert parent(kernel) != pid
+
+
+def test_the_users_own_code_is_never_in_a_template(folder: Path, environment: Environment) -> None:
+    """Beside the notebook, on PYTHONPATH, installed in editable mode or as a copy from a folder: all can change."""
+    library, checkout = folder / "library", folder / "checkout"
+    library.mkdir()
+    checkout.mkdir()
+    code = "import fine_two\nVERSION = {!r}"
+    places = {"beside": folder, "on_path": library, "editable": checkout, "copied": environment.site}
+    for name, place in places.items():
+        (place / f"{name}.py").write_text(code.format("1"))
+    (environment.site / "_editable.pth").write_text(str(checkout))
+    environment.write("fine_two")
+    for name in ("editable", "copied"):
+        info = environment.site / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "direct_url.json").write_text(json.dumps({"url": "file:///x", "dir_info": {"editable": True}}))
+        (info / "RECORD").write_text(f"{name}.py,,\n{name}-1.dist-info/RECORD,,\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    names = list(places)
+    for version in ("1", "two", "three"):
+        for name, place in places.items():
+            (place / f"{name}.py").write_text(code.format(version))
+        with start(folder, environment, PYTHONPATH=str(library)) as kernel:
+            assert kernel.warm
+            assert kernel.value(f"[name for name in {names} if name in sys.modules]", "import sys") == []
+            found = kernel.value(f"[importlib.import_module(name).VERSION for name in {names}]", "import importlib")
+            assert found == [version] * 4
+            assert early(kernel, "fine_two") == {"fine_two": version != "1"}
+            kernel.shut_down()
+
+
+def test_settings_pin_and_forbid(folder: Path, environment: Environment) -> None:
+    for name in ("pinned_one", "forbidden_one"):
+        environment.write(name)
+    settings = '[kernels]\npreload = ["pinned_one"]\nnever = ["forbidden_one"]\n'
+    (folder / "production" / "settings.toml").write_text(settings)
+    for _ in range(2):
+        with start(folder, environment) as kernel:
+            assert early(kernel, "pinned_one", "forbidden_one") == {"pinned_one": True, "forbidden_one": False}
+    (folder / "production" / "settings.toml").write_text("[kernels]\nwarm = false\n")
+    with start(folder, environment) as kernel:
+        assert not kernel.warm
+        assert parent(kernel) == os.getpid()
+
+
+# Ordinary kernels, whenever something is missing
+
+
+def test_elsewhere_than_on_linux_kernels_are_ordinary(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(provisioner, "_told", False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with caplog.at_level(logging.WARNING), start(folder) as kernel:
+        assert not kernel.warm
+        assert kernel.run("1 + 1").text == "2"
+    assert "an ordinary kernel instead of a warm one: not on darwin" in caplog.messages
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(client.Unavailable, match="not on win32"):
+        client.runtime_folder()
+
+
+def test_a_template_that_does_not_answer_or_does_not_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment, home: Path
+) -> None:
+    monkeypatch.setattr(client, "FORK_TIMEOUT", 1.0)
+    with start(folder) as kernel:
+        pid = parent(kernel)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with start(folder) as other:
+                assert not other.warm
+                assert other.run("1 + 1").text == "2"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert wait("that it is itself again", lambda: status(pid)["forks"] == 1)  # who had left got no kernel
+    broken = home / "broken.py"
+    broken.write_text("raise SystemExit('broken')")
+    monkeypatch.setattr(client, "template_path", lambda: str(broken))
+    request = client.Request([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
+    wanted = preferences.of(str(folder), {})
+    with pytest.raises(client.Unavailable, match="did not start: it ended while it was starting; .*log says more"):
+        client.fork(request, wanted)
+    began = time.monotonic()
+    with pytest.raises(client.Unavailable, match="did not start a moment ago"):
+        client.fork(request, wanted)
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> None:
+    kernels = folder / "kernels"
+    wrapper = folder / "wrapper.py"
+    wrapper.write_text("from ipykernel.kernelapp import launch_new_instance\nlaunch_new_instance()\n")
+    metadata = {"kernel_provisioner": {"provisioner_name": provisioner.NAME}}
+    for name, argv in {
+        "python3": [sys.executable, str(wrapper), "-f", "{connection_file}"],
+        "ir": ["R", "-e", "IRkernel::main()", "--args", "{connection_file}"],
+        "own": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+    }.items():
+        (kernels / name).mkdir(parents=True)
+        found = {"argv": argv, "display_name": name, "language": "python"}
+        found["metadata"] = {
+            "own": {"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+            "python3": metadata,
+        }.get(name, {})
+        (kernels / name / "kernel.json").write_text(json.dumps(found))
+    specs = spec.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+    assert "kernel_provisioner" not in specs.get_kernel_spec("ir").metadata
+    assert specs.get_kernel_spec("own").metadata["kernel_provisioner"]["provisioner_name"] == "local-provisioner"
+    native = spec.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
+    assert native.metadata["kernel_provisioner"] == {"provisioner_name": provisioner.NAME}
+    with Kernel(folder, warm=True, specs=[str(kernels)]) as kernel:  # it names our provisioner, but starts otherwise
+        assert not kernel.warm
+        assert kernel.run("1 + 1").text == "2"
+    with pytest.raises(client.Unavailable, match="cannot be started with preexec_fn"):
+        provisioner.WarmProvisioner._fork([], {}, str(folder), {"preexec_fn": print}, None)
