@@ -39,9 +39,10 @@ def _of_parent() -> Path | None:
     import psutil
 
     try:
-        parent = psutil.Process(os.getppid())
+        # A warm kernel is another process's child; jupyter_client tells both kinds who wanted them.
+        parent = psutil.Process(int(os.environ.get("JPY_PARENT_PID") or os.getppid()))
         command, folder = parent.cmdline(), Path(parent.cwd())
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, ValueError):
         return None
     named = [(folder / word).resolve() for word in command[1:] if word.endswith(".ipynb")]
     existing = [path for path in named if path.is_file()]

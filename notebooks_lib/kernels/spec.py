@@ -30,6 +30,17 @@ class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
         return spec
 
 
+class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
+    """Every kernel without our provisioner, also where its kernelspec names it: `--cold` means it."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The installed kernelspec, with the ordinary provisioner where it has ours."""
+        spec = super().get_kernel_spec(kernel_name)
+        if spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") == NAME:
+            spec.metadata = {key: value for key, value in spec.metadata.items() if key != "kernel_provisioner"}
+        return spec
+
+
 def _ordinary(argv: list[str]) -> bool:
     return any(first == "-m" and second.startswith("ipykernel") for first, second in itertools.pairwise(argv))
 

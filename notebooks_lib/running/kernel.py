@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib import errors
-from notebooks_lib.kernels.spec import WarmSpecs
+from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Env
 from notebooks_lib.running import reaper
@@ -47,7 +47,7 @@ class Kernel:
         self.manager = AsyncKernelManager(
             kernel_name=kernel_name,
             connection_file=str(connection),
-            kernel_spec_manager=KernelSpecManager() if cold else WarmSpecs(),
+            kernel_spec_manager=ColdSpecs() if cold else WarmSpecs(),
             **({"transport": "ipc"} if ipc else {}),
         )
         self.environment = {**os.environ, **environment, Env.KERNEL: self._mark}
