@@ -14,6 +14,7 @@
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
     │   └── PredictionError            a model raised while it predicted
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
+    ├── KernelError (RuntimeError)     a kernel or its kernelspec cannot be had
     ├── ClusterError (RuntimeError)    the machines that shall run a sweep's trials cannot be reached, or went away
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
 
@@ -101,6 +102,10 @@ class PredictionError(ModelError):
 
 class EndpointError(NbopsError, RuntimeError):
     """An endpoint cannot be started, or does not answer as it should."""
+
+
+class KernelError(NbopsError, RuntimeError):
+    """A kernel cannot be started as asked, or its kernelspec not be written."""
 
 
 class ClusterError(NbopsError, RuntimeError):

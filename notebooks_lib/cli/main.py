@@ -16,6 +16,7 @@ COMMANDS = {
     "promote": "Compare the best run with the champion, and deploy the winner.",
     "endpoint": "Start, stop and ask the endpoint that serves a model.",
     "data": "List, show and add versioned datasets.",
+    "kernels": "Show, stop and measure what warm kernels are forked from.",
     "check": "Check notebooks against the rules of this project.",
     "doctor": "Say what is in force here and what is wrong.",
     "ui": "Open MLflow's pages on the runs of this project.",

@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterable
 from typing import Any
 
 ending = sys.modules["_nbops_ending"]
@@ -78,7 +79,7 @@ class Child:
         self._seen = preload.seen
         self._base: set[str] = preload.base
         self._known = set(sys.modules)
-        self._third_party: Callable[[set[str]], list[str]] = preload.third_party
+        self._third_party: Callable[[Iterable[str]], list[str]] = preload.third_party
         self._learned: list[str] = []
 
     def become(self) -> None:
@@ -176,13 +177,25 @@ class Child:
         return 0
 
     def _tell(self) -> None:
-        """Tell the template which modules it could have imported beforehand."""
-        self._learned = self._third_party(self._known)
+        """Tell the template which modules the kernel has imported, and which of those that were there it has used."""
+        own = [name for name in sys.modules if name not in self._known]
+        self._learned = self._third_party(own)
+        namespaces = [vars(sys.modules[name]) for name in ["__main__", *own] if name not in self._learned]
+        used = {_home(value) for names in namespaces for value in list(names.values())}
         try:
-            os.write(self._report, json.dumps(self._learned).encode())
+            os.write(self._report, json.dumps([*self._learned, *self._third_party(used - set(own))]).encode())
             os.close(self._report)
         except OSError:
             pass  # the template is gone
+
+
+def _home(value: object) -> str:
+    """The module that something comes from; nothing of the user's is asked for it."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    known = (type, types.FunctionType, types.BuiltinFunctionType)
+    home = value.__module__ if isinstance(value, known) else type(value).__module__
+    return home if isinstance(home, str) else ""
 
 
 class _OwnModules:

@@ -110,6 +110,15 @@ def templates() -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
+def stop() -> list[dict[str, Any]]:
+    """Let every template of this user fork no more, and leave with its last kernel; what each says of itself."""
+    told = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
+    for path in runtime_folder().iterdir():
+        if path.suffix == ".failed":
+            path.unlink(missing_ok=True)
+    return told
+
+
 def ask(path: Path, op: str) -> dict[str, Any] | None:
     """The answer of the template behind a socket; None when there is none."""
     connection = _connect(path)

@@ -65,6 +65,8 @@ class Preload:
         self.environment: dict[str, str | None] = {}
         """Environment variables that imports have set (None: deleted)."""
         self._folders = _site_folders()
+        self.packages = repr([stamp(folder) for folder in self._folders])
+        """Tells one state of the installed packages from another."""
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._looked = 0.0
         self.base: set[str] = set()
@@ -195,11 +197,12 @@ class Preload:
             paths = self._stamps
         return next((path for path in paths if stamp(path) != self._stamps.get(path)), None)
 
-    def third_party(self, known: set[str]) -> list[str]:
-        """Modules of this process beyond `known` that another one may import beforehand, in order of their import."""
+    def third_party(self, names: Iterable[str]) -> list[str]:
+        """Those of these modules that a template may import beforehand."""
         found = []
-        for name, module in list(sys.modules.items()):
-            if name in known or self.refuses(name) or getattr(module, "__name__", None) != name:
+        for name in names:
+            module = sys.modules.get(name)
+            if name in self.base or self.refuses(name) or getattr(module, "__name__", None) != name:
                 continue
             path = getattr(module, "__file__", None)
             if isinstance(path, str) and os.path.isabs(path) and self._installed(path):

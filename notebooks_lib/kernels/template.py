@@ -262,7 +262,7 @@ class Template:
         """A kernel of the project has ended, and says which modules it had to import itself."""
         self.used = time.monotonic()
         if names:
-            memory.add(project, names, {})
+            memory.add(project, self.preload.packages, names, {})
             self._grow()
 
     def _missing(self) -> list[str]:
@@ -272,7 +272,7 @@ class Template:
             now = preload.stamp(project)
             if now != seen:
                 self.projects[project] = now
-                learned, never = memory.read(project)
+                learned, never = memory.read(project, self.preload.packages)
                 self.preload.never.update(never)
                 names += [*self.pinned, *learned] if seen == 0 else learned
         return [name for name in dict.fromkeys(names) if name not in sys.modules and not self.preload.refuses(name)]
@@ -319,7 +319,7 @@ class Template:
         self.preload.never.update(never)
         for project in self.projects:
             if never:
-                memory.add(project, [], never)
+                memory.add(project, self.preload.packages, [], never)
                 self.projects[project] = 0
         self._attend()
         self._grow()

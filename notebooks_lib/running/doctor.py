@@ -93,7 +93,8 @@ def _kernel(settings: Settings) -> Finding:
         except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told
             return Finding("kernel", False, f"python3: {error}", advice)
     failed = execution.start_failure or (execution.died and "it died") or (execution.error and str(execution.error))
-    return Finding("kernel", not failed, f"python3 {failed or 'runs a cell'}", advice)
+    kind = "warm" if execution.warm else "cold"
+    return Finding("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
 
 
 def _tracking(settings: Settings) -> Finding:

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from notebooks_lib.kernels import client
-from notebooks_lib.kernels.spec import WarmSpecs
+from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
 
 SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
 SECONDS = 60.0
@@ -106,7 +105,7 @@ class Kernel:
         self, folder: Path, *, warm: bool, env: dict[str, str] | None = None, specs: list[str] | None = None
     ) -> None:
         self._private = tempfile.TemporaryDirectory(prefix="nbk-", dir="/tmp")
-        manager = WarmSpecs if warm else KernelSpecManager
+        manager = WarmSpecs if warm else ColdSpecs
         self.manager = KernelManager(
             kernel_name="python3",
             connection_file=f"{self._private.name}/k.json",

@@ -1,0 +1,168 @@
+"""`nbops kernels`: the processes that warm kernels are forked from, and the kernelspec for JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from notebooks_lib.kernels.bench import Start
+
+NAMES = "mlflow,sklearn,pandas"
+
+
+@click.group()
+def command() -> None:
+    """Show, stop and measure what warm kernels are forked from.
+
+    `nbops run`, `sweep` and `promote` use warm kernels by themselves (--cold: not); for JupyterLab, install the
+    kernelspec. They are for Linux; elsewhere every kernel is an ordinary one.
+    """
+
+
+@command.command()
+@click.option("--user", is_flag=True, help="For all environments of this user. Default: this environment only.")
+@click.option("--prefix", type=click.Path(file_okay=False), help="Under DIR/share/jupyter/kernels.", metavar="DIR")
+def install(user: bool, prefix: str | None) -> None:
+    """Add "Python 3 (warm)" to the kernels that JupyterLab offers."""
+    if user and prefix:
+        raise click.UsageError("--user and --prefix are two places: name one")
+    from notebooks_lib import errors
+    from notebooks_lib.kernels import provisioner, spec
+
+    try:
+        folder = spec.install(user=user, prefix=prefix)
+    except OSError as error:
+        raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
+    click.echo(f"{spec.DISPLAY} is installed in {folder}")
+    if spec.installed() is None:
+        click.echo(f"  Jupyter does not look there by itself: export JUPYTER_PATH={folder.parent.parent}")
+    click.echo("  take it out   jupyter kernelspec remove " + provisioner.NAME)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def status(as_json: bool) -> None:
+    """Show each template: what it has imported, its kernels and memory, and what it leaves to the kernels."""
+    found = _found()
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"kernels      {found['kernels']}")
+    click.echo(f"kernelspec   {found['kernelspec'] or 'not installed; for JupyterLab: nbops kernels install'}")
+    click.echo(f"remembered   {found['remembered']} modules of this project, in {found['memory']}")
+    for name, why in found["never"].items():
+        click.echo(f"  never      {name}: {why}")
+    for told in found["templates"]:
+        _print(told)
+
+
+def _found() -> dict[str, Any]:
+    from notebooks_lib import settings
+    from notebooks_lib.kernels import client, memory, preferences, spec
+
+    here = settings.here()
+    wanted = preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
+    templates: list[dict[str, Any]] = []
+    kind = "warm" if wanted.enabled else "cold: warm = false in the settings"
+    try:
+        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in client.templates()]
+    except client.Unavailable as error:
+        kind = f"cold: {error}"
+    modules, never = memory.read(wanted.memory)
+    folder = spec.installed()
+    return {
+        "kernels": kind,
+        "kernelspec": str(folder) if folder else None,
+        "memory": wanted.memory,
+        "remembered": len(modules),
+        "never": never,
+        "templates": templates,
+    }
+
+
+def _memory(told: dict[str, Any]) -> dict[str, Any]:
+    """Of the template and of each of its kernels: all that is in memory, and what is not shared."""
+    import psutil
+
+    def of(pid: int) -> dict[str, float]:
+        try:
+            info = psutil.Process(pid).memory_full_info()
+        except psutil.Error:
+            return {"resident_mb": 0.0, "own_mb": 0.0}
+        return {"resident_mb": round(info.rss / 2**20, 1), "own_mb": round(info.uss / 2**20, 1)}
+
+    return {**of(told["pid"]), "kernels": {str(pid): of(pid) for pid in told["kernels"]}}
+
+
+def _print(told: dict[str, Any]) -> None:
+    click.echo()
+    state = "" if told["open"] else ", leaves with its last kernel"
+    click.echo(click.style(f"template {told['pid']}", bold=True) + f"   {told['python']}{state}")
+    click.echo(f"  modules    {told['modules']}" + (f", imports {told['importing']} now" if told["importing"] else ""))
+    click.echo(f"  memory     {told['resident_mb']:.0f} MB, of which {told['own_mb']:.0f} MB are not shared")
+    running = ", ".join(f"{pid} ({each['own_mb']:.0f} MB of its own)" for pid, each in told["kernels"].items())
+    click.echo(f"  kernels    {running or 'none'}; {told['forks']} forked so far")
+    if told["open"] and not told["kernels"]:
+        click.echo(f"  leaves     in {told['idle_left'] / 60:.0f} min, unless a kernel is wanted")
+    for name, why in told["never"].items():
+        click.echo(f"  never      {name}: {why}")
+
+
+@command.command()
+@click.option("--forget", is_flag=True, help="Also forget which modules this project's kernels have imported.")
+def stop(forget: bool) -> None:
+    """Let templates fork no more. Kernels that run are not touched: a template leaves with its last one."""
+    from notebooks_lib import errors, settings
+    from notebooks_lib.kernels import client, preferences
+
+    try:
+        stopped = client.stop()
+    except client.Unavailable as error:
+        raise errors.KernelError(f"there are no warm kernels: {error}") from error
+    for told in stopped:
+        left = f"leaves with its kernels {', '.join(map(str, told['kernels']))}" if told["kernels"] else "has left"
+        click.echo(f"template {told['pid']} {left}")
+    if not stopped:
+        click.echo("no template was running")
+    if forget:
+        here = settings.here()
+        path = Path(preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)}).memory)
+        path.unlink(missing_ok=True)
+        click.echo(f"forgotten: {path}")
+
+
+@command.command()
+@click.option("--names", default=NAMES, show_default=True, help="Modules that the first cell imports.")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Kernels of each kind.")
+def bench(names: str, repeats: int) -> None:
+    """Start warm and cold kernels in turns, and say how long each takes to its first result."""
+    modules = [name.strip() for name in names.split(",") if name.strip()]
+    wrong = [name for name in modules if not all(part.isidentifier() for part in name.split("."))]
+    if wrong or not modules:
+        raise click.UsageError(f"--names takes modules with commas between them; found {names!r}")
+    from notebooks_lib import errors
+    from notebooks_lib.kernels import bench as measuring
+
+    def told(start: Start) -> None:
+        kind = "warm" if start.warm else "cold"
+        click.echo(f"  {kind}  {start.seconds:6.3f} s  {start.own_mb:6.0f} MB", err=True)
+
+    try:
+        warm, cold = measuring.starts(modules, repeats, told)
+    except measuring.Failed as error:
+        raise errors.KernelError(str(error)) from error
+    spread = measuring.Spread
+    ratios = spread(tuple(slow.seconds / fast.seconds for fast, slow in zip(warm, cold, strict=True)))
+    click.echo(f"median (least to most) of {repeats} kernels each, to the result of `import {', '.join(modules)}`")
+    for kind, found in (("warm", warm), ("cold", cold)):
+        click.echo(f"  {kind}         {spread(tuple(start.seconds for start in found))} s")
+    click.echo(f"  cold / warm  {ratios}")
+    for kind, found in (("warm", warm), ("cold", cold)):
+        click.echo(
+            f"  {kind}         {spread(tuple(start.own_mb for start in found))} MB not shared with another process"
+        )

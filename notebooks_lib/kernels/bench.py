@@ -1,0 +1,127 @@
+"""Measures warm kernels beside cold ones, on this machine, with these packages. It prints nothing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT = 180.0
+"""Seconds for one kernel."""
+
+
+class Failed(Exception):
+    """Nothing can be measured, for this reason."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """One kernel, from the wish for it to the result of its first cell."""
+
+    warm: bool
+    seconds: float
+    own_mb: float
+    """Memory that is not shared with any other process (USS), afterwards."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several values of one thing."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Half of them are above."""
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g}  ({min(self.values):.3g} to {max(self.values):.3g})"
+
+
+def starts(names: Sequence[str], repeats: int, told: Callable[[Start], object]) -> tuple[list[Start], list[Start]]:
+    """Warm and cold kernels that import these modules, one after the other in turns, after a first round of each.
+
+    Raises Failed.
+    """
+    code = f"import {', '.join(names)}"
+    for _ in range(2):  # the first one teaches the template; the next finds all in memory, as those after it do
+        _start(code, warm=True)
+    _start(code, warm=False)
+    warm: list[Start] = []
+    cold: list[Start] = []
+    for _ in range(repeats):
+        for found in (warm, cold):
+            found.append(_start(code, warm=found is warm))
+            told(found[-1])
+    return warm, cold
+
+
+def _start(code: str, *, warm: bool) -> Start:
+    import psutil
+    from jupyter_client.manager import KernelManager
+
+    from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
+
+    with tempfile.TemporaryDirectory(prefix="nbops-") as private:
+        # Like a run's: sockets in a folder of its own, and no wait for what does not come.
+        manager = KernelManager(
+            kernel_name="python3",
+            connection_file=f"{private}/k.json",
+            transport="ipc",
+            kernel_spec_manager=WarmSpecs() if warm else ColdSpecs(),
+        )
+        began = time.perf_counter()
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            manager.start_kernel(env=dict(os.environ), cwd=str(Path.cwd()), stdout=nowhere, stderr=nowhere)
+        try:
+            process: Any = manager.provisioner.process
+            _run(manager, process, code)
+            seconds = time.perf_counter() - began
+            if getattr(manager.provisioner, "warm", False) != warm:
+                raise Failed("kernels are not warm here: the warning above, or `warm = false` in the settings")
+            own = psutil.Process(process.pid).memory_full_info().uss / 2**20
+            manager.shutdown_kernel()
+        finally:
+            if manager.has_kernel:
+                manager.shutdown_kernel(now=True)
+            manager.cleanup_resources()
+    return Start(warm, seconds, own)
+
+
+def _run(manager: Any, process: Any, code: str) -> None:
+    until = time.monotonic() + TIMEOUT
+    listens = Path(f"{manager.ip}-{manager.hb_port}")  # the last socket that a kernel binds
+    for _ in _while_alive(process, until):
+        if listens.exists():
+            break
+        time.sleep(0.002)
+    client = manager.client()
+    client.start_channels(stdin=False, hb=False, control=False)
+    try:
+        sent = client.execute(code)
+        for _ in _while_alive(process, until):
+            try:
+                reply = client.get_shell_msg(timeout=1)
+            except queue.Empty:
+                continue
+            if reply["parent_header"].get("msg_id") == sent:
+                break
+        if reply["content"]["status"] != "ok":
+            raise Failed(f"{code}: {reply['content'].get('ename')}: {reply['content'].get('evalue')}")
+    finally:
+        client.stop_channels()
+
+
+def _while_alive(process: Any, until: float) -> Iterator[None]:
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise Failed(f"the kernel ended with exit code {process.poll()}")
+        yield
+    raise Failed(f"the kernel did not answer within {TIMEOUT:g} s")
