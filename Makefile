@@ -59,11 +59,15 @@ proof: setup  ## the slow proofs: chaos, many at once
 	pytest -n 2 -m proof
 
 bench: setup  ## what we claim about speed, side by side
-	python -m benchmarks.start
+	-uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --compile-bytecode \
+		--target .nbops/bench-packages --requirements benchmarks/requirements.lock
+	python -m benchmarks
 
 lock:  ## write requirements.lock anew from pyproject.toml, without index addresses
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
 		--custom-compile-command "make lock" --extra dev pyproject.toml --output-file requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
+		--custom-compile-command "make lock" --no-deps benchmarks/requirements.txt --output-file benchmarks/requirements.lock
 
 clean:  ## remove what was set up and what ran; asks nothing, so mind your runs
 	rm -rf .venv .nbops .mypy_cache .ruff_cache .pytest_cache

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--kernels", type=int, default=8)
     given = parser.parse_args()
-    print(f"## Kernels\n\n{machine.described()}\n")
+    print("## Kernels\n")
     with tempfile.TemporaryDirectory(prefix="nbops-bench-") as scratch:
         home = Path(scratch) / "warm"
         home.mkdir(mode=0o700)

@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    print(f"## The command line\n\n{machine.described()}\n")
+    print("## The command line\n")
     for command in COMMANDS.values():  # bytecode and file cache are warm for everyone
         seconds(command)
     rounds = Rounds()

@@ -22,7 +22,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.measuring import Rounds, table, times
 from notebooks_lib.tracking.store import Store
 
@@ -140,7 +139,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=200)
     parser.add_argument("--many", type=int, default=20_000)
     given = parser.parse_args()
-    print(f"## Runs in the store\n\n{machine.described()}\n")
+    print("## Runs in the store\n")
     with tempfile.TemporaryDirectory(prefix="nbops-bench-") as scratch:
         asked = stores(Path(scratch), given.few, given.many)
         lines = []

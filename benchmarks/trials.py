@@ -183,7 +183,7 @@ def check(folder: Path, trials: int, parent: str | None, known: dict[float, floa
         if float(alpha) == contestants.WARMING or of != parent:
             continue
         if status != "FINISHED" or (parent is not None and ended != "FINISHED"):
-            raise Failed(f"run {run} is {status}")
+            raise Failed(f"run {run} is {status}{', but was not ended by its owner' * (status == 'FINISHED')}")
         if rmse is None or model is None or not Path(unquote(urlsplit(model).path), "MLmodel").is_file():
             raise Failed(f"run {run} has no {'metric' if rmse is None else 'model'}")
         if abs(rmse - known.setdefault(float(alpha), rmse)) > 1e-9:
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--slow-trials", type=int, default=8)
     parser.add_argument("--only", default="", help="only rows that hold this text")
     given = parser.parse_args()
-    print(f"## Tracked trials\n\n{machine.described()}\n")
+    print("## Tracked trials\n")
     jobs = min(2, os.cpu_count() or 1)
     machine.compiled()
     with tempfile.TemporaryDirectory(prefix="nbops-bench-") as scratch:
