@@ -107,11 +107,9 @@ class Cluster(Place):
         if unfit:
             more = f"\n  and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
             raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
-        size = f"{len(self._parcel.packed) / 2**20:.1f} MB"
-        self._tell(
-            f"{len(self._threads)} workers at {self._address} have the project ({size}) and run {self.room()} trials "
-            "at once"
-        )
+        size = shipment.megabytes(len(self._parcel.packed))
+        workers, trials = _count(len(self._threads), "worker"), _count(self.room(), "trial")
+        self._tell(f"{workers} at {self._address}, which can run {trials} at once; the project ({size}) was sent")
 
     def room(self) -> int:
         """Threads of the workers that are ready; at least one, so that somebody is waited for."""
@@ -235,7 +233,8 @@ class Cluster(Place):
             answers = self._ask(PREPARE, self._client.run, remote.prepare, self._parcel, **asked)
             for worker in rest:
                 answer = answers.get(worker, ["it went away"])
-                found[worker] = answer if isinstance(answer, list) else [_said(answer)]
+                unread = f"it cannot take what this machine sends ({answer}): start it anew with the same nbops"
+                found[worker] = answer if isinstance(answer, list) else [unread]
         self._fit |= {worker: not problems for worker, problems in found.items()}
         return [f"worker {worker}: {problem}" for worker, problems in found.items() for problem in problems]
 
@@ -319,5 +318,5 @@ def _parcel(source: Source, start: Start, store: Store) -> Parcel:
     )
 
 
-def _said(error: object) -> str:
-    return f"{type(error).__name__}: {errors.first_line(error)}" if isinstance(error, BaseException) else str(error)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -36,14 +36,13 @@ class Wanted:
     """Environment variables; their values are never sent."""
     host: str = ""
     files: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
-    """Where runs or artifacts are kept on `host` itself: path -> what tells this file from others."""
+    """Where runs or artifacts are kept on `host` itself: path -> what tells this file from others, if it exists."""
 
 
 def wanted(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> Wanted:
     """What trials of this experiment need, as it is here."""
-    location = str(store.client.get_experiment(experiment_id).artifact_location)
-    paths = [_path(uri) for uri in (store.uri, location)]
-    files = {path: _identity(path) for path in paths if path}
+    path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
+    files = {path: _identity(path)} if path else {}
     return Wanted(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
@@ -61,7 +60,7 @@ def problems(wanted: Wanted, settings: Settings) -> Iterator[str]:
         yield f"it has no {', '.join(unset)}: secrets are not sent, set them where that worker starts"
     here = socket.gethostname()
     for path, identity in wanted.files.items():
-        if here != wanted.host or _identity(path) != identity:
+        if here != wanted.host or (identity is not None and _identity(path) != identity):
             yield _not_shared(wanted, path, here)
             return
     yield from _unreached(wanted, settings)

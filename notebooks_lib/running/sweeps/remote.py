@@ -24,8 +24,10 @@ from notebooks_lib.settings import Settings, Tracking
 from notebooks_lib.tracking import orphans
 from notebooks_lib.tracking.store import Store, answering
 
-NOT_READY = 1.0
-"""Seconds after which a trial is handed back that came before the project did."""
+WAIT = 60.0
+"""Seconds that a trial waits for the project, on a worker that came while the sweep ran; then it is handed back."""
+PAUSE = 1.0
+"""Seconds that a worker which is not fit keeps a trial, so that others take it."""
 BEGUN_ANEW = "its worker is gone, and the trial was begun anew"
 
 
@@ -53,6 +55,7 @@ class _Ready:
 
 
 _ready: dict[str, _Ready] = {}
+_unfit: set[str] = set()
 
 
 async def prepare(parcel: Parcel, dask_worker: Any) -> list[str]:
@@ -66,7 +69,9 @@ def _prepare(parcel: Parcel, folder: Path) -> list[str]:
     tracking = Tracking(uri=parcel.wanted.uri, experiment=parcel.settings.tracking.experiment)
     settings = parcel.settings.model_copy(update={"root": root, "tracking": tracking})
     found = list(fitness.problems(parcel.wanted, settings))
-    if not found and parcel.session not in _ready:
+    if found:
+        _unfit.add(parcel.session)
+    elif parcel.session not in _ready:
         shutil.rmtree(folder, ignore_errors=True)
         shipment.unpack(parcel.packed, root)
         if parcel.learned:
@@ -80,6 +85,7 @@ def _prepare(parcel: Parcel, folder: Path) -> list[str]:
 def forget(session: str) -> None:
     """The session is over: its copy of the project goes, but for what the store did not take."""
     ready = _ready.pop(session, None)
+    _unfit.discard(session)
     if ready is None:
         return
     executed = ready.settings.layout.executed
@@ -90,13 +96,17 @@ def forget(session: str) -> None:
 
 
 def run(session: str, threads: Mapping[str, int], work: Callable[[Task], Outcome], task: Task) -> Outcome | None:
-    """Run the trial in this worker's copy of the project; None when the worker has none yet.
+    """Run the trial in this worker's copy of the project; None when it gets none.
 
+    It waits for it: Dask counts how many workers died of one task, and a task that is handed back is another one.
     `threads` says how many trials the workers of each host run at once: they share its cores.
     """
+    until = time.monotonic() + WAIT
+    while session not in _ready and session not in _unfit and time.monotonic() < until:
+        time.sleep(0.1)
     ready = _ready.get(session)
     if ready is None:
-        time.sleep(NOT_READY)
+        time.sleep(PAUSE)
         return None
     here = _relocated(task, ready, threads)
     try:

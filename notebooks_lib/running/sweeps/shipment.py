@@ -51,10 +51,10 @@ def _packed(root: Path, paths: list[str], limit: int) -> bytes:
     total = sum(sizes.values())
     if total > limit:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:_LARGEST]
-        named = ", ".join(f"{path} ({_mb(sizes[path])})" for path in largest)
+        named = ", ".join(f"{path} ({megabytes(sizes[path])})" for path in largest)
         raise errors.UsageError(
-            f"the files of {root} are {_mb(total)}, and a cluster is sent {_mb(limit)} at most; the largest: {named}; "
-            "let git ignore what no trial reads, or keep it where every worker can read it"
+            f"the files of {root} are {megabytes(total)}, and a cluster is sent {megabytes(limit)} at most; the largest: "
+            f"{named}; let git ignore what no trial reads, or keep it where every worker can read it"
         )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -99,5 +99,7 @@ def _walked(folder: Path) -> Iterator[str]:
         yield from ((here / name).as_posix() for name in files)
 
 
-def _mb(size: int) -> str:
-    return f"{size / 2**20:.1f} MB" if size < 10 * 2**20 else f"{size / 2**20:.0f} MB"
+def megabytes(size: int) -> str:
+    """A number of bytes for people."""
+    mb = size / 2**20
+    return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB" if mb >= 0.1 else f"{size / 2**10:.1f} kB"
