@@ -1,0 +1,101 @@
+"""A Dask cluster for tests: a real scheduler and real workers, on loopback, each in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+START_LIMIT = 60.0
+
+
+class Cluster:
+    """Its processes are ended with it, whatever became of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = ""
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def on(self) -> str:
+        """For --on."""
+        return self.address.replace("tcp://", "dask://")
+
+    def start(self) -> None:
+        """The scheduler."""
+        file = self.folder / "scheduler.json"
+        self._start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+        self.address = json.loads(_text(file))["address"]
+
+    def worker(self, name: str, *options: str, **environment: str) -> int:
+        """One more worker, with one thread and a working folder of its own; its process."""
+        arguments = ["worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--local-directory", "scratch"]
+        return self._start(name, *arguments, *(options or ["--no-nanny"]), **environment)
+
+    def log(self, name: str) -> str:
+        """What a process has printed."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def copies(self) -> list[Path]:
+        """Projects that lie on workers."""
+        return [path for path in self.folder.glob("*/scratch/*/*/nbops-*") if path.is_dir()]
+
+    def stop(self) -> None:
+        """End all of it."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:  # a worker told to end twice at once does not always
+                process.kill()
+                process.wait(10)
+
+    def _start(self, name: str, *arguments: str, **environment: str) -> int:
+        # A worker is told of no project and no store: the sweep does it.
+        inherited = {
+            key: value for key, value in os.environ.items() if not key.startswith(("NBOPS_", "MLFLOW_TRACKING"))
+        }
+        place = self.folder / name
+        place.mkdir(parents=True)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
+                cwd=place,
+                env={**inherited, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.processes[name].pid
+
+
+@contextlib.contextmanager
+def running(folder: Path, *workers: str) -> Iterator[Cluster]:
+    """A scheduler with these workers."""
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        for name in workers:
+            cluster.worker(name)
+        until = time.monotonic() + START_LIMIT
+        while cluster.log("scheduler").count("Starting worker compute stream") < len(workers):
+            assert time.monotonic() < until, [cluster.log(name) for name in cluster.processes]
+            time.sleep(0.05)
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _text(file: Path) -> str:
+    until = time.monotonic() + START_LIMIT
+    while not file.is_file() or not file.read_text().endswith("}"):
+        assert time.monotonic() < until, "the scheduler did not start"
+        time.sleep(0.05)
+    return file.read_text()
