@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +14,9 @@ from notebooks_lib.running.watchdog import StopReason
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the tag."""
+"""Seconds between two looks at the tag, at first."""
+LOOK_AT_LEAST_EVERY = 10.0
+"""Seconds, when the trial has run for long: a look costs the store, and there may be hundreds of trials."""
 
 _REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
 
@@ -80,7 +83,10 @@ class Watch:
     def _look(self, run_id: str, sweep: str) -> None:
         with contextlib.suppress(Exception):  # who stopped the sweep a moment ago may not have seen this run
             self._found = "interrupt" if is_over(self._store, sweep) else None
-        while self._found is None and not self._over.wait(LOOK_EVERY):
+        began = time.monotonic()
+        pause = LOOK_EVERY
+        while self._found is None and not self._over.wait(pause):
+            pause = min(LOOK_AT_LEAST_EVERY, max(LOOK_EVERY, (time.monotonic() - began) / 10))
             with contextlib.suppress(Exception):  # a store that is away for a moment asks nothing
                 tags = self._store.client.get_run(run_id).data.tags
                 self._found = _REASONS.get(tags.get(Tag.STOP, ""))
