@@ -276,5 +276,8 @@ def _threads() -> None:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(wanted)
+    number = os.environ.get("NUMEXPR_NUM_THREADS", "")
+    if "numexpr" in sys.modules and number.isdigit():
+        sys.modules["numexpr"].set_num_threads(max(1, int(number)))
     if "pyarrow" in sys.modules and "openmp" in wanted:  # it reads the variable when it is loaded
         sys.modules["pyarrow"].set_cpu_count(wanted["openmp"])

@@ -33,16 +33,33 @@ FAILED_FOR = 300.0
 """Seconds for which a template that did not start is not tried again."""
 SOCKET_PATH_LIMIT = 95
 """Bytes; a Unix socket has room for 107, and templates that leave add their number."""
-PASSING = ("PYTEST_", "NBOPS_", "JPY_", "SSH_", "XDG_SESSION_", "GIT_", "GITHUB_", "RUNNER_", "JUPYTER_")
+PASSING = (
+    *("PYTEST_", "NBOPS_", "JPY_", "JUPYTER_", "SSH_", "XDG_SESSION_", "TERM_", "TMUX", "VSCODE_", "KITTY_", "ITERM_"),
+    *("GITHUB_", "RUNNER_", "CI_", "BUILD_", "AGENT_", "SYSTEM_"),
+)
 PASSING_NAMES = frozenset(
     [
         *("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "IPYNB_FILE"),
         *("MLFLOW_EXPERIMENT_NAME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "_MLFLOW_SERVER_ARTIFACT_ROOT"),
         *("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"),
-        *("IPYTHONDIR", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "WINDOWID", "DISPLAY", "COLORTERM"),
+        *(
+            "IPYTHONDIR",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "TERM",
+            "GIT_DIR",
+            "COLUMNS",
+            "LINES",
+            "WINDOWID",
+            "DISPLAY",
+            "COLORTERM",
+        ),
         *("TERM_PROGRAM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER", "MAKEFLAGS"),
         *("MAKELEVEL", "MFLAGS"),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+        *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
     ]
 )
 """Variables that differ from kernel to kernel and that no library reads while it is imported, or that the kernel sets
@@ -88,6 +105,7 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
                 answer, received = wire.receive(connection)
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
+                    path.unlink(missing_ok=True)  # it leaves when it wakes; the next caller starts another one
                     raise Unavailable(f"the template did not answer within {FORK_TIMEOUT:g} s") from error
                 continue  # it has just left
             if "stale" in answer:

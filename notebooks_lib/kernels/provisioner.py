@@ -35,11 +35,16 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         arguments = self._scrub_kwargs(kwargs)
         environment = dict(arguments.get("env") or os.environ)
         folder = str(Path(arguments.get("cwd") or ".").absolute())
-        wanted = preferences.of(folder, environment)
-        if not wanted.enabled:
-            return await super().launch_kernel(cmd, **kwargs)
         try:
-            self.process = await asyncio.to_thread(self._fork, cmd, environment, folder, arguments, wanted)
+            wanted = preferences.of(folder, environment)
+            if not wanted.enabled:
+                return await super().launch_kernel(cmd, **kwargs)
+            forking = asyncio.ensure_future(asyncio.to_thread(self._fork, cmd, environment, folder, arguments, wanted))
+            try:
+                self.process = await asyncio.shield(forking)
+            except asyncio.CancelledError:  # nobody waits for it any more: it must not live on unseen
+                forking.add_done_callback(_end)
+                raise
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same
             _tell(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
@@ -95,6 +100,11 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     async def get_provisioner_info(self) -> dict[str, Any]:
         """As for any kernel, and whether it was forked."""
         return {**await super().get_provisioner_info(), "warm": self.warm}
+
+
+def _end(forking: asyncio.Future[ForkedProcess]) -> None:
+    if not forking.cancelled() and forking.exception() is None:
+        forking.result().kill()
 
 
 def _tell(reason: str) -> None:

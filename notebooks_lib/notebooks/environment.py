@@ -1,37 +1,105 @@
-"""Finds environment variables that a notebook sets before it imports something: libraries may read them at import."""
+"""Finds what a notebook does before an import so that the import gives something else: for a library that is there
+already it comes too late (docs/decisions/0020-warm-kernels.md).
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 
-from notebooks_lib.notebooks import imports
+from notebooks_lib.notebooks import fingerprint, imports
 from notebooks_lib.notebooks.document import Notebook
 
 READ_LATER = ("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_", "MLFLOW_REGISTRY_", "NBOPS_", "AZURE_", "AWS_")
 """Beginnings of variables that are read when they are needed, never at import."""
-IMPORT = (ast.Import, ast.ImportFrom)
 ANY = "variables"
 """Stands for names that only the running notebook knows."""
+_INSTALLS = re.compile(
+    r"\s*[%!]+.*\b(pip|pip3|conda|mamba|uv|poetry)\b.*\b(install|add|sync|upgrade|uninstall|remove)\b"
+)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def set_before_imports(notebook: Notebook) -> dict[str, int]:
-    """Variable -> index of the first cell that sets it, for those that a later import could read.
+def too_late(notebook: Notebook, root: Path) -> list[str]:
+    """Each reason why libraries must not be imported before the notebook runs; empty for most notebooks.
 
-    Functions and modules that the notebook calls are not looked into.
+    Looked at are its cells and what modules of the project around `root` do when they are imported; not what functions
+    do that are called, nor files of variables (.env).
     """
     trees = [(cell.index, cell.code.tree) for cell in notebook.cells if cell.code.tree is not None]
     imported = imports.names(tree for _, tree in trees)
-    lines = ((index, node.lineno) for index, tree in trees for node in ast.walk(tree) if isinstance(node, IMPORT))
+    lines = [
+        (index, node.lineno)
+        for index, tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     last = max(lines, default=(-1, 0))
-    found: dict[str, int] = {}
-    for index, tree in trees:
-        for node in ast.walk(tree):
-            if (index, getattr(node, "lineno", 0)) < last:
-                for name in _set_by(node, imported):
-                    if not name.startswith(READ_LATER):
-                        found.setdefault(name, index)
-    return found
+    found = {
+        f"cell {index} {what}"
+        for index, tree in trees
+        for node in ast.walk(tree)
+        if (index, getattr(node, "lineno", 0)) < last
+        for what in _done_by(node, imported, notebook.path.parent)
+    }
+    found |= {
+        f"cell {cell.index} installs packages"
+        for cell in notebook.cells
+        for _, line in cell.code.magics
+        if cell.index <= last[0] and _INSTALLS.match(line)
+    }
+    for name, _ in fingerprint.modules(notebook, root):
+        found |= {f"{name} {what}" for what in _done_by_module(root / name)}
+    return sorted(found)
+
+
+def _done_by_module(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    imported = imports.names([tree])
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield from _done_by(node, imported, path.parent)
+        waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
+
+
+def _done_by(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[str]:
+    for name in _set_by(node, imported):
+        if not name.startswith(READ_LATER):
+            yield f"sets {name} before an import, which may read it"
+    if not isinstance(node, ast.Call):
+        return
+    called = imports.path(node.func, imported)
+    if called == "sys.path.insert" and len(node.args) > 1 and _hides(node.args[1], folder):
+        yield "puts a folder before the installed packages, which may hide one"
+    words = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    if called.startswith(("subprocess.", "os.system")) and any("pip" in word for word in words):
+        yield "installs packages"
+
+
+def _hides(path: ast.expr, folder: Path) -> bool:
+    """Whether a folder holds a module with the name of an installed one; yes for one that cannot be known."""
+    if not isinstance(path, ast.Constant) or not isinstance(path.value, str):
+        return True
+    return bool(_names(folder / path.value) & _names(Path(sysconfig.get_path("purelib"))))
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        found = list(folder.iterdir())
+    except OSError:
+        return set()
+    return {
+        path.name.split(".")[0]
+        for path in found
+        if path.suffix in (".py", ".so") or (path.is_dir() and not path.name.endswith((".dist-info", "__pycache__")))
+    }
 
 
 def _set_by(node: ast.AST, imported: dict[str, str]) -> Iterator[str]:

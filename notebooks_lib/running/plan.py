@@ -68,7 +68,7 @@ class Source:
         self.settings = settings
         self.tracked = tracked
         self._asked = experiment
-        self._cold_because = _cold_because(self.notebook)
+        self._cold_because = _cold_because(self.notebook, settings.root)
         if tracked:
             self._ours = stores.tracking_uri(settings)
             self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
@@ -121,11 +121,9 @@ class Source:
         )
 
 
-def _cold_because(notebook: Notebook) -> str:
-    """In a warm kernel libraries are imported already: what the notebook sets for their import would come too late."""
-    for name, cell in environment.set_before_imports(notebook).items():
-        return f"cell {cell} sets {name} before an import, which may read it"
-    return ""
+def _cold_because(notebook: Notebook, root: Path) -> str:
+    """In a warm kernel libraries are imported already: what is done before their import would come too late."""
+    return "; ".join(environment.too_late(notebook, root))
 
 
 def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:

@@ -58,11 +58,15 @@ def start(source: Source, domain: Domain, goal: Goal | None, name: str | None) -
 def held(settings: Settings, run_id: str) -> Iterator[None]:
     """Hold the sweep within the block. Raises UsageError when another process does."""
     lock = FileLock(settings.layout.sweeps / f"{run_id}.lock")
-    settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
     try:
+        settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise errors.UsageError(f"sweep {run_id} is going on in another process: wait for it, or stop it") from error
+    except OSError as error:
+        raise errors.UsageError(
+            f"{settings.layout.sweeps} cannot be written: {error}; make it a writable folder"
+        ) from error
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from notebooks_lib.running.sweeps.resume import Earlier
 from notebooks_lib.running.sweeps.space import Grid
 from notebooks_lib.running.sweeps.tasks import Task, Tasks
 from notebooks_lib.running.sweeps.trial import Outcome
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.store import Store
 
@@ -57,6 +58,7 @@ def run(
         stack.callback(place.shutdown, wait=False, cancel_futures=True)
         if request.resume is None:
             owned = OwnedRun.open(store, started)
+            stack.push(_ended_if_not_begun(owned))
             stack.enter_context(parent.held(store.settings, owned.run_id))
         else:
             found = resume.find(store, started, request.resume)
@@ -65,6 +67,18 @@ def run(
         here = stack.enter_context(stopping.announced(owned.run_id, store))
         on_open(owned.run_id, owned.url)
         return _Session(request, owned, place, here, lambda: wanted() is not None, on_change, tell).run()
+
+
+def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
+    """Leaves no run open when the sweep fails before its first trial; what its session has ended stays as it is."""
+
+    def leave(kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            with contextlib.suppress(Exception):
+                if query.get_run(owned.store, owned.run_id).status == "RUNNING":
+                    owned.end("FAILED", failure=Failure("error", type(error).__name__, errors.first_line(error)))
+
+    return leave
 
 
 def _place(request: Request, store: Store, started: Start, tell: Callable[[str], None]) -> Place:

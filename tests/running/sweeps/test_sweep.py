@@ -138,7 +138,9 @@ def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
 
 def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(project: Settings) -> None:
     """As on a worker of a cluster: nothing is shared but the store."""
-    asked = request(project, "x = 1", "import time\nfor _ in range(600):\n    time.sleep(0.1)", grid=["alpha=1,2"])
+    flag = project.root / "flag"
+    cell = f"open({str(flag)!r}, 'w').close()\nimport time\nfor _ in range(600):\n    time.sleep(0.1)"
+    asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
     connected = store.connect(project)
     parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
     task = Tasks(Request(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
@@ -150,13 +152,13 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     done: list[trial.Outcome] = []
     thread = threading.Thread(target=lambda: done.append(trial.run(pickle.loads(sent))))
     thread.start()
-    wait_for(lambda: resume.open_trials(connected, parent.run_id))
+    wait_for(flag.exists)
     (run,) = resume.open_trials(connected, parent.run_id)
     stopping.ask(connected, run.run_id, "pruned", 3)
     thread.join(60)
     (outcome,) = done
     assert (outcome.trial.state, outcome.trial.number) == ("pruned", 7)
-    assert outcome.trial.reason in ("cell 1 (x = 1)", "cell 2 (import time)", "")
+    assert outcome.trial.reason.startswith("cell 2 (open(")
     info = query.get_run(connected, run.run_id)
     assert (info.status, info.tags[Tag.END], info.tags[Tag.TRIAL_STATE]) == ("KILLED", "KILLED", "pruned")
     assert info.tags[Tag.TRIAL] == "7"
@@ -249,3 +251,10 @@ def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:
     while not found():
         assert time.monotonic() < until, "it did not come"
         time.sleep(0.1)
+
+
+def test_a_sweep_that_cannot_begin_leaves_no_run_open(project: Settings) -> None:
+    (project.layout.state / "sweeps").write_text("a file where a folder must be")
+    with pytest.raises(errors.UsageError, match="sweeps cannot be written"):
+        sweep.run(request(project, "print(alpha)", grid=["alpha=1,2"]), store.connect(project))
+    assert [run.status for run in query.find_runs(store.connect(project), "sample", ended_only=False)] == ["FAILED"]
