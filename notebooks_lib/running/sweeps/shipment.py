@@ -53,8 +53,8 @@ def _packed(root: Path, paths: list[str], limit: int) -> bytes:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:_LARGEST]
         named = ", ".join(f"{path} ({megabytes(sizes[path])})" for path in largest)
         raise errors.UsageError(
-            f"the files of {root} are {megabytes(total)}, and a cluster is sent {megabytes(limit)} at most; the largest: "
-            f"{named}; let git ignore what no trial reads, or keep it where every worker can read it"
+            f"the files of {root} are {megabytes(total)}, and a cluster is sent {megabytes(limit)} at most; "
+            f"the largest: {named}; let git ignore what no trial reads, or keep it where every worker can read it"
         )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
