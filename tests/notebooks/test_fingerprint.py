@@ -132,6 +132,22 @@ def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(proje
     assert now() != before
 
 
+def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(project):
+    path = project / "nb" / "n.ipynb"
+    write(path, code("import changing"))
+    module = path.with_name("changing.py")
+    module.write_text("x = 1")
+    found = fingerprint.Modules(document.read(path), project)
+    first = found.digests()
+    assert first == fingerprint.modules(document.read(path), project) != []
+    module.write_text("x = 22")
+    second = found.digests()
+    assert second != first
+    found.freeze()
+    module.write_text("x = 333")
+    assert found.digests() == second
+
+
 def test_it_does_not_depend_on_where_the_project_lies(project, tmp_path):
     write(project / "work" / "n.ipynb", code("import pkg.a"))
     moved = tmp_path / "elsewhere"

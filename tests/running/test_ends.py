@@ -18,7 +18,9 @@ import psutil
 import pytest
 
 from notebooks_lib.records import RunResult, Tag
+from notebooks_lib.running import plan
 from notebooks_lib.running.reaper import marked
+from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import orphans, query, store
 from tests import building
@@ -76,6 +78,13 @@ def test_an_end_of_its_own_making(cell: str, status: str, error: str | None, ear
     assert "never" not in building.outputs(result)
     assert result.peak_memory_mb
     assert result.peak_memory_mb > 10
+
+
+def test_a_stop_that_comes_before_any_code_runs_is_told_too(project: Settings) -> None:
+    path = building.write(project.root / "work" / "n.ipynb", "x = 1", title="Text first")
+    result = run_notebook(plan.make(path, project), html=False, wanted=lambda: "interrupt")
+    info = ended(project, result)
+    assert (info.status, info.tags[Tag.FAILURE]) == ("KILLED", "Interrupted")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.settings import Settings, load
+from notebooks_lib.settings import Settings, Tracking, load
 from notebooks_lib.tracking import provenance, query, store
 
 
@@ -39,6 +39,16 @@ def test_who_names_the_store(project: Settings, monkeypatch: pytest.MonkeyPatch)
         store.tracking_uri(project)
     monkeypatch.setenv("NBOPS_OWNER_RUN", "abc")  # in an owner's kernel its word counts
     assert store.tracking_uri(project) == "http://127.0.0.1:1"
+
+
+@pytest.mark.tracking
+def test_a_process_may_turn_from_one_store_to_another_and_back(project: Settings) -> None:
+    """As a worker of a cluster does: what it told MLflow for the one before is nobody's wish."""
+    before = store.connect(project)
+    other = project.model_copy(update={"tracking": Tracking(uri="sqlite:///other/runs.db")})
+    for settings, uri in [(other, f"sqlite:///{project.root}/other/runs.db"), (project, before.uri)] * 2:
+        assert store.tracking_uri(settings) == store.connect(settings).uri == uri
+        assert store.tracking_uri(settings) == uri
 
 
 @pytest.mark.tracking

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PROBE = 3.0
 CONNECT = 5.0
 """Seconds after which a scheduler that does not answer is taken for none."""
-ANSWER = 60.0
+ANSWER = 30.0
 """Seconds after which one that did answer is given up."""
 PREPARE = 300.0
 """Seconds that workers have to fetch and unpack the project, and to reach the store."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -34,7 +33,9 @@ def check(on: str) -> None:
     if found is None or not 0 < int(found["port"]) < 2**16:
         raise errors.UsageError(f"--on {on!r}: found no such place, allowed local or dask://HOST:PORT")
     if importlib.util.find_spec("distributed") is None:
-        pins = importlib.metadata.requires("nbops") or []
+        from importlib import metadata
+
+        pins = metadata.requires("nbops") or []
         wanted = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
         raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{wanted}', here and on the workers")
 
