@@ -100,7 +100,7 @@ def wait_for(found: Callable[[], Any], seconds: float = 60.0) -> Any:
     until = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < until, "it did not come"
-        time.sleep(0.05)
+        time.sleep(0.25)
     return answer
 
 
