@@ -546,9 +546,11 @@ def test_a_template_that_does_not_answer_or_does_not_start(
             with start(folder) as other:
                 assert not other.warm
                 assert other.run("1 + 1").text == "2"
+            with start(folder) as third:
+                assert third.warm
+                assert parent(third) != pid, "who does not answer is not asked again"
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert wait("that it is itself again", lambda: status(pid)["forks"] == 1)  # who had left got no kernel
     broken = home / "broken.py"
     broken.write_text("raise SystemExit('broken')")
     monkeypatch.setattr(client, "template_path", lambda: str(broken))
