@@ -9,6 +9,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 ending = sys.modules["_nbops_ending"]
+wire = sys.modules["_nbops_wire"]
 THREADS = {
     "openmp": ("OMP_NUM_THREADS",),
     "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
@@ -27,6 +29,9 @@ FOLDER_FILES = {"matplotlib": "matplotlibrc", "numba": ".numba_config.yaml"}
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 """Where modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
+PATIENCE = 30.0
+GRACE = 0.5
+"""Seconds that the client has to take its kernel; and when the template is gone."""
 
 
 def hidden(request: dict[str, Any], base: set[str]) -> str | None:
@@ -69,6 +74,8 @@ class Child:
     """A process just forked, with what it takes over from the template."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
+        self._connection: socket.socket = forked.connection
+        self._template: int = forked.template
         self._request: dict[str, Any] = forked.request
         self._fds: list[int] = forked.fds
         self._report: int = forked.report
@@ -119,12 +126,29 @@ class Child:
         logging._startTime = time.time()  # type: ignore[attr-defined]
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
         _threads()
-        for plugin in self._plugins:  # one that does not load is its user's affair, in any kernel
-            try:
-                plugin.resolve()
-            except Exception as error:  # noqa: BLE001
-                sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
         gc.enable()
+
+    def wait_for_client(self) -> None:
+        """Go on only when the client knows this process for its kernel.
+
+        Its template may have died before it could say so, or the client may have waited for too long; then there is
+        another kernel by now, on the same connection file.
+        """
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        poll.register(self._template, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(PATIENCE * 1000)]
+        if self._connection.fileno() not in ready:  # an answer may be on its way all the same
+            poll.unregister(self._template)
+            ready = [fd for fd, _ in poll.poll(GRACE * 1000)]
+        try:
+            if not ready:
+                os._exit(1)
+            wire.receive(self._connection)
+        except (OSError, EOFError):
+            os._exit(1)
+        self._connection.close()
+        os.close(self._template)
 
     def _reseed(self) -> None:
         """Nothing that is left to chance may fall alike in two kernels; `random` itself sees to it at a fork."""
@@ -140,6 +164,11 @@ class Child:
         """Be the kernel until it ends. It does not return when all went well: see `ending`."""
         for name in [name for name in sys.modules if name.startswith("_nbops_")]:
             del sys.modules[name]
+        for plugin in self._plugins:  # one that does not load is its user's affair, in any kernel
+            try:
+                plugin.resolve()
+            except Exception as error:  # noqa: BLE001
+                sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
         sys.modules["__main__"].__dict__.pop("__file__", None)
         atexit.register(self._tell)  # registered first, so it is the last to run
         from ipykernel import kernelapp
@@ -275,9 +304,25 @@ def _threads() -> None:
     if wanted:
         import threadpoolctl
 
-        threadpoolctl.threadpool_limits(wanted)
+        controller = threadpoolctl.ThreadpoolController()
+        controller.limit(limits=wanted)
+        openmp = [library for library in controller.lib_controllers if library.user_api == "openmp"]
+        if openmp and "openmp" in wanted:
+            _limit_threads(openmp, wanted["openmp"])
     number = os.environ.get("NUMEXPR_NUM_THREADS", "")
     if "numexpr" in sys.modules and number.isdigit():
         sys.modules["numexpr"].set_num_threads(max(1, int(number)))
     if "pyarrow" in sys.modules and "openmp" in wanted:  # it reads the variable when it is loaded
         sys.modules["pyarrow"].set_cpu_count(wanted["openmp"])
+
+
+def _limit_threads(libraries: list[Any], number: int) -> None:
+    """OpenMP keeps the number for each thread; those that cells start would have the one of before the fork."""
+    run: Callable[[threading.Thread], None] = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
+
+    def limited(thread: threading.Thread) -> None:
+        for library in libraries:
+            library.set_num_threads(number)
+        run(thread)
+
+    threading.Thread._bootstrap_inner = limited  # type: ignore[attr-defined]

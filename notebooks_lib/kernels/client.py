@@ -29,8 +29,8 @@ LAUNCHERS = ("ipykernel_launcher", "ipykernel")
 START_TIMEOUT = 30.0
 FORK_TIMEOUT = 15.0
 """Seconds; a template that takes longer is no help."""
-FAILED_FOR = 300.0
-"""Seconds for which a template that did not start is not tried again."""
+FAILED_FOR = (5.0, 30.0, 300.0)
+"""Seconds for which a template is not tried again that did not start: once, twice, more often in a row."""
 SOCKET_PATH_LIMIT = 95
 """Bytes; a Unix socket has room for 107, and templates that leave add their number."""
 PASSING = (
@@ -103,6 +103,8 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
             try:
                 wire.send(connection, _message(request, arguments, preferences), fds)
                 answer, received = wire.receive(connection)
+                if "pid" in answer:
+                    wire.send(connection, {"op": "go"})  # to the kernel itself, which waits for it
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
                     path.unlink(missing_ok=True)  # it leaves when it wakes; the next caller starts another one
@@ -123,8 +125,12 @@ def templates() -> list[tuple[Path, dict[str, Any]]]:
     """Each running template of this user: its socket and what it says of itself."""
     found = []
     for path in sorted(runtime_folder().iterdir()):
-        if path.suffix == "" and (answer := ask(path, "status")) is not None:
-            found.append((path, answer))
+        if path.suffix == "":
+            _, _, leaving = path.name.partition("-")
+            if (answer := ask(path, "status")) is not None:
+                found.append((path, answer))
+            elif leaving and not Path(f"/proc/{leaving}").exists():
+                path.unlink(missing_ok=True)  # it was killed
     return found
 
 
@@ -231,16 +237,26 @@ def _start(
         connection = _connect(path)
         if connection is not None:
             return connection
-        if failed.exists() and time.time() - failed.stat().st_mtime < FAILED_FOR:
-            raise Unavailable(f"the template did not start a moment ago ({failed.read_text().strip()})")
+        times, last = _failure(failed)
+        if times and time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
+            raise Unavailable(f"the template did not start a moment ago ({last})")
         path.unlink(missing_ok=True)
         problem = _launch(path, interpreter, environment, preferences)
         connection = _connect(path) if problem is None else None
         if connection is not None:
             failed.unlink(missing_ok=True)
             return connection
-        failed.write_text(f"{problem}; {path.with_suffix('.log')} says more")
+        failed.write_text(json.dumps([times + 1, f"{problem}; {path.with_suffix('.log')} says more"]))
     raise Unavailable(f"the template did not start: {problem}; {path.with_suffix('.log')} says more")
+
+
+def _failure(path: Path) -> tuple[int, str]:
+    """How often in a row a template did not start, and why at last."""
+    try:
+        times, why = json.loads(path.read_text())
+        return int(times), str(why)
+    except (OSError, ValueError, TypeError):
+        return 0, ""
 
 
 def _launch(

@@ -47,7 +47,17 @@ wire, memory, watching, preload, growth, family, ending, child, deferred = map(_
 class Forked(BaseException):
     """Raised in the child, so that nothing of the template is left on its stack."""
 
-    def __init__(self, request: dict[str, Any], fds: list[int], report: int, client_pidfd: int | None) -> None:
+    def __init__(
+        self,
+        template: int,
+        connection: socket.socket,
+        request: dict[str, Any],
+        fds: list[int],
+        report: int,
+        client_pidfd: int | None,
+    ) -> None:
+        self.template = template
+        self.connection = connection
         self.request = request
         self.fds = fds
         self.report = report
@@ -220,30 +230,31 @@ class Template:
             connection.close()
             return
         hidden = child.hidden(request, self.preload.tops)
-        if hidden is not None or wire.gone(connection):
+        if hidden is not None:
             wire.send(connection, {"refused": hidden})
             connection.close()
             return
         report, written = os.pipe()
+        template = os.pidfd_open(self.pid)
         client_pidfd = None if request["independent"] else family.pidfd(wire.peer(connection)[0])
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(report)
-            os.close(written)
+            for fd in (report, written, template):
+                os.close(fd)
             wire.send(connection, {"refused": f"no process can be forked: {error.strerror}"})
             connection.close()
             return
         if pid == 0:
             try:
                 os.close(report)
-                connection.close()
                 self._forget()
             except BaseException:  # noqa: BLE001  # whatever it is: a child must never go on as a second template
                 traceback.print_exc()
                 os._exit(1)
-            raise Forked(request, fds, written, client_pidfd)
+            raise Forked(template, connection, request, fds, written, client_pidfd)
         os.close(written)
+        os.close(template)
         self.forks += 1
         self.kernels.add(pid, report, connection, client_pidfd, request["memory"])
 
@@ -388,6 +399,7 @@ def main() -> int:
     kernel = child.Child(found, template.preload, template.signals)
     del template
     kernel.become()
+    kernel.wait_for_client()
     return int(kernel.run())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -51,13 +50,6 @@ def _some(connection: socket.socket, size: int) -> bytes:
     if not data:
         raise EOFError("the other side has left")
     return data
-
-
-def gone(connection: socket.socket) -> bool:
-    """Whether the other side has left."""
-    poll = select.poll()
-    poll.register(connection, 0)
-    return bool(poll.poll(0))  # POLLHUP and POLLERR are told unasked
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:

@@ -441,6 +441,8 @@ def test_variables_that_say_where_and_how(home: Path, kind: str) -> None:
         kernel.run("import sklearn.ensemble, numpy, pyarrow, joblib, threadpoolctl")
         threads = "{pool['num_threads'] for pool in threadpoolctl.threadpool_info()}, pyarrow.cpu_count()"
         assert kernel.value(threads) == ({1}, 1)
+        inside = "with concurrent.futures.ThreadPoolExecutor(1) as pool:\n    got = pool.submit(lambda: (%s)).result()"
+        assert kernel.value("got", "import concurrent.futures\n" + inside.replace("%s", threads)) == ({1}, 1)
         fit = "sklearn.ensemble.HistGradientBoostingRegressor(max_iter=5).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.1"
         assert kernel.value(fit, "X = numpy.random.rand(200, 3)") is True
         assert kernel.value(threads) == ({1}, 1)

@@ -266,6 +266,29 @@ def test_a_template_that_is_killed_costs_no_kernel_and_the_next_one_starts_anoth
         assert not kernel.manager.is_alive()
 
 
+def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kernel(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two kernels on one connection file would both answer, or neither."""
+    package = folder / "kernels"
+    shutil.copytree(Path(template_path()).parent, package)
+    text = (package / "family.py").read_text()
+    die = "os.path.exists(HERE) or (open(HERE, 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
+    changed = text.replace(
+        '        try:\n            wire.send(client, {"pid"',
+        f'        {die}\n        try:\n            wire.send(client, {{"pid"',
+    )
+    assert changed != text
+    (package / "family.py").write_text(changed.replace("wire = sys", f"HERE = {str(folder / 'once')!r}\nwire = sys"))
+    monkeypatch.setattr(client, "template_path", lambda: str(package / "template.py"))
+    with start(folder) as kernel:
+        assert kernel.warm
+        assert (folder / "once").exists()
+        found = [pid for pid in all_of(folder) if b"ipykernel_launcher" in _command(pid)]
+        assert found == [kernel.pid]
+        assert kernel.value("os.getpid()", "import os") == kernel.pid
+
+
 def test_a_kernel_that_is_killed_leaves_no_zombie(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
@@ -546,11 +569,14 @@ def test_a_template_that_does_not_answer_or_does_not_start(
             with start(folder) as other:
                 assert not other.warm
                 assert other.run("1 + 1").text == "2"
-            with start(folder) as third:
-                assert third.warm
-                assert parent(third) != pid, "who does not answer is not asked again"
         finally:
             os.kill(pid, signal.SIGCONT)
+
+        def left() -> bool:
+            told = [told for _, told in client.templates() if told["pid"] == pid]
+            return bool(told) and not told[0]["open"] and told[0]["kernels"] == [kernel.pid]
+
+        wait("that it leaves, and that who went away has no kernel", left)
     broken = home / "broken.py"
     broken.write_text("raise SystemExit('broken')")
     monkeypatch.setattr(client, "template_path", lambda: str(broken))
