@@ -63,15 +63,15 @@ def status(as_json: bool) -> None:
 
 def _found() -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.kernels import client, memory, preferences, spec
+    from notebooks_lib.kernels import launching, memory, preferences, spec
 
     here = settings.here()
     wanted = preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
     templates: list[dict[str, Any]] = []
     kind = "warm" if wanted.enabled else "cold: warm = false in the settings"
     try:
-        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in client.templates()]
-    except client.Unavailable as error:
+        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in launching.templates()]
+    except launching.Unavailable as error:
         kind = f"cold: {error}"
     modules, never = memory.read(wanted.memory)
     folder = spec.installed()
@@ -118,11 +118,11 @@ def _print(told: dict[str, Any]) -> None:
 def stop(forget: bool) -> None:
     """Let templates fork no more. Kernels that run are not touched: a template leaves with its last one."""
     from notebooks_lib import errors, settings
-    from notebooks_lib.kernels import client, preferences
+    from notebooks_lib.kernels import launching, preferences
 
     try:
-        stopped = client.stop()
-    except client.Unavailable as error:
+        stopped = launching.stop()
+    except launching.Unavailable as error:
         raise errors.KernelError(f"there are no warm kernels: {error}") from error
     for told in stopped:
         left = f"leaves with its kernels {', '.join(map(str, told['kernels']))}" if told["kernels"] else "has left"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,21 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             wanted = preferences.of(folder, environment)
             if not wanted.enabled:
                 return await super().launch_kernel(cmd, **kwargs)
-            forking = asyncio.ensure_future(asyncio.to_thread(self._fork, cmd, environment, folder, arguments, wanted))
+            given_up = threading.Event()
+
+            def fork() -> ForkedProcess:
+                process = self._fork(cmd, environment, folder, arguments, wanted)
+                if given_up.is_set():  # nobody waits for it any more: it must not live on unseen
+                    _end(process)
+                return process
+
+            forking = asyncio.ensure_future(asyncio.to_thread(fork))
             try:
                 self.process = await asyncio.shield(forking)
-            except asyncio.CancelledError:  # nobody waits for it any more: it must not live on unseen
-                forking.add_done_callback(_end)
+            except asyncio.CancelledError:
+                given_up.set()
+                if forking.done() and not forking.cancelled() and forking.exception() is None:
+                    _end(forking.result())
                 raise
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same
             _tell(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
@@ -57,11 +68,11 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     def _fork(
         cmd: list[str], environment: dict[str, str], folder: str, arguments: dict[str, Any], wanted: Any
     ) -> ForkedProcess:
-        from notebooks_lib.kernels import client
+        from notebooks_lib.kernels import client, launching
 
         unknown = arguments.keys() - KNOWN
         if unknown:
-            raise client.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
+            raise launching.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
         independent = bool(arguments.get("independent"))
         if not independent:
             environment["JPY_PARENT_PID"] = str(os.getpid())
@@ -102,9 +113,9 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return {**await super().get_provisioner_info(), "warm": self.warm}
 
 
-def _end(forking: asyncio.Future[ForkedProcess]) -> None:
-    if not forking.cancelled() and forking.exception() is None:
-        forking.result().kill()
+def _end(process: ForkedProcess) -> None:
+    process.kill()
+    process.wait()
 
 
 def _tell(reason: str) -> None:

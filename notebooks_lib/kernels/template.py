@@ -230,6 +230,8 @@ class Template:
             connection.close()
             return
         hidden = child.hidden(request, self.preload.tops)
+        if request.get("protocol") != wire.PROTOCOL:
+            hidden = "nbops was upgraded since this program began; start it again for warm kernels"
         if hidden is not None:
             wire.send(connection, {"refused": hidden})
             connection.close()

@@ -13,6 +13,8 @@ HEADER = struct.Struct("!I")
 LIMIT = 32 * 2**20
 """Bytes of one message; an environment is a few kilobytes, and a length beyond this is no message of ours."""
 FDS = 8
+PROTOCOL = 1
+"""Raised when messages change: a client that runs since before an upgrade must not be given a kernel it cannot take."""
 
 
 def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:

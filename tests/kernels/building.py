@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from notebooks_lib.kernels import client
+from notebooks_lib.kernels import launching
 from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
 
 SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
@@ -67,8 +67,8 @@ def own_templates() -> Iterator[Path]:
             yield home
         finally:
             if (home / "run" / "nbops").is_dir():
-                for path, _ in client.templates():
-                    client.ask(path, "stop")
+                for path, _ in launching.templates():
+                    launching.ask(path, "stop")
             left = marked(folder)
             with contextlib.suppress(AssertionError):
                 wait("the end of the templates", lambda: not any(map(alive, left)), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 
-from notebooks_lib.kernels import client, memory, preferences, provisioner, spec, template_path
+from notebooks_lib.kernels import client, launching, memory, preferences, provisioner, spec, template_path
 from tests.kernels.building import SPECS, Kernel, alive, marked, own_templates, wait
 
 ROOT = Path(__file__).parent.parent.parent
@@ -103,7 +105,7 @@ def _command(pid: int) -> bytes:
 
 
 def status(pid: int) -> dict[str, Any]:
-    return next(told for _, told in client.templates() if told["pid"] == pid)
+    return next(told for _, told in launching.templates() if told["pid"] == pid)
 
 
 def parent(kernel: Kernel) -> int:
@@ -159,7 +161,7 @@ def test_two_first_callers_start_one_template(folder: Path) -> None:
 
 
 def test_nobody_else_may_enter_the_folder_of_the_sockets(home: Path) -> None:
-    found = client.runtime_folder()
+    found = launching.runtime_folder()
     assert found.stat().st_mode & 0o777 == 0o700
     assert found.parent == home / "run"
 
@@ -182,19 +184,19 @@ def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
     place.rmdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     place.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(client.Unavailable, match="not a folder that only"):
-        client.runtime_folder()
+    with pytest.raises(launching.Unavailable, match="not a folder that only"):
+        launching.runtime_folder()
     place.unlink()
     place.write_text("")
-    with pytest.raises(client.Unavailable, match="cannot be made|not a folder"):
-        client.runtime_folder()
+    with pytest.raises(launching.Unavailable, match="cannot be made|not a folder"):
+        launching.runtime_folder()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_is_not_answered(folder: Path, home: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in client.templates() if told["pid"] == pid)
+        path = next(path for path, told in launching.templates() if told["pid"] == pid)
         opened = [home, home / "run", path.parent]
         code = f"""
 import os, socket, struct
@@ -220,11 +222,79 @@ except ConnectionError:
     monkey = home / "run" / "foreign"
     monkey.mkdir(mode=0o700)
     os.chown(monkey, 65534, 65534)
-    with pytest.MonkeyPatch.context() as changed, pytest.raises(client.Unavailable, match="only this user"):
+    with pytest.MonkeyPatch.context() as changed, pytest.raises(launching.Unavailable, match="only this user"):
         monkey.rename(home / "foreign")
         (home / "foreign").rename(home / "run" / "nbops2")
         changed.setattr(os, "getuid", lambda: 4711)
-        client.runtime_folder()
+        launching.runtime_folder()
+
+
+def test_a_deep_temporary_folder_is_no_reason_for_ordinary_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(launching.tempfile, "gettempdir", lambda: str(deep))
+    assert launching.runtime_folder() == Path("/tmp") / f"nbops-kernels-{os.getuid()}"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert launching.runtime_folder().name == f"nbops-kernels-{os.getuid()}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "MOST", 1)
+    with start(folder, KIND="1"):
+        (first,) = templates(folder)
+        with start(folder, KIND="2") as kernel:  # the first has a kernel, so it stays
+            assert kernel.warm
+            assert len(templates(folder)) == 2
+    with start(folder, KIND="3") as kernel:
+        assert kernel.warm
+        wait("the end of the two that had no kernel", lambda: templates(folder) == [parent(kernel)])
+    assert not alive(first)
+
+
+def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(provisioner, "_told", False)
+    monkeypatch.setattr(client.wire, "PROTOCOL", 0)
+    with caplog.at_level(logging.WARNING), start(folder) as kernel:
+        assert not kernel.warm
+        assert kernel.run("1 + 1").text == "2"
+    assert "nbops was upgraded since this program began" in caplog.text
+
+
+def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -> None:
+    async def give_up() -> None:
+        os.kill(template, signal.SIGSTOP)
+        try:
+            starting = asyncio.create_task(manager.start_kernel(env=env, cwd=str(folder)))
+            await asyncio.sleep(0.5)  # the template has been asked, and does not answer yet
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        finally:
+            os.kill(template, signal.SIGCONT)
+        await asyncio.to_thread(wait, "the kernel", lambda: status(template)["forks"] > forks, 10)
+        await asyncio.to_thread(wait, "the end of the kernel", lambda: all_of(folder) == templates(folder), 10)
+        await manager.cleanup_resources()
+        manager.context.destroy()
+
+    with start(folder):
+        (template,) = templates(folder)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=spec.WarmSpecs(kernel_dirs=SPECS))
+    with Kernel(folder, warm=True, env={"OF_TEST": folder.name}) as kernel:
+        env = kernel.env
+    forks = status(template)["forks"]
+    asyncio.run(give_up())
+    assert templates(folder) == [template]
 
 
 # Deaths
@@ -280,7 +350,8 @@ def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kerne
     )
     assert changed != text
     (package / "family.py").write_text(changed.replace("wire = sys", f"HERE = {str(folder / 'once')!r}\nwire = sys"))
-    monkeypatch.setattr(client, "template_path", lambda: str(package / "template.py"))
+    for module in (client, launching):
+        monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     with start(folder) as kernel:
         assert kernel.warm
         assert (folder / "once").exists()
@@ -323,14 +394,14 @@ def test_a_template_leaves_when_nobody_needs_it(folder: Path) -> None:
         time.sleep(1)
         assert alive(pid)  # a kernel keeps it
     wait("the end of the template", lambda: not alive(pid), 10)
-    assert not [path for path, _ in client.templates() if alive(pid)]
+    assert not [path for path, _ in launching.templates() if alive(pid)]
 
 
 def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in client.templates() if told["pid"] == pid)
-        told = client.ask(path, "stop")
+        path = next(path for path, told in launching.templates() if told["pid"] == pid)
+        told = launching.ask(path, "stop")
         assert told is not None
         assert not told["open"]
         assert not path.exists()
@@ -554,14 +625,14 @@ def test_elsewhere_than_on_linux_kernels_are_ordinary(
         assert kernel.run("1 + 1").text == "2"
     assert "an ordinary kernel instead of a warm one: not on darwin" in caplog.messages
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(client.Unavailable, match="not on win32"):
-        client.runtime_folder()
+    with pytest.raises(launching.Unavailable, match="not on win32"):
+        launching.runtime_folder()
 
 
 def test_a_template_that_does_not_answer_or_does_not_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment, home: Path
 ) -> None:
-    monkeypatch.setattr(client, "FORK_TIMEOUT", 1.0)
+    monkeypatch.setattr(launching, "FORK_TIMEOUT", 1.0)
     with start(folder) as kernel:
         pid = parent(kernel)
         os.kill(pid, signal.SIGSTOP)
@@ -573,19 +644,20 @@ def test_a_template_that_does_not_answer_or_does_not_start(
             os.kill(pid, signal.SIGCONT)
 
         def left() -> bool:
-            told = [told for _, told in client.templates() if told["pid"] == pid]
+            told = [told for _, told in launching.templates() if told["pid"] == pid]
             return bool(told) and not told[0]["open"] and told[0]["kernels"] == [kernel.pid]
 
         wait("that it leaves, and that who went away has no kernel", left)
     broken = home / "broken.py"
     broken.write_text("raise SystemExit('broken')")
-    monkeypatch.setattr(client, "template_path", lambda: str(broken))
+    for module in (client, launching):
+        monkeypatch.setattr(module, "template_path", lambda: str(broken))
     request = client.Request([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
     wanted = preferences.of(str(folder), {})
-    with pytest.raises(client.Unavailable, match="did not start: it ended while it was starting; .*log says more"):
+    with pytest.raises(launching.Unavailable, match="did not start: it ended while it was starting; .*log says more"):
         client.fork(request, wanted)
     began = time.monotonic()
-    with pytest.raises(client.Unavailable, match="did not start a moment ago"):
+    with pytest.raises(launching.Unavailable, match="did not start a moment ago"):
         client.fork(request, wanted)
     assert time.monotonic() - began < 0.5
 
@@ -615,5 +687,5 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
     with Kernel(folder, warm=True, specs=[str(kernels)]) as kernel:  # it names our provisioner, but starts otherwise
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"
-    with pytest.raises(client.Unavailable, match="cannot be started with preexec_fn"):
+    with pytest.raises(launching.Unavailable, match="cannot be started with preexec_fn"):
         provisioner.WarmProvisioner._fork([], {}, str(folder), {"preexec_fn": print}, None)

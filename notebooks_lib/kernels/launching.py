@@ -1,0 +1,215 @@
+"""Templates of this user: where their sockets are, how one is started, asked and stopped. Linux only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.kernels import template_path, wire
+from notebooks_lib.kernels.preferences import Preferences
+
+START_TIMEOUT = 30.0
+FAILED_FOR = (5.0, 30.0, 300.0)
+"""Seconds for which a template is not tried again that did not start: once, twice, more often in a row."""
+SOCKET_PATH_LIMIT = 95
+"""Bytes; a Unix socket has room for 107, and templates that leave add their number."""
+KEY_LENGTH = 17
+FORGOTTEN = 7 * 24 * 3600.0
+"""Seconds after which the log of a template that has gone is removed."""
+MOST = 8
+"""Templates of one user; each holds some hundred megabytes. Beyond that, the one that waits longest is let go."""
+FORK_TIMEOUT = 15.0
+"""Seconds; a template that takes longer is no help."""
+
+
+class Unavailable(Exception):
+    """There is no warm kernel to be had, for this reason; an ordinary one does the same."""
+
+
+def templates() -> list[tuple[Path, dict[str, Any]]]:
+    """Each running template of this user: its socket and what it says of itself."""
+    found = []
+    for path in sorted(runtime_folder().iterdir()):
+        if path.suffix == "":
+            _, _, leaving = path.name.partition("-")
+            if (answer := ask(path, "status")) is not None:
+                found.append((path, answer))
+            elif leaving and not Path(f"/proc/{leaving}").exists():
+                path.unlink(missing_ok=True)  # it was killed
+    return found
+
+
+def stop() -> list[dict[str, Any]]:
+    """Let every template of this user fork no more, and leave with its last kernel; what each says of itself."""
+    told = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
+    for path in runtime_folder().iterdir():
+        if path.suffix == ".failed":
+            path.unlink(missing_ok=True)
+    return told
+
+
+def ask(path: Path, op: str) -> dict[str, Any] | None:
+    """The answer of the template behind a socket; None when there is none."""
+    connection = connect(path)
+    if connection is None:
+        return None
+    with connection:
+        try:
+            connection.settimeout(FORK_TIMEOUT)
+            wire.send(connection, {"op": op})
+            return wire.receive(connection)[0]
+        except (OSError, EOFError):
+            return None
+
+
+def runtime_folder() -> Path:
+    """The folder of this user's sockets, which nobody else may enter. Raises Unavailable."""
+    if not hasattr(os, "pidfd_open") or not sys.platform.startswith("linux"):
+        raise Unavailable(f"not on {sys.platform}")
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    home = Path(given) / "nbops" if given and _mine(given) else None
+    home = home or Path(tempfile.gettempdir()) / f"nbops-kernels-{os.getuid()}"
+    if len(os.fsencode(home)) + KEY_LENGTH > SOCKET_PATH_LIMIT:
+        home = Path("/tmp") / f"nbops-kernels-{os.getuid()}"  # checked below: ours alone, or refused
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+        found = home.lstat()
+    except OSError as error:
+        raise Unavailable(f"{home} cannot be made: {error.strerror}") from error
+    if not home.is_dir() or home.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Unavailable(f"{home} is not a folder that only this user may enter")
+    return home
+
+
+def _mine(folder: str) -> bool:
+    """Whether a folder is this user's; after `sudo` the environment names that of somebody else."""
+    try:
+        return Path(folder).stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def connect(path: Path) -> socket.socket | None:
+    """A connection to the template behind a socket, if there is one and it is this user's. Raises Unavailable."""
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+        raise Unavailable(f"the path of the socket is too long: {path}")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(2.0)
+        connection.connect(os.fspath(path))
+        if wire.peer(connection)[1] == os.getuid():
+            return connection
+    except OSError:
+        pass
+    connection.close()
+    return None
+
+
+def start(
+    path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
+) -> socket.socket:
+    """Start the template, alone: whoever comes second waits for the first and takes its template."""
+    failed = path.with_suffix(".failed")
+    with _locked(path.with_suffix(".lock")):
+        connection = connect(path)
+        if connection is not None:
+            return connection
+        times, last = _failure(failed)
+        if times and time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
+            raise Unavailable(f"the template did not start a moment ago ({last})")
+        path.unlink(missing_ok=True)
+        _make_room()
+        problem = _launch(path, interpreter, environment, preferences)
+        connection = connect(path) if problem is None else None
+        if connection is not None:
+            failed.unlink(missing_ok=True)
+            return connection
+        failed.write_text(json.dumps([times + 1, f"{problem}; {path.with_suffix('.log')} says more"]))
+    raise Unavailable(f"the template did not start: {problem}; {path.with_suffix('.log')} says more")
+
+
+def _make_room() -> None:
+    """Let the templates go that have waited longest for a kernel, and remove what dead ones left."""
+    running = templates()
+    idle = sorted((told["idle_left"], path) for path, told in running if told["open"] and not told["kernels"])
+    for _, path in idle[: max(0, len(running) + 1 - MOST)]:
+        ask(path, "stop")
+    alive = {path.stem.partition("-")[0] for path, _ in running}
+    for log in runtime_folder().glob("*.log"):
+        if log.stem not in alive and time.time() - log.stat().st_mtime > FORGOTTEN:
+            log.unlink(missing_ok=True)  # the lock stays: a file that somebody may hold is never removed
+
+
+def _failure(path: Path) -> tuple[int, str]:
+    """How often in a row a template did not start, and why at last."""
+    try:
+        times, why = json.loads(path.read_text())
+        return int(times), str(why)
+    except (OSError, ValueError, TypeError):
+        return 0, ""
+
+
+def _launch(
+    path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
+) -> str | None:
+    """None when it listens, else what went wrong."""
+    config = {
+        "socket": os.fspath(path),
+        "idle": preferences.idle_seconds,
+        "pinned": list(preferences.preload),
+        "never": list(preferences.never),
+        "memory": preferences.memory,
+    }
+    ready, write = os.pipe()
+    with contextlib.closing(os.fdopen(ready, "rb", buffering=0)) as heard:
+        try:
+            with path.with_suffix(".log").open("wb") as log:
+                subprocess.run(
+                    [*interpreter, template_path(), json.dumps(config), str(write)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**environment, "NBOPS_KERNEL": "0" * 32},
+                    cwd="/",
+                    pass_fds=[write],
+                    start_new_session=True,
+                    timeout=START_TIMEOUT,
+                    check=False,
+                )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        finally:
+            os.close(write)
+        if not select.select([heard], [], [], START_TIMEOUT)[0]:
+            return f"it was not ready within {START_TIMEOUT:g} s"
+        said = heard.read(2**16).decode(errors="replace")
+    if said == "{}":
+        return None
+    return said or "it ended while it was starting"
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock; the operating system lets go of it when this process dies."""
+    with path.open("w") as file:
+        until = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    raise Unavailable("another process has been starting a template for too long") from None
+                time.sleep(0.05)
+        yield
