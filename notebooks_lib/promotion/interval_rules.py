@@ -90,7 +90,7 @@ def error_known(found: Evidence, policy: Policy) -> Rule:
 @rule
 def one_row(found: Evidence, policy: Policy) -> Rule | None:
     """One row alone does not decide: where one carries too much, the others must give the same answer."""
-    if found.paired is None:
+    if found.paired is None or not found.paired.sound:
         return None
     share, most, rest = found.paired.largest_share, policy.max_share, found.paired.rest
     reason = f"one holdout row carries {share:.0%} of what the gain rests on"

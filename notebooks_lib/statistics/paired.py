@@ -5,8 +5,9 @@ blocks gives its standard error; Student's t gives the bounds. It works on the m
 is the paired t test where the metric is a mean, draws nothing at random, and takes about a millisecond. What it was
 chosen from, and the figures: docs/decisions/0022.
 
-Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11: the jackknife. Busing, Meijer and van der
-Leeden, Delete-m jackknife for unequal m, Statistics and Computing 9 (1999): blocks of different sizes.
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11: the jackknife. MacKinnon, Nielsen and Webb,
+Fast and reliable jackknife and bootstrap methods for cluster-robust inference, Journal of Applied Econometrics 38
+(2023): one group at a time, of whatever size.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Bloc
     gain = sign * (challenger.whole - champion.whole)
     rows = len(blocks.of_row)
     left = without(blocks)
-    error = standard_error(gain, left, blocks)
+    error = standard_error(left)
     single = None
     if challenger.cheap and champion.cheap:
         single = left if blocks.kind == "rows" else without(dealing.rows(rows))
@@ -152,19 +153,16 @@ def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Bloc
     )
 
 
-def standard_error(whole: float, left: Array, blocks: Blocks) -> float:
-    """Of a figure that is `whole` on all rows and `left` without each block; NaN with fewer than two blocks.
+def standard_error(left: Array) -> float:
+    """Of a figure that is `left` without each block in turn; NaN with fewer than two blocks.
 
-    With blocks of equal size it is the ordinary jackknife's.
+    Blocks may differ in size: a large group that is unlike the others moves the figure, and so the error, the more.
     """
-    count, total = blocks.count, float(blocks.sizes.sum())
+    count = len(left)
     if count < 2:
         return math.nan
-    ratio = total / blocks.sizes
     with np.errstate(all="ignore"):
-        pseudo = ratio * whole - (ratio - 1) * left
-        centre = count * whole - ((1 - 1 / ratio) * left).sum()
-        return float(np.sqrt(((pseudo - centre) ** 2 / (ratio - 1)).sum() / count))
+        return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
 
 
 def quantile(share: float, df: float) -> float:
