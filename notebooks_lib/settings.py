@@ -72,11 +72,39 @@ class Data(_Section):
         return self
 
 
+def _pairs(value: object) -> object:
+    """A variable has no tables: name=number with commas between them."""
+    if not isinstance(value, str):
+        return value
+    return {name.strip(): number for name, _, number in (pair.partition("=") for pair in value.split(",")) if name}
+
+
+Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
+
+
 class Promotion(_Section):
     """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
 
     min_rows: Annotated[int, Field(ge=1)] = 30
     """Fewest holdout rows that may decide."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Chance that one holdout, in all of its uses together, promotes a model that is not better."""
+    holdout_uses: Annotated[int, Field(ge=1)] = 10
+    """How often the rows of a holdout may decide; each use is tested at alpha / holdout_uses."""
+    worthwhile_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """A gain worth a promotion, in units of the metric: an open decision says how many rows would settle it."""
+    power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    """Chance of finding the gain that a decision calls detectable."""
+    min_class_rows: Annotated[int, Field(ge=1)] = 20
+    """Fewest holdout rows of the rarest class."""
+    min_differing: Annotated[int, Field(ge=1)] = 10
+    """Fewest holdout rows on which two classifiers differ."""
+    min_groups: Annotated[float, Field(ge=2)] = 20.0
+    """Fewest groups in the holdout, in groups of equal size that would say as much."""
+    max_share: Annotated[float, Field(ge=0.1, le=1)] = 0.25
+    """Of what a gain rests on, the most that a single row may carry if the others do not say the same."""
+    limits: Limits = {}
+    """Metric -> the worst that any challenger may have on the holdout, as { rmse = 60.0 }."""
     require_clean: bool = False
     """Refuse a challenger that was trained from uncommitted code."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-6

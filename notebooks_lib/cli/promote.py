@@ -115,7 +115,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     from notebooks_lib.tracking.store import connect
 
     if isinstance(values.get("metric"), str):
-        metrics.find(values["metric"])
+        metrics.check(values["metric"])
     experiment = values.get("experiment")
     known = query.experiments(connect(here))
     if isinstance(experiment, str) and experiment not in known:
@@ -128,7 +128,7 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
     from notebooks_lib.promotion.tables import shown
 
     rows = [
-        ("pass" if rule["ok"] else "FAIL", rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
+        (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
         for rule in decision["rules"]
     ]
     show.table(("", "rule", "found", "wanted", "reason"), rows)

@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import ModelError, PromotionError, UsageError
+import numpy as np
+
+from notebooks_lib.errors import ModelError, PromotionError, UnknownNameError, UsageError, first_line
 from notebooks_lib.promotion import scoring
 from notebooks_lib.promotion.candidates import Candidate, Candidates
-from notebooks_lib.promotion.decision import Evidence, Side
+from notebooks_lib.promotion.decision import Evidence, Side, Uses
+from notebooks_lib.promotion.metrics import Answers, Metric, Truth
+from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
 from notebooks_lib.tracking.query import RunInfo
 
 if TYPE_CHECKING:
+    from notebooks_lib.settings import Settings
+    from notebooks_lib.tracking.datasets import Dataset, Part
     from notebooks_lib.tracking.registry import Version
     from notebooks_lib.tracking.store import Store
+
+    Array = np.ndarray[Any, Any]
 
 READER = "promotion"
 
 
-def gather(store: Store, candidates: Candidates, champion: Version | None, *, model: str) -> Evidence:
+def gather(
+    store: Store, candidates: Candidates, champion: Version | None, *, model: str, order_by: str = ""
+) -> Evidence:
     """The figures of the best candidate and of the champion, or of a trivial baseline when there is none.
 
     A candidate that fails on the holdout is out, and the next best takes its place. The holdout is not read when the
-    best candidate is the champion itself. Raises PromotionError when no candidate can be scored.
+    best candidate is the champion itself. `order_by` is a column that puts the rows in the order of time: rows near
+    each other are then not taken for independent. Raises PromotionError when no candidate can be scored.
     """
     data, metric = candidates.dataset, candidates.metric
     evidence = Evidence(
@@ -41,6 +52,8 @@ def gather(store: Store, candidates: Candidates, champion: Version | None, *, mo
     )
     if evidence.itself:
         return evidence
+    if order_by and order_by not in data.columns:
+        raise UnknownNameError(f"column of {data.ref} to order the rows by", order_by, data.columns)
     part = datasets.open_holdout(data.ref, store.settings, reader=f"{READER} of {model}")
     truth = scoring.truth(data, part, metric)
 
@@ -48,41 +61,78 @@ def gather(store: Store, candidates: Candidates, champion: Version | None, *, mo
         return scoring.score(source, part, metric, truth)
 
     if champion is None:
-        old = _with(evidence.champion, partial(scoring.baseline, data.train, part, metric, truth))
+        old, his = _with(evidence.champion, metric, truth, partial(scoring.baseline, data.train, part, metric, truth))
     else:
-        old = _with(evidence.champion, partial(scored, champion.source))
-    new = _best(candidates, champion, scored)
-    return replace(evidence, challenger=new, champion=old)
+        old, his = _with(evidence.champion, metric, truth, partial(scored, champion.source))
+    new, its = _best(candidates, champion, truth, scored)
+    found = replace(evidence, challenger=new, champion=old, uses=_uses(store.settings, data))
+    if its is None or his is None:
+        return found
+    return _paired(found, metric, truth, (its, his), groups=_groups(data, part), times=_times(part, order_by))
 
 
-def _best(candidates: Candidates, champion: Version | None, scored: Callable[[str], Scores]) -> Side:
+def _paired(
+    found: Evidence,
+    metric: Metric,
+    truth: Truth,
+    answers: tuple[Answers, Answers],
+    *,
+    groups: Array | None,
+    times: Array | None,
+) -> Evidence:
+    try:
+        return replace(found, paired=pair(metric, truth, *answers, groups=groups, times=times))
+    except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
+        return replace(found, unpaired=f"no error of the gain can be computed: {first_line(error)}")
+
+
+def _uses(settings: Settings, data: Dataset) -> Uses:
+    """Every reading of this holdout counts as a use, and the one for this question is among them."""
+    return Uses(settings.promotion.holdout_uses, datasets.holdout_readings(data, settings))
+
+
+def _groups(data: Dataset, part: Part) -> Array | None:
+    import pandas as pd
+
+    return None if data.group is None else np.asarray(pd.factorize(part.frame[data.group])[0])
+
+
+def _times(part: Part, column: str) -> Array | None:
+    return part.frame[column].to_numpy() if column else None
+
+
+def _best(
+    candidates: Candidates, champion: Version | None, truth: Truth, scored: Callable[[str], Scores]
+) -> tuple[Side, Answers | None]:
     """The first candidate that answers the holdout; the champion's own run ends the search."""
     out = []
     for candidate in candidates.ranked:
         side = _challenger(candidate, candidates.dataset.fingerprint)
         if champion is not None and candidate.run.run_id == champion.run_id:
-            return side
-        side = _with(side, partial(scored, candidate.source))
+            return side, None
+        side, answers = _with(side, candidates.metric, truth, partial(scored, candidate.source))
         if not side.fault:
-            return side
+            return side, answers
         out.append(f"{candidate.label}: {side.fault}")
     raise PromotionError(f"no candidate can be scored on the holdout of {candidates.dataset.ref}: {'; '.join(out)}")
 
 
-def _with(side: Side, compute: Callable[[], Scores]) -> Side:
+def _with(side: Side, metric: Metric, truth: Truth, compute: Callable[[], Scores]) -> tuple[Side, Answers | None]:
     try:
         found = compute()
+        score = found.value if found.answers is None else metric.leaver(truth, found.answers).whole
     except ModelError as error:
-        return replace(side, fault=str(error))
-    return replace(
+        return replace(side, fault=str(error)), None
+    side = replace(
         side,
-        score=found.value,
+        score=score,
         metrics=found.metrics,
         losses=found.losses,
         rows=found.rows,
         rows_sha256=found.rows_sha256,
         predictions_sha256=found.predictions_sha256,
     )
+    return side, found.answers
 
 
 def _challenger(candidate: Candidate, fingerprint: str) -> Side:

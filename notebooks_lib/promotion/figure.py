@@ -13,16 +13,20 @@ if TYPE_CHECKING:
 WIDE = 8.0
 """Inches."""
 
+HIDDEN = "the budget of this holdout is more than ten uses: its estimates are not shown, they would wear it out"
+
 
 def draw(evidence: Evidence) -> Figure:
     """The metric of both on the holdout and, where the metric has them, the spread of the figures of single rows."""
     import matplotlib.pyplot as plt
 
     sides = [side for side in (evidence.champion, evidence.challenger) if side.score is not None]
+    sides = sides if evidence.shows else []
     spread = bool(sides) and all(side.losses for side in sides)
     figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.7 * max(len(sides), 1)))
     if not sides:
-        axes.text(0.5, 0.5, "the best candidate is the champion itself", ha="center", va="center")
+        nothing = "the best candidate is the champion itself" if evidence.shows else HIDDEN
+        axes.text(0.5, 0.5, nothing, ha="center", va="center")
         axes.set_axis_off()
     elif spread:
         axes.boxplot([list(side.losses) for side in sides], orientation="horizontal", showmeans=True, widths=0.6)

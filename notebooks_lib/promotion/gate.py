@@ -11,6 +11,7 @@ from notebooks_lib.promotion import evidence as evidence_module
 from notebooks_lib.promotion import figure, metrics, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
+from notebooks_lib.promotion.metrics import Metric
 from notebooks_lib.promotion.release import Release
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
@@ -34,23 +35,24 @@ class Gate:
         model: str,
         *,
         experiment: str,
-        metric: str,
+        metric: str | Metric,
         min_gain: float = 0.0,
         max_candidates: int = 5,
         dataset: str = "",
+        order_by: str = "",
         target: Literal["local"] = "local",
         settings: Settings | None = None,
     ) -> None:
         """Check what can be checked before anything is read. Raises UsageError, as for an unknown metric."""
         self.model = state.check_name("model", model)
-        self.metric = metrics.find(metric)
+        self.metric = metrics.find(metric) if isinstance(metric, str) else metric
         self.experiment = experiment
         self.dataset = dataset
+        self.order_by = order_by
         self.max_candidates = max_candidates
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
-        policy = self.store.settings.promotion
-        self.policy = Policy(min_gain, policy.min_rows, policy.require_clean)
+        self.policy = Policy.of(self.store.settings.promotion, min_gain=min_gain)
 
     def champion(self) -> Version | None:
         """The version that serves now, if any."""
@@ -82,11 +84,13 @@ class Gate:
 
     def holdout(self, found: Candidates) -> Evidence:
         """The figures of the best of them and of the champion on the holdout."""
-        return evidence_module.gather(self.store, found, self.champion(), model=self.model)
+        return evidence_module.gather(self.store, found, self.champion(), model=self.model, order_by=self.order_by)
 
     def scores(self, evidence: Evidence) -> Table:
         """For a notebook: the metrics of both on the holdout, the one that decides first."""
         sides = (evidence.champion, evidence.challenger)
+        if not evidence.shows:
+            return Table.of(("", *(side.label for side in sides)), [], figure.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]

@@ -1,17 +1,24 @@
-"""The one table of metrics: which way is better, and how each is computed. No other module compares two of them."""
+"""The one table of metrics: which way is better, how each is computed, how rows are left out of it.
+
+No other module compares two of them. What a metric is a sum of stands in `left_out.py`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.errors import UsageError, nearest
+from notebooks_lib.errors import UsageError, first_line, nearest
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from notebooks_lib.statistics.leaving import Leaver
 
     Array = np.ndarray[Any, Any]
 
@@ -28,6 +35,10 @@ class Answers:
     probabilities: Array | None = None
     """rows x classes; None when the model gives none."""
 
+    def at(self, places: Array) -> Answers:
+        """About some of the rows."""
+        return Answers(self.values[places], None if self.probabilities is None else self.probabilities[places])
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -36,6 +47,10 @@ class Truth:
     values: Array
     classes: Array | None = None
     """All that there are, sorted; None for numbers. The last of two is the positive one."""
+
+    def at(self, places: Array) -> Truth:
+        """Of some of the rows."""
+        return Truth(self.values[places], self.classes)
 
 
 Score = Callable[[Truth, Answers], float]
@@ -53,6 +68,16 @@ class Metric:
     losses: Losses | None = None
     """One figure for each row, lower is better, where the metric has such."""
     needs_probabilities: bool = False
+    own: bool = False
+    """A function of the user's, not one of the table."""
+    note: str = ""
+    """What is different about it where it decides."""
+
+    def leaver(self, truth: Truth, answers: Answers) -> Leaver:
+        """The metric on these rows, ready for leaving some out: how, is the metric's own affair."""
+        from notebooks_lib.promotion import left_out
+
+        return left_out.leaver(self, truth, answers)
 
     def gain(self, challenger: float, champion: float) -> float:
         """How much better the challenger is; positive is better whatever the direction."""
@@ -93,15 +118,58 @@ def parse(text: str) -> tuple[str, Direction]:
 
 
 def find(name: str) -> Metric:
-    """The metric that promotion can compute by itself. Raises UsageError for any other."""
+    """A metric that promotion can compute by itself: one of the table, or a user's function.
+
+    A function is named as `module:function:min` (or `max`), and as `module:function:min:classes` when it judges names
+    of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
+    """
+    check(name)
+    return METRICS[name] if name in METRICS else _imported(name)
+
+
+def check(name: str) -> None:
+    """Raise UsageError unless `find` may find it; a user's function is not imported for that."""
     if name in METRICS:
-        return METRICS[name]
+        return
+    if name.count(":") >= 2:
+        module, function, said, *rest = name.split(":")
+        if not (module and function) or said not in ("min", "max") or rest not in ([], ["classes"]):
+            raise UsageError(f"metric {name!r}: write module:function:min or :max, and :classes after it for classes")
+        return
     match = nearest(name, METRICS)
     meant = f", did you mean {match!r}?" if match else ""
     raise UsageError(
         f"metric {name!r}: promotion decides only by metrics that it computes itself{meant} "
-        f"(known: {', '.join(sorted(METRICS))})"
+        f"(known: {', '.join(sorted(METRICS))}; or a function of yours, as module:function:min)"
     )
+
+
+def own(
+    function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
+) -> Metric:
+    """A metric from a function of true values and answers; it is given `probabilities` when it has such a parameter.
+
+    Runs log it under `name`, which is the function's unless another is given.
+    """
+    chances = "probabilities" in inspect.signature(function).parameters
+
+    def score(truth: Truth, answers: Answers) -> float:
+        given = {"probabilities": answers.probabilities} if chances else {}
+        return float(function(truth.values, answers.values, **given))
+
+    return Metric(name or function.__name__, direction, task, score, needs_probabilities=chances, own=True)
+
+
+def _imported(text: str) -> Metric:
+    module, function, said, *rest = text.split(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # a module is anybody's code
+        raise UsageError(f"metric {text!r}: it cannot be imported: {first_line(error)}") from error
+    if not callable(found):
+        raise UsageError(f"metric {text!r}: {function} is no function")
+    task: Task = "classification" if rest else "regression"
+    return own(found, "min" if said == "min" else "max", task=task, name=function)
 
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
@@ -211,7 +279,15 @@ def _table() -> dict[str, Metric]:
         Metric("mcc", "max", "classification", _of_sklearn("matthews_corrcoef")),
         Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True),
         Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True),
-        Metric("log_loss", "min", "classification", _mean(_log_losses), _log_losses, needs_probabilities=True),
+        Metric(
+            "log_loss",
+            "min",
+            "classification",
+            _mean(_log_losses),
+            _log_losses,
+            needs_probabilities=True,
+            note="chances below 0.01 count as 0.01",
+        ),
         Metric("brier", "min", "classification", _mean(_brier_losses), _brier_losses, needs_probabilities=True),
     ]
     return {metric.name: metric for metric in [*regression, *classification]}

@@ -32,8 +32,9 @@ class Scores:
     """Of features and target: two models with the same digest met the same rows."""
     predictions_sha256: str
     losses: tuple[float, ...] = field(default=(), repr=False)
-    """One for each row, lower is better; empty when the metric has none. In the order of the rows, so two can be
-    paired."""
+    """One for each row, lower is better; empty when the metric has none."""
+    answers: Answers | None = field(default=None, repr=False)
+    """In the order of the rows, so that two models can be paired."""
 
 
 def score(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
@@ -145,10 +146,11 @@ def _aligned(found: Array, classes: Any, truth: Truth) -> Array:
 def _scores(part: Part, metric: Metric, truth: Truth, answers: Answers) -> Scores:
     try:
         every = score_all(metric.task, truth, answers)
+        value = float(metric.score(truth, answers)) if metric.own else every[metric.name]
         losses = tuple(metric.losses(truth, answers).tolist()) if metric.losses else ()
     except Exception as error:  # labels of another type than the target, for one
         raise ModelError(f"its answers cannot be scored: {_said(error)}") from error
-    return Scores(every[metric.name], every, len(part), _rows_digest(part), _digest(answers), losses)
+    return Scores(value, every, len(part), _rows_digest(part), _digest(answers), losses, answers)
 
 
 def _rows_digest(part: Part) -> str:

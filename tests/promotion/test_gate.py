@@ -84,12 +84,13 @@ def test_a_twin_of_the_champion_is_kept(trials, houses, gate):
 def test_the_first_model_must_beat_the_mean(trials, houses, gate):
     from sklearn.dummy import DummyRegressor
 
-    trials.fitted(DummyRegressor(strategy="constant", constant=0.0), houses)
+    trials.fitted(DummyRegressor(strategy="constant", constant=-3.0), houses)
     kept = answer(gate())
     assert kept.answer == "keep"
     assert kept.champion.label == "the mean of the training rows"
     trials.fitted(middling(), houses)
-    assert answer(gate()).answer == "promote"
+    decision = answer(gate())
+    assert decision.answer == "promote", decision
 
 
 def test_a_candidate_that_fails_on_the_holdout_gives_way_to_the_next(trials, houses, gate):
@@ -140,7 +141,7 @@ def test_another_interface_is_kept_out(trials, houses, gate):
 
     class OneColumn:
         def predict(self, x):
-            return 3 * x["rooms"]
+            return 3 * x["rooms"] + 1
 
     from sklearn.metrics import root_mean_squared_error
 
@@ -148,7 +149,7 @@ def test_another_interface_is_kept_out(trials, houses, gate):
     metrics = {"rmse": float(root_mean_squared_error(houses.validation.y, model.predict(houses.validation.X)))}
     trials.run(metrics, model=model, example=houses.train.X[["rooms"]], dataset=houses, experiment="next")
     decision = answer(gate(experiment="next"))
-    assert failed(decision) == ["signature"]
+    assert failed(decision) == ["signature"], decision
     assert "does not take 'roof'" in decision.summary
 
 

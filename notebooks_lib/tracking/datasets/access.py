@@ -85,6 +85,15 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
     return _part("holdout", record, table, masks)
 
 
+def holdout_readings(dataset: Dataset, settings: Settings) -> int:
+    """How often `open_holdout` gave out the holdout of this content, by its record in .nbops/holdout.jsonl."""
+    try:
+        lines = (settings.layout.state / "holdout.jsonl").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return 0
+    return sum(json.loads(line)["fingerprint"] == dataset.fingerprint for line in lines if line)
+
+
 def catalog(settings: Settings | None = None) -> list[Entry]:
     """All datasets that `load` can give: the project's own, then scikit-learn's."""
     mine = own(settings or here())

@@ -1,0 +1,87 @@
+"""What is asked of the gate: two models, their figures on the same holdout rows, and how often these decided. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notebooks_lib.promotion.metrics import Direction, gain
+from notebooks_lib.promotion.policy import Uses
+from notebooks_lib.statistics.paired import Paired
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models that meet on the holdout."""
+
+    label: str
+    """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
+    run_id: str = ""
+    version: str = ""
+    """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
+    score: float | None = None
+    """By the metric that decides, on the holdout; None when the model could not be scored."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    losses: tuple[float, ...] = field(default=(), repr=False)
+    """For each holdout row, in the order of the rows; empty when the metric has none."""
+    rows: int = 0
+    rows_sha256: str = ""
+    predictions_sha256: str = ""
+    dataset: str = ""
+    """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
+    signature: Mapping[str, Any] | None = None
+    commit: str = ""
+    dirty: bool | None = None
+    fault: str = ""
+    """Why it could not be scored."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the rules may look at."""
+
+    model: str
+    metric: str
+    direction: Direction
+    dataset: str
+    """Whose holdout was read, as "name@version#fingerprint"."""
+    challenger: Side
+    champion: Side
+    """The version that serves; a trivial baseline when there is none yet."""
+    first: bool = False
+    """There is no champion yet."""
+    paired: Paired | None = None
+    """The gain with its error; None when one of the two could not be scored."""
+    unpaired: str = ""
+    """Why there is none, when both could be scored."""
+    uses: Uses | None = None
+    """How often these rows have decided; None when nobody counted, which fails."""
+
+    @property
+    def ref(self) -> str:
+        """name@version of the dataset."""
+        return self.dataset.partition("#")[0]
+
+    @property
+    def itself(self) -> bool:
+        """The best candidate is the very run that serves; then no holdout was read."""
+        return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
+
+    @property
+    def twin(self) -> bool:
+        """Both say the same on every row."""
+        said = self.challenger.predictions_sha256
+        return not self.first and bool(said) and said == self.champion.predictions_sha256
+
+    @property
+    def gain(self) -> float:
+        """Paired difference of the two scores on the same rows, positive when the challenger is better; may be NaN."""
+        one, other = self.challenger.score, self.champion.score
+        return math.nan if one is None or other is None else gain(self.direction, one, other)
+
+    @property
+    def shows(self) -> bool:
+        """Figures of the holdout may be shown."""
+        return self.uses is None or self.uses.show_estimate

@@ -1,0 +1,79 @@
+"""Which rows are left out together: single rows, blocks of rows, groups, or stretches of time. Deterministic.
+
+What is left out together must be independent of the rest; only then does the spread over the blocks say how far the
+metric would move on new rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Kind = Literal["rows", "blocks", "groups", "time"]
+
+STRATIFIED = 40
+"""Blocks for a metric that has to be computed anew for each: t with 39 degrees of freedom is near the normal."""
+CONTIGUOUS = 10
+"""Blocks for rows in the order of time: long, so that only their ends depend on their neighbours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A block for each row."""
+
+    kind: Kind
+    of_row: Array
+    """The number of its block, from 0."""
+    sizes: Array
+    """Rows in each block."""
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return len(self.sizes)
+
+    @property
+    def effective(self) -> float:
+        """How many blocks of equal size say as much: few when one group has most of the rows."""
+        return float(self.sizes.sum() ** 2 / (self.sizes.astype(float) ** 2).sum())
+
+    def only(self, places: Array) -> Blocks:
+        """Of some of the rows; a block that is left with none is gone."""
+        _, of_row, sizes = np.unique(self.of_row[places], return_inverse=True, return_counts=True)
+        return Blocks(self.kind, of_row.ravel(), sizes)
+
+
+def rows(count: int) -> Blocks:
+    """Each row by itself."""
+    return Blocks("rows", np.arange(count), np.ones(count, dtype=int))
+
+
+def stratified(count: int, strata: Array | None = None, *, blocks: int = STRATIFIED) -> Blocks:
+    """Blocks of nearly equal size with nearly the same share of each stratum; `strata` has one value for each row.
+
+    Rows are dealt out in an order that is shuffled, always the same way, so that no pattern of the file meets that of
+    the blocks.
+    """
+    blocks = min(blocks, count)
+    order = np.random.RandomState(0).permutation(count)  # this generator's stream is frozen; newer ones may change
+    if strata is not None:
+        order = order[np.argsort(np.unique(strata, return_inverse=True)[1][order], kind="stable")]
+    of_row = np.empty(count, dtype=int)
+    of_row[order] = np.arange(count) % blocks
+    return Blocks("blocks", of_row, np.bincount(of_row, minlength=blocks))
+
+
+def groups(values: Array) -> Blocks:
+    """One block for each value."""
+    _, of_row, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    return Blocks("groups", of_row.ravel(), sizes)
+
+
+def contiguous(count: int, *, blocks: int = CONTIGUOUS) -> Blocks:
+    """Stretches of nearly equal length; the rows are in the order of time."""
+    blocks = min(blocks, count)
+    of_row = np.arange(count) * blocks // max(count, 1)
+    return Blocks("time", of_row, np.bincount(of_row, minlength=blocks))

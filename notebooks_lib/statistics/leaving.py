@@ -1,0 +1,173 @@
+"""A metric on all rows but one block, for every block at once. Three ways: by sums, by placements, by computing anew.
+
+The first two cost about what the metric costs once. `Leaver` is what they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from notebooks_lib.statistics.blocks import Blocks
+
+Array = np.ndarray[Any, Any]
+
+
+class Leaver(Protocol):
+    """A metric of one model on some rows."""
+
+    @property
+    def whole(self) -> float:
+        """On all rows."""
+
+    @property
+    def cheap(self) -> bool:
+        """Leaving out every single row is affordable, and sound for this metric."""
+
+    def without(self, blocks: Blocks) -> Array:
+        """On all rows but those of each block in turn."""
+
+    def only(self, places: Array) -> Leaver:
+        """The same metric on some of the rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """A function of sums of figures of the rows: most metrics are one."""
+
+    figures: Array
+    """rows x figures."""
+    of: Callable[[Array], Array]
+    """From sums (figures in the last axis) to the metric."""
+    cheap = True
+
+    @cached_property
+    def whole(self) -> float:
+        """On all rows."""
+        with np.errstate(all="ignore"):
+            return float(self.of(self.figures.sum(axis=0)))
+
+    def without(self, blocks: Blocks) -> Array:
+        """The sums of a block are taken off the total."""
+        if blocks.kind == "rows":
+            each = self.figures
+        else:
+            columns = [np.bincount(blocks.of_row, column, blocks.count) for column in self.figures.T]
+            each = np.column_stack(columns)
+        with np.errstate(all="ignore"):
+            return np.asarray(self.of(self.figures.sum(axis=0) - each), dtype=float)
+
+    def only(self, places: Array) -> Sums:
+        """The same metric on some of the rows."""
+        return Sums(self.figures[places], self.of)
+
+
+@dataclass(frozen=True, eq=False)
+class Placements:
+    """The area under the ROC curve: the share of pairs (positive, negative) in the right order, ties counting half.
+
+    A row's placement is the number of rows of the other class that it is in order with (DeLong, DeLong and
+    Clarke-Pearson 1988). Leaving rows out takes their placements off the number of pairs in order; pairs that lie
+    within a block were taken off twice and are put back. O(n log n).
+    """
+
+    positive: Array
+    """For each row, whether it is of the positive class."""
+    chance: Array
+    """For each row, what the model gave it."""
+    cheap = True
+
+    @cached_property
+    def placements(self) -> Array:
+        """Of each row among those of the other class."""
+        return placements(self.positive, self.chance)
+
+    @cached_property
+    def whole(self) -> float:
+        """On all rows; NaN when one class is missing."""
+        wins = self.placements[self.positive].sum()
+        pairs = int(self.positive.sum()) * int((~self.positive).sum())
+        return float(wins / pairs) if pairs else float("nan")
+
+    def without(self, blocks: Blocks) -> Array:
+        """Wins and pairs that are left."""
+        positive = self.positive.astype(float)
+        lost = np.bincount(blocks.of_row, self.placements, blocks.count)
+        ones = np.bincount(blocks.of_row, positive, blocks.count)
+        if blocks.kind != "rows":
+            lost = lost - self._within(blocks)
+        wins = self.placements[self.positive].sum() - lost
+        pairs = (positive.sum() - ones) * ((1 - positive).sum() - (blocks.sizes - ones))
+        with np.errstate(all="ignore"):
+            return np.where(pairs > 0, wins / pairs, np.nan)
+
+    def only(self, places: Array) -> Placements:
+        """The same metric on some of the rows."""
+        return Placements(self.positive[places], self.chance[places])
+
+    def _within(self, blocks: Blocks) -> Array:
+        """Pairs in order of which both rows lie in the block."""
+        order = np.argsort(blocks.of_row, kind="stable")
+        members = np.split(order, np.cumsum(blocks.sizes)[:-1])
+        return np.array([placements(self.positive[m], self.chance[m])[self.positive[m]].sum() for m in members])
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The mean of several metrics, as of the areas of each class against the others."""
+
+    parts: tuple[Leaver, ...]
+    cheap = True
+
+    @cached_property
+    def whole(self) -> float:
+        """On all rows."""
+        return float(np.mean([part.whole for part in self.parts]))
+
+    def without(self, blocks: Blocks) -> Array:
+        """The mean of the parts, each without the block."""
+        return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
+
+    def only(self, places: Array) -> Mean:
+        """The same metric on some of the rows."""
+        return Mean(tuple(part.only(places) for part in self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Anew:
+    """Any function of rows, computed anew for each block: for a user's own metric, and for medians.
+
+    Of a median one row tells nothing: leaving out single rows is inconsistent there, leaving out blocks is not (Efron
+    and Tibshirani 1993, section 11.6).
+    """
+
+    count: int
+    score: Callable[[Array], float]
+    """The metric on the rows of these places."""
+    cheap = False
+
+    @cached_property
+    def whole(self) -> float:
+        """On all rows."""
+        return float(self.score(np.arange(self.count)))
+
+    def without(self, blocks: Blocks) -> Array:
+        """One call for each block."""
+        places = range(blocks.count)
+        return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
+
+    def only(self, places: Array) -> Anew:
+        """The same metric on some of the rows."""
+        return Anew(len(places), lambda chosen: self.score(places[chosen]))
+
+
+def placements(positive: Array, chance: Array) -> Array:
+    """For each row the number of rows of the other class that it is in order with; a tie counts half."""
+    ones, zeros = np.sort(chance[positive]), np.sort(chance[~positive])
+    below = (np.searchsorted(zeros, chance, "left") + np.searchsorted(zeros, chance, "right")) / 2
+    above = len(ones) - (np.searchsorted(ones, chance, "left") + np.searchsorted(ones, chance, "right")) / 2
+    return np.where(positive, below, above)

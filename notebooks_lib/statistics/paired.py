@@ -1,0 +1,223 @@
+"""The gain of one model over another with its error: the paired delete-one-block jackknife t.
+
+Both models are scored on the same rows, one block of rows is left out at a time, and the spread of the gain over the
+blocks gives its standard error; Student's t gives the bounds. It works on the metric itself, not on losses of rows,
+is the paired t test where the metric is a mean, draws nothing at random, and takes about a millisecond. What it was
+chosen from, and the figures: docs/decisions/0022.
+
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11: the jackknife. MacKinnon, Nielsen and Webb,
+Fast and reliable jackknife and bootstrap methods for cluster-robust inference, Journal of Applied Econometrics 38
+(2023): one group at a time, of whatever size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from notebooks_lib.statistics import blocks as dealing
+from notebooks_lib.statistics.blocks import Array, Blocks, Kind
+from notebooks_lib.statistics.leaving import Leaver
+
+POWER = 0.8
+WEIGHTY = 0.1
+"""Share of the squared influence from which it is worth asking what the other rows say alone."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The gain of a challenger over a champion on the same rows, positive when the challenger is better."""
+
+    gain: float
+    standard_error: float
+    """NaN when it cannot be computed; 0 when every block says the same."""
+    df: float
+    """Degrees of freedom of t."""
+    rows: int
+    blocks: int
+    by: Kind
+    """What was left out at a time."""
+    effective: float
+    """How many blocks of equal size say as much."""
+    largest_share: float
+    """Of the squared influence, what a single row carries; NaN when unknown."""
+    weightiest: int = 0
+    """The place of that row."""
+    rest: Paired | None = None
+    """The same without that row, when it carries more than `WEIGHTY`."""
+    rarer: int | None = None
+    """Rows of the rarest class; None for numbers."""
+    differing: int | None = None
+    """Rows on which two classifiers differ in what the metric reads; None for numbers."""
+    autocorrelation: float | None = None
+    """Of what a row adds to the gain, with the row before; None unless the rows are in the order of time."""
+
+    @property
+    def sound(self) -> bool:
+        """The bounds are numbers, and not of width zero."""
+        return all(map(math.isfinite, (self.gain, self.standard_error, self.df))) and self.standard_error > 0 < self.df
+
+    def lower(self, alpha: float) -> float:
+        """The true gain is above this, wrongly in `alpha` of all cases."""
+        return self.gain - quantile(1 - alpha, self.df) * self.standard_error
+
+    def upper(self, alpha: float) -> float:
+        """The true gain is below this, wrongly in `alpha` of all cases."""
+        return self.gain + quantile(1 - alpha, self.df) * self.standard_error
+
+    def p_value(self, min_gain: float = 0.0) -> float:
+        """Of the true gain being at most `min_gain`; 1 when nothing can be said."""
+        return float(stdtr(self.df, (min_gain - self.gain) / self.standard_error)) if self.sound else 1.0
+
+    def detectable(self, alpha: float, *, min_gain: float = 0.0, power: float = POWER) -> float:
+        """The smallest true gain that would be found in a share `power` of all holdouts like this one."""
+        return min_gain + self._reach(alpha, power)
+
+    def rows_for(self, worthwhile: float, alpha: float, *, min_gain: float = 0.0, power: float = POWER) -> int | None:
+        """Rows with which a true gain of `worthwhile` would be found in a share `power` of cases.
+
+        None when it is not more than `min_gain`, or nothing can be said. The observed gain plays no part.
+        """
+        room, reach = worthwhile - min_gain, self._reach(alpha, power)
+        if not (room > 0 and math.isfinite(reach)):
+            return None
+        return math.ceil(self.rows * (reach / room) ** 2)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; null for what is not a finite number."""
+        found = {**asdict(self), "rest": self.rest.as_json() if self.rest else None}
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in found.items()
+        }
+
+    def _reach(self, alpha: float, power: float) -> float:
+        return (quantile(1 - alpha, self.df) + quantile(power, self.df)) * self.standard_error
+
+
+def compare(
+    challenger: Leaver,
+    champion: Leaver,
+    *,
+    sign: float,
+    blocks: Blocks,
+    rarer: int | None = None,
+    differing: int | None = None,
+    drift: Array | None = None,
+) -> Paired:
+    """The gain with its error, both models left out by the same `blocks`; `sign` is -1 where less is better.
+
+    `drift` is for rows in the order of time and a metric that is computed anew: what stands for a row's share of the
+    gain, in the order of the rows, for the autocorrelation. Other metrics say it themselves.
+    """
+    found = _measured(challenger, champion, sign=sign, blocks=blocks, drift=drift)
+    if found.largest_share > WEIGHTY and len(blocks.of_row) > 2:
+        others = np.delete(np.arange(len(blocks.of_row)), found.weightiest)
+        pair = challenger.only(others), champion.only(others)
+        rest = _measured(*pair, sign=sign, blocks=blocks.only(others), drift=None if drift is None else drift[others])
+        found = replace(found, rest=rest)
+    return replace(found, rarer=rarer, differing=differing)
+
+
+def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Blocks, drift: Array | None) -> Paired:
+    def without(which: Blocks) -> Array:
+        return np.asarray(sign * (challenger.without(which) - champion.without(which)))
+
+    gain = sign * (challenger.whole - champion.whole)
+    rows = len(blocks.of_row)
+    left = without(blocks)
+    error = standard_error(left)
+    single = None
+    if challenger.cheap and champion.cheap:
+        single = left if blocks.kind == "rows" else without(dealing.rows(rows))
+        share, place = _share(single)
+    else:
+        share, place = _search(gain, left, blocks, error, without)
+    influence = drift if single is None else single
+    return Paired(
+        gain=gain,
+        standard_error=error,
+        df=max(blocks.effective - 1.0, 0.0),
+        rows=rows,
+        blocks=blocks.count,
+        by=blocks.kind,
+        effective=blocks.effective,
+        largest_share=share,
+        weightiest=place,
+        autocorrelation=lag_one(influence) if blocks.kind == "time" else None,
+    )
+
+
+def standard_error(left: Array) -> float:
+    """Of a figure that is `left` without each block in turn; NaN with fewer than two blocks.
+
+    Blocks may differ in size: a large group that is unlike the others moves the figure, and so the error, the more.
+    """
+    count = len(left)
+    if count < 2:
+        return math.nan
+    with np.errstate(all="ignore"):
+        return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
+
+
+def quantile(share: float, df: float) -> float:
+    """Of Student's t; NaN without degrees of freedom."""
+    return float(stdtrit(df, share)) if df > 0 else math.nan
+
+
+def holm(p_values: list[float], alpha: float) -> list[float]:
+    """The level at which each of several questions is to be tested, so that any error at all has chance `alpha`.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
+    smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it are given
+    the level at which it failed, at which they fail too.
+    """
+    levels = [0.0] * len(p_values)
+    level, failed = 0.0, False
+    for step, place in enumerate(sorted(range(len(p_values)), key=lambda each: p_values[each])):
+        if not failed:
+            level = alpha / (len(p_values) - step)
+            failed = not p_values[place] < level
+        levels[place] = level
+    return levels
+
+
+def lag_one(values: Array | None) -> float:
+    """Correlation of each value with the one before; NaN when there is none to compute."""
+    if values is None or len(values) < 3:
+        return math.nan
+    apart = values - values.mean()
+    squares = float((apart**2).sum())
+    return float((apart[1:] * apart[:-1]).sum() / squares) if squares > 0 else math.nan
+
+
+def _share(single: Array) -> tuple[float, int]:
+    squares = (single - single.mean()) ** 2
+    total, place = squares.sum(), int(np.argmax(squares))
+    return (float(squares[place] / total) if total > 0 else math.nan), place
+
+
+def _search(
+    gain: float, left: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]
+) -> tuple[float, int]:
+    """The share of the weightiest row, found by halving the weightiest block, for metrics that are costly to compute.
+
+    A row that carries much of everything carries most of its block, and of each half that it is in.
+    """
+    if not (math.isfinite(error) and error > 0):
+        return math.nan, 0
+    members = np.flatnonzero(blocks.of_row == int(np.argmax(np.abs(left - gain))))
+    moved = float(np.max(np.abs(left - gain)))
+    while len(members) > 1:
+        halves = np.array_split(members, 2)
+        of_row = np.full(len(blocks.of_row), -1)  # in neither half: never left out
+        of_row[halves[0]], of_row[halves[1]] = 0, 1
+        far = np.abs(without(Blocks("blocks", of_row, np.array([len(half) for half in halves]))) - gain)
+        members, moved = halves[int(np.argmax(far))], float(np.max(far))
+    rows = len(blocks.of_row)
+    return min((rows - 1) / rows * moved**2 / error**2, 1.0), int(members[0])

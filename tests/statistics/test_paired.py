@@ -1,0 +1,195 @@
+"""The interval: exact where theory is, near the bootstrap elsewhere, and honest about what it cannot know."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from notebooks_lib.statistics import blocks, paired
+from notebooks_lib.statistics.leaving import Anew, Placements, Sums
+
+
+def mean(values: np.ndarray) -> Sums:
+    ones = np.ones(len(values))
+    return Sums(np.column_stack([ones, values]), lambda sums: sums[..., 1] / sums[..., 0])
+
+
+def drawn(rows: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    one = random.normal(size=rows)
+    return one, one + 0.3 * random.normal(size=rows) + 0.05
+
+
+def test_of_a_mean_over_rows_it_is_the_paired_t_test():
+    new, old = drawn()
+    found = paired.compare(mean(new), mean(old), sign=-1.0, blocks=blocks.rows(len(new)))
+    test = stats.ttest_rel(old, new, alternative="greater")
+    assert found.gain == pytest.approx((old - new).mean())
+    assert found.gain / found.standard_error == pytest.approx(test.statistic)
+    assert found.p_value() == pytest.approx(test.pvalue)
+    assert found.df == test.df
+    interval = test.confidence_interval(0.995)
+    assert found.lower(0.005) == pytest.approx(interval.low)
+    assert found.upper(0.05) == pytest.approx(
+        stats.ttest_rel(old, new, alternative="less").confidence_interval(0.95).high
+    )
+
+
+def test_of_a_mean_over_groups_of_one_size_it_is_the_t_test_of_their_means():
+    new, old = drawn(60)
+    found = paired.compare(mean(new), mean(old), sign=-1.0, blocks=blocks.groups(np.repeat(np.arange(20), 3)))
+    test = stats.ttest_rel(old.reshape(20, 3).mean(axis=1), new.reshape(20, 3).mean(axis=1))
+    assert (found.by, found.blocks, found.effective, found.df) == ("groups", 20, 20.0, 19.0)
+    assert found.gain / found.standard_error == pytest.approx(test.statistic)
+
+
+def test_of_groups_of_many_sizes_it_is_near_what_new_groups_would_do():
+    """A mean over groups of very different sizes, drawn 4,000 times: the error that is said is the error that is made."""
+    random = np.random.default_rng(1)
+    gains, errors = [], []
+    for _ in range(4000):
+        sizes = random.integers(1, 12, size=40)
+        of_row = np.repeat(np.arange(40), sizes)
+        values = random.normal(size=40)[of_row] + 0.5 * random.normal(size=len(of_row))
+        dealt = blocks.groups(of_row)
+        left = mean(values).without(dealt)
+        gains.append(values.mean())
+        errors.append(paired.standard_error(left))
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(gains), rel=0.06)
+
+
+def test_a_group_that_has_most_rows_leaves_few_degrees_of_freedom():
+    dealt = blocks.groups(np.array([0] * 90 + list(range(1, 31))))
+    assert dealt.count == 31
+    assert dealt.effective == pytest.approx(120**2 / (90**2 + 30))
+    assert paired.compare(mean(drawn(120)[0]), mean(drawn(120)[1]), sign=1.0, blocks=dealt).df < 1
+
+
+def test_it_is_near_the_paired_bootstrap_of_a_ratio():
+    new, old = (np.abs(each) for each in drawn(400, seed=3))
+
+    def root(values):
+        return Sums(np.column_stack([np.ones(len(values)), values**2]), lambda s: np.sqrt(s[..., 1] / s[..., 0]))
+
+    found = paired.compare(root(new), root(old), sign=-1.0, blocks=blocks.rows(400))
+    random = np.random.default_rng(0)
+    places = random.integers(0, 400, size=(4000, 400))
+    resampled = np.sqrt((old[places] ** 2).mean(axis=1)) - np.sqrt((new[places] ** 2).mean(axis=1))
+    assert found.standard_error == pytest.approx(resampled.std(), rel=0.06)
+    low, high = np.quantile(resampled, [0.05, 0.95])
+    assert found.lower(0.05) == pytest.approx(low, abs=0.15 * found.standard_error)
+    assert found.upper(0.05) == pytest.approx(high, abs=0.15 * found.standard_error)
+
+
+def test_blocks_of_rows_say_nearly_what_rows_say():
+    new, old = drawn(800)
+    score_new, score_old = (Anew(800, lambda at, values=values: float(values[at].mean())) for values in (new, old))
+    dealt = blocks.stratified(800)
+    found = paired.compare(score_new, score_old, sign=1.0, blocks=dealt)
+    by_row = paired.compare(mean(new), mean(old), sign=1.0, blocks=blocks.rows(800))
+    assert (found.blocks, found.df) == (40, 39.0)
+    assert found.gain == pytest.approx(by_row.gain)
+    assert found.standard_error == pytest.approx(
+        by_row.standard_error, rel=0.35
+    )  # of 39 degrees of freedom: 11 % a sigma
+    assert found == paired.compare(score_new, score_old, sign=1.0, blocks=blocks.stratified(800))  # nothing at random
+
+
+def test_blocks_are_even_and_so_are_their_strata():
+    strata = np.array(["a"] * 160 + ["b"] * 85)
+    dealt = blocks.stratified(245, strata)
+    assert dealt.count == 40
+    assert set(dealt.sizes) == {6, 7}
+    each = [np.bincount(dealt.of_row[strata == name], minlength=40) for name in ("a", "b")]
+    assert all(counts.max() - counts.min() <= 1 for counts in each)
+    assert blocks.stratified(7).count == 7
+    times = blocks.contiguous(95)
+    assert times.count == 10
+    assert set(times.sizes) == {9, 10}
+    assert (np.diff(times.of_row) >= 0).all()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_the_weightiest_row_is_found_and_the_rest_heard_alone(anew):
+    new, old = drawn(300)
+    old = old.copy()
+    old[123] += 50.0
+    pair = [
+        Anew(300, lambda at, values=values: float(values[at].mean())) if anew else mean(values) for values in (new, old)
+    ]
+    dealt = blocks.stratified(300) if anew else blocks.rows(300)
+    found = paired.compare(*pair, sign=-1.0, blocks=dealt)
+    squares = ((old - new) - (old - new).mean()) ** 2
+    assert found.weightiest == 123
+    assert found.largest_share == pytest.approx(squares.max() / squares.sum(), rel=0.05)
+    assert found.rest is not None
+    assert found.rest.rows == 299
+    assert found.rest.gain == pytest.approx(np.delete(old - new, 123).mean())
+    assert found.rest.standard_error < found.standard_error / 5
+    assert found.as_json()["rest"]["rows"] == 299
+
+
+def test_what_cannot_be_known_is_said():
+    same = mean(np.ones(50))
+    flat = paired.compare(same, mean(np.full(50, 2.0)), sign=-1.0, blocks=blocks.rows(50))
+    assert (flat.gain, flat.standard_error, flat.sound, flat.p_value()) == (1.0, 0.0, False, 1.0)
+    assert math.isnan(flat.largest_share)
+    assert flat.rows_for(1.0, 0.05) == 0
+    alone = paired.compare(same, same, sign=1.0, blocks=blocks.groups(np.zeros(50)))
+    assert math.isnan(alone.standard_error)
+    assert not alone.sound
+    assert math.isnan(alone.lower(0.05))
+    assert alone.as_json()["standard_error"] is None
+    undefined = paired.compare(mean(np.full(50, np.nan)), same, sign=1.0, blocks=blocks.rows(50))
+    assert not undefined.sound
+    assert undefined.rows_for(1.0, 0.05) is None
+
+
+def test_the_detectable_gain_is_found_as_often_as_it_says():
+    random = np.random.default_rng(5)
+    noise = random.normal(size=(4000, 80))
+    probe = paired.compare(mean(noise[0] * 0), mean(noise[0]), sign=-1.0, blocks=blocks.rows(80))
+    true = paired.replace(probe, standard_error=1 / math.sqrt(80)).detectable(0.005)
+    found = noise.mean(axis=1) + true
+    bound = found - paired.quantile(0.995, 79) * noise.std(axis=1, ddof=1) / math.sqrt(80)
+    assert (bound > 0).mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_rows_needed_shrink_with_the_square_of_what_is_worth_it():
+    new, old = drawn(100)
+    found = paired.compare(mean(new), mean(old), sign=-1.0, blocks=blocks.rows(100))
+    reach = found.detectable(0.005)
+    assert found.rows_for(reach, 0.005) in (100, 101)
+    assert found.rows_for(reach / 2, 0.005) in (400, 401)
+    assert found.rows_for(0.5 + reach / 2, 0.005, min_gain=0.5) in (400, 401)
+    assert found.rows_for(0.5, 0.005, min_gain=0.5) is None
+
+
+def test_rows_in_the_order_of_time_tell_how_they_hang_together():
+    random = np.random.default_rng(2)
+    values = np.zeros(3000)
+    for place in range(1, 3000):
+        values[place] = 0.7 * values[place - 1] + random.normal()
+    found = paired.compare(mean(values), mean(np.zeros(3000)), sign=1.0, blocks=blocks.contiguous(3000))
+    assert found.autocorrelation == pytest.approx(0.7, abs=0.05)
+    assert found.standard_error > 1.5 * values.std() / math.sqrt(3000)  # what independent rows would say is too little
+    assert paired.compare(mean(values), mean(values * 0), sign=1.0, blocks=blocks.rows(3000)).autocorrelation is None
+
+
+def test_holm_stops_at_the_first_that_fails():
+    assert paired.holm([0.01, 0.04, 0.03], 0.05) == pytest.approx([0.05 / 3, 0.025, 0.025])
+    assert paired.holm([0.001, 0.02, 0.04], 0.05) == pytest.approx([0.05 / 3, 0.025, 0.05])
+    assert paired.holm([0.02, 0.02], 0.05) == pytest.approx([0.025, 0.05])
+    assert paired.holm([], 0.05) == []
+
+
+def test_placements_count_ties_half():
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    positive, chance = random.random(200) < 0.3, random.integers(0, 12, size=200) / 12
+    assert Placements(positive, chance).whole == pytest.approx(roc_auc_score(positive, chance))
+    assert math.isnan(Placements(np.ones(5, dtype=bool), chance[:5]).whole)
