@@ -25,7 +25,7 @@ from notebooks_lib.promotion import verify
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving.endpoint import SlotStatus, Status
 from notebooks_lib.tracking import datasets, models, query, registry
 from notebooks_lib.tracking.registry import Version
 
@@ -182,17 +182,23 @@ class Release:
 
 
 def serve(store: Store, version: Version, *, reason: str = "") -> Status:
-    """Let the endpoint of the model's name serve `version`, if it does not: start it again, or deploy.
+    """Let the endpoint of the model's name serve `version`: from the slot that holds it, or deployed to the idle one.
 
-    Raises EndpointError when it cannot be served.
+    What served before stays in its slot without traffic. Raises EndpointError when it cannot be served.
     """
-    settings, now = store.settings, _status(store, version.model)
-    if now is not None and _is(now, version):
-        return now if now.state == "running" else endpoint.start(settings, version.model)
+    settings, model, now = store.settings, version.model, _status(store, version.model)
+    held = [name for name, slot in now.slots.items() if _is(slot, version) and slot.state != "failed"] if now else []
+    if now is not None and held:
+        slot = max(held, key=lambda name: now.slots[name].traffic)
+        if now.state != "running":
+            endpoint.start(settings, model)
+        return endpoint.split(settings, model, {slot: 100})
+    slot = endpoint.idle(settings, model)
     with tempfile.TemporaryDirectory() as scratch:
         folder = models.download(version.source, Path(scratch))
         detail = _detail(store, version, reason or version.tags.get(Tag.REASON, ""))
-        return endpoint.deploy(settings, version.model, folder, version=version.version, detail=detail)
+        endpoint.deploy(settings, model, slot, folder, version=version.version, detail=detail)
+    return endpoint.split(settings, model, {slot: 100})
 
 
 def check(store: Store, version: Version) -> int:
@@ -229,10 +235,10 @@ def _status(store: Store, model: str) -> Status | None:
         return None
 
 
-def _is(status: Status, version: Version) -> bool:
-    """Whether the endpoint holds this very version: another store may have one of the same number."""
-    mine = status.detail.get("run_id", "") == version.run_id and status.detail.get("model") == version.model
-    return status.version == version.version and mine
+def _is(slot: SlotStatus, version: Version) -> bool:
+    """Whether the slot holds this very version: another store may have one of the same number."""
+    mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
+    return slot.version == version.version and mine
 
 
 def _detail(store: Store, version: Version, reason: str) -> dict[str, Any]:

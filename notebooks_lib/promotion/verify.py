@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, PromotionError
 from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.differing import difference
 from notebooks_lib.tracking.scoring import ServedModel, encode
 
 if TYPE_CHECKING:
@@ -60,20 +60,6 @@ def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
     return {"columns": [str(name) for name in rows.columns], "data": data} if named else {"data": data}
 
 
-def difference(one: Any, other: Any) -> float:
-    """The largest relative difference of two answers; infinite when they differ in form, or in anything but numbers."""
-    if _is_number(one) and _is_number(other):
-        if one == other or (math.isnan(one) and math.isnan(other)):
-            return 0.0
-        apart = abs(one - other) / max(abs(one), abs(other))
-        return apart if math.isfinite(apart) else math.inf
-    if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
-        return max((difference(one[key], other[key]) for key in one), default=0.0)
-    if _is_list(one) and _is_list(other) and len(one) == len(other):
-        return max((difference(*pair) for pair in zip(one, other, strict=True)), default=0.0)
-    return 0.0 if type(one) is type(other) and one == other else math.inf
-
-
 def _same(settings: Settings, name: str, payload: Mapping[str, Any], here: Any) -> int:
     answer = endpoint.invoke(settings, name, payload)
     there = answer.get("predictions") if isinstance(answer, Mapping) else None
@@ -84,10 +70,6 @@ def _same(settings: Settings, name: str, payload: Mapping[str, Any], here: Any) 
             f"promotion.tolerance is {settings.promotion.tolerance:g}"
         )
     return len(here) if _is_list(here) else 1
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_list(value: Any) -> bool:
