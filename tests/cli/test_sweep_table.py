@@ -7,6 +7,7 @@ import os
 import pty
 import random
 import re
+import select
 import sys
 from collections import Counter
 
@@ -329,9 +330,11 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
             shown.show({0: trial(0, "running")}, 2)
             shown.show({0: trial(0, "finished", 55.5)}, 2)
         terminal.flush()
-        text = os.read(master, 1 << 16).decode()
+        text = b""
+        while select.select([master], [], [], 0.2)[0]:  # one read gives what one write put there, or more
+            text += os.read(master, 1 << 16)
     os.close(master)
-    return text
+    return text.decode()
 
 
 def test_on_a_terminal_the_table_is_live_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
