@@ -162,6 +162,11 @@ class Layout:
         return self.state / "endpoints"
 
     @property
+    def collected(self) -> Path:
+        """What endpoints were asked and answered, where settings say so."""
+        return self.state / "collected"
+
+    @property
     def sweeps(self) -> Path:
         """What sweeps know of themselves beside their runs: locks, and what a study has learned."""
         return self.state / "sweeps"

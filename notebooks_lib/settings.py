@@ -111,24 +111,41 @@ class Promotion(_Section):
     """Largest relative difference between a prediction in process and through the endpoint."""
 
 
-class Endpoint(_Section):
-    """Local endpoints."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """0: a free one, kept from then on."""
-    start_timeout: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds."""
-
-
 def _listed(value: object) -> object:
     """A variable has no lists: names with commas between them."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Modules = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...], BeforeValidator(_listed)
 ]
+
+
+class Endpoint(_Section):
+    """Local endpoints. All but `start_timeout` are read when a server starts."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0: a free one, kept from then on."""
+    start_timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds in which a model must be loaded."""
+    body_limit: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
+    """Bytes of a request's body."""
+    concurrency: Annotated[int, Field(gt=0)] = 100
+    """Predictions under way; more are refused with 429."""
+    read_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds in which a request's body must have come."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds that a prediction may take."""
+    access_log: bool = True
+    """A line of JSON for each request."""
+    collect: Names = ()
+    """Endpoints whose requests and answers are kept under .nbops/collected; "*" for all."""
+    collect_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the requests."""
+    collect_rotate: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds after which a file of collected data is closed: as much as a kill can lose."""
 
 
 class Kernels(_Section):

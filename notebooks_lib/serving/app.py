@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from notebooks_lib.errors import InputError, PredictionError
-from notebooks_lib.serving import openapi
+from notebooks_lib.serving import metrics, openapi
+from notebooks_lib.serving.access import AccessLog
+from notebooks_lib.serving.collecting import Collector, Seen
+from notebooks_lib.serving.counts import Tally
 from notebooks_lib.serving.mirroring import Mirror
-from notebooks_lib.serving.predicting import predict
+from notebooks_lib.serving.predicting import predict, quickly
 from notebooks_lib.serving.requests import (
     SLOT_HEADER,
     Answer,
@@ -30,11 +34,16 @@ from notebooks_lib.serving.requests import (
 )
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.tracking import scoring
+from notebooks_lib.tracking.scoring import ServedModel
 
 log = logging.getLogger("nbops.endpoint")
 
+AT_ONCE = 0.003
+"""Seconds up to which a prediction is made between two requests: while it lasts, nothing else is answered."""
+SMALL = 32 * 1024
+"""Bytes of a body up to which its prediction is taken to last about as long as the last ones."""
 _KEYLESS = ("/health", "/ping")
-_PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /openapi.json or /docs"
+_PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /metrics, /openapi.json or /docs"
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,33 @@ class Limits:
     """Seconds that a prediction may take, its time in the queue included."""
 
 
-class App:
-    """Answers requests from the slots that serve at the moment."""
+def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
+    began = time.perf_counter()
+    return predict(model, kind, body), time.perf_counter() - began
 
-    def __init__(self, name: str, slots: Slots, *, key: str | None, limits: Limits) -> None:
+
+class App:
+    """The application of endpoint `name`; `slots` may be empty, and is looked at again for each request.
+
+    With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        slots: Slots,
+        *,
+        key: str | None = None,
+        limits: Limits | None = None,
+        access: AccessLog | None = None,
+        collector: Collector | None = None,
+    ) -> None:
         self._name = name
+        self._access = access
+        self._collector = collector
+        self._elsewhere = Tally()
         self._slots = slots
-        self._limits = limits
+        self._limits = limits or Limits()
         self._key = f"Bearer {key}".encode() if key is not None else None
         # More threads than cores only take the interpreter's lock from each other, and from the event loop.
         self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
@@ -68,6 +97,7 @@ class App:
             "/health": self._health,
             "/version": self._version,
             "/slots": self._describe_slots,
+            "/metrics": self._metrics,
             "/openapi.json": self._openapi,
             "/docs": self._docs,
         }
@@ -88,8 +118,11 @@ class App:
             answer = await self._answer(request)
         except Gone:
             return
-        if answer.slot is not None:
-            answer.slot.tally.answered(answer.status, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        tally = answer.slot.tally if answer.slot is not None else self._elsewhere
+        tally.answered(answer.status, seconds)
+        if self._access is not None:
+            self._access.write(request, answer, seconds)
         await write(send, request, answer)
 
     async def _answer(self, request: Request) -> Answer:
@@ -134,7 +167,7 @@ class App:
         try:
             kind = request.kind()
             body = await request.body(self._limits.body, self._limits.read_timeout)
-            said = await self._ask(slot, kind, body)
+            said = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
         except InputError as error:
             log.warning("%s: 400 %s", request.path, error)
             return refusal(400, str(error), slot=slot)
@@ -147,14 +180,30 @@ class App:
         copy = self._slots.copies_to(slot)
         if copy is not None:
             self._mirror.ask(copy, kind, body, said)
+        if self._collector is not None:
+            version = str(slot.info.get("version", ""))
+            about = (request.id.decode(), request.trace.decode(), kind, body, said, time.time())
+            self._collector.offer(Seen(slot.name, version, *about))
         return Answer(200, said, slot=slot)
+
+    def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
+        """The answer of a model that needs less time than handing the request to another thread would cost all."""
+        if slot.pace > AT_ONCE or len(body) > SMALL or kind != "application/json":
+            return None
+        began = time.perf_counter()
+        said = quickly(slot.model, body)
+        slot.pace += 0.1 * (time.perf_counter() - began - slot.pace)
+        return said
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
         # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
-        work = self._workers.submit(predict, slot.model, kind, body)
+        work = self._workers.submit(_timed, slot.model, kind, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
-                return await asyncio.wrap_future(work)
+                said, seconds = await asyncio.wrap_future(work)
+                if len(body) <= SMALL:
+                    slot.pace = 0.9 * slot.pace + 0.1 * seconds if slot.pace < math.inf else seconds
+                return said
         except TimeoutError:
             if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs
                 self._busy += 1
@@ -212,6 +261,12 @@ class App:
         }
         return as_json(200, {"endpoint": self._name, "slots": found})
 
+    async def _metrics(self, _: Request) -> Answer:
+        gauges = {"predictions_in_flight": float(self._busy)}
+        if self._collector is not None:
+            gauges |= {"collected": self._collector.collected, "collect_dropped": self._collector.dropped}
+        return Answer(200, metrics.text(self._name, self._slots, self._elsewhere, gauges), metrics.KIND.encode())
+
     async def _openapi(self, _: Request) -> Answer:
         slot = self._slots.main()
         number = str(slot.info.get("version", "")) if slot else ""
@@ -223,11 +278,3 @@ class App:
 
         page = get_swagger_ui_html(openapi_url="openapi.json", title=self._name)
         return Answer(200, bytes(page.body), b"text/html; charset=utf-8")
-
-
-def build(name: str, slots: Slots, *, key: str | None = None, limits: Limits | None = None) -> App:
-    """The application of endpoint `name`. `slots` may be empty, and is looked at again for each request.
-
-    With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`.
-    """
-    return App(name, slots, key=key, limits=limits or Limits())

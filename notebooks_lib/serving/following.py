@@ -56,6 +56,8 @@ class Follower:
     async def follow(self) -> None:
         """Look at the state again and again; a newer one is not kept waiting by one that is being loaded."""
         seen, applying = None, None
+        completing = _aside(self._complete)
+        completing.add_done_callback(lambda done: done.cancelled() or done.exception())
         while True:
             now = _identity(self._state)
             if now is not None and now != seen:
@@ -64,6 +66,11 @@ class Follower:
                     applying.cancel()
                 applying = asyncio.create_task(self._apply())
             await asyncio.sleep(LOOK_EVERY)
+
+    def _complete(self) -> None:
+        """What a start leaves out, because the first request that needs it may come later, or never."""
+        for _, slot in list(self._held.values()):
+            slot.model.complete()
 
     async def _apply(self) -> None:
         try:
@@ -75,7 +82,7 @@ class Follower:
             if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == _key(entry):
                 continue
             try:
-                model = await _aside(partial(loading.load, self._folder / "models" / entry["model"]))
+                model = await _aside(partial(loading.load, self._folder / "models" / entry["model"], whole=True))
             except Exception as error:  # noqa: BLE001 - a model is anybody's code; the others serve on
                 self._refuse(name, entry, error)
             else:

@@ -36,6 +36,7 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
         "protocol": PROTOCOL,
         "key": "" if address.loopback else folder.secret(),
         "options": settings.endpoint.model_dump(),
+        "collected": str(settings.layout.collected),
         "must": sorted(must),
         "state": new,
     }

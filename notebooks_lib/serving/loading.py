@@ -22,11 +22,17 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message=".*type hint")  # MLflow, of its own types, at import
 
 
-def load(folder: Path) -> ServedModel:
-    """The model in `folder`, after it has answered its example. Raises ModelError."""
+def load(folder: Path, *, whole: bool = False) -> ServedModel:
+    """The model in `folder`, after it has answered its example; with `whole`, ready for any request at once.
+
+    Raises ModelError.
+    """
     with _one_at_a_time:
         _forget_code_beside(folder)
-        return ServedModel.load(folder)
+        model = ServedModel.load(folder)
+        if whole:
+            model.complete()
+        return model
 
 
 def _forget_code_beside(folder: Path) -> None:

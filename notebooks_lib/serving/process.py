@@ -120,7 +120,7 @@ class Starting:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder.path,
-                env=environment(),
+                env={"OMP_NUM_THREADS": "1", **environment()},
                 **_detached(),
             )
         self._answers: queue.Queue[str] = queue.Queue()

@@ -77,6 +77,8 @@ class Request:
     """From the client, if it sent a proper one."""
     trace: bytes = field(init=False)
     """Its `traceparent`, if that is one."""
+    size: int = 0
+    """Bytes of the body that have come."""
 
     def __post_init__(self) -> None:
         self.headers = headers = dict(self.scope["headers"])
@@ -130,6 +132,7 @@ class Request:
                 raise Gone
             part = message.get("body", b"")
             size += len(part)
+            self.size = size
             if size > 4 * limit:
                 raise _too_large(limit)
             if size <= limit:

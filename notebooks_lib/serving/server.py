@@ -26,13 +26,29 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from notebooks_lib.serving.access import AccessLog
+    from notebooks_lib.serving.app import App
+    from notebooks_lib.serving.collecting import Collector
+    from notebooks_lib.serving.following import Follower
 
 LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
 _LOOK_EVERY = 2.0
+_FLUSH_EVERY = 0.5
 _GRACE = 5
 _BACKLOG = 1024
+
+
+class Served(NamedTuple):
+    """What runs in this process."""
+
+    app: App
+    follower: Follower
+    access: AccessLog | None
+    collector: Collector | None
 
 
 def main() -> None:
@@ -45,10 +61,10 @@ def main() -> None:
     _say({"pid": os.getpid()})
     try:
         listener = _bind(order["host"], order["port"])
-        follower, app = _load(order, folder)
+        served = _load(order, folder)
         port = listener.getsockname()[1]
         signature = _signed(folder, order, port)
-        _say({"loaded": True, "port": port, "examples": follower.example()})
+        _say({"loaded": True, "port": port, "examples": served.follower.example()})
         if sys.stdin.readline().strip() != "go":
             return
         # Before anybody can connect: a server that nobody knows could never be stopped.
@@ -67,7 +83,7 @@ def main() -> None:
         os.dup2(2, 1)
         with open(os.devnull) as nothing:  # noqa: PTH123 - a device, not a path of ours
             os.dup2(nothing.fileno(), 0)
-        _serve(app, listener, folder, follower)
+        _serve(served, listener, folder)
 
 
 class _PortError(OSError):
@@ -99,16 +115,26 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load(order: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
-    from notebooks_lib.serving import app, loading
+def _load(order: Mapping[str, Any], folder: Path) -> Served:
+    from notebooks_lib.serving import loading
+    from notebooks_lib.serving.access import AccessLog
+    from notebooks_lib.serving.app import App, Limits
+    from notebooks_lib.serving.collecting import Collector
     from notebooks_lib.serving.following import Follower
     from notebooks_lib.serving.slots import Slots
 
     loading.prepare()
-    slots = Slots()
+    slots, name, options = Slots(), order["endpoint"], order["options"]
     follower = Follower(folder, slots)
     follower.load_first(order["state"], set(order["must"]))
-    return follower, app.build(order["endpoint"], slots, key=order["key"] or None)
+    access = AccessLog(folder / "access.log") if options["access_log"] else None
+    collector = None
+    if {name, "*"} & set(options["collect"]):
+        share, rotate = options["collect_share"], options["collect_rotate"]
+        collector = Collector(Path(order["collected"]), name, share=share, rotate=rotate)
+    limits = Limits(options["body_limit"], options["concurrency"], options["read_timeout"], options["timeout"])
+    app = App(name, slots, key=order["key"] or None, limits=limits, access=access, collector=collector)
+    return Served(app, follower, access, collector)
 
 
 def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
@@ -122,29 +148,52 @@ def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
     return state.stage(folder / "server.json", {**own, "since": time.time()})
 
 
-def _serve(app: Any, listener: socket.socket, folder: Path, follower: Any) -> None:
+def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
     import logging
+    import signal
 
     import uvicorn
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn takes these over, and raises them anew when it has ended: there is something left to do then.
+        signal.signal(number, lambda *_: None)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE, ws="none"
-        )
+    config = uvicorn.Config(
+        served.app,
+        log_config=None,
+        access_log=False,  # ours says more
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_GRACE,
     )
+    server = uvicorn.Server(config)
 
     async def run() -> None:
-        beside = [asyncio.create_task(each) for each in (_look_after(server, folder), follower.follow())]
+        beside = [_look_after(server, folder), served.follower.follow(), _flush(served.access)]
+        tasks = [asyncio.create_task(each) for each in beside]
         try:
             await server.serve(sockets=[listener])
         finally:
-            for task in beside:
+            for task in tasks:
                 task.cancel()
 
     asyncio.run(run())
+    if served.access is not None:
+        served.access.close()
+    if served.collector is not None:
+        served.collector.close(_GRACE - 2)
+    # A model may have left threads that never end, or one of ours may still be loading another.
+    logging.shutdown()
+    os._exit(0)
+
+
+async def _flush(access: AccessLog | None) -> None:
+    while access is not None:
+        await asyncio.sleep(_FLUSH_EVERY)
+        access.flush()
 
 
 async def _look_after(server: Any, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ class Slot:
     """What `/version` answers: model, version, run_id, dataset, since and more."""
     name: str = "blue"
     tally: Tally = field(default_factory=lambda: Tally(since=uuid.uuid4().hex))
+
+    pace: float = math.inf
+    """Seconds that its last predictions took, roughly; unknown at first."""
 
     def __post_init__(self) -> None:
         self.header = self.name.encode()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError
+from notebooks_lib.tracking import quick
 
 EXAMPLE_ROWS = 1
 """Rows of the input example that `ServedModel.example` keeps: they show the form and are short enough to print."""
@@ -39,14 +40,17 @@ class ServedModel:
 
     def __init__(self, model: Any) -> None:
         signature = model.metadata.signature
-        self._model = model
-        self._schema = model.metadata.get_input_schema()
-        self.columns = _columns(self._schema)
+        self.columns = _columns(model.metadata.get_input_schema())
         self.outputs = _columns(signature.outputs if signature else None)
         params = model.metadata.get_params_schema()
         self.params = tuple(Column(p.name, _word(p.dtype), required=False) for p in params) if params else ()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
+        self._whole: Any = model
+        self._make: Callable[[], Any] | None = None
+        self._making = threading.Lock()
+        estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
+        self._quick = quick.of(estimator, _plain_columns(self.columns)) if estimator is not None else None
 
     @classmethod
     def load(cls, folder: Path) -> ServedModel:
@@ -54,24 +58,57 @@ class ServedModel:
 
         Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
         """
-        try:
-            description = (folder / "MLmodel").read_text("utf-8", errors="replace")
-        except OSError as error:
-            raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model") from error
-        if "skops" in description:
-            with suppress(ImportError):
-                # Its import walks all modules there are: 0.4 s less before MLflow's three thousand.
-                import skops.io  # noqa: F401
+        if not (folder / "MLmodel").is_file():
+            raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
+        plain = quick.load(folder)
+        served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
+        served._choose_example(plain.example if plain is not None else _serving_example(folder, served._model), folder)
+        return served
+
+    @classmethod
+    def _by_mlflow(cls, folder: Path) -> ServedModel:
         import mlflow.pyfunc
 
         try:
             # The scan of every installed distribution that this silences takes longer than loading the model.
-            model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+            return cls(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
         except Exception as error:  # a flavour may raise anything
             raise ModelError(f"{folder}: the model cannot be loaded: {one_line(error)}") from error
-        served = cls(model)
-        served._choose_example(folder)
+
+    @classmethod
+    def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
+        """The same without MLflow, whose import takes longer than all the rest; see `complete`."""
+        served = cls.__new__(cls)
+        served.columns = tuple(Column(*each) for each in plain.inputs)
+        served.outputs = tuple(_output(each) for each in plain.outputs)
+        served.params = ()
+        served.example = None
+        served._whole = None
+        served._make = lambda: _pyfunc(folder, plain.estimator)
+        served._making = threading.Lock()
+        served._quick = quick.of(plain.estimator, plain.inputs)
         return served
+
+    def complete(self) -> None:
+        """Make ready what requests beyond the quick way need: the import of MLflow, which the first would wait for."""
+        _ = self._model
+
+    def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
+        """The predictions for a request of plain numbers, as `parse` and `predict` give them; None for any other."""
+        return self._quick.answer(payload) if self._quick is not None else None
+
+    @property
+    def _model(self) -> Any:
+        """The model as MLflow's pyfunc."""
+        if self._whole is None and self._make is not None:
+            with self._making:
+                if self._whole is None:
+                    self._whole = self._make()
+        return self._whole
+
+    @property
+    def _schema(self) -> Any:
+        return self._model.metadata.get_input_schema()
 
     @property
     def tabular(self) -> bool:
@@ -135,14 +172,14 @@ class ServedModel:
             raise PredictionError(f"the model raised {_named(error)}") from error
         return answer if _kind(answer) == "M" else _get_jsonable_obj(answer)
 
-    def _choose_example(self, folder: Path) -> None:
+    def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
         """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
-        whole = _serving_example(folder, self._model)
         if whole is None:
             return
         for candidate in (_first_rows(whole), whole):
             try:
-                self._answer(candidate)
+                if self.answer_quickly(candidate) is None:
+                    self._answer(candidate)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below; a model is anybody's code
                 fault = error
             else:
@@ -233,6 +270,33 @@ def _simpler(value: Any) -> Any:
         return value.toarray().tolist()
     converted, known = NumpyEncoder().try_convert(value)
     return converted if known else str(value)
+
+
+def _is_sklearn(model: Any) -> bool:
+    flavors = model.metadata.flavors
+    conf = flavors.get("python_function", {})
+    return bool(conf.get("loader_module") == "mlflow.sklearn" and conf.get("predict_fn", "predict") == "predict")
+
+
+def _pyfunc(folder: Path, estimator: Any) -> Any:
+    """What `mlflow.pyfunc.load_model` makes of the folder, around the estimator that is loaded already."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
+    from mlflow.sklearn import _SklearnModelWrapper
+
+    return PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
+
+
+def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:
+    return [(each.name, each.type if each.shape is None else "tensor", each.required) for each in columns]
+
+
+def _output(spec: Mapping[str, Any]) -> Column:
+    """A column from the JSON of a signature."""
+    tensor = spec.get("tensor-spec")
+    if tensor is not None:
+        return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
+    return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
 
 
 def _columns(schema: Any) -> tuple[Column, ...]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notebooks_lib.serving import access as access_module
 from notebooks_lib.serving import app
+from notebooks_lib.serving.access import AccessLog
+from notebooks_lib.serving.requests import Request, as_json
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.tracking.scoring import ServedModel
 from tests.serving.conftest import TestClient
@@ -27,7 +33,7 @@ Client = Callable[[str], TestClient]
 
 def client_of(model: ServedModel | None, **options: Any) -> TestClient:
     slots = Slots({"blue": Slot(model, INFO)}, {"blue": 100}) if model is not None else Slots()
-    return TestClient(app.build("sample", slots, **options))
+    return TestClient(app.App("sample", slots, **options))
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +291,147 @@ def test_with_a_key_only_health_is_open(loaded: dict[str, ServedModel]) -> None:
             assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
     assert keyed.post("/invocations", json=REQUESTS["split"], headers=good).status_code == 200
     assert keyed.get("/openapi.json", headers=good).json()["security"] == [{"key": []}]
+
+
+class Slow:
+    """A model that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def predict(self, frame: Any) -> Any:
+        self.go.wait(20)
+        return [1.0] * len(frame)
+
+
+def together(served: app.App, *asked: dict[str, Any]) -> list[httpx.Response]:
+    """Requests at the same time; a request may bring `after`, a function to call when the others are under way."""
+
+    async def run() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://sample") as client:
+
+            async def one(more: dict[str, Any]) -> httpx.Response:
+                after = more.pop("after", None)
+                if after:
+                    await asyncio.sleep(0.05)
+                answer = await client.post("/invocations", **more)
+                if after:
+                    after()
+                return answer
+
+            return await asyncio.gather(*map(one, asked))
+
+    return asyncio.run(run())
+
+
+def slow() -> tuple[Slow, ServedModel]:
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
+
+    model = Slow()
+    meta = Model(flavors={"python_function": {"loader_module": "slow"}})
+    return model, ServedModel(PyFuncModel(meta, model))
+
+
+def test_more_predictions_than_allowed_at_once_are_429() -> None:
+    model, served = slow()
+    limited = app.App("sample", Slots({"blue": Slot(served, INFO)}, {"blue": 100}), limits=app.Limits(concurrency=2))
+    body = {"json": {"inputs": [1]}}
+    *answered, refused = together(limited, {**body}, {**body}, {**body, "after": model.go.set})
+    assert [each.status_code for each in answered] == [200, 200]
+    assert (refused.status_code, refused.json()["error_code"]) == (429, "TOO_MANY_REQUESTS")
+    assert refused.headers["retry-after"] == "1"
+    assert together(limited, body)[0].status_code == 200  # and afterwards there is room again
+
+
+def test_a_prediction_that_takes_too_long_is_504_and_holds_its_place_until_it_ends() -> None:
+    model, served = slow()
+    limits = app.Limits(concurrency=1, timeout=0.05)
+    limited = app.App("sample", Slots({"blue": Slot(served, INFO)}, {"blue": 100}), limits=limits)
+    body = {"json": {"inputs": [1]}}
+    late, refused = together(limited, {**body}, {**body, "after": lambda: None})
+    assert {late.status_code, refused.status_code} == {504, 429}
+    assert "longer than 0.05 s" in (late if late.status_code == 504 else refused).json()["message"]
+    model.go.set()
+
+
+def test_a_body_that_does_not_come_is_408(loaded: dict[str, ServedModel]) -> None:
+    async def dripping() -> Any:
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    limits = app.Limits(read_timeout=0.05)
+    answer = client_of(loaded["table"], limits=limits).post("/invocations", content=dripping())
+    assert (answer.status_code, answer.json()["error_code"]) == (408, "REQUEST_TIMEOUT")
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_request_is_known_by_its_id_from_the_header_to_the_log(
+    loaded: dict[str, ServedModel], tmp_path: Path
+) -> None:
+    access = AccessLog(tmp_path / "access.log")
+    client = client_of(loaded["table"], access=access)
+    asked = {"x-request-id": "abc-1", "traceparent": TRACE}
+    answer = client.post("/invocations", json=REQUESTS["split"], headers=asked)
+    assert [answer.headers[name] for name in ("x-request-id", "traceparent", "azureml-model-deployment")] == [
+        *asked.values(),
+        "blue",
+    ]
+    improper = {"x-request-id": "a b" * 100, "traceparent": "00-none"}
+    other = client.post("/invocations", json={"dataframe_records": [{"agee": 1}]}, headers=improper)
+    assert len(other.headers["x-request-id"]) == 32
+    assert "traceparent" not in other.headers
+    client.get("/health")
+    client.get("/nothing")
+    access.close()
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert [(line["status"], line["slot"], line["path"]) for line in lines] == [
+        (200, "blue", "/invocations"),
+        (400, "blue", "/invocations"),
+        (404, None, "/nothing"),
+    ]
+    assert (lines[0]["request_id"], lines[0]["traceparent"], lines[0]["version"]) == ("abc-1", TRACE, "3")
+    assert lines[0]["bytes_in"] == len(json.dumps(REQUESTS["split"], separators=(",", ":")))
+    assert lines[1]["request_id"] == other.headers["x-request-id"]
+
+
+def test_the_access_log_stays_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_module, "LIMIT", 10)
+    log = AccessLog(tmp_path / "access.log")
+    request = Request({"method": "POST", "path": "/score", "headers": []}, receive=None)  # type: ignore[arg-type]
+    for _ in range(3):
+        log.write(request, as_json(200, {}), 0.1)
+        log.flush()
+    assert [path.name for path in tmp_path.iterdir()] == ["access.log.1"]
+    assert len((tmp_path / "access.log.1").read_text().splitlines()) == 1
+
+
+def test_metrics_are_what_prometheus_reads(loaded: dict[str, ServedModel]) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    client = client_of(loaded["table"])
+    for _ in range(3):
+        client.post("/invocations", json=REQUESTS["split"])
+    client.post("/invocations", json={})
+    client.get("/nothing")
+    page = client.get("/metrics")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page.text)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    }
+    assert found["nbops_requests_total", "200", "blue", "sample"] == 3
+    assert found["nbops_requests_total", "400", "blue", "sample"] == 1
+    assert found["nbops_requests_total", "", "404", "sample"] == 1
+    assert found["nbops_prediction_seconds_count", "blue", "sample"] == 3
+    assert found["nbops_slot_traffic_percent", "3", "blue", "sample"] == 100
+    assert found["nbops_predictions_in_flight", "sample"] == 0
+    assert 0 < found["nbops_prediction_seconds_sum", "blue", "sample"] < 60
 
 
 GOOD = {"age": st.floats(-9, 9), "bmi": st.integers(-9, 9), "bp": st.sampled_from(["1", "2.5", True, 0])}

@@ -1,0 +1,65 @@
+"""The access log of an endpoint: a line of JSON for each request, in a file that stays within bounds."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from notebooks_lib.serving.requests import Answer, Request
+
+LIMIT = 10 * 1024 * 1024
+"""Bytes after which the file is moved to access.log.1."""
+_QUIET = ("/health", "/ping", "/metrics")
+"""Asked every few seconds by machines: not worth a line unless something is wrong."""
+
+
+class AccessLog:
+    """Appends lines; `flush` puts them on disk. A kill -9 loses those since the last flush."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def write(self, request: Request, answer: Answer, seconds: float) -> None:
+        """A line about a request that was answered. A full disk costs the line, not the answer."""
+        if answer.status == 200 and request.path in _QUIET:
+            return
+        slot, client = answer.slot, request.scope.get("client")
+        line: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": request.id.decode(),
+            "traceparent": request.trace.decode() or None,
+            "client": client[0] if client else None,
+            "method": request.method[:20],
+            "path": request.path[:200],
+            "status": answer.status,
+            "slot": slot.name if slot else None,
+            "version": slot.info.get("version") if slot else None,
+            "ms": round(1000 * seconds, 2),
+            "bytes_in": request.size,
+            "bytes_out": len(answer.body),
+        }
+        with suppress(OSError):
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Put what is left on disk."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def flush(self) -> None:
+        """Put the lines on disk, and begin another file when this one is full."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            self._file.flush()
+            if self._file.tell() > LIMIT:
+                self.close()
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))

@@ -1,0 +1,193 @@
+"""Writes what was asked and answered to Parquet files. It never blocks a request and never fails one.
+
+    ROOT/ENDPOINT/SLOT/model_inputs/2026/01/31/23/ID.parquet      and model_outputs beside it
+
+as Azure's data collector lays its files out, and with the fields of its records; `data` holds the rows as JSON.
+What waits is bounded: when the writer does not keep up, further requests are dropped, and counted. A file is closed
+after `rotate` seconds or `_FILE_BYTES`; a kill -9 loses what came since then, and nothing of files that are there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_WAITING = 1000
+_WAITING_BYTES = 64 * 1024 * 1024
+_FILE_BYTES = 16 * 1024 * 1024
+_STEP = 0.6180339887498949  # as in slots.py: any share, evenly
+
+INPUTS, OUTPUTS = "model_inputs", "model_outputs"
+FIELDS = (
+    *("specversion", "id", "source", "type", "datacontenttype", "time", "data", "contentrange", "correlationid"),
+    *("xrequestid", "modelversion", "collectdatatype", "agent", "traceparent"),
+)
+
+log = logging.getLogger("nbops.endpoint")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request that was answered with predictions."""
+
+    slot: str
+    version: str
+    id: str
+    trace: str
+    kind: str
+    body: bytes
+    answer: bytes
+    at: float
+
+
+@dataclass
+class _File:
+    """What goes to one file when its time has come."""
+
+    since: float
+    records: list[dict[str, str]] = field(default_factory=list)
+    size: int = 0
+
+
+class Collector:
+    """One thread that writes, and a bounded queue before it."""
+
+    def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
+        self.collected = 0
+        self.dropped = 0
+        self._endpoint = endpoint
+        self._root = root / endpoint
+        self._share = share
+        self._rotate = rotate
+        self._turn = 0
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._files: dict[tuple[str, str, str], _File] = {}
+        self._queue: queue.SimpleQueue[Seen | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
+        self._thread.start()
+
+    def offer(self, seen: Seen) -> None:
+        """Keep it if it is one of the share and there is room; costs microseconds."""
+        self._turn += 1
+        if (self._turn * _STEP) % 1.0 >= self._share:
+            return
+        size = len(seen.body) + len(seen.answer)
+        with self._lock:
+            if self._queue.qsize() >= _WAITING or self._bytes + size > _WAITING_BYTES:
+                self.dropped += 1
+                return
+            self._bytes += size
+        self._queue.put(seen)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what there is, as far as it takes no longer than `timeout` seconds."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        going = True
+        while going:
+            try:
+                seen = self._queue.get(timeout=min(1.0, self._rotate / 4))
+                going = seen is not None
+                if seen is not None:
+                    self._take(seen)
+            except queue.Empty:
+                pass
+            now = time.monotonic()
+            for place, file in list(self._files.items()):
+                if not going or now - file.since >= self._rotate or file.size >= _FILE_BYTES:
+                    self._write(place, self._files.pop(place))
+
+    def _take(self, seen: Seen) -> None:
+        with self._lock:
+            self._bytes -= len(seen.body) + len(seen.answer)
+        try:
+            pairs = ((INPUTS, inputs(seen.kind, seen.body)), (OUTPUTS, outputs(seen.answer)))
+        except Exception:
+            log.exception("a request could not be collected")
+            self.dropped += 1
+            return
+        hour = datetime.fromtimestamp(seen.at, UTC).strftime("%Y/%m/%d/%H")
+        for collection, data in pairs:
+            record = self._record(seen, collection, data)
+            file = self._files.setdefault((seen.slot, collection, hour), _File(time.monotonic()))
+            file.records.append(record)
+            file.size += len(record["data"]) + 500
+
+    def _record(self, seen: Seen, collection: str, data: Any) -> dict[str, str]:
+        text = json.dumps(data)
+        at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {
+            "specversion": "1.0",
+            "id": str(uuid.uuid4()),
+            "source": f"/onlineEndpoints/{self._endpoint}/deployments/{seen.slot}",
+            "type": f"azureml.inference.{collection}",
+            "datacontenttype": "application/json",
+            "time": at,
+            "data": text,
+            "contentrange": f"bytes 0-{len(text) - 1}/{len(text)}",
+            "correlationid": seen.id,
+            "xrequestid": seen.id,
+            "modelversion": seen.version,
+            "collectdatatype": "pandas.core.frame.DataFrame",
+            "agent": "nbops",
+            "traceparent": seen.trace,
+        }
+
+    def _write(self, place: tuple[str, str, str], file: _File) -> None:
+        slot, collection, hour = place
+        folder = self._root / slot / collection / hour
+        name = uuid.uuid4().hex
+        requests = len(file.records) if collection == INPUTS else 0  # each has a record in the other collection too
+        part = folder / f".{name}.part"
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            folder.mkdir(parents=True, exist_ok=True)
+            columns = {key: [record[key] for record in file.records] for key in FIELDS}
+            pq.write_table(pa.table(columns, schema=pa.schema([(key, pa.string()) for key in FIELDS])), part)
+            part.replace(folder / f"{name}.parquet")
+        except Exception:
+            log.exception("%d collected records could not be written", len(file.records))
+            self.dropped += requests
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        else:
+            self.collected += requests
+
+
+def inputs(kind: str, body: bytes) -> list[Any]:
+    """The rows of a request, as objects where its columns have names."""
+    if kind == "text/csv":
+        return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    payload = json.loads(body)
+    value = next(value for key, value in payload.items() if key != "params")
+    if isinstance(value, Mapping):
+        if "data" in value and isinstance(value["data"], list):
+            names = value.get("columns")
+            return [dict(zip(names, row, strict=True)) for row in value["data"]] if names else value["data"]
+        columns = {name: items if isinstance(items, list) else [items] for name, items in value.items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return value if isinstance(value, list) else [value]
+
+
+def outputs(answer: bytes) -> list[Any]:
+    """The predictions, one object for each row."""
+    found = json.loads(answer)["predictions"]
+    rows = found if isinstance(found, list) else [found]
+    return [row if isinstance(row, dict) else {"prediction": row} for row in rows]

@@ -1,0 +1,189 @@
+"""The quick way through a model: plain numbers in, numbers out, without MLflow and pandas. It refuses nothing.
+
+What it does not take (another form, a text, a missing value, a model that it does not know) the ordinary way answers,
+or refuses with a reason. What it takes, it answers to the last bit as the ordinary way does: the estimator is given
+the same numbers in the same order of memory.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_TYPES = ("double", "long")
+_EXACT = 2**53
+
+# Estimators that turn a table into an array of numbers before anything else. Those that hold others, that look at
+# column names, or that let users' code at the table, are not among them.
+# fmt: off
+_ESTIMATORS = frozenset((
+    "ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "GammaRegressor", "HuberRegressor", "Lars",
+    "LarsCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearRegression", "LinearSVC",
+    "LinearSVR", "LogisticRegression", "LogisticRegressionCV", "PassiveAggressiveClassifier",
+    "PassiveAggressiveRegressor", "Perceptron", "PoissonRegressor", "QuantileRegressor", "Ridge", "RidgeCV",
+    "RidgeClassifier", "RidgeClassifierCV", "SGDClassifier", "SGDRegressor", "TheilSenRegressor", "TweedieRegressor",
+    "HistGradientBoostingClassifier", "HistGradientBoostingRegressor", "GradientBoostingClassifier",
+    "GradientBoostingRegressor", "RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier",
+    "ExtraTreesRegressor", "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier",
+    "ExtraTreeRegressor", "SVC", "SVR", "NuSVC", "NuSVR", "KNeighborsClassifier", "KNeighborsRegressor", "GaussianNB",
+    "MLPClassifier", "MLPRegressor", "LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis", "DummyClassifier",
+    "DummyRegressor", "StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "Normalizer",
+    "PolynomialFeatures", "PowerTransformer", "QuantileTransformer", "SplineTransformer", "KBinsDiscretizer",
+    "SimpleImputer", "PCA",
+))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Quick:
+    """An estimator that takes arrays, and the columns that it was trained on."""
+
+    estimator: Any
+    names: list[str]
+    whole: frozenset[int]
+    """Places of the columns that take whole numbers only."""
+
+    def answer(self, payload: Mapping[str, Any]) -> Any:
+        """The predictions as plain values; None where the ordinary way must answer."""
+        try:
+            rows = self._rows(payload)
+            return None if rows is None else self.estimator.predict(rows).tolist()
+        except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
+            return None
+
+    def _rows(self, payload: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        """The rows of a request as the estimator would get them from a table; None when they are not plain numbers."""
+        import numpy as np
+
+        if len(payload) != 1:
+            return None
+        found = self._listed(*next(iter(payload.items())))
+        if not found:
+            return None
+        if self.whole and not all(_exact(row[place]) for row in found for place in self.whole):
+            return None
+        array = np.array(found)
+        if array.ndim != 2 or array.shape[1] != len(self.names) or array.dtype.kind not in "fib":
+            return None
+        wanted = np.int64 if len(self.whole) == len(self.names) else np.float64
+        # A table keeps its columns together; sums over rows come out otherwise in another order.
+        return np.asfortranarray(array, dtype=wanted)
+
+    def _listed(self, key: str, value: Any) -> Sequence[Sequence[Any]] | None:
+        """The rows of one of the formats, their values in the model's order."""
+        names = self.names
+        if type(value) is list:
+            if key == "input_data" and value and type(value[0]) is list:
+                return value
+            if key in ("dataframe_records", "input_data") and all(len(row) == len(names) for row in value):
+                return [[row[name] for name in names] for row in value]
+            return None
+        if key not in ("dataframe_split", "input_data") or value.keys() != {"columns", "data"}:
+            return None
+        columns, data = value["columns"], value["data"]
+        if columns == names or type(data) is not list:
+            return data if type(data) is list else None
+        if sorted(columns) != sorted(names) or not all(len(row) == len(names) for row in data):
+            return None
+        places = [columns.index(name) for name in names]
+        return [[row[place] for place in places] for row in data]
+
+
+def _exact(value: Any) -> bool:
+    """A whole number that any type of number holds as it is."""
+    return type(value) is int and -_EXACT <= value <= _EXACT
+
+
+def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> Quick | None:
+    """The quick way through `estimator`, whose columns are (name, MLflow's type, required); None if there is none."""
+    names = [name for name, _, _ in columns]
+    if not names or None in names or not all(kind in _TYPES and required for _, kind, required in columns):
+        return None
+    plain = _without_names(estimator)
+    if plain is None or list(getattr(estimator, "feature_names_in_", names)) != names:
+        return None
+    whole = frozenset(place for place, (_, kind, _) in enumerate(columns) if kind == "long")
+    return Quick(plain, [str(name) for name in names], whole)
+
+
+def _without_names(estimator: Any) -> Any:
+    """A copy, as deep as needed, that does not expect column names; None for an estimator that is not known."""
+    kind = type(estimator)
+    if not kind.__module__.startswith("sklearn.") or hasattr(estimator, "_sklearn_output_config"):
+        return None
+    if kind.__name__ == "Pipeline":
+        steps = [
+            (name, step if step in (None, "passthrough") else _without_names(step)) for name, step in estimator.steps
+        ]
+        if any(step is None for _, step in steps):
+            return None
+        bare = copy.copy(estimator)
+        bare.steps = steps
+        return bare
+    if kind.__name__ not in _ESTIMATORS or getattr(estimator, "_preprocessor", None) is not None:
+        return None  # a _preprocessor takes categories out of a table by name
+    bare = copy.copy(estimator)
+    vars(bare).pop("feature_names_in_", None)
+    return bare
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A model that can be loaded without MLflow: scikit-learn, saved by skops, without code of its own."""
+
+    estimator: Any
+    inputs: tuple[tuple[str | None, str, bool], ...]
+    """Name, MLflow's type, required."""
+    outputs: tuple[dict[str, Any], ...]
+    """As the signature's JSON has them."""
+    example: dict[str, Any] | None
+
+
+def load(folder: Path) -> Plain | None:
+    """The model in `folder`, as MLflow would load it; None when only MLflow should, whatever the reason."""
+    try:
+        return _load(folder)
+    except Exception:  # noqa: BLE001 - MLflow says what is wrong
+        return None
+
+
+def _load(folder: Path) -> Plain | None:
+    import yaml
+
+    text = (folder / "MLmodel").read_text("utf-8")
+    if "serialization_format: skops" not in text:
+        return None
+    meta = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    ours, theirs = meta["flavors"]["sklearn"], meta["flavors"]["python_function"]
+    known = {"env", "loader_module", "model_path", "predict_fn", "python_version"}
+    if theirs["loader_module"] != "mlflow.sklearn" or theirs.get("predict_fn", "predict") != "predict":
+        return None
+    if theirs.keys() - known or ours.get("code") or ours["serialization_format"] != "skops":
+        return None
+    signature = meta["signature"]
+    if signature.get("params") or meta.get("is_signature_from_type_hint") or meta.get("type_hint_from_example"):
+        return None
+    inputs = tuple((each.get("name"), each["type"], each.get("required", True)) for each in _specs(signature["inputs"]))
+    if not all(kind in _TYPES for _, kind, _ in inputs):
+        return None
+    import skops.io
+
+    estimator = skops.io.load(folder / theirs["model_path"], trusted=ours.get("skops_trusted_types"))
+    return Plain(estimator, inputs, tuple(_specs(signature.get("outputs") or "[]")), _example(folder, meta))
+
+
+def _specs(text: str) -> list[dict[str, Any]]:
+    return list(json.loads(text))
+
+
+def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    name = (meta.get("saved_input_example_info") or {}).get("serving_input_path")
+    found = json.loads((folder / str(name)).read_text("utf-8")) if name else None
+    return found if isinstance(found, dict) else None
