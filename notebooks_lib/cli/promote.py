@@ -28,8 +28,6 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
 )
 @click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
-@click.option("--undo", metavar="MODEL", help="Go back to the champion before this one, and serve it again.")
-@click.option("--to", "version", metavar="VERSION", help="With --undo: go to this version instead.")
 @click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def command(
@@ -37,8 +35,6 @@ def command(
     pairs: tuple[str, ...],
     files: tuple[Path, ...],
     notebook: Path | None,
-    undo: str | None,
-    version: str | None,
     cold: bool,
     as_json: bool,
 ) -> int:
@@ -47,12 +43,6 @@ def command(
     Exit code: 0 promoted, kept or undecided; 1 the notebook failed; 2 asked for wrongly, 130 interrupted. A CI job
     reads `promoted` from --json, or from the step's output on GitHub.
     """
-    if undo is not None:
-        if live or pairs or files or notebook or cold:
-            raise click.UsageError("--undo goes with --to and --json only")
-        return _undo(undo, version, as_json=as_json)
-    if version is not None:
-        raise click.UsageError("--to goes with --undo MODEL")
     return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
 
 
@@ -158,25 +148,6 @@ def _no_undo(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
         return "nothing was promoted"
     model = decision["model"]
     return f"it is the first version, there is none to go back to; to stop serving: nbops endpoint stop {model}"
-
-
-def _undo(model: str, version: str | None, *, as_json: bool) -> int:
-    from notebooks_lib import settings
-    from notebooks_lib.promotion.restore import restore
-
-    done = restore(settings.here(), model, version)
-    if as_json:
-        endpoint = done.status.as_json()
-        _json({"model": model, "version": done.version.version, "before": done.before.version, "endpoint": endpoint})
-        return 0
-    click.echo(click.style(f"{model} version {done.version.version} is champion again", fg="green", bold=True))
-    click.echo(f"  instead of  version {done.before.version}, which is not promoted again by itself")
-    click.echo(f"  verified    {done.rows} known rows through the endpoint")
-    click.echo(f"  endpoint    {done.status.address} ({done.status.state}, version {done.status.version})")
-    if done.status.curl:
-        click.echo(f"  try it      {done.status.curl}")
-    click.echo(f"  take back   nbops promote --undo {model} --to {done.before.version}")
-    return 0
 
 
 def _status(here: Settings, model: str) -> Status | None:

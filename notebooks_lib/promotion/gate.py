@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib import settings as settings_module
 from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import change, figure, journal, metrics, record
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence as evidence_module
-from notebooks_lib.promotion import figure, metrics, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.release import Release
@@ -51,6 +51,19 @@ class Gate:
         self.store: Store = connect(settings or settings_module.here())
         policy = self.store.settings.promotion
         self.policy = Policy(min_gain, policy.min_rows, policy.require_clean)
+
+    def mend(self, *, dry_run: bool = True) -> Table:
+        """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
+        left = journal.unfinished(self.store.settings, self.model)
+        stages = [str(each.change["stage"]) for each in left]
+        if dry_run:
+            rows = [
+                (stage, f"{journal.told(each)}, goes on or was cut short")
+                for stage, each in zip(stages, left, strict=True)
+            ]
+        else:
+            rows = [(stage, change.mend(self.store, self.model, stage)) for stage in stages]
+        return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
         """The version that serves now, if any."""

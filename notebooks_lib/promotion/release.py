@@ -1,37 +1,30 @@
 """Carries a decision out: register, deploy, verify, mark champion. It never decides, and a dry run changes nothing.
 
-The order of the writes, and what a crash after each leaves for the next promote:
-
     register   a version without a mark; the same run gives the same version again
-    deploy     the endpoint serves a version that is not champion; the mark still points to the one that was verified
-    verify     the same: nothing is written
-    mark       the version that serves is champion; this one write is what makes the promotion true
+    deploy     the endpoint serves a version that is not champion yet
+    verify     known rows come back as they should, else the endpoint goes back to the champion
+    mark       the version that serves is champion
 
-The mark moves last, so a champion has always been verified through the endpoint. The next promote with the same
-answer repeats all four, which changes nothing that is done already. When it keeps the champion instead, `deploy`
-brings the endpoint back to the champion: what serves and what is marked agree after every live promote.
+The mark moves last, so a champion has always been verified through the endpoint. From deploy on it is a Change
+(change.py): its journal lets the next command finish or undo what a crash cut short.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.errors import DatasetError, EndpointError, PromotionError, UnknownNameError, UsageError
-from notebooks_lib.promotion import verify
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion import change as changes
+from notebooks_lib.promotion import golden, slots
+from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.records import Tag
-from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import Status
-from notebooks_lib.tracking import datasets, models, query, registry
-from notebooks_lib.tracking.registry import Version
+from notebooks_lib.tracking import registry
+from notebooks_lib.tracking.registry import PROD, Version
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from notebooks_lib.tracking.store import Store
 
 StepName = Literal["register", "deploy", "verify", "mark"]
@@ -70,6 +63,7 @@ class Release:
         self.promoted = False
         self.steps: list[Step] = []
         self._run_id = run_id
+        self._change: Change | None = None
 
     @property
     def promoting(self) -> bool:
@@ -86,12 +80,14 @@ class Release:
             return self._done("register", False, f"would register the model of run {run_id} as {self.model!r}")
         rival = self._rival()
         if rival is not None:
-            raise PromotionError(_beaten(rival))
+            raise PromotionError(changes.beaten(rival))
         tags = {Tag.DECISION_RUN: self._run_id} if self._run_id else {}
         self.version = registry.register(self.store, self.model, run_id, tags=tags)
         for key, value in tags.items():  # also where an earlier promote registered it and went no further
             self.store.client.set_model_version_tag(self.model, self.version.version, key, value)
-        return self._done("register", True, f"version {self.version.version} of {self.model!r} is run {run_id}")
+        known = golden.of(self.store, self.version, slots.known_rows(self.store, self.version))
+        told = f"version {self.version.version} of {self.model!r} is run {run_id}"
+        return self._done("register", True, f"{told}; {known.rows} golden predictions are kept with it")
 
     def deploy(self) -> Step:
         """Serve the version at the endpoint of the model's name; a champion that stays is started if it does not run.
@@ -102,14 +98,27 @@ class Release:
             return self._done("deploy", False, f"would {self._intent()} at endpoint {self.model!r}")
         if self.version is None:
             return self._done("deploy", False, "nothing to deploy: there is no champion")
-        before = _status(self.store, self.model)
-        self.status = serve(self.store, self.version, reason=self.reason)
+        before = slots.status(self.store, self.model)
+        serves = slots.holds(before, self.version)
+        if not self.promoting and serves:
+            self.status = slots.serve(self.store, self.model, self.version)  # the champion stays; it may be stopped
+        else:
+            self._change = Change.begin(
+                self.store,
+                self.version,
+                kind="promotion" if self.promoting else "repair",
+                stage=PROD,
+                name=self.model,
+                reason=self.reason,
+                run_id=self._run_id,
+            )
+            self.status = self._change.deploy()
         changed = before is None or (before.state, before.version) != (self.status.state, self.status.version)
         does = "serves" if changed else "serves already"
         return self._done("deploy", changed, f"version {self.version.version} {does} at {self.status.address}")
 
     def verify(self) -> Step:
-        """Compare known rows through the endpoint with the model in this process.
+        """Compare known rows through the endpoint with what the version answered when it was registered.
 
         When they differ, the endpoint goes back to the champion, and PromotionError says so.
         """
@@ -117,34 +126,30 @@ class Release:
             return self._done("verify", False, "would ask the endpoint for known rows")
         if self.version is None:
             return self._done("verify", False, "nothing to verify: there is no champion")
-        try:
-            rows = check(self.store, self.version)
-        except PromotionError as error:
-            if not self.promoting:
-                raise
-            raise PromotionError(f"{error}; {back_to(self.store, self.model, self.before)}") from error
-        return self._done("verify", False, f"{rows} known rows are answered as by the model in this process")
+        rows = self._change.verify() if self._change else changes.check(self.store, self.version, self.model)
+        return self._done("verify", False, f"{rows} known rows are answered as when the version was registered")
 
     def mark(self) -> Step:
         """Make the version champion: the last write of a promotion."""
         if not self.promoting:
+            if self._change is not None:
+                self._change.mark()
+                self._change.end()
             stays = f"version {self.before.version} stays champion" if self.before else "there is still no champion"
             return self._done("mark", False, stays)
         if self.dry_run:
             return self._done("mark", False, "would mark it champion" + self._instead())
-        if self.version is None or [step.name for step in self.steps] != ["register", "deploy", "verify"]:
+        if self._change is None or self.version is None or [step.name for step in self.steps][-1] != "verify":
             raise PromotionError("a version is marked champion after register, deploy and verify, in this order")
-        rival = self._rival()
-        if rival is not None:
-            raise PromotionError(f"{_beaten(rival)}; {back_to(self.store, self.model, rival)}")
-        registry.mark_champion(self.store, self.version, reason=self.reason)
+        self._change.mark()
+        self._change.end()
         self.promoted = True
         return self._done("mark", True, f"version {self.version.version} is champion{self._instead()}")
 
     @property
     def undo(self) -> str:
         """The command that takes the promotion back; empty when there is nothing to take back."""
-        return f"nbops promote --undo {self.model}" if self.promoted and self.before else ""
+        return f"nbops rollback {self.model}" if self.promoted and self.before else ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a file."""
@@ -179,82 +184,3 @@ class Release:
         step = Step(name, changed, text)
         self.steps = [*(each for each in self.steps if each.name != name), step]  # a notebook cell may be run again
         return step
-
-
-def serve(store: Store, version: Version, *, reason: str = "") -> Status:
-    """Let the endpoint of the model's name serve `version`, if it does not: start it again, or deploy.
-
-    Raises EndpointError when it cannot be served.
-    """
-    settings, now = store.settings, _status(store, version.model)
-    if now is not None and _is(now, version):
-        return now if now.state == "running" else endpoint.start(settings, version.model)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = models.download(version.source, Path(scratch))
-        detail = _detail(store, version, reason or version.tags.get(Tag.REASON, ""))
-        return endpoint.deploy(settings, version.model, folder, version=version.version, detail=detail)
-
-
-def check(store: Store, version: Version) -> int:
-    """How many known rows the endpoint answered right for `version`. Raises PromotionError when one is wrong."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = models.download(version.source, Path(scratch))
-        rows = _known_rows(store, version)
-        return verify.through_endpoint(store.settings, version.model, folder, version.version, rows)
-
-
-def back_to(store: Store, model: str, champion: Version | None) -> str:
-    """Let the endpoint serve the champion again, or nothing when there is none; say which."""
-    if champion is None:
-        endpoint.stop(store.settings, model)
-        return f"endpoint {model!r} was stopped: there is no champion to go back to"
-    try:
-        serve(store, champion)
-    except EndpointError as error:
-        return f"version {champion.version} is champion as before, but cannot be served again: {error}"
-    return f"version {champion.version} serves again and is champion as before"
-
-
-def _beaten(rival: Version) -> str:
-    return (
-        f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "
-        "promote again to compare it with that one"
-    )
-
-
-def _status(store: Store, model: str) -> Status | None:
-    try:
-        return endpoint.status(store.settings, model)
-    except UnknownNameError:
-        return None
-
-
-def _is(status: Status, version: Version) -> bool:
-    """Whether the endpoint holds this very version: another store may have one of the same number."""
-    mine = status.detail.get("run_id", "") == version.run_id and status.detail.get("model") == version.model
-    return status.version == version.version and mine
-
-
-def _detail(store: Store, version: Version, reason: str) -> dict[str, Any]:
-    tags = _run_tags(store, version)
-    used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
-    refs = ", ".join(value.partition("#")[0] for value in used)
-    return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
-
-
-def _known_rows(store: Store, version: Version) -> pd.DataFrame | None:
-    """Validation rows of the dataset that the version was trained on, if its run says which and it is still there."""
-    for key, value in sorted(_run_tags(store, version).items()):
-        if key.startswith(Tag.DATASET_PREFIX):
-            try:
-                return datasets.read(value.partition("#")[0], store.settings).validation.X
-            except (UnknownNameError, DatasetError):
-                continue
-    return None
-
-
-def _run_tags(store: Store, version: Version) -> Mapping[str, str]:
-    try:
-        return query.get_run(store, version.run_id).tags if version.run_id else {}
-    except UsageError:  # the run was deleted; its version serves on
-        return {}

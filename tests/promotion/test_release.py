@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from notebooks_lib.promotion.restore import restore
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion.release import Release
-from notebooks_lib.promotion.restore import restore
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.tracking import models, registry
