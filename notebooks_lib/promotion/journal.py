@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,9 @@ from notebooks_lib.settings import Settings
 KEPT = 20
 """Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
 END = "end"
+
+_held: dict[Path, tuple[int, FileLock]] = {}
+"""Lock file -> the thread of this process that holds it, and by which lock."""
 
 
 class Journal:
@@ -82,11 +86,18 @@ class Desk:
         self.model = model
         self.stage = stage
         self.folder = settings.layout.changes / model / stage
-        self._lock = FileLock(self.folder / "lock", timeout=0)
+        self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Become the only one that changes this stage. Raises PromotionError that says who else is at it."""
+        """Become the only one that changes this stage. Raises PromotionError that says who else is at it.
+
+        Whoever began a change in this very thread and now begins another, as somebody who runs the cells of a notebook
+        again, has given the first one up.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        thread, former = _held.get(self.folder, (0, self._lock))
+        if thread == threading.get_ident():
+            former.release(force=True)
         try:
             self._lock.acquire()
         except Timeout as error:
@@ -94,10 +105,13 @@ class Desk:
             about = f" ({told(other)})" if other else ""
             what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
             raise PromotionError(f"{what}: try again when it is done") from error
+        _held[self.folder] = (threading.get_ident(), self._lock)
 
     def release(self) -> None:
         """Let others in."""
-        self._lock.release()
+        if self._lock.is_locked:
+            _held.pop(self.folder, None)
+            self._lock.release(force=True)
 
     def begin(self, change: Mapping[str, Any]) -> Journal:
         """A new journal; older ended ones beyond KEPT are removed."""

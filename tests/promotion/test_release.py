@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from notebooks_lib.promotion.restore import restore
+from notebooks_lib.promotion.rollback import rollback
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
@@ -77,7 +77,7 @@ def test_a_promotion_cut_short_anywhere_is_finished_or_taken_back_by_the_next(jo
     version = registry.get(journey.store, "houses", "2")
     assert version.run_id == good
     assert version.tags[Tag.REASON].startswith("a test. run ")
-    assert done.undo == "nbops promote --undo houses"
+    assert done.undo == "nbops rollback houses"
 
     endpoint.stop(journey.settings, "houses")
     kept = journey.promote()
@@ -85,26 +85,27 @@ def test_a_promotion_cut_short_anywhere_is_finished_or_taken_back_by_the_next(jo
     assert journey.served == ("running", "2")  # a champion that stays is started when it does not run
 
     assert nbops(done.undo.split()[1:]) == 0
-    assert "version 1 is champion again" in capsys.readouterr().out
+    assert "version 1 is champion of prod again" in capsys.readouterr().out
     assert (journey.champion, journey.served) == ("1", ("running", "1"))
     again = journey.gate().candidates()
     assert [each.run.run_id for each in again.ranked] == [first.version.run_id]
     assert any(
-        "was withdrawn; to bring it back: nbops promote --undo houses --to 2" in one.refused for one in again.others
+        "was withdrawn; to bring it back: nbops rollback houses --to 2" in one.refused for one in again.others
     )
     with pytest.raises(UsageError, match="nothing to go back to"):
-        restore(journey.settings, "houses")
+        rollback(journey.settings, "houses")
 
 
 def test_an_endpoint_that_answers_otherwise_is_taken_back(journey, trials, houses):
     journey.promote()
     other = models.model_of_run(journey.store, trials.fitted(middling(), houses, experiment="elsewhere"))
     trials.fitted(better(), houses)
-    release = journey.promote(2)
-    # What the endpoint serves and what is registered as version 2 part ways, as after a mix-up of files.
+    release = journey.promote(1)
+    # What was registered as version 2 and what is deployed part ways, as after a mix-up of files.
     registered = Path(urlparse(release.version.source).path)
     shutil.rmtree(registered)
     shutil.copytree(urlparse(other.source).path, registered)
+    release.deploy()
     with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves again"):
         release.verify()
     assert (journey.champion, journey.served) == ("1", ("running", "1"))
@@ -115,15 +116,15 @@ def test_an_endpoint_that_answers_otherwise_is_taken_back(journey, trials, house
 
 def test_there_must_be_something_to_go_back_to(trials, houses):
     with pytest.raises(UsageError, match="unknown model 'houses'"):
-        restore(trials.settings, "houses")
+        rollback(trials.settings, "houses")
     registry.register(trials.store, "houses", trials.fitted(worse(), houses))
     with pytest.raises(UsageError, match="has no champion"):
-        restore(trials.settings, "houses")
+        rollback(trials.settings, "houses")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--undo", "m", "--live"], ["--to", "2"], ["--undo", "m", "-p", "a=1"], ["--notebook", "none.ipynb"]],
+    [["promote", "--undo", "m"], ["promote", "--notebook", "none.ipynb"], ["rollback"], ["history"]],
 )
 def test_what_does_not_go_together_is_asked_for_wrongly(arguments):
-    assert nbops(["promote", *arguments]) == 2
+    assert nbops(arguments) == 2
