@@ -115,9 +115,13 @@ class Gate:
         """Promote, keep or undecided, with every rule."""
         return decisions.decide(evidence, self.policy)
 
-    def release(self, decision: Decision, run: Run | None = None, *, dry_run: bool = True, reason: str = "") -> Release:
-        """The way of the decision to the endpoint, step by step."""
-        return Release(self.store, decision, dry_run=dry_run, reason=reason, run_id=run.id if run else "")
+    def release(
+        self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
+    ) -> Release:
+        """The way of the decision through the stages ("dev,test,prod"; empty: the settings' default), step by step."""
+        names = [name.strip() for name in stages.split(",") if name.strip()]
+        run_id = run.id if run else ""
+        return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
     def record(self, run: Run, release: Release, found: Candidates) -> Table:
         """Write decision and deeds on the run, for those who read them from MLflow."""
@@ -127,13 +131,15 @@ class Gate:
             ("promoted", release.promoted),
             ("version", release.version.version if release.version else None),
             ("previous", release.before.version if release.before else None),
+            ("waiting", release.way.waiting),
         ]
         return Table.of(("recorded", run.id), rows)
 
     def outcome(self, release: Release) -> Table:
         """For a notebook: what each step did, and how to take it back."""
-        rows = [(step.name, step.text) for step in release.steps]
-        return Table.of(("step", "what it did"), [*rows, ("undo", release.undo or "nothing to take back")])
+        rows = [(step.stage, step.name, step.text) for step in release.steps]
+        last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
+        return Table.of(("stage", "step", "what it did"), [*rows, last])
 
     def __repr__(self) -> str:
         lines = (

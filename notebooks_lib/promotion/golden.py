@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import InputError, ModelError, PromotionError, first_line
-from notebooks_lib.promotion.verify import ROWS, difference, split
+from notebooks_lib.promotion.verify import ROWS, split
 from notebooks_lib.records import Tag
+from notebooks_lib.serving.differing import difference
 from notebooks_lib.tracking import models, registry
 from notebooks_lib.tracking.scoring import ServedModel, encode
 

@@ -1,7 +1,7 @@
 """Takes a stage back to an earlier version, once that has shown that it still predicts what it did.
 
 First the older version is loaded here and held against its golden predictions: an upgraded library or a damaged file
-shows before anything moves. Then it is a Change like a promotion: deploy, verify, mark, each step in the journal.
+shows before anything moves. Then it is a Change like a promotion, without a canary: deploy, test, switch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion import change as changes
-from notebooks_lib.promotion import golden, slots
+from notebooks_lib.promotion import stages
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -29,7 +29,7 @@ class Restored:
     version: Version
     before: Version
     rows: int
-    """Known rows that the endpoint answered right."""
+    """Golden predictions that it gave again, here and through the endpoint."""
     status: Status
     mended: str = ""
     """What an earlier command had left unfinished, and what became of it."""
@@ -41,6 +41,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     The version that it replaces is withdrawn: no later promotion brings it back by itself. Raises UsageError when there
     is nothing to go back to, PromotionError when the older version does not predict what it did; nothing moved then.
     """
+    stages.check(settings, [stage])
     store = connect(settings)
     mended = changes.mend(store, model, stage)
     before = registry.champion(store, model, stage)
@@ -49,14 +50,14 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
             registry.get(store, model, to or "1")  # raises, naming the models there are
         raise UsageError(f"model {model!r} has no champion in {stage}, so there is nothing to go back from")
     target = _target(store, before, stage, to)
-    _check(store, target)
+    rows = _check(store, target)
     reason = reason or f"version {before.version} was taken back by hand"
-    change = Change.begin(store, target, kind="rollback", stage=stage, name=model, reason=reason)
-    status = change.deploy()
-    rows = change.verify()
-    change.mark()
+    change = Change.begin(store, target, kind="rollback", stage=stage, reason=reason)
+    change.deploy()
+    change.test()
+    change.switch()
     change.end()
-    return Restored(registry.get(store, model, target.version), before, rows, status, mended)
+    return Restored(registry.get(store, model, target.version), before, rows, change.status, mended)
 
 
 def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:
@@ -74,13 +75,15 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     return found
 
 
-def _check(store: Store, version: Version) -> None:
-    """Load a version here and ask it for its golden predictions."""
+def _check(store: Store, version: Version) -> int:
+    """Load a version here and ask it for its golden predictions; how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(models.download(version.source, Path(scratch)))
-        apart = golden.of(store, version, slots.known_rows(store, version)).differences(model)
+        known = changes.known(store, version)
+        apart = known.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(
             f"version {version.version} of {version.model!r} does not predict here what it predicted when it was "
             f"registered (they differ by {apart:.3g}): its files or a library changed; nothing was moved"
         )
+    return known.rows

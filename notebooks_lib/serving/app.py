@@ -3,209 +3,231 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import hmac
-import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
-
-from fastapi import FastAPI
-from fastapi.requests import Request
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from notebooks_lib.errors import InputError, PredictionError
-from notebooks_lib.serving import formats, openapi
+from notebooks_lib.serving import openapi
+from notebooks_lib.serving.mirroring import Mirror
+from notebooks_lib.serving.predicting import predict
+from notebooks_lib.serving.requests import (
+    SLOT_HEADER,
+    Answer,
+    Gone,
+    Receive,
+    Refused,
+    Request,
+    Scope,
+    Send,
+    as_json,
+    refusal,
+    write,
+)
+from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.tracking import scoring
-from notebooks_lib.tracking.scoring import ServedModel
-
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a request's body."""
 
 log = logging.getLogger("nbops.endpoint")
 
-_CODES = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHENTICATED",
-    404: "ENDPOINT_NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "REQUEST_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    500: "INTERNAL_ERROR",
-    503: "TEMPORARILY_UNAVAILABLE",
-}
 _KEYLESS = ("/health", "/ping")
-
-Handler = Callable[[Request], Awaitable[Response]]
+_PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /openapi.json or /docs"
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One model version behind the endpoint."""
+class Limits:
+    """What one request may take from the others."""
 
-    model: ServedModel
-    info: Mapping[str, Any]
-    """What `/version` answers: model, version, run_id, dataset, since and more."""
-
-
-class Refused(Exception):
-    """A request that ends here, with the status and the reason that the client reads."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        self.message = message
-        super().__init__(message)
+    body: int = 16 * 1024 * 1024
+    """Bytes of a request's body."""
+    concurrency: int = 100
+    """Predictions asked for and not yet answered; more are refused with 429."""
+    read_timeout: float = 30.0
+    """Seconds in which a body must have come."""
+    timeout: float = 60.0
+    """Seconds that a prediction may take, its time in the queue included."""
 
 
-def build(name: str, slots: Mapping[str, Slot], *, key: str | None = None, max_body: int = MAX_BODY) -> FastAPI:
+class App:
+    """Answers requests from the slots that serve at the moment."""
+
+    def __init__(self, name: str, slots: Slots, *, key: str | None, limits: Limits) -> None:
+        self._name = name
+        self._slots = slots
+        self._limits = limits
+        self._key = f"Bearer {key}".encode() if key is not None else None
+        # More threads than cores only take the interpreter's lock from each other, and from the event loop.
+        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
+        self._mirror = Mirror()
+        self._busy = 0
+        get: dict[str, Callable[[Request], Awaitable[Answer]]] = {
+            "/ping": self._health,
+            "/health": self._health,
+            "/version": self._version,
+            "/slots": self._describe_slots,
+            "/openapi.json": self._openapi,
+            "/docs": self._docs,
+        }
+        self._routes = {
+            **{("GET", path): handler for path, handler in get.items()},
+            **{("HEAD", path): handler for path, handler in get.items()},
+            ("POST", "/invocations"): self._invocations,
+            ("POST", "/score"): self._invocations,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, from its headers to the end of its answer."""
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except Gone:
+            return
+        if answer.slot is not None:
+            answer.slot.tally.answered(answer.status, time.perf_counter() - began)
+        await write(send, request, answer)
+
+    async def _answer(self, request: Request) -> Answer:
+        """Turn what a handler raises into the status and the JSON that the client reads."""
+        try:
+            handler = self._routes.get((request.method, request.path))
+            if handler is None:
+                raise self._unknown(request)
+            if self._key is not None and request.path not in _KEYLESS:
+                self._check_key(request)
+            return await handler(request)
+        except Refused as refused:
+            log.warning("%s %r: %d %s", request.method, request.path, refused.status, refused.message)
+            return refusal(refused.status, refused.message, code=refused.code)
+        except Gone:
+            raise
+        except Exception as error:
+            log.exception("%s: a fault of the endpoint itself", request.path)
+            return refusal(500, f"the endpoint failed: {scoring.one_line(error)}; its log says where")
+
+    def _unknown(self, request: Request) -> Refused:
+        known = any(path == request.path for _, path in self._routes)
+        message = f"found {request.method[:20]} {request.path[:200]}; expected {_PATHS}"
+        return Refused(405 if known else 404, message)
+
+    def _check_key(self, request: Request) -> None:
+        assert self._key is not None
+        if not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):
+            raise Refused(401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
+
+    async def _invocations(self, request: Request) -> Answer:
+        slot = self._slot(request)
+        if self._busy >= self._limits.concurrency:
+            raise Refused(429, f"{self._busy} predictions are under way already; try again in a moment")
+        self._busy += 1
+        try:
+            return await self._predicted(request, slot)
+        finally:
+            self._busy -= 1
+
+    async def _predicted(self, request: Request, slot: Slot) -> Answer:
+        try:
+            kind = request.kind()
+            body = await request.body(self._limits.body, self._limits.read_timeout)
+            said = await self._ask(slot, kind, body)
+        except InputError as error:
+            log.warning("%s: 400 %s", request.path, error)
+            return refusal(400, str(error), slot=slot)
+        except PredictionError as error:
+            log.error("%s: %s", request.path, error, exc_info=error)
+            return refusal(500, str(error), slot=slot)
+        except Refused as refused:
+            log.warning("%s: %d %s", request.path, refused.status, refused.message)
+            return refusal(refused.status, refused.message, slot=slot)
+        copy = self._slots.copies_to(slot)
+        if copy is not None:
+            self._mirror.ask(copy, kind, body, said)
+        return Answer(200, said, slot=slot)
+
+    async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
+        # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
+        work = self._workers.submit(predict, slot.model, kind, body)
+        try:
+            async with asyncio.timeout(self._limits.timeout):
+                return await asyncio.wrap_future(work)
+        except TimeoutError:
+            if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs
+                self._busy += 1
+                loop = asyncio.get_running_loop()
+                work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._released))
+            raise Refused(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
+
+    def _released(self) -> None:
+        self._busy -= 1
+
+    def _slot(self, request: Request) -> Slot:
+        """The slot that the request names, or whose turn it is."""
+        named = request.headers.get(SLOT_HEADER)
+        if named is not None:
+            name = named.decode("latin-1")
+            found = self._slots.ready.get(name)
+            if found is None:
+                known = ", ".join(sorted(self._slots.ready)) or "none"
+                raise Refused(404, f"slot {name[:100]!r} is not there; slots: {known}", code="SLOT_NOT_FOUND")
+            return found
+        chosen = self._slots.choose()
+        if chosen is None:
+            raise Refused(503, self._idle())
+        return chosen
+
+    def _idle(self) -> str:
+        if not self._slots.ready:
+            return "no model is loaded yet; ask /health again in a moment"
+        return "no slot has traffic; name one with the header azureml-model-deployment, or give it traffic"
+
+    def _live(self) -> Slot:
+        found = self._slots.main()
+        if found is None:
+            raise Refused(503, self._idle())
+        return found
+
+    async def _health(self, _: Request) -> Answer:
+        self._live()
+        return as_json(200, {"status": "ok"})
+
+    async def _version(self, request: Request) -> Answer:
+        slot = self._slot(request) if SLOT_HEADER in request.headers else self._live()
+        return as_json(200, {"endpoint": self._name, **slot.info})
+
+    async def _describe_slots(self, _: Request) -> Answer:
+        mirror = dict([self._slots.mirror]) if self._slots.mirror else {}
+        found = {
+            name: {
+                "version": slot.info.get("version"),
+                "traffic": self._slots.traffic.get(name, 0),
+                "mirror": mirror.get(name, 0),
+                "counts": slot.tally.counts().as_json(),
+            }
+            for name, slot in self._slots.ready.items()
+        }
+        return as_json(200, {"endpoint": self._name, "slots": found})
+
+    async def _openapi(self, _: Request) -> Answer:
+        slot = self._slots.main()
+        number = str(slot.info.get("version", "")) if slot else ""
+        described = openapi.document(self._name, number, slot.model if slot else None, keyed=self._key is not None)
+        return as_json(200, described)
+
+    async def _docs(self, _: Request) -> Answer:
+        from fastapi.openapi.docs import get_swagger_ui_html
+
+        page = get_swagger_ui_html(openapi_url="openapi.json", title=self._name)
+        return Answer(200, bytes(page.body), b"text/html; charset=utf-8")
+
+
+def build(name: str, slots: Slots, *, key: str | None = None, limits: Limits | None = None) -> App:
     """The application of endpoint `name`. `slots` may be empty, and is looked at again for each request.
 
     With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`.
     """
-    app = FastAPI(title=name, openapi_url="/openapi.json", redoc_url=None)
-    # More threads than cores only take the interpreter's lock from each other, and from the event loop.
-    workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
-
-    def live() -> Slot:
-        """One slot carries all traffic for now."""
-        for slot in slots.values():
-            return slot
-        raise Refused(503, "no model is loaded yet; ask /health again in a moment")
-
-    async def health(_: Request) -> Response:
-        live()
-        return _json(200, {"status": "ok"})
-
-    async def version(_: Request) -> Response:
-        return _json(200, {"endpoint": name, **live().info})
-
-    async def invocations(request: Request) -> Response:
-        slot = live()
-        kind = _content_type(request)
-        body = await _body(request, max_body)
-        # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
-        answer = await asyncio.get_running_loop().run_in_executor(workers, _predict, slot.model, kind, body)
-        return Response(answer, media_type="application/json")
-
-    def describe() -> dict[str, Any]:
-        slot = next(iter(slots.values()), None)
-        number = str(slot.info.get("version", "")) if slot else ""
-        return openapi.document(name, number, slot.model if slot else None, keyed=key is not None)
-
-    app.openapi = describe  # type: ignore[method-assign]  # the way that FastAPI documents
-    for path, handler, method in (
-        ("/ping", health, "GET"),
-        ("/health", health, "GET"),
-        ("/version", version, "GET"),
-        ("/invocations", invocations, "POST"),
-        ("/score", invocations, "POST"),
-    ):
-        # Plain routes: nothing here is for FastAPI's dependency injection to do, and it costs time per request.
-        app.add_route(path, _answering(handler), methods=[method])
-    if key is not None:
-        app.middleware("http")(_guard(key))
-    app.exception_handler(HTTPException)(_not_found)
-    return app
-
-
-def _answering(handler: Handler) -> Handler:
-    """Turn what a handler raises into the status and the JSON that the client reads."""
-
-    @functools.wraps(handler)
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except InputError as error:
-            return _refusal(request, 400, str(error))
-        except PredictionError as error:
-            log.error("%s: %s", request.url.path, error, exc_info=error)
-            return _refusal(request, 500, str(error))
-        except Refused as refused:
-            return _refusal(request, refused.status, refused.message)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
-        except Exception as error:
-            log.exception("%s: a fault of the endpoint itself", request.url.path)
-            return _refusal(request, 500, f"the endpoint failed: {scoring.one_line(error)}; its log says where")
-
-    return answer
-
-
-def _guard(key: str) -> Callable[[Request, Handler], Awaitable[Response]]:
-    expected = f"Bearer {key}".encode()
-
-    async def guard(request: Request, forward: Handler) -> Response:
-        given = request.headers.get("authorization", "").encode("utf-8", "replace")
-        if request.url.path in _KEYLESS or hmac.compare_digest(given, expected):
-            return await forward(request)
-        return _refusal(request, 401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
-
-    return guard
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    paths = "POST /invocations or /score, GET /health, /ping, /version, /openapi.json or /docs"
-    return _refusal(request, status, f"found {request.method} {request.url.path}; expected {paths}")
-
-
-def _predict(model: ServedModel, kind: str, body: bytes) -> bytes:
-    if kind == "text/csv":
-        try:
-            text = body.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
-        data, params = model.parse_csv(text), {}
-        formats.check_names(data.columns, model.columns)
-    else:
-        request = formats.read(body, model.columns, model.params)
-        data, params = model.parse(request.payload), request.params
-    if scoring.rows(data) == 0:
-        raise InputError("there are no rows; expected at least one")
-    return b'{"predictions":' + scoring.encode(model.predict(data, params)) + b"}"
-
-
-def _content_type(request: Request) -> str:
-    kind, *options = request.headers.get("content-type", "application/json").lower().split(";")
-    kind = kind.strip() or "application/json"
-    if kind not in ("application/json", "text/csv"):
-        raise Refused(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
-    for option in options:
-        name, _, value = option.partition("=")
-        if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8", "us-ascii"):
-            raise Refused(415, f"charset {value.strip()[:40]!r}; expected utf-8")
-    return kind
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, up to `limit`. A longer one is read a while to its end, so that the client hears why it is refused."""
-    refused = Refused(413, f"the body is larger than {limit} bytes; send fewer rows at once")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > 4 * limit:
-        raise refused
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > 4 * limit:
-            raise refused
-        if size <= limit:
-            parts.append(part)
-    if size > limit:
-        raise refused
-    return b"".join(parts)
-
-
-def _refusal(request: Request, status: int, message: str) -> Response:
-    log.warning("%s %r: %d %s", request.method, request.url.path, status, message)
-    return _json(status, {"error_code": _CODES.get(status, "BAD_REQUEST"), "message": message})
-
-
-def _json(status: int, content: Mapping[str, Any]) -> Response:
-    # ASCII, because a message may quote half of a surrogate pair that was sent.
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return Response(json.dumps(content, default=str), status, media_type="application/json", headers=headers)
+    return App(name, slots, key=key, limits=limits or Limits())

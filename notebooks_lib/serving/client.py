@@ -48,10 +48,19 @@ class Address:
 
 
 def ask(
-    address: Address, method: str, path: str, body: bytes | None = None, *, key: str = "", timeout: float = TIMEOUT
+    address: Address,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    key: str = "",
+    slot: str | None = None,
+    timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
     """The status and the JSON of one request. Raises OSError when nobody answers, EndpointError on what is not JSON."""
     headers = {"Content-Type": "application/json"} if body is not None else {}
+    if slot is not None:
+        headers["azureml-model-deployment"] = slot
     if key:
         headers["Authorization"] = f"Bearer {key}"
     connection = http.client.HTTPConnection(address.reachable, address.port, timeout=timeout)
@@ -69,14 +78,14 @@ def ask(
         raise EndpointError(f"{address.url}{path} answered {answer.status} with something that is not JSON") from error
 
 
-def invoke(address: Address, payload: object, *, key: str = "") -> Any:
+def invoke(address: Address, payload: object, *, key: str = "", slot: str | None = None) -> Any:
     """What the endpoint answers to `payload`. Raises InputError when it refuses it, EndpointError when it fails."""
     try:
         body = json.dumps(payload).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"the request cannot be written as JSON: {error}") from error
     try:
-        status, answer = ask(address, "POST", "/invocations", body, key=key)
+        status, answer = ask(address, "POST", "/invocations", body, key=key, slot=slot)
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if status == 200:

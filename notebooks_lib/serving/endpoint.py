@@ -1,66 +1,89 @@
-"""Local endpoints: deploy, start, stop, status, invoke, logs. The folder under .nbops/endpoints is the truth.
+"""Local endpoints: slots, traffic, mirror; start, stop, status, invoke, logs. The folder's state file is the truth.
 
 Every change of an endpoint is made under its lock, in an order that leaves the old or the new state whenever it is
-cut short. The server process speaks for itself; this module never loads a model.
+cut short. A running server follows the state without a restart; this module never loads a model.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import champion, client, process, state
-from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.launching import PROBE_TIMEOUT, launch, listens_at
-from notebooks_lib.serving.process import Server
-from notebooks_lib.serving.state import SLOT, Folder, State
+from notebooks_lib.serving import champion, client, counts, deploying, launching, process, state
+from notebooks_lib.serving.counts import Counts
+from notebooks_lib.serving.state import Folder, State, check_name
+from notebooks_lib.serving.status import SlotStatus, Status, look
 from notebooks_lib.settings import Settings
 
-
-@dataclass(frozen=True)
-class Status:
-    """What is known of an endpoint. The key is not part of it."""
-
-    name: str
-    state: Literal["running", "stopped", "broken"]
-    """broken: meant to run, but it does not; `last_error` says why."""
-    address: str
-    port: int
-    pid: int | None
-    version: str
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    """What came with the deployment: model, run_id, dataset, reason."""
-    curl: str = ""
-    """A request that works as it stands; empty for a model without example."""
-    since: str = ""
-    """When this version was deployed."""
-    memory_mb: float | None = None
-    last_error: str = ""
-    changed: bool = True
-    """False when there was nothing to do."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that `nbops endpoint status --json` prints."""
-        return asdict(self)
+__all__ = ["Counts", "SlotStatus", "Status"]
 
 
-def deploy(settings: Settings, name: str, model_dir: Path, *, version: str, detail: Mapping[str, Any]) -> Status:
-    """Serve the model in `model_dir` at endpoint `name`, in place of what it served; port and key stay.
+def deploy(
+    settings: Settings,
+    name: str,
+    slot: str,
+    model_dir: Path,
+    *,
+    version: str,
+    detail: Mapping[str, Any],
+    traffic: bool = False,
+) -> Status:
+    """Load the model in `model_dir` into `slot` of endpoint `name`, beside what serves there; without traffic.
 
-    The new model is loaded and answers its example before the old server is stopped. Raises EndpointError with the
-    reason when it cannot be served; the old version serves then as before.
+    With `traffic` the slot gets all of it once the model has answered its example, also if it had some before.
+    Starts the server when it does not run. Raises UsageError when the slot has traffic and `traffic` is not set,
+    EndpointError with the reason when the model cannot be served; what served before serves on then.
     """
     folder = Folder(settings, name)
+    check_name("slot", slot)
     if not (model_dir / "MLmodel").is_file():
         raise UsageError(f"{model_dir}: holds no MLmodel file; expected the folder of an MLflow model")
     with folder.locked():
-        return _deploy(settings, folder, model_dir, version, detail)
+        deploying.deploy(settings, folder, slot, model_dir, version=version, detail=detail, traffic=traffic)
+        return _now(folder)
+
+
+def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> Status:
+    """Give each slot its percentage of the requests that name none; 100 in all, or 0. Slots not named get nothing.
+
+    A slot that gets traffic is no longer mirrored to. A stopped endpoint does so from its next start on.
+    """
+    return _share(settings, name, "traffic", traffic)
+
+
+def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> Status:
+    """Ask a slot without traffic the same as this percentage of the requests; its answers are compared, not sent.
+
+    One slot at most; an empty mapping ends it.
+    """
+    return _share(settings, name, "mirror", shares)
+
+
+def delete(settings: Settings, name: str, slot: str) -> Status:
+    """Take a slot away. Raises UsageError while it has traffic. Without any slot left the server stops."""
+    folder = _existing(settings, name)
+    with folder.locked():
+        current = _known(_state(folder), slot)
+        if current["traffic"].get(slot):
+            raise UsageError(
+                f"slot {slot!r} of endpoint {name!r} has {current['traffic'][slot]} % of the traffic; give it to "
+                f"another slot first: nbops endpoint traffic {name} OTHER=100"
+            )
+        rest = {other: entry for other, entry in current["slots"].items() if other != slot}
+        shares = {share: {o: p for o, p in current[share].items() if o != slot} for share in ("traffic", "mirror")}
+        server = process.running(folder)
+        wanted = current["wanted"] if rest else "stopped"
+        folder.write({**current, **shares, "slots": rest, "wanted": wanted, "last_error": None})
+        if server is not None and rest:
+            launching.follow(folder, settings.endpoint.start_timeout)
+        elif server is not None:
+            process.stop(server)
+        folder.prune({entry["model"] for entry in rest.values()})
+        return _now(folder)
 
 
 def start(settings: Settings, name: str) -> Status:
@@ -75,25 +98,27 @@ def start(settings: Settings, name: str) -> Status:
         if current is None and found is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 model_dir = found.fetch(Path(scratch))
-                return _deploy(settings, folder, model_dir, found.version, found.detail)
+                slot = state.SLOTS[0]
+                deploying.deploy(
+                    settings, folder, slot, model_dir, version=found.version, detail=found.detail, traffic=True
+                )
+                return _now(folder)
         current = _state(folder)
-        if _status(folder, current).state == "running":
+        if not current["slots"]:
+            raise EndpointError(f"endpoint {name!r} has no slot left to serve; promote or deploy a model to it first")
+        if look(folder, current).state == "running":
             if current["wanted"] != "running":
                 folder.write({**current, "wanted": "running"})
-            return _status(folder, {**current, "wanted": "running"}, changed=False)
+            return replace(look(folder, _state(folder)), changed=False)
         server = process.running(folder)
         if server is not None:  # it is there but does not answer
             process.stop(server)
-        try:
-            launch(settings, folder, {**current, "wanted": "running", "last_error": None}, replaces=None)
-        except EndpointError as error:
-            _noted(folder, current, error)
-            raise
+        deploying.resume(settings, folder, current)
         return _now(folder)
 
 
 def stop(settings: Settings, name: str) -> Status:
-    """End the server process; model, port and key are kept for `start`."""
+    """End the server process; models, port and key are kept for `start`."""
     folder = _existing(settings, name)
     with folder.locked():
         current = _state(folder)
@@ -105,7 +130,7 @@ def stop(settings: Settings, name: str) -> Status:
             if server is not None:
                 process.stop(server)
         folder.server.unlink(missing_ok=True)
-        return _status(folder, _state(folder), changed=was_running)
+        return replace(_now(folder), changed=was_running)
 
 
 def status(settings: Settings, name: str) -> Status:
@@ -117,7 +142,7 @@ def status(settings: Settings, name: str) -> Status:
         return Status(name, "broken", "", 0, None, "", last_error=str(error))
     if current is None:
         raise UnknownNameError("endpoint", name, state.known(settings))
-    return _status(folder, current)
+    return look(folder, current)
 
 
 def listed(settings: Settings) -> list[Status]:
@@ -125,24 +150,54 @@ def listed(settings: Settings) -> list[Status]:
     return [status(settings, name) for name in state.known(settings)]
 
 
-def invoke(settings: Settings, name: str, payload: object) -> Any:
+def idle(settings: Settings, name: str) -> str:
+    """The slot to deploy to next: one without traffic. Raises EndpointError when all have some."""
+    folder = Folder(settings, name)
+    current = folder.read() if folder.exists() else None
+    taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
+    for slot in state.SLOTS:
+        if slot not in taken:
+            return slot
+    raise EndpointError(
+        f"endpoint {name!r}: both slots have traffic; decide for one: nbops endpoint traffic {name} {min(taken)}=100"
+    )
+
+
+def invoke(settings: Settings, name: str, payload: object, *, slot: str | None = None) -> Any:
     """What endpoint `name` answers to `payload`, a request in one of MLflow's formats or Azure's.
 
-    Raises InputError when the endpoint refuses it, EndpointError when it is not running or its model fails.
+    `slot` asks that slot, whatever its traffic. Raises InputError when the endpoint refuses the request, EndpointError
+    when it is not running or its model fails.
     """
-    found = status(settings, name)
-    if found.state != "running":
-        reason = f" ({found.last_error})" if found.last_error else ""
-        raise EndpointError(f"endpoint {name!r} is {found.state}{reason}; start it with: nbops endpoint start {name}")
-    folder = Folder(settings, name)
-    address = listens_at(_state(folder))
-    return client.invoke(address, payload, key="" if address.loopback else folder.secret())
+    folder, current = _running(settings, name)
+    if slot is not None:
+        _known(current, slot)
+    address = launching.listens_at(current)
+    return client.invoke(address, payload, key="" if address.loopback else folder.secret(), slot=slot)
+
+
+def measured(settings: Settings, name: str, since: Mapping[str, Counts] | None = None) -> dict[str, Counts]:
+    """By slot, what the running server has counted; with `since`, an earlier answer of this, what came after it.
+
+    A slot whose model was deployed anew in between, or a server that was started anew, counts from then on.
+    """
+    folder, current = _running(settings, name)
+    address = launching.listens_at(current)
+    try:
+        code, told = client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
+    except OSError as error:
+        raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
+    if code != 200:
+        raise EndpointError(f"{address.url}/slots answered {code}: {told}")
+    found = {slot: counts.read(each["counts"]) for slot, each in told["slots"].items()}
+    return {slot: now - (since or {}).get(slot, Counts()) for slot, now in found.items()}
 
 
 def example(settings: Settings, name: str) -> dict[str, Any]:
     """A request that the endpoint's model answers. Raises EndpointError when the model was logged without one."""
     folder = _existing(settings, name)
-    found = _state(folder)["slots"][SLOT].get("example")
+    current = _state(folder)
+    found = current["slots"].get(state.main_slot(current), {}).get("example")
     if not found:
         raise EndpointError(f"endpoint {name!r}: its model was logged without an example; send your own with --data")
     return dict(found)
@@ -153,103 +208,31 @@ def logs(settings: Settings, name: str, lines: int = 50) -> list[str]:
     return _existing(settings, name).lines(lines)
 
 
-def _deploy(settings: Settings, folder: Folder, model_dir: Path, version: str, detail: Mapping[str, Any]) -> Status:
-    try:
-        old = folder.read()
-    except EndpointError:
-        old = None  # damaged: a deployment is how one gets out of that
-    copy = folder.keep_model(model_dir, version)
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    slot = {"version": version, "model": copy.name, "detail": dict(detail), "since": since}
-    new: State = {
-        "name": folder.name,
-        "wanted": "running",
-        "host": settings.endpoint.host,
-        "port": old["port"] if old else 0,
-        "slots": {SLOT: slot},
-        "traffic": {SLOT: 100},
-        "last_error": None,
-    }
-    server = process.running(folder)
-    try:
-        launch(settings, folder, new, replaces=server)
-    except EndpointError as error:
-        if old is None:
-            raise
-        _restore(settings, folder, old, server, error)
-        _noted(folder, old, error)
-        serves = f"\nVersion {old['slots'][SLOT]['version']} serves as before." if server is not None else ""
-        raise EndpointError(f"{error}{serves}") from error
-    keep = {copy.name} | ({old["slots"][SLOT]["model"]} if old else set())
-    folder.prune(keep)
-    return _now(folder)
+def _share(settings: Settings, name: str, what: str, shares: Mapping[str, int]) -> Status:
+    folder = _existing(settings, name)
+    with folder.locked():
+        current = _state(folder)
+        deploying.share(settings, folder, current, what, shares)
+        return _now(folder)
 
 
-def _restore(settings: Settings, folder: Folder, old: State, served: Server | None, error: EndpointError) -> None:
-    """Go back to `old` after `error`. Most failures come before the old server was touched."""
-    now = process.running(folder)
-    if now is not None and served is not None and now.process == served.process:
-        return
-    if now is not None:
-        process.stop(now)
-    try:
-        if folder.read() != old:
-            folder.write(old)
-        if served is not None:
-            launch(settings, folder, old, replaces=None)
-    except EndpointError as second:
-        raise EndpointError(f"{error}\nWhat it served before cannot be brought back either: {second}") from error
+def _running(settings: Settings, name: str) -> tuple[Folder, State]:
+    found = status(settings, name)
+    if found.state != "running":
+        reason = f" ({found.last_error})" if found.last_error else ""
+        raise EndpointError(f"endpoint {name!r} is {found.state}{reason}; start it with: nbops endpoint start {name}")
+    folder = Folder(settings, name)
+    return folder, _state(folder)
 
 
-def _noted(folder: Folder, current: State, error: EndpointError) -> None:
-    """Leave the error for `status`; that it cannot be written must not hide it."""
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    with suppress(EndpointError):
-        folder.write({**current, "last_error": f"{when}: {str(error).splitlines()[0]}"})
-
-
-def _status(folder: Folder, current: State, *, changed: bool = True) -> Status:
-    server = process.running(folder)
-    address = listens_at(current)
-    slot = current["slots"][SLOT]
-    fault = str(current.get("last_error") or "")
-    how: Literal["running", "stopped", "broken"]
-    if server is not None:
-        said = _health(address)
-        how, fault = ("broken", said) if said else ("running", fault)
-    elif current["wanted"] == "running":
-        gone = "its server process is gone: it was killed, or the machine was started anew"
-        how, fault = "broken", fault or gone
-    else:
-        how = "stopped"
-    given = slot.get("example")
-    return Status(
-        name=folder.name,
-        state=how,
-        address=address.url,
-        port=address.port,
-        pid=server.process.pid if server else None,
-        version=str(slot["version"]),
-        detail=dict(slot["detail"]),
-        curl=client.curl(address, given, example_file=folder.example, key_file=folder.key) if given else "",
-        since=str(slot["since"]),
-        memory_mb=server.memory_mb if server else None,
-        last_error=fault,
-        changed=changed,
-    )
-
-
-def _health(address: Address) -> str:
-    """Empty when the endpoint is healthy, else what is wrong."""
-    try:
-        code, _ = client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-    except (OSError, EndpointError) as error:
-        return f"its server process runs, but {address.url}/health does not answer: {error}"
-    return "" if code == 200 else f"{address.url}/health answers {code}"
+def _known(current: State, slot: str) -> State:
+    if slot not in current["slots"]:
+        raise UnknownNameError("slot", slot, current["slots"])
+    return current
 
 
 def _now(folder: Folder) -> Status:
-    return _status(folder, _state(folder))
+    return look(folder, _state(folder))
 
 
 def _state(folder: Folder) -> State:

@@ -1,24 +1,29 @@
-"""Brings up a server for a wanted state, in place of the one that runs. It does not choose what is served."""
+"""Brings up a server for a wanted state, or has the running one follow it. It does not choose what is served."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import client, process, state
+from notebooks_lib.serving import client, process
 from notebooks_lib.serving.client import Address
 from notebooks_lib.serving.process import Server, StartError, Starting
-from notebooks_lib.serving.state import SLOT, Folder, State
+from notebooks_lib.serving.state import Folder, State
 from notebooks_lib.settings import Settings
 
 PROBE_TIMEOUT = 5.0
 """Seconds in which a healthy endpoint says so."""
+PROTOCOL = 2
+"""What a server understands; one that an older nbops started does not follow the state."""
+_LOOK_EVERY = 0.01
 
 
-def launch(settings: Settings, folder: Folder, new: State, *, replaces: Server | None) -> None:
-    """Bring up a server for state `new`, and write that state down once its model is loaded.
+def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) -> State:
+    """Bring up a server for state `new`; write that down, and return it, once the slots in `must` are loaded.
 
     Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
     """
@@ -28,19 +33,23 @@ def launch(settings: Settings, folder: Folder, new: State, *, replaces: Server |
         "endpoint": folder.name,
         "host": host,
         "port": port,
-        "early": replaces is None or replaces.record.get("port") != port,
+        "protocol": PROTOCOL,
         "key": "" if address.loopback else folder.secret(),
-        "slots": {name: {"model": slot["model"], "info": _info(slot)} for name, slot in new["slots"].items()},
+        "options": settings.endpoint.model_dump(),
+        "must": sorted(must),
+        "state": new,
     }
     try:
         with Starting(folder, order, settings.endpoint.start_timeout) as starting:
             loaded = starting.loaded()
             new = {**new, "host": host, "port": loaded["port"]}
-            new["slots"] = {name: {**slot, "example": loaded["example"]} for name, slot in new["slots"].items()}
-            # All that needs room on the disk is written by now: what follows the old server's end cannot fail for it.
+            new["slots"] = {
+                name: {**entry, "example": loaded["examples"].get(name, entry.get("example"))}
+                for name, entry in new["slots"].items()
+            }
+            # All that needs room on the disk is written by now.
             with folder.staged(new) as commit:
-                if replaces is not None:
-                    process.stop(replaces)
+                folder.serving.unlink(missing_ok=True)
                 commit()
             starting.go()
     except StartError as error:
@@ -55,13 +64,53 @@ def launch(settings: Settings, folder: Folder, new: State, *, replaces: Server |
                 f"end that process, or choose another port as in: "
                 f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
             ) from error
-        version = new["slots"][SLOT]["version"]
-        raise EndpointError(f"endpoint {folder.name!r} cannot serve version {version}: {error}") from error
+        versions = ", ".join(str(new["slots"][name]["version"]) for name in sorted(must))
+        raise EndpointError(f"endpoint {folder.name!r} cannot serve version {versions}: {error}") from error
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r}: its server process cannot be started: {error}") from error
+    follow(folder, settings.endpoint.start_timeout)
     _check_live(folder, new)
-    with suppress(OSError):  # for the curl of a long example; the state holds it too
-        state.stage(folder.example, loaded["example"] or {}).replace(folder.example)
+    return new
+
+
+def follow(folder: Folder, timeout: float) -> Mapping[str, Any]:
+    """Wait until the running server has taken up the state on disk: by slot, whether it is ready, and why not.
+
+    Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
+    """
+    current = folder.read()
+    generation = current["generation"] if current else 0
+    deadline = time.monotonic() + timeout
+    while True:
+        server = process.running(folder)
+        said = said_by(folder, server)
+        if said.get("generation", -1) >= generation:
+            return dict(said["slots"])
+        if server is None:
+            raise EndpointError(
+                f"endpoint {folder.name!r}: its server process ended meanwhile; look at: nbops endpoint logs "
+                f"{folder.name}, then: nbops endpoint start {folder.name}"
+            )
+        if time.monotonic() > deadline:
+            raise EndpointError(
+                f"endpoint {folder.name!r}: its server did not take the change up within {timeout:.0f} s; raise "
+                f"endpoint.start_timeout, or: nbops endpoint stop {folder.name} and start it again"
+            )
+        time.sleep(_LOOK_EVERY)
+
+
+def said_by(folder: Folder, server: Server | None) -> dict[str, Any]:
+    """What the running server last said of itself in serving.json; empty when it has said nothing."""
+    with suppress(OSError, ValueError):
+        said = json.loads(folder.serving.read_text("utf-8"))
+        if server is not None and said.get("pid") == server.process.pid:
+            return dict(said)
+    return {}
+
+
+def follows(server: Server) -> bool:
+    """Whether the server takes up changes while it runs."""
+    return server.record.get("protocol") == PROTOCOL
 
 
 def _check_live(folder: Folder, new: State) -> None:
@@ -70,21 +119,13 @@ def _check_live(folder: Folder, new: State) -> None:
     key = "" if address.loopback else folder.secret()
     try:
         healthy, _ = client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-        _, told = client.ask(address, "GET", "/version", key=key, timeout=PROBE_TIMEOUT)
+        _, told = client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
-    expected = new["slots"][SLOT]["version"]
-    if healthy != 200 or not isinstance(told, dict) or told.get("version") != expected:
-        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {told}, expected version {expected}")
+    if healthy != 200 or not isinstance(told, dict) or told.get("endpoint") != folder.name:
+        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {told}, expected {folder.name}")
 
 
 def listens_at(current: State) -> Address:
     """Where the server of a state listens."""
     return Address(str(current["host"]), int(current["port"]))
-
-
-def _info(slot: Mapping[str, Any]) -> dict[str, Any]:
-    """What `/version` answers."""
-    first = {key: slot["detail"].get(key) for key in ("model", "run_id", "dataset")}
-    rest = {key: value for key, value in slot["detail"].items() if key not in first}
-    return {"model": first.pop("model"), "version": slot["version"], **first, "since": slot["since"], "detail": rest}

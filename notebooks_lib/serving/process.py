@@ -120,7 +120,7 @@ class Starting:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder.path,
-                env={name: value for name, value in os.environ.items() if name not in _OWNERS},
+                env=environment(),
                 **_detached(),
             )
         self._answers: queue.Queue[str] = queue.Queue()
@@ -142,7 +142,7 @@ class Starting:
         self._reader.join(GRACE)
 
     def loaded(self) -> Mapping[str, Any]:
-        """Wait until the model is loaded: its `port` and `example`. Raises StartError."""
+        """Wait until the models are loaded: `port`, and `examples` by slot. Raises StartError."""
         with suppress(psutil.Error):
             self._pid = psutil.Process(int(self._hear("pid")["pid"]))
         return self._hear("loaded")
@@ -190,6 +190,11 @@ class Starting:
             if self._pid is not None and self._pid.is_running():
                 self._pid.kill()
                 ended(self._pid, GRACE)
+
+
+def environment() -> dict[str, str]:
+    """For a process that belongs to no run."""
+    return {name: value for name, value in os.environ.items() if name not in _OWNERS}
 
 
 def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:

@@ -1,13 +1,14 @@
-"""The server process of an endpoint: loads the model, waits for the word to go, serves until it is told to stop.
+"""The server process of an endpoint: loads the models, waits for the word to go, serves until it is told to stop.
 
 `python -m notebooks_lib.serving.server FOLDER`, started and spoken to by `process.py`, line by line in JSON:
 
-    reads   {"endpoint", "host", "port", "early", "key", "slots"}     port 0: a free one
+    reads   {"endpoint", "host", "port", "key", "state", "must", …}     port 0: a free one
     writes  {"pid"}                                             before the slow part
-    writes  {"loaded", "port", "example"} or {"error", "kind"}  the old server, if there is one, still serves
+    writes  {"loaded", "port", "examples"} or {"error", "kind"}
     reads   "go"                                                the end of the input instead: nobody waits, so end
     writes  {"serving"} or {"error", "kind"}
 
+From then on it follows the endpoint's state file (`following.py`).
 A starter that dies before it said "go" thus leaves nothing behind; one that dies later leaves a server that runs
 and has written down who it is.
 """
@@ -31,6 +32,7 @@ LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
 _LOOK_EVERY = 2.0
 _GRACE = 5
+_BACKLOG = 1024
 
 
 def main() -> None:
@@ -41,22 +43,17 @@ def main() -> None:
         return
     _leave_the_starter()
     _say({"pid": os.getpid()})
-    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # as `mlflow models serve` does
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    listener = None
     try:
-        if order["port"] == 0 or order["early"]:
-            listener = _bind(order["host"], order["port"])
-        app, example = _load(order, folder)
-        port = listener.getsockname()[1] if listener else order["port"]
+        listener = _bind(order["host"], order["port"])
+        follower, app = _load(order, folder)
+        port = listener.getsockname()[1]
         signature = _signed(folder, order, port)
-        _say({"loaded": True, "port": port, "example": example})
+        _say({"loaded": True, "port": port, "examples": follower.example()})
         if sys.stdin.readline().strip() != "go":
             return
-        listener = listener or _bind(order["host"], port)
         # Before anybody can connect: a server that nobody knows could never be stopped.
         signature.replace(folder / "server.json")
-        listener.listen(128)
+        listener.listen(_BACKLOG)
     except OSError as error:
         _fail(_kind(error), error)
     except Exception as error:  # noqa: BLE001 - it goes to the starter, and with its traceback to the log
@@ -70,7 +67,7 @@ def main() -> None:
         os.dup2(2, 1)
         with open(os.devnull) as nothing:  # noqa: PTH123 - a device, not a path of ours
             os.dup2(nothing.fileno(), 0)
-        _serve(app, listener, folder)
+        _serve(app, listener, folder, follower)
 
 
 class _PortError(OSError):
@@ -103,19 +100,15 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _load(order: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
-    import warnings
+    from notebooks_lib.serving import app, loading
+    from notebooks_lib.serving.following import Follower
+    from notebooks_lib.serving.slots import Slots
 
-    from notebooks_lib.serving import app
-    from notebooks_lib.tracking.scoring import ServedModel
-
-    warnings.filterwarnings("ignore", message="Could not infer format")  # pandas, of each request with dates
-    warnings.filterwarnings("ignore", message=".*type hint")  # MLflow, of its own types, at import
-    slots = {}
-    for name, slot in order["slots"].items():
-        model = ServedModel.load(folder / "models" / slot["model"])
-        slots[name] = app.Slot(model, {**slot["info"], "slot": name})
-    example = next((slot.model.example for slot in slots.values()), None)
-    return app.build(order["endpoint"], slots, key=order["key"] or None), example
+    loading.prepare()
+    slots = Slots()
+    follower = Follower(folder, slots)
+    follower.load_first(order["state"], set(order["must"]))
+    return follower, app.build(order["endpoint"], slots, key=order["key"] or None)
 
 
 def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
@@ -124,13 +117,12 @@ def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
 
     from notebooks_lib.serving import state
 
-    slots = {name: slot["info"].get("version") for name, slot in order["slots"].items()}
     started = psutil.Process().create_time()
-    own = {"pid": os.getpid(), "created": started, "host": order["host"], "port": port, "slots": slots}
+    own = {"pid": os.getpid(), "created": started, "host": order["host"], "port": port, "protocol": order["protocol"]}
     return state.stage(folder / "server.json", {**own, "since": time.time()})
 
 
-def _serve(app: Any, listener: socket.socket, folder: Path) -> None:
+def _serve(app: Any, listener: socket.socket, folder: Path, follower: Any) -> None:
     import logging
 
     import uvicorn
@@ -145,11 +137,12 @@ def _serve(app: Any, listener: socket.socket, folder: Path) -> None:
     )
 
     async def run() -> None:
-        bound = asyncio.create_task(_look_after(server, folder))
+        beside = [asyncio.create_task(each) for each in (_look_after(server, folder), follower.follow())]
         try:
             await server.serve(sockets=[listener])
         finally:
-            bound.cancel()
+            for task in beside:
+                task.cancel()
 
     asyncio.run(run())
 

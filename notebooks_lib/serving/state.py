@@ -1,11 +1,12 @@
 """What an endpoint keeps on disk: its folder, its state, its key, its log. It starts and asks nothing.
 
 .nbops/endpoints/NAME/
-    state.json         what is meant to be: slots, traffic, host, port; replaced atomically
+    state.json         what is meant to be: slots, traffic, mirror, host, port; replaced atomically
     server.json        what the server process says of itself: pid, when it was started, port
+    serving.json       how far the running server has followed the state
     models/VERSION/    the model of a slot, complete or not there
     key                0600; wanted from clients when the host is not loopback
-    example.json       a request that the model answers
+    example-SLOT.json  a request that the slot's model answers
     log, log.1         of the server process, bounded
 """
 
@@ -28,11 +29,13 @@ from filelock import FileLock, Timeout
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 
-FORMAT = 1
-SLOT = "blue"
-"""The one slot that is used until traffic can be split."""
+FORMAT = 2
+SERVING = "serving.json"
+SLOTS = ("blue", "green")
+"""What slots are called where nobody says otherwise."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_READABLE = (1, FORMAT)
 
 State = dict[str, Any]
 
@@ -51,13 +54,17 @@ class Folder:
         self.name = check_name("endpoint", name)
         self.path = settings.layout.endpoints / name
         self.server = self.path / "server.json"
+        self.serving = self.path / SERVING
         self.models = self.path / "models"
         self.key = self.path / "key"
-        self.example = self.path / "example.json"
         self.log = self.path / "log"
         self._state = self.path / "state.json"
         self._lock = settings.layout.endpoints / f".{name}.lock"
         self._patience = 2 * settings.endpoint.start_timeout + 30
+
+    def example(self, slot: str) -> Path:
+        """Where a request lies that the slot's model answers."""
+        return self.path / f"example-{slot}.json"
 
     def exists(self) -> bool:
         """Whether anything was ever deployed here."""
@@ -66,15 +73,10 @@ class Folder:
     def read(self) -> State | None:
         """The state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
         try:
-            state = json.loads(self._state.read_text("utf-8"))
-            if state["format"] != FORMAT:
-                raise EndpointError(
-                    f"{self._state}: written in format {state['format']!r}, this nbops reads {FORMAT}; deploy again"
-                )
-            return dict(state, slots=dict(state["slots"]), traffic=dict(state["traffic"]))
+            return load(self._state)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise EndpointError(
                 f"{self._state}: cannot be read ({type(error).__name__}); remove {self.path} and deploy again"
             ) from error
@@ -88,8 +90,13 @@ class Folder:
     def staged(self, state: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
         """Write the new state beside the old one; calling what this yields puts it in force, and needs no room."""
         with _saying(f"endpoint {self.name!r}: its state cannot be written"):
-            part = stage(self._state, {**state, "format": FORMAT})
+            part = stage(self._state, {**state, "format": FORMAT, "generation": self._generation() + 1})
         yield lambda: _commit(part, self._state)
+
+    def _generation(self) -> int:
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            return int(json.loads(self._state.read_text("utf-8")).get("generation", 0))
+        return 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -172,10 +179,24 @@ class Folder:
             return 0
 
 
+def load(path: Path) -> State:
+    """The state in a file. Raises EndpointError when another nbops wrote it, ValueError and such when it is damaged."""
+    found = json.loads(path.read_text("utf-8"))
+    if found["format"] not in _READABLE:
+        raise EndpointError(f"{path}: written in format {found['format']!r}, this nbops reads {FORMAT}; deploy again")
+    shares = {name: dict(found.get(name, {})) for name in ("traffic", "mirror")}
+    return {"generation": 0, **found, "slots": dict(found["slots"]), **shares}
+
+
 def known(settings: Settings) -> list[str]:
     """The names of all endpoints that were ever deployed here."""
     folder = settings.layout.endpoints
     return sorted(path.parent.name for path in folder.glob("*/state.json")) if folder.is_dir() else []
+
+
+def main_slot(state: State) -> str:
+    """The slot with most of the traffic; without any traffic, the first; empty where there is no slot."""
+    return min(state["slots"], key=lambda name: -state["traffic"].get(name, 0), default="")
 
 
 def only(settings: Settings, name: str | None) -> str:
@@ -192,7 +213,7 @@ def only(settings: Settings, name: str | None) -> str:
     raise UsageError(f"there are {len(names)} endpoints, say which: {', '.join(names)}")
 
 
-def stage(path: Path, content: Mapping[str, Any]) -> Path:
+def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
     """Write JSON beside `path`, safe on disk: moved there, it is seen whole or not at all, also after a power cut."""
     part = path.with_name(f".{path.name}.next")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +221,8 @@ def stage(path: Path, content: Mapping[str, Any]) -> Path:
         with part.open("w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, default=str)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -156,7 +156,7 @@ def endpoints(empty_project: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def deployed(endpoints: Settings, light: dict[str, Path]) -> Settings:
     """A project with the model `double` running at endpoint `sample`."""
-    endpoint.deploy(endpoints, "sample", light["double"], version="1", detail=DETAIL)
+    endpoint.deploy(endpoints, "sample", "blue", light["double"], version="1", detail=DETAIL, traffic=True)
     return endpoints
 
 

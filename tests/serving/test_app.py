@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.serving import app
+from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.tracking.scoring import ServedModel
 from tests.serving.conftest import TestClient
 
@@ -25,7 +26,7 @@ Client = Callable[[str], TestClient]
 
 
 def client_of(model: ServedModel | None, **options: Any) -> TestClient:
-    slots = {"blue": app.Slot(model, INFO)} if model is not None else {}
+    slots = Slots({"blue": Slot(model, INFO)}, {"blue": 100}) if model is not None else Slots()
     return TestClient(app.build("sample", slots, **options))
 
 
@@ -244,7 +245,7 @@ def test_the_example_is_one_row_that_the_model_answers(loaded: dict[str, ServedM
 
 
 def test_a_body_that_is_too_large_is_413(loaded: dict[str, ServedModel]) -> None:
-    small = client_of(loaded["table"], max_body=100)
+    small = client_of(loaded["table"], limits=app.Limits(body=100))
     for size in (101, 399, 401, 100_000):
         answer = small.post("/invocations", content=b" " * size)
         assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_TOO_LARGE")

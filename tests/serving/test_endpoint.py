@@ -33,26 +33,21 @@ from pathlib import Path
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import load
 root, model, detail = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-status = endpoint.deploy(load(root, {}), "sample", model, version="1", detail=detail)
+status = endpoint.deploy(load(root, {}), "sample", "blue", model, version="1", detail=detail, traffic=True)
 print(status.pid)
 """
 
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import endpoint, process
+from notebooks_lib.serving import deploying, endpoint, state
 from notebooks_lib.settings import load
-def die(self=None): os.kill(os.getpid(), 9)
-heard = process.Starting._hear
-def hear(self, expected):
-    answer = heard(self, expected)
-    if expected == "pid":
-        print(answer["pid"], flush=True)
-    return die() if expected == sys.argv[3] else answer
-process.Starting._hear = hear
-if sys.argv[3] == "go":
-    process.Starting.go = die
-endpoint.deploy(load(Path(sys.argv[1]), {}), "sample", Path(sys.argv[2]), version="2", detail={})
+def die(*_, **__): os.kill(os.getpid(), 9)
+if sys.argv[3] == "before the write":
+    state.Folder.write = die
+else:
+    deploying.launching.follow = die
+endpoint.deploy(load(Path(sys.argv[1]), {}), "sample", "green", Path(sys.argv[2]), version="2", detail={})
 """
 
 
@@ -137,23 +132,34 @@ def test_an_endpoint_lives_its_life(
 
     # A model that cannot be loaded does not replace it.
     with pytest.raises(EndpointError) as caught:
-        endpoint.deploy(endpoints, "sample", light["damaged"], version="2", detail={})
+        endpoint.deploy(endpoints, "sample", "green", light["damaged"], version="2", detail={})
     assert "cannot serve version 2" in str(caught.value)
     assert "the weights are damaged" in str(caught.value)
     assert "Version 1 serves as before" in str(caught.value)
     kept = endpoint.status(endpoints, "sample")
-    assert (kept.state, kept.pid, kept.version) == ("running", again.pid, "1")
+    assert (kept.state, kept.pid, kept.version, list(kept.slots)) == ("running", again.pid, "1", ["blue"])
     assert "cannot serve version 2" in kept.last_error
     assert served(endpoints) == "1"
 
-    # One that works does, at the same address.
-    new = endpoint.deploy(endpoints, "sample", light["triple"], version="3", detail=DETAIL)
-    assert (new.state, new.port, new.version, new.last_error) == ("running", status.port, "3", "")
-    assert served(endpoints) == "3"
-    assert endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample")) == {"predictions": [3.0]}
-    wait_for_the_end(again.pid or 0)
+    # One that works is loaded beside it, by the same server, and has no traffic.
+    new = endpoint.deploy(endpoints, "sample", "green", light["triple"], version="3", detail=DETAIL)
+    assert (new.state, new.pid, new.version, new.last_error) == ("running", again.pid, "1", "")
+    assert (new.slots["green"].version, new.slots["green"].traffic, new.slots["green"].state) == ("3", 0, "ready")
+    assert served(endpoints) == "1"
+    example = endpoint.example(endpoints, "sample")
+    assert endpoint.invoke(endpoints, "sample", example) == {"predictions": [2.0]}
+    assert endpoint.invoke(endpoints, "sample", example, slot="green") == {"predictions": [3.0]}
+    with pytest.raises(UnknownNameError, match="unknown slot 'gren', did you mean 'green'"):
+        endpoint.invoke(endpoints, "sample", example, slot="gren")
+    assert endpoint.split(endpoints, "sample", {"green": 100}).version == "3"
+    assert endpoint.invoke(endpoints, "sample", example) == {"predictions": [3.0]}
+    with pytest.raises(UsageError, match="has 100 % of the traffic"):
+        endpoint.delete(endpoints, "sample", "green")
     folder = state.Folder(endpoints, "sample")
     assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
+    assert list(endpoint.delete(endpoints, "sample", "blue").slots) == ["green"]
+    assert [path.name for path in folder.models.iterdir()] == ["3"]
+    assert endpoint.status(endpoints, "sample").pid == again.pid
     assert any("missing column" in line for line in endpoint.logs(endpoints, "sample", 100))
     assert len(endpoint.logs(endpoints, "sample", 2)) == 2
 
@@ -195,49 +201,32 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
             with pytest.raises(EndpointError, match="No space left"):
-                endpoint.deploy(deployed, "sample", light["triple"], version="2", detail={})
+                endpoint.deploy(deployed, "sample", "green", light["triple"], version="2", detail={})
         kept = endpoint.status(deployed, "sample")
-        assert (kept.state, kept.pid, kept.version) == ("running", before.pid, "1")
+        assert (kept.state, kept.pid, kept.version, list(kept.slots)) == ("running", before.pid, "1", ["blue"])
 
-    # The starter is killed when the new model is loaded: the new server goes with it, the old one stays.
-    done = starter(DYING, deployed.root, light["triple"], "loaded")
+    # The starter is killed before the state is written: nothing has changed.
+    done = starter(DYING, deployed.root, light["triple"], "before the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    wait_for_the_end(int(done.stdout))
     kept = endpoint.status(deployed, "sample")
-    assert (kept.state, kept.pid, kept.version) == ("running", before.pid, "1")
+    assert (kept.state, kept.pid, list(kept.slots)) == ("running", before.pid, ["blue"])
 
-    # It is killed after the old server has ended: the new version is what `start` finishes.
-    done = starter(DYING, deployed.root, light["triple"], "go")
+    # It is killed afterwards: the server loads the new model all the same, beside the old one.
+    done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    cut = endpoint.status(deployed, "sample")
-    assert (cut.state, cut.version) == ("broken", "2")
-    serving = endpoint.start(deployed, "sample")
-    assert (serving.state, serving.version, serving.port) == ("running", "2", before.port)
-    assert served(deployed) == "2"
+    launching.follow(state.Folder(deployed, "sample"), 30)
+    kept = endpoint.status(deployed, "sample")
+    assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
+    assert endpoint.invoke(deployed, "sample", DOUBLE, slot="green") == {"predictions": [6.0]}
 
-    # It fails after the old server has ended: the old version is started again.
-    once = iter([True])
-    go = process.Starting.go
 
-    def fail_once(self: process.Starting) -> None:
-        if next(once, False):
-            raise process.StartError("cut short", "died")
-        go(self)
-
-    monkeypatch.setattr(process.Starting, "go", fail_once)
-    with pytest.raises(EndpointError, match="cut short"):
-        endpoint.deploy(deployed, "sample", light["double"], version="5", detail={})
-    back = endpoint.status(deployed, "sample")
-    assert (back.state, back.version, back.port) == ("running", "2", before.port)
-    assert back.pid != serving.pid
-    assert "cut short" in back.last_error
-    assert served(deployed) == "2"
+DOUBLE = {"dataframe_records": [{"x": 2.0}]}
 
 
 def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, light: dict[str, Path]) -> None:
     host = "0.0.0.0"
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update={"host": host})})
-    status = endpoint.deploy(here, "sample", light["double"], version="1", detail={})
+    status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
     folder = state.Folder(here, "sample")
     # Readable by its owner only, and never shown.
     assert folder.key.stat().st_mode & 0o777 == 0o600
@@ -304,11 +293,11 @@ def test_names_that_nothing_bears_are_told_apart(
     assert entry.run(["endpoint", "invoke", "one", "--data", "{"]) == 2
     assert "not JSON" in capsys.readouterr().err
     with pytest.raises(UsageError, match="starting with a letter"):
-        endpoint.deploy(empty_project, "../one", models["table"], version="1", detail={})
+        endpoint.deploy(empty_project, "../one", "blue", models["table"], version="1", detail={})
     with pytest.raises(UsageError, match="version"):
-        endpoint.deploy(empty_project, "one", models["table"], version="../1", detail={})
+        endpoint.deploy(empty_project, "one", "blue", models["table"], version="../1", detail={})
     with pytest.raises(UsageError, match="MLmodel"):
-        endpoint.deploy(empty_project, "one", empty_project.root, version="1", detail={})
+        endpoint.deploy(empty_project, "one", "blue", empty_project.root, version="1", detail={})
 
 
 SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:00+00:00"}

@@ -1,0 +1,183 @@
+"""Changes what an endpoint serves, under its lock: a model into a slot, traffic and mirror between slots.
+
+The order of a deployment into a running server, and what a crash after each step leaves:
+
+    copy     a model folder that nothing names; the next deployment removes it
+    trial    the same: the model was loaded in a process of its own, and has answered its example
+    write    the state names the slot; the server loads it, whether or not we still wait
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.serving import launching, process, state, trial
+from notebooks_lib.serving.process import Server
+from notebooks_lib.serving.state import Folder, State
+from notebooks_lib.settings import Settings
+
+
+def deploy(
+    settings: Settings,
+    folder: Folder,
+    slot: str,
+    model_dir: Path,
+    *,
+    version: str,
+    detail: Mapping[str, Any],
+    traffic: bool,
+) -> None:
+    """See `endpoint.deploy`."""
+    try:
+        old = folder.read()
+    except EndpointError:
+        old = None  # damaged: a deployment is how one gets out of that
+    has = old["traffic"].get(slot) if old else None
+    if has and not traffic:
+        raise UsageError(
+            f"slot {slot!r} of endpoint {folder.name!r} has {has} % of the traffic; deploy to another slot, "
+            f"or give its traffic to another first"
+        )
+    entry = _entry(folder, model_dir, version, detail)
+    new = _with(old or _empty(settings, folder), slot, entry, traffic=traffic)
+    server = _following(folder)
+    try:
+        if server is None:
+            new = launching.launch(settings, folder, new, must={slot})
+        else:
+            _beside(settings, folder, new, slot)
+    except EndpointError as error:
+        if old is None:
+            raise
+        _back(settings, folder, old, server)
+        _noted(folder, old, error)
+        serves = state.main_slot(old)
+        kept = f"\nVersion {old['slots'][serves]['version']} serves as before." if server and serves else ""
+        raise EndpointError(f"{error}{kept}") from error
+    folder.prune({each["model"] for each in new["slots"].values()})
+    with suppress(OSError):  # for the curl of a long example; the state holds it too
+        example = folder.example(slot)
+        state.stage(example, new["slots"][slot].get("example") or {}, durable=False).replace(example)
+
+
+def share(settings: Settings, folder: Folder, current: State, what: str, shares: Mapping[str, int]) -> None:
+    """Put new percentages of traffic or mirror into the state, and wait until the server goes by them."""
+    wanted = {slot: percent for slot, percent in shares.items() if percent}
+    _check(folder, current, what, shares, wanted)
+    mirror = {slot: percent for slot, percent in current["mirror"].items() if slot not in wanted}
+    changed = {"traffic": wanted, "mirror": mirror} if what == "traffic" else {"mirror": wanted}
+    if all(current[key] == value for key, value in changed.items()):
+        return
+    server = process.running(folder)
+    if server is not None:
+        said = launching.said_by(folder, server).get("slots", {})
+        broken = [slot for slot in wanted if said.get(slot, {}).get("state") == "failed"]
+        if broken:
+            raise EndpointError(
+                f"slot {broken[0]!r} of endpoint {folder.name!r} could not be loaded ({said[broken[0]]['error']}); "
+                "deploy to it again first"
+            )
+    folder.write({**current, **changed})
+    if server is not None:
+        launching.follow(folder, settings.endpoint.start_timeout)
+
+
+def resume(settings: Settings, folder: Folder, current: State) -> None:
+    """Bring up the server with all slots of the state; those with traffic must load, the others may fail."""
+    must = {slot for slot, percent in current["traffic"].items() if percent} or set(list(current["slots"])[:1])
+    try:
+        launching.launch(settings, folder, {**current, "wanted": "running", "last_error": None}, must=must)
+    except EndpointError as error:
+        _noted(folder, current, error)
+        raise
+
+
+def _check(folder: Folder, current: State, what: str, shares: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    for slot, percent in shares.items():
+        if slot not in current["slots"]:
+            raise UnknownNameError("slot", slot, current["slots"])
+        if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
+            raise UsageError(f"slot {slot!r}: found {percent!r} percent; expected a whole number from 0 to 100")
+    if what == "traffic" and sum(wanted.values()) not in (0, 100):
+        raise UsageError(
+            f"endpoint {folder.name!r}: the traffic of all slots comes to {sum(wanted.values())} %; expected 100, or 0"
+        )
+    if what == "mirror" and len(wanted) > 1:
+        raise UsageError(f"endpoint {folder.name!r}: found {len(wanted)} slots to mirror to; expected one at most")
+    serving = [slot for slot in wanted if current["traffic"].get(slot)]
+    if what == "mirror" and serving:
+        raise UsageError(
+            f"slot {serving[0]!r} of endpoint {folder.name!r} has traffic; only one without is mirrored to"
+        )
+
+
+def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    copy = folder.keep_model(model_dir, version)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"id": uuid.uuid4().hex, "version": version, "model": copy.name, "detail": dict(detail), "since": since}
+
+
+def _empty(settings: Settings, folder: Folder) -> State:
+    return {
+        "name": folder.name,
+        "host": settings.endpoint.host,
+        "port": 0,
+        "slots": {},
+        "traffic": {},
+        "mirror": {},
+    }
+
+
+def _with(old: State, slot: str, entry: Mapping[str, Any], *, traffic: bool) -> State:
+    mirror = {name: percent for name, percent in old["mirror"].items() if name != slot}
+    shares = {"traffic": {slot: 100} if traffic else old["traffic"], "mirror": mirror}
+    return {**old, **shares, "slots": {**old["slots"], slot: entry}, "wanted": "running", "last_error": None}
+
+
+def _following(folder: Folder) -> Server | None:
+    """The running server; one that does not follow the state, as an older nbops started it, is ended."""
+    server = process.running(folder)
+    if server is not None and not launching.follows(server):
+        process.stop(server)
+        return None
+    return server
+
+
+def _beside(settings: Settings, folder: Folder, new: State, slot: str) -> None:
+    entry, timeout = new["slots"][slot], settings.endpoint.start_timeout
+    try:
+        found = trial.load(folder.models / entry["model"], folder.log, timeout, process.environment())
+        entry["example"] = found["example"]
+        folder.write(new)
+        said = launching.follow(folder, timeout)[slot]
+        if said["state"] != "ready":
+            raise EndpointError(said["error"])
+    except EndpointError as error:
+        raise EndpointError(f"endpoint {folder.name!r} cannot serve version {entry['version']}: {error}") from error
+
+
+def _back(settings: Settings, folder: Folder, old: State, server: Server | None) -> None:
+    """Put the old state back in force. Most failures come before it was touched."""
+    with suppress(EndpointError):  # what it was is more than what it is called; the first error is told
+        if (folder.read() or {}).get("slots") != old["slots"]:
+            folder.write(old)
+        now = process.running(folder)
+        if server is None and now is not None:
+            process.stop(now)
+        elif server is not None and now is None:
+            launching.launch(settings, folder, old, must=set(old["traffic"]))
+        elif server is not None:
+            launching.follow(folder, settings.endpoint.start_timeout)
+
+
+def _noted(folder: Folder, current: State, error: EndpointError) -> None:
+    """Leave the error for `status`; that it cannot be written must not hide it."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    with suppress(EndpointError):
+        folder.write({**current, "last_error": f"{when}: {str(error).splitlines()[0]}"})

@@ -1,0 +1,75 @@
+"""Asks a second slot what the first has answered, and counts where they differ. No client ever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib.serving.differing import difference
+from notebooks_lib.serving.predicting import predict
+from notebooks_lib.serving.slots import Slot
+
+WAITING = 16
+"""Requests that may wait for the second slot; further ones are dropped, and counted."""
+SAME = 1e-6
+"""Relative difference up to which two predictions are the same."""
+
+log = logging.getLogger("nbops.endpoint")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of one request."""
+
+    rows: int
+    different: int
+    largest: float
+
+
+class Mirror:
+    """One thread that works off what is waiting."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
+        self._waiting = 0
+
+    def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes) -> None:
+        """Ask `slot` for `body` some time, and compare with `answer`, unless too many are waiting already."""
+        if self._waiting >= WAITING:
+            slot.tally.mirror_dropped += 1
+            return
+        self._waiting += 1
+        work = asyncio.get_running_loop().run_in_executor(self._thread, _compare, slot, kind, body, answer)
+        work.add_done_callback(lambda done: self._count(slot, done))
+
+    def _count(self, slot: Slot, done: asyncio.Future[Compared]) -> None:
+        self._waiting -= 1
+        if done.cancelled():
+            return
+        tally, error = slot.tally, done.exception()
+        tally.mirrored += 1
+        if error is not None:
+            tally.mirror_failed += 1
+            log.warning("mirror to slot %s: %s: %s", slot.name, type(error).__name__, error)
+            return
+        found = done.result()
+        tally.rows_compared += found.rows
+        tally.rows_different += found.different
+        tally.largest_difference = max(tally.largest_difference, found.largest)
+
+
+def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> Compared:
+    there = json.loads(predict(slot.model, kind, body))["predictions"]
+    return compare(json.loads(answer)["predictions"], there)
+
+
+def compare(one: Any, other: Any) -> Compared:
+    """Two answers to the same rows, row by row."""
+    if not (isinstance(one, list) and isinstance(other, list) and len(one) == len(other)):
+        one, other = [one], [other]
+    apart = [difference(*pair) for pair in zip(one, other, strict=True)]
+    return Compared(len(apart), sum(each > SAME for each in apart), max(apart, default=0.0))

@@ -1,0 +1,25 @@
+"""From the bytes of a request to the bytes of the predictions. It knows no HTTP."""
+
+from __future__ import annotations
+
+from notebooks_lib.errors import InputError
+from notebooks_lib.serving import formats
+from notebooks_lib.tracking import scoring
+from notebooks_lib.tracking.scoring import ServedModel
+
+
+def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
+    """The answer of `model` to a body of media type `kind`. Raises InputError or PredictionError."""
+    if kind == "text/csv":
+        try:
+            text = body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+        data, params = model.parse_csv(text), {}
+        formats.check_names(data.columns, model.columns)
+    else:
+        request = formats.read(body, model.columns, model.params)
+        data, params = model.parse(request.payload), request.params
+    if scoring.rows(data) == 0:
+        raise InputError("there are no rows; expected at least one")
+    return b'{"predictions":' + scoring.encode(model.predict(data, params)) + b"}"

@@ -1,0 +1,74 @@
+"""The slots of an endpoint, and which of them answers the next request. It loads nothing and speaks no HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notebooks_lib.serving.counts import Tally
+from notebooks_lib.tracking.scoring import ServedModel
+
+_STEP = 0.6180339887498949
+"""The golden section: multiples of it, less their whole part, fill every share evenly, and no rhythm of the requests
+(every second one from the same client, say) meets the same slot each time."""
+
+
+@dataclass
+class Slot:
+    """One model version behind the endpoint."""
+
+    model: ServedModel
+    info: Mapping[str, Any]
+    """What `/version` answers: model, version, run_id, dataset, since and more."""
+    name: str = "blue"
+    tally: Tally = field(default_factory=lambda: Tally(since=uuid.uuid4().hex))
+
+    def __post_init__(self) -> None:
+        self.header = self.name.encode()
+
+
+class Slots:
+    """Who serves now. Replaced as a whole by the event loop, so a request sees the old or the new, never between."""
+
+    def __init__(
+        self,
+        ready: Mapping[str, Slot] | None = None,
+        traffic: Mapping[str, int] | None = None,
+        mirror: Mapping[str, int] | None = None,
+    ) -> None:
+        self._turns = itertools.count()
+        self._copies = itertools.count()
+        self.replace(ready or {}, traffic or {}, mirror or {})
+
+    def replace(self, ready: Mapping[str, Slot], traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
+        """From now on these serve; what is being answered is answered by the slot that it began with."""
+        self.ready = dict(ready)
+        self.traffic = {name: percent for name, percent in traffic.items() if percent}
+        self.mirror = next(((name, percent) for name, percent in mirror.items() if percent), None)
+        self._only = self.ready.get(next(iter(self.traffic))) if len(self.traffic) == 1 else None
+
+    def choose(self) -> Slot | None:
+        """The slot for a request that names none, each by its share of the traffic; None when it is not there."""
+        if self._only is not None:
+            return self._only
+        place = 100 * ((next(self._turns) * _STEP) % 1.0)
+        for name, percent in self.traffic.items():
+            place -= percent
+            if place < 0:
+                return self.ready.get(name)
+        return None
+
+    def main(self) -> Slot | None:
+        """The slot with most of the traffic; without any traffic, some slot."""
+        named = sorted(self.ready, key=lambda name: -self.traffic.get(name, 0))
+        return self.ready[named[0]] if named else None
+
+    def copies_to(self, answered: Slot) -> Slot | None:
+        """The slot that is to be asked the same beside `answered`, if this request is one of the mirrored share."""
+        if self.mirror is None or self.mirror[0] == answered.name:
+            return None
+        name, percent = self.mirror
+        return self.ready.get(name) if 100 * ((next(self._copies) * _STEP) % 1.0) < percent else None

@@ -1,0 +1,117 @@
+"""Says how an endpoint is, from its folder and its process. It changes nothing and waits for no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from notebooks_lib.errors import EndpointError
+from notebooks_lib.serving import client, launching, process, state
+from notebooks_lib.serving.client import Address
+from notebooks_lib.serving.state import Folder, State
+
+_GONE = "its server process is gone: it was killed, or the machine was started anew"
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """One slot of an endpoint."""
+
+    version: str
+    detail: Mapping[str, Any]
+    """What came with the deployment: model, run_id, dataset, reason."""
+    since: str
+    """When this version was deployed to it."""
+    traffic: int
+    """Percent of the requests that name no slot."""
+    mirror: int
+    """Percent of the requests that it is asked beside the slot that answers."""
+    state: Literal["ready", "loading", "failed", "stopped"]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of an endpoint. The key is not part of it."""
+
+    name: str
+    state: Literal["running", "stopped", "broken"]
+    """broken: meant to run, but it does not; `last_error` says why."""
+    address: str
+    port: int
+    pid: int | None
+    version: str
+    """Of the slot with most of the traffic; empty when none has any."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Of the same slot: model, run_id, dataset, reason."""
+    curl: str = ""
+    """A request that works as it stands; empty for a model without example."""
+    since: str = ""
+    """When that version was deployed."""
+    memory_mb: float | None = None
+    last_error: str = ""
+    changed: bool = True
+    """False when there was nothing to do."""
+    slots: Mapping[str, SlotStatus] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `nbops endpoint status --json` prints."""
+        return asdict(self)
+
+
+def look(folder: Folder, current: State) -> Status:
+    """The status of the endpoint that `current` describes."""
+    server = process.running(folder)
+    address = launching.listens_at(current)
+    fault = str(current.get("last_error") or "")
+    how: Literal["running", "stopped", "broken"]
+    if server is not None:
+        wrong = _health(address)
+        how, fault = ("broken", wrong) if wrong else ("running", fault)
+    elif current["wanted"] == "running":
+        how, fault = "broken", fault or _GONE
+    else:
+        how = "stopped"
+    main = state.main_slot(current)
+    entry = current["slots"].get(main, {}) if current["traffic"].get(main) else {}
+    given = entry.get("example")
+    return Status(
+        name=folder.name,
+        state=how,
+        address=address.url,
+        port=address.port,
+        pid=server.process.pid if server else None,
+        version=str(entry.get("version", "")),
+        detail=dict(entry.get("detail", {})),
+        curl=client.curl(address, given, example_file=folder.example(main), key_file=folder.key) if given else "",
+        since=str(entry.get("since", "")),
+        memory_mb=server.memory_mb if server else None,
+        last_error=fault,
+        slots=_slots(folder, current, server),
+    )
+
+
+def _slots(folder: Folder, current: State, server: process.Server | None) -> dict[str, SlotStatus]:
+    said = launching.said_by(folder, server).get("slots", {})
+    nothing = {"state": "loading" if server else "stopped", "error": ""}
+    return {
+        name: SlotStatus(
+            version=str(entry["version"]),
+            detail=dict(entry["detail"]),
+            since=str(entry["since"]),
+            traffic=current["traffic"].get(name, 0),
+            mirror=current["mirror"].get(name, 0),
+            **said.get(name, nothing),
+        )
+        for name, entry in current["slots"].items()
+    }
+
+
+def _health(address: Address) -> str:
+    """Empty when the endpoint is healthy, else what is wrong."""
+    try:
+        code, _ = client.ask(address, "GET", "/health", timeout=launching.PROBE_TIMEOUT)
+    except (OSError, EndpointError) as error:
+        return f"its server process runs, but {address.url}/health does not answer: {error}"
+    return "" if code == 200 else f"{address.url}/health answers {code}"
