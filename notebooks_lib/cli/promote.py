@@ -44,8 +44,8 @@ def command(
 ) -> int:
     """Compare the best run with the champion on rows that no experiment has seen, and deploy the winner.
 
-    Exit code: 0 promoted, kept, undecided or waiting for an approval; 1 the notebook failed; 2 asked for wrongly, 130 interrupted. A CI job
-    reads `promoted` and `waiting` from --json, or from the step's output on GitHub.
+    Exit code: 0 promoted, kept, undecided or waiting for an approval; 1 the notebook failed; 2 asked for wrongly, 130
+    interrupted. A CI job reads `promoted` and `waiting` from --json, or from the step's output on GitHub.
     """
     if model is not None:
         if stages or pairs or files or notebook or cold:
@@ -206,9 +206,8 @@ def _go_on(model: str, *, as_json: bool) -> int:
     click.echo(click.style(f"{model} version {version}: {said}", fg="yellow" if way.waiting else "green", bold=True))
     for step in way.steps:
         click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
-    click.echo(
-        f"  {'continue' if way.waiting else 'undo':<12}  nbops {'promote --continue' if way.waiting else 'rollback'} {model}"
-    )
+    last = ("continue", stages.continuing(model)) if way.waiting else ("undo", f"nbops rollback {model}")
+    click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0
 
 
@@ -217,7 +216,7 @@ def _tell_github(*, promoted: bool, waiting: str = "") -> None:
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
         with Path(file).open("a", encoding="utf-8") as out:
-            out.write(f"promoted={str(promoted).lower()}\nwaiting={waiting}\n")
+            out.write(f"promoted={str(promoted).lower()}\n" + (f"waiting={waiting}\n" if waiting else ""))
 
 
 def _json(value: Any) -> None:

@@ -59,6 +59,7 @@ class Change:
         self._version = versions.get(self.number)
         self._desk = desk
         self._journal = journal
+        self._golden: dict[str, Golden] = {}
 
     @classmethod
     def begin(cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = "") -> Change:
@@ -112,7 +113,7 @@ class Change:
                 self.store.settings,
                 self.name,
                 self._slot(),
-                known(self.store, self.version),
+                self._known(self.version),
                 champion=beside,
                 ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
             )
@@ -135,7 +136,7 @@ class Change:
             else:
                 self._split({old: 100})
                 endpoint.mirror(settings, self.name, {new: step.mirror})
-            mine = known(self.store, self.version)
+            mine = self._known(self.version)
             watch = Watch(settings, self.name, new, old, golden=mine, old_golden=theirs)
             return watch.until_done(step, settings.stages.of(self.stage))
 
@@ -202,9 +203,14 @@ class Change:
         if not slot or not status.slots[slot].traffic:
             return None
         try:
-            return slot, known(self.store, self.before)
+            return slot, self._known(self.before)
         except (PromotionError, ModelError):  # it came without an example, or its files are gone: it is to be replaced
             return None
+
+    def _known(self, version: Version) -> Golden:
+        if version.version not in self._golden:
+            self._golden[version.version] = known(self.store, version)
+        return self._golden[version.version]
 
     def _switch(self) -> None:
         self._split({self._slot(): 100})
@@ -305,7 +311,7 @@ class Change:
 
 def known(store: Store, version: Version) -> Golden:
     """The golden predictions of a version; made now, from its example and its dataset, when none were kept."""
-    return golden.of(store, version, slots.known_rows(store, version))
+    return golden.of(store, version, lambda: slots.known_rows(store, version))
 
 
 def beaten(rival: Version) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class Golden:
         return max(difference(_answer(model, request), known) for request, known in self.pairs)
 
 
-def of(store: Store, version: Version, rows: pd.DataFrame | None = None) -> Golden:
+def of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
     """The golden predictions of a version; made and kept now when it has none yet, from its example and from `rows`.
 
     Raises PromotionError when it has neither, or what is kept is not what was kept.
@@ -55,7 +55,7 @@ def of(store: Store, version: Version, rows: pd.DataFrame | None = None) -> Gold
     if known is not None:
         return known
     with tempfile.TemporaryDirectory() as scratch:
-        made = make(ServedModel.load(models.download(version.source, Path(scratch))), rows)
+        made = make(ServedModel.load(models.download(version.source, Path(scratch))), rows())
     if not made.pairs:
         raise PromotionError(
             f"version {version.version} of {version.model!r} cannot be verified: its model was logged without an "

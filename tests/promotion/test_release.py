@@ -1,4 +1,4 @@
-"""From decision to a serving champion, through a real endpoint: a crash anywhere is mended by the next promote."""
+"""From decision to a serving champion, and back, through a real endpoint."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from notebooks_lib.promotion.rollback import rollback
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.promotion import golden
 from notebooks_lib.promotion.release import Release
+from notebooks_lib.promotion.rollback import rollback
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.tracking import models, registry
 from tests.promotion.conftest import better, middling, worse
+from tests.promotion.moving import agreed
 
 pytestmark = pytest.mark.tracking
 
@@ -30,10 +32,12 @@ class Journey:
         asked = self.gate(**options)
         return asked.release(asked.decide(asked.holdout(asked.candidates())), dry_run=False, reason="a test")
 
-    def promote(self, steps: int = 4, **options) -> Release:
+    def promote(self, **options) -> Release:
         release = self.release(**options)
-        for step in (release.register, release.deploy, release.verify, release.mark)[:steps]:
-            step()
+        release.register()
+        for stage in release.stages:
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
         return release
 
     @property
@@ -53,30 +57,18 @@ def journey(trials, gate, endpoints, houses) -> Journey:
     return Journey(trials, gate)
 
 
-def test_a_promotion_cut_short_anywhere_is_finished_or_taken_back_by_the_next(journey, trials, houses, capsys):
-    first = journey.promote(2)  # cut short before the first mark: nobody is champion, and the next promote finishes
-    assert first.version is not None
-    assert journey.champion is None
+def test_there_and_back(journey, trials, houses, capsys):
     first = journey.promote()
     assert (journey.champion, journey.served, first.undo) == ("1", ("running", "1"), "")
 
     good = trials.fitted(better(), houses)
-    for steps in (1, 2, 3):
-        release = journey.promote(steps)
-        assert journey.champion == "1"  # the mark moves last
-        assert not release.promoted
-    assert journey.served == ("running", "2")
-    kept = journey.promote(min_gain=1000.0)  # the next one may as well keep: then mark and endpoint agree again
-    assert not kept.promoted
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
-
     done = journey.promote()
     assert done.promoted
     assert (journey.champion, journey.served) == ("2", ("running", "2"))
-    assert [version.version for version in registry.versions(journey.store, "houses")] == ["2", "1"]
     version = registry.get(journey.store, "houses", "2")
     assert version.run_id == good
     assert version.tags[Tag.REASON].startswith("a test. run ")
+    assert golden.read(journey.store, version).rows == 1 + 20  # the example, and validation rows
     assert done.undo == "nbops rollback houses"
 
     endpoint.stop(journey.settings, "houses")
@@ -85,38 +77,50 @@ def test_a_promotion_cut_short_anywhere_is_finished_or_taken_back_by_the_next(jo
     assert journey.served == ("running", "2")  # a champion that stays is started when it does not run
 
     assert nbops(done.undo.split()[1:]) == 0
-    assert "version 1 is champion of prod again" in capsys.readouterr().out
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
+    out = capsys.readouterr().out
+    assert "version 1 is champion of prod again" in out
+    assert "21 golden predictions, in this process and through the endpoint" in out
+    assert agreed(journey.store) == "1"
     again = journey.gate().candidates()
     assert [each.run.run_id for each in again.ranked] == [first.version.run_id]
-    assert any(
-        "was withdrawn; to bring it back: nbops rollback houses --to 2" in one.refused for one in again.others
-    )
+    assert any("was withdrawn; to bring it back: nbops rollback houses --to 2" in one.refused for one in again.others)
     with pytest.raises(UsageError, match="nothing to go back to"):
         rollback(journey.settings, "houses")
 
+    # What was registered and what is there to be loaded part ways, as after an upgrade or a mix-up of files.
+    other = models.model_of_run(journey.store, trials.fitted(middling(), houses, experiment="elsewhere"))
+    registered = Path(urlparse(version.source).path)
+    shutil.rmtree(registered)
+    shutil.copytree(urlparse(other.source).path, registered)
+    with pytest.raises(PromotionError, match="does not predict here what it predicted .* nothing was moved"):
+        rollback(journey.settings, "houses", to="2")
+    assert agreed(journey.store) == "1"
+    shutil.rmtree(journey.settings.layout.endpoints / "houses" / "models" / "2", ignore_errors=True)
 
-def test_an_endpoint_that_answers_otherwise_is_taken_back(journey, trials, houses):
+
+def test_a_slot_that_answers_otherwise_gets_no_traffic(journey, trials, houses):
     journey.promote()
     other = models.model_of_run(journey.store, trials.fitted(middling(), houses, experiment="elsewhere"))
     trials.fitted(better(), houses)
-    release = journey.promote(1)
-    # What was registered as version 2 and what is deployed part ways, as after a mix-up of files.
+    release = journey.release()
+    release.register()
     registered = Path(urlparse(release.version.source).path)
     shutil.rmtree(registered)
     shutil.copytree(urlparse(other.source).path, registered)
-    release.deploy()
-    with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves again"):
-        release.verify()
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
-    with pytest.raises(PromotionError, match="after register, deploy and verify"):
-        release.mark()
-    assert journey.champion == "1"
+    (stage,) = release.stages
+    stage.deploy()
+    with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves as before"):
+        stage.test()
+    with pytest.raises(PromotionError, match="after deploy, test and canary"):
+        stage.switch()
+    assert agreed(journey.store) == "1"
 
 
 def test_there_must_be_something_to_go_back_to(trials, houses):
     with pytest.raises(UsageError, match="unknown model 'houses'"):
         rollback(trials.settings, "houses")
+    with pytest.raises(UsageError, match="unknown stage 'prd', did you mean 'prod'"):
+        rollback(trials.settings, "houses", stage="prd")
     registry.register(trials.store, "houses", trials.fitted(worse(), houses))
     with pytest.raises(UsageError, match="has no champion"):
         rollback(trials.settings, "houses")
@@ -124,7 +128,13 @@ def test_there_must_be_something_to_go_back_to(trials, houses):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["promote", "--undo", "m"], ["promote", "--notebook", "none.ipynb"], ["rollback"], ["history"]],
+    [
+        ["promote", "--undo", "m"],
+        ["promote", "--continue", "m", "-p", "a=1"],
+        ["promote", "--notebook", "none.ipynb"],
+        ["rollback"],
+        ["history"],
+    ],
 )
 def test_what_does_not_go_together_is_asked_for_wrongly(arguments):
     assert nbops(arguments) == 2
