@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebooks_lib.serving.counts import Counts
     from notebooks_lib.serving.endpoint import Status
     from notebooks_lib.settings import Settings
 
@@ -18,7 +21,7 @@ _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
 
 @click.group()
 def command() -> None:
-    """Start, stop and ask the endpoint that serves a model.
+    """Start, stop and ask the endpoint that serves a model, and share its traffic between slots.
 
     NAME is the endpoint's, which is also its model's; it can be left out where there is only one.
     """
@@ -53,6 +56,9 @@ def stop(name: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead.")
 def status(name: str | None, as_json: bool) -> int:
     """Show what NAME serves, where, since when, and a curl to copy. Exit code 1 when it is broken."""
+    from contextlib import suppress
+
+    from notebooks_lib.errors import EndpointError
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
@@ -62,6 +68,11 @@ def status(name: str | None, as_json: bool) -> int:
     else:
         click.echo(found.name)
         _print(found)
+        counts = None
+        if found.state == "running":
+            with suppress(EndpointError):  # it ended meanwhile
+                counts = endpoint.measured(here, found.name)
+        _print_slots(found, counts)
     return 1 if found.state == "broken" else 0
 
 
@@ -69,8 +80,9 @@ def status(name: str | None, as_json: bool) -> int:
 @click.argument("name", required=False)
 @click.option("--data", metavar="JSON|@FILE", help="The request: JSON text, @FILE, or @- for standard input.")
 @click.option("--example", is_flag=True, help="Send the model's own example (the default without --data).")
+@click.option("--slot", help="Ask this slot, whatever its traffic.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def invoke(name: str | None, data: str | None, example: bool, as_json: bool) -> None:
+def invoke(name: str | None, data: str | None, example: bool, slot: str | None, as_json: bool) -> None:
     """Send NAME a request and print what it answers.
 
     The request is in one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
@@ -82,11 +94,52 @@ def invoke(name: str | None, data: str | None, example: bool, as_json: bool) -> 
         raise click.UsageError("give --data or --example, not both")
     here = _here()
     name = state.only(here, name)
-    payload = endpoint.example(here, name) if data is None else _payload(data)
-    answer = endpoint.invoke(here, name, payload)
+    payload = endpoint.example(here, name, slot=slot) if data is None else _payload(data)
+    answer = endpoint.invoke(here, name, payload, slot=slot)
     if data is None and not as_json:
         click.echo(f"sent the model's example: {json.dumps(payload)}", err=True)
     _json(answer, indent=None if as_json else 2)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT...")
+def traffic(name: str, shares: tuple[str, ...]) -> None:
+    """Split the requests to NAME between its slots, as in: blue=90 green=10.
+
+    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile.
+    """
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    _print_slots(endpoint.split(here, state.only(here, name), _shares(shares)))
+
+
+@command.command()
+@click.argument("name")
+@click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT")
+def mirror(name: str, shares: tuple[str, ...]) -> None:
+    """Ask a slot of NAME without traffic a share of the requests too, as in: green=20; green=0 ends it.
+
+    Its answers go to nobody: they are compared with those of the slot that answers. `status` shows what came of it.
+    """
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    _print_slots(endpoint.mirror(here, state.only(here, name), _shares(shares)))
+
+
+@command.command("delete-slot")
+@click.argument("name")
+@click.argument("slot")
+def delete_slot(name: str, slot: str) -> None:
+    """Take SLOT of NAME away; refused while it has traffic. Without any slot left, the server stops."""
+    from notebooks_lib.serving import endpoint, state
+
+    here = _here()
+    status = endpoint.delete(here, state.only(here, name), slot)
+    click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
+    _print_slots(status)
 
 
 @command.command()
@@ -140,6 +193,37 @@ def _payload(data: str) -> Any:
         return json.loads(data)
     except ValueError as error:
         raise InputError(f"{where}: not JSON: {error}; give --data JSON or --data @FILE") from error
+
+
+def _shares(given: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for share in given:
+        slot, _, percent = share.partition("=")
+        if not percent.isdecimal() or slot in found:
+            raise click.UsageError(f"found {share!r}; expected each slot once with a whole number, as in blue=90")
+        found[slot] = int(percent)
+    return found
+
+
+def _print_slots(status: Status, counts: Mapping[str, Counts] | None = None) -> None:
+    from notebooks_lib.cli import show
+
+    rows = []
+    for name, slot in status.slots.items():
+        done = (counts or {}).get(name)
+        share = f"{slot.traffic} %" + (f", mirror {slot.mirror} %" if slot.mirror else "")
+        rows.append([name, slot.version, share, slot.state, *(_done(done) if counts else [])])
+    if rows:
+        head = ("slot", "version", "traffic", "state")
+        show.table((*head, "requests", "4xx", "5xx", "p50", "p95", "mirrored rows") if counts else head, rows)
+
+
+def _done(counts: Counts | None) -> list[str]:
+    if counts is None:
+        return [""] * 6
+    milliseconds = [f"{1000 * each:.1f} ms" if each is not None else "" for each in (counts.p50, counts.p95)]
+    mirrored = f"{counts.rows_different} of {counts.rows_compared} differ" if counts.rows_compared else ""
+    return [str(counts.requests), str(counts.refused), str(counts.failed), *milliseconds, mirrored]
 
 
 def _print(status: Status) -> None:

@@ -193,11 +193,14 @@ def measured(settings: Settings, name: str, since: Mapping[str, Counts] | None =
     return {slot: now - (since or {}).get(slot, Counts()) for slot, now in found.items()}
 
 
-def example(settings: Settings, name: str) -> dict[str, Any]:
-    """A request that the endpoint's model answers. Raises EndpointError when the model was logged without one."""
-    folder = _existing(settings, name)
-    current = _state(folder)
-    found = current["slots"].get(state.main_slot(current), {}).get("example")
+def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[str, Any]:
+    """A request that the model of `slot`, or of the slot with most of the traffic, answers.
+
+    Raises EndpointError when the model was logged without one.
+    """
+    current = _state(_existing(settings, name))
+    chosen = state.main_slot(current) if slot is None else slot
+    found = _known(current, chosen)["slots"][chosen].get("example")
     if not found:
         raise EndpointError(f"endpoint {name!r}: its model was logged without an example; send your own with --data")
     return dict(found)

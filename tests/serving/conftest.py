@@ -89,26 +89,34 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 LINEAR = """
-import json, os
+import json, os, signal, time
+
+SHIFT = 0
 
 class Linear:
     def __init__(self, slope):
         self.slope = slope
 
     def predict(self, frame):
-        return frame["x"].to_numpy() * self.slope
+        return frame["x"].to_numpy() * self.slope + SHIFT
 
 def _load_pyfunc(path):
     if os.path.getsize(path) > 100:
         raise OSError("the weights are damaged")
     with open(path) as file:
-        return Linear(json.load(file))
+        weights = json.load(file)
+    if weights == "crashing":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if weights == "hanging":
+        time.sleep(3600)
+    return Linear(weights)
 """
 
 
 @pytest.fixture(scope="session")
 def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models that load without scikit-learn, in half the time: double, triple, and damaged, which does not load."""
+    """Models that load without scikit-learn, in half the time: double, triple, shifted (2x + 1, with a module of the
+    same name); and damaged, crashing and hanging, which do not load."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own, at its first import
@@ -117,9 +125,10 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from mlflow.models import infer_signature
 
     root = tmp_path_factory.mktemp("light")
-    (root / "linear_model.py").write_text(LINEAR)
     x = pd.DataFrame({"x": [1.0, 2.0]})
-    for name, weights in {"double": "2", "triple": "3", "damaged": "2"}.items():
+    broken = {"damaged": "2", "crashing": '"crashing"', "hanging": '"hanging"'}
+    for name, weights in {"double": "2", "triple": "3", "shifted": "2", **broken}.items():
+        (root / "linear_model.py").write_text(LINEAR.replace("SHIFT = 0", f"SHIFT = {int(name == 'shifted')}"))
         (root / "weights.json").write_text(weights)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # there is an example, see below

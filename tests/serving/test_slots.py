@@ -1,0 +1,232 @@
+"""Who answers the next request, and what a running endpoint does while its slots change."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib import __main__ as entry
+from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.serving import client, counts, endpoint, mirroring
+from notebooks_lib.serving.counts import BOUNDS, Counts, Tally
+from notebooks_lib.serving.slots import Slot, Slots
+from notebooks_lib.settings import Settings
+from tests.serving.load import Load
+
+ROW = {"dataframe_records": [{"x": 2.0}]}
+ANSWERS = {"double": '{"predictions":[4.0]}', "triple": '{"predictions":[6.0]}', "shifted": '{"predictions":[5.0]}'}
+
+
+def slots(traffic: dict[str, int], mirror: dict[str, int] | None = None) -> Slots:
+    model: Any = None
+    return Slots({name: Slot(model, {}, name) for name in ("blue", "green", "red")}, traffic, mirror)
+
+
+@pytest.mark.parametrize("share", [1, 10, 33, 50, 90, 99])
+def test_a_share_of_the_traffic_is_kept_from_the_first_requests_on(share: int) -> None:
+    table, got = slots({"blue": 100 - share, "green": share}), 0
+    for number in range(1, 2001):
+        chosen = table.choose()
+        got += chosen is not None and chosen.name == "green"
+        assert abs(got - number * share / 100) < 3
+
+
+def test_no_rhythm_of_the_requests_meets_one_slot_only() -> None:
+    table = slots({"blue": 50, "green": 50})
+    names = [getattr(table.choose(), "name", "") for _ in range(1000)]
+    for step in (2, 3, 5, 8):
+        assert 0.4 < names[::step].count("green") / len(names[::step]) < 0.6, step
+
+
+def test_three_slots_share_and_one_alone_gets_all() -> None:
+    table = slots({"blue": 20, "green": 30, "red": 50})
+    names = [getattr(table.choose(), "name", "") for _ in range(1000)]
+    assert [round(names.count(name) / 1000, 2) for name in ("blue", "green", "red")] == [0.2, 0.3, 0.5]
+    table.replace(table.ready, {"red": 100, "blue": 0}, {})
+    assert {getattr(table.choose(), "name", "") for _ in range(50)} == {"red"}
+    assert slots({}).choose() is None
+    assert Slots({}, {"blue": 60, "green": 40}).choose() is None
+
+
+def test_a_mirror_copies_its_share_and_never_its_own_answers() -> None:
+    table = slots({"blue": 100}, {"green": 25})
+    blue, green = table.ready["blue"], table.ready["green"]
+    copied = [table.copies_to(blue) for _ in range(1000)]
+    assert sum(each is green for each in copied) == pytest.approx(250, abs=2)
+    assert all(table.copies_to(green) is None for _ in range(50))
+
+
+def test_percentiles_are_off_by_a_step_of_the_bounds_at_most() -> None:
+    tally = Tally("a")
+    assert tally.counts().p50 is None
+    for number in range(1000):
+        tally.answered(200, 0.001 * (number + 1))
+    tally.answered(400, 5.0)  # a refusal is quick or slow for other reasons
+    found = tally.counts()
+    assert (found.requests, found.refused, found.failed) == (1001, 1, 0)
+    assert found.p50 == pytest.approx(0.5, rel=0.13)
+    assert found.p95 == pytest.approx(0.95, rel=0.13)
+    tally.answered(200, 1e9)
+    assert tally.counts().times[-1] == 1
+    assert all(one < other for one, other in itertools.pairwise(BOUNDS))
+
+
+def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
+    tally = Tally("a", largest_difference=math.inf)
+    tally.answered(200, 0.01)
+    mark = counts.read(tally.counts().as_json())
+    assert mark == tally.counts()
+    tally.answered(500, 0.01)
+    since = tally.counts() - mark
+    assert (since.requests, since.failed, since.p50) == (1, 1, None)
+    assert (tally.counts() - Counts()).requests == 2
+    other = Tally("b")
+    other.answered(200, 0.01)
+    assert (other.counts() - mark).requests == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], (2, 0, 0.0)),
+        ([1.0, 2.0], [1.0, 4.0], (2, 1, 0.5)),
+        (["a"], ["b"], (1, 1, math.inf)),
+        ([1.0], [1.0, 2.0], (1, 1, math.inf)),
+        ({"mean": [1.0]}, {"mean": [1.0]}, (1, 0, 0.0)),
+        ([1.0], [1.0 + 1e-9], (1, 0, pytest.approx(1e-9))),
+    ],
+)
+def test_answers_are_compared_row_by_row(one: Any, other: Any, expected: Any) -> None:
+    found = mirroring.compare(one, other)
+    assert (found.rows, found.different, found.largest) == expected
+
+
+def test_a_running_endpoint_changes_without_a_failed_request(
+    deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = endpoint.status(deployed, "sample")
+    hasty = deployed.model_copy(update={"endpoint": deployed.endpoint.model_copy(update={"start_timeout": 1.5})})
+
+    def deploy(settings: Settings, name: str, version: str) -> endpoint.Status:
+        return endpoint.deploy(settings, "sample", "green", light[name], version=version, detail={})
+
+    with Load(first.port, ROW, connections=3, pause=0.002) as load:
+        # Loaded beside the other, it gets nothing that does not name it.
+        deploy(deployed, "shifted", "2")
+        mark = endpoint.measured(deployed, "sample")
+        load.wait(50)
+        since = endpoint.measured(deployed, "sample", mark)
+        assert since["green"].requests == 0
+        assert since["blue"].requests >= 40
+        assert since["blue"].p95 is not None
+
+        # Mirrored, it is asked beside the other, and nobody gets its answers.
+        endpoint.mirror(deployed, "sample", {"green": 50})
+        load.wait(60)
+        found = endpoint.measured(deployed, "sample", mark)["green"]
+        assert (found.requests, found.mirror_failed) == (0, 0)
+        assert found.rows_compared == found.rows_different == found.mirrored > 5
+        assert found.largest_difference == pytest.approx(0.2)
+        assert {body for _, _, body in load.answers} == {ANSWERS["double"]}
+
+        # Split, both answer; what a slot answers is said in the header.
+        endpoint.split(deployed, "sample", {"blue": 75, "green": 25})
+        mark = endpoint.measured(deployed, "sample")
+        load.wait(100)
+        since = endpoint.measured(deployed, "sample", mark)
+        share = since["green"].requests / (since["green"].requests + since["blue"].requests)
+        assert share == pytest.approx(0.25, abs=0.03)
+        assert endpoint.status(deployed, "sample").slots["green"].mirror == 0
+
+        # Models that crash, hang or raise while they are loaded change nothing.
+        endpoint.split(deployed, "sample", {"blue": 100})
+        with pytest.raises(EndpointError, match="crashed with SIGSEGV"):
+            deploy(deployed, "crashing", "3")
+        with pytest.raises(EndpointError, match="not loaded after 2 s"):
+            deploy(hasty, "hanging", "3")
+        kept = endpoint.status(deployed, "sample")
+        assert (kept.pid, kept.slots["green"].version, kept.slots["green"].state) == (first.pid, "2", "ready")
+        assert "not loaded" in kept.last_error
+
+        # All the traffic moves, the old slot goes, another takes its place.
+        endpoint.split(deployed, "sample", {"green": 100})
+        endpoint.delete(deployed, "sample", "blue")
+        load.wait(30)
+        last = endpoint.deploy(deployed, "sample", "green", light["triple"], version="4", detail={}, traffic=True)
+        load.wait(30)
+    assert (last.version, last.pid) == ("4", first.pid)
+    assert load.failed == {}
+    assert {(slot, body) for _, slot, body in load.answers} == {
+        ("blue", ANSWERS["double"]),
+        ("green", ANSWERS["shifted"]),
+        ("green", ANSWERS["triple"]),
+    }
+
+
+def test_shares_that_make_no_sense_are_refused(
+    deployed: Settings, light: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint.deploy(deployed, "sample", "green", light["triple"], version="2", detail={})
+    for traffic in ({"blue": 50}, {"blue": 120, "green": -20}, {"blue": 99.5, "green": 0.5}, {"blue": True}):
+        with pytest.raises(UsageError, match="expected"):
+            endpoint.split(deployed, "sample", traffic)  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="did you mean 'green'"):
+        endpoint.split(deployed, "sample", {"greeen": 100})
+    with pytest.raises(UsageError, match="has traffic"):
+        endpoint.mirror(deployed, "sample", {"blue": 10})
+    with pytest.raises(UsageError, match="has 100 % of the traffic"):
+        endpoint.deploy(deployed, "sample", "blue", light["triple"], version="2", detail={})
+    assert endpoint.idle(deployed, "sample") == "green"
+    port = endpoint.status(deployed, "sample").port
+    code, told = client.ask(client.Address("127.0.0.1", port), "POST", "/invocations", b"{}", slot="red")
+    assert (code, told["error_code"]) == (404, "SLOT_NOT_FOUND")
+
+    # Without traffic it is there, answers who names a slot, and says why it does not answer the others.
+    endpoint.split(deployed, "sample", {"blue": 0})
+    status = endpoint.status(deployed, "sample")
+    assert (status.state, status.version) == ("running", "")
+    with pytest.raises(EndpointError, match="no slot has traffic"):
+        endpoint.invoke(deployed, "sample", ROW)
+    assert endpoint.invoke(deployed, "sample", ROW, slot="blue") == {"predictions": [4.0]}
+
+    # The command says and does the same.
+    for words, code in {
+        "traffic sample blue=60 green=40": 0,
+        "traffic sample blue=60": 2,
+        "traffic sample blue=60 green": 2,
+        "traffic sample blue=60 blue=40": 2,
+        "mirror sample blue=10": 2,
+        "delete-slot sample green": 2,
+        "traffic sample blue=100": 0,
+        "mirror sample green=10": 0,
+        "invoke sample --slot green": 0,
+        "invoke sample --slot grey": 2,
+        "status sample": 0,
+    }.items():
+        assert entry.run(["endpoint", *words.split()]) == code, words
+    shown = capsys.readouterr().out
+    assert "0 %, mirror 10 %" in shown
+    assert "3.0" in shown
+
+    # Stopped with shares, it starts with them; without any slot it is stopped.
+    endpoint.split(deployed, "sample", {"blue": 40, "green": 60})
+    with pytest.raises(EndpointError, match="both slots have traffic"):
+        endpoint.idle(deployed, "sample")
+    endpoint.stop(deployed, "sample")
+    endpoint.split(deployed, "sample", {"blue": 100})
+    endpoint.mirror(deployed, "sample", {"green": 5})
+    again = endpoint.start(deployed, "sample")
+    assert [(slot.traffic, slot.mirror, slot.state) for slot in again.slots.values()] == [
+        (100, 0, "ready"),
+        (0, 5, "ready"),
+    ]
+    endpoint.split(deployed, "sample", {})
+    endpoint.delete(deployed, "sample", "blue")
+    gone = endpoint.delete(deployed, "sample", "green")
+    assert (gone.state, gone.slots) == ("stopped", {})
+    with pytest.raises(EndpointError, match="no slot left"):
+        endpoint.start(deployed, "sample")
