@@ -61,10 +61,11 @@ def put(store: Store, name: str, version: Version, *, reason: str = "") -> str:
 
 
 def traffic(found: Status | None) -> str:
-    """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does."""
-    if found is None or found.state != "running":
-        return ""
-    return shares(found, {name: slot.traffic for name, slot in found.slots.items()})
+    """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
+
+    It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
+    """
+    return shares(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
 
 
 def shares(found: Status, percents: Mapping[str, int]) -> str:
