@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from notebooks_lib.errors import PromotionError
-from notebooks_lib.promotion import change, journal, slots, verify
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.promotion import canary, change, journal, slots, stages, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Desk
+from notebooks_lib.promotion.stages import Way
 from notebooks_lib.serving import endpoint
-from notebooks_lib.settings import CanaryStep, Settings, load
+from notebooks_lib.settings import CanaryStep, Settings, Stage, Stages
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.moving import MODEL, Killed, agreed, back, die, dying, promote, version
@@ -25,38 +24,36 @@ from tests.promotion.moving import MODEL, Killed, agreed, back, die, dying, prom
 pytestmark = pytest.mark.tracking
 
 
-@pytest.fixture(scope="module")
-def project_with_two(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A project with versions 1 and 2 behind a running endpoint, made once: starting takes longer than all the rest."""
-    root = tmp_path_factory.mktemp("moving")
-    (root / "production").mkdir()
-    (root / "production" / "settings.toml").write_text('[project]\nname = "sample"\n')
-    shutil.copytree(migrated / ".nbops", root / ".nbops")
-    settings = load(root, {})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        made = connect(settings)
-        promote(made, version(made, 1.0))
-        promote(made, version(made, 2.0))
-    yield settings
-    endpoint.stop(settings, MODEL)
-
-
 @pytest.fixture
-def store(project_with_two: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(endpoints: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Version 1 serves, 2 is in the other slot. A canary's requests are our own, at once; the small load is very small."""
-    from notebooks_lib.promotion import canary
-
     monkeypatch.setattr(canary, "QUIET", 0.0)
     monkeypatch.setattr(verify, "LOAD", 8)
-    found = connect(project_with_two)
-    if agreed(found) == "2":
-        back(project_with_two)
+    found = connect(endpoints)
+    promote(found, version(found, 1.0))
+    promote(found, version(found, 2.0))
+    back(endpoints)
     return found
 
 
-def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
+def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One test for one endpoint: starting it takes longer than all the rest."""
+    assert agreed(store) == "1"
+    for part in (
+        died_anywhere_it_is_finished_or_undone_by_the_next_command,
+        a_canary_that_does_badly_goes_back_by_itself,
+        two_at_once_are_one_after_the_other,
+        from_stage_to_stage_with_an_approval,
+    ):
+        part(store)
+        if agreed(store) == "2":
+            back(store.settings)
+    history_tells_what_moved_and_what_is_unfinished(store, capsys)
+
+
+def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
     """After every entry that a rollback's journal has; test_killed.py does it to both, for real, before and after."""
     two = registry.get(store, MODEL, 2)
     promote(store, two)
@@ -75,7 +72,7 @@ def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store
     assert {*finished} == {False, True}
 
 
-def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
+def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     moving = Change.begin(store, two, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
@@ -105,7 +102,7 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     assert "refused or failed" in newest[0].reason
 
 
-def test_two_at_once_are_one_after_the_other(store: Store) -> None:
+def two_at_once_are_one_after_the_other(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     desk = Desk(store.settings, MODEL, "prod")
     code = (
@@ -118,6 +115,49 @@ def test_two_at_once_are_one_after_the_other(store: Store) -> None:
             Change.begin(store, two, kind="promotion", stage="prod", reason="too early")
         other.stdin.close()
     Change.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
+
+
+def from_stage_to_stage_with_an_approval(store: Store) -> None:
+    policy = Stages(
+        dev=Stage(empty_after=True, endpoint="try-{model}"),
+        test=Stage(require_clean=True),
+        prod=Stage(approval=True, canary=(CanaryStep(mirror=100, requests=20),)),
+    )
+    here = connect(store.settings.model_copy(update={"stages": policy}))
+    two = registry.get(store, MODEL, 2)
+
+    def go(*stages: str) -> Way:
+        way = Way(here, MODEL, stages, dry_run=False, reason="a test")
+        way.version, way.compared = two, "1"
+        for stage in way.stages:
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
+        return way
+
+    way = go("prod", "dev")
+    assert (way.passed, way.waiting, way.promoted) == (["dev"], "prod", False)
+    assert "its endpoint was freed" in str(way.steps[3])
+    assert endpoint.status(store.settings, "try-houses").slots == {}
+    assert agreed(here, stage="dev") == "2"
+    assert agreed(store) == "1"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)[:4]] == [
+        ("prod", "waiting"),
+        ("dev", "traffic"),
+        ("dev", "mark"),
+        ("dev", "traffic"),
+    ]
+    with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
+        go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
+    assert agreed(store) == "1"
+    assert stages.waiting(store, MODEL).version == "2"
+
+    way = stages.go_on(here, MODEL)
+    assert way.promoted
+    assert "100 % mirrored: 20 requests" in str(way.steps[2])
+    assert agreed(store) == "2"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
+    with pytest.raises(UsageError, match="no version of 'houses' waits"):
+        stages.go_on(here, MODEL)
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
@@ -141,15 +181,10 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     desk.release()
 
 
-def test_history_tells_what_moved_and_what_is_unfinished(
-    store: Store, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from notebooks_lib.__main__ import run as nbops
-
+def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     two = registry.get(store, MODEL, 2)
     with pytest.raises(Killed), dying(2, written=True, how=die):
         promote(store, two)
-    monkeypatch.chdir(store.settings.root)
     assert nbops(["history", MODEL]) == 0
     out = capsys.readouterr().out
     assert "promotion: a test" in out
@@ -161,4 +196,15 @@ def test_history_tells_what_moved_and_what_is_unfinished(
     assert nbops(["history", "hauses"]) == 2
     assert "did you mean 'houses'" in capsys.readouterr().err
     change.mend(store, MODEL, "prod")
+    assert agreed(store) == "1"
+    one, other = (
+        slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
+        slots.holding(endpoint.status(store.settings, MODEL), two),
+    )
+    for shares in ((90, 10), (100, 0)):
+        assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
+    assert [(each.before, each.after) for each in ledger.read(store, MODEL)[:2]] == [
+        ("1=90,2=10", "1=100"),
+        ("1=100", "1=90,2=10"),
+    ]
     assert agreed(store) == "1"
