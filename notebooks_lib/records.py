@@ -44,9 +44,13 @@ class Tag:
     MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
     DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
     READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
-    ROLE = "nbops.role"  # on a model version: "champion", "previous", "former" or "withdrawn"
-    ROLE_SINCE = "nbops.role.since"  # ms; of two champions, left by a crash, the later mark holds
-    ROLE_BEFORE = "nbops.role.before"  # the version that was champion before this one
+    MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds
+    BEFORE_PREFIX = "nbops.before."  # + stage, on a model version: which was champion there before it, or "none"
+    WITHDRAWN = "nbops.withdrawn"  # on a model version: the stage it was taken back from
+    WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once somebody says so
+    GOLDEN = "nbops.golden"  # on a model version: artifact of its run that holds its golden predictions, "#", digest
+    LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
+    LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
     REASON = "nbops.reason"
     DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
     PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
@@ -165,6 +169,11 @@ class Layout:
     def collected(self) -> Path:
         """What endpoints were asked and answered, where settings say so."""
         return self.state / "collected"
+
+    @property
+    def changes(self) -> Path:
+        """Journals of promotions and rollbacks: a folder for each model, in it one for each stage."""
+        return self.state / "changes"
 
     @property
     def sweeps(self) -> Path:

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -18,6 +18,18 @@ from notebooks_lib.records import Env, Layout
 
 PREFIX = "NBOPS_"
 _OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.KERNEL}
+
+
+STAGES = ("dev", "test", "prod")
+"""Where a model version is deployed, in this order."""
+
+
+def _listed(value: object) -> object:
+    """A variable has no lists: names with commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class _Section(BaseModel):
@@ -111,12 +123,70 @@ class Promotion(_Section):
     """Largest relative difference between a prediction in process and through the endpoint."""
 
 
-def _listed(value: object) -> object:
-    """A variable has no lists: names with commas between them."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+class CanaryStep(_Section):
+    """A share of the requests for the new version, and how long to look at what it does with them."""
+
+    traffic: Annotated[int, Field(ge=0, lt=100)] = 0
+    """Percent of the requests that the new version answers."""
+    mirror: Annotated[int, Field(ge=0, le=100)] = 0
+    """Percent of the requests that it is asked beside the old one; its answers are compared and thrown away."""
+    requests: Annotated[int, Field(ge=0)] = 0
+    """The step ends when it was asked so often."""
+    minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """The step lasts at least so long."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> CanaryStep:
+        if bool(self.traffic) == bool(self.mirror):
+            raise ValueError("give traffic or mirror, in percent, as in {traffic = 10, requests = 200}")
+        if not (self.requests or self.minutes):
+            raise ValueError("say how long, as in {traffic = 10, requests = 200} or {traffic = 10, minutes = 5}")
+        return self
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+class Stage(_Section):
+    """How a version comes into one stage."""
+
+    endpoint: str = ""
+    """Its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
+    canary: tuple[CanaryStep, ...] = ()
+    """Steps before a version gets all requests; none: it gets them once it passed the contract tests."""
+    approval: bool = False
+    """Wait for somebody to say `nbops promote --continue MODEL` before the stage is touched."""
+    empty_after: bool = False
+    """Free the endpoint again once the version has passed."""
+    require_clean: bool = False
+    """Refuse a version that was trained from uncommitted code."""
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """In a canary: by how much the new version's share of refused and failed requests may exceed the old one's."""
+    max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    """The new version's p95 may be so many times the old one's; 20 ms more are always allowed."""
+    wait_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """A canary step that has not seen its requests by then has failed."""
+
+
+class Stages(_Section):
+    """The stages that a version goes through, in this order."""
+
+    default: Annotated[tuple[Literal["dev", "test", "prod"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        "prod",
+    )
+    """What `nbops promote --live` goes through without --stages."""
+    dev: Stage = Stage()
+    test: Stage = Stage()
+    prod: Stage = Stage()
+
+    def of(self, name: str) -> Stage:
+        """One stage. `name` is one of STAGES."""
+        found: Stage = getattr(self, name)
+        return found
+
+    def endpoint(self, name: str, model: str) -> str:
+        """The endpoint of a stage of a model."""
+        given = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
+        return given.replace("{model}", model)
+
+
 Modules = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...], BeforeValidator(_listed)
 ]
@@ -170,6 +240,7 @@ class Settings(_Section):
     azure: Azure = Azure()
     data: Data = Data()
     promotion: Promotion = Promotion()
+    stages: Stages = Stages()
     endpoint: Endpoint = Endpoint()
     kernels: Kernels = Kernels()
 
@@ -270,10 +341,13 @@ def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     where = origin.get(path, str(file))
     if problem["type"] == "extra_forbidden":
-        section = problem["loc"][0] if len(problem["loc"]) > 1 else None
-        fields = Settings.model_fields
-        model = fields[section].annotation if section in fields else Settings
+        model: Any = Settings
+        for part in problem["loc"][:-1]:
+            inner = getattr(model, "model_fields", {}).get(part)
+            # A step of a canary stands in a list: its place there says nothing of its keys.
+            model = CanaryStep if part == "canary" else inner.annotation if inner is not None else model
         known = set(getattr(model, "model_fields", {})) - {"root"}
-        return f"{where}: {errors.unknown('key' if section else 'section', str(problem['loc'][-1]), known)}"
+        kind = "key" if len(problem["loc"]) > 1 else "section"
+        return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), known)}"
     found = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
     return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{found}"

@@ -31,10 +31,13 @@ def command() -> None:
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
     """Serve NAME again: the same model, port and key as before; the champion of model NAME at first."""
+    from notebooks_lib.promotion import by_hand
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
-    status = endpoint.start(here, name or state.only(here, None))
+    name = name or state.only(here, None)
+    with by_hand.noted(here, name):
+        status = endpoint.start(here, name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
@@ -107,12 +110,15 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 def traffic(name: str, shares: tuple[str, ...]) -> None:
     """Split the requests to NAME between its slots, as in: blue=90 green=10.
 
-    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile.
+    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile; `nbops history` has it.
     """
+    from notebooks_lib.promotion import by_hand
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
-    _print_slots(endpoint.split(here, state.only(here, name), _shares(shares)))
+    with by_hand.noted(here, state.only(here, name)):
+        status = endpoint.split(here, name, _shares(shares))
+    _print_slots(status)
 
 
 @command.command()

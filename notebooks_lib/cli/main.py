@@ -14,6 +14,8 @@ COMMANDS = {
     "page": "The executed notebook of a run, for the browser.",
     "compare": "Rank the runs of an experiment by a metric.",
     "promote": "Compare the best run with the champion, and deploy the winner.",
+    "rollback": "Go back to the version that was champion before.",
+    "history": "What moved when, who moved it and why.",
     "endpoint": "Start, stop and ask the endpoint that serves a model.",
     "data": "List, show and add versioned datasets.",
     "kernels": "Show, stop and measure what warm kernels are forked from.",

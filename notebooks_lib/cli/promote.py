@@ -23,36 +23,35 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 
 @click.command()
 @click.option("--live", is_flag=True, help="Do it. Without: say what would be done, and change nothing.")
+@click.option("--stages", metavar="dev,test,prod", help="Which stages it goes through. Default: [stages] default.")
+@click.option("--continue", "model", metavar="MODEL", help="Say yes for the version of MODEL that waits; it goes on.")
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
 )
 @click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
-@click.option("--undo", metavar="MODEL", help="Go back to the champion before this one, and serve it again.")
-@click.option("--to", "version", metavar="VERSION", help="With --undo: go to this version instead.")
 @click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def command(
     live: bool,
+    stages: str | None,
+    model: str | None,
     pairs: tuple[str, ...],
     files: tuple[Path, ...],
     notebook: Path | None,
-    undo: str | None,
-    version: str | None,
     cold: bool,
     as_json: bool,
 ) -> int:
     """Compare the best run with the champion on rows that no experiment has seen, and deploy the winner.
 
-    Exit code: 0 promoted, kept or undecided; 1 the notebook failed; 2 asked for wrongly, 130 interrupted. A CI job
-    reads `promoted` from --json, or from the step's output on GitHub.
+    Exit code: 0 promoted, kept, undecided or waiting for an approval; 1 the notebook failed; 2 asked for wrongly, 130
+    interrupted. A CI job reads `promoted` and `waiting` from --json, or from the step's output on GitHub.
     """
-    if undo is not None:
-        if live or pairs or files or notebook or cold:
-            raise click.UsageError("--undo goes with --to and --json only")
-        return _undo(undo, version, as_json=as_json)
-    if version is not None:
-        raise click.UsageError("--to goes with --undo MODEL")
+    if model is not None:
+        if stages or pairs or files or notebook or cold:
+            raise click.UsageError("--continue goes with --live and --json only: the rest was said when it began")
+        return _go_on(model, as_json=as_json)
+    pairs = (*pairs, f"stages={stages}") if stages else pairs
     return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
 
 
@@ -75,6 +74,7 @@ def _promote(
     from notebooks_lib.running.runner import run_notebook
 
     _check_subject({**schema.defaults, **given}, here)
+    _check_stages(given.get("stages"), here)
     planned = plan.make(path, here, {**given, "dry_run": not live})
     with show.Progress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
@@ -94,10 +94,16 @@ def _promote(
     content = record.read(connect(here), result.run_id)
     decision, release = content["decision"], content["release"]
     status = None if release["dry_run"] else _status(here, decision["model"])
-    _tell_github(promoted=release["promoted"])
+    _tell_github(promoted=release["promoted"], waiting=release["waiting"])
     if as_json:
         served = status.as_json() if status else None
-        promoted = {"promoted": release["promoted"], "decision": decision, "run_id": result.run_id, "url": result.url}
+        promoted = {
+            "promoted": release["promoted"],
+            "waiting": release["waiting"],
+            "decision": decision,
+            "run_id": result.run_id,
+            "url": result.url,
+        }
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
     _print(decision, release, status)
@@ -136,18 +142,22 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
     if release["dry_run"]:
         click.echo("  nothing was changed; to do it: the same command with --live")
     for step in release["steps"]:
-        click.echo(f"  {step['name']:<9}  {step['text']}")
+        click.echo(f"  {' '.join(filter(None, (step['stage'], step['name']))):<12}  {step['text']}")
     if status is not None:
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
             click.echo(f"  try it     {status.curl}")
-    if not release["dry_run"]:
+    if release["next"]:
+        click.echo(f"  continue   {release['next']}")
+    elif not release["dry_run"]:
         click.echo(f"  undo       {release['undo'] or _no_undo(decision, release)}")
 
 
 def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     model, version, new = decision["model"], release["version"], decision["challenger"]["label"]
     if decision["answer"] == "promote":
+        if release["waiting"]:
+            return f"waiting: {model} version {version} needs an approval to enter {release['waiting']}"
         return f"promoted: {model} version {version}" if release["promoted"] else f"would promote: {new} as {model}"
     what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
     return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
@@ -160,37 +170,53 @@ def _no_undo(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     return f"it is the first version, there is none to go back to; to stop serving: nbops endpoint stop {model}"
 
 
-def _undo(model: str, version: str | None, *, as_json: bool) -> int:
-    from notebooks_lib import settings
-    from notebooks_lib.promotion.restore import restore
-
-    done = restore(settings.here(), model, version)
-    if as_json:
-        endpoint = done.status.as_json()
-        _json({"model": model, "version": done.version.version, "before": done.before.version, "endpoint": endpoint})
-        return 0
-    click.echo(click.style(f"{model} version {done.version.version} is champion again", fg="green", bold=True))
-    click.echo(f"  instead of  version {done.before.version}, which is not promoted again by itself")
-    click.echo(f"  verified    {done.rows} known rows through the endpoint")
-    click.echo(f"  endpoint    {done.status.address} ({done.status.state}, version {done.status.version})")
-    if done.status.curl:
-        click.echo(f"  try it      {done.status.curl}")
-    click.echo(f"  take back   nbops promote --undo {model} --to {done.before.version}")
-    return 0
-
-
 def _status(here: Settings, model: str) -> Status | None:
     from notebooks_lib.serving import endpoint, state
 
     return endpoint.status(here, model) if model in state.known(here) else None
 
 
-def _tell_github(*, promoted: bool) -> None:
+def _check_stages(stages: Any, here: Settings) -> None:
+    """Raise UsageError for a stage that there is not, before anything starts."""
+    from notebooks_lib.promotion import stages as known
+
+    if isinstance(stages, str):
+        known.check(here, [name.strip() for name in stages.split(",") if name.strip()])
+
+
+def _go_on(model: str, *, as_json: bool) -> int:
+    from notebooks_lib import settings
+    from notebooks_lib.promotion import stages
+    from notebooks_lib.tracking.store import connect
+
+    show.refuse_nothing(settings.here())
+    try:
+        way = stages.go_on(connect(settings.here()), model)
+    except BaseException:
+        _tell_github(promoted=False)
+        raise
+    _tell_github(promoted=way.promoted, waiting=way.waiting)
+    version = way.version.version if way.version else None
+    if as_json:
+        told = {"promoted": way.promoted, "waiting": way.waiting, "model": model, "version": version}
+        told |= {"passed": way.passed, "steps": [vars(step) for step in way.steps]}
+        _json({**told, "endpoint": way.status.as_json() if way.status else None})
+        return 0
+    said = f"waiting: needs an approval to enter {way.waiting}" if way.waiting else "promoted"
+    click.echo(click.style(f"{model} version {version}: {said}", fg="yellow" if way.waiting else "green", bold=True))
+    for step in way.steps:
+        click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
+    last = ("continue", stages.continuing(model)) if way.waiting else ("undo", f"nbops rollback {model}")
+    click.echo(f"  {last[0]:<12}  {last[1]}")
+    return 0
+
+
+def _tell_github(*, promoted: bool, waiting: str = "") -> None:
     """GitHub's steps hand on values through a file that it names."""
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
         with Path(file).open("a", encoding="utf-8") as out:
-            out.write(f"promoted={str(promoted).lower()}\n")
+            out.write(f"promoted={str(promoted).lower()}\n" + (f"waiting={waiting}\n" if waiting else ""))
 
 
 def _json(value: Any) -> None:

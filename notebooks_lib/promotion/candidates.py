@@ -134,7 +134,7 @@ def find(
         candidate = Candidate(run, run.metrics[metric.name])
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
-            how = f"nbops promote --undo {back.model} --to {back.version}"
+            how = f"nbops rollback {back.model} --to {back.version}"
             out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
             continue
         candidate = _scored(store, candidate, data, metric, truth)
@@ -200,7 +200,7 @@ def _fingerprint(run: RunInfo) -> str:
 
 
 def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
-    withdrawn = [version for version in versions if version.role == "withdrawn" and version.run_id]
+    withdrawn = [version for version in versions if version.withdrawn and version.run_id]
     found = {}
     for version in withdrawn:
         with suppress(UsageError):  # its run was deleted since: then no candidate can be that run again

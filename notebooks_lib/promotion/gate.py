@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib import settings as settings_module
 from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import change, figure, journal, metrics, record
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence as evidence_module
-from notebooks_lib.promotion import figure, metrics, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.metrics import Metric
@@ -53,6 +53,19 @@ class Gate:
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
         self.policy = Policy.of(self.store.settings.promotion, min_gain=min_gain)
+
+    def mend(self, *, dry_run: bool = True) -> Table:
+        """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
+        left = journal.unfinished(self.store.settings, self.model)
+        stages = [str(each.change["stage"]) for each in left]
+        if dry_run:
+            rows = [
+                (stage, f"{journal.told(each)}, goes on or was cut short")
+                for stage, each in zip(stages, left, strict=True)
+            ]
+        else:
+            rows = [(stage, change.mend(self.store, self.model, stage)) for stage in stages]
+        return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
         """The version that serves now, if any."""
@@ -106,9 +119,13 @@ class Gate:
         """Promote, keep or undecided, with every rule."""
         return decisions.decide(evidence, self.policy)
 
-    def release(self, decision: Decision, run: Run | None = None, *, dry_run: bool = True, reason: str = "") -> Release:
-        """The way of the decision to the endpoint, step by step."""
-        return Release(self.store, decision, dry_run=dry_run, reason=reason, run_id=run.id if run else "")
+    def release(
+        self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
+    ) -> Release:
+        """The way of the decision through the stages ("dev,test,prod"; empty: the settings' default), step by step."""
+        names = [name.strip() for name in stages.split(",") if name.strip()]
+        run_id = run.id if run else ""
+        return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
     def record(self, run: Run, release: Release, found: Candidates) -> Table:
         """Write decision and deeds on the run, for those who read them from MLflow."""
@@ -118,13 +135,15 @@ class Gate:
             ("promoted", release.promoted),
             ("version", release.version.version if release.version else None),
             ("previous", release.before.version if release.before else None),
+            ("waiting", release.way.waiting),
         ]
         return Table.of(("recorded", run.id), rows)
 
     def outcome(self, release: Release) -> Table:
         """For a notebook: what each step did, and how to take it back."""
-        rows = [(step.name, step.text) for step in release.steps]
-        return Table.of(("step", "what it did"), [*rows, ("undo", release.undo or "nothing to take back")])
+        rows = [(step.stage, step.name, step.text) for step in release.steps]
+        last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
+        return Table.of(("stage", "step", "what it did"), [*rows, last])
 
     def __repr__(self) -> str:
         lines = (

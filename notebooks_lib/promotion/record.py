@@ -58,6 +58,7 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
         "nbops.decision.version": release.version.version if release.version else "",
         "nbops.decision.previous": release.before.version if release.before else "",
         Tag.REASON: release.reason,
+        "nbops.decision.waiting": release.way.waiting,
         Tag.PROMOTED: str(release.promoted).lower(),
         Tag.DECISION: decision.answer,
     }

@@ -197,7 +197,8 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     asked = gate()
     candidates = asked.candidates()
     release = asked.release(asked.decide(asked.holdout(candidates)))
-    for step in (release.register, release.deploy, release.verify, release.mark):
+    (stage,) = release.stages
+    for step in (release.register, stage.deploy, stage.test, stage.switch):
         assert "would" in step().text
     assert registry.models(trials.store) == []
     assert ("champion", "none yet") in asked.champion_table().rows

@@ -1,4 +1,4 @@
-"""From decision to a serving champion, through a real endpoint: a crash anywhere is mended by the next promote."""
+"""From decision to a serving champion, and back, through a real endpoint."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.promotion import golden
+from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.release import Release
-from notebooks_lib.promotion.restore import restore
+from notebooks_lib.promotion.rollback import rollback
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.tracking import models, registry
 from tests.promotion.conftest import better, middling, worse
+from tests.promotion.moving import agreed
 
 pytestmark = pytest.mark.tracking
 
@@ -30,10 +33,12 @@ class Journey:
         asked = self.gate(**options)
         return asked.release(asked.decide(asked.holdout(asked.candidates())), dry_run=False, reason="a test")
 
-    def promote(self, steps: int = 4, **options) -> Release:
+    def promote(self, **options) -> Release:
         release = self.release(**options)
-        for step in (release.register, release.deploy, release.verify, release.mark)[:steps]:
-            step()
+        release.register()
+        for stage in release.stages:
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
         return release
 
     @property
@@ -53,77 +58,72 @@ def journey(trials, gate, endpoints, houses) -> Journey:
     return Journey(trials, gate)
 
 
-def test_a_promotion_cut_short_anywhere_is_finished_or_taken_back_by_the_next(journey, trials, houses, capsys):
-    first = journey.promote(2)  # cut short before the first mark: nobody is champion, and the next promote finishes
-    assert first.version is not None
-    assert journey.champion is None
+def test_there_and_back(journey, trials, houses, capsys):
     first = journey.promote()
     assert (journey.champion, journey.served, first.undo) == ("1", ("running", "1"), "")
 
     good = trials.fitted(better(), houses)
-    for steps in (1, 2, 3):
-        release = journey.promote(steps)
-        assert journey.champion == "1"  # the mark moves last
-        assert not release.promoted
-    assert journey.served == ("running", "2")
-    kept = journey.promote(min_gain=1000.0)  # the next one may as well keep: then mark and endpoint agree again
-    assert not kept.promoted
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
-
     done = journey.promote()
     assert done.promoted
     assert (journey.champion, journey.served) == ("2", ("running", "2"))
-    assert [version.version for version in registry.versions(journey.store, "houses")] == ["2", "1"]
     version = registry.get(journey.store, "houses", "2")
     assert version.run_id == good
     assert version.tags[Tag.REASON].startswith("a test. run ")
-    assert done.undo == "nbops promote --undo houses"
-
-    endpoint.stop(journey.settings, "houses")
-    kept = journey.promote()
-    assert kept.decision.answer == "keep"
-    assert journey.served == ("running", "2")  # a champion that stays is started when it does not run
+    assert golden.read(journey.store, version).rows == 1 + 20  # the example, and validation rows
+    assert done.undo == "nbops rollback houses"
+    assert not journey.promote().promoted
+    assert journey.served == ("running", "2")
 
     assert nbops(done.undo.split()[1:]) == 0
-    assert "version 1 is champion again" in capsys.readouterr().out
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
+    out = capsys.readouterr().out
+    assert "version 1 is champion of prod again" in out
+    assert "21 golden predictions, in this process and through the endpoint" in out
+    assert agreed(journey.store) == "1"
     again = journey.gate().candidates()
     assert [each.run.run_id for each in again.ranked] == [first.version.run_id]
-    assert any(
-        "was withdrawn; to bring it back: nbops promote --undo houses --to 2" in one.refused for one in again.others
-    )
+    assert any("was withdrawn; to bring it back: nbops rollback houses --to 2" in one.refused for one in again.others)
     with pytest.raises(UsageError, match="nothing to go back to"):
-        restore(journey.settings, "houses")
+        rollback(journey.settings, "houses")
 
-
-def test_an_endpoint_that_answers_otherwise_is_taken_back(journey, trials, houses):
-    journey.promote()
+    # What was registered and what is there to be loaded part ways, as after a mix-up of files or an upgrade.
     other = models.model_of_run(journey.store, trials.fitted(middling(), houses, experiment="elsewhere"))
-    trials.fitted(better(), houses)
-    release = journey.promote(2)
-    # What the endpoint serves and what is registered as version 2 part ways, as after a mix-up of files.
-    registered = Path(urlparse(release.version.source).path)
+    registered = Path(urlparse(version.source).path)
     shutil.rmtree(registered)
     shutil.copytree(urlparse(other.source).path, registered)
-    with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves again"):
-        release.verify()
-    assert (journey.champion, journey.served) == ("1", ("running", "1"))
-    with pytest.raises(PromotionError, match="after register, deploy and verify"):
-        release.mark()
-    assert journey.champion == "1"
+    with pytest.raises(PromotionError, match="does not predict here what it predicted .* nothing was moved"):
+        rollback(journey.settings, "houses", to="2")
+    assert agreed(journey.store) == "1"
+    endpoint.delete(
+        journey.settings,
+        "houses",
+        next(n for n, s in endpoint.status(journey.settings, "houses").slots.items() if not s.traffic),
+    )
+    moving = Change.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
+    moving.deploy()
+    with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves as before"):
+        moving.test()
+    assert agreed(journey.store) == "1"
 
 
 def test_there_must_be_something_to_go_back_to(trials, houses):
     with pytest.raises(UsageError, match="unknown model 'houses'"):
-        restore(trials.settings, "houses")
+        rollback(trials.settings, "houses")
+    with pytest.raises(UsageError, match="unknown stage 'prd', did you mean 'prod'"):
+        rollback(trials.settings, "houses", stage="prd")
     registry.register(trials.store, "houses", trials.fitted(worse(), houses))
     with pytest.raises(UsageError, match="has no champion"):
-        restore(trials.settings, "houses")
+        rollback(trials.settings, "houses")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--undo", "m", "--live"], ["--to", "2"], ["--undo", "m", "-p", "a=1"], ["--notebook", "none.ipynb"]],
+    [
+        ["promote", "--undo", "m"],
+        ["promote", "--continue", "m", "-p", "a=1"],
+        ["promote", "--notebook", "none.ipynb"],
+        ["rollback"],
+        ["history"],
+    ],
 )
 def test_what_does_not_go_together_is_asked_for_wrongly(arguments):
-    assert nbops(["promote", *arguments]) == 2
+    assert nbops(arguments) == 2

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from notebooks_lib.promotion.verify import difference, split
+from notebooks_lib.promotion.verify import split, too_slow
+from notebooks_lib.serving.differing import difference
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,11 @@ def test_rows_are_sent_as_plain_json():
         "data": [[1, 0.1, "Graz", "2024-01-01 00:00:00", True], [2, None, None, "2024-02-01 00:00:00", False]],
     }
     assert "columns" not in split(rows, named=False)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "slow"),
+    [(0.1, 0.04, True), (0.1, 0.06, False), (0.02, 0.001, False), (0.022, 0.001, True), (None, 0.1, False)],
+)
+def test_twice_as_long_is_too_slow_unless_it_is_a_trifle(new, old, slow):
+    assert bool(too_slow(new, old, 2.0)) == slow

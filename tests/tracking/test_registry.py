@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, registry
+from notebooks_lib.tracking import marks, models, registry
 from notebooks_lib.tracking.store import Store
 
 pytestmark = pytest.mark.tracking
@@ -54,8 +55,25 @@ def registered(store: Store, name: str, count: int) -> list[registry.Version]:
     return registry.versions(store, name)[::-1]
 
 
-def roles(store: Store, name: str) -> list[str]:
-    return [version.role for version in reversed(registry.versions(store, name))]
+def held(store: Store, name: str, stage: str = "prod") -> tuple[str | None, str | None]:
+    """Champion and previous."""
+    found = registry.champion(store, name, stage), registry.previous(store, name, stage)
+    return tuple(version.version if version else None for version in found)  # type: ignore[return-value]
+
+
+def marked(store: Store, name: str) -> dict[str, str]:
+    """The marks as other tools see them: aliases, or tags where there are none."""
+    known = registry.versions(store, name)
+    prefix = Tag.MARK_PREFIX
+    tags = {
+        key[len(prefix) :]: v.version
+        for v in known
+        for key, value in v.tags.items()
+        if key.startswith(prefix) and value
+    }
+    aliases = {key: str(value) for key, value in store.client.get_registered_model(name).aliases.items()}
+    assert not (tags and aliases)
+    return tags | aliases
 
 
 def test_a_registered_run_is_a_version_that_loads_by_its_name(any_store: Store, name: str) -> None:
@@ -123,28 +141,49 @@ def test_a_run_without_a_model_registers_nothing(either_store: Store, name: str)
     assert name not in registry.models(either_store)
 
 
-def test_the_mark_moves_and_comes_back(any_store: Store, name: str) -> None:
+def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str) -> None:
     one, two, three = registered(any_store, name, 3)
-    assert registry.champion(any_store, name) is None
+    assert held(any_store, name) == (None, None)
 
     assert registry.mark_champion(any_store, one, reason="first") is None
-    assert registry.mark_champion(any_store, two, reason="better") is not None
-    previous = registry.mark_champion(any_store, three, reason="best")
+    assert held(any_store, name) == (one.version, None)
+    registry.mark_champion(any_store, two, reason="better")
+    before = registry.mark_champion(any_store, three, reason="best")
 
-    assert previous is not None
-    assert previous.version == two.version
-    assert roles(any_store, name) == ["former", "previous", "champion"]
-    holder = registry.champion(any_store, name)
-    assert holder is not None
-    assert (holder.version, holder.tags[Tag.REASON]) == (three.version, "best")
-
-    back = registry.unmark(any_store, three, reason="it failed")
-    assert back is not None
-    assert back.version == two.version
-    assert roles(any_store, name) == ["previous", "champion", "withdrawn"]
-    before = registry.previous(any_store, name)
     assert before is not None
-    assert before.version == one.version
+    assert before.version == two.version
+    assert held(any_store, name) == (three.version, two.version)
+    assert marked(any_store, name) == {"champion": three.version, "previous": two.version}
+    assert registry.get(any_store, name, three.version).tags[Tag.REASON] == "best"
+
+    registry.mark_champion(any_store, two, reason="it failed", back=True)
+    registry.withdraw(any_store, three)
+    assert held(any_store, name) == (two.version, one.version)
+    registry.mark_champion(any_store, one, reason="it failed too", back=True)
+    registry.withdraw(any_store, two)
+    assert held(any_store, name) == (one.version, None)
+    assert marked(any_store, name) == {"champion": one.version}
+    assert [each.withdrawn for each in registry.versions(any_store, name)] == ["prod", "prod", ""]
+
+    registry.mark_champion(any_store, three, reason="after all", back=True)  # as asked for by its number
+    assert registry.get(any_store, name, three.version).withdrawn == ""
+    assert held(any_store, name) == (three.version, one.version)  # past the one that is withdrawn
+
+
+def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None:
+    one, two = registered(either_store, name, 2)
+    for stage in ("dev", "prod"):
+        registry.mark_champion(either_store, one, reason="first", stage=stage)
+    registry.mark_champion(either_store, two, reason="better", stage="dev")
+
+    assert held(either_store, name, "dev") == (two.version, one.version)
+    assert held(either_store, name, "prod") == (one.version, None)
+    assert held(either_store, name, "test") == (None, None)
+    assert marked(either_store, name) == {
+        "champion": one.version,
+        "champion-dev": two.version,
+        "previous-dev": one.version,
+    }
 
 
 def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: str) -> None:
@@ -153,42 +192,30 @@ def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: s
     registry.mark_champion(either_store, two, reason="better")
     before = registry.versions(either_store, name)
 
-    again = registry.mark_champion(either_store, two, reason="again")
+    registry.mark_champion(either_store, two, reason="again")
 
-    assert again is not None
-    assert again.version == one.version
+    assert held(either_store, name) == (two.version, one.version)
     assert registry.versions(either_store, name) == before
 
 
-def test_the_first_champion_unmarked_leaves_none(either_store: Store, name: str) -> None:
-    (one,) = registered(either_store, name, 1)
-    registry.mark_champion(either_store, one, reason="first")
-
-    assert registry.unmark(either_store, one, reason="undone") is None
-    assert registry.champion(either_store, name) is None
-    assert roles(either_store, name) == ["withdrawn"]
+WRITES = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
 
 
-@pytest.mark.parametrize("move", ["mark", "unmark"])
-def test_whatever_write_a_crash_cuts_off_one_champion_holds(
+@pytest.mark.parametrize("move", ["forward", "back"])
+def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_new(
     either_store: Store, name: str, move: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = registered(either_store, name, 2)
-    registry.mark_champion(either_store, one, reason="first")
-    if move == "unmark":
-        registry.mark_champion(either_store, two, reason="second")
-    real, seen = either_store.client.set_model_version_tag, []
-
-    def step() -> None:
-        if move == "mark":
-            registry.mark_champion(either_store, two, reason="second")
-        else:
-            registry.unmark(either_store, two, reason="undone")
-
+    one, two, three = registered(either_store, name, 3)
+    for version in (one, two, three)[: 2 if move == "forward" else 3]:
+        registry.mark_champion(either_store, version, reason="made ready")
+    old, new = (two, one), (three, two)
+    if move == "back":
+        old, new = (three, two), (two, one)
+    seen = []
     for writes in range(20):
         left = [writes]
 
-        def dying(*arguments: Any, left: list[int] = left) -> None:
+        def dying(*arguments: Any, left: list[int] = left, real: Any) -> None:
             if not left[0]:
                 raise ConnectionError("gone")
             left[0] -= 1
@@ -196,53 +223,51 @@ def test_whatever_write_a_crash_cuts_off_one_champion_holds(
 
         try:
             with monkeypatch.context() as patch:
-                patch.setattr(either_store.client, "set_model_version_tag", dying)
-                step()
+                for call in WRITES:
+                    real = getattr(either_store.client, call)
+                    patch.setattr(either_store.client, call, functools.partial(dying, real=real))
+                registry.mark_champion(either_store, new[0], reason="moved", back=move == "back")
         except errors.ModelError:
-            holder = registry.champion(either_store, name)
-            assert holder is not None, "never none"
-            seen.append(holder.version)
+            seen.append(held(either_store, name))
         else:
             break
 
-    old, new = (one, two) if move == "mark" else (two, one)
-    assert seen == sorted(seen, key=[old.version, new.version].index), "never back"
-    holder = registry.champion(either_store, name)
-    assert holder is not None
-    assert holder.version == new.version
-    assert roles(either_store, name).count("champion") == 1
+    states = [tuple(version.version for version in state) for state in (old, new)]
+    assert {*seen} <= {*states}
+    assert seen == sorted(seen, key=states.index), "never back"
+    assert held(either_store, name) == states[1]
+    assert marked(either_store, name) == {"champion": states[1][0], "previous": states[1][1]}
 
 
-def test_of_two_champions_the_one_marked_later_holds_though_a_clock_is_slow(
+def test_of_two_that_bear_the_tag_the_later_holds_though_a_clock_is_slow(
     either_store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = registered(either_store, name, 2)
     registry.mark_champion(either_store, two, reason="first")
-    monkeypatch.setattr(registry.time, "time", lambda: 1.0)
+    monkeypatch.setattr(marks.time, "time", lambda: 1.0)
+    tags = registry.get(either_store, name, two.version).tags
     registry.mark_champion(either_store, one, reason="from a machine whose clock is slow")
-    either_store.client.set_model_version_tag(name, two.version, Tag.ROLE, "champion")  # as if it died before
+    registry.set_tags(
+        either_store, two, {k: v for k, v in tags.items() if k.startswith(Tag.MARK_PREFIX)}
+    )  # died before
 
-    holder = registry.champion(either_store, name)
-    assert holder is not None
-    assert holder.version == one.version
+    assert held(either_store, name) == (one.version, two.version)
 
 
-def test_an_alias_is_set_where_there_are_any_and_not_needed_where_there_are_none(
-    either_store: Store, name: str
-) -> None:
+def test_marks_are_aliases_where_there_are_any_and_tags_where_there_are_none(either_store: Store, name: str) -> None:
     (one,) = registered(either_store, name, 1)
     registry.mark_champion(either_store, one, reason="first")
 
+    tags = registry.get(either_store, name, one.version).tags
     if either_store.local:
         assert str(either_store.client.get_model_version_by_alias(name, "champion").version) == one.version
+        assert f"{Tag.MARK_PREFIX}champion" not in tags
     else:
         from mlflow.exceptions import MlflowException
 
         with pytest.raises(MlflowException, match="404"):
             either_store.client.set_registered_model_alias(name, "champion", one.version)
-        holder = registry.champion(either_store, name)
-        assert holder is not None
-        assert holder.version == one.version
+        assert int(tags[f"{Tag.MARK_PREFIX}champion"]) > 0
 
 
 def test_an_unknown_name_is_told_the_known_ones(either_store: Store, name: str) -> None:

@@ -1,0 +1,55 @@
+"""`nbops history`: the ledger of a model, and what was left unfinished."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--stage", help="Only this stage: dev, test or prod.")
+@click.option("-n", "lines", default=30, show_default=True, type=click.IntRange(1), help="How many, from the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all entries.")
+def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
+    """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
+    from notebooks_lib import settings
+    from notebooks_lib.cli import show
+    from notebooks_lib.promotion import journal
+    from notebooks_lib.serving.state import check_name
+    from notebooks_lib.tracking import ledger, registry
+    from notebooks_lib.tracking.store import connect
+
+    here = settings.here()
+    show.refuse_nothing(here)
+    store = connect(here)
+    entries = ledger.read(store, check_name("model", model), stage)
+    if not entries and model not in registry.models(store):
+        registry.get(store, model, "1")  # raises, naming the models there are
+    left = [journal.told(each) for each in journal.unfinished(here, model) if stage in (None, each.change["stage"])]
+    if as_json:
+        told = {"model": model, "entries": [each.as_json() for each in entries], "unfinished": left}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
+    if entries:
+        rows = [
+            (
+                each.when[:19].replace("T", " "),
+                each.stage,
+                each.what,
+                each.before or "-",
+                each.after or "-",
+                each.who,
+                each.reason,
+            )
+            for each in entries[:lines]
+        ]
+        show.table(("when (UTC)", "stage", "what", "from", "to", "who", "why"), rows)
+    else:
+        click.echo(f"nothing of {model} has moved yet")
+    if len(entries) > lines:
+        click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
+    for each in left:
+        click.echo(f"unfinished: {each}; it goes on, or the next nbops promote --live or rollback mends it")

@@ -1,0 +1,144 @@
+"""Watches a new version while it answers a share of the requests, beside the old one. It moves no traffic.
+
+It compares what the running server counts (`endpoint.measured`): the share of requests that were refused or failed, the
+p95, and, where the new version is only asked beside the old one, its predictions. Where nobody asks the endpoint, it
+asks itself: golden rows, to both versions alike. So a step ends, whether there is traffic or not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import EndpointError, InputError, PromotionError
+from notebooks_lib.promotion import verify
+from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.differing import difference
+from notebooks_lib.serving.endpoint import Counts
+
+if TYPE_CHECKING:
+    from notebooks_lib.promotion.golden import Golden
+    from notebooks_lib.settings import CanaryStep, Settings, Stage
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the counts."""
+QUIET = 2.0
+"""Seconds without a request for the new version after which it is asked by us."""
+PROBES = 10
+"""Requests of our own to each version, between two looks."""
+ENOUGH = 20
+"""Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
+EARLY = 5
+"""Failures from which a share is too large before the step has ended."""
+SURE = 100
+"""Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step came to."""
+
+    new: Counts
+    old: Counts
+    probes: int
+    """Requests to the new version that were our own."""
+    seconds: float
+
+    def __str__(self) -> str:
+        new, old = self.new, self.old
+        asked = asked_of(new)
+        own = f", {self.probes} of them ours" if self.probes else ""
+        text = f"{asked} requests in {self.seconds:.0f} s{own}: {_bad(new)} refused or failed"
+        if new.p95 is not None and old.p95 is not None:
+            text += f", p95 {1000 * new.p95:.0f} ms beside {1000 * old.p95:.0f} ms"
+        if new.rows_compared:
+            text += f"; {new.rows_different} of {new.rows_compared} predictions differ"
+            if math.isfinite(new.largest_difference):
+                text += f", by {new.largest_difference:.3g} at most (relative)"
+        return text
+
+
+def asked_of(counts: Counts) -> int:
+    """Requests that a version was asked, whether or not its answer was sent."""
+    return counts.requests + counts.mirrored
+
+
+class Watch:
+    """One step of a canary, from now on: the traffic is split already."""
+
+    def __init__(
+        self, settings: Settings, name: str, new: str, old: str, *, golden: Golden, old_golden: Golden
+    ) -> None:
+        self.settings = settings
+        self.name = name
+        self.slots = (new, old)
+        self._golden = {new: golden, old: old_golden}
+        self._mark = endpoint.measured(settings, name)
+        self._probes = 0
+
+    def until_done(self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic) -> Seen:
+        """Look on until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
+        began = moved = clock()
+        goal, last = step.requests or ENOUGH, -1
+        while True:
+            new, old = self._counts()
+            seen = Seen(new, old, self._probes, clock() - began)
+            asked = asked_of(new)
+            over = asked >= goal and seen.seconds >= 60 * step.minutes
+            wrong = judge(new, old, stage, over=over)
+            if wrong:
+                raise PromotionError(f"{wrong} ({seen})")
+            if over:
+                return seen
+            if seen.seconds > 60 * (step.minutes + stage.wait_minutes):
+                raise PromotionError(f"only {asked} of {goal} requests were seen in {seen.seconds / 60:.0f} minutes")
+            moved = clock() if asked - self._probes > last else moved
+            last = max(last, asked - self._probes)
+            # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
+            if clock() - moved >= QUIET and (step.requests or seen.seconds >= 60 * step.minutes):
+                self._probe(min(PROBES, max(goal - asked, 0)))
+            else:
+                time.sleep(LOOK_EVERY)
+
+    def _counts(self) -> tuple[Counts, Counts]:
+        found = endpoint.measured(self.settings, self.name, since=self._mark)
+        new, old = (found.get(slot, Counts()) for slot in self.slots)
+        return new, old
+
+    def _probe(self, count: int) -> None:
+        """Ask both versions the same number of golden requests; a wrong prediction is counted by nobody but us."""
+        ask = verify.asker(self.settings, self.name)
+        for turn in range(count):
+            for slot in self.slots:
+                pairs = self._golden[slot].pairs
+                request, known = pairs[turn % len(pairs)]
+                try:
+                    answer = ask(request, slot)
+                except (InputError, EndpointError) as error:
+                    if slot == self.slots[1] or "answered" in str(error) or "refused" in str(error):
+                        continue  # the server counts it
+                    raise PromotionError(f"the endpoint does not answer: {error}") from error
+                tolerance = self.settings.promotion.tolerance
+                if slot == self.slots[0] and difference(known, answer.get("predictions")) > tolerance:
+                    raise PromotionError("it answers known rows otherwise than when it was registered")
+            self._probes += 1
+
+
+def judge(new: Counts, old: Counts, stage: Stage, *, over: bool = True) -> str:
+    """What is wrong with the new version; empty when nothing is. Before the step is over only what is sure by then."""
+    asked, bad = asked_of(new), _bad(new)
+    allowed = stage.max_error_rate + (_bad(old) / asked_of(old) if asked_of(old) else 0.0)
+    if asked and bad > allowed * asked and (over or bad >= EARLY):
+        return f"{bad} of {asked} requests were refused or failed, more than {100 * allowed:.3g} %"
+    if new.rows_compared and not math.isfinite(new.largest_difference):
+        return "it answers in another form than the champion does"
+    if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
+        return verify.too_slow(new.p95, old.p95, stage.max_latency_ratio)
+    return ""
+
+
+def _bad(counts: Counts) -> int:
+    return counts.refused + counts.failed + counts.mirror_failed

@@ -1,0 +1,182 @@
+"""What a change of a stage is about to do, on disk before it does it. It does nothing itself and judges nothing.
+
+.nbops/changes/MODEL/STAGE/
+    TIME-ID.jsonl      one change: a line for what it is, one before each of its steps, one for how it ended
+    lock               held by the process that carries a change out; gone with it, however it ended
+
+Each line is flushed to the disk before the step begins. So the last line of a journal without an end names the one
+step of which nobody knows whether it was done; everything before it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.settings import Settings
+
+KEPT = 20
+"""Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
+END = "end"
+
+_held: dict[Path, tuple[int, FileLock]] = {}
+"""Lock file -> the thread of this process that holds it, and by which lock."""
+
+
+class Journal:
+    """The journal of one change."""
+
+    def __init__(self, path: Path, entries: list[dict[str, Any]]) -> None:
+        self.path = path
+        self.entries = entries
+
+    @property
+    def id(self) -> str:
+        """Names the change, everywhere."""
+        return self.path.stem
+
+    @property
+    def change(self) -> Mapping[str, Any]:
+        """What it is: the first line."""
+        return self.entries[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.entries[-1].get("step") == END
+
+    @property
+    def steps(self) -> list[str]:
+        """The names of the steps begun so far, in order."""
+        return [str(entry["step"]) for entry in self.entries[1:]]
+
+    def last(self, step: str) -> Mapping[str, Any] | None:
+        """What was written before this step was last begun; None if it never was."""
+        return next((entry for entry in reversed(self.entries) if entry.get("step") == step), None)
+
+    def write(self, step: str, **detail: Any) -> None:
+        """Say that this step comes now. When it returns, the line is on the disk."""
+        self._append({"step": step, "time": round(time.time(), 3), **detail})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
+        with self.path.open("a+b") as file:
+            if file.tell() and _torn(file):
+                line = f"\n{line}"
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self.entries.append(entry)
+
+
+class Desk:
+    """The journals of one stage of a model."""
+
+    def __init__(self, settings: Settings, model: str, stage: str) -> None:
+        self.model = model
+        self.stage = stage
+        self.folder = settings.layout.changes / model / stage
+        self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
+
+    def take(self) -> None:
+        """Become the only one that changes this stage. Raises PromotionError that says who else is at it.
+
+        Whoever began a change in this very thread and now begins another, as somebody who runs the cells of a notebook
+        again, has given the first one up.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        thread, former = _held.get(self.folder, (0, self._lock))
+        if thread == threading.get_ident():
+            former.release(force=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            other = self.pending()
+            about = f" ({told(other)})" if other else ""
+            what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
+            raise PromotionError(f"{what}: try again when it is done") from error
+        _held[self.folder] = (threading.get_ident(), self._lock)
+
+    def release(self) -> None:
+        """Let others in."""
+        if self._lock.is_locked:
+            _held.pop(self.folder, None)
+            self._lock.release(force=True)
+
+    def begin(self, change: Mapping[str, Any]) -> Journal:
+        """A new journal; older ended ones beyond KEPT are removed."""
+        for old in self._paths()[: -KEPT + 1]:
+            old.unlink(missing_ok=True)
+        now = time.time_ns()
+        name = (
+            f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now / 1e9))}.{now // 1000 % 10**6:06d}-{secrets.token_hex(3)}"
+        )
+        journal = Journal(self.folder / f"{name}.jsonl", [])
+        journal._append({"pid": os.getpid(), "time": round(now / 1e9, 3), **change})
+        if os.name == "posix":
+            place = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(place)  # the file's name too
+            finally:
+                os.close(place)
+        return journal
+
+    def pending(self) -> Journal | None:
+        """The journal of a change that has not ended: it goes on, or was cut short."""
+        newest = self.newest()
+        return None if newest is None or newest.ended else newest
+
+    def newest(self) -> Journal | None:
+        """The journal of the last change, ended or not."""
+        for path in reversed(self._paths()):
+            entries = _read(path)
+            if entries:
+                return Journal(path, entries)
+        return None
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+
+def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
+    """The changes that have not ended, of one model or of all. Nothing is locked or mended."""
+    folder = settings.layout.changes
+    places = sorted(folder.glob(f"{model or '*'}/*/lock"))
+    found = (Desk(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
+    return [journal for journal in found if journal is not None]
+
+
+def told(journal: Journal) -> str:
+    """A change in one line, for people."""
+    change = journal.change
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(change["time"])))
+    at = f"at step {journal.steps[-1]!r}" if journal.steps else "before its first step"
+    return (
+        f"the {change['kind']} of version {change['version']} to {change['stage']}, begun {began} by {change['who']} "
+        f"(process {change['pid']}), {at}"
+    )
+
+
+def _torn(file: BinaryIO) -> bool:
+    """Whether the machine went down in the middle of a line."""
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The whole lines. A torn one announced a step that was never begun."""
+    entries = []
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries

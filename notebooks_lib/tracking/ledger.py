@@ -1,0 +1,145 @@
+"""The ledger: one entry for each change of a mark or of traffic, kept in the tracking store. Entries are only added.
+
+An entry is a run of the experiment `nbops-ledger` that did nothing but carry these tags, because every store has runs,
+several machines can add them at once, and none overwrites another (docs/decisions/0024). It is written under a key;
+what was written already is not written again, so that a change which was cut short can be gone through once more.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.store import answering
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+EXPERIMENT = "nbops-ledger"
+LIMIT = 1000
+"""Characters of a tag that every store takes."""
+
+What = Literal["mark", "traffic", "failed", "waiting", "approved"]
+"""What an entry says: the champion's mark moved, traffic moved, a change failed and was taken back, one waits."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change."""
+
+    model: str
+    stage: str
+    what: What
+    before: str
+    """A version; of traffic "1=90,2=10", in percent; empty: none."""
+    after: str
+    reason: str = ""
+    run: str = ""
+    """The run of promotion that decided it, if one did."""
+    who: str = ""
+    """user@machine; who pushed the button where CI did it."""
+    when: str = ""
+    """ISO, UTC."""
+
+    def as_json(self) -> dict[str, Any]:
+        """With the names that people expect: "from" and "to"."""
+        fields = asdict(self)
+        return {
+            "when": fields["when"],
+            "who": fields["who"],
+            "model": fields["model"],
+            "stage": fields["stage"],
+            "what": fields["what"],
+            "from": fields["before"],
+            "to": fields["after"],
+            "run": fields["run"],
+            "reason": fields["reason"],
+        }
+
+
+def write(store: Store, entry: Entry, key: str) -> None:
+    """Add an entry, unless one of this key is there."""
+    with answering(store):
+        experiment = store.experiment_id(EXPERIMENT)
+        found = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
+        if found:
+            run_id, status = found[0].info.run_id, found[0].info.status
+        else:
+            run_id, status = _create(store, experiment, entry, key), "RUNNING"
+        if status != "FINISHED":
+            store.client.set_terminated(run_id, "FINISHED")
+
+
+def read(store: Store, model: str, stage: str | None = None) -> list[Entry]:
+    """The entries of a model, or of one stage of it, newest first."""
+    with answering(store):
+        found = store.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return []
+        condition = f"tags.`{Tag.LEDGER_PREFIX}model` = '{model}'"
+        if stage is not None:
+            condition += f" AND tags.`{Tag.LEDGER_PREFIX}stage` = '{stage}'"
+        runs = query.search(store, condition, [found.experiment_id])
+    # Two of one key, from two machines that finished the same change: the first says when it happened.
+    once = {run.data.tags[Tag.LEDGER]: run for run in sorted(runs, key=_order, reverse=True)}
+    return [_entry(run) for run in sorted(once.values(), key=_order, reverse=True)]
+
+
+def who() -> str:
+    """Who acts here: the user and the machine, or whom CI acts for."""
+    actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("BUILD_REQUESTEDFOR")
+    try:
+        user = actor or getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _create(store: Store, experiment: str, entry: Entry, key: str) -> str:
+    fields = {
+        "model": entry.model,
+        "stage": entry.stage,
+        "what": entry.what,
+        "from": entry.before,
+        "to": entry.after,
+        "reason": entry.reason,
+        "run": entry.run,
+        "who": entry.who or who(),
+    }
+    tags = {Tag.LEDGER_PREFIX + name: text[:LIMIT] for name, text in fields.items() if text}
+    title = f"{entry.model} {entry.stage}: {entry.what} {entry.before or 'none'} -> {entry.after or 'none'}"[:LIMIT]
+    run = store.client.create_run(
+        experiment, start_time=time.time_ns() // 1_000_000, tags={**tags, Tag.LEDGER: key}, run_name=title
+    )
+    return str(run.info.run_id)
+
+
+def _order(run: Any) -> tuple[int, str]:
+    return run.info.start_time or 0, run.data.tags[Tag.LEDGER]
+
+
+def _entry(run: Any) -> Entry:
+    tags = {
+        key[len(Tag.LEDGER_PREFIX) :]: value
+        for key, value in run.data.tags.items()
+        if key.startswith(Tag.LEDGER_PREFIX)
+    }
+    when = datetime.fromtimestamp((run.info.start_time or 0) / 1000, UTC).isoformat(timespec="seconds")
+    return Entry(
+        model=tags.get("model", ""),
+        stage=tags.get("stage", ""),
+        what=tags.get("what", "mark"),
+        before=tags.get("from", ""),
+        after=tags.get("to", ""),
+        reason=tags.get("reason", ""),
+        run=tags.get("run", ""),
+        who=tags.get("who", ""),
+        when=when,
+    )

@@ -1,0 +1,104 @@
+"""Versions that load in a moment, their way into a stage, and what must agree whatever became of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from notebooks_lib.promotion import change, journal, slots
+from notebooks_lib.promotion.change import Change
+from notebooks_lib.promotion.journal import Journal
+from notebooks_lib.promotion.rollback import rollback
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import ledger, models, registry
+from notebooks_lib.tracking.registry import Version
+from notebooks_lib.tracking.store import Store
+
+MODEL = "houses"
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches a SIGKILL: only locks are let go, as the kernel does for a dead process."""
+
+
+def version(store: Store, value: float, *, model: str = MODEL) -> Version:
+    """A registered version that always says `value` and has golden predictions."""
+    import pandas as pd
+
+    rows = pd.DataFrame({"rooms": [1.0, 2.0]})
+
+    class Constant:
+        """Defined here, so that it is saved whole: a server knows no module of the tests."""
+
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def predict(self, X: Any) -> list[float]:
+            return [self.value] * len(X)
+
+    run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
+    models.log_model(store, run_id, Constant(value), example=rows)
+    found = registry.register(store, model, run_id)
+    change.known(store, found)
+    return registry.get(store, model, found.version)
+
+
+def promote(store: Store, found: Version, stage: str = "prod") -> Change:
+    """As a release does it, step by step."""
+    moving = Change.begin(store, found, kind="promotion", stage=stage, reason="a test")
+    moving.deploy()
+    moving.test()
+    for step in store.settings.stages.of(stage).canary:
+        moving.share(step)
+    moving.switch()
+    moving.end()
+    return moving
+
+
+def agreed(store: Store, *, stage: str = "prod") -> str:
+    """The champion, after holding mark, traffic and ledger against each other."""
+    settings = store.settings
+    found = registry.champion(store, MODEL, stage)
+    champion = found.version if found else ""
+    name = settings.stages.endpoint(stage, MODEL)
+    entries = ledger.read(store, MODEL, stage)
+    for what, now in (("mark", champion), ("traffic", slots.traffic(slots.status(store, name)))):
+        moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
+        assert moves, what
+        assert moves[-1][1] == now, f"the ledger's last {what}"
+        for earlier, later in itertools.pairwise(moves):
+            assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
+    if not settings.stages.of(stage).empty_after:
+        assert slots.traffic(slots.status(store, name)) == f"{champion}=100"
+    assert journal.unfinished(settings, MODEL) == []
+    return champion
+
+
+@contextmanager
+def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
+    """Die at a journal's entry number `at`: just after it was `written`, or just before, when the last one's is done."""
+    real = Journal._append
+
+    def append(self: Journal, entry: dict[str, Any]) -> None:
+        here = len(self.entries) == at
+        if here and not written:
+            how()
+        real(self, entry)
+        if here and written:
+            how()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "_append", append)
+        yield
+
+
+def die() -> None:
+    raise Killed
+
+
+def back(settings: Settings) -> None:
+    rollback(settings, MODEL)
