@@ -110,7 +110,8 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 def traffic(name: str, shares: tuple[str, ...]) -> None:
     """Split the requests to NAME between its slots, as in: blue=90 green=10.
 
-    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile; `nbops history` has it.
+    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile, and
+    `nbops history` has it.
     """
     from notebooks_lib.promotion import by_hand
     from notebooks_lib.serving import endpoint, state
