@@ -88,7 +88,7 @@ class Watch:
             seen = Seen(new, old, self._probes, clock() - began)
             asked = asked_of(new)
             over = asked >= goal and seen.seconds >= 60 * step.minutes
-            wrong = judge(new, old, stage, over=over)
+            wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
             if wrong:
                 raise PromotionError(f"{wrong} ({seen})")
             if over:
@@ -127,8 +127,12 @@ class Watch:
             self._probes += 1
 
 
-def judge(new: Counts, old: Counts, stage: Stage, *, over: bool = True) -> str:
-    """What is wrong with the new version; empty when nothing is. Before the step is over only what is sure by then."""
+def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = None, over: bool = True) -> str:
+    """What is wrong with the new version; empty when nothing is. Until the step is over only what is sure by then.
+
+    `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
+    needs, so beside each other both look slow.
+    """
     asked, bad = asked_of(new), _bad(new)
     allowed = stage.max_error_rate + (_bad(old) / asked_of(old) if asked_of(old) else 0.0)
     if asked and bad > allowed * asked and (over or bad >= EARLY):
@@ -136,7 +140,8 @@ def judge(new: Counts, old: Counts, stage: Stage, *, over: bool = True) -> str:
     if new.rows_compared and not math.isfinite(new.largest_difference):
         return "it answers in another form than the champion does"
     if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
-        return verify.too_slow(new.p95, old.p95, stage.max_latency_ratio)
+        usual = before.p95 if before is not None and sum(before.times) >= ENOUGH else old.p95
+        return verify.too_slow(new.p95, min(filter(None, (usual, old.p95)), default=None), stage.max_latency_ratio)
     return ""
 
 

@@ -25,8 +25,15 @@ class Killed(BaseException):
     """Nobody catches it, as nobody catches a SIGKILL: only locks are let go, as the kernel does for a dead process."""
 
 
-def version(store: Store, value: float, *, model: str = MODEL) -> Version:
-    """A registered version that always says `value` and has golden predictions."""
+BUSY = 7.0
+"""Rooms of the houses that callers really ask for; no known row has so many."""
+
+
+def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = "") -> Version:
+    """A registered version that always says `value` and has golden predictions.
+
+    `when_busy` is "slow" or "failing": so it is for the rows of real callers, and right on all that are known.
+    """
     import pandas as pd
 
     rows = pd.DataFrame({"rooms": [1.0, 2.0]})
@@ -34,14 +41,22 @@ def version(store: Store, value: float, *, model: str = MODEL) -> Version:
     class Constant:
         """Defined here, so that it is saved whole: a server knows no module of the tests."""
 
-        def __init__(self, value: float) -> None:
+        def __init__(self, value: float, when_busy: str, busy: float) -> None:
             self.value = value
+            self.when_busy = when_busy
+            self.busy = busy
 
         def predict(self, X: Any) -> list[float]:
+            if self.when_busy and (X["rooms"] == self.busy).any():
+                if self.when_busy == "failing":
+                    raise RuntimeError("a house so large was not foreseen")
+                import time
+
+                time.sleep(0.2)
             return [self.value] * len(X)
 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
-    models.log_model(store, run_id, Constant(value), example=rows)
+    models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
     change.known(store, found)
     return registry.get(store, model, found.version)

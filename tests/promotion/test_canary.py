@@ -56,6 +56,13 @@ def test_what_is_wrong_is_known_as_soon_as_it_is_sure(new: Counts, old: Counts, 
     assert bool(found) == bool(wrong)
 
 
+def test_a_slow_version_that_makes_the_old_one_slow_too_is_found_out() -> None:
+    slow = counts(200, seconds=0.3)
+    assert judge(slow, slow, POLICY) == ""
+    assert judge(slow, slow, POLICY, before=counts(19)) == ""
+    assert "p95 is" in judge(slow, slow, POLICY, before=OLD)
+
+
 def test_what_was_seen_says_how_much_of_it_was_our_own() -> None:
     new = replace(counts(40), rows_compared=40, rows_different=3, largest_difference=0.25)
     text = str(Seen(new, OLD, probes=30, seconds=4.2))
