@@ -51,7 +51,6 @@ def command(
     second process; nothing that serves now is touched. The table and a plot are kept as a run of experiment `profile`.
     A target that nothing tried reaches is an answer too, and exits with 0.
     """
-    from notebooks_lib import settings
     from notebooks_lib.serving.profiling import grid as grids
 
     target = grids.target(rate, p95)
@@ -61,6 +60,7 @@ def command(
     )
     payload = None if data is None else _payload(data)
 
+    from notebooks_lib import settings
     from notebooks_lib.serving.profiling.profile import profile
 
     def tell(line: str) -> None:
@@ -114,14 +114,14 @@ def _print(outcome: Outcome) -> None:
             f"{trial.cpus:g}",
             f"{trial.memory_gib:g}",
             cell.batch,
-            cell.concurrency,
+            f"{cell.arrivals:.3g}/s due" if cell.arrivals else str(cell.concurrency),
             round(cell.rate, 1),
             *(None if value is None else round(1000 * value, 1) for value in (cell.p50, cell.p95, cell.p99)),
             round(cell.cpu, 2),
             ", ".join(f"{count} x {what}" for what, count in cell.errors.items()),
         )
         for trial in profile.trials
-        for cell in trial.cells
+        for cell in (*trial.cells, *([trial.checked] if trial.checked else []))
     ]
     if rows:
         header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")

@@ -1,24 +1,27 @@
-"""The client process of a profile: closed loops over HTTP, each connection asking again once it is answered.
+"""The client process of a profile: asks over HTTP, in closed loops or at times that are fixed beforehand.
 
 `python -m notebooks_lib.serving.profiling.driver STARTER`. Standard library only: it shares a small machine with what
 it measures. In lines of JSON:
 
-    reads   {"port", "body", "concurrency", "warm_up", "seconds", "patience"}
-    writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client", "wall"}; then the next
+    reads   {"port", "body", "concurrency", "arrivals", "warm_up", "seconds", "patience"}
+    writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client"}; then the next
 
-A closed loop at a fixed concurrency never has more requests open than that, so a server that stalls is asked less
-meanwhile: its times are those of that many patient clients, not of arrivals at a rate (coordinated omission).
+Without `arrivals` each of `concurrency` connections asks again once it is answered. A server that stalls is asked less
+meanwhile, so these are the times of that many patient clients (coordinated omission). With `arrivals` requests fall due
+at that rate, at random, whoever is still being answered; times count from when they were due, whether a connection was
+free or not.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import random
 import selectors
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +38,7 @@ class Connection:
         self._port = port
         self._request = request
         self.socket: socket.socket | None = None
-        self.began = 0.0
+        self.due = 0.0
         self._out = memoryview(b"")
         self._in = bytearray()
         self._wanted = -1
@@ -50,7 +53,6 @@ class Connection:
         self._in.clear()
         self._wanted, self.status = -1, 0
         self._out = memoryview(self._request)
-        self.began = time.perf_counter()
         self.push()
 
     def push(self) -> None:
@@ -101,96 +103,129 @@ class Connection:
             self.socket = None
 
 
-def drive(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask as ordered, and say what came of it. Requests begun during the warm-up are not counted."""
-    body = str(order["body"]).encode()
-    request = (
-        b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
-    ) + body
-    selector = selectors.DefaultSelector()
-    connections = [Connection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
-    errors: Counter[str] = Counter()
-    times: list[float] = []
-    inside = 0
-    first = time.perf_counter() + float(order["warm_up"])
-    last = first + float(order["seconds"])
-    deadline = last + float(order["patience"])
-    cpu_began, cpu_ended = -1.0, 0.0
-    open_ones, failures = 0, 0
+class Drive:
+    """One order, carried out."""
 
-    def begin(connection: Connection) -> None:
-        nonlocal open_ones, failures
-        while failures < GIVEN_UP:
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        body = str(order["body"]).encode()
+        head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._idle = [Connection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
+        self._selector = selectors.DefaultSelector()
+        self._first = time.perf_counter() + float(order["warm_up"])
+        self._seconds = float(order["seconds"])
+        self._last = self._first + self._seconds
+        self._deadline = self._last + float(order["patience"])
+        now = time.perf_counter()
+        due = _arrivals(float(order["arrivals"]), (now, self._first), (self._first, self._last))
+        self._due = deque(due)
+        self._closed = not order["arrivals"]
+        self._failures = 0
+        self._inside = 0
+        self._times: list[float] = []
+        self._errors: Counter[str] = Counter()
+        self._cpu: list[float] = []
+
+    def run(self) -> dict[str, Any]:
+        """Ask as ordered, and say what came of it. What was begun or due during the warm-up is not counted."""
+        everyone = list(self._idle)
+        self._begin()
+        while self._failures < GIVEN_UP and time.perf_counter() < self._deadline:
+            waiting = self._due[0] - time.perf_counter() if self._due and self._idle else 0.5
+            for key, events in self._selector.select(max(0.0, min(waiting, 0.5))):
+                self._go_on(key.data, events)
+            self._begin()
+            if len(self._idle) == len(everyone) and not self._more():
+                break
+        ended = time.perf_counter()
+        left = len(everyone) - len(self._idle)
+        if left:
+            self._errors["no answer"] += left
+        for connection in everyone:
+            connection.close()
+        self._selector.close()
+        # Requests that take longer than the measurement: what was answered, by the time that it took.
+        late = len(self._times) / max(ended - self._first, 1e-9)
+        ordered = sorted(self._times)
+        return {
+            "rate": self._inside / self._seconds if self._inside else late,
+            "requests": len(ordered),
+            **{name: percentile(ordered, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
+            "errors": dict(self._errors),
+            "client": (self._cpu[-1] - self._cpu[0]) / self._seconds if self._cpu else 0.0,
+        }
+
+    def _more(self) -> bool:
+        return bool(self._due) if not self._closed else time.perf_counter() < self._last
+
+    def _begin(self) -> None:
+        """Ask with every idle connection that has something to ask."""
+        while self._idle and self._failures < GIVEN_UP:
+            now = time.perf_counter()
+            if self._closed and now >= self._last:
+                return
+            if not self._closed and not (self._due and self._due[0] <= now):
+                return
+            connection = self._idle.pop()
+            connection.due = now if self._closed else self._due.popleft()
             try:
                 connection.ask()
             except OSError as error:
-                failures += 1
-                errors[type(error).__name__] += 1
-                connection.close()
+                self._done(connection, type(error).__name__)
                 time.sleep(0.01)
                 continue
             assert connection.socket is not None
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
-            selector.register(connection.socket, wanted, connection)
-            open_ones += 1
-            return
+            self._selector.register(connection.socket, wanted, connection)
 
-    for connection in connections:
-        begin(connection)
-    while open_ones and failures < GIVEN_UP and time.perf_counter() < deadline:
-        for key, events in selector.select(0.5):
-            connection = key.data
-            done, status = False, ""
-            try:
-                if events & selectors.EVENT_WRITE:
-                    connection.push()
-                    if not connection.pushing:
-                        selector.modify(key.fileobj, selectors.EVENT_READ, connection)
-                if events & selectors.EVENT_READ:
-                    done = connection.pull()
-                    status = str(connection.status)
-            except (OSError, ValueError) as error:
-                done, status = True, type(error).__name__
-                failures += 1
-            if not done:
-                continue
-            now = time.perf_counter()
-            if cpu_began < 0 and now >= first:
-                cpu_began = time.process_time()
-            if now <= last:
-                cpu_ended = time.process_time()
-                inside += now > first and status == "200"
-            if connection.began >= first:
-                if status == "200":
-                    failures = 0
-                    times.append(now - connection.began)
-                else:
-                    errors[status] += 1
-            assert connection.socket is not None
-            selector.unregister(connection.socket)
-            open_ones -= 1
-            if not status.isdigit():
-                connection.close()
-            if now < last:
-                begin(connection)
-    ended = time.perf_counter()
-    if open_ones:
-        errors["no answer"] += open_ones
-    for connection in connections:
-        connection.close()
-    selector.close()
-    wall = float(order["seconds"])
-    # Requests that take longer than the measurement: what was answered, by the time that it took.
-    rate = inside / wall if inside else len(times) / max(ended - first, 1e-9)
-    client = max(0.0, cpu_ended - cpu_began) / wall if cpu_began >= 0 else 0.0
-    return {
-        "rate": rate,
-        "requests": len(times),
-        **{name: percentile(sorted(times), share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
-        "errors": dict(errors),
-        "client": client,
-    }
+    def _go_on(self, connection: Connection, events: int) -> None:
+        assert connection.socket is not None
+        try:
+            if events & selectors.EVENT_WRITE:
+                connection.push()
+                if not connection.pushing:
+                    self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+            if not (events & selectors.EVENT_READ and connection.pull()):
+                return
+            status = str(connection.status)
+        except (OSError, ValueError) as error:
+            status = type(error).__name__
+        self._selector.unregister(connection.socket)
+        self._done(connection, status)
+
+    def _done(self, connection: Connection, status: str) -> None:
+        now = time.perf_counter()
+        self._idle.append(connection)
+        if status.isdigit():
+            self._failures = 0
+        else:
+            self._failures += 1
+            connection.close()
+        if self._first < now <= self._last:
+            self._cpu.append(time.process_time())
+            self._inside += status == "200"
+        if connection.due >= self._first:
+            if status == "200":
+                self._times.append(now - connection.due)
+            else:
+                self._errors[status] += 1
+
+
+def _arrivals(rate: float, *windows: tuple[float, float]) -> list[float]:
+    """When requests fall due: at random, but as many in each window as the rate says, and the same at every call.
+
+    So arrivals at a rate are (Poisson), once their number is known.
+    """
+    chance = random.Random(0)
+    return [
+        due
+        for began, ended in windows
+        for due in sorted(chance.uniform(began, ended) for _ in range(_number(rate * (ended - began))))
+    ]
+
+
+def _number(expected: float) -> int:
+    return max(1, round(expected)) if expected > 0 else 0
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -202,7 +237,7 @@ def main() -> None:
     """Run as a process of its own; see the module."""
     bound.to_starter(int(sys.argv[1]))
     for line in sys.stdin:
-        print(json.dumps(drive(json.loads(line))), flush=True)  # noqa: T201 - the protocol
+        print(json.dumps(Drive(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from typing import Any
 from notebooks_lib.errors import EndpointError, UsageError
 from notebooks_lib.serving import client as http
 from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.profiling import batches, limits, processes
-from notebooks_lib.serving.profiling.grid import Grid, milliseconds
+from notebooks_lib.serving.profiling import batches, limits, processes, recommending
+from notebooks_lib.serving.profiling.grid import MOST_AT_ONCE, Grid, Target, milliseconds
 from notebooks_lib.serving.profiling.limits import Held
 from notebooks_lib.serving.profiling.processes import Child
 from notebooks_lib.serving.profiling.results import Cell, Trial
@@ -36,8 +36,9 @@ Tell = Callable[[str], None]
 class Bench:
     """What all trials of a model share: the client process, and the request."""
 
-    def __init__(self, model: Path, data: Mapping[str, Any] | None, timeout: float, tell: Tell) -> None:
+    def __init__(self, model: Path, target: Target, data: Mapping[str, Any] | None, timeout: float, tell: Tell) -> None:
         self._model = model
+        self._target = target
         self._data = data
         self._timeout = timeout
         self._tell = tell
@@ -84,8 +85,16 @@ class Bench:
                     self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
                     trial = replace(trial, peak=max(trial.peak, held.peak))
                     cells.append(cell)
+            trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
+            checked = None
+            rate = recommending.to_check(trial, self._target, grid.batches[0]) if len(cells) > 1 else None
+            if rate is not None:
+                order = {"port": port, "body": bodies[grid.batches[0]], "concurrency": MOST_AT_ONCE}
+                checked = _cell(driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate)
+                self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(checked)}")
             told = "" if held.alone() else "the model starts processes of its own, which only cgroups hold too"
-            return replace(trial, cells=tuple(cells), cpu_by=held.cpu_by, memory_by=held.memory_by, told=told)
+            trial = replace(trial, checked=checked, peak=max(trial.peak, held.peak), told=told)
+            return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
 
     def _load(self, server: Child, cpus: float) -> dict[str, Any] | None:
         """Where the server listens; None when it ended before. Raises EndpointError, or InputError for wrong rows."""
@@ -114,7 +123,7 @@ class Bench:
         return {rows: json.dumps(batches.batch(payload, rows)) for rows in grid.batches}
 
     def _ended(self, trial: Trial, server: Child, held: Held, doing: str) -> Trial:
-        """The trial of a server that was ended, by its limit or the system. Raises EndpointError when it ended itself."""
+        """The trial of a server that its limit or the system ended. Raises EndpointError when it ended by itself."""
         code = server.ended
         if held.killed:
             self._tell(f"{trial.cpus:g} CPU, {trial.memory_gib:g} GiB: killed for memory {doing}")
@@ -126,7 +135,7 @@ class Bench:
         raise EndpointError(f"the server ended {doing} (code {code}){server.tail()}")
 
 
-def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: float) -> Cell:
+def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: float, arrivals: float = 0.0) -> Cell:
     """Drive it as ordered."""
     mine, its = limits.places(cpus)
     if its:
@@ -134,13 +143,14 @@ def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: 
     warm_up = WARM_UP * order["seconds"]
     timeout = warm_up + order["seconds"] + 2 * PATIENCE
     began, used, busy = time.monotonic(), _used(held), _busy()
-    answer = processes.drive(driver, {**order, "warm_up": warm_up, "patience": PATIENCE}, timeout)
+    answer = processes.drive(driver, {**order, "arrivals": arrivals, "warm_up": warm_up, "patience": PATIENCE}, timeout)
     wall = time.monotonic() - began
     client = float(answer.pop("client"))
     cpu = max(0.0, _used(held) - used) / wall
     return Cell(
         concurrency=order["concurrency"],
         batch=rows,
+        arrivals=arrivals,
         **answer,
         cpu=cpu,
         client=client,
@@ -153,7 +163,8 @@ def describe(cell: Cell) -> str:
     """A cell in one line."""
     times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
     wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
-    return f"{_rows(cell.batch)}, {cell.concurrency} at once: {cell.rate:.0f}/s, {times}{wrong}"
+    how = f"arrivals at {cell.arrivals:.3g}/s" if cell.arrivals else f"{cell.concurrency} at once"
+    return f"{_rows(cell.batch)}, {how}: {cell.rate:.0f}/s, {times}{wrong}"
 
 
 def _rows(number: int) -> str:

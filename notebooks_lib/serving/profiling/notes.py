@@ -23,8 +23,8 @@ def notes(trials: Sequence[Trial], machine: Machine, advised: Sequence[Recommend
         *_shared(trials),
         *_busy(trials, machine),
         *_few(trials),
-        "closed loop: each client waits for its answer before it asks again, so these are not the times of arrivals at "
-        "a rate; the head room is for that",
+        "each client of a closed loop waits for its answer before it asks again; arrivals wait for nobody, and their "
+        "times count from when they were due",
         f"a CPU is a core of this machine ({machine.processor}); another processor is faster or slower",
         *_azure(advised),
     ]

@@ -60,8 +60,10 @@ def profile(
         if folder is None:
             found = subject.find(store, model, version, stage)
             folder = stack.enter_context(subject.fetched(found))
+        if data is None:
+            subject.check_example(folder.folder)
         began, when = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        trials = Bench(folder.folder, data, settings.endpoint.start_timeout, tell).run(grid)
+        trials = Bench(folder.folder, target, data, settings.endpoint.start_timeout, tell).run(grid)
     measured = Profile(
         model=folder.name,
         version=folder.version.version if folder.version else "",

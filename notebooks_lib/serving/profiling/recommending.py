@@ -12,8 +12,8 @@ from notebooks_lib.serving.profiling.instances import SYSTEM_GIB, Instance, smal
 from notebooks_lib.serving.profiling.results import Cell, Trial
 
 HEADROOM = 0.7
-"""Of the measured rate, what is counted on: patient clients in a closed loop never queue as arrivals at a rate do, and
-Azure's example of autoscaling adds an instance above 70 % CPU (learn.microsoft.com, how-to-autoscale-endpoints)."""
+"""Of the rate of a closed loop, what is counted on: arrivals at a rate queue as patient clients never do, and Azure's
+own example of autoscaling adds an instance above 70 % CPU (learn.microsoft.com, how-to-autoscale-endpoints)."""
 
 MEMORY_FILL = 0.8
 """Of a memory limit, what the measured peak may fill: a profile takes minutes, servers run for months. Our choice."""
@@ -28,7 +28,16 @@ class Capacity:
 
     cpus: float
     batch: int
+    p95: float
+    """Seconds that were wanted."""
     cell: Cell
+    checked: Cell | None = None
+    """Arrivals at the rate that is counted on, if they were tried."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether arrivals have shown that the rate cannot be counted on within the p95."""
+        return self.checked is not None and not within(self.checked, self.p95)
 
     @property
     def counted(self) -> float:
@@ -60,7 +69,7 @@ class Recommendation:
 
 def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequence[Instance]) -> Recommendation:
     """The smallest that was tried and holds the target; where one does not, the fewest CPUs in several."""
-    able = sorted(capacities(trials, target, batch), key=lambda each: each.cpus)
+    able = [each for each in capacities(trials, target, batch) if not each.fails]
     if not able:
         return Recommendation(batch, met=False, text=_unmet(trials, target, batch))
     alone = next((each for each in able if each.counted >= target.rate), None)
@@ -83,13 +92,22 @@ def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequen
 def capacities(trials: Sequence[Trial], target: Target, batch: int) -> Iterator[Capacity]:
     """For each number of CPUs that was really held, its fastest faultless cell within the wanted p95, if any."""
     for cpus in sorted({trial.cpus for trial in trials}):
-        good = [
-            cell
-            for cell in _cells(trials, batch, cpus)
-            if cell.faultless and cell.p95 is not None and cell.p95 <= target.p95
-        ]
+        good = [cell for cell in _cells(trials, batch, cpus) if within(cell, target.p95)]
         if good:
-            yield Capacity(cpus, batch, max(good, key=lambda cell: cell.rate))
+            arrived = [trial.checked for trial in trials if trial.held and trial.cpus == cpus and trial.checked]
+            checked = next((cell for cell in arrived if cell.batch == batch), None)
+            yield Capacity(cpus, batch, target.p95, max(good, key=lambda cell: cell.rate), checked)
+
+
+def within(cell: Cell, p95: float) -> bool:
+    """Whether everything was answered, and quickly enough."""
+    return cell.faultless and cell.p95 is not None and cell.p95 <= p95
+
+
+def to_check(trial: Trial, target: Target, batch: int) -> float | None:
+    """The rate of arrivals that would show whether a server can be counted on; None when it cannot anyway."""
+    found = next(capacities([trial], target, batch), None)
+    return min(target.rate, found.counted) if found else None
 
 
 def needed_memory(trials: Sequence[Trial]) -> tuple[float | None, bool]:
@@ -125,8 +143,14 @@ def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *,
     source = "" if tried or memory is None else " (memory worked out from the peak, not tried)"
     return (
         f"{each}{given} {verb} {target}{source}: one does {_rate(cell.rate)} with a p95 of {milliseconds(cell.p95)} "
-        f"at {cell.concurrency} at once, and {100 * HEADROOM:.0f} % of that is counted on"
+        f"at {cell.concurrency} at once, and {100 * HEADROOM:.0f} % of that is counted on{_proof(chosen.checked)}"
     )
+
+
+def _proof(checked: Cell | None) -> str:
+    if checked is None or checked.p95 is None:
+        return ""
+    return f"; arrivals at {_rate(checked.arrivals)} had a p95 of {milliseconds(checked.p95)}"
 
 
 def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
@@ -142,6 +166,12 @@ def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
     if wrong is not None and all(not cell.faultless for cell in answered):
         what = ", ".join(f"{count} x {name}" for name, count in wrong.errors.items())
         return f"nothing to recommend: requests failed in every combination ({what})"
+    failed = [each for each in capacities(trials, target, batch) if each.checked is not None]
+    if failed:
+        cell = failed[-1].checked
+        assert cell is not None
+        came = "failed" if not cell.faultless or cell.p95 is None else f"had a p95 of {milliseconds(cell.p95)}"
+        return f"no size tried holds {target}: arrivals at {_rate(cell.arrivals)} {came} ({failed[-1].cpus:g} CPU)"
     best = min((cell for cell in answered if cell.faultless), key=lambda cell: (cell.p95, -cell.rate))
     cpus = next(trial.cpus for trial in trials if best in trial.cells)
     return (

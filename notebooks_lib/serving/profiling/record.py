@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.profiling.recommending import HEADROOM, Recommendation
-from notebooks_lib.serving.profiling.results import Profile
+from notebooks_lib.serving.profiling.results import Profile, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,9 +67,9 @@ def draw(profile: Profile) -> Figure:
 
     batches = profile.grid.batches
     figure = Figure(figsize=(WIDE * len(batches), 4.2), layout="constrained")
-    panels = figure.subplots(1, len(batches), squeeze=False)[0]
+    panels = figure.subplots(1, len(batches), squeeze=False, sharey=True)[0]
     for axes, batch in zip(panels, batches, strict=True):
-        for trial in _fastest(profile):
+        for trial in _whole(profile):
             cells = [cell for cell in trial.cells if cell.batch == batch and cell.p95 is not None]
             label = f"{trial.cpus:g} CPU" + ("" if trial.held else " (not enforced)")
             axes.plot([c.rate for c in cells], [1000 * (c.p95 or 0) for c in cells], "o-", markersize=4, label=label)
@@ -81,6 +81,8 @@ def draw(profile: Profile) -> Figure:
         if batch == batches[0]:
             axes.axvline(profile.target.rate / HEADROOM, color="grey", linewidth=0.8, linestyle=":")
         axes.set(xlabel="requests a second", ylabel="p95, ms", yscale="log", xlim=(0, None))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(_some)
         axes.set_title(f"{batch} row{'' if batch == 1 else 's'} a request", fontsize=10)
         axes.legend(fontsize=8)
     title = (
@@ -90,7 +92,12 @@ def draw(profile: Profile) -> Figure:
     return figure
 
 
-def _fastest(profile: Profile) -> Sequence[Any]:
-    """The trial of each number of CPUs that the whole grid was driven in: with the most memory."""
+def _some(value: float, _: object) -> str:
+    """Labels between the powers of ten: 2 and 5."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+
+
+def _whole(profile: Profile) -> Sequence[Trial]:
+    """The trials that the whole grid was driven in: with the most memory."""
     most = profile.grid.memories[-1]
     return [trial for trial in profile.trials if trial.memory_gib == most and trial.cells]

@@ -18,6 +18,7 @@ class Cell:
     """One combination, driven for some seconds."""
 
     concurrency: int
+    """Clients at once; of arrivals, the connections that there were."""
     batch: int
     """Rows of a request."""
     rate: float
@@ -28,6 +29,8 @@ class Cell:
     """Seconds; None when nothing was answered."""
     p95: float | None
     p99: float | None
+    arrivals: float = 0.0
+    """Requests that fell due a second, whatever the answers; 0 for a closed loop."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Status, or name of the fault -> how often."""
     cpu: float = 0.0
@@ -62,6 +65,8 @@ class Trial:
     """Until the model was ready; the CPU limit held from then on."""
     peak: int = 0
     """Most bytes in memory."""
+    checked: Cell | None = None
+    """After the closed loops: arrivals at the rate that the recommendation counts on, of the first batch size."""
     told: str = ""
     """What is to be said of it: why it ended, or why a limit was not enforced."""
 

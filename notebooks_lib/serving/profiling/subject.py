@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import UsageError
+from notebooks_lib.errors import UsageError, first_line
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.registry import Version
@@ -61,6 +61,19 @@ def find(store: Store, name: str, version: str | None, stage: str | None) -> Ver
         newest = known[0].version
         raise UsageError(f"model {name!r} has no champion yet; say which version: --version {newest}")
     return found
+
+
+def check_example(folder: Path) -> None:
+    """Raise UsageError when a model was logged without an example: there is nothing to ask it."""
+    import yaml
+
+    try:
+        described = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+        found = (described.get("saved_input_example_info") or {}).get("serving_input_path")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise UsageError(f"{folder / 'MLmodel'}: cannot be read: {first_line(error)}") from error
+    if not found:
+        raise UsageError("the model was logged without an example; give a request of your own with --data @FILE")
 
 
 @contextmanager
