@@ -107,8 +107,11 @@ def target(rate: float, p95: str) -> Target:
 
 
 def machine() -> Machine:
-    """This machine, as far as this process may use it."""
+    """This machine, as far as this process may use it. Raises UsageError where processes cannot be held at all."""
     import psutil
+
+    if os.name != "posix":
+        raise UsageError("nbops profile cannot limit processes on Windows; run it on Linux, in WSL for example")
 
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(min(float(affinity), _quota()), psutil.virtual_memory().total / GIB, _processor())

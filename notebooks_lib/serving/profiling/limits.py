@@ -86,13 +86,17 @@ class Held:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go. The process must have ended, or a group cannot be taken away."""
+        """Take away what held it. The process must have ended, or its group stays."""
+        self.let_go()
+        if self._group is not None:
+            self._group.remove()
+
+    def let_go(self) -> None:
+        """Send it no more signals."""
         if self._pauses is not None:
             self._pauses.stop()
         if self._watch is not None:
             self._watch.stop()
-        if self._group is not None:
-            self._group.remove()
 
     def limit_cpu(self) -> None:
         """From now on it has no more than its CPUs."""
@@ -131,4 +135,6 @@ class Held:
     @property
     def peak(self) -> int:
         """Most bytes that it has had in memory so far; 0 when it is gone or the system does not say."""
+        if self._group is not None and not pausing.alone(self._pid):
+            return self._group.peak
         return pausing.peak(self._pid)

@@ -50,7 +50,7 @@ class Bench:
         trials = []
         with processes.driver() as driver:
             for cpus in grid.cpus:
-                trials.append(self._trial(driver, grid, cpus, most))
+                trials.append(self._trial(driver, grid, cpus, most, check=True))
                 if trials[-1].outcome == "memory":
                     return tuple(trials)  # smaller limits and more threads can only be worse
             heaviest = replace(grid, batches=(max(grid.batches),), concurrencies=(max(grid.concurrencies),))
@@ -60,13 +60,14 @@ class Bench:
                     break
         return tuple(trials)
 
-    def _trial(self, driver: Child, grid: Grid, cpus: float, memory: float) -> Trial:
+    def _trial(self, driver: Child, grid: Grid, cpus: float, memory: float, *, check: bool = False) -> Trial:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
             server = stack.enter_context(processes.server(self._model, cpus))
             held = stack.enter_context(Held(server.pid, cpus, memory, self._numbers))
-            stack.callback(server.kill)  # before `held` is let go
+            stack.callback(server.kill)  # before its group is taken away
+            stack.callback(held.let_go)  # before its pid can be another's
             trial = Trial(cpus, memory, "served", memory_by=held.memory_by)
             ready = self._load(server, cpus)
             if ready is None:
@@ -86,14 +87,16 @@ class Bench:
                     trial = replace(trial, peak=max(trial.peak, held.peak))
                     cells.append(cell)
             trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
-            checked = None
-            rate = recommending.to_check(trial, self._target, grid.batches[0]) if len(cells) > 1 else None
+            rate = recommending.to_check(trial, self._target, grid.batches[0]) if check else None
             if rate is not None:
                 order = {"port": port, "body": bodies[grid.batches[0]], "concurrency": MOST_AT_ONCE}
-                checked = _cell(driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate)
-                self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(checked)}")
+                cell = _cell(driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate)
+                if server.ended is not None:
+                    return self._ended(trial, server, held, f"while requests came at {rate:.3g}/s")
+                self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
+                trial = replace(trial, checked=cell)
             told = "" if held.alone() else "the model starts processes of its own, which only cgroups hold too"
-            trial = replace(trial, checked=checked, peak=max(trial.peak, held.peak), told=told)
+            trial = replace(trial, peak=max(trial.peak, held.peak), told=told)
             return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
 
     def _load(self, server: Child, cpus: float) -> dict[str, Any] | None:

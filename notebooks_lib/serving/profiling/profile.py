@@ -56,6 +56,8 @@ def profile(
     from notebooks_lib.tracking.store import answering, connect
 
     store = connect(settings)
+    with answering(store):
+        store.experiment_id(record.EXPERIMENT)  # before the minutes that would be lost if it cannot be had
     with ExitStack() as stack:
         if folder is None:
             found = subject.find(store, model, version, stage)
