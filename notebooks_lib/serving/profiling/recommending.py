@@ -94,7 +94,7 @@ def capacities(trials: Sequence[Trial], target: Target, batch: int) -> Iterator[
     for cpus in sorted({trial.cpus for trial in trials}):
         good = [cell for cell in _cells(trials, batch, cpus) if within(cell, target.p95)]
         if good:
-            arrived = [trial.checked for trial in trials if trial.held and trial.cpus == cpus and trial.checked]
+            arrived = [trial.checked for trial in trials if _counts(trial) and trial.cpus == cpus and trial.checked]
             checked = next((cell for cell in arrived if cell.batch == batch), None)
             yield Capacity(cpus, batch, target.p95, max(good, key=lambda cell: cell.rate), checked)
 
@@ -129,8 +129,13 @@ def _number(capacity: Capacity, target: Target) -> int:
     return max(1, math.ceil(target.rate / capacity.counted))
 
 
+def _counts(trial: Trial) -> bool:
+    """Whether its figures say anything: a server that was killed may have been swapping or failing before."""
+    return trial.held and trial.outcome == "served"
+
+
 def _cells(trials: Sequence[Trial], batch: int, cpus: float | None = None) -> list[Cell]:
-    held = [trial for trial in trials if trial.held and cpus in (None, trial.cpus)]
+    held = [trial for trial in trials if _counts(trial) and cpus in (None, trial.cpus)]
     return [cell for trial in held for cell in trial.cells if cell.batch == batch]
 
 
@@ -156,7 +161,7 @@ def _proof(checked: Cell | None) -> str:
 def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
     killed = [trial for trial in trials if trial.outcome != "served"]
     if killed and not any(trial.outcome == "served" for trial in trials):
-        return f"nothing to recommend: {killed[0].told}; try larger limits with --memory"
+        return f"nothing to recommend: {killed[0].told}; give it more with --memory, or less to do with --batch"
     if trials and not any(trial.held for trial in trials):
         return "nothing to recommend: no CPU limit could be enforced here"
     answered = [cell for cell in _cells(trials, batch) if cell.p95 is not None]

@@ -42,6 +42,7 @@ def trial(cpus: float, *cells: Cell, memory: float = 2.0, peak: float = 0.3, **m
         ([trial(0.5, cell(30, 0.05)), trial(1, cell(37, 0.05))], 0.5, 3),
         ([trial(0.5, cell(90, 0.02, cpu=0.9)), trial(1, cell(90, 0.02))], 1, 1),  # it had more than was said
         ([trial(0.5, cell(90, 0.02), cpu_by="nothing"), trial(1, cell(90, 0.02))], 1, 1),
+        ([trial(0.5, cell(90, 0.02), outcome="memory"), trial(1, cell(90, 0.02))], 1, 1),
         ([trial(0.5, cell(90, 0.02), checked=cell(50, 0.3, arrivals=50)), trial(1, cell(90, 0.02))], 1, 1),
         ([trial(0.5, cell(90, 0.02), checked=cell(50, 0.09, arrivals=50)), trial(1, cell(90, 0.02))], 0.5, 1),
     ],
@@ -65,7 +66,11 @@ def test_the_fewest_cpus_that_hold_the_target(trials: list[Trial], cpus: float, 
         ([trial(1, cell(0, None, errors={"500": 7}))], "no request was answered"),
         ([trial(1, cell(60, 0.01, errors={"429": 3}))], "requests failed in every combination (3 x 429)"),
         ([trial(1, cell(90, 0.02), cpu_by="nothing")], "no CPU limit could be enforced"),
-        ([trial(1, peak=0, outcome="memory", told="it needs more than 2 GiB")], "it needs more than 2 GiB; try larger"),
+        (
+            [trial(1, peak=0, outcome="memory", told="it needs more than 2 GiB")],
+            "it needs more than 2 GiB; give it more",
+        ),
+        ([trial(1, cell(90, 0.02), outcome="memory", told="killed at 100 rows")], "killed at 100 rows"),
     ],
 )
 def test_what_cannot_be_met_is_said(trials: list[Trial], said: str) -> None:
