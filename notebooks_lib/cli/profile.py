@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model")
 @click.option("--version", metavar="N", help="A version of it; default: the champion.")
-@click.option("--stage", type=click.Choice(["prod"]), help="The champion of this stage.")
+@click.option("--stage", type=click.Choice(["dev", "test", "prod"]), help="The champion of this stage.")
 @click.option("--rate", type=float, default=50.0, show_default=True, help="Requests a second to hold.")
 @click.option("--p95", default="100ms", show_default=True, metavar="TIME", help="That 95 % may take at most.")
 @click.option("--cpu", "cpus", metavar="LIST", help="CPU limits to try.  [default: 0.5,1,2, as far as there are]")

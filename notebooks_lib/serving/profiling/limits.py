@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal
 
@@ -23,25 +22,10 @@ MEANS = {
     "nothing": "not enforced",
 }
 
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-"""What native libraries start, they would start for the cores of a machine of this size."""
-
 
 def cores(cpus: float) -> int:
     """Cores of the smallest machine with so many CPUs."""
     return max(1, math.ceil(cpus))
-
-
-def threads(cpus: float, environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables for a process that is to be held to `cpus`; one that is set already is left."""
-    return {name: str(cores(cpus)) for name in THREADS if name not in environment}
 
 
 def places(cpus: float) -> tuple[list[int], list[int]]:

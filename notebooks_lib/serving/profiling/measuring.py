@@ -24,6 +24,7 @@ from notebooks_lib.serving.profiling.grid import MOST_AT_ONCE, Grid, Target, mil
 from notebooks_lib.serving.profiling.limits import Held
 from notebooks_lib.serving.profiling.processes import Child
 from notebooks_lib.serving.profiling.results import Cell, Trial
+from notebooks_lib.settings import Endpoint
 
 WARM_UP = 0.25
 """Of the measured time, before it: the first requests start threads and fill caches."""
@@ -36,11 +37,13 @@ Tell = Callable[[str], None]
 class Bench:
     """What all trials of a model share: the client process, and the request."""
 
-    def __init__(self, model: Path, target: Target, data: Mapping[str, Any] | None, timeout: float, tell: Tell) -> None:
+    def __init__(
+        self, model: Path, target: Target, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
+    ) -> None:
         self._model = model
         self._target = target
         self._data = data
-        self._timeout = timeout
+        self._options = options
         self._tell = tell
         self._numbers = 0
 
@@ -64,7 +67,7 @@ class Bench:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
-            server = stack.enter_context(processes.server(self._model, cpus))
+            server = stack.enter_context(processes.server(self._model))
             held = stack.enter_context(Held(server.pid, cpus, memory, self._numbers))
             stack.callback(server.kill)  # before its group is taken away
             stack.callback(held.let_go)  # before its pid can be another's
@@ -101,12 +104,13 @@ class Bench:
 
     def _load(self, server: Child, cpus: float) -> dict[str, Any] | None:
         """Where the server listens; None when it ended before. Raises EndpointError, or InputError for wrong rows."""
-        server.tell({"model": str(self._model), "cores": limits.cores(cpus)})
+        server.tell({"model": str(self._model), "cores": limits.cores(cpus), "options": self._options.model_dump()})
         try:
-            ready = server.hear(self._timeout)
+            ready = server.hear(self._options.start_timeout)
         except TimeoutError:
             raise EndpointError(
-                f"the model is not loaded after {self._timeout:.0f} s; raise endpoint.start_timeout if it needs longer"
+                f"the model is not loaded after {self._options.start_timeout:.0f} s; "
+                "raise endpoint.start_timeout if it needs longer"
             ) from None
         if ready is not None and "error" in ready:
             raise EndpointError(f"the model cannot be served: {ready['error']}{server.tail()}")

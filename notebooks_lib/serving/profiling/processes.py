@@ -17,7 +17,6 @@ from typing import IO, Any
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import process
-from notebooks_lib.serving.profiling import limits
 
 _SHOWN_LOG = 8
 _PACKAGE = "notebooks_lib.serving.profiling"
@@ -89,10 +88,9 @@ class Child:
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
 
 
-def server(model: Path, cpus: float) -> Child:
+def server(model: Path) -> Child:
     """A server for `model`, which waits for its order: the limits come first."""
-    environment = process.environment()
-    return Child("served", {**environment, **limits.threads(cpus, environment)}, model.parent)
+    return Child("served", {"OMP_NUM_THREADS": "1", **process.environment()}, model.parent)  # as an endpoint's
 
 
 def driver() -> Child:

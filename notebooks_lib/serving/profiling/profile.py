@@ -65,7 +65,7 @@ def profile(
         if data is None:
             subject.check_example(folder.folder)
         began, when = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        trials = Bench(folder.folder, target, data, settings.endpoint.start_timeout, tell).run(grid)
+        trials = Bench(folder.folder, target, data, settings.endpoint, tell).run(grid)
     measured = Profile(
         model=folder.name,
         version=folder.version.version if folder.version else "",

@@ -2,7 +2,7 @@
 
 `python -m notebooks_lib.serving.profiling.served STARTER`, started and spoken to by `processes.py`, in lines of JSON:
 
-    reads   {"model", "cores"}                     once the limits are in force
+    reads   {"model", "cores", "options"}          once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}
     reads   the end of its input, and ends
 """
@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def main() -> None:
     os.cpu_count = lambda: int(order["cores"])
     began = time.perf_counter()
     try:
-        app, example = _load(Path(order["model"]))
+        app, example = _load(Path(order["model"]), order["options"])
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as serving/server.py
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
@@ -50,14 +51,19 @@ def main() -> None:
     _serve(app, listener)
 
 
-def _load(model: Path) -> tuple[Any, Any]:
-    from notebooks_lib.serving import app, loading
+def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
+    from notebooks_lib.serving import loading
+    from notebooks_lib.serving.access import AccessLog
+    from notebooks_lib.serving.app import App, Limits
     from notebooks_lib.serving.slots import Slot, Slots
 
     loading.prepare()
-    loaded = loading.load(model)
-    slot = Slot(loaded, {"model": model.name, "version": "profile"}, "profile")
-    return app.build("profile", Slots({"profile": slot}, {"profile": 100})), loaded.example
+    loaded = loading.load(model, whole=True)  # an endpoint is whole, too, some seconds after its start
+    slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
+    access = AccessLog(Path(os.devnull)) if options["access_log"] else None
+    limits = Limits(options["body_limit"], options["concurrency"], options["read_timeout"], options["timeout"])
+    return App("profile", slots, limits=limits, access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
@@ -68,7 +74,7 @@ def _serve(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.registry import Version
     from notebooks_lib.tracking.store import Store
 
-STAGES = ("prod",)
-"""Stages that have a champion."""
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -51,15 +48,17 @@ def find(store: Store, name: str, version: str | None, stage: str | None) -> Ver
     """A version of the registered model: the one asked for, or the champion. Raises UsageError or UnknownNameError."""
     from notebooks_lib.tracking import registry
 
+    if version is not None and stage is not None:
+        raise UsageError("give --version or --stage, not both")
     if version is not None:
         return registry.get(store, name, version)
     known = registry.versions(store, name)
     if not known:
         registry.get(store, name, "1")  # says which models and versions there are
-    found = registry.champion(store, name)
+    found = registry.champion(store, name, stage or registry.PROD)
     if found is None:
-        newest = known[0].version
-        raise UsageError(f"model {name!r} has no champion yet; say which version: --version {newest}")
+        where = f" in {stage}" if stage else ""
+        raise UsageError(f"model {name!r} has no champion{where} yet; say which version: --version {known[0].version}")
     return found
 
 

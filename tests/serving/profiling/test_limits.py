@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from notebooks_lib.serving.process import ended
-from notebooks_lib.serving.profiling import cgroups, limits, pausing
+from notebooks_lib.serving.profiling import cgroups, pausing
 from notebooks_lib.serving.profiling.limits import Held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
@@ -127,12 +127,6 @@ def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> No
     (tree / "ours" / "cgroup.subtree_control").write_text(given)
     assert cgroups.make(1, tree, tree / "own") is None
     assert cgroups.make(1, tree, tree / "nothing") is None
-
-
-def test_native_threads_are_those_of_so_many_cores() -> None:
-    found = limits.threads(1.5, {"MKL_NUM_THREADS": "1"})
-    assert found["OMP_NUM_THREADS"] == "2"
-    assert "MKL_NUM_THREADS" not in found
 
 
 @pytest.mark.parametrize("paused", [False, True])

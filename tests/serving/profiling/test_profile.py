@@ -87,6 +87,8 @@ def test_what_cannot_be_profiled_is_refused_before_anything_starts(
     for arguments, said in (
         (["samle"], "unknown model 'samle', did you mean 'sample'? (known: sample, unmarked)"),
         (["sample", "--version", "7"], "unknown version of sample '7' (known: 1)"),
+        (["sample", "--stage", "dev"], "model 'sample' has no champion in dev yet"),
+        (["sample", "--stage", "dev", "--version", "1"], "--version or --stage, not both"),
         (["unmarked"], "model 'unmarked' has no champion yet; say which version: --version 1"),
         ([str(without)], "logged without an example; give a request of your own with --data @FILE"),
         ([str(tmp_path)], "holds no MLmodel file"),
