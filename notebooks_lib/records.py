@@ -55,6 +55,9 @@ class Tag:
     DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
     PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
     DECISION_RUN = "nbops.decision.run"  # on a model version: the run of promotion that chose it
+    PROFILE_RUN = "nbops.profile.run"  # on a model version: the run of its newest profile
+    PROFILE_MODEL = "nbops.profile.model"  # on the run of a profile
+    PROFILE_VERSION = "nbops.profile.version"
     SWEEP = "nbops.sweep"  # "parent" on a sweep's own run, which holds no model and is no candidate
     SWEEP_DIGEST = "nbops.sweep.digest"  # on it: of notebook, space, goal and fixed values; --resume finds it by that
     SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept

@@ -17,6 +17,7 @@ COMMANDS = {
     "rollback": "Go back to the version that was champion before.",
     "history": "What moved when, who moved it and why.",
     "endpoint": "Start, stop and ask the endpoint that serves a model.",
+    "profile": "Measure a model under CPU and memory limits, and recommend a size.",
     "data": "List, show and add versioned datasets.",
     "kernels": "Show, stop and measure what warm kernels are forked from.",
     "check": "Check notebooks against the rules of this project.",

@@ -39,6 +39,7 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
         ["run", str(path), "-p", "alpa=1"],
         ["run", "nothing.ipynb"],
         ["promote", "-x"],
+        ["profile", "any", "--cpu", "0"],
     ):
         code = (
             f"import sys\nfrom notebooks_lib.__main__ import run\nrun({arguments!r})\n"

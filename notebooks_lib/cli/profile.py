@@ -1,0 +1,146 @@
+"""`nbops profile`: how much CPU and memory a model needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from notebooks_lib.cli import show
+
+if TYPE_CHECKING:
+    from notebooks_lib.serving.profiling.profile import Outcome
+    from notebooks_lib.serving.profiling.recommending import Recommendation
+
+
+@click.command()
+@click.argument("model")
+@click.option("--version", metavar="N", help="A version of it; default: the champion.")
+@click.option("--stage", type=click.Choice(["dev", "test", "prod"]), help="The champion of this stage.")
+@click.option("--rate", type=float, default=50.0, show_default=True, help="Requests a second to hold.")
+@click.option("--p95", default="100ms", show_default=True, metavar="TIME", help="That 95 % may take at most.")
+@click.option("--cpu", "cpus", metavar="LIST", help="CPU limits to try.  [default: 0.5,1,2, as far as there are]")
+@click.option("--memory", "memories", metavar="LIST", help="Memory limits in GiB.  [default: 1,2,4]")
+@click.option("--concurrency", "concurrencies", metavar="LIST", help="Clients at once.  [default: 1,2,4,8]")
+@click.option(
+    "--batch", "batches", metavar="LIST", help="Rows a request; the first is what --rate is about.  [default: 1,10,100]"
+)
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="For each combination.")
+@click.option("--data", metavar="JSON|@FILE", help="A request to take the rows of, not the model's own example.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def command(
+    model: str,
+    version: str | None,
+    stage: str | None,
+    rate: float,
+    p95: str,
+    cpus: str | None,
+    memories: str | None,
+    concurrencies: str | None,
+    batches: str | None,
+    seconds: float,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Measure MODEL under CPU and memory limits, and recommend a size for a rate and a p95.
+
+    MODEL is a registered model or the folder of one. It is served by a process for each limit and asked over HTTP by a
+    second process; nothing that serves now is touched. The table and a plot are kept as a run of experiment `profile`.
+    A target that nothing tried reaches is an answer too, and exits with 0.
+    """
+    from notebooks_lib.serving.profiling import grid as grids
+
+    target = grids.target(rate, p95)
+    machine = grids.machine()
+    grid = grids.grid(
+        machine, cpus=cpus, memories=memories, concurrencies=concurrencies, batches=batches, seconds=seconds
+    )
+    payload = None if data is None else _payload(data)
+
+    from notebooks_lib import settings
+    from notebooks_lib.serving.profiling.profile import profile
+
+    def tell(line: str) -> None:
+        click.echo(f"  {line}", err=True)
+
+    if not as_json:
+        click.echo(
+            f"profiling {model}: about {max(grid.minutes, 0.1):.1f} min and the loading; Ctrl-C ends it", err=True
+        )
+    outcome = profile(
+        settings.here(),
+        model,
+        version=version,
+        stage=stage,
+        data=payload,
+        target=target,
+        grid=grid,
+        machine=machine,
+        tell=(lambda _: None) if as_json else tell,
+    )
+    if as_json:
+        sys.stdout.write(json.dumps(outcome.as_json(), ensure_ascii=False, default=str) + "\n")
+    else:
+        _print(outcome)
+
+
+def _payload(text: str) -> dict[str, Any]:
+    from notebooks_lib.errors import UsageError
+
+    source, origin = text, "--data"
+    if text.startswith("@"):
+        origin = text[1:]
+        try:
+            source = sys.stdin.read() if origin == "-" else Path(origin).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{origin}: cannot be read: {error}") from error
+    try:
+        found = json.loads(source)
+    except ValueError as error:
+        raise UsageError(f"{origin}: is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f'{origin}: expected a request as {{"dataframe_split": …}}, found a {type(found).__name__}')
+    return found
+
+
+def _print(outcome: Outcome) -> None:
+    profile = outcome.profile
+    click.echo(click.style(f"{profile.model} {profile.version}".strip(), bold=True))
+    rows = [
+        (
+            f"{trial.cpus:g}",
+            f"{trial.memory_gib:g}",
+            cell.batch,
+            f"{cell.arrivals:.3g}/s due" if cell.arrivals else str(cell.concurrency),
+            round(cell.rate, 1),
+            *(None if value is None else round(1000 * value, 1) for value in (cell.p50, cell.p95, cell.p99)),
+            round(cell.cpu, 2),
+            ", ".join(f"{count} x {what}" for what, count in cell.errors.items()),
+        )
+        for trial in profile.trials
+        for cell in (*trial.cells, *([trial.checked] if trial.checked else []))
+    ]
+    if rows:
+        header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")
+        show.table(header, rows)
+        click.echo()
+    for each in outcome.advised:
+        _advise(each)
+    click.echo()
+    for note in outcome.notes:
+        click.echo(f"  - {note}")
+    click.echo(f"  run        {outcome.run_id}")
+    click.echo(f"  MLflow     {show.where(outcome.url)}")
+
+
+def _advise(advised: Recommendation) -> None:
+    head = f"{advised.batch} row{'' if advised.batch == 1 else 's'} a request: "
+    click.echo(click.style(head, fg="green" if advised.met else "yellow", bold=True) + advised.text)
+    if advised.azure:
+        names = ", ".join(f"{each.name} ({each.vcpus} vCPU, {each.memory_gib:g} GiB)" for each in advised.azure)
+        click.echo(f"  on Azure   {advised.instances} x {names.replace(', Standard', ' or Standard')}")
+    elif advised.met:
+        click.echo("  on Azure   no instance type of our table has so much")

@@ -1,0 +1,188 @@
+"""What a profile tries and what it is to find, checked against the machine. It starts nothing."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from notebooks_lib.errors import UsageError
+
+CPUS = (0.5, 1.0, 2.0)
+MEMORIES = (1.0, 2.0, 4.0)
+"""GiB."""
+CONCURRENCIES = (1, 2, 4, 8)
+BATCHES = (1, 10, 100)
+RATE = 50.0
+P95 = 0.1
+SECONDS = 3.0
+MOST_AT_ONCE = 100
+"""What an endpoint answers at once; it refuses more."""
+GIB = 2**30
+
+T = TypeVar("T", int, float)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the endpoint is to hold."""
+
+    rate: float = RATE
+    """Requests a second."""
+    p95: float = P95
+    """Seconds that 95 % of them may take at most."""
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}/s with a p95 of at most {milliseconds(self.p95)}"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it is tried."""
+
+    cpus: float
+    """That this process may use."""
+    memory_gib: float
+    processor: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All that is tried, each in ascending order; but the first batch size is the one that the target is about."""
+
+    cpus: tuple[float, ...]
+    memories: tuple[float, ...]
+    concurrencies: tuple[int, ...] = CONCURRENCIES
+    batches: tuple[int, ...] = BATCHES
+    seconds: float = SECONDS
+
+    @property
+    def minutes(self) -> float:
+        """About how long the driving takes, without the loading."""
+        cells = len(self.cpus) * len(self.concurrencies) * len(self.batches) + len(self.memories) - 1
+        return cells * 1.25 * self.seconds / 60
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def grid(
+    machine: Machine,
+    *,
+    cpus: str | None = None,
+    memories: str | None = None,
+    concurrencies: str | None = None,
+    batches: str | None = None,
+    seconds: float = SECONDS,
+) -> Grid:
+    """The grid that lists like "0.5,1,2" ask for; what is not given is the default, as far as this machine has it.
+
+    Raises UsageError for what cannot be tried: nonsense, or more than the machine has.
+    """
+    if not 0.2 <= seconds <= 600:
+        raise UsageError(f"--seconds {seconds:g}: expected 0.2 to 600 for each combination")
+    return Grid(
+        _limits("--cpu", cpus, CPUS, machine.cpus, "CPUs", least=0.1),
+        _limits("--memory", memories, MEMORIES, machine.memory_gib, "GiB of memory", least=0.05),
+        tuple(sorted(_list("--concurrency", concurrencies, CONCURRENCIES, int, 1, MOST_AT_ONCE))),
+        _list("--batch", batches, BATCHES, int, 1, 100_000),
+        seconds,
+    )
+
+
+def target(rate: float, p95: str) -> Target:
+    """The target. Raises UsageError."""
+    if not (math.isfinite(rate) and rate > 0):
+        raise UsageError(f"--rate {rate:g}: expected requests a second, more than 0")
+    return Target(rate, _time(p95))
+
+
+def machine() -> Machine:
+    """This machine, as far as this process may use it. Raises UsageError where processes cannot be held at all."""
+    import psutil
+
+    if os.name != "posix":
+        raise UsageError("nbops profile cannot limit processes on Windows; run it on Linux, in WSL for example")
+
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(min(float(affinity), _quota()), psutil.virtual_memory().total / GIB, _processor())
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as people read it: 8.2 ms, 130 ms, 2 s."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{1000 * seconds:.2g} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
+
+
+def _limits(option: str, text: str | None, default: Sequence[float], most: float, unit: str, *, least: float) -> Any:
+    if text is None:
+        known = tuple(value for value in default if value <= most)
+        return known or (math.floor(most * 10) / 10,)
+    found = tuple(sorted(_list(option, text, (), float, least, 1e6)))
+    if found[-1] > most:
+        raise UsageError(
+            f"{option} {found[-1]:g}: this machine has {most:.3g} {unit} for this process, so more cannot be tried here"
+        )
+    return found
+
+
+def _list(option: str, text: str | None, default: Sequence[T], kind: Callable[[str], T], least: T, most: T) -> Any:
+    if text is None:
+        return tuple(default)
+    found: list[T] = []
+    for part in text.split(","):
+        try:
+            value = kind(part.strip())
+        except ValueError:
+            value = kind("-1")
+        if not least <= value <= most:
+            word = "whole numbers" if kind is int else "numbers"
+            raise UsageError(
+                f"{option} {text!r}: found {part.strip()!r}; expected {word} from {least:g} to {most:g}, commas between"
+            )
+        if value not in found:
+            found.append(value)
+    return tuple(found)
+
+
+def _time(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s)\s*", text)
+    if not match or float(match[1]) <= 0:
+        raise UsageError(f"--p95 {text!r}: expected a time with its unit, as 100ms or 0.5s")
+    return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
+def _quota() -> float:
+    """What a container's own limit leaves, if it is one that can be seen from inside."""
+    for quota, period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = (Path("/sys/fs/cgroup") / quota).read_text().split()
+            if period is not None:
+                words += (Path("/sys/fs/cgroup") / period).read_text().split()
+            if int(words[0]) > 0:
+                return int(words[0]) / int(words[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    return math.inf
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    import platform
+
+    return platform.processor() or platform.machine()

@@ -1,0 +1,119 @@
+"""Limits without rights: pauses a process of ours when its CPU time is used up, kills it when its memory is.
+
+The kernel's own limits are better (cgroups.py); this holds where they cannot be had, in any container on Linux. A
+quota of CPU time a period, the process stopped for what is left of the period, is what cpu.max does too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PERIOD = 0.1
+"""Seconds; as the kernel's."""
+SHORTEST = 0.0005
+"""Seconds between two looks, when the quota is nearly used up."""
+MEMORY_EVERY = 0.005
+"""Seconds between two looks at the memory: what a process can take in between is not held back."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, all its threads together, to the nanosecond. Raises OSError when it is gone."""
+    return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) answers
+
+
+class Pauses:
+    """Holds process `pid` at `cpus` from `start` to `stop`. It must be our child, on no more than ceil(cpus) cores."""
+
+    def __init__(self, pid: int, cpus: float, cores: int) -> None:
+        self._pid = pid
+        self._cpus = cpus
+        self._cores = cores
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pauses", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hold it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let it run freely again."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with suppress(OSError):  # it has ended
+            self._hold()
+
+    def _hold(self) -> None:
+        quota = self._cpus * PERIOD
+        left, used, paused = quota, cpu_seconds(self._pid), False
+        refill = time.monotonic() + PERIOD
+        try:
+            while not self._ending.is_set():
+                now = time.monotonic()
+                if now >= refill:
+                    left = quota + min(left, 0.0)  # what was used too much is owed, what was not used is lost
+                    refill = max(refill + PERIOD, now)
+                spent = cpu_seconds(self._pid)
+                left, used = left - (spent - used), spent
+                if (left <= 0) != paused:
+                    paused = left <= 0
+                    os.kill(self._pid, signal.SIGSTOP if paused else signal.SIGCONT)
+                soonest = refill - now if paused else min(refill - now, left / self._cores)
+                self._ending.wait(max(soonest, SHORTEST))
+        finally:
+            with suppress(OSError):
+                os.kill(self._pid, signal.SIGCONT)
+
+
+class Watch:
+    """Kills process `pid` once it holds more than `limit` bytes of memory; `killed` says that it did."""
+
+    def __init__(self, pid: int, limit: int) -> None:
+        self._pid = pid
+        self._limit = limit
+        self._page = os.sysconf("SC_PAGESIZE")
+        self._ending = threading.Event()
+        self.killed = False
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        statm = Path(f"/proc/{self._pid}/statm")
+        with suppress(OSError, IndexError), statm.open("rb", buffering=0) as file:
+            while not self._ending.wait(MEMORY_EVERY):
+                file.seek(0)
+                if int(file.read().split()[1]) * self._page > self._limit:
+                    os.kill(self._pid, signal.SIGKILL)
+                    self.killed = True
+                    return
+
+
+def peak(pid: int) -> int:
+    """Most bytes that a process has had in memory (VmHWM), shared libraries included; 0 when it is gone."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def alone(pid: int) -> bool:
+    """Whether a process has no children: theirs would run beside its limits."""
+    import psutil
+
+    try:
+        return not psutil.Process(pid).children()
+    except psutil.Error:
+        return True

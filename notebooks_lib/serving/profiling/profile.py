@@ -1,0 +1,95 @@
+"""Profiles a model: measures it under limits, recommends a size, and keeps both. The parts do the work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from notebooks_lib.serving.profiling import instances, record, subject
+from notebooks_lib.serving.profiling.grid import Grid, Machine, Target
+from notebooks_lib.serving.profiling.measuring import Bench
+from notebooks_lib.serving.profiling.notes import notes
+from notebooks_lib.serving.profiling.recommending import HEADROOM, MEMORY_FILL, Recommendation, recommend
+from notebooks_lib.serving.profiling.results import Profile
+from notebooks_lib.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a profile came to."""
+
+    profile: Profile
+    advised: tuple[Recommendation, ...]
+    """One for each batch size; the first is the one that the target is about."""
+    notes: tuple[str, ...]
+    run_id: str
+    url: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `nbops profile --json` prints."""
+        return {**content(self.profile, self.advised, self.notes), "run_id": self.run_id, "url": self.url}
+
+
+def profile(
+    settings: Settings,
+    model: str,
+    *,
+    version: str | None = None,
+    stage: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    target: Target,
+    grid: Grid,
+    machine: Machine,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Measure `model`, a registered name or the folder of a model, and keep what came of it as an MLflow run.
+
+    `data` is a request to repeat rows of; without it the model's own example. Nothing is kept when it is cut short.
+    Raises UsageError for what cannot be profiled, ModelError or EndpointError when the model does not serve at all.
+    """
+    folder = subject.as_folder(model, version, stage)
+
+    from notebooks_lib.tracking.store import answering, connect
+
+    store = connect(settings)
+    with answering(store):
+        store.experiment_id(record.EXPERIMENT)  # before the minutes that would be lost if it cannot be had
+    with ExitStack() as stack:
+        if folder is None:
+            found = subject.find(store, model, version, stage)
+            folder = stack.enter_context(subject.fetched(found))
+        if data is None:
+            subject.check_example(folder.folder)
+        began, when = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        trials = Bench(folder.folder, target, data, settings.endpoint, tell).run(grid)
+    measured = Profile(
+        model=folder.name,
+        version=folder.version.version if folder.version else "",
+        target=target,
+        grid=grid,
+        machine=machine,
+        trials=trials,
+        when=when,
+        seconds=time.monotonic() - began,
+    )
+    known = instances.table()
+    advised = tuple(recommend(trials, target, batch, known) for batch in grid.batches)
+    said = tuple(notes(trials, machine, advised))
+    with answering(store):
+        run_id, url = record.write(store, measured, content(measured, advised, said), advised[0], folder.version)
+    return Outcome(measured, advised, said, run_id, url)
+
+
+def content(measured: Profile, advised: tuple[Recommendation, ...], said: tuple[str, ...]) -> dict[str, Any]:
+    """What is kept as JSON."""
+    return {
+        **measured.as_json(),
+        "headroom": HEADROOM,
+        "memory_fill": MEMORY_FILL,
+        "recommendations": [each.as_json() for each in advised],
+        "notes": list(said),
+    }
