@@ -114,7 +114,7 @@ class Promotion(_Section):
     min_groups: Annotated[float, Field(ge=2)] = 20.0
     """Fewest groups in the holdout, in groups of equal size that would say as much."""
     max_share: Annotated[float, Field(ge=0.1, le=1)] = 0.25
-    """Of what a gain rests on, the most that a single row may carry if the others do not say the same."""
+    """Of what a gain rests on, the most that a single row may carry."""
     limits: Limits = {}
     """Metric -> the worst that any challenger may have on the holdout, as { rmse = 60.0 }."""
     require_clean: bool = False
