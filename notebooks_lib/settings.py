@@ -94,6 +94,14 @@ def _pairs(value: object) -> object:
 Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
 
 
+def _listed(value: object) -> object:
+    """A variable has no lists: names with commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
 class Promotion(_Section):
     """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
 
@@ -117,8 +125,26 @@ class Promotion(_Section):
     """Of what a gain rests on, the most that a single row may carry."""
     limits: Limits = {}
     """Metric -> the worst that any challenger may have on the holdout, as { rmse = 60.0 }."""
+    not_worse: Limits = {}
+    """Metric -> by how much a challenger may be worse in it than the champion, as { mae = 0.5 }."""
+    slices: Names = ()
+    """Columns by which the holdout is cut: the card shows both models on each piece."""
+    slice_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """By how much a challenger may be worse in its worst slice; without it slices are shown and not judged."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 30
+    """Smaller slices are shown and not judged."""
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    """Largest size of a challenger's files."""
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Longest time for one row, 95 % of the time, measured in the process that promotes."""
     require_clean: bool = False
     """Refuse a challenger that was trained from uncommitted code."""
+    require_fingerprint: bool = False
+    """Refuse a challenger whose fingerprint does not come out again from its commit and parameters."""
+    data_tests: bool = True
+    """Leave it open when the holdout does not look like the training rows."""
+    trust_champion_data: bool = False
+    """Take a champion's word for having seen no holdout row, when nobody knows what it was trained on."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-6
     """Largest relative difference between a prediction in process and through the endpoint."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 from notebooks_lib.promotion.metrics import METRICS
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.question import Evidence
-from notebooks_lib.promotion.rules import Rule, rule
+from notebooks_lib.promotion.rules import Rule, early, rule
 from notebooks_lib.promotion.tables import shown
 from notebooks_lib.statistics.paired import Paired
 
@@ -16,15 +16,17 @@ KEEP = 0.05
 """Level of the upper bound: keeping harms nobody, so the many uses of a holdout need no correction there."""
 
 
-@rule
+@early
 def holdout_uses(found: Evidence, policy: Policy) -> Rule:
     """The holdout has not decided too often."""
     uses = found.uses
     if uses is None:
         return Rule("holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided")
-    fresh = f"its rows are used up: nbops data holdout {found.ref} --fresh"
+    fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {found.ref} --fresh"
     reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
-    return Rule("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided")
+    if uses.asked:
+        reason += f", the answer of {uses.asked} to the same question"
+    return Rule("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided", fault=False)
 
 
 @rule

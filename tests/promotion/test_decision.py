@@ -28,6 +28,8 @@ NEW = Side(
     signature=SIGNATURE,
     commit="c0ffee00",
     dirty=False,
+    seen_rows=0,
+    loose=(),
 )
 OLD = replace(NEW, label="version 3", run_id="r0", version="3", score=2.0, predictions_sha256="p0")
 
@@ -39,7 +41,14 @@ def paired(gain: float = 1.0, error: float = 0.2, **more) -> Paired:
 
 
 def evidence(new: Side = NEW, old: Side = OLD, **more) -> Evidence:
-    question = {"model": "m", "metric": "rmse", "direction": "min", "dataset": DATA, "uses": Uses(10, 1)}
+    question = {
+        "model": "m",
+        "metric": "rmse",
+        "direction": "min",
+        "dataset": DATA,
+        "uses": Uses(10, 1),
+        "data_faults": (),
+    }
     return Evidence(**{**question, "paired": paired(), **more}, challenger=new, champion=old)
 
 
