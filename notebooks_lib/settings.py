@@ -94,14 +94,6 @@ def _pairs(value: object) -> object:
 Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
 
 
-def _listed(value: object) -> object:
-    """A variable has no lists: names with commas between them."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-
-
 class Promotion(_Section):
     """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
 
@@ -183,6 +175,8 @@ class Stage(_Section):
     """Free the endpoint again once the version has passed."""
     require_clean: bool = False
     """Refuse a version that was trained from uncommitted code."""
+    require_fingerprint: bool = False
+    """Refuse a version whose run's fingerprint does not come out again from its commit and parameters."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     """In a canary: by how much the new version's share of refused and failed requests may exceed the old one's."""
     max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
