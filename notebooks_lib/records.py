@@ -58,6 +58,15 @@ class Tag:
     PROFILE_RUN = "nbops.profile.run"  # on a model version: the run of its newest profile
     PROFILE_MODEL = "nbops.profile.model"  # on the run of a profile
     PROFILE_VERSION = "nbops.profile.version"
+    MODEL_SHA256 = "nbops.model.sha256"  # on a model version: digest of the files that were scored
+    CARD = "nbops.decision.card"  # on a model version: where its decision card is, run and artifact
+    HOLDOUT_ROWS = "nbops.holdout.rows"  # on a run of nbops.holdout: digest of the rows listed or read
+    HOLDOUT_QUESTION = "nbops.holdout.question"  # digest of what was asked of them; only on a use
+    HOLDOUT_LEVEL = "nbops.holdout.level"  # at which it was tested
+    HOLDOUT_READER = "nbops.holdout.reader"
+    HOLDOUT_DATASET = "nbops.holdout.dataset"  # "name@version#fingerprint"
+    HOLDOUT_COLUMNS = "nbops.holdout.columns"  # digest of their names, where the whole row decides its part
+    HOLDOUT_DONE = "nbops.holdout.done"  # the last write: the rows are listed, or the answer is stored
     SWEEP = "nbops.sweep"  # "parent" on a sweep's own run, which holds no model and is no candidate
     SWEEP_DIGEST = "nbops.sweep.digest"  # on it: of notebook, space, goal and fixed values; --resume finds it by that
     SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept

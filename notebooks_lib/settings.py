@@ -114,11 +114,29 @@ class Promotion(_Section):
     min_groups: Annotated[float, Field(ge=2)] = 20.0
     """Fewest groups in the holdout, in groups of equal size that would say as much."""
     max_share: Annotated[float, Field(ge=0.1, le=1)] = 0.25
-    """Of what a gain rests on, the most that a single row may carry if the others do not say the same."""
+    """Of what a gain rests on, the most that a single row may carry."""
     limits: Limits = {}
     """Metric -> the worst that any challenger may have on the holdout, as { rmse = 60.0 }."""
+    not_worse: Limits = {}
+    """Metric -> by how much a challenger may be worse in it than the champion, as { mae = 0.5 }."""
+    slices: Names = ()
+    """Columns by which the holdout is cut: the card shows both models on each piece."""
+    slice_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """By how much a challenger may be worse in its worst slice; without it slices are shown and not judged."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 30
+    """Smaller slices are shown and not judged."""
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    """Largest size of a challenger's files."""
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Longest time for one row, 95 % of the time, measured in the process that promotes."""
     require_clean: bool = False
     """Refuse a challenger that was trained from uncommitted code."""
+    require_fingerprint: bool = False
+    """Refuse a challenger whose fingerprint does not come out again from its commit and parameters."""
+    data_tests: bool = True
+    """Leave it open when the holdout does not look like the training rows."""
+    trust_champion_data: bool = False
+    """Take a champion's word for having seen no holdout row, when nobody knows what it was trained on."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-6
     """Largest relative difference between a prediction in process and through the endpoint."""
 
@@ -157,6 +175,8 @@ class Stage(_Section):
     """Free the endpoint again once the version has passed."""
     require_clean: bool = False
     """Refuse a version that was trained from uncommitted code."""
+    require_fingerprint: bool = False
+    """Refuse a version whose run's fingerprint does not come out again from its commit and parameters."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     """In a canary: by how much the new version's share of refused and failed requests may exceed the old one's."""
     max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0

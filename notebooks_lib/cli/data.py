@@ -88,6 +88,38 @@ def add(file: Path, name: str, target: str | None, key: str | None, group: str |
 
 @command.command()
 @click.argument("ref", metavar="NAME[@V]")
+@click.option("--fresh", is_flag=True, help="Make the next version, whose holdout has never decided.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of words.")
+def holdout(ref: str, fresh: bool, as_json: bool) -> None:
+    """Show how often the holdout may still decide; with --fresh, retire the rows that have decided.
+
+    A fresh holdout is made of rows that came with a later version and were not yet asked: add that version first.
+    The retired rows become train and validation rows of the version that is made, and of all after it.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.tracking.datasets import access, freshening, uses
+    from notebooks_lib.tracking.store import connect
+
+    store = connect(settings.here())
+    policy = store.settings.promotion
+    made = freshening.freshen(store, ref, min_rows=policy.min_rows) if fresh else None
+    found = made or access.read(ref, store.settings)
+    used = uses.uses(store, found.ref, alpha=policy.alpha, budget=policy.holdout_uses)
+    left = max(policy.holdout_uses - used, 0)
+    if as_json:
+        said = {"dataset": found.ref, "fingerprint": found.fingerprint, "rows": found.rows_held_out}
+        _json({**said, "budget": policy.holdout_uses, "used": used, "left": left, "made": made is not None})
+        return
+    if made is not None:
+        click.echo(f"{made.ref} added: its holdout has never decided. Run your notebooks on it, then promote.")
+    spent = f"{used} of {policy.holdout_uses} uses spent, {left} left"
+    click.echo(f"{found.ref}: {found.rows_held_out} holdout rows, {spent}")
+    if not left:
+        click.echo(f"  it decides nothing any more; add newer rows, then: nbops data holdout {found.name} --fresh")
+
+
+@command.command()
+@click.argument("ref", metavar="NAME[@V]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def models(ref: str, as_json: bool) -> None:
     """Show which models were trained on a version of a dataset."""
@@ -115,6 +147,10 @@ def models(ref: str, as_json: bool) -> None:
         click.echo(f"No model was trained on {ref}.")
     if len(found) > len(trained):
         click.echo(f"{len(found) - len(trained)} more run(s) used {ref} and left no model.")
+
+
+def _json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def _print(dataset: Dataset) -> None:

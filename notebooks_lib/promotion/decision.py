@@ -10,16 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from notebooks_lib.promotion import interval_rules, rules
+from notebooks_lib.promotion import guardrails, interval_rules, rules
 from notebooks_lib.promotion.policy import Policy, Uses
 from notebooks_lib.promotion.question import Evidence, Side
-from notebooks_lib.promotion.rules import RULES, Rule, plain, rule
+from notebooks_lib.promotion.rules import EARLY, RULES, Rule, plain, rule
+from notebooks_lib.promotion.slices import Slice
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.statistics.paired import holm
 
-__all__ = ["RULES", "Answer", "Decision", "Evidence", "Policy", "Rule", "Side", "Uses", "decide", "decide_each", "rule"]
+__all__ = [
+    "EARLY",
+    "RULES",
+    "Answer",
+    "Decision",
+    "Evidence",
+    "Policy",
+    "Rule",
+    "Side",
+    "Uses",
+    "decide",
+    "decide_each",
+    "rule",
+]
 
 Answer = Literal["promote", "keep", "undecided"]
+RULE_MODULES = (rules, interval_rules, guardrails)
+"""To import one is to add its rules."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,6 +95,8 @@ class Decision:
             "uses": found.uses.as_json() if found.uses else None,
             "dataset": found.dataset,
             "first": found.first,
+            "unread": found.unread,
+            "slices": [_slice_json(each, shows=found.shows) for each in found.slices],
             "rules": [each.as_json() for each in self.rules],
             "challenger": _side_json(found.challenger, shows=found.shows),
             "champion": _side_json(found.champion, shows=found.shows),
@@ -117,7 +135,11 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
 
     Promote means: the lower bound of the gain, at policy.level, is above `min_gain`.
     """
-    checks = [rules.not_itself] if evidence.itself or evidence.twin else RULES
+    checks = RULES
+    if evidence.itself or evidence.twin:
+        checks = [rules.not_itself]
+    elif evidence.unread:
+        checks = EARLY
     found = tuple(each for each in (check(evidence, policy) for check in checks) if each is not None)
     failed = [each for each in found if not each.ok]
     answer: Answer = "promote"
@@ -141,6 +163,11 @@ def _summary(answer: Answer, found: Evidence, checked: Sequence[Rule]) -> str:
     what = "no model is promoted" if found.first else f"{found.champion.label} stays"
     deciding = [each for each in checked if not each.ok and each.otherwise == answer]
     return f"{what}: " + "; ".join(each.reason for each in deciding)
+
+
+def _slice_json(found: Slice, *, shows: bool) -> dict[str, Any]:
+    told = ("column", "value", "rows")
+    return {key: plain(value) if shows or key in told else None for key, value in vars(found).items()}
 
 
 def _side_json(side: Side, *, shows: bool) -> dict[str, Any]:

@@ -97,7 +97,9 @@ class Gate:
 
     def holdout(self, found: Candidates) -> Evidence:
         """The figures of the best of them and of the champion on the holdout."""
-        return evidence_module.gather(self.store, found, self.champion(), model=self.model, order_by=self.order_by)
+        return evidence_module.gather(
+            self.store, found, self.champion(), model=self.model, policy=self.policy, order_by=self.order_by
+        )
 
     def scores(self, evidence: Evidence) -> Table:
         """For a notebook: the metrics of both on the holdout, the one that decides first."""
@@ -109,6 +111,7 @@ class Gate:
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
         read = "the best candidate is the champion itself: the holdout was not read"
         caption = read if evidence.itself else f"{evidence.challenger.rows} holdout rows of {evidence.ref}"
+        caption = "the holdout was not read: a rule failed that needs none of its rows" if evidence.unread else caption
         return Table.of(("", *(side.label for side in sides)), rows, caption)
 
     def figure(self, evidence: Evidence) -> Figure:

@@ -5,6 +5,7 @@ No other module compares two of them. What a metric is a sum of stands in `left_
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import math
@@ -72,6 +73,8 @@ class Metric:
     """A function of the user's, not one of the table."""
     note: str = ""
     """What is different about it where it decides."""
+    code: str = ""
+    """Digest of a user's function: with other code it is another metric."""
 
     def leaver(self, truth: Truth, answers: Answers) -> Leaver:
         """The metric on these rows, ready for leaving some out: how, is the metric's own affair."""
@@ -157,7 +160,15 @@ def own(
         given = {"probabilities": answers.probabilities} if chances else {}
         return float(function(truth.values, answers.values, **given))
 
-    return Metric(name or function.__name__, direction, task, score, needs_probabilities=chances, own=True)
+    named = name or function.__name__
+    return Metric(named, direction, task, score, needs_probabilities=chances, own=True, code=_code(function))
+
+
+def _code(function: Callable[..., float]) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+    except (OSError, TypeError):  # made without a file; then its name must do
+        return ""
 
 
 def _imported(text: str) -> Metric:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 SHOWN_UP_TO = 10
 """The largest budget of uses with which estimates are shown. Who sees an estimate learns about the rows, and the next
 challenger is chosen by what was learned; the correction for many uses does not count that."""
+
+_WITHOUT_HOLDOUT = {
+    "require_clean",
+    "require_fingerprint",
+    "max_size_mb",
+    "max_latency_ms",
+    "data_tests",
+    "trust_champion_data",
+    "power",
+    "worthwhile_gain",
+}
 
 
 @dataclass(frozen=True)
@@ -22,11 +33,15 @@ class Uses:
     """How many uses these rows may have; each is tested at a share of the level."""
     number: int
     """Of this use, from 1."""
+    asked: str = ""
+    """When the same question was answered before: then this is that answer, and nothing was spent."""
+    spent: int | None = None
+    """Uses so far, this one among them when it was spent; as many as its number unless it is said."""
 
     @property
     def left(self) -> int:
         """Uses after this one."""
-        return max(self.budget - self.number, 0)
+        return max(self.budget - (self.number if self.spent is None else self.spent), 0)
 
     @property
     def exhausted(self) -> bool:
@@ -40,7 +55,13 @@ class Uses:
 
     def as_json(self) -> dict[str, Any]:
         """For the record of a decision."""
-        return {"budget": self.budget, "number": self.number, "left": self.left, "exhausted": self.exhausted}
+        return {
+            "budget": self.budget,
+            "number": self.number,
+            "left": self.left,
+            "exhausted": self.exhausted,
+            "asked": self.asked or None,
+        }
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,23 @@ class Policy:
     """Of the squared influence, what a single row may carry."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Metric -> the worst that a challenger may have on the holdout."""
+    not_worse: Mapping[str, float] = field(default_factory=dict)
+    """Metric -> by how much a challenger may be worse than the champion in it."""
+    slices: tuple[str, ...] = ()
+    """Columns by which the holdout is cut."""
+    slice_margin: float | None = None
+    """By how much a challenger may be worse in the worst slice; None: slices are shown and not judged."""
+    min_slice_rows: int = 30
+    """Smaller slices are not judged."""
+    max_size_mb: float | None = None
+    max_latency_ms: float | None = None
+    """For one row, 95 % of the time."""
+    require_fingerprint: bool = False
+    """The run's fingerprint must come out again from its commit and parameters."""
+    data_tests: bool = True
+    """The holdout must look like train."""
+    trust_champion_data: bool = False
+    """A champion whose training rows are not known has seen no holdout row."""
     at: float | None = None
     """The level of this one question, where several share a use; else an equal share of alpha for each use."""
 
@@ -88,7 +126,20 @@ class Policy:
             min_groups=settings.min_groups,
             max_share=settings.max_share,
             limits=settings.limits,
+            not_worse=settings.not_worse,
+            slices=settings.slices,
+            slice_margin=settings.slice_margin,
+            min_slice_rows=settings.min_slice_rows,
+            max_size_mb=settings.max_size_mb,
+            max_latency_ms=settings.max_latency_ms,
+            require_fingerprint=settings.require_fingerprint,
+            data_tests=settings.data_tests,
+            trust_champion_data=settings.trust_champion_data,
         )
+
+    def question(self) -> dict[str, Any]:
+        """What of it is part of the question to a holdout: all but what is answered without one."""
+        return {key: value for key, value in asdict(self).items() if key not in _WITHOUT_HOLDOUT}
 
     def level(self, uses: Uses | None) -> float:
         """At which one use is tested: an equal share of alpha for each (Bonferroni), unless `at` says it."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from notebooks_lib.promotion.metrics import Direction, gain
 from notebooks_lib.promotion.policy import Uses
+from notebooks_lib.promotion.slices import Slice
 from notebooks_lib.statistics.paired import Paired
 
 
@@ -36,6 +37,17 @@ class Side:
     dirty: bool | None = None
     fault: str = ""
     """Why it could not be scored."""
+    model_sha256: str = ""
+    """Digest of its files: of what was scored."""
+    size_bytes: int | None = None
+    latency_ms: float | None = None
+    """For one row, 95 % of the time; None when nobody set a limit, or it was not to be measured."""
+    loose: tuple[str, ...] | None = None
+    """Requirements that are not pinned or not what is here; None when they are not known."""
+    seen_rows: int | None = None
+    """Holdout rows among those it was trained on or chosen by; None when nobody knows."""
+    irreproducible: str | None = None
+    """Why its fingerprint does not come out again; None when that was not tried."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,12 @@ class Evidence:
     """Why there is none, when both could be scored."""
     uses: Uses | None = None
     """How often these rows have decided; None when nobody counted, which fails."""
+    unread: bool = False
+    """The holdout was not read, because a rule that needs none of its rows has failed."""
+    data_faults: tuple[str, ...] | None = None
+    """Where the holdout is unlike train; None when nobody looked."""
+    slices: tuple[Slice, ...] = ()
+    """Both models on pieces of the holdout."""
 
     @property
     def ref(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion import change as changes
+from notebooks_lib.promotion import scored
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.promotion.stages import OneStage, Step, Way, continuing
 from notebooks_lib.records import Tag
@@ -92,6 +93,7 @@ class Release:
             raise PromotionError(changes.beaten(rival))
         tags = {Tag.DECISION_RUN: way.run_id} if way.run_id else {}
         found = registry.register(self.store, self.model, run_id, tags=tags)
+        scored.pin(self.store, found, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
             registry.set_tags(self.store, found, tags)
         known = changes.known(self.store, found)

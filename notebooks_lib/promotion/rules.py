@@ -1,7 +1,8 @@
 """What a rule is, and the rules that hold whatever the gain: same data, same rows, same interface, known code. Pure.
 
-A new rule is one function under `@rule`, here or in a module that `decision.py` imports. It says what it found and
-what it wants; what is unknown fails. One that does not apply returns None.
+A new rule is one function under `@rule`, or `@early` where it needs no row of the holdout, here or in a module that
+`decision.py` imports. It says what it found and what it wants; what is unknown fails. One that does not apply returns
+None.
 """
 
 from __future__ import annotations
@@ -49,10 +50,20 @@ RULES: list[Check] = []
 """In the order in which they are shown."""
 
 
+EARLY: list[Check] = []
+"""Those of them that need no row of the holdout: when one fails, it is not read, and no use is spent."""
+
+
 def rule(check: Check) -> Check:
     """Make a function one of the rules."""
     RULES.append(check)
     return check
+
+
+def early(check: Check) -> Check:
+    """Make a function one of the rules that are asked before the holdout is read."""
+    EARLY.append(check)
+    return rule(check)
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +71,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@rule
+@early
 def not_itself(found: Evidence, policy: Policy) -> Rule:
     """The champion cannot replace itself, nor can its twin; that it is the best is no fault of anybody's."""
     new, old = found.challenger, found.champion
@@ -75,7 +86,7 @@ def not_itself(found: Evidence, policy: Policy) -> Rule:
     return Rule("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
 
 
-@rule
+@early
 def data_same(found: Evidence, policy: Policy) -> Rule:
     """The challenger comes from the data whose holdout judges it."""
     used, wanted = found.challenger.dataset, found.dataset
@@ -103,7 +114,7 @@ def metric_finite(found: Evidence, policy: Policy) -> Rule:
     return Rule("metric_finite", False, False, True, why, "undecided")
 
 
-@rule
+@early
 def signature_compatible(found: Evidence, policy: Policy) -> Rule:
     """Whoever calls the champion can call the challenger."""
     if found.first:
@@ -114,7 +125,7 @@ def signature_compatible(found: Evidence, policy: Policy) -> Rule:
     return Rule("signature", not problem, not problem, True, reason)
 
 
-@rule
+@early
 def clean_commit(found: Evidence, policy: Policy) -> Rule:
     """The code that made it can be found again."""
     commit, dirty = found.challenger.commit, found.challenger.dirty

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.promotion import scored
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import SlotStatus, Status
@@ -17,6 +18,7 @@ from notebooks_lib.tracking.registry import Version
 if TYPE_CHECKING:
     import pandas as pd
 
+    from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
 
 
@@ -55,6 +57,7 @@ def put(store: Store, name: str, version: Version, *, reason: str = "") -> str:
     slot = endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = models.download(version.source, Path(scratch))
+        scored.confirm(version, folder)
         detail = _detail(store, version, reason or version.tags.get(Tag.REASON, ""))
         endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail)
     return slot
@@ -91,10 +94,16 @@ def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
 
 def run_tags(store: Store, version: Version) -> Mapping[str, str]:
     """What the run of a version says of itself; nothing when it was deleted."""
+    run = run_of(store, version)
+    return run.tags if run else {}
+
+
+def run_of(store: Store, version: Version) -> RunInfo | None:
+    """The run that a version was made by; None when it was deleted, or the version names none."""
     try:
-        return query.get_run(store, version.run_id).tags if version.run_id else {}
+        return query.get_run(store, version.run_id) if version.run_id else None
     except UsageError:
-        return {}
+        return None
 
 
 def _is(slot: SlotStatus, version: Version) -> bool:

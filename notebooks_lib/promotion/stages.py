@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import change as changes
-from notebooks_lib.promotion import slots, verify
+from notebooks_lib.promotion import slots, traits, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
@@ -218,6 +218,13 @@ class OneStage:
                 f"version {version.version} may not enter {self.name}: it was not trained from a clean commit, and "
                 f"stages.{self.name}.require_clean wants that"
             )
+        if self.policy.require_fingerprint:
+            why = traits.irreproducible(self.way.store, slots.run_of(self.way.store, version))
+            if why:
+                raise PromotionError(
+                    f"version {version.version} may not enter {self.name}: {why}, and "
+                    f"stages.{self.name}.require_fingerprint wants its fingerprint to come out again"
+                )
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
         return self.way.done(Step(name, changed, text, self.name))

@@ -25,8 +25,6 @@ from notebooks_lib.statistics.blocks import Array, Blocks, Kind
 from notebooks_lib.statistics.leaving import Leaver
 
 POWER = 0.8
-WEIGHTY = 0.1
-"""Share of the squared influence from which it is worth asking what the other rows say alone."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,6 @@ class Paired:
     """Of the squared influence, what a single row carries; NaN when unknown."""
     weightiest: int = 0
     """The place of that row."""
-    rest: Paired | None = None
-    """The same without that row, when it carries more than `WEIGHTY`."""
     rarer: int | None = None
     """Rows of the rarest class; None for numbers."""
     differing: int | None = None
@@ -90,10 +86,9 @@ class Paired:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; null for what is not a finite number."""
-        found = {**asdict(self), "rest": self.rest.as_json() if self.rest else None}
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in found.items()
+            for key, value in asdict(self).items()
         }
 
     def _reach(self, alpha: float, power: float) -> float:
@@ -116,11 +111,6 @@ def compare(
     gain, in the order of the rows, for the autocorrelation. Other metrics say it themselves.
     """
     found = _measured(challenger, champion, sign=sign, blocks=blocks, drift=drift)
-    if found.largest_share > WEIGHTY and len(blocks.of_row) > 2:
-        others = np.delete(np.arange(len(blocks.of_row)), found.weightiest)
-        pair = challenger.only(others), champion.only(others)
-        rest = _measured(*pair, sign=sign, blocks=blocks.only(others), drift=None if drift is None else drift[others])
-        found = replace(found, rest=rest)
     return replace(found, rarer=rarer, differing=differing)
 
 

@@ -7,6 +7,7 @@ page shows it; that costs its size again on disk and a few requests.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -162,6 +163,48 @@ def signature(source: str | Path) -> dict[str, Any]:
         found = Model.load(str(_local(source) or source)).signature
     parts = found.to_dict() if found else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a model is as a file: the thing that is scored, registered and deployed."""
+
+    sha256: str
+    """Of the names and contents of all files, but for what loading leaves behind."""
+    size_bytes: int
+    requirements: tuple[str, ...] | None
+    """Lines of its requirements.txt; None when it has none."""
+
+
+def files(source: str | Path) -> Files:
+    """The model at a location as a file. Raises ModelError when it cannot be read."""
+    local = _local(source)
+    with errors.as_model_error(f"the model at {source} cannot be read"):
+        if local is not None:
+            return _files(local)
+        with tempfile.TemporaryDirectory() as scratch:
+            return _files(download(source, Path(scratch)))
+
+
+def _files(folder: Path) -> Files:
+    if not (folder / MLMODEL).is_file():
+        raise errors.ModelError(f"{folder} holds no {MLMODEL} file")
+    total, digest = 0, hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not _left_behind(path, folder)):
+        content = hashlib.sha256()
+        with file.open("rb") as opened:
+            for block in iter(lambda: opened.read(1 << 20), b""):
+                content.update(block)
+                total += len(block)
+        digest.update(json.dumps([file.relative_to(folder).as_posix(), content.hexdigest()]).encode())
+    needed = folder / "requirements.txt"
+    lines = tuple(needed.read_text("utf-8").splitlines()) if needed.is_file() else None
+    return Files(digest.hexdigest(), total, lines)
+
+
+def _left_behind(path: Path, folder: Path) -> bool:
+    """Bytecode, and the note that MLflow puts into what it downloads from a registry."""
+    return "__pycache__" in path.parts or path == folder / "registered_model_meta"
 
 
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:

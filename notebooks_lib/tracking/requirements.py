@@ -40,6 +40,36 @@ def pins(distributions: Iterable[str], lock: Path) -> list[str]:
     return lines
 
 
+def faults(lines: Iterable[str], lock: Path) -> list[str]:
+    """What is unknown about requirements: those that pin no version, and those that differ from this environment.
+
+    A pin is known when it is what is installed here or, where that is not installed, what the lock pins.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    locked = _locked(lock)
+    found = []
+    for line in (text.partition(" #")[0].strip() for text in lines):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            found.append(f"{line} is no requirement of a package")
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        pins = [each.version for each in wanted.specifier if each.operator in ("==", "===") and "*" not in each.version]
+        here = _installed(wanted.name) or locked.get(_normal(wanted.name))
+        if not pins:
+            found.append(f"{line} pins no version")
+        elif here is None:
+            found.append(f"{line} is neither installed nor locked")
+        elif not wanted.specifier.contains(here, prereleases=True):
+            found.append(f"{line}, here it is {here}")
+    return found
+
+
 def distributions_of(modules: Iterable[str]) -> set[str]:
     """The installed distributions that give these modules; the standard library and a project's own files give none."""
     found: set[str] = set()

@@ -22,7 +22,7 @@ def write_houses(path: Path, *, rows: int = 300, seed: int = 0) -> Path:
     import numpy as np
 
     random = np.random.default_rng(seed)
-    rooms, roof = random.normal(size=rows), random.normal(size=rows).clip(-2, 2)  # no row outweighs the others
+    rooms, roof = random.normal(size=(2, rows)).clip(-1.5, 1.5)  # no row outweighs the others
     price = 3 * rooms + roof**2 + 0.1 * random.normal(size=rows)
     lines = [f"h{i},{rooms[i]:.6f},{roof[i]:.6f},{price[i]:.6f}" for i in range(rows)]
     path.write_text("\n".join(["house,rooms,roof,price", *lines]) + "\n")

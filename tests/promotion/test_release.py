@@ -99,6 +99,10 @@ def test_there_and_back(journey, trials, houses, capsys):
         next(n for n, s in endpoint.status(journey.settings, "houses").slots.items() if not s.traffic),
     )
     moving = Change.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
+    with pytest.raises(PromotionError, match=r"are not those that were scored .* version 1 serves as before"):
+        moving.deploy()
+    journey.store.client.delete_model_version_tag("houses", "2", Tag.MODEL_SHA256)  # as of a version from before
+    moving = Change.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves as before"):
         moving.test()

@@ -1,6 +1,6 @@
 """Versioned, fingerprinted tables: load, add, list. Importing it is cheap: pandas and Arrow come later."""
 
-from notebooks_lib.tracking.datasets.access import Entry, catalog, holdout_readings, load, open_holdout, own, read
+from notebooks_lib.tracking.datasets.access import Entry, catalog, load, open_holdout, own, read
 from notebooks_lib.tracking.datasets.adding import add, remarks
 from notebooks_lib.tracking.datasets.dataset import Dataset, Part
 from notebooks_lib.tracking.datasets.trained import Trained, trained_on
@@ -13,7 +13,6 @@ __all__ = [
     "Trained",
     "add",
     "catalog",
-    "holdout_readings",
     "load",
     "log_input",
     "mlflow_dataset",

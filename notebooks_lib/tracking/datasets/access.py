@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +50,11 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
 
 def read(ref: str, settings: Settings) -> Dataset:
     """As `load`, without a mark on a run: for commands that only look."""
-    name, version, record, table, masks = _open(ref, settings)
+    found = open_table(ref, settings)
+    record, table, masks = found.record, found.table, found.masks
     return Dataset(
-        name=name,
-        version=version,
+        name=found.name,
+        version=found.version,
         fingerprint=record.fingerprint,
         target=record.target,
         key=record.key,
@@ -67,31 +70,22 @@ def read(ref: str, settings: Settings) -> Dataset:
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
-    """The holdout of a dataset. Only promotion may call this; `reader` says on whose behalf.
+    """The holdout of a dataset. Only promotion may call this, by way of `uses.asking`; `reader` says on whose behalf.
 
-    Each reading is a line in .nbops/holdout.jsonl: a holdout that was looked at often judges less well.
+    Each reading is a line in .nbops/holdout.jsonl, for people; what is counted stands in the tracking store.
     """
     settings = settings or here()
-    name, version, record, table, masks = _open(ref, settings)
+    found = open_table(ref, settings)
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "dataset": f"{name}@{version}",
-        "fingerprint": record.fingerprint,
+        "dataset": f"{found.name}@{found.version}",
+        "fingerprint": found.record.fingerprint,
         "reader": reader,
     }
     settings.layout.state.mkdir(parents=True, exist_ok=True)
     with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return _part("holdout", record, table, masks)
-
-
-def holdout_readings(dataset: Dataset, settings: Settings) -> int:
-    """How often `open_holdout` gave out the holdout of this content, by its record in .nbops/holdout.jsonl."""
-    try:
-        lines = (settings.layout.state / "holdout.jsonl").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return 0
-    return sum(json.loads(line)["fingerprint"] == dataset.fingerprint for line in lines if line)
+    return _part("holdout", found.record, found.table, found.masks)
 
 
 def catalog(settings: Settings | None = None) -> list[Entry]:
@@ -128,13 +122,28 @@ def deciding_digests(table: pa.Table, record: Record, whole: np.ndarray[Any, Any
     return whole if record.decided_by is None else content.row_digests(table.select([record.decided_by]))
 
 
-def split(ref: str, digests: np.ndarray[Any, Any], record: Record) -> dict[parts.PartName, np.ndarray[Any, Any]]:
+def fingerprint(table: pa.Table, whole: np.ndarray[Any, Any], record: Record) -> str:
+    """Of the content and, where rows left the holdout, of which: it says what is in each part."""
+    found = content.fingerprint(table, whole)
+    return hashlib.sha256(f"{found}\0{record.retired}".encode()).hexdigest() if record.retired else found
+
+
+def split(
+    ref: str, digests: np.ndarray[Any, Any], record: Record, retired: np.ndarray[Any, Any] | None = None
+) -> dict[parts.PartName, np.ndarray[Any, Any]]:
     """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
     if record.parts != parts.ALGORITHM:
         raise DatasetError(
             f"{ref}: split by algorithm {record.parts}, this nbops knows {parts.ALGORITHM}; use the nbops that added it"
         )
-    masks = dict(parts.split(digests, validation_share=record.validation_share, holdout_share=record.holdout_share))
+    masks = dict(
+        parts.split(
+            digests,
+            validation_share=record.validation_share,
+            holdout_share=record.holdout_share,
+            retired=None if retired is None else among(digests, retired),
+        )
+    )
     empty = [name for name in parts.NAMES if not masks[name].any()]
     if empty:
         sizes = ", ".join(f"{name} {int(masks[name].sum())}" for name in parts.NAMES)
@@ -145,9 +154,38 @@ def split(ref: str, digests: np.ndarray[Any, Any], record: Record) -> dict[parts
     return masks
 
 
-def _open(
-    ref: str, settings: Settings
-) -> tuple[str, int, Record, pa.Table, dict[parts.PartName, np.ndarray[Any, Any]]]:
+def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For each digest, whether it is one of the others. Half of a digest tells: by chance one in 10^13 is wrong."""
+    import numpy as np
+
+    return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A version with all of its rows: for this package alone."""
+
+    name: str
+    version: int
+    record: Record
+    table: pa.Table
+    whole: np.ndarray[Any, Any]
+    """Digest of each row, (rows, 2)."""
+    placing: np.ndarray[Any, Any]
+    """Digest of what places it in a part, (rows, 2)."""
+    masks: Mapping[parts.PartName, np.ndarray[Any, Any]]
+    """Which rows are in which part."""
+    retired: np.ndarray[Any, Any] | None = None
+    """Digests (n, 2), as `placing`, of what left the holdout."""
+
+    @property
+    def ref(self) -> str:
+        """name@version."""
+        return f"{self.name}@{self.version}"
+
+
+def open_table(ref: str, settings: Settings) -> Opened:
+    """All rows of a version, checked against its record. Only this package calls it."""
     name, asked = parse_ref(ref)
     mine = versions.numbers(settings.data_folder, name)
     known = mine or ([1] if name in bundled.names() else [])
@@ -162,14 +200,17 @@ def _open(
         stored = versions.read_table(settings.data_folder, name, version)
         table = content.normalise(stored)
         whole = content.row_digests(table)
-        found = content.fingerprint(table, whole)
+        retired = versions.read_retired(settings.data_folder, name, version, record)
+        found = fingerprint(table, whole, record)
         if found != record.fingerprint or set(table.column_names) != set(record.columns):
             raise versions.changed(settings.data_folder, name, version, found, record.fingerprint)
         table = table.select(list(record.columns))
-        digests = deciding_digests(table, record, whole)
+        placing = deciding_digests(table, record, whole)
     else:
-        record, table, digests = _open_bundle(name)
-    return name, version, record, table, split(f"{name}@{version}", digests, record)
+        record, table, whole = _open_bundle(name)
+        placing, retired = whole, None
+    masks = split(f"{name}@{version}", placing, record, retired)
+    return Opened(name, version, record, table, whole, placing, masks, retired)
 
 
 def _open_bundle(name: str) -> tuple[Record, pa.Table, np.ndarray[Any, Any]]:
@@ -191,7 +232,7 @@ def _open_bundle(name: str) -> tuple[Record, pa.Table, np.ndarray[Any, Any]]:
 
 
 def _part(
-    name: parts.PartName, record: Record, table: pa.Table, masks: dict[parts.PartName, np.ndarray[Any, Any]]
+    name: parts.PartName, record: Record, table: pa.Table, masks: Mapping[parts.PartName, np.ndarray[Any, Any]]
 ) -> Part:
     import pyarrow as pa
 

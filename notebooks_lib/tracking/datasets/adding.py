@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
@@ -14,6 +14,7 @@ from notebooks_lib.tracking.datasets.dataset import Dataset
 from notebooks_lib.tracking.datasets.versions import Record
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -50,21 +51,22 @@ def add(
     digests = content.row_digests(table)
     record = replace(
         record,
-        fingerprint=content.fingerprint(table, digests),
+        fingerprint=access.fingerprint(table, digests, record),
         rows=len(table),
         columns=content.kinds(table),
         description=description or record.description,
         source=file.name,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    access.split(str(file), access.deciding_digests(table, record, digests), record)
+    retired = _retired(settings, name, record)
+    access.split(str(file), access.deciding_digests(table, record, digests), record, retired)
     while True:
         # The number before the look: what somebody else adds in between takes this number, and we look again.
         number = versions.next_number(folder, name)
         same = _same(settings, name, record)
         if same is not None:
             return same
-        if versions.write(folder, name, number, table, record):
+        if versions.write(folder, name, number, table, record, retired=retired):
             return access.read(f"{name}@{number}", settings)
 
 
@@ -96,6 +98,14 @@ def _before(settings: Settings, name: str) -> Record:
         holdout_share=settings.data.holdout_share,
         parts=parts.ALGORITHM,
     )
+
+
+def _retired(settings: Settings, name: str, record: Record) -> np.ndarray[Any, Any] | None:
+    """What left the holdout stays out of it in every later version."""
+    if record.retired is None:
+        return None
+    latest = versions.numbers(settings.data_folder, name)[-1]
+    return versions.read_retired(settings.data_folder, name, latest, record)
 
 
 def _roles(before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None) -> Record:

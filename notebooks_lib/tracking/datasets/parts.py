@@ -1,7 +1,8 @@
 """Which part of a dataset a row belongs to: train, validation or holdout. It knows digests, not tables.
 
 A row's part depends on its group if the dataset has one, else on its key, else on its whole content: never on order,
-never on other rows. So it is the same on every machine, and adding rows moves none of those that were there.
+never on other rows. So it is the same on every machine, and adding rows moves none of those that were there. Rows move
+one way only: out of the holdout, when they have decided often enough and are retired; none ever comes into it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ NAMES: tuple[PartName, ...] = ("train", "validation", "holdout")
 
 
 def split(
-    digests: np.ndarray[Any, Any], *, validation_share: float, holdout_share: float
+    digests: np.ndarray[Any, Any],
+    *,
+    validation_share: float,
+    holdout_share: float,
+    retired: np.ndarray[Any, Any] | None = None,
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
     """A mask of rows for each part, from the `row_digests` of what decides it.
 
     The digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
+    `retired` is a mask of rows that may not be in the holdout any more: they are shared out between the other two.
     """
     salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{ALGORITHM}".encode()).digest()[:8], "big")
     # 53 bits, so that the division is exact and compares alike everywhere.
     place = ((digests[:, 0] ^ salt) >> 11) / 2.0**53
     holdout = place < holdout_share
     validation = ~holdout & (place < holdout_share + validation_share)
+    if retired is not None:
+        gone = holdout & retired
+        holdout = holdout & ~retired
+        validation |= gone & (place < holdout_share * validation_share / (1 - holdout_share))
     return {"train": ~holdout & ~validation, "validation": validation, "holdout": holdout}

@@ -1,7 +1,11 @@
-"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once, whole, and never changed."""
+"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once, whole, and never changed.
+
+A version whose holdout was made fresh has `retired.parquet` beside: the digests of what may not be in it any more.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 TABLE = "table.parquet"
 RECORD = "dataset.toml"
+RETIRED = "retired.parquet"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _BUILDING = ".adding-"
 _STALE_SECONDS = 24 * 3600.0
@@ -47,6 +53,8 @@ class Record:
     """Name of the file it came from."""
     created: str = ""
     """UTC, ISO 8601."""
+    retired: str | None = None
+    """sha256 of the digests of rows, keys or groups that left the holdout; None when none did."""
 
     @property
     def decided_by(self) -> str | None:
@@ -95,6 +103,33 @@ def read_table(folder: Path, name: str, version: int) -> pa.Table:
         raise DatasetError(f"{path}: cannot be read: {reason}; {_restore(name)}") from error
 
 
+def read_retired(folder: Path, name: str, version: int, record: Record) -> np.ndarray[Any, Any] | None:
+    """Digests (n, 2) of what left the holdout. Raises DatasetError when they are not what the record says."""
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if record.retired is None:
+        return None
+    path = folder / name / str(version) / RETIRED
+    try:
+        table = parquet.read_table(path, partitioning=None)
+        found = np.column_stack([table[column].to_numpy() for column in ("high", "low")]).astype(np.uint64)
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise DatasetError(f"{path}: cannot be read: {str(error).splitlines()[0]}; {_restore(name)}") from error
+    if retired_sha256(found) != record.retired:
+        raise DatasetError(f"{path}: is not what was written; versions are immutable: {_restore(name)}")
+    return found
+
+
+def retired_sha256(digests: np.ndarray[Any, Any]) -> str:
+    """What `Record.retired` says of these digests, in whatever order."""
+    import numpy as np
+
+    ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
+    return hashlib.sha256(ordered.astype(">u8").tobytes()).hexdigest()
+
+
 def changed(folder: Path, name: str, version: int, found: str, recorded: str) -> DatasetError:
     """The error for a version whose content is no longer what was added."""
     return DatasetError(
@@ -103,7 +138,15 @@ def changed(folder: Path, name: str, version: int, found: str, recorded: str) ->
     )
 
 
-def write(folder: Path, name: str, version: int, table: pa.Table, record: Record) -> bool:
+def write(
+    folder: Path,
+    name: str,
+    version: int,
+    table: pa.Table,
+    record: Record,
+    *,
+    retired: np.ndarray[Any, Any] | None = None,
+) -> bool:
     """Store a version, whole or not at all. False when somebody else took the number first.
 
     It is built in a folder of its own beside and renamed, which is atomic. Raises DatasetError when the disk refuses.
@@ -113,6 +156,8 @@ def write(folder: Path, name: str, version: int, table: pa.Table, record: Record
     try:
         building.mkdir(parents=True)
         _write_table(building / TABLE, table)
+        if retired is not None:
+            _write_table(building / RETIRED, _digests(retired))
         _write_text(building / RECORD, _toml(record))
         try:
             building.rename(home / str(version))
@@ -149,6 +194,12 @@ def _write_table(path: Path, table: pa.Table) -> None:
         parquet.write_table(table.replace_schema_metadata(None), file, compression="zstd")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _digests(found: np.ndarray[Any, Any]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({name: found[:, place].astype("<u8") for place, name in enumerate(("high", "low"))})
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,0 +1,62 @@
+"""Makes a version whose holdout has never decided. It moves rows out of the holdout, never into it.
+
+A row that a model was trained on can never judge a model, so a fresh holdout can only come from rows that arrived
+since: those that a later version brought, and that their digests place in the holdout. Rows that decided are retired:
+in this version and all after it they are train or validation.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import DatasetError, UsageError
+from notebooks_lib.tracking.datasets import access, uses, versions
+from notebooks_lib.tracking.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+
+def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
+    """The next version of a dataset: the same rows, and a holdout of those that have never decided.
+
+    Raises UsageError where there is nothing to do, DatasetError when fewer than `min_rows` would be left.
+    """
+    import numpy as np
+
+    settings = store.settings
+    found = access.open_table(ref, settings)
+    if found.record.source == access.BUNDLED:
+        raise UsageError(
+            f"{found.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
+        )
+    latest = versions.numbers(settings.data_folder, found.name)[-1]
+    if found.version != latest:
+        raise UsageError(f"{found.ref}: a fresh holdout is made of the latest version, {found.name}@{latest}")
+    decided = uses.spent(store, found) > 0
+    if not decided.any():
+        raise UsageError(f"{found.ref}: no row of its holdout has decided yet; it is fresh")
+    leaving = np.unique(found.placing[found.masks["holdout"]][decided], axis=0)
+    retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
+    left = int((~access.among(found.placing[found.masks["holdout"]], retired)).sum())
+    if left < min_rows:
+        raise DatasetError(
+            f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
+            f"version with rows that came since: nbops data add FILE --name {found.name}; about "
+            f"{found.record.holdout_share:.0%} of them fall into the holdout"
+        )
+    record = replace(
+        found.record,
+        retired=versions.retired_sha256(retired),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    record = replace(record, fingerprint=access.fingerprint(found.table, found.whole, record))
+    access.split(found.ref, found.placing, record, retired)
+    while True:
+        number = versions.next_number(settings.data_folder, found.name)
+        if versions.numbers(settings.data_folder, found.name)[-1] != found.version:
+            raise UsageError(f"{found.name}@{number - 1} was added meanwhile; ask again")
+        if versions.write(settings.data_folder, found.name, number, found.table, record, retired=retired):
+            return access.read(f"{found.name}@{number}", settings)

@@ -1,0 +1,177 @@
+"""What an answer costs: one use for each question, none for one that was asked before or needs no holdout row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.tracking import datasets, registry
+from notebooks_lib.tracking.datasets import uses
+from tests.promotion.conftest import better, worse, write_houses
+from tests.promotion.test_gate import answer, champion, failed, readings
+
+pytestmark = pytest.mark.tracking
+
+
+def spent(trials, ref: str = "houses@1") -> int:
+    return uses.uses(trials.store, ref, alpha=0.05, budget=10)
+
+
+def within(project, **promotion):
+    return project.model_copy(update={"promotion": project.promotion.model_copy(update=promotion)})
+
+
+def test_a_dry_run_and_the_same_question_live_are_one_use(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    first, again = answer(gate()), answer(gate())
+    assert first.answer == again.answer == "promote"
+    assert (spent(trials), readings(project)) == (1, 1)
+    rule = next(rule for rule in again.rules if rule.id == "holdout_uses")
+    assert "the answer of 20" in rule.reason
+    assert again.evidence.uses.left == 9
+    kept = replace(again.evidence, uses=first.evidence.uses)
+    assert gate().decide(kept).as_json() == first.as_json()
+    assert again.challenger.losses == first.challenger.losses
+
+
+def test_another_question_is_another_use(trials, houses, gate):
+    champion(trials, trials.fitted(worse(), houses))
+    run_id = trials.fitted(better(), houses)
+    trials.store.client.log_metric(run_id, "mae", 0.1)
+    answer(gate())
+    answer(gate(min_gain=0.1))
+    assert spent(trials) == 2
+    answer(gate(order_by="rooms"))
+    assert spent(trials) == 3
+
+
+def test_a_used_up_holdout_leaves_it_open_and_says_what_to_do(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    one = within(project, holdout_uses=1)
+    assert answer(gate(settings=one)).answer == "promote"
+    late = answer(gate(settings=one, min_gain=0.1))
+    assert (late.answer, failed(late)) == ("undecided", ["holdout_uses"])
+    assert "nbops data holdout houses@1 --fresh" in late.summary
+    assert late.challenger.score is None
+    assert readings(project) == 1
+
+
+def test_what_fails_without_the_holdout_costs_no_use(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses, **{"nbops.git.dirty": "true"})
+    decision = answer(gate(settings=within(project, require_clean=True)))
+    assert (decision.answer, failed(decision)) == ("keep", ["clean_commit"])
+    assert decision.evidence.unread
+    assert (spent(trials), readings(project)) == (0, 0)
+
+
+def test_a_champion_that_has_seen_holdout_rows_is_refused(trials, houses, gate, project, tmp_path):
+    other = datasets.add(write_houses(tmp_path / "o.csv"), "copied", project, target="price")  # other parts: no key
+    rows = other.train.X[["rooms", "roof"]]
+    run_id = trials.run({}, model=worse().fit(rows, other.train.y), example=rows, dataset=other, experiment="before")
+    champion(trials, run_id)
+    trials.fitted(better(), houses)
+    decision = answer(gate())
+    assert failed(decision) == ["holdout_unseen"]
+    seen = decision.champion.seen_rows
+    assert 0 < seen < houses.rows_held_out
+    assert f"version 1 has seen {seen} of the holdout rows of houses@1" in decision.summary
+    assert spent(trials) == 0
+
+
+def test_a_champion_of_unknown_data_leaves_it_open_until_somebody_vouches(trials, houses, gate, project):
+    run_id = trials.run({}, model=worse().fit(houses.train.X, houses.train.y), example=houses.train.X)
+    champion(trials, run_id)
+    trials.fitted(better(), houses)
+    decision = answer(gate())
+    assert (decision.answer, failed(decision)) == ("undecided", ["holdout_unseen"])
+    assert answer(gate(settings=within(project, trust_champion_data=True))).answer == "promote"
+
+
+def test_limits_of_size_time_and_other_metrics(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    tight = within(project, max_size_mb=1e-6, max_latency_ms=1e-6)
+    decision = answer(gate(settings=tight))
+    assert failed(decision) == ["size_mb", "latency_p95_ms"]
+    assert spent(trials) == 0
+    roomy = within(project, max_size_mb=100, max_latency_ms=10_000, not_worse={"mae": 0.0, "r2": 0.0})
+    assert answer(gate(settings=roomy)).answer == "promote"
+
+
+def test_a_challenger_that_is_worse_for_some_rows_is_kept_out(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+
+    class Partly:
+        """Nearly right, but far off where the roof is old."""
+
+        def predict(self, x):
+            truth = 3 * x["rooms"] + x["roof"] ** 2
+            return truth.where(x["roof"] < 0.8, truth + 4.0)
+
+    model = Partly()
+    metrics = {"rmse": float(((houses.validation.y - model.predict(houses.validation.X)) ** 2).mean() ** 0.5)}
+    trials.run(metrics, model=model, example=houses.train.X, dataset=houses)
+    shown = answer(gate(settings=within(project, slices=("roof",), min_slice_rows=10)))
+    assert len(shown.evidence.slices) == 4
+    assert sum(each.rows for each in shown.evidence.slices) == houses.rows_held_out
+    judged = answer(gate(settings=within(project, slices=("roof",), min_slice_rows=10, slice_margin=0.1)))
+    assert (shown.answer, failed(judged)) == ("promote", ["worst_slice"])
+    assert "roof over" in judged.summary
+    small = answer(gate(settings=within(project, slices=("roof",), min_slice_rows=1000, slice_margin=0.1)))
+    assert (small.answer, failed(small)) == ("undecided", ["worst_slice"])
+    with pytest.raises(UnknownNameError, match="column of houses@1 in promotion.slices"):
+        answer(gate(settings=within(project, slices=("rof",))))
+
+
+def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses, gate):
+    from pathlib import Path
+    from urllib.parse import urlparse
+
+    from notebooks_lib.errors import PromotionError
+    from notebooks_lib.promotion import scored
+    from notebooks_lib.tracking import models
+
+    run_id = trials.fitted(better(), houses)
+    asked = gate()
+    release = asked.release(asked.decide(asked.holdout(asked.candidates())), dry_run=False)
+    folder = Path(urlparse(models.model_of_run(trials.store, run_id).source).path)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "left.pyc").write_bytes(b"behind")
+    release.register()
+    version = registry.get(trials.store, "houses", 1)
+    scored.confirm(version, folder)
+    (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
+    with pytest.raises(PromotionError, match="are not those that were scored"):
+        scored.confirm(version, folder)
+    with pytest.raises(PromotionError, match="a refit is a new challenger"):
+        release.register()
+
+
+def test_a_hundred_useless_trials_do_not_dethrone_the_champion(trials, houses, gate, project):
+    """The luckiest on validation of a hundred that differ from the champion by noise alone is the candidate."""
+    import numpy as np
+
+    # Through the real way, but for the fitting: each trial is logged as a run, with a model that can be loaded.
+    champion(trials, trials.fitted(better(), houses, experiment="before"))
+    random = np.random.default_rng(7)
+    best = better().fit(houses.train.X, houses.train.y)
+    weights = best[-1].coef_ + 0.02 * random.normal(size=(100, len(best[-1].coef_)))
+
+    def score(coefficients) -> float:
+        best[-1].coef_ = coefficients
+        return float(((houses.validation.y - best.predict(houses.validation.X)) ** 2).mean() ** 0.5)
+
+    scores = [score(each) for each in weights]
+    for place in np.argsort(scores)[:5]:
+        score(weights[place])
+        trials.run({"rmse": scores[place]}, model=best, example=houses.train.X, dataset=houses)
+    for value in sorted(scores)[5:]:
+        trials.run({"rmse": value}, dataset=houses)
+    decision = answer(gate())
+    assert decision.answer != "promote", decision
+    assert registry.champion(trials.store, "houses").version == "1"
