@@ -31,7 +31,6 @@ def selftest(as_json: bool) -> int:
         return int(not ok)
     rows = [("ok" if check.ok else "FAULT", check.name, check.found, check.wanted) for check in checks]
     show.table(("", "what is put before the gate", "found", "wanted"), rows)
-    click.echo(
-        "\nthe gate decides as it says" if ok else "\nthe gate does not decide as it says: promote nothing with it"
-    )
+    verdict = "the gate decides as it says" if ok else "the gate does not decide as it says: promote nothing with it"
+    click.echo(f"\n{verdict}")
     return int(not ok)

@@ -65,17 +65,25 @@ def real(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, p
     """The gate as promotion uses it: pairing, then every rule."""
     rows = len(truth.values)
     signature = {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]}
-    common = {"rows": rows, "rows_sha256": "rows", "dataset": "planted@1#0", "signature": signature}
+    data = "planted@1#0"
 
     def side(label: str, answers: Answers) -> Side:
-        score = metric.leaver(truth, answers).whole
-        return Side(label, run_id=label, score=score, predictions_sha256=label, commit="c", dirty=False, **common)
+        return Side(
+            label,
+            run_id=label,
+            score=metric.leaver(truth, answers).whole,
+            rows=rows,
+            rows_sha256="these",
+            predictions_sha256=label,
+            dataset=data,
+            signature=signature,
+        )
 
     evidence = Evidence(
         model="planted",
         metric=metric.name,
         direction=metric.direction,
-        dataset="planted@1#0",
+        dataset=data,
         challenger=side("challenger", challenger),
         champion=side("champion", champion),
         paired=pair(metric, truth, challenger, champion),
@@ -110,7 +118,7 @@ def _clear(gate: Gate) -> Iterator[Check]:
         strong, weak = table.models["line" if name == "diabetes" else "logistic"], _poor(table)
         for _ in range(CLEAR // 2):
             places = random.integers(0, len(table.truth.values), size=300)
-            truth, one, other = (each.at(places) for each in (table.truth, strong, weak))
+            truth, one, other = table.truth.at(places), strong.at(places), weak.at(places)
             answers[True].append(gate(metric, truth, one, other, policy))
             answers[False].append(gate(metric, truth, other, one, policy))
     better, worse = answers[True].count("promote"), answers[False].count("promote")
@@ -143,9 +151,7 @@ def _alike(gate: Gate) -> Iterator[Check]:
     random = np.random.default_rng(SEED)
     old = np.abs(random.normal(size=200)) + 1
     noise = random.normal(size=200)
-    noise -= noise.mean() + (noise @ (old - old.mean())) / ((old - old.mean()) @ (old - old.mean())) * (
-        old - old.mean()
-    )
+    noise -= np.polyval(np.polyfit(old, noise, 1), old)  # of mean zero, uncorrelated with old
     new = old - 0.02 + noise / noise.std() * old.std() * np.sqrt(1 / 0.999**2 - 1)
     assert abs(np.corrcoef(new, old)[0, 1] - 0.999) < 1e-9
     truth = Truth(np.zeros(200))
@@ -173,9 +179,9 @@ def _ask(gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Gen
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
     """Rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
-    leavers = [judged.leaver(table.truth, table.models[each]) for each in (challenger, champion)]
+    new, old = (judged.leaver(table.truth, table.models[each]) for each in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
-    return planted(*leavers, len(table.truth.values), sign=sign, gain=gain)
+    return planted(new, old, len(table.truth.values), sign=sign, gain=gain)
 
 
 @cache
