@@ -17,6 +17,7 @@ from scipy import stats
 from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
 from notebooks_lib.promotion.metrics import METRICS, Answers, Metric, Truth
 from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.planting import Population, planted
 
 Array = np.ndarray[Any, Any]
@@ -63,9 +64,16 @@ CASES = (
 
 def real(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
     """The gate as promotion uses it: pairing, then every rule."""
-    rows = len(truth.values)
+    paired = pair(metric, truth, challenger, champion)
+    return decide(asked(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
+
+
+def asked(
+    metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
+) -> Evidence:
+    """The question that is put before the gate: the models differ in nothing but their answers."""
+    data, rows = "planted@1#0", len(truth.values)
     signature = {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]}
-    data = "planted@1#0"
 
     def side(label: str, answers: Answers) -> Side:
         return Side(
@@ -79,17 +87,16 @@ def real(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, p
             signature=signature,
         )
 
-    evidence = Evidence(
+    return Evidence(
         model="planted",
         metric=metric.name,
         direction=metric.direction,
         dataset=data,
         challenger=side("challenger", challenger),
         champion=side("champion", champion),
-        paired=pair(metric, truth, challenger, champion),
-        uses=Uses(policy.uses, 1),
+        paired=paired,
+        uses=Uses(uses, 1),
     )
-    return decide(evidence, policy).answer
 
 
 def run(gate: Gate = real) -> list[Check]:

@@ -40,11 +40,6 @@ class Blocks:
         """How many blocks of equal size say as much: few when one group has most of the rows."""
         return float(self.sizes.sum() ** 2 / (self.sizes.astype(float) ** 2).sum())
 
-    def only(self, places: Array) -> Blocks:
-        """Of some of the rows; a block that is left with none is gone."""
-        _, of_row, sizes = np.unique(self.of_row[places], return_inverse=True, return_counts=True)
-        return Blocks(self.kind, of_row.ravel(), sizes)
-
 
 def rows(count: int) -> Blocks:
     """Each row by itself."""

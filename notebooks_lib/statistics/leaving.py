@@ -31,9 +31,6 @@ class Leaver(Protocol):
     def without(self, blocks: Blocks) -> Array:
         """On all rows but those of each block in turn."""
 
-    def only(self, places: Array) -> Leaver:
-        """The same metric on some of the rows."""
-
 
 @dataclass(frozen=True, eq=False)
 class Sums:
@@ -60,10 +57,6 @@ class Sums:
             each = np.column_stack(columns)
         with np.errstate(all="ignore"):
             return np.asarray(self.of(self.figures.sum(axis=0) - each), dtype=float)
-
-    def only(self, places: Array) -> Sums:
-        """The same metric on some of the rows."""
-        return Sums(self.figures[places], self.of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +98,6 @@ class Placements:
         with np.errstate(all="ignore"):
             return np.where(pairs > 0, wins / pairs, np.nan)
 
-    def only(self, places: Array) -> Placements:
-        """The same metric on some of the rows."""
-        return Placements(self.positive[places], self.chance[places])
-
     def _within(self, blocks: Blocks) -> Array:
         """Pairs in order of which both rows lie in the block."""
         order = np.argsort(blocks.of_row, kind="stable")
@@ -131,10 +120,6 @@ class Mean:
     def without(self, blocks: Blocks) -> Array:
         """The mean of the parts, each without the block."""
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
-
-    def only(self, places: Array) -> Mean:
-        """The same metric on some of the rows."""
-        return Mean(tuple(part.only(places) for part in self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +144,6 @@ class Anew:
         """One call for each block."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
-
-    def only(self, places: Array) -> Anew:
-        """The same metric on some of the rows."""
-        return Anew(len(places), lambda chosen: self.score(places[chosen]))
 
 
 def placements(positive: Array, chance: Array) -> Array:

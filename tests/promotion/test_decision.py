@@ -106,10 +106,10 @@ def test_an_open_question_says_what_these_rows_can_tell_and_how_many_it_takes():
         ({"standard_error": math.nan}, "error"),
         ({"standard_error": math.inf}, "error"),
         ({"df": 0.0}, "error"),
-        ({"largest_share": 0.26}, "one_row"),
         ({"largest_share": math.nan}, "one_row"),
-        ({"largest_share": 0.26, "rest": paired(gain=0.3)}, "one_row"),
-        ({"largest_share": 0.26, "rest": paired(gain=-3.0)}, "one_row"),
+        ({"largest_share": 0.26, "moves": -0.08}, "one_row"),
+        ({"largest_share": 0.26, "moves": 0.08}, "one_row"),
+        ({"largest_share": 0.26, "moves": math.nan}, "one_row"),
     ],
 )
 def test_too_little_to_tell_is_undecided_and_says_so(change, name):
@@ -127,7 +127,7 @@ def test_too_little_to_tell_is_undecided_and_says_so(change, name):
         {"by": "time", "autocorrelation": 0.5},
         {"by": "time", "autocorrelation": -0.9},
         {"largest_share": 0.25},
-        {"largest_share": 0.9, "rest": paired(gain=0.9)},
+        {"largest_share": 0.9, "moves": 0.07},
     ],
 )
 def test_just_enough_decides(change):
