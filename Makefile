@@ -55,8 +55,9 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	nbops check
 	python -m tests.environment
 
-proof: setup  ## the slow proofs: chaos, many at once
+proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
 	pytest -n 2 -m proof
+	OMP_NUM_THREADS=1 python -m benchmarks.promotion
 
 bench: setup  ## what we claim about speed, side by side
 	-uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --compile-bytecode \

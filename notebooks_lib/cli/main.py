@@ -16,6 +16,7 @@ COMMANDS = {
     "promote": "Compare the best run with the champion, and deploy the winner.",
     "rollback": "Go back to the version that was champion before.",
     "history": "What moved when, who moved it and why.",
+    "gate": "Let the gate of promotion test itself.",
     "endpoint": "Start, stop and ask the endpoint that serves a model.",
     "profile": "Measure a model under CPU and memory limits, and recommend a size.",
     "data": "List, show and add versioned datasets.",

@@ -106,17 +106,15 @@ def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
     if paired is None or not paired.sound:
         return None  # `error` has said so
     level = policy.level(found.uses)
-    lower, upper = paired.lower(level), paired.upper(KEEP)
-    told = _side(paired, policy, level)
-    ok, worse = told == "better", told == "worse"
-    bound, side, sure = (upper, "below", 1 - KEEP) if worse else (lower, "above", 1 - level)
+    side, bound, at = _told(paired, policy, level)
+    ok, worse = side == "better", side == "worse"
     wanted = f"more than {shown(policy.min_gain)} wanted"
     if found.shows:
         new, old = found.challenger, found.champion
         note = METRICS[found.metric].note if found.metric in METRICS else ""
         what = f"{found.metric}{f' ({note})' if note else ''} {shown(new.score)} against {shown(old.score)} of "
-        what += f"{old.label}: a gain of {shown(paired.gain)}, with {_percent(sure)} confidence {side} "
-        what += f"{shown(bound)}; {wanted}"
+        what += f"{old.label}: a gain of {shown(paired.gain)}, with {_percent(1 - at)} confidence "
+        what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
         what = f"the gain in {found.metric} is {says} {shown(policy.min_gain)}"
@@ -126,10 +124,12 @@ def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
     return Rule("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
 
 
-def _side(paired: Paired, policy: Policy, level: float) -> Literal["better", "worse", "open"]:
-    if paired.lower(level) > policy.min_gain:
-        return "better"
-    return "worse" if paired.upper(KEEP) < policy.min_gain else "open"
+def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
+    """What the interval says, the bound that says it, and the level of that bound."""
+    lower, upper = paired.lower(level), paired.upper(KEEP)
+    if upper < policy.min_gain:
+        return "worse", upper, KEEP
+    return "better" if lower > policy.min_gain else "open", lower, level
 
 
 def outlook(paired: Paired, policy: Policy, level: float) -> str:

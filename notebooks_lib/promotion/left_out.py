@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from notebooks_lib.promotion import metrics
 from notebooks_lib.statistics.leaving import Anew, Leaver, Mean, Placements, Sums
 
 if TYPE_CHECKING:
@@ -48,16 +49,8 @@ def _root(mean: Array) -> Array:
     return np.sqrt(np.maximum(mean, 0.0))  # a difference of sums may fall short of zero by rounding
 
 
-def _squared(truth: Truth, answers: Answers) -> Array:
-    return np.asarray((truth.values - answers.values) ** 2)
-
-
-def _absolute(truth: Truth, answers: Answers) -> Array:
-    return np.asarray(np.abs(truth.values - answers.values))
-
-
 def _relative(truth: Truth, answers: Answers) -> Array:
-    return np.asarray(_absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
+    return np.asarray(metrics.absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
 
 
 def _right(truth: Truth, answers: Answers) -> Array:
@@ -65,29 +58,14 @@ def _right(truth: Truth, answers: Answers) -> Array:
 
 
 def _log_losses(truth: Truth, answers: Answers) -> Array:
-    shares = _shares(answers)
-    assert truth.classes is not None
-    chosen = shares[np.arange(len(shares)), np.searchsorted(truth.classes, truth.values)]
-    return np.asarray(-np.log(np.clip(chosen, CLIP, 1.0)))
-
-
-def _brier_losses(truth: Truth, answers: Answers) -> Array:
-    assert truth.classes is not None
-    assert answers.probabilities is not None
-    error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
-    return np.asarray(error.sum(axis=1) / (2 if len(truth.classes) == 2 else 1))
-
-
-def _shares(answers: Answers) -> Array:
-    assert answers.probabilities is not None
-    return np.asarray(answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True))
+    return metrics.log_losses(truth, answers, CLIP)
 
 
 def _r2(truth: Truth, answers: Answers) -> Leaver:
     centred = truth.values - truth.values.mean()  # the same, with less rounding
     ones = np.ones(len(centred))
     return Sums(
-        np.column_stack([ones, _squared(truth, answers), centred, centred**2]),
+        np.column_stack([ones, metrics.squared(truth, answers), centred, centred**2]),
         lambda sums: 1 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0]),
     )
 
@@ -148,14 +126,14 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
     assert answers.probabilities is not None
     if len(truth.classes) == 2:
         return Placements(truth.values == truth.classes[1], answers.probabilities[:, 1])
-    shares = _shares(answers)
+    shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
     return Mean(tuple(Placements(truth.values == name, shares[:, i]) for i, name in enumerate(truth.classes)))
 
 
 WAYS: dict[str, Way] = {
-    "rmse": _mean(_squared, _root),
-    "mse": _mean(_squared),
-    "mae": _mean(_absolute),
+    "rmse": _mean(metrics.squared, _root),
+    "mse": _mean(metrics.squared),
+    "mae": _mean(metrics.absolute),
     "mape": _mean(_relative),
     "r2": _r2,
     "accuracy": _mean(_right),
@@ -168,6 +146,6 @@ WAYS: dict[str, Way] = {
     "auc": _auc,
     "roc_auc": _auc,
     "log_loss": _mean(_log_losses),
-    "brier": _mean(_brier_losses),
+    "brier": _mean(metrics.brier_losses),
 }
 """By the name of the metric. What is missing here is computed anew for each block."""

@@ -5,16 +5,13 @@ No other module compares two of them. What a metric is a sum of stands in `left_
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.errors import UsageError, first_line, nearest
+from notebooks_lib.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +124,11 @@ def find(name: str) -> Metric:
     of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
     """
     check(name)
-    return METRICS[name] if name in METRICS else _imported(name)
+    if name in METRICS:
+        return METRICS[name]
+    from notebooks_lib.promotion import own_metric
+
+    return own_metric.imported(name)
 
 
 def check(name: str) -> None:
@@ -145,42 +146,6 @@ def check(name: str) -> None:
         f"metric {name!r}: promotion decides only by metrics that it computes itself{meant} "
         f"(known: {', '.join(sorted(METRICS))}; or a function of yours, as module:function:min)"
     )
-
-
-def own(
-    function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
-) -> Metric:
-    """A metric from a function of true values and answers; it is given `probabilities` when it has such a parameter.
-
-    Runs log it under `name`, which is the function's unless another is given.
-    """
-    chances = "probabilities" in inspect.signature(function).parameters
-
-    def score(truth: Truth, answers: Answers) -> float:
-        given = {"probabilities": answers.probabilities} if chances else {}
-        return float(function(truth.values, answers.values, **given))
-
-    named = name or function.__name__
-    return Metric(named, direction, task, score, needs_probabilities=chances, own=True, code=_code(function))
-
-
-def _code(function: Callable[..., float]) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
-    except (OSError, TypeError):  # made without a file; then its name must do
-        return ""
-
-
-def _imported(text: str) -> Metric:
-    module, function, said, *rest = text.split(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a module is anybody's code
-        raise UsageError(f"metric {text!r}: it cannot be imported: {first_line(error)}") from error
-    if not callable(found):
-        raise UsageError(f"metric {text!r}: {function} is no function")
-    task: Task = "classification" if rest else "regression"
-    return own(found, "min" if said == "min" else "max", task=task, name=function)
 
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
@@ -232,34 +197,38 @@ def _roc_auc(truth: Truth, answers: Answers) -> float:
     return float(roc_auc_score(truth.values, shares, multi_class="ovr", average="macro", labels=truth.classes))
 
 
-def _squared(truth: Truth, answers: Answers) -> Array:
+def squared(truth: Truth, answers: Answers) -> Array:
+    """Of each row the squared error."""
     loss: Array = (truth.values - answers.values) ** 2
     return loss
 
 
-def _absolute(truth: Truth, answers: Answers) -> Array:
+def absolute(truth: Truth, answers: Answers) -> Array:
+    """Of each row the absolute error."""
     loss: Array = abs(truth.values - answers.values)
     return loss
 
 
-def _wrong(truth: Truth, answers: Answers) -> Array:
+def wrong(truth: Truth, answers: Answers) -> Array:
+    """Of each row 1 when its class is missed."""
     loss: Array = (truth.values != answers.values).astype(float)
     return loss
 
 
-def _log_losses(truth: Truth, answers: Answers) -> Array:
+def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array:
+    """Of each row minus the logarithm of the chance that its class was given, which counts as `least` at least."""
     import numpy as np
 
     assert truth.classes is not None
     assert answers.probabilities is not None
     column = np.searchsorted(truth.classes, truth.values)
     shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
-    chosen = shares[np.arange(len(column)), column]
-    loss: Array = -np.log(np.clip(chosen, np.finfo(float).eps, 1.0))
+    loss: Array = -np.log(np.clip(shares[np.arange(len(column)), column], least, 1.0))
     return loss
 
 
-def _brier_losses(truth: Truth, answers: Answers) -> Array:
+def brier_losses(truth: Truth, answers: Answers) -> Array:
+    """Of each row the squared distance of its chances from the truth."""
     assert truth.classes is not None
     assert answers.probabilities is not None
     error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
@@ -273,15 +242,15 @@ def _mean(losses: Losses) -> Score:
 
 def _table() -> dict[str, Metric]:
     regression = [
-        Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), _squared),
-        Metric("mse", "min", "regression", _of_sklearn("mean_squared_error"), _squared),
-        Metric("mae", "min", "regression", _of_sklearn("mean_absolute_error"), _absolute),
+        Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), squared),
+        Metric("mse", "min", "regression", _of_sklearn("mean_squared_error"), squared),
+        Metric("mae", "min", "regression", _of_sklearn("mean_absolute_error"), absolute),
         Metric("median_ae", "min", "regression", _of_sklearn("median_absolute_error")),
         Metric("mape", "min", "regression", _of_sklearn("mean_absolute_percentage_error")),
         Metric("r2", "max", "regression", _of_sklearn("r2_score")),
     ]
     classification = [
-        Metric("accuracy", "max", "classification", _of_sklearn("accuracy_score"), _wrong),
+        Metric("accuracy", "max", "classification", _of_sklearn("accuracy_score"), wrong),
         Metric("balanced_accuracy", "max", "classification", _of_sklearn("balanced_accuracy_score")),
         Metric("f1", "max", "classification", _by_class("f1_score")),
         Metric("f1_macro", "max", "classification", _by_class("f1_score", "macro")),
@@ -294,12 +263,12 @@ def _table() -> dict[str, Metric]:
             "log_loss",
             "min",
             "classification",
-            _mean(_log_losses),
-            _log_losses,
+            _mean(log_losses),
+            log_losses,
             needs_probabilities=True,
             note="chances below 0.01 count as 0.01",
         ),
-        Metric("brier", "min", "classification", _mean(_brier_losses), _brier_losses, needs_probabilities=True),
+        Metric("brier", "min", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
     ]
     return {metric.name: metric for metric in [*regression, *classification]}
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,6 @@ class Paired:
     """How many blocks of equal size say as much."""
     largest_share: float
     """Of the squared influence, what a single row carries; NaN when unknown."""
-    weightiest: int = 0
-    """The place of that row."""
     rarer: int | None = None
     """Rows of the rarest class; None for numbers."""
     differing: int | None = None
@@ -110,11 +108,7 @@ def compare(
     `drift` is for rows in the order of time and a metric that is computed anew: what stands for a row's share of the
     gain, in the order of the rows, for the autocorrelation. Other metrics say it themselves.
     """
-    found = _measured(challenger, champion, sign=sign, blocks=blocks, drift=drift)
-    return replace(found, rarer=rarer, differing=differing)
 
-
-def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Blocks, drift: Array | None) -> Paired:
     def without(which: Blocks) -> Array:
         return np.asarray(sign * (challenger.without(which) - champion.without(which)))
 
@@ -125,9 +119,9 @@ def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Bloc
     single = None
     if challenger.cheap and champion.cheap:
         single = left if blocks.kind == "rows" else without(dealing.rows(rows))
-        share, place = _share(single)
+        share = _share(single)
     else:
-        share, place = _search(gain, left, blocks, error, without)
+        share = _search(gain, left, blocks, error, without)
     influence = drift if single is None else single
     return Paired(
         gain=gain,
@@ -138,7 +132,8 @@ def _measured(challenger: Leaver, champion: Leaver, *, sign: float, blocks: Bloc
         by=blocks.kind,
         effective=blocks.effective,
         largest_share=share,
-        weightiest=place,
+        rarer=rarer,
+        differing=differing,
         autocorrelation=lag_one(influence) if blocks.kind == "time" else None,
     )
 
@@ -186,28 +181,26 @@ def lag_one(values: Array | None) -> float:
     return float((apart[1:] * apart[:-1]).sum() / squares) if squares > 0 else math.nan
 
 
-def _share(single: Array) -> tuple[float, int]:
+def _share(single: Array) -> float:
     squares = (single - single.mean()) ** 2
-    total, place = squares.sum(), int(np.argmax(squares))
-    return (float(squares[place] / total) if total > 0 else math.nan), place
+    total = squares.sum()
+    return float(squares.max() / total) if total > 0 else math.nan
 
 
-def _search(
-    gain: float, left: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]
-) -> tuple[float, int]:
-    """The share of the weightiest row, found by halving the weightiest block, for metrics that are costly to compute.
+def _search(gain: float, left: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]) -> float:
+    """The share of the weightiest row, found by halving the weightiest block, for costly metrics.
 
     A row that carries much of everything carries most of its block, and of each half that it is in.
     """
     if not (math.isfinite(error) and error > 0):
-        return math.nan, 0
-    members = np.flatnonzero(blocks.of_row == int(np.argmax(np.abs(left - gain))))
-    moved = float(np.max(np.abs(left - gain)))
+        return math.nan
+    far = left - gain
+    members = np.flatnonzero(blocks.of_row == int(np.argmax(np.abs(far))))
     while len(members) > 1:
         halves = np.array_split(members, 2)
         of_row = np.full(len(blocks.of_row), -1)  # in neither half: never left out
         of_row[halves[0]], of_row[halves[1]] = 0, 1
-        far = np.abs(without(Blocks("blocks", of_row, np.array([len(half) for half in halves]))) - gain)
-        members, moved = halves[int(np.argmax(far))], float(np.max(far))
-    rows = len(blocks.of_row)
-    return min((rows - 1) / rows * moved**2 / error**2, 1.0), int(members[0])
+        far = without(Blocks("blocks", of_row, np.array([len(half) for half in halves]))) - gain
+        members = halves[int(np.argmax(np.abs(far)))]
+    rows, moved = len(blocks.of_row), float(far[np.argmax(np.abs(far))])
+    return min((rows - 1) / rows * moved**2 / error**2, 1.0)

@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
 from notebooks_lib.tracking import registry
-from tests.promotion.conftest import better, middling, worse
+from tests.promotion.conftest import better, middling, worse, write_houses
 
 pytestmark = pytest.mark.tracking
 
@@ -242,3 +242,87 @@ def test_a_champion_that_came_meanwhile_is_not_overwritten(trials, houses, gate)
     with pytest.raises(PromotionError, match="version 2 of 'houses' became champion while this run was compared"):
         release.register()
     assert registry.champion(trials.store, "houses").version == rival.version
+
+
+def test_a_function_of_ones_own_decides(trials, houses, gate):
+    import numpy as np
+
+    from notebooks_lib.promotion.own_metric import own
+
+    def costs(truth, predicted):
+        return float(np.mean(np.maximum(truth - predicted, 0)))  # too low a price costs, too high a one does not
+
+    first = champion(trials, trials.fitted(worse(), houses))
+    good = trials.fitted(better(), houses)
+    for run_id in (first.run_id, good):
+        from notebooks_lib.tracking import models
+
+        said = models.load(models.model_of_run(trials.store, run_id).source).predict(houses.validation.X)
+        trials.store.client.log_metric(run_id, "costs", costs(houses.validation.y, said))
+    decision = answer(gate(metric=own(costs, "min")))
+    assert decision.answer == "promote"
+    assert decision.evidence.paired.by == "blocks"
+    assert decision.challenger.run_id == good
+
+
+def test_rows_of_a_group_and_of_a_time_are_not_taken_for_independent(trials, gate, project, tmp_path):
+    import pandas as pd
+
+    from notebooks_lib.errors import UnknownNameError
+    from notebooks_lib.tracking import datasets
+
+    table = pd.read_csv(write_houses(tmp_path / "streets.csv", rows=900))
+    table["street"] = table.index % 150
+    table["sold"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(table.index, unit="h")
+    table.to_csv(tmp_path / "streets.csv", index=False)
+    data = datasets.add(tmp_path / "streets.csv", "streets", project, target="price", key="house", group="street")
+
+    def fitted(model, **more):
+        from sklearn.compose import make_column_transformer
+        from sklearn.pipeline import make_pipeline
+
+        return trials.fitted(
+            make_pipeline(make_column_transformer(("passthrough", ["rooms", "roof"])), model), data, **more
+        )
+
+    champion(trials, fitted(worse()))
+    fitted(better())
+    decision = answer(gate())
+    assert decision.answer == "promote"
+    assert decision.evidence.paired.by == "groups"
+    assert "groups" in [rule.id for rule in decision.rules]
+    timed = answer(gate(order_by="sold"))
+    assert (timed.answer, timed.evidence.paired.by, timed.evidence.paired.blocks) == ("promote", "time", 10)
+    with pytest.raises(UnknownNameError, match="did you mean 'sold'"):
+        answer(gate(order_by="solt"))
+
+
+def test_a_holdout_is_used_up(trials, houses, gate, project):
+    promotion = project.promotion.model_copy(update={"holdout_uses": 2})
+    project = project.model_copy(update={"promotion": promotion})
+    trials.fitted(better(), houses)
+    uses = [answer(gate(settings=project)) for _ in range(3)]
+    assert [each.answer for each in uses] == ["promote", "promote", "undecided"]
+    assert uses[0].level == 0.025
+    assert "nbops data holdout houses@1 --fresh" in uses[2].summary
+
+
+def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
+    from notebooks_lib.promotion import record
+
+    promotion = project.promotion.model_copy(update={"holdout_uses": 11})
+    project = project.model_copy(update={"promotion": promotion})
+    trials.fitted(better(), houses)
+    asked = gate(settings=project)
+    candidates = asked.candidates()
+    evidence = asked.holdout(candidates)
+    decision = asked.decide(evidence)
+    assert decision.answer == "promote"
+    assert "wear it out" in repr(asked.scores(evidence))
+    assert "wear it out" in asked.figure(evidence).axes[0].texts[0].get_text()
+    run_id = trials.run({})
+    record.write(trials.store, run_id, asked.release(decision), candidates)
+    assert not set(trials.store.client.get_run(run_id).data.metrics) & {"gain", "challenger_rmse", "champion_rmse"}
+    score = f"{evidence.challenger.score:.4g}"
+    assert score not in json.dumps(record.read(trials.store, run_id)["decision"])
+    assert score not in repr(decision)

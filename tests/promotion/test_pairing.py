@@ -13,6 +13,7 @@ from notebooks_lib.errors import UsageError
 from notebooks_lib.promotion import metrics
 from notebooks_lib.promotion.left_out import CLIP, WAYS
 from notebooks_lib.promotion.metrics import METRICS, Answers, Truth
+from notebooks_lib.promotion.own_metric import own
 from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.statistics import blocks
 from notebooks_lib.statistics.leaving import Anew
@@ -131,15 +132,15 @@ def spread(truth, predicted, probabilities):
 
 
 def test_a_function_of_ones_own_can_decide():
-    metric = metrics.own(cost, "min", task="classification")
+    metric = own(cost, "min", task="classification")
     truth, one, other = answers("classification", rows=300)
     found = pair(metric, truth, one, other)
     assert (metric.name, found.by, found.blocks) == ("cost", "blocks", 40)
     by_row = pair(METRICS["accuracy"], truth, one, other)
     assert found.differing == by_row.differing
     assert found.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
-    assert metrics.own(spread, "max", task="classification").needs_probabilities
-    assert pair(metrics.own(spread, "max", task="classification"), truth, one, other).gain != 0
+    assert own(spread, "max", task="classification").needs_probabilities
+    assert pair(own(spread, "max", task="classification"), truth, one, other).gain != 0
 
 
 def test_a_function_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):

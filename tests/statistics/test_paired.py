@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,7 +124,6 @@ def test_the_weightiest_row_is_found(anew):
     dealt = blocks.stratified(300) if anew else blocks.rows(300)
     found = paired.compare(*pair, sign=-1.0, blocks=dealt)
     squares = ((old - new) - (old - new).mean()) ** 2
-    assert found.weightiest == 123
     assert found.largest_share == pytest.approx(squares.max() / squares.sum(), rel=0.05)
 
 
@@ -147,7 +147,7 @@ def test_the_detectable_gain_is_found_as_often_as_it_says():
     random = np.random.default_rng(5)
     noise = random.normal(size=(4000, 80))
     probe = paired.compare(mean(noise[0] * 0), mean(noise[0]), sign=-1.0, blocks=blocks.rows(80))
-    true = paired.replace(probe, standard_error=1 / math.sqrt(80)).detectable(0.005)
+    true = replace(probe, standard_error=1 / math.sqrt(80)).detectable(0.005)
     found = noise.mean(axis=1) + true
     bound = found - paired.quantile(0.995, 79) * noise.std(axis=1, ddof=1) / math.sqrt(80)
     assert (bound > 0).mean() == pytest.approx(0.8, abs=0.02)

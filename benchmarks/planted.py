@@ -1,0 +1,260 @@
+"""Cells of the simulation: from which population holdouts are drawn, and what is counted of the answers.
+
+In every cell the true gain is known: zero where false promotions are counted, the detectable gain where power is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.own_metric import own
+from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.selftest import asked, tables
+from notebooks_lib.statistics.leaving import Leaver, Sums
+from notebooks_lib.statistics.planting import Population, planted
+
+REPEATS = 2000
+POWER = 0.78
+ONCE = Policy(uses=1)
+"""The whole level for one use: so that what is counted can be compared with 5 %."""
+
+Random = np.random.Generator
+Holdout = tuple[Metric, Truth, Answers, Answers, dict[str, Any]]
+"""Metric, rows, what challenger and champion said of them, and how the rows hang together."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One population and size of holdout."""
+
+    what: str
+    rows: int
+    draw: Callable[[Random], Holdout]
+    bar: bool = True
+    """Whether more false promotions than `limit` are a failure; else they are shown as they are."""
+
+
+@dataclass
+class Counts:
+    """Answers in a cell, in shares of all holdouts."""
+
+    cell: Cell
+    repeats: int
+    strict: float
+    """Promoted by a strict `<` on the same rows."""
+    interval: float
+    """By the interval alone."""
+    ignoring: float
+    """By the interval, taking rows for independent that are not."""
+    gate: float
+    """By all rules together."""
+    undecided: float
+    told: float = 0.0
+    """The median of the detectable gains that were printed."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Rules by which it was left open, and how often."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.cell.bar or round(self.gate * self.repeats) <= limit(self.repeats)
+
+
+def limit(repeats: int = REPEATS) -> int:
+    """False promotions that a gate at level 0.05 exceeds once in a million cells: 149 of 2,000."""
+    return int(stats.binom.ppf(1 - 1e-6, repeats, 0.05))
+
+
+def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEATS) -> Counts:
+    """Put `repeats` holdouts of a cell before the gate."""
+    random = np.random.default_rng([seed, cell.rows, *map(ord, cell.what)])
+    level = policy.level(None)
+    strict = interval = ignoring = gate = undecided = 0
+    told, reasons = [], {}
+    for _ in range(repeats):
+        metric, truth, new, old, more = cell.draw(random)
+        paired = pair(metric, truth, new, old, **more)
+        decision = decide(asked(metric, truth, new, old, paired, uses=policy.uses), policy)
+        strict += paired.gain > 0
+        sure = bool(paired.lower(level) > 0)
+        interval += sure
+        ignoring += bool(pair(metric, truth, new, old).lower(level) > 0) if more else sure
+        gate += decision.answer == "promote"
+        undecided += decision.answer == "undecided"
+        told.append(paired.detectable(level))
+        for rule in decision.rules:
+            if not rule.ok and rule.otherwise == "undecided":
+                reasons[rule.id] = reasons.get(rule.id, 0) + 1
+    shares = (value / repeats for value in (strict, interval, ignoring, gate, undecided))
+    return Counts(cell, repeats, *shares, told=float(np.nanmedian(told)), reasons=reasons)
+
+
+PAIRS = {
+    "rmse": ("diabetes", "boosting", "line"),
+    "mae": ("diabetes", "boosting", "neighbours"),
+    "r2": ("diabetes", "tree", "neighbours"),
+    "accuracy": ("cancer", "bayes", "tree"),
+    "f1": ("cancer", "bayes", "tree"),
+    "auc": ("cancer", "bayes", "neighbours"),
+    "brier": ("cancer", "neighbours", "logistic"),
+    "log_loss": ("cancer", "neighbours", "logistic"),
+    "log_loss, a challenger too sure of itself": ("cancer", "bayes", "logistic"),
+    "log_loss, a challenger that rules out whole leaves": ("cancer", "tree", "logistic"),
+    "cost": ("cancer", "bayes", "tree"),
+    "raw log loss": ("cancer", "bayes", "logistic"),
+}
+"""Metric -> table, challenger, champion."""
+
+
+def cost(truth: Any, predicted: Any) -> float:
+    """A user's own metric: a tumour that is missed is five times as bad as one that is imagined."""
+    return float(np.mean(_cost(truth, predicted)))
+
+
+def _cost(truth: Any, predicted: Any) -> Any:
+    return np.where(truth == 0, 5.0, 1.0) * (truth != predicted)
+
+
+class RawLogLoss(Metric):
+    """Log loss as it is, with chances of nearly zero: no interval holds its level here."""
+
+    def leaver(self, truth: Truth, answers: Answers) -> Leaver:
+        assert self.losses is not None
+        each = self.losses(truth, answers)
+        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: sums[..., 1] / sums[..., 0])
+
+
+def metric_of(name: str) -> Metric:
+    if name == "cost":
+        return own(cost, "min", task="classification")
+    if name == "raw log loss":
+        table = METRICS["log_loss"]
+        return RawLogLoss("raw log loss", "min", table.task, table.score, table.losses, needs_probabilities=True)
+    return METRICS[name.partition(",")[0]]
+
+
+def population(name: str, gain: float = 0.0) -> Population:
+    """The rows of the metric's table, weighted so that the true gain is `gain`."""
+    metric, (which, new, old) = metric_of(name), PAIRS[name]
+    table = tables()[which]
+
+    def leaver(answers: Answers) -> Leaver:
+        if name != "cost":
+            return metric.leaver(table.truth, answers)
+        each = _cost(table.truth.values, answers.values)  # only metrics in closed form can be weighted
+        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: sums[..., 1] / sums[..., 0])
+
+    sign = -1.0 if metric.direction == "min" else 1.0
+    pair_of = leaver(table.models[new]), leaver(table.models[old])
+    return planted(*pair_of, len(table.truth.values), sign=sign, gain=gain)
+
+
+def real_table(name: str, rows: int, gain: float = 0.0, *, bar: bool = True) -> Cell:
+    """Holdouts from a bundled table, judged by a metric."""
+    metric, (which, new, old), drawn = metric_of(name), PAIRS[name], population(name, gain)
+    table = tables()[which]
+
+    def draw(random: Random) -> Holdout:
+        at = drawn.draw(rows, random)
+        return metric, table.truth.at(at), table.models[new].at(at), table.models[old].at(at), {}
+
+    return Cell(name, rows, draw, bar)
+
+
+def _losses(gains: Any, **more: Any) -> Holdout:
+    """Rows whose absolute errors are such that the challenger gains these amounts."""
+    floor = np.abs(gains)
+    truth = Truth(np.zeros(len(gains)))
+    return METRICS["mae"], truth, Answers(floor), Answers(floor + gains), more
+
+
+def grouped(groups: int, *, bar: bool = True, heavy: bool = False) -> Cell:
+    """Groups of 1 to 11 rows that share most of their gain; with `heavy` one of them has a third of all rows."""
+
+    def draw(random: Random) -> Holdout:
+        sizes = random.integers(1, 12, size=groups)
+        if heavy:
+            sizes[0] = sizes[1:].sum() // 2
+        of_row = np.repeat(np.arange(groups), sizes)
+        gains = random.normal(size=groups)[of_row] + random.normal(size=len(of_row))
+        return _losses(gains, groups=of_row)
+
+    what = f"{groups} groups{', one with a third of the rows' if heavy else ''}"
+    return Cell(what, groups * 6, draw, bar)
+
+
+def in_time(rows: int, again: float, *, bar: bool = True) -> Cell:
+    """A gain that resembles the one before, by `again`."""
+
+    def draw(random: Random) -> Holdout:
+        from scipy.signal import lfilter
+
+        steps = random.normal(size=rows + 200)
+        return _losses(lfilter([1.0], [1.0, -again], steps)[200:], times=np.arange(rows))
+
+    return Cell(f"time, autocorrelation {again:g}", rows, draw, bar)
+
+
+def heavy_tails(rows: int, df: float) -> Cell:
+    """Gains with the tails of Student's t: with two degrees of freedom their variance is infinite."""
+
+    def draw(random: Random) -> Holdout:
+        return _losses(random.standard_t(df, size=rows))
+
+    return Cell(f"heavy tails, t with {df:g} df", rows, draw, bar=False)
+
+
+def catastrophes(rows: int, rare: int) -> Cell:
+    """A small steady gain, and a loss once in `rare` rows that undoes it all: true gain zero."""
+
+    def draw(random: Random) -> Holdout:
+        gains = random.normal(0.2, 1.0, size=rows)
+        gains[random.random(rows) < 1 / rare] -= 0.2 * rare
+        return _losses(gains)
+
+    return Cell(f"a catastrophe in {rare} rows", rows, draw, bar=False)
+
+
+def nulls() -> Iterator[Cell]:
+    """Equal pairs on real tables, metric by metric and size by size."""
+    for name in ("rmse", "mae", "r2", "accuracy", "f1", "auc", "brier", "log_loss"):
+        for rows in (45, 90, 150, 500, 2000):
+            yield real_table(name, rows)
+    for rows in (45, 150, 500):
+        yield real_table("cost", rows)
+
+
+def dependent() -> Iterator[Cell]:
+    """Rows that are not independent, as promotion meets them."""
+    yield from (grouped(groups) for groups in (25, 40, 100))
+    yield in_time(150, 0.3)
+    yield in_time(500, 0.3)
+    yield in_time(500, 0.6)
+    yield in_time(2000, 0.6)
+
+
+def hard() -> Iterator[Cell]:
+    """Where no method that was tried keeps its level; no bar, the figures are shown."""
+    yield from (real_table("raw log loss", rows, bar=False) for rows in (45, 150, 500))
+    for name in PAIRS:
+        if name.startswith("log_loss,"):
+            yield from (real_table(name, rows, bar=False) for rows in (45, 90, 150, 500, 2000))
+    yield from (heavy_tails(rows, df) for df in (3, 2) for rows in (45, 500))
+    yield from (catastrophes(rows, rare) for rows, rare in ((45, 20), (150, 50), (150, 500)))
+    yield from (grouped(groups, bar=False) for groups in (5, 10, 15))
+    yield grouped(25, bar=False, heavy=True)
+    yield from (in_time(rows, 0.9, bar=False) for rows in (150, 500, 2000))
+
+
+def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = True) -> Cell:
+    """Holdouts whose true gain is the one that the gate calls detectable on them, in the middle."""
+    gain = 0.0
+    for step in range(5):
+        gain = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told
+    return real_table(name, rows, gain, bar=bar)

@@ -1,0 +1,200 @@
+"""How well the gate decides: false promotions, power, sweeps of useless trials, many uses of one holdout.
+
+python -m benchmarks.promotion [--repeats 2000] [--seed 1] [--sweeps 5] [--docs docs]
+
+Markdown on standard output, progress beside it; with --docs the tables and the plot of docs/promotion-figures.md are
+written anew. Exit code 1 when a cell misses its bar. The seed is fixed and no figure is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import planted, promotion_plot, useless
+from benchmarks.measuring import table
+from benchmarks.planted import POWER, REPEATS, Cell, Counts, limit
+from benchmarks.real_way import RealWay, measure
+from notebooks_lib.promotion.decision import Policy
+
+PAGE = "promotion-figures.md"
+DEFAULT = Policy()
+TABLE_METRICS = ("rmse", "mae", "r2", "accuracy", "f1", "auc", "brier", "log_loss")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure everything; 1 when a bar is missed."""
+    given = _parser().parse_args(arguments)
+    repeats, seed = given.repeats, given.seed
+    started = time.monotonic()
+    nulls = _counted(planted.nulls(), seed, repeats)
+    dependent = _counted(planted.dependent(), seed, repeats)
+    hard = _counted(planted.hard(), seed, repeats)
+    power = [_power(name, rows, seed, repeats) for name in TABLE_METRICS for rows in (150, 500, 2000)]
+    sizes = [(rows, trials) for rows in (45, 150, 500) for trials in (1, 10, 100, 1000)]
+    sweeps = [_said(useless.sweep(trials, rows, repeats=repeats, seed=seed)) for rows, trials in sizes]
+    uses = [(rows, learning) for learning in (False, True) for rows in (150, 500)]
+    sequences = [_said(useless.sequence(rows, repeats=repeats, seed=seed, learning=it)) for rows, it in uses]
+    simulated = time.monotonic() - started
+    real = _said(measure(given.sweeps, 10)) if given.sweeps else None
+
+    shown = {
+        "nulls": _false(nulls),
+        "dependent": _false(dependent, ignoring=True),
+        "hard": _false(hard, ignoring=True, bars=False),
+        "power": _powers(power),
+        "sweeps": _swept(sweeps),
+        "sequences": _sequences(sequences),
+        "real": _real(real) if real else "not measured",
+    }
+    missed = [*_missed(nulls + dependent), *_weak(power), *_lucky(sweeps, sequences, repeats)]
+    if real and real.promoted:
+        missed.append(f"the real way: {real.promoted} of {real.sweeps} useless winners promoted")
+    shown["verdict"] = "\n".join(f"- missed: {each}" for each in missed) or "Every cell with a bar holds it."
+    for name, text in shown.items():
+        print(f"### {name}\n\n{text}\n")
+    print(f"simulated in {simulated:.0f} s, with {repeats:,} holdouts a cell, seed {seed}", file=sys.stderr)
+    if given.docs:
+        _write(given.docs / PAGE, shown)
+        promotion_plot.draw(given.docs / "promotion-figures.svg", nulls, power, sweeps)
+    return int(bool(missed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="holdouts in each cell")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sweeps", type=int, default=5, help="real ones, through nbops; 0: none")
+    parser.add_argument("--docs", type=Path, help="folder whose page and plot are written anew")
+    return parser
+
+
+def _counted(cells: Iterable[Cell], seed: int, repeats: int) -> list[Counts]:
+    return [_said(planted.count(cell, seed=seed, repeats=repeats)) for cell in cells]
+
+
+def _power(name: str, rows: int, seed: int, repeats: int) -> Counts:
+    """At the level that a use has by default."""
+    cell = planted.detectable(name, rows, DEFAULT, seed=seed)
+    return _said(planted.count(cell, seed=seed, policy=DEFAULT, repeats=repeats))
+
+
+def _said(found: Any) -> Any:
+    print(found if not isinstance(found, Counts) else f"{found.cell.what}, {found.cell.rows} rows", file=sys.stderr)
+    return found
+
+
+def _false(found: list[Counts], *, ignoring: bool = False, bars: bool = True) -> str:
+    header = ["true gain zero", "rows", "strict `<`", *(["rows as if independent"] if ignoring else [])]
+    header += ["interval", "gate", *(["of how many"] if bars else []), "undecided"]
+    rows = []
+    for each in found:
+        row = [each.cell.what, each.cell.rows, _percent(each.strict)]
+        row += [_percent(each.ignoring)] if ignoring else []
+        row += [_percent(each.interval), f"**{_percent(each.gate)}**"]
+        row += [_count(each) if bars else "", _percent(each.undecided)] if bars else [_percent(each.undecided)]
+        rows.append(row)
+    return table(header, rows)
+
+
+def _count(each: Counts) -> str:
+    return f"{round(each.gate * each.repeats)} of {each.repeats:,}{'' if each.ok else ' (missed)'}"
+
+
+def _powers(found: list[Counts]) -> str:
+    header = ["true gain = the detectable one", "rows", "that gain", "interval", "gate", "other rules held it back"]
+    rows = [
+        [
+            each.cell.what,
+            each.cell.rows,
+            f"{each.told:.3g}",
+            _percent(each.interval),
+            f"**{_percent(each.gate)}**{'' if each.gate >= POWER else ' (missed)'}",
+            _percent(each.interval - each.gate),
+        ]
+        for each in found
+    ]
+    return table(header, rows)
+
+
+def _swept(found: list[useless.Sweeps]) -> str:
+    header = [
+        "rows",
+        "trials",
+        "strict `<`, validation",
+        "strict `<`, holdout",
+        "gate, level 5 %",
+        "gate as by default",
+    ]
+    rows = [
+        [each.rows, f"{each.trials:,}", *map(_percent, (each.validation, each.holdout, each.gate, each.default))]
+        for each in found
+    ]
+    return table(header, rows)
+
+
+def _sequences(found: list[useless.Sequences]) -> str:
+    header = ["uses of one holdout", "rows", "strict `<`", "interval, level 5 % each", "gate"]
+    rows = [[each.what, each.rows, *map(_percent, (each.strict, each.uncorrected, each.gate))] for each in found]
+    return table(header, rows)
+
+
+def _real(found: RealWay) -> str:
+    header = [
+        "sweeps",
+        "trials each",
+        "holdout rows",
+        "better on validation",
+        "on the holdout too",
+        "promoted",
+        "truly worse",
+    ]
+    rows = "-".join(map(str, found.rows))
+    return table(
+        header,
+        [[found.sweeps, found.trials, rows, found.validation, found.holdout, found.promoted, found.worse]],
+    )
+
+
+def _missed(found: list[Counts]) -> list[str]:
+    return [
+        f"{each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} % promoted" for each in found if not each.ok
+    ]
+
+
+def _weak(found: list[Counts]) -> list[str]:
+    return [
+        f"power of {each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} %, wanted {_percent(POWER)} %"
+        for each in found
+        if each.gate < POWER
+    ]
+
+
+def _lucky(sweeps: list[useless.Sweeps], sequences: list[useless.Sequences], repeats: int) -> list[str]:
+    most = limit(repeats)
+    lucky = [f"{each.trials} useless trials, {each.rows} rows" for each in sweeps if round(each.gate * repeats) > most]
+    return lucky + [f"{each.what} on {each.rows} rows" for each in sequences if round(each.gate * repeats) > most]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _write(page: Path, shown: dict[str, str]) -> None:
+    """Put each table between its marks; what is written by hand around them stays."""
+    text = page.read_text("utf-8")
+    for name, figures in shown.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marks.search(text):
+            raise SystemExit(f"{page}: there is no place for {name!r}")
+        text = marks.sub(lambda found, figures=figures: f"{found[1]}\n{figures}\n\n{found[2]}", text)
+    page.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""`nbops gate`: whether what decides on promotions can be trusted."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from notebooks_lib.cli import show
+
+
+@click.group()
+def command() -> None:
+    """Let the gate of promotion test itself."""
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def selftest(as_json: bool) -> int:
+    """Put pairs of models whose true difference is known before the gate, and count what it answers.
+
+    400 pairs are equal, 40 clearly better, 40 clearly worse; others lie just beside the critical value of a paired t
+    test. Takes seconds, reads no store, changes nothing. Exit code 1 when a check fails.
+    """
+    from notebooks_lib.promotion import selftest as tests
+
+    checks = tests.run()
+    ok = all(check.ok for check in checks)
+    if as_json:
+        click.echo(json.dumps({"ok": ok, "checks": [vars(check) for check in checks]}))
+        return int(not ok)
+    rows = [("ok" if check.ok else "FAULT", check.name, check.found, check.wanted) for check in checks]
+    show.table(("", "what is put before the gate", "found", "wanted"), rows)
+    verdict = "the gate decides as it says" if ok else "the gate does not decide as it says: promote nothing with it"
+    click.echo(f"\n{verdict}")
+    return int(not ok)

@@ -1,0 +1,243 @@
+"""The gate tests itself: pairs of models whose true gain is known are put before it, and what it answers is counted.
+
+A gate that promotes whatever looks better, forgets that both models saw the same rows, or tests at another level than
+it says fails here. The rows and answers are real: scikit-learn's bundled tables, predicted out of fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
+from notebooks_lib.promotion.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.planting import Population, planted
+
+Array = np.ndarray[Any, Any]
+Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]
+"""From what a challenger and a champion said about the same rows to an answer."""
+
+EQUAL = 400
+CLEAR = 40
+LIMIT = int(stats.binom.ppf(1 - 1e-6, EQUAL, 0.05))
+"""Promotions among `EQUAL` equal pairs that a gate at level 0.05 exceeds once in a million self-tests."""
+SEED = 20240229
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that the gate must do."""
+
+    name: str
+    ok: bool
+    found: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a table, and what several models said about them without having seen them."""
+
+    truth: Truth
+    models: Mapping[str, Answers]
+
+
+CASES = (
+    ("diabetes", "rmse", "boosting", "neighbours", 150),
+    ("diabetes", "mae", "boosting", "neighbours", 90),
+    ("diabetes", "r2", "tree", "neighbours", 150),
+    ("diabetes", "rmse", "line", "boosting", 300),
+    ("cancer", "accuracy", "bayes", "tree", 300),
+    ("cancer", "f1", "bayes", "tree", 400),
+    ("cancer", "auc", "bayes", "neighbours", 400),
+    ("cancer", "brier", "neighbours", "logistic", 300),
+)
+"""Table, metric, challenger, champion, rows of a holdout."""
+
+
+def real(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
+    """The gate as promotion uses it: pairing, then every rule."""
+    paired = pair(metric, truth, challenger, champion)
+    return decide(asked(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
+
+
+def asked(
+    metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
+) -> Evidence:
+    """The question that is put before the gate: the models differ in nothing but their answers."""
+    data, rows = "planted@1#0", len(truth.values)
+    signature = {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]}
+
+    def side(label: str, answers: Answers) -> Side:
+        return Side(
+            label,
+            run_id=label,
+            score=metric.leaver(truth, answers).whole,
+            rows=rows,
+            rows_sha256="these",
+            predictions_sha256=label,
+            dataset=data,
+            signature=signature,
+            loose=(),
+            seen_rows=0,
+        )
+
+    return Evidence(
+        model="planted",
+        metric=metric.name,
+        direction=metric.direction,
+        dataset=data,
+        challenger=side("challenger", challenger),
+        champion=side("champion", champion),
+        paired=paired,
+        uses=Uses(uses, 1),
+        data_faults=(),
+    )
+
+
+def run(gate: Gate = real) -> list[Check]:
+    """All checks of a gate; it passes when all are ok."""
+    return [*_equal(gate), *_clear(gate), *_exact(gate), *_alike(gate), *_little(gate)]
+
+
+def _equal(gate: Gate) -> Iterator[Check]:
+    """Equal pairs, true gain zero: promoted no more often than the level allows."""
+    once = Policy(uses=1)
+    answers: list[Answer] = []
+    for case in CASES:
+        random = np.random.default_rng([SEED, *map(ord, "".join(case[:4]))])
+        answers += [_ask(gate, case, random, once) for _ in range(EQUAL // len(CASES))]
+    count = answers.count("promote")
+    yield Check(f"{EQUAL} equal pairs at level 0.05", count <= LIMIT, f"{count} promoted", f"at most {LIMIT}")
+
+
+def _clear(gate: Gate) -> Iterator[Check]:
+    """Much worse: none is promoted. Much better: all are."""
+    policy = Policy()
+    answers: dict[bool, list[Answer]] = {True: [], False: []}
+    random = np.random.default_rng(SEED)
+    for name, metric in (("diabetes", METRICS["rmse"]), ("cancer", METRICS["auc"])):
+        table = tables()[name]
+        strong, weak = table.models["line" if name == "diabetes" else "logistic"], _poor(table)
+        for _ in range(CLEAR // 2):
+            places = random.integers(0, len(table.truth.values), size=300)
+            truth, one, other = table.truth.at(places), strong.at(places), weak.at(places)
+            answers[True].append(gate(metric, truth, one, other, policy))
+            answers[False].append(gate(metric, truth, other, one, policy))
+    better, worse = answers[True].count("promote"), answers[False].count("promote")
+    kept = answers[False].count("keep")
+    yield Check(f"{CLEAR} clearly better", better == CLEAR, f"{better} promoted", f"all {CLEAR}")
+    yield Check(f"{CLEAR} clearly worse", worse == 0, f"{worse} promoted", "none")
+    yield Check(f"{CLEAR} clearly worse", kept == CLEAR, f"{kept} kept", f"all {CLEAR}")
+
+
+def _exact(gate: Gate) -> Iterator[Check]:
+    """Of a mean the interval is the paired t test: just beside its critical value the answer turns."""
+    random = np.random.default_rng(SEED)
+    spread = random.normal(size=60)
+    for uses, level, side in ((1, 0.05, 1), (10, 0.005, 1), (10, 0.05, -1)):
+        turns: tuple[Answer, Answer] = ("undecided", "promote") if side > 0 else ("undecided", "keep")
+        for step, wanted in zip((1 - 1e-6, 1 + 1e-6), turns, strict=True):
+            critical = side * float(stats.t.ppf(1 - level, 59)) * step
+            gain = spread - spread.mean() + critical * spread.std(ddof=1) / np.sqrt(60)
+            # absolute errors of 5 and of 5 + gain
+            truth, new, old = Truth(np.zeros(60)), Answers(np.full(60, 5.0)), Answers(5.0 + gain)
+            test = stats.ttest_rel(old.values, new.values, alternative="greater" if side > 0 else "less")
+            assert (test.pvalue < level) == (step > 1)
+            found = gate(METRICS["mae"], truth, new, old, Policy(uses=uses))
+            name = f"paired t test, p {'<' if step > 1 else '>'} {level:g} of being {'better' if side > 0 else 'worse'}"
+            yield Check(name, found == wanted, found, wanted)
+
+
+def _alike(gate: Gate) -> Iterator[Check]:
+    """Two models whose errors are correlated 0.999: a small steady gain shows only to who pairs them."""
+    random = np.random.default_rng(SEED)
+    old = np.abs(random.normal(size=200)) + 1
+    noise = random.normal(size=200)
+    noise -= np.polyval(np.polyfit(old, noise, 1), old)  # of mean zero, uncorrelated with old
+    new = old - 0.02 + noise / noise.std() * old.std() * np.sqrt(1 / 0.999**2 - 1)
+    assert abs(np.corrcoef(new, old)[0, 1] - 0.999) < 1e-9
+    truth = Truth(np.zeros(200))
+    for name, pairs, wanted in (("better", (new, old), "promote"), ("worse", (old, new), "keep")):
+        found = gate(METRICS["mae"], truth, Answers(pairs[0]), Answers(pairs[1]), Policy())
+        yield Check(f"correlated 0.999 and a little {name}", found == wanted, found, wanted)
+
+
+def _little(gate: Gate) -> Iterator[Check]:
+    """Too few rows, or all rows alike: however good it looks, nobody knows."""
+    few = np.random.default_rng(SEED).random(29)
+    for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
+        found = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
+        yield Check(f"much better on {name}", found == "undecided", found, "undecided")
+
+
+def _ask(gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Generator, policy: Policy) -> Answer:
+    name, metric, new, old, rows = case
+    table = tables()[name]
+    at = population(name, metric, new, old).draw(rows, random)
+    return gate(METRICS[metric], table.truth.at(at), table.models[new].at(at), table.models[old].at(at), policy)
+
+
+@cache
+def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
+    """Rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
+    table, judged = tables()[name], METRICS[metric]
+    new, old = (judged.leaver(table.truth, table.models[each]) for each in (challenger, champion))
+    sign = -1.0 if judged.direction == "min" else 1.0
+    return planted(new, old, len(table.truth.values), sign=sign, gain=gain)
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """scikit-learn's tables of diabetes and of breast cancer, with out-of-fold answers of a few models."""
+    from sklearn.datasets import load_breast_cancer, load_diabetes
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    x, y = load_diabetes(return_X_y=True)
+    regressors = {
+        "line": Ridge(0.1),
+        "boosting": GradientBoostingRegressor(n_estimators=40, max_depth=2, random_state=0),
+        "neighbours": KNeighborsRegressor(15),
+        "tree": DecisionTreeRegressor(max_depth=3, min_samples_leaf=10, random_state=0),
+    }
+    folds: Any = KFold(5, shuffle=True, random_state=0)
+    said = {name: Answers(cross_val_predict(model, x, y, cv=folds)) for name, model in regressors.items()}
+    found = {"diabetes": Table(Truth(y), said)}
+
+    x, y = load_breast_cancer(return_X_y=True)
+    x = x[:, :10]  # with all thirty columns hardly a model errs
+    classifiers = {
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+        "bayes": GaussianNB(),
+        "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(9)),
+        "tree": DecisionTreeClassifier(max_depth=4, min_samples_leaf=5, random_state=0),
+    }
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    classes = np.array([0, 1])
+
+    def judged(model: Any) -> Answers:
+        chances = cross_val_predict(model, x, y, cv=folds, method="predict_proba")
+        return Answers(classes[chances.argmax(axis=1)], chances)
+
+    found["cancer"] = Table(Truth(y, classes), {name: judged(model) for name, model in classifiers.items()})
+    return found
+
+
+def _poor(table: Table) -> Answers:
+    """What a model that has learnt nearly nothing would say: the first model's answers, of other rows."""
+    first = next(iter(table.models.values()))
+    return first.at(np.random.default_rng(0).permutation(len(table.truth.values)))

@@ -1,0 +1,119 @@
+"""The self-test passes the gate that we have, and fails every gate that was tampered with."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from notebooks_lib import __main__ as program
+from notebooks_lib.promotion import selftest
+from notebooks_lib.promotion.metrics import METRICS, Answers, gain
+from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real, tables
+from notebooks_lib.statistics import blocks, paired, planting
+
+
+def test_the_gate_passes(capsys):
+    assert program.run(["gate", "selftest", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["ok"]
+    assert len(content["checks"]) == 14
+
+
+def strict(metric, truth, new, old, policy):
+    """What every project that we learned from does."""
+    better = gain(metric.direction, metric.leaver(truth, new).whole, metric.leaver(truth, old).whole)
+    return "promote" if better > policy.min_gain else "keep"
+
+
+def always(metric, truth, new, old, policy):
+    return "promote"
+
+
+def never(metric, truth, new, old, policy):
+    return "keep"
+
+
+def flipped(metric, truth, new, old, policy):
+    return real(metric, truth, old, new, policy)
+
+
+def doubled(metric, truth, new, old, policy):
+    return real(metric, truth, new, old, replace(policy, alpha=2 * policy.alpha))
+
+
+def unpaired(metric, truth, new, old, policy):
+    """As if each model had seen rows of its own."""
+    dealt = blocks.rows(len(truth.values))
+    leavers = [metric.leaver(truth, each) for each in (new, old)]
+    error = math.hypot(*(paired.standard_error(each.without(dealt)) for each in leavers))
+    if not error:
+        return "undecided"
+    t = gain(metric.direction, *(each.whole for each in leavers)) / error
+    p = stats.t.sf(t, 2 * len(truth.values) - 2)
+    return "promote" if p < policy.level(None) else "keep" if p > 0.95 else "undecided"
+
+
+@pytest.mark.parametrize(
+    ("gate", "caught_by"),
+    [
+        (strict, "400 equal pairs"),
+        (always, "40 clearly worse"),
+        (never, "40 clearly better"),
+        (flipped, "40 clearly better"),
+        (unpaired, "correlated 0.999"),
+        (doubled, "paired t test"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_gate_that_was_tampered_with_fails(gate, caught_by):
+    failed = [check.name for check in selftest.run(gate) if not check.ok]
+    assert any(name.startswith(caught_by) for name in failed), failed
+
+
+def test_a_gate_that_fails_ends_with_exit_code_1(monkeypatch, capsys):
+    monkeypatch.setattr(
+        selftest, "run", lambda: [selftest.Check("400 equal pairs", False, "200 promoted", "at most 44")]
+    )
+    assert program.run(["gate", "selftest"]) == 1
+    assert "promote nothing with it" in capsys.readouterr().out
+
+
+def test_the_limit_is_exceeded_once_in_a_million_selftests():
+    assert LIMIT == 44
+    assert stats.binom.sf(LIMIT, EQUAL, 0.05) < 1e-6 <= stats.binom.sf(LIMIT - 1, EQUAL, 0.05)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_planted_pairs_are_equal_and_look_like_their_table(case):
+    name, metric, new, old, _ = case
+    found, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
+    one, other = (
+        planting.weighted(judged.leaver(table.truth, table.models[each]), found.weights) for each in (new, old)
+    )
+    assert one == pytest.approx(other, rel=1e-9)
+    assert found.weights.sum() == pytest.approx(1)
+    assert found.effective > 0.9 * len(found.weights)
+
+
+@pytest.mark.parametrize("metric", ["rmse", "r2", "auc", "f1", "brier"])
+def test_weights_count_as_repeated_rows_would(metric):
+    judged = METRICS[metric]
+    table = tables()["diabetes" if judged.task == "regression" else "cancer"]
+    model = table.models["tree"]
+    times = np.random.default_rng(0).integers(0, 4, size=len(table.truth.values))
+    places = np.repeat(np.arange(len(times)), times)
+    weighted = planting.weighted(judged.leaver(table.truth, model), times / times.sum())
+    assert weighted == pytest.approx(judged.leaver(table.truth.at(places), model.at(places)).whole)
+
+
+def test_a_gain_that_no_weights_give_is_refused():
+    truth = tables()["diabetes"].truth
+    good, bad = Answers(truth.values + 1.0), Answers(truth.values + 50.0)
+    leavers = [METRICS["rmse"].leaver(truth, each) for each in (good, bad)]
+    with pytest.raises(ValueError, match="no weights"), np.errstate(all="ignore"):
+        planting.planted(*leavers, len(truth.values), sign=-1.0)
