@@ -301,7 +301,7 @@ def test_a_holdout_is_used_up(trials, houses, gate, project):
     promotion = project.promotion.model_copy(update={"holdout_uses": 2})
     project = project.model_copy(update={"promotion": promotion})
     trials.fitted(better(), houses)
-    uses = [answer(gate(settings=project)) for _ in range(3)]
+    uses = [answer(gate(settings=project, min_gain=0.001 * number)) for number in range(3)]
     assert [each.answer for each in uses] == ["promote", "promote", "undecided"]
     assert uses[0].level == 0.025
     assert "nbops data holdout houses@1 --fresh" in uses[2].summary
