@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,16 @@ class Env:
     OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
+
+
+def measured(value: float) -> float:
+    """A metric as its notebook logged it: MLflow's database keeps an infinite one as the largest float there is."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
+
+
+def finite(value: float | None) -> bool:
+    """Whether a metric is a number that can be compared: nan, infinity and what stands for it are not."""
+    return value is not None and math.isfinite(measured(value))
 
 
 @dataclass(frozen=True)

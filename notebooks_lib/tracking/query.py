@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import Tag
+from notebooks_lib.records import Tag, measured
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering
 
@@ -201,7 +201,7 @@ def plain(run: Any, experiment: str = "") -> RunInfo:
         experiment_id=run.info.experiment_id,
         status=run.info.status,
         started_ms=run.info.start_time or 0,
-        metrics=dict(run.data.metrics),
+        metrics={name: measured(value) for name, value in run.data.metrics.items()},
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         ended_ms=run.info.end_time,

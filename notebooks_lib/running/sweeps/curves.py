@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Collection
 
-from notebooks_lib.records import Tag
+from notebooks_lib.records import Tag, measured
 from notebooks_lib.running.sweeps import resume, stopping
 from notebooks_lib.running.sweeps.records import Goal, Proposals, Trial
 from notebooks_lib.tracking.store import Store
@@ -56,7 +56,7 @@ class Curves:
         """The step at which the trial is given up, if it is. One point alone is a result, not a curve."""
         points: dict[int, float] = {}
         for point in self._store.client.get_metric_history(run_id, self._goal.metric):
-            points.setdefault(point.step, point.value)
+            points.setdefault(point.step, measured(point.value))
         if len(points) < 2:
             return None
         for step in sorted(points):

@@ -14,8 +14,8 @@ STATES: tuple[TrialState, ...] = ("finished", "skipped", "running", "pruned", "f
 
 
 def figure(value: float | None) -> str:
-    """A metric with six digits; a dash for none and for nan."""
-    return "-" if value is None or math.isnan(value) else f"{value:.6g}"
+    """A metric with six digits, `nan` and `inf` as they are; a dash for none."""
+    return "-" if value is None else f"{value:.6g}"
 
 
 def value(given: object, room: int = VALUE_ROOM) -> str:

@@ -74,7 +74,7 @@ def _lead(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     if goal is None:
         yield "<p>No metric was named as the goal (--metric), so no trial is better than another.</p>"
     elif best is None:
-        yield f"<p>No trial finished with a value of {_text(goal.metric)}: there is no best one.</p>"
+        yield f"<p>No trial finished with a finite value of {_text(goal.metric)}: there is no best one.</p>"
     else:
         yield (
             f'<p class="best">Best {_text(goal.metric)} ({labels.ordering(result)}): '
@@ -102,7 +102,7 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     some = f"{len(shown)} of {len(trials)}" if len(shown) < len(trials) else f"all {len(trials)}"
     others = sorted({name for t in trials for name in t.metrics} - ({goal.metric} if goal else set()))
     more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
-    valued = f" with a value of {_text(goal.metric)}" if goal else ""
+    valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
     yield f"<h2>Trials that finished, {'the best first' if goal else 'in the order of their numbers'}</h2>"
     yield _quiet(f"This table shows {some} trials that finished{valued}{more}.")
     names, others = labels.swept(result.trials), others[:METRICS]

@@ -107,7 +107,7 @@ def summary(result: SweepResult, width: int = WIDTH) -> str:
     if done:
         lines += _table(done[:BEST], result, width)
     elif result.goal is not None:
-        lines.append(f"no trial finished with a value of {labels.one_line(result.goal.metric, 40)}")
+        lines.append(f"no trial finished with a finite value of {labels.one_line(result.goal.metric, 40)}")
     else:
         lines.append(f"no metric is the goal (--metric), so none is the best; all: artifact {FOLDER}/summary.html")
     failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.records import RunResult
+from notebooks_lib.records import RunResult, finite
 from notebooks_lib.running import outcome
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.running.sweeps import stopping
@@ -74,7 +74,7 @@ def ended(task: Task, result: RunResult) -> Trial:
     if result.failure is not None:
         place = f"cell {result.failure.cell} ({result.failure.line})" if result.failure.cell is not None else ""
         reason = place if state == "pruned" else one_line(str(result.failure))
-    elif state == "finished" and task.goal is not None and value is None:
+    elif state == "finished" and task.goal is not None and not finite(value):
         reason = _without(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
@@ -99,6 +99,8 @@ def one_line(text: str) -> str:
 
 
 def _without(metric: str, logged: Mapping[str, float]) -> str:
+    if metric in logged:
+        return f"{metric} is {logged[metric]:g}: not a number that can be the best"
     match = errors.nearest(metric, logged)
     meant = f", did you mean {match!r}?" if match else ""
     return f"it logged no {metric!r}{meant} (it logged: {', '.join(sorted(logged)) or 'nothing'})"
