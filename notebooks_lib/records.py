@@ -75,11 +75,13 @@ class Tag:
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
+    SWEEP_SECONDS = "nbops.sweep.seconds"  # that all its sessions took
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
+    STOP_VALUE = "nbops.stop.value"  # and that value
 
 
 class Env:

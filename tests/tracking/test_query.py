@@ -142,3 +142,13 @@ def test_an_infinite_metric_is_read_as_such_although_the_database_has_no_word_fo
     ids_ = log(found, math.inf, -math.inf, 1e300)
     values = [query.get_run(found, run_id).metrics["rmse"] for run_id in ids_]
     assert values == [math.inf, -math.inf, 1e300]
+
+
+def test_the_beginning_of_an_id_is_enough_where_only_one_run_begins_so(project, few):
+    found = store.connect(project)
+    run_id = log(found, 1.0)[0]
+    assert query.whole_id(found, run_id[:8]) == query.whole_id(found, run_id) == run_id
+    assert query.whole_id(found, "nowhere") == "nowhere"
+    other = ("0" if run_id[0] != "0" else "1") + run_id[1:8]
+    with pytest.raises(UnknownNameError, match=rf"unknown run '{other}', did you mean '{run_id[:8]}'"):
+        query.whole_id(found, other)

@@ -59,7 +59,7 @@ class Trial:
     values: Mapping[str, object]
     state: TrialState
     value: float | None = None
-    """The goal's metric at the end."""
+    """The goal's metric at the end; where it was pruned, at the step for which it was."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float | None = None
@@ -86,6 +86,7 @@ class SweepResult:
     total: int
     """Trials that were asked for."""
     seconds: float
+    """That all its sessions took, without the time between them."""
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""

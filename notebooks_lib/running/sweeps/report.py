@@ -155,8 +155,8 @@ def _plots(result: SweepResult) -> dict[str, Plot]:
             "optimisation_history",
             plots.optimisation_history,
             "How the best was found",
-            "The value of each trial, in the order in which trials were proposed. If the red line still falls or rises "
-            "at the end, more trials may find better ones.",
+            "The value of each trial, in the order in which trials were proposed. In a search: if the red line still "
+            "falls or rises at the end, more trials may find better ones.",
         ),
         (
             "parallel_coordinates",

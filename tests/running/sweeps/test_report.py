@@ -189,6 +189,7 @@ def test_the_page_tells_a_stranger_what_there_is() -> None:
     assert "It ran one notebook with 10 of 10 sets of parameters (trials): 5 finished, 1 skipped, 2 pruned" in words
     assert "Best rmse (lower is better): 2 in trial 4, with alpha = 10, seed = 4" in words
     assert "Pruned: stopped early" in words
+    assert "Trials that were pruned This table shows all 2." in words
     assert "ValueError: no" in words
     assert "trials.csv" in words
 
@@ -497,6 +498,13 @@ def test_a_store_that_takes_no_tables_is_a_tracking_error(opened: tuple[Store, S
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str) -> None:
     assert labels.duration(seconds) == text
+
+
+def test_a_reason_says_first_why_and_then_where() -> None:
+    said = labels.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
+    assert said == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
+    assert labels.reason("", "3", "fit()") == "cell 3 (fit())"
+    assert labels.reason("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
 
 
 @pytest.mark.parametrize(
