@@ -178,6 +178,7 @@ def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> 
     result = sweep.run(asked, store.connect(project))
     assert [one.state for one in result.trials] == ["finished"] * 5 + ["pruned"]
     assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
+    assert result.trials[5].value == 100.0, "that of the step, not of what it logged until it stopped"
     assert result.status == "FINISHED"
     run = children(project, result)[5]
     assert (run.status, run.tags[Tag.TRIAL_STATE], run.tags[Tag.STOP_STEP]) == ("KILLED", "pruned", "0")
