@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,11 +75,13 @@ class Tag:
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
+    SWEEP_SECONDS = "nbops.sweep.seconds"  # that all its sessions took
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
+    STOP_VALUE = "nbops.stop.value"  # and that value
 
 
 class Env:
@@ -89,6 +92,16 @@ class Env:
     OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
+
+
+def measured(value: float) -> float:
+    """A metric as its notebook logged it: MLflow's database keeps an infinite one as the largest float there is."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
+
+
+def finite(value: float | None) -> bool:
+    """Whether a metric is a number that can be compared: nan, infinity and what stands for it are not."""
+    return value is not None and math.isfinite(measured(value))
 
 
 @dataclass(frozen=True)

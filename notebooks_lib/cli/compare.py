@@ -15,6 +15,7 @@ from notebooks_lib.promotion import metrics
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.compare import Ranking, Row, Table
+    from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
 """Runs of each table that are shown without --all."""
@@ -72,11 +73,16 @@ def _print(ranking: Ranking, *, every: bool) -> None:
             click.echo(f"and {len(table.rows) - len(rows)} more: --all shows them")
     if ranking.without:
         has = "run has" if len(ranking.without) == 1 else "runs have"
-        names = ", ".join(run.run_id[:8] for run in ranking.without[:5])
+        names = ", ".join(_without(run, ranking.metric) for run in ranking.without[:5])
         more = ", ..." if len(ranking.without) > 5 else ""
-        click.echo(f"\n{len(ranking.without)} {has} no {ranking.metric}: {names}{more}")
+        click.echo(f"\n{len(ranking.without)} {has} no finite {ranking.metric}: {names}{more}")
     if any("*" in str(_cells(row, set())[5]) for table in ranking.tables for row in table.rows):
         click.echo("\n* made with uncommitted changes")
+
+
+def _without(run: RunInfo, metric: str) -> str:
+    value = run.metrics.get(metric)
+    return run.run_id[:8] + (f" ({value:g})" if value is not None else "")
 
 
 def _title(table: Table) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,12 @@ def install(user: bool, prefix: str | None) -> None:
     except OSError as error:
         raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
     click.echo(f"{spec.DISPLAY} is installed in {folder}")
-    if spec.installed() is None:
+    found = spec.installed()
+    if found is None:
         click.echo(f"  Jupyter does not look there by itself: export JUPYTER_PATH={folder.parent.parent}")
-    click.echo("  take it out   jupyter kernelspec remove " + provisioner.NAME)
+    # By its name Jupyter takes out the first that it finds, which may be another environment's.
+    words = ["jupyter", "kernelspec", "remove", provisioner.NAME] if found == folder else ["rm", "-r", str(folder)]
+    click.echo("  take it out   " + shlex.join(words))
 
 
 @command.command()
@@ -54,9 +58,14 @@ def status(as_json: bool) -> None:
         return
     click.echo(f"kernels      {found['kernels']}")
     click.echo(f"kernelspec   {found['kernelspec'] or 'not installed; for JupyterLab: nbops kernels install'}")
-    click.echo(f"remembered   {found['remembered']} modules of this project, in {found['memory']}")
+    click.echo(
+        f"remembered   {found['remembered']} modules that this project's notebooks import, for the next template"
+    )
+    click.echo(f"             {found['memory']}")
     for name, why in found["never"].items():
         click.echo(f"  never      {name}: {why}")
+    if len(found["templates"]) > 1:
+        click.echo("templates differ in interpreter, environment (variables, cores, limits) or list of settings")
     for told in found["templates"]:
         _print(told)
 

@@ -13,15 +13,18 @@ from notebooks_lib.cli import show
 def command(run_id: str, wanted: bool) -> None:
     """Print where the page of RUN lies; it is rendered if nobody has asked for it before.
 
-    Trials of a sweep have no page until then: rendering costs more than a short trial.
+    RUN may be cut to what tells it apart. Trials of a sweep have no page until then: rendering costs more than a short
+    trial. The page of a sweep's own run is its summary.
     """
     from notebooks_lib import settings
     from notebooks_lib.running import pages
+    from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
     show.refuse_nothing(here)
-    found = pages.page(connect(here), run_id)
+    store = connect(here)
+    found = pages.page(store, query.whole_id(store, run_id))
     click.echo(show.path(found))
     if wanted:
         click.launch(found.as_uri())

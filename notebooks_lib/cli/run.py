@@ -65,6 +65,9 @@ def command(
     """
     if output is not None and output.resolve() == notebook.resolve():
         raise click.UsageError("--output is the notebook itself: it would be overwritten")
+    for option, value in (("name", name), ("experiment", experiment)):
+        if value is not None and not value.strip():
+            raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
     if untracked and skip_seen:
         raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:

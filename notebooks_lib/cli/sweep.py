@@ -78,7 +78,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     """Run NOTEBOOK once for each set of values of a grid or a space: a run each, under one parent run.
 
     A trial that fails is recorded and the others go on. Ctrl-C stops the running trials; --resume goes on from there.
-    Exit code: 0 all trials finished, were pruned or skipped, 1 some failed, 2 asked for wrongly, 130 interrupted.
+    Exit code: 0 all trials finished, were pruned or skipped, 1 some failed or none has the metric, 2 asked for wrongly,
+    130 interrupted.
     """
     arguments: list[str] = ctx.meta[_ARGUMENTS]
     opened: list[str] = []
@@ -102,6 +103,9 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
     file = sweepfile.load(given["file"]) if given["file"] else sweepfile.SweepFile()
     unsaid = {key for key, value in given.items() if value is None or value is False}
     given |= {key: getattr(file, key, None) for key in unsaid}
+    if given["notebook"] is None and given["file"]:
+        holds = "is empty" if file == sweepfile.SweepFile() else "names no notebook"
+        raise click.UsageError(f"{given['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
     if given["notebook"] is None:
         raise click.UsageError("say which notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
     if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
@@ -116,6 +120,9 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
     notebook: Path = given["notebook"]
     schema = parameters.schema(document.read(notebook))
+    for option in ("name", "experiment"):
+        if given[option] is not None and not given[option].strip():
+            raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
     domain = space.read(
         schema,
         parameters=given["pairs"],
@@ -125,6 +132,8 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
         notebook=notebook.name,
         environ=os.environ,
     )
+    if isinstance(domain.swept, space.Grid) and given["sampler"] is not None:
+        raise click.UsageError("--sampler goes with --space: a grid is run as it is")
     goal = Goal(*metrics.parse(given["metric"])) if given["metric"] else None
 
     from notebooks_lib import settings
@@ -172,11 +181,22 @@ def _run(request: Request, here: Settings, arguments: Sequence[str], opened: lis
     if as_json:
         _print_json({**report.document(result), "resume": _go_on(arguments, result.run_id)})
     else:
-        _print(result, query.get_run(connected, result.run_id).experiment, arguments)
+        _print(result, query.get_run(connected, result.run_id).experiment, arguments, again=_again(request, result))
     if result.status == "KILLED":
         return 130
     failed = result.count("failed") + result.count("killed")
-    return 1 if failed or result.status == "FAILED" else 0
+    return 1 if failed or result.status == "FAILED" or _aimless(result) else 0
+
+
+def _again(request: Request, result: SweepResult) -> int:
+    """How many of the trials would run once more with --resume: a study has learned from those that failed."""
+    return result.count("killed") + (0 if request.learns else result.count("failed"))
+
+
+def _aimless(result: SweepResult) -> bool:
+    """Whether trials finished, but none with a finite value of what was looked for."""
+    done = any(trial.state in ("finished", "skipped") for trial in result.trials)
+    return result.goal is not None and done and result.best is None
 
 
 def _opened(run_id: str, opened: list[str], *, silent: bool) -> None:
@@ -199,15 +219,18 @@ def _go_on(arguments: Sequence[str], run_id: str) -> str:
     return shlex.join(["nbops", "sweep", *kept, "--resume", run_id])
 
 
-def _print(result: SweepResult, experiment: str, arguments: Sequence[str]) -> None:
-    from notebooks_lib.running.sweeps import report
+def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, again: int) -> None:
+    from notebooks_lib.running.sweeps import labels, report
 
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
     click.echo(click.style(result.status, fg=colour))
     click.echo(report.summary(result))
     click.echo(f"  sweep     {result.run_id}  ({show.where(result.url)})")
-    click.echo(f"  summary   artifact {report.FOLDER}/summary.html of that run")
-    if result.status != "FINISHED" or len(result.trials) < result.total:
+    click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
+    if _aimless(result) and result.goal is not None:
+        why = next((one.reason for one in result.trials if one.state == "finished" and one.reason), "")
+        click.echo(f"  no best   {labels.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
+    if result.status != "FINISHED" or len(result.trials) < result.total or again:
         click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"

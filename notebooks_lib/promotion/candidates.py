@@ -210,7 +210,7 @@ def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
 
 def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
     value = run.metrics[metric.name]
-    return (True, 0.0) if math.isnan(value) else (False, sort_key(metric.direction, value))
+    return (True, 0.0) if not math.isfinite(value) else (False, sort_key(metric.direction, value))
 
 
 def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:

@@ -8,7 +8,7 @@ from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
 from notebooks_lib.promotion.metrics import Direction, sort_key
-from notebooks_lib.records import Tag
+from notebooks_lib.records import Tag, finite
 from notebooks_lib.tracking.query import RunInfo
 
 
@@ -92,6 +92,8 @@ def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
     known = sorted({name for run in runs for name in run.metrics})
     match = nearest(metric, known)
     meant = f"; did you mean {match!r}?" if match else ""
+    if metric in known:
+        return f"none of {len(runs)} finished run(s) has a finite {metric!r}: all are nan or infinite"
     have = f"they have: {', '.join(known)}" if known else "they have no metrics at all"
     return f"none of {len(runs)} finished run(s) has the metric {metric!r}{meant} ({have})"
 
@@ -113,8 +115,8 @@ def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[Row
 
 
 def _is_number(value: float | None) -> bool:
-    """NaN is a missing value: it can be neither better nor worse."""
-    return value is not None and value == value
+    """What is not finite is a missing value: nan is neither better nor worse, and infinity would always win."""
+    return finite(value)
 
 
 def _row_json(row: Row) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "name": run.name,
         "notebook": run.tags.get(Tag.NOTEBOOK, ""),
         "value": row.value,
-        "metrics": dict(run.metrics),
+        "metrics": {name: value if finite(value) else None for name, value in run.metrics.items()},
         "commit": run.tags.get("mlflow.source.git.commit", ""),
         "dirty": {"true": True, "false": False}.get(run.tags.get(Tag.GIT_DIRTY, "")),
         "started_ms": run.started_ms,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from notebooks_lib.errors import SettingsError
 from notebooks_lib.settings import Settings
 
 LEAST_DISK_GB = 1.0
@@ -106,6 +107,8 @@ def _tracking(settings: Settings) -> Finding:
         models = "with" if connected.has_logged_models else "without"
     except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: told as it is
         advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
+        if not isinstance(error, SettingsError) and store.tracking_uri(settings).startswith("sqlite:"):  # a file
+            advice = f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
         return Finding("tracking", False, str(error), advice)
     return Finding("tracking", True, f"{connected.uri}: {count} experiments, {models} MLflow 3's logged models")
 

@@ -45,6 +45,8 @@ def of(
             if code in ("", "0", "None"):
                 return "FINISHED", None
             return "FAILED", Failure("exit", name, code, cell, line)
+        if name == "StdinNotImplementedError":
+            message = "nobody can answer input() while a notebook is run: make the answer a parameter"
         return "FAILED", Failure("error", name, message, cell, line)
     return "FINISHED", None
 

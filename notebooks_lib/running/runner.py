@@ -57,6 +57,7 @@ def run_notebook(
     """
     began = time.monotonic()
     kernel_name = installed(plan.notebook, kernel)
+    _refuse_unwritable((output or plan.settings.layout.executed / "n.ipynb").parent)
     with interrupts.caught() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
         owned = None
         if plan.start is not None:
@@ -82,6 +83,19 @@ def run_notebook(
         finally:
             result = _end(plan, owned, execution, status, failure, html=html, began=began)
     return result
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Before anything is started: what is executed must have a place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise errors.UsageError(
+            f"{folder} cannot be written ({error.strerror}), so the executed notebook has no place: make the folder "
+            "writable, or name another file with --output"
+        ) from error
 
 
 def _told_cold(plan: Plan) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.notebooks import fingerprint
-from notebooks_lib.records import Env, Failure, RunStatus, Tag
+from notebooks_lib.records import Env, Failure, RunStatus, Tag, measured
 from notebooks_lib.tracking import orphans, provenance
 from notebooks_lib.tracking.store import ARTIFACT_ROOT, RETRIES, Store, answering
 
@@ -133,7 +133,7 @@ class OwnedRun:
         self._attach(before.info.artifact_uri, artifacts, documents or {})
         client.set_terminated(self.run_id, status=status)
         client.set_tag(self.run_id, Tag.END, status)
-        return dict(before.data.metrics)
+        return {name: measured(value) for name, value in before.data.metrics.items()}
 
     def _log(self, tags: Mapping[str, str], logged: set[str]) -> None:
         """Tags, and the parameters that the notebook has not logged: a second value for one is an error in MLflow.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import Tag
+from notebooks_lib.records import Tag, measured
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering
 
 PAGE = 1000
 NEWEST = 500
 BEST = 200
+NEAR = 20
 DATASETS = 5
 """Of an experiment with more runs than the newest, so many of the best on each of so many datasets are looked at."""
 
@@ -186,6 +188,26 @@ def get_run(store: Store, run_id: str) -> RunInfo:
     return plain(run, store.client.get_experiment(run.info.experiment_id).name)
 
 
+def whole_id(store: Store, text: str) -> str:
+    """The id of the run that begins like this: tables show the first eight characters.
+
+    Whatever can be no beginning of an id is given back. Raises UsageError when several runs begin so, or none.
+    """
+    if not re.fullmatch("[0-9a-f]{4,31}", text):
+        return text
+    with answering(store):
+        found = [run.info.run_id for run in search(store, f"attributes.run_id LIKE '{text}%'")]
+        if not found:
+            ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
+            newest = store.client.search_runs(ids, max_results=NEAR) if ids else []
+            raise errors.UnknownNameError("run", text, [run.info.run_id[: len(text)] for run in newest])
+    if len(found) > 1:
+        raise errors.UsageError(
+            f"{len(found)} runs begin with {text}: {', '.join(sorted(found)[:NEAR])}; write more of it"
+        )
+    return str(found[0])
+
+
 def experiments(store: Store) -> list[str]:
     """Names of the experiments that are not deleted."""
     with answering(store):
@@ -201,7 +223,7 @@ def plain(run: Any, experiment: str = "") -> RunInfo:
         experiment_id=run.info.experiment_id,
         status=run.info.status,
         started_ms=run.info.start_time or 0,
-        metrics=dict(run.data.metrics),
+        metrics={name: measured(value) for name, value in run.data.metrics.items()},
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         ended_ms=run.info.end_time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.cli import sweep
 from notebooks_lib.records import Tag
+from notebooks_lib.running.sweeps.records import Goal, SweepResult, Trial
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import query, store
 from tests import building
@@ -131,6 +133,8 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
         (["--space", "alpha=uniform(0, 1)", "--metric", "rmse"], "say how many trials with --trials"),
         (["--grid", "alpha=1,2", "--trials", "3"], "this grid has 2 combinations"),
         (["--grid", "alpha=1,2", "--metric", "mine"], "which way is better"),
+        (["--grid", "alpha=1,2", "--sampler", "tpe"], "--sampler goes with --space"),
+        (["--grid", "alpha=1,2", "--name", ""], "--name takes a name"),
         (["--grid", "alpha=1,2", "--on", "moon"], "allowed local or dask"),
         (["--grid", "alpha=1,2", "--timeout", "nan"], "number of seconds"),
     ],
@@ -153,6 +157,26 @@ def test_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
             "assert not heavy, heavy"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweep.yaml").write_text("")
+    assert program.run(["sweep", "-f", str(tmp_path / "sweep.yaml")]) == 2
+    assert "sweep.yaml is empty: write `notebook: NAME.ipynb` into it" in capsys.readouterr().err
+
+
+def test_the_end_says_what_is_missing_and_what_would_run_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Trial(0, {"a": 1}, "finished", None, {}, "ab", 1.0, "it logged no 'rmse'")
+    result = SweepResult("abc", "http://x", "FINISHED", Goal("rmse"), [done, Trial(1, {"a": 2}, "failed")], 2, 1.0)
+    assert sweep._aimless(result)
+    sweep._print(result, "x", ["n.ipynb"], again=1)
+    out = capsys.readouterr().out
+    assert "no best   it logged no 'rmse'" in out
+    assert "summary   nbops page abc" in out
+    assert "go on     nbops sweep n.ipynb --resume abc" in out
+    sweep._print(result, "x", ["n.ipynb"], again=0)
+    assert "go on" not in capsys.readouterr().out
+    assert not sweep._aimless(dataclasses.replace(result, goal=None))
 
 
 @pytest.mark.parametrize(

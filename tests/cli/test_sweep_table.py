@@ -161,7 +161,7 @@ def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) ->
     assert captured.err.splitlines() == [
         f"[ 1/12] finished  alpha=0.1 seed=1  rmse 54.9  1.2 s  {best}",
         "[ 2/12] failed    alpha=0 seed=0  1.2 s  cell 2 (fit()): ValueError: no",
-        f"[ 3/12] finished  alpha=0.2 seed=2  rmse -  1.2 s  {best}",
+        f"[ 3/12] finished  alpha=0.2 seed=2  rmse nan  1.2 s  {best}",
     ]
 
 

@@ -99,6 +99,7 @@ def test_install_writes_a_kernelspec_that_jupyter_takes(
     shown = capsys.readouterr().out
     assert str(folder) in shown
     assert f"export JUPYTER_PATH={prefix / 'share' / 'jupyter'}" in shown
+    assert f"take it out   rm -r {folder}" in shown, "by its name another environment's would go"
     found = json.loads((folder / "kernel.json").read_text())
     assert found["display_name"] == "Python 3 (warm)"
     assert found["argv"][0] == sys.executable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -48,11 +49,14 @@ def test_the_same_content_under_two_names_is_the_same_data():
     assert len(rank([info("a", 1, A, rmse=2.0), info("b", 2, twin, rmse=1.0)], "rmse", "min").tables) == 1
 
 
-def test_runs_without_the_metric_or_with_nan_are_apart():
+def test_runs_without_the_metric_or_with_nan_or_infinity_are_apart():
     runs = [info("a", 1, rmse=2.0), info("b", 2, mae=1.0), info("c", 3, rmse=float("nan"))]
+    runs += [info("d", 4, rmse=float("-inf")), info("e", 5, rmse=-sys.float_info.max)]  # as MLflow's database keeps it
     ranking = rank(runs, "rmse", "min")
     assert order(ranking.tables[0]) == [(1, "a")]
-    assert [run.run_id for run in ranking.without] == ["b", "c"]
+    assert [run.run_id for run in ranking.without] == ["b", "c", "d", "e"]
+    with pytest.raises(UsageError, match="has a finite 'rmse': all are nan or infinite"):
+        rank(runs[2:], "rmse", "max")
 
 
 def test_if_no_run_has_it_the_known_ones_are_named():
@@ -71,7 +75,7 @@ def test_the_command_ranks_what_ended_well(trials, houses, capsys):
     out = capsys.readouterr().out
     assert "by rmse, smaller is better" in out
     assert "numbers from different data are not compared" in out
-    assert "1 run has no rmse" in out
+    assert "1 run has no finite rmse" in out
     assert "c0ffee00*" in out
     assert "mae 1.5" in out
     assert nbops(["compare", "houses", "--metric", "rmse", "--json"]) == 0

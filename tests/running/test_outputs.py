@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from notebooks_lib import errors
+from notebooks_lib.running import outcome, runner
+from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import MASK, Output, write_atomically
 
 
@@ -49,3 +52,20 @@ def test_a_secret_is_masked_however_it_is_spelled(secret: str, tmp_path: Path) -
 def test_what_is_no_secret_is_left_alone(tmp_path: Path) -> None:
     Output(tmp_path / "n.ipynb", ["1", ""]).save(new_notebook(cells=[new_code_cell("x = 1")]))
     assert "x = 1" in (tmp_path / "n.ipynb").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    runner._refuse_unwritable(tmp_path / "new" / "folder")
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UsageError, match=r"file/executed cannot be written .*--output"):
+        runner._refuse_unwritable(tmp_path / "file" / "executed")
+
+
+def test_input_in_a_notebook_is_told_how_to_be_asked_for() -> None:
+    execution = Execution(
+        Output(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
+    )
+    status, failure = outcome.of(execution, None, timeout=None, cell_timeout=None)
+    assert status == "FAILED"
+    assert failure is not None
+    assert "make the answer a parameter" in failure.message

@@ -37,5 +37,7 @@ def test_a_run_without_a_notebook_has_no_page(project: Settings) -> None:
     run = connected.client.create_run(connected.experiment_id("sample"))
     with pytest.raises(errors.UsageError, match="keeps no notebook"):
         pages.page(connected, run.info.run_id)
+    connected.client.log_text(run.info.run_id, "the summary", pages.SWEEP)
+    assert pages.page(connected, run.info.run_id).read_text() == "the summary"
     with pytest.raises(errors.TrackingError, match="nowhere"):
         pages.page(connected, "nowhere")

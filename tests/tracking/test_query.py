@@ -135,3 +135,20 @@ def test_a_database_that_is_busy_or_gone_is_left_alone(project, tmp_path):
         connection.execute("ROLLBACK")
         assert not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone()
     sqlite.note_sizes(f"sqlite:///{tmp_path / 'no' / 'such.db'}")
+
+
+def test_an_infinite_metric_is_read_as_such_although_the_database_has_no_word_for_it(project, few):
+    found = store.connect(project)
+    ids_ = log(found, math.inf, -math.inf, 1e300)
+    values = [query.get_run(found, run_id).metrics["rmse"] for run_id in ids_]
+    assert values == [math.inf, -math.inf, 1e300]
+
+
+def test_the_beginning_of_an_id_is_enough_where_only_one_run_begins_so(project, few):
+    found = store.connect(project)
+    run_id = log(found, 1.0)[0]
+    assert query.whole_id(found, run_id[:8]) == query.whole_id(found, run_id) == run_id
+    assert query.whole_id(found, "nowhere") == "nowhere"
+    other = ("0" if run_id[0] != "0" else "1") + run_id[1:8]
+    with pytest.raises(UnknownNameError, match=rf"unknown run '{other}', did you mean '{run_id[:8]}'"):
+        query.whole_id(found, other)

@@ -92,6 +92,11 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
         if isinstance(listed, list):
             yield from _listed(listed, kind)
             return
+        if text.endswith("]") and len(split(text)) == 1 and _accepts(kind, text):
+            # Most likely ["a","b"] without quotes for the shell, which takes the inner ones away.
+            raise Refused(
+                f'found {shown(text)}, allowed a JSON list; quote all of it for the shell, as \'NAME=["a", "b"]\''
+            )
     for piece in split(text):
         yield from _piece(piece, kind)
 

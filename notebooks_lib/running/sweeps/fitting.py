@@ -23,6 +23,16 @@ class Dimension:
     distribution: Distribution
     kind: Kind
 
+    @property
+    def size(self) -> int | None:
+        """How many values it has; None where it is continuous."""
+        match self.distribution:
+            case Choice(values):
+                return len(values)
+            case Int(low, high):
+                return high - low + 1
+        return None
+
     def at(self, coordinate: float) -> object:
         """The typed value: of a place in the choices, of the whole number itself, else of a share from 0 to 1."""
         if isinstance(self.distribution, Choice | Int):

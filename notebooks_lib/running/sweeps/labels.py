@@ -9,13 +9,17 @@ from notebooks_lib.running.sweeps.records import SweepResult, Trial, TrialState
 
 VALUE_ROOM = 24
 """Characters of one swept value."""
+REASON_ROOM = 500
+"""Characters of why a trial ended as it did."""
+LINE_ROOM = 40
+"""Of them, of the cell's first line: it says where, and must not push out why."""
 STATES: tuple[TrialState, ...] = ("finished", "skipped", "running", "pruned", "failed", "killed")
 """In the order in which they are told."""
 
 
 def figure(value: float | None) -> str:
-    """A metric with six digits; a dash for none and for nan."""
-    return "-" if value is None or math.isnan(value) else f"{value:.6g}"
+    """A metric with six digits, `nan` and `inf` as they are; a dash for none."""
+    return "-" if value is None else f"{value:.6g}"
 
 
 def value(given: object, room: int = VALUE_ROOM) -> str:
@@ -29,6 +33,13 @@ def assigned(values: Mapping[str, object], room: int | None = None) -> str:
     """`alpha=0.1 seed=3`, cut to `room` characters if it is given."""
     text = " ".join(f"{one_line(name, VALUE_ROOM)}={value(given)}" for name, given in values.items())
     return text if room is None else cut(text, room)
+
+
+def reason(what: str, cell: str = "", line: str = "") -> str:
+    """Why a trial ended, and then in which cell, in one line: lines are cut at their end, and why matters most."""
+    place = f"cell {cell} ({cut(' '.join(line.split()), LINE_ROOM)})" if cell else ""
+    said = cut(" ".join(what.split()), REASON_ROOM - len(place) - 5)
+    return ", in ".join(part for part in (said, place) if part)
 
 
 def one_line(text: str, room: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from notebooks_lib.running.sweeps import labels
-from notebooks_lib.running.sweeps.records import SweepResult, Trial
+from notebooks_lib.running.sweeps.records import SweepResult, Trial, TrialState
 
 BEST = 100
 """Rows of the table."""
@@ -48,7 +48,8 @@ def render(result: SweepResult, name: str, plots: Sequence[Plot], link: Callable
     title = f"Sweep {name}"
     parts = [f"<h1>{html.escape(title)}</h1>", *_lead(result, link), *map(_plot, plots)]
     parts += _best(result, link)
-    parts += _failures(result, link)
+    parts += _others(result, link, "failed or were killed", ("failed", "killed"))
+    parts += _others(result, link, "were pruned", ("pruned",))
     parts.append(
         "<h2>All trials</h2><p>Every trial with every metric is in <code>trials.csv</code> and "
         "<code>trials.json</code>, beside this page among the artifacts of the sweep's run.</p>"
@@ -74,7 +75,7 @@ def _lead(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     if goal is None:
         yield "<p>No metric was named as the goal (--metric), so no trial is better than another.</p>"
     elif best is None:
-        yield f"<p>No trial finished with a value of {_text(goal.metric)}: there is no best one.</p>"
+        yield f"<p>No trial finished with a finite value of {_text(goal.metric)}: there is no best one.</p>"
     else:
         yield (
             f'<p class="best">Best {_text(goal.metric)} ({labels.ordering(result)}): '
@@ -102,7 +103,7 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     some = f"{len(shown)} of {len(trials)}" if len(shown) < len(trials) else f"all {len(trials)}"
     others = sorted({name for t in trials for name in t.metrics} - ({goal.metric} if goal else set()))
     more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
-    valued = f" with a value of {_text(goal.metric)}" if goal else ""
+    valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
     yield f"<h2>Trials that finished, {'the best first' if goal else 'in the order of their numbers'}</h2>"
     yield _quiet(f"This table shows {some} trials that finished{valued}{more}.")
     names, others = labels.swept(result.trials), others[:METRICS]
@@ -119,13 +120,13 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     yield _table(head, rows, right, first=goal is not None)
 
 
-def _failures(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
-    failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
+def _others(result: SweepResult, link: Callable[[str], str], what: str, states: Sequence[TrialState]) -> Iterable[str]:
+    failed = [trial for trial in result.trials if trial.state in states]
     if not failed:
         return
     shown = failed[:FAILURES]
     some = f"the first {len(shown)} of {len(failed)}" if len(shown) < len(failed) else f"all {len(failed)}"
-    yield f"<h2>Trials that failed or were killed</h2>{_quiet(f'This table shows {some}.')}"
+    yield f"<h2>Trials that {what}</h2>{_quiet(f'This table shows {some}.')}"
     rows = [
         [
             str(t.number),

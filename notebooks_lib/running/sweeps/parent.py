@@ -77,6 +77,7 @@ def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) ->
     """Write what came of it: status, how many trials are in each state, the best of them."""
     tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
     tags[Tag.SWEEP_TOTAL] = str(result.total)
+    tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
     best = result.best
     with answering(owned.store):
         if best is not None and best.run_id is not None and result.goal is not None and best.value is not None:

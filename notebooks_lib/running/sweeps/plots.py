@@ -26,7 +26,7 @@ def why_not(result: SweepResult) -> str:
     if result.goal is None:
         return "the sweep had no goal (--metric)"
     if len(_drawable(result)) < 2:
-        return f"fewer than two trials finished with a value of {labels.one_line(result.goal.metric, 40)}"
+        return f"fewer than two trials finished with a finite value of {labels.one_line(result.goal.metric, 40)}"
     if _drawable(result)[0][0] is not labels.ranked(result)[0]:
         return f"the best value, {labels.figure(labels.ranked(result)[0].value)}, is too large to be drawn"
     return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from notebooks_lib.records import finite
 
 TrialState = Literal["running", "finished", "failed", "killed", "pruned", "skipped"]
 """`skipped`: a run with the same source fingerprint had FINISHED before, and its metrics are taken."""
@@ -58,7 +59,7 @@ class Trial:
     values: Mapping[str, object]
     state: TrialState
     value: float | None = None
-    """The goal's metric at the end."""
+    """The goal's metric at the end; where it was pruned, at the step for which it was."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float | None = None
@@ -68,7 +69,7 @@ class Trial:
     @property
     def eligible(self) -> bool:
         """Whether it may be the best: it finished, now or before, and its value is a finite number."""
-        return self.state in ("finished", "skipped") and self.value is not None and math.isfinite(self.value)
+        return self.state in ("finished", "skipped") and finite(self.value)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class SweepResult:
     total: int
     """Trials that were asked for."""
     seconds: float
+    """That all its sessions took, without the time between them."""
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""

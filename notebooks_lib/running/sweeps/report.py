@@ -107,7 +107,7 @@ def summary(result: SweepResult, width: int = WIDTH) -> str:
     if done:
         lines += _table(done[:BEST], result, width)
     elif result.goal is not None:
-        lines.append(f"no trial finished with a value of {labels.one_line(result.goal.metric, 40)}")
+        lines.append(f"no trial finished with a finite value of {labels.one_line(result.goal.metric, 40)}")
     else:
         lines.append(f"no metric is the goal (--metric), so none is the best; all: artifact {FOLDER}/summary.html")
     failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
@@ -155,8 +155,8 @@ def _plots(result: SweepResult) -> dict[str, Plot]:
             "optimisation_history",
             plots.optimisation_history,
             "How the best was found",
-            "The value of each trial, in the order in which trials were proposed. If the red line still falls or rises "
-            "at the end, more trials may find better ones.",
+            "The value of each trial, in the order in which trials were proposed. In a search: if the red line still "
+            "falls or rises at the end, more trials may find better ones.",
         ),
         (
             "parallel_coordinates",

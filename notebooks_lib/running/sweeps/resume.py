@@ -11,7 +11,7 @@ from typing import get_args
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.running.sweeps import stopping
+from notebooks_lib.running.sweeps import labels, stopping
 from notebooks_lib.running.sweeps.records import Goal, Trial, TrialState
 from notebooks_lib.tracking import orphans, query
 from notebooks_lib.tracking.owner import Start
@@ -110,16 +110,26 @@ def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
         values = json.loads(run.tags.get(Tag.TRIAL_VALUES, "{}"))
     seconds = (run.ended_ms - run.started_ms) / 1000 if run.ended_ms else None
     value = run.metrics.get(goal.metric) if goal is not None else None
+    if state == "pruned":  # it may have logged more until it stopped
+        with contextlib.suppress(ValueError):
+            value = float(run.tags.get(Tag.STOP_VALUE, ""))
     return Trial(number, values, state, value, run.metrics, run.run_id, seconds, _reason(run))
 
 
 def _reason(run: RunInfo) -> str:
     tags = run.tags
     cell, line = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.FAILED_LINE, "")
-    where = f"cell {cell} ({line}): " if cell else ""
     what = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
     step = tags.get(Tag.STOP_STEP)
-    return " ".join(f"{where}{what}".split()) or (f"at step {step}" if step is not None else "")
+    return labels.reason(what, cell, line) or (f"at step {step}" if step is not None else "")
+
+
+def seconds_before(run: RunInfo) -> float:
+    """What the sessions of a sweep took so far, as far as they came to say it."""
+    try:
+        return float(run.tags.get(Tag.SWEEP_SECONDS, "0"))
+    except ValueError:
+        return 0.0
 
 
 def _said(run: RunInfo) -> str:

@@ -56,6 +56,12 @@ class Space:
     dimensions: Mapping[str, Dimension]
 
     @property
+    def size(self) -> int | None:
+        """How many different combinations it holds; None where a parameter is continuous."""
+        sizes = [dimension.size for dimension in self.dimensions.values()]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    @property
     def described(self) -> dict[str, str]:
         """Each name with its distribution, as it could be written."""
         return {name: str(dimension.distribution) for name, dimension in self.dimensions.items()}

@@ -28,6 +28,12 @@ class Here:
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when all its trials shall stop."""
+    asked: dict[str, StopReason] = field(default_factory=dict)
+    """Why single runs shall stop: in this process nobody need look at their tags."""
+
+    def why(self, run_id: str) -> StopReason | None:
+        """Why the run shall stop, if it shall."""
+        return "interrupt" if self.stop.is_set() else self.asked.get(run_id)
 
 
 _here: dict[str, Here] = {}
@@ -48,10 +54,13 @@ def here(sweep: str) -> Here | None:
     return _here.get(sweep)
 
 
-def ask(store: Store, run_id: str, word: Literal["pruned", "stopped"], step: int | None = None) -> None:
-    """Ask whoever runs the trial to stop it."""
-    if step is not None:
-        store.client.set_tag(run_id, Tag.STOP_STEP, str(step))
+def ask(store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None) -> None:
+    """Ask whoever runs the trial to stop it; `point` is the step and the value that were not good enough."""
+    for sweep in list(_here.values()):
+        sweep.asked[run_id] = _REASONS[word]
+    if point is not None:
+        store.client.set_tag(run_id, Tag.STOP_STEP, str(point[0]))
+        store.client.set_tag(run_id, Tag.STOP_VALUE, repr(point[1]))
     store.client.set_tag(run_id, Tag.STOP, word)
 
 

@@ -11,13 +11,13 @@ waits for it, so with TPE no more than some 20 trials a second can begin then. A
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
+from notebooks_lib.records import finite
 from notebooks_lib.running.sweeps import journal
 from notebooks_lib.running.sweeps.distributions import Choice, Int
 from notebooks_lib.running.sweeps.fitting import Dimension
@@ -104,7 +104,7 @@ class StudyProposals:
         Nothing is made of negative steps, of what is not a finite number, or of trials that don't run.
         """
         trial = self._running.get(number)
-        if trial is None or not self._prunes or step < 0 or not math.isfinite(value):
+        if trial is None or not self._prunes or step < 0 or not finite(value):
             return False
         seen = self._steps.setdefault(number, set())
         if step not in seen and number not in self._hopeless:
@@ -166,7 +166,7 @@ def _told(study: Study, number: int, state: TrialState, value: float | None) -> 
 
     if state == "pruned":
         study.tell(number, state=Optuna.PRUNED)
-    elif state in ("finished", "skipped") and value is not None and math.isfinite(value):
+    elif state in ("finished", "skipped") and value is not None and finite(value):
         study.tell(number, float(value))
     else:
         return False

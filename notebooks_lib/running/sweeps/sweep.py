@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, Tag
 from notebooks_lib.running import interrupts, pages
+from notebooks_lib.running.kernel import installed
 from notebooks_lib.running.sweeps import executors, parent, report, resume, stopping, trial
 from notebooks_lib.running.sweeps.curves import Curves
 from notebooks_lib.running.sweeps.executors import Place, Threads
@@ -19,7 +20,7 @@ from notebooks_lib.running.sweeps.proposals import GridProposals
 from notebooks_lib.running.sweeps.records import Proposals, SweepResult, Trial
 from notebooks_lib.running.sweeps.request import Request
 from notebooks_lib.running.sweeps.resume import Earlier
-from notebooks_lib.running.sweeps.space import Grid
+from notebooks_lib.running.sweeps.space import Grid, Space
 from notebooks_lib.running.sweeps.tasks import Task, Tasks
 from notebooks_lib.running.sweeps.trial import Outcome
 from notebooks_lib.tracking import query
@@ -32,6 +33,8 @@ STOP_PATIENCE = 60.0
 """Seconds that stopped trials are waited for."""
 STORE_PATIENCE = 20.0
 """Seconds that a store may be away before the sweep stops."""
+BLIND = 3
+"""So many finished trials without the goal's metric, and none with it, stop a search: it has nothing to learn from."""
 UNWRITTEN = 10
 """So many trials in a row that the store did not take stop the sweep, also when it answers."""
 
@@ -51,6 +54,8 @@ def run(
     `tell` a line that a person should know. Raises UsageError before anything is started, TrackingError when the store
     has gone away, ClusterError when the place has.
     """
+    if request.on == executors.LOCAL:  # a worker's kernels are its own
+        installed(request.source.notebook, request.limits.kernel)
     started = parent.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         wanted = stack.enter_context(interrupts.caught())
@@ -60,13 +65,15 @@ def run(
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
             stack.enter_context(parent.held(store.settings, owned.run_id))
+            before = 0.0
         else:
             found = resume.find(store, started, request.resume)
+            before = resume.seconds_before(found)
             stack.enter_context(parent.held(store.settings, found.run_id))
             owned = OwnedRun.reopen(store, found.run_id, started)
         here = stack.enter_context(stopping.announced(owned.run_id, store))
         on_open(owned.run_id, owned.url)
-        return _Session(request, owned, place, here, lambda: wanted() is not None, on_change, tell).run()
+        return _Session(request, owned, place, here, lambda: wanted() is not None, on_change, tell, before).run()
 
 
 def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
@@ -105,6 +112,7 @@ class _Session:
         interrupted: Callable[[], bool],
         on_change: Callable[[Mapping[int, Trial], int], None],
         tell: Callable[[str], None],
+        before: float,
     ) -> None:
         self.request = request
         self.store = owned.store
@@ -114,7 +122,7 @@ class _Session:
         self.interrupted = interrupted
         self.on_change = on_change
         self.tell = tell
-        self.began = time.monotonic()
+        self.began = time.monotonic() - before
         self.trials: dict[int, Trial] = {}
         self.running: dict[Future[Outcome], Task] = {}
         self.stopped: RunStatus | None = None
@@ -122,6 +130,9 @@ class _Session:
         self.lost = ""
         """Why no more can be written."""
         self.unwritten = 0
+        self.sighted = isinstance(request.domain.swept, Grid)
+        """Whether a trial has logged what is looked for; a grid does not need it to go on."""
+        self.without = 0
         self.deadline = math.inf
         self.tasks = Tasks(request, owned)
         self.curves = Curves(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
@@ -136,6 +147,8 @@ class _Session:
             if self.lost:
                 raise errors.TrackingError(self.lost)
             resume.close_open(self.store, self.owned.run_id)
+            if self.curves is not None and self.curves.empty and self.trials and self.stopped is None:
+                self.tell("--prune had nothing to go by: no trial logged the metric with step= more than once")
             status = parent.status(self.trials, stopped=self.stopped)
         except BaseException as error:
             insisted = isinstance(error, KeyboardInterrupt)
@@ -163,12 +176,15 @@ class _Session:
             return
         from notebooks_lib.running.sweeps.study import StudyProposals
 
+        if isinstance(swept, Space) and swept.size is not None and swept.size < request.total:
+            self.tell(f"the space holds {swept.size} different trials only: some of {request.total} will be repeated")
         assert request.goal is not None
         done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
         other = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
         if other:
             self.tell(f"the notebook has changed since {other} of the trials ran: the study keeps what they told")
         self.trials |= {number: one.trial for number, one in done.items()}
+        self.sighted |= any(request.goal.metric in one.metrics for one in self.trials.values())
         self.proposals = StudyProposals(
             self.store.settings.layout.sweeps / f"{self.owned.run_id}.journal",
             swept,
@@ -262,6 +278,18 @@ class _Session:
         self.trials[ended.number] = ended
         self.proposals.tell(ended.number, ended.state, ended.value)
         self._show()
+        self._notice(ended)
+
+    def _notice(self, ended: Trial) -> None:
+        """Stop a search whose trials finish, but do not log what it looks for: it would be blind to the end."""
+        goal = self.request.goal
+        if self.sighted or goal is None or self.stopped is not None:
+            return
+        self.sighted = goal.metric in ended.metrics
+        self.without += not self.sighted and ended.state == "finished"
+        if self.without >= BLIND:
+            self.tell(f"the search stops after {BLIND} trials without what it looks for: {ended.reason}")
+            self._stop("FAILED")
 
     def _prune(self, curves: Curves) -> None:
         try:

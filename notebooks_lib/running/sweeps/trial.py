@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.records import RunResult
+from notebooks_lib.records import RunResult, finite
 from notebooks_lib.running import outcome
 from notebooks_lib.running.runner import run_notebook
-from notebooks_lib.running.sweeps import stopping
+from notebooks_lib.running.sweeps import labels, stopping
 from notebooks_lib.running.sweeps.records import Trial
 from notebooks_lib.running.sweeps.tasks import Task
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.store import Store
-
-REASON_ROOM = 500
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,14 @@ def _run(task: Task) -> RunResult:
     here = stopping.here(task.sweep)
     store = here.store if here is not None else connected(task.plan.settings)
     watch = stopping.Watch(store)
+    mine = ""
+
+    def begun(run_id: str, _: str) -> None:
+        nonlocal mine
+        mine = run_id
+        if here is None and task.by_tag:
+            watch.begin(run_id, task.sweep)
+
     try:
         return run_notebook(
             task.plan,
@@ -59,8 +65,8 @@ def _run(task: Task) -> RunResult:
             cold=task.limits.cold,
             environment=task.limits.environment,
             html=False,
-            wanted=lambda: "interrupt" if here is not None and here.stop.is_set() else watch(),
-            on_open=lambda run_id, url: watch.begin(run_id, task.sweep) if task.by_tag else None,
+            wanted=lambda: here.why(mine) if here is not None else watch(),
+            on_open=begun,
         )
     finally:
         watch.end()
@@ -72,9 +78,10 @@ def ended(task: Task, result: RunResult) -> Trial:
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None
     reason = ""
     if result.failure is not None:
-        place = f"cell {result.failure.cell} ({result.failure.line})" if result.failure.cell is not None else ""
-        reason = place if state == "pruned" else one_line(str(result.failure))
-    elif state == "finished" and task.goal is not None and value is None:
+        told = result.failure
+        what = "" if state == "pruned" else ": ".join(part for part in (told.error, told.message) if part)
+        reason = labels.reason(what, "" if told.cell is None else str(told.cell), told.line)
+    elif state == "finished" and task.goal is not None and not finite(value):
         reason = _without(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
@@ -89,16 +96,12 @@ def failed(
 ) -> Trial:
     """A trial that could not be run, or not be written."""
     said = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
-    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=one_line(said))
-
-
-def one_line(text: str) -> str:
-    """A text of others as a reason: one line, not too long."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= REASON_ROOM else flat[: REASON_ROOM - 1] + "…"
+    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=labels.reason(said))
 
 
 def _without(metric: str, logged: Mapping[str, float]) -> str:
+    if metric in logged:
+        return f"{metric} is {logged[metric]:g}: not a number that can be the best"
     match = errors.nearest(metric, logged)
     meant = f", did you mean {match!r}?" if match else ""
     return f"it logged no {metric!r}{meant} (it logged: {', '.join(sorted(logged)) or 'nothing'})"

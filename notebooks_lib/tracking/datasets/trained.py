@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.records import Tag
+from notebooks_lib.records import Tag, measured
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.tracking.datasets import access, usage
 
@@ -50,7 +50,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
             run_id=run.info.run_id,
             experiment=experiments[run.info.experiment_id],
             status=run.info.status,
-            metrics=dict(run.data.metrics),
+            metrics={name: measured(value) for name, value in run.data.metrics.items()},
             model=model,
             version=version,
             has_model=bool(model) or any(tag in run.data.tags for tag in _MODEL_TAGS) or _has_outputs(run),

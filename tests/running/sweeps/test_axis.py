@@ -75,6 +75,7 @@ def test_a_text_stands_for_values_of_the_type(annotation, text, values):
         ("Annotated[float, '>0']", "-1,0,2", "found -1.0 (float), allowed float > 0 (and 1 more)"),
         ("Literal[16, 32, 64]", "16..18", "found 17 (int), allowed one of 16, 32, 64 (and 1 more)"),
         ("list[int]", "[1,2]", "write [[...], [...]]"),
+        ("str", "[a,b,c]", "allowed a JSON list; quote all of it for the shell"),
         ("list[int]", "[['a'],[1]]", "[0]: found 'a' (str)"),
         ("float", 0.1, "allowed a list of values"),
         ("float", None, "allowed a list of values"),

@@ -68,6 +68,7 @@ def test_nan_and_infinity_are_never_best() -> None:
     assert higher.best is not None
     assert [t.number for t in labels.ranked(higher)] == [higher.best.number, 0, 4] == [6, 0, 4]
     assert finished(math.nan, math.inf).best is None
+    assert finished(2.0, sys.float_info.max, goal=Goal("rmse", "max")).best == trial(0, "finished", 2.0)
     assert labels.ranked(finished(1.0, 1.0))[0] == finished(1.0, 1.0).best
     assert labels.ranked(finished(1.0, 2.0, goal=None)) == []
 
@@ -142,7 +143,7 @@ def test_the_summary_keeps_to_its_width(width: int) -> None:
 
 
 def test_a_summary_without_a_best_says_why() -> None:
-    assert "no trial finished with a value of rmse" in report.summary(sweep(trial(0, "failed")))
+    assert "no trial finished with a finite value of rmse" in report.summary(sweep(trial(0, "failed")))
     assert "--metric" in report.summary(finished(1.0, 2.0, goal=None))
 
 
@@ -174,7 +175,7 @@ def test_the_page_shows_the_best_hundred_and_the_first_hundred_failures_and_says
     trials = [trial(n, "finished", float(10_000 - n)) for n in range(9_000)]
     trials += [trial(n, "failed", reason="no") for n in range(9_000, 10_000)]
     text = rendered(sweep(*trials))
-    assert "This table shows 100 of 9000 trials that finished with a value of rmse" in text
+    assert "This table shows 100 of 9000 trials that finished with a finite value of rmse" in text
     assert "the first 100 of 1000" in text
     best, failed = (re.findall(r"<tr[^>]*><td[^>]*>(\d+)</td>", part) for part in text.split("Trials that failed"))
     assert best == [str(n) for n in range(8_999, 8_899, -1)]
@@ -188,6 +189,7 @@ def test_the_page_tells_a_stranger_what_there_is() -> None:
     assert "It ran one notebook with 10 of 10 sets of parameters (trials): 5 finished, 1 skipped, 2 pruned" in words
     assert "Best rmse (lower is better): 2 in trial 4, with alpha = 10, seed = 4" in words
     assert "Pruned: stopped early" in words
+    assert "Trials that were pruned This table shows all 2." in words
     assert "ValueError: no" in words
     assert "trials.csv" in words
 
@@ -498,6 +500,13 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert labels.duration(seconds) == text
 
 
+def test_a_reason_says_first_why_and_then_where() -> None:
+    said = labels.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
+    assert said == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
+    assert labels.reason("", "3", "fit()") == "cell 3 (fit())"
+    assert labels.reason("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [
@@ -510,5 +519,11 @@ def test_a_value_reads_as_what_it_is(given: object, text: str) -> None:
     assert labels.value(given) == text
 
 
-def test_figures_without_a_value_are_a_dash() -> None:
-    assert [labels.figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == ["-", "-", "inf", "55.2", "0.333333"]
+def test_a_figure_that_is_none_is_a_dash_and_others_are_what_they_are() -> None:
+    assert [labels.figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == [
+        "-",
+        "nan",
+        "inf",
+        "55.2",
+        "0.333333",
+    ]

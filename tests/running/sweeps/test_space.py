@@ -196,3 +196,8 @@ def test_any_texts_are_read_or_refused(grids, spaces):
         return
     assert set(found.swept.described) <= {"a", "b"}
     assert found.swept.described
+
+
+def test_a_space_without_a_continuous_parameter_says_how_many_it_holds():
+    assert spread("seed=int(1, 2)", "depth=choice(1, 2, 3)").size == 6
+    assert spread("seed=int(1, 2)", "beta=uniform(0, 1)").size is None

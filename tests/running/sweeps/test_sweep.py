@@ -69,7 +69,7 @@ def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: S
 
     assert [one.state for one in result.trials] == ["finished", "finished", "failed", "finished"]
     assert [one.values for one in result.trials] == [{"alpha": float(k)} for k in range(1, 5)]
-    assert "cell 2 (if alpha == 3:): ValueError: three" in result.trials[2].reason
+    assert "ValueError: three, in cell 2 (if alpha == 3:)" in result.trials[2].reason
     assert result.status == "FINISHED"
     assert {0: "running", 1: "running"} in shown
     assert max(list(states.values()).count("running") for states in shown) == 2
@@ -154,7 +154,7 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     thread.start()
     wait_for(flag.exists)
     (run,) = resume.open_trials(connected, parent.run_id)
-    stopping.ask(connected, run.run_id, "pruned", 3)
+    stopping.ask(connected, run.run_id, "pruned", (3, 9.0))
     thread.join(60)
     (outcome,) = done
     assert (outcome.trial.state, outcome.trial.number) == ("pruned", 7)
@@ -178,6 +178,7 @@ def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> 
     result = sweep.run(asked, store.connect(project))
     assert [one.state for one in result.trials] == ["finished"] * 5 + ["pruned"]
     assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
+    assert result.trials[5].value == 100.0, "that of the step, not of what it logged until it stopped"
     assert result.status == "FINISHED"
     run = children(project, result)[5]
     assert (run.status, run.tags[Tag.TRIAL_STATE], run.tags[Tag.STOP_STEP]) == ("KILLED", "pruned", "0")
@@ -244,6 +245,20 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
         sweep.run(request(project, grid=["alpha=1,2"], resume=""), connected)
     with pytest.raises(errors.UsageError, match="goes over something else"):
         sweep.run(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
+
+
+def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
+    told: list[str] = []
+    options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}
+    connected = store.connect(project)
+    with pytest.raises(errors.UsageError, match=r"unknown kernel 'python33', did you mean 'python3'"):
+        sweep.run(request(project, LOGS, limits=Limits(kernel="python33"), **options), connected)
+    assert "sample" not in query.experiments(connected), "nothing was started"
+    result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
+    assert (result.status, len(result.trials)) == ("FAILED", sweep.BLIND)
+    assert "did you mean 'rmse'?" in told[0]
+    run = query.get_run(connected, result.run_id)
+    assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)
 
 
 def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:

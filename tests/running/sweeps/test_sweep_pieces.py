@@ -48,6 +48,7 @@ def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curves, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(curves, "LOOK_AT_LEAST_EVERY", 0.0)
     sweep = opened(project, "sweep")
     good, bad, ended = (
         opened(project, str(k), **{"mlflow.parentRunId": sweep.run_id, Tag.TRIAL: str(k)}) for k in range(3)
@@ -76,7 +77,20 @@ def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop
     assert found.finished(strict, finished) is finished
     assert strict.told[-2:] == [(2, 4, 9.0), (2, 5, 8.0)]
     pruned = found.finished(strict, Trial(1, {}, "pruned", 1.0, {"rmse": 1.0}, bad.run_id, reason="cell 3 (for …)"))
-    assert pruned.reason == "at step 1, in cell 3 (for …)"
+    assert (pruned.value, pruned.reason) == (20.0, "at step 1, in cell 3 (for …)"), "not of what it logged since"
+
+
+@pytest.mark.tracking
+def test_in_its_own_process_a_trial_learns_at_once_that_it_shall_stop(project: Settings) -> None:
+    run = opened(project, "trial")
+    with stopping.announced("sweep", run.store) as here:
+        assert here.why(run.run_id) is None
+        stopping.ask(run.store, run.run_id, "pruned", (3, 0.5))
+        assert here.why(run.run_id) == "pruned"
+        assert here.why("another") is None
+        here.stop.set()
+        assert here.why(run.run_id) == "interrupt"
+    assert query.get_run(run.store, run.run_id).tags[Tag.STOP_VALUE] == "0.5"
 
 
 @pytest.mark.tracking
