@@ -160,6 +160,7 @@ def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: 
         batch=rows,
         arrivals=arrivals,
         **answer,
+        wall=wall,
         cpu=cpu,
         client=client,
         shared=not its or bool(set(mine) & set(its)),

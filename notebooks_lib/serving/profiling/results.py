@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from notebooks_lib.serving.profiling.grid import GIB, Grid, Machine, Target
+from notebooks_lib.serving.profiling.pausing import PERIOD
 
 MIB = 2**20
 LOST = 0.1
@@ -35,8 +36,10 @@ class Cell:
     """Requests that fell due a second, whatever the answers; 0 for a closed loop."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Status, or name of the fault -> how often."""
+    wall: float = 4.0
+    """Seconds that it took, with the warm-up."""
     cpu: float = 0.0
-    """Cores that the server used."""
+    """Cores that the server used in these."""
     client: float = 0.0
     """Cores that the client used, on cores of its own unless `shared`."""
     shared: bool = False
@@ -82,8 +85,10 @@ class Trial:
 
     @property
     def held(self) -> bool:
-        """Whether its figures are those of a server with so many CPUs."""
-        return self.cpu_by != "nothing" and all(cell.cpu <= CLOSE * self.cpus for cell in self.cells)
+        """Whether its figures are those of a server with so many CPUs; a period's quota may fall in from the side."""
+        most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
+        used = (cell.cpu * cell.wall for cell in self.cells)
+        return self.cpu_by != "nothing" and all(each <= limit for each, limit in zip(used, most, strict=True))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_a_share_of_a_cpu_is_held_by_pauses(spinning: int, monkeypatch: pytest.M
         began, used = time.monotonic(), held.seconds
         time.sleep(0.8)
         share = (held.seconds - used) / (time.monotonic() - began)
-    assert 0.15 < share < 0.33  # less on a machine that is busy; never more
+    assert 0.05 < share < 0.35  # less on a machine that is busy; never more
     time.sleep(0.15)
     assert psutil.Process(spinning).status() != psutil.STATUS_STOPPED
 
