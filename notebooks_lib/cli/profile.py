@@ -139,6 +139,8 @@ def _print(outcome: Outcome) -> None:
 def _advise(advised: Recommendation) -> None:
     head = f"{advised.batch} row{'' if advised.batch == 1 else 's'} a request: "
     click.echo(click.style(head, fg="green" if advised.met else "yellow", bold=True) + advised.text)
+    if advised.disturbed:
+        click.echo(click.style("  measured on a busy machine", fg="yellow") + ": it may need less")
     if advised.azure:
         names = ", ".join(f"{each.name} ({each.vcpus} vCPU, {each.memory_gib:g} GiB)" for each in advised.azure)
         click.echo(f"  on Azure   {advised.instances} x {names.replace(', Standard', ' or Standard')}")

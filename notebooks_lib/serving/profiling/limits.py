@@ -117,6 +117,11 @@ class Held:
         return self._group.seconds if self._group is not None else pausing.cpu_seconds(self._pid)
 
     @property
+    def waited(self) -> float:
+        """Seconds for which its threads were ready to run and did not, all together."""
+        return pausing.waited(self._pid)
+
+    @property
     def peak(self) -> int:
         """Most bytes that it has had in memory so far; 0 when it is gone or the system does not say."""
         if self._group is not None and not pausing.alone(self._pid):

@@ -149,20 +149,23 @@ def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: 
         os.sched_setaffinity(driver.pid, its)
     warm_up = WARM_UP * order["seconds"]
     timeout = warm_up + order["seconds"] + 2 * PATIENCE
-    began, used, busy = time.monotonic(), _used(held), _busy()
+    began, used, waited, busy = time.monotonic(), _used(held), held.waited, _busy()
     answer = processes.drive(driver, {**order, "arrivals": arrivals, "warm_up": warm_up, "patience": PATIENCE}, timeout)
     wall = time.monotonic() - began
     client = float(answer.pop("client"))
     cpu = max(0.0, _used(held) - used) / wall
+    waited = (held.waited - waited) / wall
     return Cell(
         concurrency=order["concurrency"],
         batch=rows,
         arrivals=arrivals,
         **answer,
+        wall=wall,
         cpu=cpu,
         client=client,
         shared=not its or bool(set(mine) & set(its)),
         others=max(0.0, (_busy() - busy) / wall - cpu - client),
+        lost=max(0.0, min(cpus - cpu, waited)),
     )
 
 

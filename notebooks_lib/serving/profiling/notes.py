@@ -66,12 +66,17 @@ def _shared(trials: Sequence[Trial]) -> Iterator[str]:
 
 
 def _busy(trials: Sequence[Trial], machine: Machine) -> Iterator[str]:
-    most = max((cell.others for cell in _cells(trials)), default=0.0)
-    if most > BUSY * machine.cpus:
+    cells = _cells(trials)
+    starved = sorted({trial.cpus for trial in trials if trial.starved})
+    if starved:
         yield (
-            f"the machine was busy: other processes used up to {most:.1f} of its {machine.cpus:g} cores meanwhile, so "
-            "rates are lower and times longer than they are; try again when it is idle"
+            f"other processes took up to {max(cell.lost for cell in cells):.1f} cores from the server "
+            f"({_listed(starved)} CPU): it needs no more than is said here, and perhaps less; try again when "
+            "the machine is idle"
         )
+    most = max((cell.others for cell in cells), default=0.0)
+    if most > BUSY * machine.cpus and not starved:
+        yield f"the machine was busy: other processes used up to {most:.1f} of its {machine.cpus:g} cores meanwhile"
 
 
 def _few(trials: Sequence[Trial]) -> Iterator[str]:
@@ -90,7 +95,7 @@ def _azure(advised: Sequence[Recommendation]) -> Iterator[str]:
 
 
 def _cells(trials: Sequence[Trial]) -> list[Cell]:
-    return [cell for trial in trials for cell in trial.cells]
+    return [cell for trial in trials for cell in (*trial.cells, *([trial.checked] if trial.checked else []))]
 
 
 def _listed(values: Sequence[float]) -> str:

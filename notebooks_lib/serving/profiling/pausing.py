@@ -109,6 +109,15 @@ def peak(pid: int) -> int:
     return 0
 
 
+def waited(pid: int) -> float:
+    """Seconds that the threads of a process were ready to run and did not, all together; 0 where nobody says it."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError, ValueError, IndexError):  # a thread that has ended meanwhile
+            total += int(task.read_text().split()[1])
+    return total / 1e9
+
+
 def alone(pid: int) -> bool:
     """Whether a process has no children: theirs would run beside its limits."""
     import psutil

@@ -59,6 +59,9 @@ class Recommendation:
     instances: int | None = None
     rate: float | None = None
     """That one of them can be counted on for."""
+    disturbed: bool = False
+    """Whether others took CPU from the servers that this rests on: it may need less, and a profile on an idle machine
+    would say so."""
     azure: tuple[Instance, ...] = ()
     """The smallest types that have so much; any of them."""
 
@@ -71,7 +74,7 @@ def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequen
     """The smallest that was tried and holds the target; where one does not, the fewest CPUs in several."""
     able = [each for each in capacities(trials, target, batch) if not each.fails]
     if not able:
-        return Recommendation(batch, met=False, text=_unmet(trials, target, batch))
+        return Recommendation(batch, met=False, text=_unmet(trials, target, batch), disturbed=_disturbed(trials))
     alone = next((each for each in able if each.counted >= target.rate), None)
     chosen = alone or min(able, key=lambda each: (_number(each, target) * each.cpus, _number(each, target)))
     number = _number(chosen, target)
@@ -85,6 +88,7 @@ def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequen
         memory_tried=tried,
         instances=number,
         rate=chosen.counted,
+        disturbed=_disturbed(trials, chosen.cpus),
         azure=smallest(known, chosen.cpus, memory) if memory is not None else (),
     )
 
@@ -127,6 +131,11 @@ def needed_memory(trials: Sequence[Trial]) -> tuple[float | None, bool]:
 
 def _number(capacity: Capacity, target: Target) -> int:
     return max(1, math.ceil(target.rate / capacity.counted))
+
+
+def _disturbed(trials: Sequence[Trial], most: float = math.inf) -> bool:
+    """Whether a server with at most so many CPUs would have done better alone."""
+    return any(trial.starved for trial in trials if trial.cpus <= most)
 
 
 def _counts(trial: Trial) -> bool:

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from notebooks_lib.serving.profiling.grid import GIB, Grid, Machine, Target
+from notebooks_lib.serving.profiling.pausing import PERIOD
 
 MIB = 2**20
+LOST = 0.1
+"""Of its CPUs, what a server may lose to others before its figures are too low to go by."""
 CLOSE = 1.1
 """A limit that a process was measured to exceed by more than a tenth was none."""
 
@@ -33,14 +36,18 @@ class Cell:
     """Requests that fell due a second, whatever the answers; 0 for a closed loop."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Status, or name of the fault -> how often."""
+    wall: float = 4.0
+    """Seconds that it took, with the warm-up."""
     cpu: float = 0.0
-    """Cores that the server used."""
+    """Cores that the server used in these."""
     client: float = 0.0
     """Cores that the client used, on cores of its own unless `shared`."""
     shared: bool = False
     """Whether client and server ran on the same cores, because there are no others."""
     others: float = 0.0
     """Cores that all else on the machine used meanwhile."""
+    lost: float = 0.0
+    """Cores that the server was ready to use, and was meant to have, but that others used."""
 
     @property
     def faultless(self) -> bool:
@@ -71,9 +78,17 @@ class Trial:
     """What is to be said of it: why it ended, or why a limit was not enforced."""
 
     @property
+    def starved(self) -> bool:
+        """Whether others took so much from it that it would be faster on a machine of its own."""
+        cells = (*self.cells, *([self.checked] if self.checked else []))
+        return any(cell.lost > LOST * self.cpus for cell in cells)
+
+    @property
     def held(self) -> bool:
-        """Whether its figures are those of a server with so many CPUs."""
-        return self.cpu_by != "nothing" and all(cell.cpu <= CLOSE * self.cpus for cell in self.cells)
+        """Whether its figures are those of a server with so many CPUs; a period's quota may fall in from the side."""
+        most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
+        used = (cell.cpu * cell.wall for cell in self.cells)
+        return self.cpu_by != "nothing" and all(each <= limit for each, limit in zip(used, most, strict=True))
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,10 @@ class Profile:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, times in seconds."""
-        trials = [{**asdict(trial), "peak_gib": trial.peak / GIB, "held": trial.held} for trial in self.trials]
+        trials = [
+            {**asdict(trial), "peak_gib": trial.peak / GIB, "held": trial.held, "starved": trial.starved}
+            for trial in self.trials
+        ]
         return {
             "model": self.model,
             "version": self.version,

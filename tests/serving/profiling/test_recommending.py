@@ -80,6 +80,14 @@ def test_what_cannot_be_met_is_said(trials: list[Trial], said: str) -> None:
     assert (found.cpus, found.instances, found.azure) == (None, None, ())
 
 
+@pytest.mark.parametrize(("lost", "disturbed"), [((0.0, 0.0), False), ((0.3, 0.0), True), ((0.0, 0.5), False)])
+def test_an_answer_says_when_others_disturbed_what_it_rests_on(lost: tuple[float, float], disturbed: bool) -> None:
+    """A larger server that was starved does not matter when a smaller one was not, and does."""
+    trials = [trial(cpus, cell(90, 0.02, lost=each)) for cpus, each in zip((0.5, 1), lost, strict=True)]
+    found = recommend(trials, TARGET, 1, KNOWN)
+    assert (found.cpus, found.disturbed) == (0.5, disturbed)
+
+
 def test_each_batch_size_has_its_own_answer() -> None:
     trials = [trial(1, cell(200, 0.02), cell(30, 0.08, batch=100))]
     assert recommend(trials, TARGET, 1, KNOWN).instances == 1
@@ -133,6 +141,7 @@ def test_the_notes_say_what_was_not_enforced_and_what_disturbed() -> None:
         trial(0.5, cell(90, 0.02), cpu_by="pauses"),
         trial(1, cell(90, 0.02, cpu=1.4)),
         trial(2, cell(90, 0.02, shared=True, client=0.1, others=1.5), cpu_by="nothing"),
+        trial(1.5, cell(90, 0.02, lost=0.7)),
     ]
     said = "\n".join(notes(trials, machine, [recommend(trials, TARGET, 1, instances.table())]))
     for words in (
@@ -140,7 +149,9 @@ def test_the_notes_say_what_was_not_enforced_and_what_disturbed() -> None:
         "1 CPU was not held",
         "2 CPU: not enforced",
         "up to 0.10",
-        "up to 1.5 of its 2",
+        "up to 0.7 cores",
     ):
         assert words in said
+    busy = [trial(1, cell(90, 0.02, others=1.5))]
+    assert "up to 1.5 of its 2 cores" in "\n".join(notes(busy, machine, []))
     assert "up to" not in "\n".join(notes([trial(1, cell(90, 0.02))], machine, []))
