@@ -29,15 +29,18 @@ def draw(path: Path, nulls: list[Counts], power: list[Counts], sweeps: list[Swee
             shares = [100 * getattr(each, name) for each in smallest]
             left.plot([each.trials for each in smallest], shares, line, color=colour, label=label)
         left.set(xscale="log", xlabel="useless trials in the sweep", ylabel="winner promoted, %", ylim=(-3, 103))
+        left.set_xticks([each.trials for each in smallest], [f"{each.trials:,}" for each in smallest])
         left.set_title(f"Sweeps of useless trials, {smallest[0].rows} rows")
-        left.legend(frameon=False, fontsize=8)
+        left.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.28))
 
         for name in dict.fromkeys(each.cell.what for each in nulls):
             mine = [each for each in nulls if each.cell.what == name]
             middle.plot([each.cell.rows for each in mine], [100 * each.gate for each in mine], "o-", ms=3, label=name)
         middle.axhline(5, color="black", lw=0.8)
         middle.axhline(100 * limit() / REPEATS, color="black", lw=0.8, ls=":")
-        middle.set(xscale="log", xlabel="rows of the holdout", ylabel="promoted, %", ylim=(-0.3, 10))
+        middle.annotate("level", (2000, 5), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        middle.annotate("bar", (2000, 100 * limit() / REPEATS), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        middle.set(xscale="log", xlabel="rows of the holdout", ylabel="promoted, %", ylim=(-0.3, 10), xlim=(40, 2600))
         middle.set_title("Equal pairs on real tables: false promotions")
         middle.legend(frameon=False, fontsize=7, ncols=3, loc="upper center")
 
@@ -45,10 +48,15 @@ def draw(path: Path, nulls: list[Counts], power: list[Counts], sweeps: list[Swee
             mine = [each for each in power if each.cell.what == name]
             right.plot([each.cell.rows for each in mine], [100 * each.gate for each in mine], "o-", ms=3, label=name)
         right.axhline(100 * POWER, color="black", lw=0.8, ls=":")
-        right.set(xscale="log", xlabel="rows of the holdout", ylabel="promoted, %", ylim=(0, 103))
+        right.set(xscale="log", xlabel="rows of the holdout", ylabel="promoted, %", ylim=(50, 100))
+        right.annotate("bar", (2000, 100 * POWER), xytext=(4, -9), textcoords="offset points", fontsize=7)
         right.set_title("True gain = the detectable one: found")
         right.legend(frameon=False, fontsize=7, ncols=3, loc="lower center")
+        for axes, found in ((middle, nulls), (right, power)):
+            sizes = sorted({each.cell.rows for each in found})
+            axes.set_xticks(sizes, [f"{rows:,}" for rows in sizes])
         for axes in (left, middle, right):
+            axes.minorticks_off()
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)

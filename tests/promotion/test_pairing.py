@@ -36,25 +36,27 @@ def answers(task: str, classes: int = 2, rows: int = 60, seed: int = 0) -> tuple
     return Truth(names[place], names), model(), model()
 
 
-KINDS = {
-    "rows": blocks.rows(60),
-    "groups": blocks.groups(np.random.default_rng(1).integers(0, 25, size=60)),
-    "blocks": blocks.stratified(60, blocks=12),
-    "time": blocks.contiguous(60),
-}
+KINDS = (
+    blocks.rows(36),
+    blocks.groups(np.random.default_rng(1).integers(0, 12, size=36)),
+    blocks.stratified(36, blocks=8),
+    blocks.contiguous(36, blocks=5),
+)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("metric", [METRICS[name] for name in WAYS], ids=lambda metric: metric.name)
-def test_leaving_out_in_closed_form_is_computing_anew(metric, classes, kind):
-    truth, model, _ = answers(metric.task, classes)
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [(METRICS[name], size) for name in WAYS for size in ((2, 3) if METRICS[name].task == "classification" else (0,))],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_leaving_out_in_closed_form_is_computing_anew(metric, classes):
+    truth, model, _ = answers(metric.task, classes, rows=36)
     leaver = metric.leaver(truth, model)
     assert leaver.cheap
     assert leaver.whole == pytest.approx(metric.score(truth, model))
-    anew = Anew(60, lambda at: metric.score(truth.at(at), model.at(at)))
-    dealt = KINDS[kind]
-    assert leaver.without(dealt) == pytest.approx(anew.without(dealt), abs=1e-12)
+    anew = Anew(36, lambda at: metric.score(truth.at(at), model.at(at)))
+    for dealt in KINDS:
+        assert leaver.without(dealt) == pytest.approx(anew.without(dealt), abs=1e-12), dealt.kind
 
 
 def test_every_metric_is_known_or_computed_anew():
