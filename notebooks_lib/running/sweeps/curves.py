@@ -29,11 +29,12 @@ class Curves:
         self._told: dict[int, int] = {}
         self._given_up: dict[int, tuple[int, float]] = {}
         self._next = 0.0
+        self._ended = 0
 
     @property
     def empty(self) -> bool:
-        """Whether no trial has had a curve yet."""
-        return not self._told
+        """Whether trials have ended in this session, and none had a curve."""
+        return self._ended > 0 and not self._told
 
     def look(self, proposals: Proposals, running: Collection[int]) -> None:
         """Tell what is new, if the last look is long enough ago; who is given up is asked to stop."""
@@ -57,6 +58,7 @@ class Curves:
         Returns the trial; of one that was pruned, the value and the reason are those of the step that it was pruned
         for: it may have logged a few more until it stopped.
         """
+        self._ended += trial.state == "finished"
         point = self._given_up.get(trial.number)
         if trial.run_id is not None and point is None and self._goal.metric in trial.metrics:
             self._tell(proposals, trial.number, trial.run_id)

@@ -147,7 +147,7 @@ class _Session:
             if self.lost:
                 raise errors.TrackingError(self.lost)
             resume.close_open(self.store, self.owned.run_id)
-            if self.curves is not None and self.curves.empty and self.trials and self.stopped is None:
+            if self.curves is not None and self.curves.empty and self.stopped is None:
                 self.tell("--prune had nothing to go by: no trial logged the metric with step= more than once")
             status = parent.status(self.trials, stopped=self.stopped)
         except BaseException as error:

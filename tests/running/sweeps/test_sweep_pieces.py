@@ -58,6 +58,7 @@ def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop
     found = Curves(sweep.store, sweep.run_id, Goal("rmse"))
     for run in (good, bad):
         client.log_metric(run.run_id, "rmse", 5.0, step=0)
+    assert not found.empty, "nothing has ended"
     found.look(strict, {0, 1})
     assert strict.told == [], "one point is a result, not a curve"
     for value, step in ((4.0, 2), (3.0, 1)):
