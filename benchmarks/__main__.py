@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import machine
 
-MODULES = ("trials", "kernels", "start", "store")
+MODULES = ("trials", "kernels", "start", "store", "serving")
 
 
 def main() -> int:

@@ -223,7 +223,7 @@ class Endpoint(_Section):
     body_limit: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
     """Bytes of a request's body."""
     concurrency: Annotated[int, Field(gt=0)] = 100
-    """Predictions under way; more are refused with 429."""
+    """Predictions of a slot under way; more are refused with 429."""
     read_timeout: Annotated[float, Field(gt=0)] = 30.0
     """Seconds in which a request's body must have come."""
     timeout: Annotated[float, Field(gt=0)] = 60.0

@@ -6,10 +6,8 @@ import asyncio
 import hmac
 import logging
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from notebooks_lib.errors import InputError, PredictionError
@@ -53,7 +51,7 @@ class Limits:
     body: int = 16 * 1024 * 1024
     """Bytes of a request's body."""
     concurrency: int = 100
-    """Predictions asked for and not yet answered; more are refused with 429."""
+    """Predictions that a slot was asked for and has not answered yet; more are refused with 429."""
     read_timeout: float = 30.0
     """Seconds in which a body must have come."""
     timeout: float = 60.0
@@ -88,10 +86,7 @@ class App:
         self._slots = slots
         self._limits = limits or Limits()
         self._key = f"Bearer {key}".encode() if key is not None else None
-        # More threads than cores only take the interpreter's lock from each other, and from the event loop.
-        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
         self._mirror = Mirror()
-        self._busy = 0
         get: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "/ping": self._health,
             "/health": self._health,
@@ -155,13 +150,13 @@ class App:
 
     async def _invocations(self, request: Request) -> Answer:
         slot = self._slot(request)
-        if self._busy >= self._limits.concurrency:
-            raise Refused(429, f"{self._busy} predictions are under way already; try again in a moment")
-        self._busy += 1
+        if slot.busy >= self._limits.concurrency:
+            raise Refused(429, f"{slot.busy} predictions are under way already; try again in a moment")
+        slot.busy += 1
         try:
             return await self._predicted(request, slot)
         finally:
-            self._busy -= 1
+            slot.busy -= 1
 
     async def _predicted(self, request: Request, slot: Slot) -> Answer:
         try:
@@ -197,7 +192,7 @@ class App:
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
         # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
-        work = self._workers.submit(_timed, slot.model, kind, body)
+        work = slot.workers.submit(_timed, slot.model, kind, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
                 said, seconds = await asyncio.wrap_future(work)
@@ -206,13 +201,10 @@ class App:
                 return said
         except TimeoutError:
             if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs
-                self._busy += 1
+                slot.busy += 1
                 loop = asyncio.get_running_loop()
-                work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._released))
+                work.add_done_callback(lambda _: loop.call_soon_threadsafe(slot.released))
             raise Refused(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
-
-    def _released(self) -> None:
-        self._busy -= 1
 
     def _slot(self, request: Request) -> Slot:
         """The slot that the request names, or whose turn it is."""
@@ -262,7 +254,7 @@ class App:
         return as_json(200, {"endpoint": self._name, "slots": found})
 
     async def _metrics(self, _: Request) -> Answer:
-        gauges = {"predictions_in_flight": float(self._busy)}
+        gauges = {"predictions_in_flight": float(sum(slot.busy for slot in self._slots.ready.values()))}
         if self._collector is not None:
             gauges |= {"collected": self._collector.collected, "collect_dropped": self._collector.dropped}
         return Answer(200, metrics.text(self._name, self._slots, self._elsewhere, gauges), metrics.KIND.encode())

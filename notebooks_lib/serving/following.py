@@ -56,8 +56,7 @@ class Follower:
     async def follow(self) -> None:
         """Look at the state again and again; a newer one is not kept waiting by one that is being loaded."""
         seen, applying = None, None
-        completing = _aside(self._complete)
-        completing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        _aside(self._complete)
         while True:
             now = _identity(self._state)
             if now is not None and now != seen:
@@ -69,8 +68,11 @@ class Follower:
 
     def _complete(self) -> None:
         """What a start leaves out, because the first request that needs it may come later, or never."""
-        for _, slot in list(self._held.values()):
-            slot.model.complete()
+        for name, (_, slot) in list(self._held.items()):
+            try:
+                slot.model.complete()
+            except Exception:
+                log.exception("slot %s: what is not plain numbers cannot be answered", name)
 
     async def _apply(self) -> None:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +31,18 @@ class Slot:
 
     pace: float = math.inf
     """Seconds that its last predictions took, roughly; unknown at first."""
+    busy: int = 0
+    """Predictions that it was asked for and has not answered yet."""
 
     def __post_init__(self) -> None:
         self.header = self.name.encode()
+        # Its own, so that a model that hangs keeps nobody else's requests waiting. More threads than cores would only
+        # take the interpreter's lock from each other, and from the event loop.
+        self.workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=f"predict-{self.name}")
+
+    def released(self) -> None:
+        """A prediction has ended that was given up long ago."""
+        self.busy -= 1
 
 
 class Slots:

@@ -355,6 +355,18 @@ def test_a_prediction_that_takes_too_long_is_504_and_holds_its_place_until_it_en
     model.go.set()
 
 
+def test_a_slot_that_hangs_keeps_nobody_else_waiting(loaded: dict[str, ServedModel]) -> None:
+    model, hanging = slow()
+    both = Slots({"blue": Slot(loaded["table"], INFO), "green": Slot(hanging, INFO, "green")}, {"blue": 100})
+    served = app.App("sample", both, limits=app.Limits(concurrency=4))
+    named = {"json": {"inputs": [1]}, "headers": {"azureml-model-deployment": "green"}}
+    plain = {"json": {"inputs": REQUESTS["inputs by row"]["inputs"]}}
+    asked = [{**named} for _ in range(6)]
+    *hung, good = together(served, *asked, {**plain, "after": model.go.set})
+    assert good.status_code == 200
+    assert sorted(each.status_code for each in hung) == [200] * 4 + [429] * 2
+
+
 def test_a_body_that_does_not_come_is_408(loaded: dict[str, ServedModel]) -> None:
     async def dripping() -> Any:
         yield b"{"

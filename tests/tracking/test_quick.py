@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from notebooks_lib.tracking import quick
 from notebooks_lib.tracking.scoring import ServedModel, encode
 
 RANDOM = np.random.default_rng(0)
-ROWS = 80
+ROWS = 60
 DOUBLES = pd.DataFrame(RANDOM.normal(size=(ROWS, 4)) * [1, 1e3, 1e-3, 1], columns=list("abcd"))
 WHOLE = pd.DataFrame(RANDOM.integers(-50, 50, size=(ROWS, 3)), columns=list("abc"))
 MIXED = pd.DataFrame(
@@ -42,14 +43,24 @@ def models() -> dict[str, Any]:
         "ridge": make_pipeline(StandardScaler(), Ridge()),
         "linear": LinearRegression(),
         "squares": make_pipeline(PolynomialFeatures(2), StandardScaler(), PCA(3), Ridge()),
-        "boosting": HistGradientBoostingRegressor(max_iter=5),
-        "boosted classes": HistGradientBoostingClassifier(max_iter=3),
+        "boosting": HistGradientBoostingRegressor(max_iter=3),
+        "boosted classes": HistGradientBoostingClassifier(max_iter=2),
         "forest": RandomForestRegressor(5, random_state=0),
         "tree": DecisionTreeClassifier(max_depth=4),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
         "neighbours": KNeighborsRegressor(),
         "vectors": make_pipeline(StandardScaler(), SVR()),
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of OpenMP that wait for each other would take most of the time on a busy machine."""
+    import sklearn.ensemble  # noqa: F401 - what is limited must be there
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,298 @@
+"""Slow proofs: swaps under load, kills at random moments, ten thousand requests that nobody would send on purpose."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from notebooks_lib.errors import EndpointError
+from notebooks_lib.serving import endpoint, process, state
+from notebooks_lib.settings import Settings, load
+from tests.serving.conftest import save
+from tests.serving.load import Load
+from tests.serving.test_app import BODIES, TRACE
+from tests.serving.test_slots import ROW
+
+pytestmark = pytest.mark.proof
+
+FACTORS = {"double": 4.0, "triple": 6.0, "shifted": 5.0}
+
+
+def test_twenty_canaries_under_constant_load_fail_no_request(deployed: Settings, light: dict[str, Path]) -> None:
+    names, port = list(FACTORS), endpoint.status(deployed, "sample").port
+    with Load(port, ROW, connections=8) as load:
+        for number in range(20):
+            slot = endpoint.idle(deployed, "sample")
+            other = "green" if slot == "blue" else "blue"
+            name = names[number % 3]
+            endpoint.deploy(deployed, "sample", slot, light[name], version=str(number), detail={})
+            endpoint.mirror(deployed, "sample", {slot: 20})
+            for share in (10, 50, 100):
+                endpoint.split(deployed, "sample", {slot: share, other: 100 - share})
+                load.wait(50)
+            if number % 4 == 0:  # taken back at once, and given again
+                endpoint.split(deployed, "sample", {other: 100})
+                endpoint.split(deployed, "sample", {slot: 100})
+            endpoint.delete(deployed, "sample", other)
+    print(f"{load.total} requests, {len(load.failed)} failed")
+    assert load.failed == {}
+    assert load.total > 3000
+    assert {json.loads(body)["predictions"][0] for _, _, body in load.answers} == set(FACTORS.values())
+
+
+CHANGING = """
+import random, sys
+from pathlib import Path
+from typing import Any
+from notebooks_lib.errors import NbopsError
+from notebooks_lib.serving import endpoint
+from notebooks_lib.settings import load
+here, chance = load(Path(sys.argv[1]), {}), random.Random(int(sys.argv[2]))
+models = sys.argv[3:]
+print("going", flush=True)
+while True:
+    try:
+        slot = endpoint.idle(here, "sample")
+        path = Path(chance.choice(models))
+        endpoint.deploy(here, "sample", slot, path, version=path.name, detail={})
+        other = "green" if slot == "blue" else "blue"
+        endpoint.split(here, "sample", {slot: 30, other: 70})
+        endpoint.split(here, "sample", {slot: 100})
+    except NbopsError as error:
+        print(error, file=sys.stderr, flush=True)
+"""
+
+
+def consistent(here: Settings) -> None:
+    """What answers is what the state says, slot by slot; and every slot's model is whole."""
+    status = endpoint.status(here, "sample")
+    assert status.state == "running", status
+    assert sum(slot.traffic for slot in status.slots.values()) == 100
+    for name, slot in status.slots.items():
+        assert slot.state == "ready", status
+        assert endpoint.invoke(here, "sample", ROW, slot=name) == {"predictions": [FACTORS[slot.version]]}
+    folder = state.Folder(here, "sample")
+    assert not list(folder.path.glob(".*.next"))
+
+
+@pytest.mark.parametrize("victim", ["server", "starter"])
+def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
+    victim: str, deployed: Settings, light: dict[str, Path]
+) -> None:
+    chance = random.Random(1)
+    endpoint.deploy(deployed, "sample", "blue", light["double"], version="double", detail={}, traffic=True)
+    for round_ in range(25):
+        arguments = [str(deployed.root), str(round_), *(str(light[name]) for name in FACTORS)]
+        changing = subprocess.Popen([sys.executable, "-c", CHANGING, *arguments], stdout=subprocess.PIPE)
+        with changing:
+            assert changing.stdout is not None
+            changing.stdout.readline()
+            time.sleep(chance.uniform(0, 4))
+            server = process.running(state.Folder(deployed, "sample"))
+            if victim == "server" and server is not None:
+                server.process.kill()
+                time.sleep(chance.uniform(0, 1))
+            changing.kill()
+        if victim == "server":
+            with suppress(EndpointError):
+                endpoint.start(deployed, "sample")
+            endpoint.start(deployed, "sample")
+        else:
+            deadline = time.monotonic() + 30
+            while any(slot.state != "ready" for slot in endpoint.status(deployed, "sample").slots.values()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        consistent(deployed)
+        endpoint.split(deployed, "sample", {endpoint.status(deployed, "sample").version and main(deployed): 100})
+    folder = state.Folder(deployed, "sample")
+    slot = endpoint.idle(deployed, "sample")
+    endpoint.deploy(deployed, "sample", slot, light["double"], version="double", detail={})
+    kept = [path.name for path in folder.models.iterdir()]
+    assert len(kept) <= 2, kept  # what interrupted deployments left is gone
+
+
+def main(here: Settings) -> str:
+    slots = endpoint.status(here, "sample").slots
+    return max(slots, key=lambda name: slots[name].traffic)
+
+
+def test_a_kill_loses_no_collected_file_and_no_more_than_one_rotation(
+    endpoints: Settings, light: dict[str, Path]
+) -> None:
+    import pyarrow.dataset
+
+    changed = {"collect": ("sample",), "collect_rotate": 1.0}
+    here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update=changed)})
+    endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
+    status = endpoint.status(here, "sample")
+    with Load(status.port, ROW, connections=2, pause=0.005) as load:
+        time.sleep(4)
+        before = load.total
+        time.sleep(2.5)
+        os.kill(status.pid or 0, signal.SIGKILL)
+    found = pyarrow.dataset.dataset(here.layout.collected / "sample" / "blue" / "model_inputs", format="parquet")
+    kept = found.to_table(columns=["xrequestid"]).to_pydict()["xrequestid"]
+    assert len(kept) == len(set(kept))
+    print(f"{len(kept)} of {load.total} kept; {before} were answered 2.5 s before the kill")
+    assert before <= len(kept) <= load.total
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, int]]:
+    """An endpoint with four kinds of models, one of them in each slot."""
+    import numpy as np
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    root = tmp_path_factory.mktemp("fuzzed")
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    chance = np.random.default_rng(0)
+    x = pd.DataFrame(chance.normal(size=(60, 3)), columns=["age", "bmi", "bp"])
+    y = x["age"] - 2 * x["bmi"]
+    (root / "production").mkdir()
+    (root / "production" / "settings.toml").write_text('[endpoint]\ncollect = ["*"]\n')
+    here = load(root, {})
+    models = {
+        "blue": save(Ridge().fit(x, y), root / "table", x, y.to_numpy()),
+        "green": save(LogisticRegression().fit(x, y > 0), root / "classes", x, (y > 0).to_numpy()),
+        "tensor": save(Ridge().fit(x.to_numpy(), y), root / "tensor", x.to_numpy(), y.to_numpy()),
+    }
+    for slot, model in models.items():
+        endpoint.deploy(here, "sample", slot, model, version="1", detail={}, traffic=slot == "blue")
+    endpoint.split(here, "sample", {"blue": 50, "green": 50})
+    endpoint.mirror(here, "sample", {"tensor": 10})
+    yield here, endpoint.status(here, "sample").port
+    endpoint.stop(here, "sample")
+
+
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)
+
+
+def mostly(*good: Any, or_else: Any) -> Any:
+    """One of the good ones in nine of ten cases."""
+    return st.integers(0, 9).flatmap(lambda place: or_else if place == 7 else st.sampled_from(good))
+
+
+HEADERS = st.fixed_dictionaries(
+    {"Content-Type": mostly("application/json", "application/json; charset=utf-8", "text/csv", or_else=TEXT)},
+    optional={
+        "azureml-model-deployment": mostly("blue", "green", "tensor", or_else=TEXT),
+        "x-request-id": TEXT,
+        "traceparent": st.just(TRACE) | TEXT,
+        "Authorization": TEXT,
+        "Accept": TEXT,
+    },
+)
+WORDS = TEXT.map(lambda text: "/" + text.replace("#", ""))
+PATHS = mostly("/invocations", "/score", or_else=st.sampled_from(["/version", "/slots", "/metrics", "/docs"]) | WORDS)
+METHODS = mostly("POST", or_else=st.sampled_from(["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]))
+NUMBERS = st.floats(-9, 9) | st.integers(-9, 9) | st.sampled_from([None, "1", True, 10**400, -0.0])
+NEARLY = st.lists(st.fixed_dictionaries(dict.fromkeys(("age", "bmi", "bp"), NUMBERS)), min_size=1, max_size=4)
+FORMS = st.sampled_from(["dataframe_records", "instances", "inputs", "input_data"])
+CSV = st.lists(
+    st.lists(st.sampled_from(["age", "bmi", "bp", "1", "-2.5", "", "x", '"', "nan"]), max_size=4), max_size=4
+)
+CONTENT = st.one_of(
+    st.builds(lambda key, rows: json.dumps({key: rows}).encode(), FORMS, NEARLY),
+    st.builds(
+        lambda rows: json.dumps({"dataframe_split": {"columns": ["age", "bmi", "bp"], "data": rows}}).encode(),
+        st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=4),
+    ),
+    BODIES.map(lambda body: json.dumps(body).encode()),
+    BODIES.map(lambda body: json.dumps(body).encode()[:-1]),
+    st.binary(max_size=200),
+    CSV.map(lambda rows: "\n".join(",".join(row) for row in rows).encode()),
+)
+
+
+def test_ten_thousand_fuzzed_requests_get_no_5xx(fuzzed: tuple[Settings, int]) -> None:
+    here, port = fuzzed
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    got: Counter[int] = Counter()
+
+    @given(method=METHODS, path=PATHS, headers=HEADERS, content=CONTENT)
+    @examples(
+        max_examples=10_000,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(method: str, path: str, headers: dict[str, str], content: bytes) -> None:
+        connection.request(method, path, content, headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        got[answer.status] += 1
+        assert answer.status < 500, body
+        if answer.status >= 400 and method != "HEAD":
+            assert set(json.loads(body)) == {"error_code", "message"}
+
+    before = endpoint.status(here, "sample")
+    with closing(connection):
+        ask()
+    after = endpoint.status(here, "sample")
+    print(f"{sum(got.values())} requests: {dict(sorted(got.items()))}; {after.memory_mb:.0f} MB")
+    assert (after.state, after.pid) == ("running", before.pid)
+    assert sum(got.values()) >= 10_000
+    assert got[200] > 1000
+    assert got[400] > 1000
+    assert after.memory_mb is not None
+    assert before.memory_mb is not None
+    assert after.memory_mb < before.memory_mb + 300
+
+
+def test_what_is_not_even_http_takes_nothing_down(fuzzed: tuple[Settings, int]) -> None:
+    here, port = fuzzed
+    before = endpoint.status(here, "sample").pid
+    chance = random.Random(0)
+    starts = [
+        b"",
+        b"POST /invocations HTTP/1.1\r\n",
+        b"POST /invocations HTTP/1.1\r\nContent-Length: 99\r\n\r\n{",
+        b"\0" * 9,
+    ]
+    for number in range(500):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw, suppress(OSError):
+            raw.sendall(starts[number % 4] + chance.randbytes(chance.randrange(300)))
+            if number % 2:
+                raw.shutdown(socket.SHUT_WR)
+                raw.recv(1000)
+    held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]  # say nothing at all
+    status = endpoint.status(here, "sample")
+    for each in held:
+        each.close()
+    assert (status.state, status.pid) == ("running", before)
+
+
+def test_more_load_than_it_can_take_is_refused_politely(endpoints: Settings, light: dict[str, Path]) -> None:
+    changed = {"concurrency": 2}
+    here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update=changed)})
+    status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
+    rows = {"dataframe_split": {"columns": ["x"], "data": [[float(n)] for n in range(20_000)]}}
+    with Load(status.port, rows, connections=16) as load:
+        load.wait(300)
+        assert endpoint.status(here, "sample").state == "running"
+    statuses = Counter(status for status, _, _ in load.answers for _ in range(1))
+    assert load.errors == []
+    assert set(statuses) == {200, 429}
+    assert threading.active_count() < 50
+    assert psutil.pid_exists(status.pid or 0)
