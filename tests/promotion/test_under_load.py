@@ -88,7 +88,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     desk = Desk(store.settings, MODEL, "prod")
 
     def kill() -> None:
-        while (left := desk.pending()) is None or left.steps[-1] != "ledger" or "share" not in left.steps:
+        while (left := desk.pending()) is None or left.steps[-2:] != ["traffic", "ledger"]:
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
 
