@@ -16,12 +16,15 @@ def command(as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import show
+    from notebooks_lib.promotion import journal
     from notebooks_lib.running import doctor
 
     here = settings.here()
     if as_json:
         findings = list(doctor.examine(here))
-        click.echo(json.dumps({"settings": doctor.in_force(here), "findings": [vars(found) for found in findings]}))
+        left = [journal.told(each) for each in journal.unfinished(here)]
+        told = {"settings": doctor.in_force(here), "findings": [vars(found) for found in findings], "unfinished": left}
+        click.echo(json.dumps(told))
         return int(not all(found.ok for found in findings))
     show.table(("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(here).items()])
     click.echo()
@@ -32,5 +35,8 @@ def command(as_json: bool) -> int:
         if not found.ok:
             wrong += 1
             click.echo(f"       -> {found.advice}")
+    for each in journal.unfinished(here):
+        click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.told(each)}")
+        click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)

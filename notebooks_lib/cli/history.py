@@ -42,11 +42,12 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
                 each.before or "-",
                 each.after or "-",
                 each.who,
+                each.run[:8],
                 each.reason,
             )
             for each in entries[:lines]
         ]
-        show.table(("when (UTC)", "stage", "what", "from", "to", "who", "why"), rows)
+        show.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
     else:
         click.echo(f"nothing of {model} has moved yet")
     if len(entries) > lines:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib import settings as settings_module
 from notebooks_lib.promotion import candidates as candidates_module
-from notebooks_lib.promotion import change, figure, journal, metrics, record
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence as evidence_module
+from notebooks_lib.promotion import figure, journal, mending, metrics, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.metrics import Metric
@@ -64,7 +64,7 @@ class Gate:
                 for stage, each in zip(stages, left, strict=True)
             ]
         else:
-            rows = [(stage, change.mend(self.store, self.model, stage)) for stage in stages]
+            rows = [(stage, mending.mend(self.store, self.model, stage)) for stage in stages]
         return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:

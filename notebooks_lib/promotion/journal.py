@@ -107,6 +107,11 @@ class Desk:
             raise PromotionError(f"{what}: try again when it is done") from error
         _held[self.folder] = (threading.get_ident(), self._lock)
 
+    @property
+    def taken(self) -> bool:
+        """Whether we are the one that changes this stage."""
+        return bool(self._lock.is_locked)
+
     def release(self) -> None:
         """Let others in."""
         if self._lock.is_locked:

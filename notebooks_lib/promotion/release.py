@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion import change as changes
-from notebooks_lib.promotion import scored
+from notebooks_lib.promotion import moves, scored
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.promotion.stages import OneStage, Step, Way, continuing
 from notebooks_lib.records import Tag
@@ -96,7 +96,7 @@ class Release:
         scored.pin(self.store, found, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
             registry.set_tags(self.store, found, tags)
-        known = changes.known(self.store, found)
+        known = moves.known(self.store, found)
         way.version = registry.get(self.store, self.model, found.version)
         told = f"version {found.version} of {self.model!r} is run {run_id}"
         return way.done(Step("register", True, f"{told}; {known.rows} golden predictions are kept with it"))

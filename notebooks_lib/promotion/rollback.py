@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.promotion import change as changes
-from notebooks_lib.promotion import stages
+from notebooks_lib.promotion import mending, moves, stages
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -43,7 +42,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     """
     stages.check(settings, [stage])
     store = connect(settings)
-    mended = changes.mend(store, model, stage)
+    mended = mending.mend(store, model, stage, giving_up=True)
     before = registry.champion(store, model, stage)
     if before is None:
         if model not in registry.models(store):
@@ -79,7 +78,7 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and ask it for its golden predictions; how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(models.download(version.source, Path(scratch)))
-        known = changes.known(store, version)
+        known = moves.known(store, version)
         apart = known.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(

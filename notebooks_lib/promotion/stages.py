@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import change as changes
-from notebooks_lib.promotion import slots, traits, verify
+from notebooks_lib.promotion import mending, moves, slots, traits, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
@@ -101,9 +101,9 @@ class Way:
         for other in registry.versions(self.store, self.model):
             if other.tags.get(Tag.WAITING) and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        text = json.dumps(told, ensure_ascii=False, sort_keys=True)
-        if self.version.tags.get(Tag.WAITING) != text:
-            registry.set_tags(self.store, self.version, {Tag.WAITING: text})
+        before = json.loads(self.version.tags.get(Tag.WAITING) or "{}")
+        if (before.get("stages"), before.get("compared")) != (list(rest), self.compared):
+            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
             _note(self, "waiting", stage)
 
 
@@ -130,7 +130,9 @@ class OneStage:
         assert version is not None
         if way.promoting:
             self._admit(version)
-        kind: changes.Kind = "promotion" if way.promoting else "repair"
+            if not slots.holding(slots.status(way.store, self.endpoint), version):
+                endpoint.idle(way.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
+        kind: moves.Kind = "promotion" if way.promoting else "repair"
         self._change = Change.begin(
             way.store, version, kind=kind, stage=self.name, reason=way.reason, run_id=way.run_id
         )
@@ -204,7 +206,7 @@ class OneStage:
             return f"version {version.version} has passed already"
         if slots.serves(status, version) or (status and status.state == "stopped" and slots.holding(status, version)):
             way.status = endpoint.start(way.store.settings, self.endpoint)
-            known = changes.known(way.store, version)
+            known = moves.known(way.store, version)
             rows = verify.predictions(way.store.settings, self.endpoint, known)
             if way.promoting:
                 way.passed.append(self.name)
@@ -264,7 +266,7 @@ def go_on(store: Store, model: str) -> Way:
     way = Way(store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first)
     way.version, way.compared = found, str(told["compared"])
     for name in way.names:
-        changes.mend(store, model, name)
+        mending.mend(store, model, name)
     now = registry.champion(store, model)
     if now is not None and now.version not in (way.compared, found.version):
         raise PromotionError(changes.beaten(now))

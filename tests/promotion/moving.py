@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.promotion import change, journal, slots
+from notebooks_lib.promotion import journal, moves, slots
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Journal
 from notebooks_lib.promotion.rollback import rollback
@@ -58,7 +58,7 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
     models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
-    change.known(store, found)
+    moves.known(store, found)
     return registry.get(store, model, found.version)
 
 

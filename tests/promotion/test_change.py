@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.promotion import canary, change, journal, slots, stages, verify
+from notebooks_lib.promotion import canary, journal, mending, slots, stages, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Desk
 from notebooks_lib.promotion.stages import Way
@@ -65,7 +65,7 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
             promote(store, two)
         with pytest.raises(Killed), dying(at, written=True, how=die):
             back(store.settings)
-        said = change.mend(store, MODEL, "prod")
+        said = mending.mend(store, MODEL, "prod")
         finished.append(agreed(store) == "1")
         assert ("finished" in said) == (finished[-1] and at < len(entries) - 1)
     assert finished == sorted(finished), "from some entry on it is finished, never undone again"
@@ -100,6 +100,8 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         ("traffic", "1=50,2=50", "1=80,2=20"),
     ]
     assert "refused or failed" in newest[0].reason
+    with pytest.raises(PromotionError, match="has ended; begin again"):
+        moving.switch()  # as from a cell that is run although the one before it failed
 
 
 def two_at_once_are_one_after_the_other(store: Store) -> None:
@@ -195,7 +197,7 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     assert len(told["unfinished"]) == 1
     assert nbops(["history", "hauses"]) == 2
     assert "did you mean 'houses'" in capsys.readouterr().err
-    change.mend(store, MODEL, "prod")
+    mending.mend(store, MODEL, "prod")
     assert agreed(store) == "1"
     one, other = (
         slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.promotion import change
+from notebooks_lib.promotion import mending
 from notebooks_lib.promotion.journal import END, Desk, Journal
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
@@ -88,7 +88,7 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
         for at in range(len(entries)):
             for written in (False, True):
                 assert killed(kind=kind, at=at, written=written)["signal"] == signal.SIGKILL
-                said = change.mend(store, MODEL, "prod")
+                said = mending.mend(store, MODEL, "prod")
                 ended[at, written] = agreed(store)
                 cut = at > 0 or written
                 assert ("was cut short" in said) == (cut and not (at == len(entries) - 1 and written))

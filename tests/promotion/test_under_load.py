@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion.journal import Desk
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import ledger, registry
@@ -73,3 +77,27 @@ def test_automatic_and_manual_rollback_under_constant_load(
     print(f"{asked.total} requests, none failed; answered by each: {answers}")
     for what, (seconds, requests) in told.items():
         print(f"{what}: {seconds:.1f} s, {requests} requests meanwhile")
+
+
+def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_again(endpoints: Settings) -> None:
+    with endpoints.layout.settings_file.open("a") as file:
+        file.write("[stages.prod]\ncanary = [{traffic = 50, minutes = 1}]\n")
+    store = connect(load(endpoints.root, {}))
+    promote(store, version(store, 1.0))
+    two, pid = version(store, 2.0), endpoint.status(store.settings, MODEL).pid
+    desk = Desk(store.settings, MODEL, "prod")
+
+    def kill() -> None:
+        while (left := desk.pending()) is None or left.steps[-2:] != ["traffic", "ledger"]:
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(PromotionError, match="version 1 serves as before and is champion"):
+        promote(store, two)
+    killer.join()
+    assert agreed(store) == "1"
+    now = endpoint.status(store.settings, MODEL)
+    assert now.state == "running"
+    assert now.pid != pid
