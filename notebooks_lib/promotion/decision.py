@@ -114,7 +114,7 @@ class Decision:
             "detectable": plain(paired.detectable(self.level, min_gain=self.policy.min_gain, power=self.policy.power)),
             "rows_needed": self.rows_needed,
         }
-        hidden = () if self.evidence.shows else ("gain", "lower", "upper", "moves")
+        hidden = () if self.evidence.shows else ("gain", "lower", "upper")
         return {key: None if key in hidden else value for key, value in told.items()}
 
     @property
