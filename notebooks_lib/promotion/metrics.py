@@ -110,9 +110,9 @@ def parse(text: str) -> tuple[str, Direction]:
     if colon:
         return name, "min" if said == "min" else "max"
     match = nearest(name, METRICS)
-    meant = f"did you mean {match!r}? " if match else ""
+    meant = f"did you mean {match!r}? For" if match else "for"
     raise UsageError(
-        f"metric {name!r}: nobody said which way is better; {meant}For a metric of your own write {name}:min or "
+        f"metric {name!r}: nobody said which way is better; {meant} a metric of your own write {name}:min or "
         f"{name}:max (known: {', '.join(sorted(METRICS))})"
     )
 
