@@ -94,7 +94,7 @@ def _promote(
     content = record.read(connect(here), result.run_id)
     decision, release = content["decision"], content["release"]
     status = None if release["dry_run"] else _status(here, decision["model"])
-    _tell_github(promoted=release["promoted"], waiting=release["waiting"])
+    _tell_github(promoted=release["promoted"], waiting=release["waiting"], decision=decision["answer"])
     if as_json:
         served = status.as_json() if status else None
         promoted = {
@@ -103,10 +103,12 @@ def _promote(
             "decision": decision,
             "run_id": result.run_id,
             "url": result.url,
+            "card": content["card"],
         }
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
     _print(decision, release, status)
+    click.echo(f"  card       {_place(content['card'])}")
     click.echo(f"  notebook   {show.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {show.where(result.url)}")
@@ -170,6 +172,15 @@ def _no_undo(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     return f"it is the first version, there is none to go back to; to stop serving: nbops endpoint stop {model}"
 
 
+def _place(uri: str) -> str:
+    """A file as one opens it; else the address as it is."""
+    if not uri.startswith("file:"):
+        return uri
+    from urllib.request import url2pathname
+
+    return show.path(Path(url2pathname(uri.removeprefix("file://"))))
+
+
 def _status(here: Settings, model: str) -> Status | None:
     from notebooks_lib.serving import endpoint, state
 
@@ -211,12 +222,13 @@ def _go_on(model: str, *, as_json: bool) -> int:
     return 0
 
 
-def _tell_github(*, promoted: bool, waiting: str = "") -> None:
+def _tell_github(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
     """GitHub's steps hand on values through a file that it names."""
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
         with Path(file).open("a", encoding="utf-8") as out:
-            out.write(f"promoted={str(promoted).lower()}\n" + (f"waiting={waiting}\n" if waiting else ""))
+            told = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
+            out.write("".join(f"{name}={value}\n" for name, value in told.items() if value))
 
 
 def _json(value: Any) -> None:

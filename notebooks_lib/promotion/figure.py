@@ -25,7 +25,8 @@ def draw(evidence: Evidence) -> Figure:
     spread = bool(sides) and all(side.losses for side in sides)
     figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.7 * max(len(sides), 1)))
     if not sides:
-        nothing = "the best candidate is the champion itself" if evidence.shows else HIDDEN
+        nothing = "the best candidate is the champion itself" if evidence.itself else "the holdout was not read"
+        nothing = nothing if evidence.shows else HIDDEN
         axes.text(0.5, 0.5, nothing, ha="center", va="center")
         axes.set_axis_off()
     elif spread:

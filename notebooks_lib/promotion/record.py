@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion import card, model_card
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.release import Release
 from notebooks_lib.records import Tag
+from notebooks_lib.tracking import ledger, registry
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 FOLDER = "promotion"
 FILE = "decision.json"
+CARD = f"{FOLDER}/card.html"
 
 
 def write(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
     The tag with the answer is the last write: a run that carries it is complete.
     """
     decision, client = release.decision, store.client
-    content = {
+    content: dict[str, Any] = {
         "decision": decision.as_json(),
         "release": release.as_json(),
         "candidates": {
@@ -44,6 +48,7 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
             ],
         },
     }
+    content["card"] = _card(store, run_id, release, candidates)
     client.log_dict(run_id, content, f"{FOLDER}/{FILE}")
     figures = {
         f"challenger_{decision.metric}": decision.challenger.score,
@@ -66,6 +71,25 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
         if text:
             client.set_tag(run_id, key, text)
     return content
+
+
+def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -> str:
+    """Log the page that people read, and link it from the version; where it is."""
+    run = store.client.get_run(run_id)
+    decision, version = release.decision, release.version
+    url = store.run_url(run_id, run.info.experiment_id)
+    links = [("this decision", url), ("run of the challenger", decision.challenger.run_id)]
+    if version is not None and not release.way.dry_run:
+        links.append(("version", version.uri))
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    made = (
+        f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
+    )
+    about = model_card.collect(store, decision, candidates)
+    store.client.log_text(run_id, card.page(decision, about, made=made, links=links), CARD)
+    if release.promoting and version is not None and not release.way.dry_run:
+        registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
+    return f"{run.info.artifact_uri.rstrip('/')}/{CARD}"
 
 
 def read(store: Store, run_id: str) -> dict[str, Any]:

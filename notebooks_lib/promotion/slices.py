@@ -71,15 +71,18 @@ def _pieces(name: str, data: Dataset, part: Part) -> Iterator[tuple[str, Array]]
     import pandas as pd
 
     column, known = part.frame[name], data.train.frame[name]
+    names: list[str] = []
     if data.columns[name] in ("integer", "number") and known.nunique() > VALUES:
         edges = np.unique(np.nanquantile(known.to_numpy(dtype=float), [0.25, 0.5, 0.75]))
         codes = np.searchsorted(edges, column.to_numpy(dtype=float), side="left")
         names = [f"to {edges[0]:.4g}", *(f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges))]
-        labels = pd.Series([*names, f"over {edges[-1]:.4g}"]).take(codes).reset_index(drop=True)
+        names.append(f"over {edges[-1]:.4g}")
+        labels = pd.Series(names).take(codes).reset_index(drop=True)
     else:
         common = set(known.astype(str).value_counts().index[:VALUES])
         labels = column.astype(str).reset_index(drop=True)
         labels = labels.where(labels.isin(common), "others")
     labels = labels.where(~column.isna().reset_index(drop=True), "missing")
-    for value in labels.unique():
+    here = set(labels)
+    for value in [*(name for name in names if name in here), *sorted(here - set(names))]:
         yield str(value), np.flatnonzero((labels == value).to_numpy())

@@ -44,6 +44,10 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     recorded = query.get_run(trials.store, champion.tags[Tag.DECISION_RUN])
     assert recorded.ended
     assert (recorded.experiment, recorded.tags[Tag.PROMOTED]) == ("promotion", "true")
+    assert champion.tags[Tag.CARD] == f"runs:/{recorded.run_id}/promotion/card.html"
+    card = trials.store.client.download_artifacts(recorded.run_id, "promotion/card.html", str(tmp_path))
+    assert "<h1>Promote</h1>" in Path(card).read_text()
+    assert "card.html" in out
 
     monkeypatch.setenv("GITHUB_OUTPUT", str(github))
     assert nbops(["promote", "--json", *ASKED]) == 0
@@ -52,7 +56,7 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert told["decision"]["answer"] == "keep"
     assert told["decision"]["summary"] == "version 1 stays: the best candidate is the champion itself"
     assert query.get_run(trials.store, told["run_id"]).tags[Tag.DECISION] == "keep"
-    assert github.read_text() == "promoted=false\n"
+    assert github.read_text() == "promoted=false\ndecision=keep\n"
 
 
 @pytest.mark.notebooks

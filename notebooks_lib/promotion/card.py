@@ -1,0 +1,229 @@
+"""The decision as one self-contained HTML page, for a reviewer who knows nothing of it. Pure: values in, text out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from notebooks_lib.promotion import drawing
+from notebooks_lib.promotion.decision import Decision, Evidence, Rule
+from notebooks_lib.promotion.drawing import few
+from notebooks_lib.promotion.figure import HIDDEN
+from notebooks_lib.promotion.interval_rules import KEEP
+from notebooks_lib.promotion.model_card import ModelCard
+from notebooks_lib.promotion.rules import Figure
+from notebooks_lib.promotion.tables import shown
+
+if TYPE_CHECKING:
+    from notebooks_lib.promotion.metrics import Direction
+
+ANSWERS = {
+    "promote": ("Promote", "The new model replaces the one in service."),
+    "keep": ("Keep", "The model in service stays: the new one may not or need not replace it."),
+    "undecided": ("Undecided", "The model in service stays: what is known does not settle the question."),
+}
+STYLE = Path(__file__).with_name("card.css")
+MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
+
+
+def page(decision: Decision, about: ModelCard, *, made: str, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole page. `made` says when and by whom, `links` where more is."""
+    found = decision.evidence
+    answer, meaning = ANSWERS[decision.answer]
+    title = f"{found.model}: {answer.lower()}"
+    sections = [
+        f'<header class="{decision.answer}"><p class="kicker">Decision on the model <b>{_t(found.model)}</b></p>'
+        f"<h1>{answer}</h1><p class='lead'>{meaning}</p><p>{_t(_sentence(decision.summary))}</p></header>",
+        _question(found),
+        _gain(decision),
+        _slices(decision),
+        _holdout(decision),
+        _rules(decision.rules),
+        _about(about),
+        f"<footer><p>{_t(made)}</p>{_links(links)}</footer>",
+    ]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_t(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE.read_text('utf-8')}</style></head>"
+        f"<body><main>{''.join(filter(None, sections))}</main></body></html>\n"
+    )
+
+
+def _question(found: Evidence) -> str:
+    other = f"the one in service (<b>{_t(found.champion.label)}</b>)"
+    if found.first:
+        other = f"<b>{_t(found.champion.label)}</b>, for no model serves yet"
+    return (
+        "<section><h2>The question</h2>"
+        f"<p>Is the new model (<b>{_t(found.challenger.label)}</b>, the challenger) better than {other}"
+        f", the champion, on new rows like those of <b>{_t(found.ref)}</b>? Both are judged by {_t(found.metric)} "
+        f"({_direction(found.direction)}) on the <i>holdout</i>: rows that neither was trained on or chosen by, the "
+        "same for both. The holdout is a sample, so the gain has an error; the answer rests on the bounds, not on "
+        "the gain itself.</p></section>"
+    )
+
+
+def _gain(decision: Decision) -> str:
+    found, paired = decision.evidence, decision.evidence.paired
+    if found.unread or paired is None:
+        why = "The holdout was not read: a rule below already settles the answer." if found.unread else found.unpaired
+        if found.itself:
+            why = (
+                "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
+            )
+        return f"<section><h2>The gain</h2><p>{_t(why or 'One of the two models could not be scored.')}</p></section>"
+    told = decision.as_json()["interval"]
+    drawn = f'<p class="note">{_t(HIDDEN)}</p>'
+    if found.shows and paired.sound:
+        drawn = drawing.interval(
+            lower=paired.lower(decision.level),
+            gain=paired.gain,
+            upper=paired.upper(KEEP),
+            least=decision.policy.min_gain,
+            unit=found.metric,
+            names=("champion", "challenger"),
+        )
+        sure = f"more than {few(paired.lower(decision.level))}, with {100 * (1 - decision.level):.4g} % confidence, "
+        sure += f"and less than {few(paired.upper(KEEP))}, with {100 * (1 - KEEP):.4g} %"
+        drawn += (
+            f"<p>The dot, {few(paired.gain)}, is what was measured on these rows; the bar is what the true gain may "
+            f"be: {sure}. <b>Promote</b> needs the whole bar right of the dashed line, <b>keep</b> left of it; a bar "
+            "across it is <b>undecided</b>.</p>"
+        )
+    needed = decision.rows_needed
+    facts = [
+        ("holdout rows", str(paired.rows)),
+        (f"a true gain that so many rows find in {decision.policy.power:.0%} of cases", few(told["detectable"])),
+        (
+            f"rows that settle a gain of {shown(decision.policy.worthwhile_gain)}, which would be worth it",
+            shown(needed) if needed is not None else "nobody said what gain would be worth it",
+        )
+        if decision.policy.worthwhile_gain is not None
+        else ("rows needed", "unknown: nobody said in promotion.worthwhile_gain what gain would be worth it"),
+    ]
+    return f"<section><h2>The gain</h2>{drawn}{_facts(facts)}{_metrics(found)}</section>"
+
+
+def _metrics(found: Evidence) -> str:
+    sides = (found.champion, found.challenger)
+    if not found.shows or any(side.score is None for side in sides):
+        return ""
+    names = [found.metric, *sorted({name for side in sides for name in side.metrics} - {found.metric})]
+    scores = [{**side.metrics, found.metric: side.score} for side in sides]
+    rows = [[_t(name), *(_t(few(each.get(name))) for each in scores)] for name in names]
+    head = ("on the holdout", f"champion: {sides[0].label}", f"challenger: {sides[1].label}")
+    return _table(tuple(map(_t, head)), rows, "figures")
+
+
+def _slices(decision: Decision) -> str:
+    found = decision.evidence
+    if not found.slices:
+        return ""
+    if not found.shows:
+        return f'<section><h2>Slices</h2><p class="note">{_t(HIDDEN)}</p></section>'
+    margin = decision.policy.slice_margin
+    drawn = drawing.slices([(each.label, each.rows, each.gain) for each in found.slices], margin=margin)
+    said = (
+        f"No slice may lose more than {shown(margin)} (dashed)."
+        if margin is not None
+        else "They are shown, not judged."
+    )
+    return (
+        "<section><h2>Slices</h2><p>The gain in parts of the holdout: to the right the challenger is better. Small "
+        f"parts swing by chance; those of less than {decision.policy.min_slice_rows} rows are not judged. "
+        f"{_t(said)}</p>{drawn}</section>"
+    )
+
+
+def _holdout(decision: Decision) -> str:
+    uses = decision.evidence.uses
+    if uses is None:
+        return ""
+    spent = uses.budget - uses.left
+    asked = (
+        f" This is the answer that was given on {uses.asked} to the same question; nothing was spent."
+        if uses.asked
+        else ""
+    )
+    asked = " The holdout was not read, so nothing was spent." if decision.evidence.unread else asked
+    return (
+        f"<section><h2>Uses of the holdout: {uses.left} of {uses.budget} left</h2>"
+        "<p>Who asks the same rows again and again finds what these rows happen to like. So they answer "
+        f"{uses.budget} questions, each tested at {100 * decision.level:.3g} %.{_t(asked)}</p>"
+        f"{drawing.uses(uses.budget, spent, 0 if decision.evidence.unread else uses.number)}"
+        '<p class="note">Dark: spent before. Coloured: this question. Empty: left.</p></section>'
+    )
+
+
+def _rules(rules: Iterable[Rule]) -> str:
+    rows = [
+        [
+            f'<span class="mark {MARKS[each.mark]}">{MARKS[each.mark]}</span>',
+            f"<code>{_t(each.id)}</code>",
+            _t(_figure(each.figure)),
+            _t(_figure(each.limit)),
+            _t(each.reason),
+        ]
+        for each in sorted(rules, key=lambda each: each.ok)
+    ]
+    table = _table(("", "rule", "found", "wanted", "reason"), rows, "rules")
+    return f"<section><h2>Rules</h2><p>All must pass.</p>{table}</section>"
+
+
+def _figure(value: Figure) -> str:
+    return few(value) if isinstance(value, float) else shown(value)
+
+
+def _about(card: ModelCard) -> str:
+    intended = "".join(f"<p>{_inline(text)}</p>" for text in re.split(r"\n\s*\n", card.intended) if text.strip())
+    sections = "".join(f"<h3>{_t(name)}</h3>{_facts(facts)}" for name, facts in card.sections if facts)
+    title = _t(card.title or "Its notebook has no title.")
+    intended = intended or "<p>Its notebook does not say.</p>"
+    return f"<section><h2>The challenger</h2><h3>Intended use</h3><p><b>{title}</b></p>{intended}{sections}</section>"
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{_t(name)}</dt><dd>{_t(value)}</dd>" for name, value in facts) + "</dl>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str:
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _links(links: Sequence[tuple[str, str]]) -> str:
+    """An address that a browser can open is a link; others are text."""
+    items = "".join(
+        f'<li>{_t(name)}: <a href="{html.escape(url, quote=True)}">{_t(url)}</a></li>'
+        if url.startswith(("http://", "https://"))
+        else f"<li>{_t(name)}: {_t(url)}</li>"
+        for name, url in links
+        if url
+    )
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _inline(text: str) -> str:
+    """Markdown's code, strong and links' texts; all else is as it was typed."""
+    safe = _t(" ".join(text.split()))
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    safe = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", safe)
+    safe = re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])", r"<i>\1</i>", safe)
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", safe)
+
+
+def _direction(direction: Direction) -> str:
+    return "less is better" if direction == "min" else "more is better"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _t(text: object) -> str:
+    return html.escape(str(text))

@@ -1,0 +1,125 @@
+"""Collects what is known of a challenger: intended use, data, parameters, code, environment. It judges nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import NbopsError, UsageError
+from notebooks_lib.notebooks import document
+from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.decision import Decision
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import models, query
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.query import RunInfo
+    from notebooks_lib.tracking.store import Store
+
+Facts = tuple[tuple[str, str], ...]
+LONG = 400
+"""Characters of a parameter's value that are shown."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model besides its figures."""
+
+    title: str
+    """Of its notebook."""
+    intended: str
+    """What and why, in the words of its notebook; empty when it says nothing."""
+    sections: tuple[tuple[str, Facts], ...]
+    """Heading, and pairs of name and value."""
+
+
+def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
+    """The card of the challenger. What is not known says so; nothing is an error."""
+    side, data = decision.challenger, candidates.dataset
+    run = _run(store, side.run_id)
+    tags: Mapping[str, str] = run.tags if run else {}
+    title, intended = _purpose(store, tags)
+    dirty = {True: "with uncommitted changes", False: "clean", None: "not known"}[side.dirty]
+    files = _files(store, run)
+    return ModelCard(
+        title,
+        intended,
+        (
+            (
+                "Data",
+                (
+                    ("dataset", f"{data.ref}, {data.source}"),
+                    ("description", data.description or "none was given"),
+                    ("target", data.target or "none"),
+                    (
+                        "rows",
+                        f"{len(data.train)} to fit, {len(data.validation)} to choose, {data.rows_held_out} to decide",
+                    ),
+                    ("features", f"{len(data.train.features)}: {', '.join(data.train.features[:12])}"),
+                    ("fingerprint", data.fingerprint),
+                    ("trained on", ", ".join(sorted(run.datasets.values())) if run else "not known"),
+                ),
+            ),
+            ("Parameters", tuple((key, value[:LONG]) for key, value in sorted(run.params.items())) if run else ()),
+            (
+                "Code",
+                (
+                    ("notebook", tags.get(Tag.NOTEBOOK, "not known")),
+                    ("commit", side.commit or "not known"),
+                    ("work tree", dirty),
+                    ("run", side.run_id),
+                    ("run fingerprint", tags.get(Tag.RUN_FINGERPRINT, "not known")),
+                    ("by", tags.get("mlflow.user", "not known")),
+                ),
+            ),
+            (
+                "Model and environment",
+                (
+                    ("files", f"{side.size_bytes} bytes, sha256 {side.model_sha256}"),
+                    ("kept as", tags.get(Tag.MODEL_FORMAT, "not known")),
+                    ("takes", _columns(side.signature, "inputs")),
+                    ("gives", _columns(side.signature, "outputs")),
+                    ("requires", ", ".join(files) if files else "not known"),
+                    ("judged with", f"Python {sys.version.split()[0]}"),
+                    ("locked environment", tags.get(Tag.LOCK_SHA256, "none")),
+                ),
+            ),
+        ),
+    )
+
+
+def _run(store: Store, run_id: str) -> RunInfo | None:
+    try:
+        return query.get_run(store, run_id) if run_id else None
+    except UsageError:
+        return None
+
+
+def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
+    """As the run kept it from its notebook, else as the notebook says now."""
+    title, _, text = tags.get("mlflow.note.content", "").partition("\n\n")
+    if title:
+        return title, text
+    try:
+        found = document.read(store.settings.root / tags.get(Tag.NOTEBOOK, ""))
+    except (NbopsError, OSError):
+        return "", ""
+    return found.title, found.purpose
+
+
+def _files(store: Store, run: RunInfo | None) -> tuple[str, ...]:
+    try:
+        needed = models.files(models.model_of_run(store, run.run_id).source).requirements if run else None
+    except NbopsError:
+        needed = None
+    return tuple(line for line in needed or () if line.strip())
+
+
+def _columns(signature: object, part: str) -> str:
+    found = signature.get(part) if isinstance(signature, Mapping) else None
+    if not found:
+        return "not known"
+    named = [f"{each.get('name', '')} {each.get('type', '')}".strip() for each in found]
+    return ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")

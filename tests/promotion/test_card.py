@@ -1,0 +1,108 @@
+"""The card says what was decided and why to somebody who was not there, and gives away no more than it may."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from notebooks_lib.promotion import card, drawing
+from notebooks_lib.promotion.decision import Policy, Uses, decide
+from notebooks_lib.promotion.model_card import ModelCard
+from notebooks_lib.promotion.slices import Slice
+from tests.promotion.test_decision import NEW, OLD, evidence, paired
+
+ABOUT = ModelCard(
+    "Is <it> good?",
+    "Why **we** ask.\n\nAnd `what` for, see [docs](http://x).",
+    (("Data", (("dataset", "cats@1"),)), ("Parameters", (("alpha", "<0.5>"),))),
+)
+SLICES = (Slice("sex", "f", 60, 1.0, 2.0, 1.0), Slice("sex", "<m>", 40, 1.5, 1.4321, -0.0679))
+
+
+class Balanced(HTMLParser):
+    """Every element that is opened is closed, in its place."""
+
+    EMPTY = ("meta",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        assert tag != "script"
+        assert not {name for name, _ in attrs} & {"src", "onload"}
+        self.open += [tag] if tag not in self.EMPTY else []
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += "" if self.open[-1:] == ["style"] else data + " "
+
+
+def read(found, policy: Policy | None = None) -> str:
+    page = card.page(decide(found, policy or Policy()), ABOUT, made="today", links=[("run", "http://x/r?a=1&b=2")])
+    parser = Balanced()
+    parser.feed(page)
+    assert not parser.open
+    for each in re.findall(r"<svg.*?</svg>", page):
+        ElementTree.fromstring(each)
+    assert "nan" not in re.findall(r"<svg.*?</svg>", page)
+    return " ".join(parser.text.split())
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"), [(1.0, "Promote The new model replaces"), (-3.0, "Keep"), (0.1, "Undecided The model in service")]
+)
+def test_it_says_the_answer_and_draws_the_interval(gain, said):
+    text = read(evidence(paired=paired(gain)))
+    assert said in text
+    assert f"The dot, {gain:.4g} , is what was measured" in text.replace(f"{gain:.4g},", f"{gain:.4g} ,")
+    assert "9 of 10 left" in text
+    assert "Is <it> good? Why we ask. And what for, see docs." in text
+    assert "alpha <0.5>" in text
+    assert all(rule in text for rule in ("gain", "requirements", "holdout_unseen"))
+
+
+def test_slices_are_drawn_and_names_are_not_code():
+    hostile = replace(NEW, label="run <script>alert(1)</script>")
+    text = read(evidence(new=hostile, slices=SLICES), Policy(slices=("sex",), slice_margin=0.1))
+    assert "sex <m> (40 rows)" in text
+    assert "No slice may lose more than 0.1" in text
+    assert "<script>" in text
+
+
+def test_a_large_budget_shows_no_estimate():
+    secret = paired(0.7654321, 0.05)
+    text = read(evidence(paired=secret, uses=Uses(20, 3), slices=SLICES), Policy(uses=20, worthwhile_gain=0.2))
+    assert "Promote" in text
+    assert "17 of 20 left" in text
+    assert not any(figure in text for figure in ("0.765", "0.0679", "1.432"))
+    assert f"{secret.detectable(0.0025):.4g}" in text
+    assert str(secret.rows_for(0.2, 0.0025)) in text
+
+
+def test_without_a_reading_there_is_nothing_to_draw():
+    text = read(evidence(new=replace(NEW, score=None), paired=None, unread=True), Policy(max_size_mb=1.0))
+    assert "The holdout was not read: a rule below already settles the answer." in text
+    assert "size_mb" in text
+    own = read(evidence(new=replace(NEW, run_id="r0"), paired=None))
+    assert "there is nothing to compare" in own
+    first = read(evidence(old=replace(OLD, label="the mean", run_id=""), first=True))
+    assert "the mean , for no model serves yet" in first
+
+
+@pytest.mark.parametrize("gain", [1e-9, 3e6, 0.0])
+def test_axes_fit_any_figure(gain):
+    drawn = drawing.interval(lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x", names=("a", "b"))
+    assert 1 <= drawn.count('y2="118"') <= 9
+    assert "undefined" in drawing.slices([("a", 3, math.nan)], margin=None)
