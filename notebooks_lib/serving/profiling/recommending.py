@@ -152,7 +152,7 @@ def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *,
     cell = chosen.cell
     assert cell.p95 is not None
     each = "" if number == 1 else f"{number} instances of "
-    verb = "holds" if number == 1 else "hold"
+    verb = "holds" if number == 1 and memory is None else "hold"
     given = f"{chosen.cpus:g} CPU" + ("" if memory is None else f" and {memory:g} GiB")
     source = "" if tried or memory is None else " (memory worked out from the peak, not tried)"
     return (

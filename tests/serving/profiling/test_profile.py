@@ -86,7 +86,7 @@ def test_figures_are_shown_when_they_cannot_be_kept(
     monkeypatch.setattr(profile.Bench, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
-    assert "1 CPU and 2 GiB holds 50/s" in told.out
+    assert "1 CPU and 2 GiB hold 50/s" in told.out
     assert "the profile is not kept: the store is away" in told.err
 
 
