@@ -44,7 +44,7 @@ def command(
     seconds: float,
     data: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Measure MODEL under CPU and memory limits, and recommend a size for a rate and a p95.
 
     MODEL is a registered model or the folder of one. It is served by a process for each limit and asked over HTTP by a
@@ -85,6 +85,9 @@ def command(
         sys.stdout.write(json.dumps(outcome.as_json(), ensure_ascii=False, default=str) + "\n")
     else:
         _print(outcome)
+    if outcome.fault:
+        click.echo(f"nbops: the profile is not kept: {outcome.fault}", err=True)
+    return 1 if outcome.fault else 0
 
 
 def _payload(text: str) -> dict[str, Any]:
@@ -132,8 +135,9 @@ def _print(outcome: Outcome) -> None:
     click.echo()
     for note in outcome.notes:
         click.echo(f"  - {note}")
-    click.echo(f"  run        {outcome.run_id}")
-    click.echo(f"  MLflow     {show.where(outcome.url)}")
+    if outcome.run_id:
+        click.echo(f"  run        {outcome.run_id}")
+        click.echo(f"  MLflow     {show.where(outcome.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from notebooks_lib.errors import NbopsError
 from notebooks_lib.serving.profiling import instances, record, subject
 from notebooks_lib.serving.profiling.grid import Grid, Machine, Target
 from notebooks_lib.serving.profiling.measuring import Bench
@@ -26,12 +27,19 @@ class Outcome:
     advised: tuple[Recommendation, ...]
     """One for each batch size; the first is the one that the target is about."""
     notes: tuple[str, ...]
-    run_id: str
-    url: str
+    run_id: str = ""
+    url: str = ""
+    fault: str = ""
+    """Why it could not be kept; empty when it is."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `nbops profile --json` prints."""
-        return {**content(self.profile, self.advised, self.notes), "run_id": self.run_id, "url": self.url}
+        return {
+            **content(self.profile, self.advised, self.notes),
+            "run_id": self.run_id,
+            "url": self.url,
+            "fault": self.fault,
+        }
 
 
 def profile(
@@ -79,9 +87,13 @@ def profile(
     known = instances.table()
     advised = tuple(recommend(trials, target, batch, known) for batch in grid.batches)
     said = tuple(notes(trials, machine, advised))
-    with answering(store):
-        run_id, url = record.write(store, measured, content(measured, advised, said), advised[0], folder.version)
-    return Outcome(measured, advised, said, run_id, url)
+    outcome = Outcome(measured, advised, said)
+    try:
+        with answering(store):
+            run_id, url = record.write(store, measured, content(measured, advised, said), advised[0], folder.version)
+    except NbopsError as error:  # minutes of measuring are not thrown away with it
+        return replace(outcome, fault=str(error))
+    return replace(outcome, run_id=run_id, url=url)
 
 
 def content(measured: Profile, advised: tuple[Recommendation, ...], said: tuple[str, ...]) -> dict[str, Any]:

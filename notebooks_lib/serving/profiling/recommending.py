@@ -152,7 +152,7 @@ def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *,
     cell = chosen.cell
     assert cell.p95 is not None
     each = "" if number == 1 else f"{number} instances of "
-    verb = "holds" if number == 1 else "hold"
+    verb = "holds" if number == 1 and memory is None else "hold"
     given = f"{chosen.cpus:g} CPU" + ("" if memory is None else f" and {memory:g} GiB")
     source = "" if tried or memory is None else " (memory worked out from the peak, not tried)"
     return (
@@ -175,11 +175,9 @@ def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
         return "nothing to recommend: no CPU limit could be enforced here"
     answered = [cell for cell in _cells(trials, batch) if cell.p95 is not None]
     if not answered:
-        return "nothing to recommend: no request was answered"
-    wrong = next((cell for cell in answered if not cell.faultless), None)
-    if wrong is not None and all(not cell.faultless for cell in answered):
-        what = ", ".join(f"{count} x {name}" for name, count in wrong.errors.items())
-        return f"nothing to recommend: requests failed in every combination ({what})"
+        return f"nothing to recommend: no request was answered{_errors(_cells(trials, batch))}"
+    if all(not cell.faultless for cell in answered):
+        return f"nothing to recommend: requests failed in every combination{_errors(answered)}"
     failed = [each for each in capacities(trials, target, batch) if each.checked is not None]
     if failed:
         cell = failed[-1].checked
@@ -192,6 +190,12 @@ def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
         f"no size tried reaches {target.rate:g}/s at {milliseconds(target.p95)}; the best was {_rate(best.rate)} with "
         f"a p95 of {milliseconds(best.p95 or 0.0)} ({cpus:g} CPU, {best.concurrency} at once)"
     )
+
+
+def _errors(cells: Sequence[Cell]) -> str:
+    """What the first that failed met, in brackets."""
+    wrong = next((cell.errors for cell in cells if cell.errors), {})
+    return f" ({', '.join(f'{count} x {name}' for name, count in wrong.items())})" if wrong else ""
 
 
 def _rate(value: float) -> str:

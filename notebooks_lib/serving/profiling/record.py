@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.records import Tag
@@ -85,9 +86,8 @@ def draw(profile: Profile) -> Figure:
         axes.yaxis.set_minor_formatter(_some)
         axes.set_title(f"{batch} row{'' if batch == 1 else 's'} a request", fontsize=10)
         axes.legend(fontsize=8)
-    title = (
-        f"{profile.model} {profile.version}: numbers are clients at once; wanted: right of the dots, under the dashes"
-    )
+    name = f"{PurePath(profile.model).name} {profile.version}".strip()
+    title = f"{name}: numbers are clients at once; wanted: right of the dots, under the dashes"
     figure.suptitle(title, fontsize=10)
     return figure
 

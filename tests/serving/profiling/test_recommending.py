@@ -63,7 +63,7 @@ def test_the_fewest_cpus_that_hold_the_target(trials: list[Trial], cpus: float, 
             "no size tried reaches 50/s at 100 ms; the best was 20/s with a p95 of 320 ms (2 CPU, 4 at once)",
         ),
         ([trial(1, cell(90, 0.02), checked=cell(50, 2.0, arrivals=50))], "arrivals at 50/s had a p95 of 2 s (1 CPU)"),
-        ([trial(1, cell(0, None, errors={"500": 7}))], "no request was answered"),
+        ([trial(1, cell(0, None, errors={"500": 7}))], "no request was answered (7 x 500)"),
         ([trial(1, cell(60, 0.01, errors={"429": 3}))], "requests failed in every combination (3 x 429)"),
         ([trial(1, cell(90, 0.02), cpu_by="nothing")], "no CPU limit could be enforced"),
         (
