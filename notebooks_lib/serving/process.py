@@ -120,7 +120,7 @@ class Starting:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder.path,
-                env={"OMP_NUM_THREADS": "1", **environment()},
+                env=environment(),
                 **_detached(),
             )
         self._answers: queue.Queue[str] = queue.Queue()
@@ -193,8 +193,9 @@ class Starting:
 
 
 def environment() -> dict[str, str]:
-    """For a process that belongs to no run."""
-    return {name: value for name, value in os.environ.items() if name not in _OWNERS}
+    """For a process that serves, and belongs to no run."""
+    # Threads of OpenMP that wait for each other burn the cores that other requests need.
+    return {"OMP_NUM_THREADS": "1", **{name: value for name, value in os.environ.items() if name not in _OWNERS}}
 
 
 def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:

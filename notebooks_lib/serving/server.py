@@ -180,7 +180,8 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
             for task in tasks:
                 task.cancel()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop's where it is installed
+        runner.run(run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:

@@ -32,7 +32,7 @@ from tests.serving.load import Load
 from tests.serving.test_app import BODIES, TRACE
 from tests.serving.test_slots import ROW
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 
 FACTORS = {"double": 4.0, "triple": 6.0, "shifted": 5.0}
 
@@ -90,8 +90,6 @@ def consistent(here: Settings) -> None:
     for name, slot in status.slots.items():
         assert slot.state == "ready", status
         assert endpoint.invoke(here, "sample", ROW, slot=name) == {"predictions": [FACTORS[slot.version]]}
-    folder = state.Folder(here, "sample")
-    assert not list(folder.path.glob(".*.next"))
 
 
 @pytest.mark.parametrize("victim", ["server", "starter"])
@@ -122,7 +120,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         consistent(deployed)
-        endpoint.split(deployed, "sample", {endpoint.status(deployed, "sample").version and main(deployed): 100})
+        endpoint.split(deployed, "sample", {main(deployed): 100})
     folder = state.Folder(deployed, "sample")
     slot = endpoint.idle(deployed, "sample")
     endpoint.deploy(deployed, "sample", slot, light["double"], version="double", detail={})
@@ -291,8 +289,7 @@ def test_more_load_than_it_can_take_is_refused_politely(endpoints: Settings, lig
     with Load(status.port, rows, connections=16) as load:
         load.wait(300)
         assert endpoint.status(here, "sample").state == "running"
-    statuses = Counter(status for status, _, _ in load.answers for _ in range(1))
     assert load.errors == []
-    assert set(statuses) == {200, 429}
+    assert {status for status, _, _ in load.answers} == {200, 429}
     assert threading.active_count() < 50
     assert psutil.pid_exists(status.pid or 0)
