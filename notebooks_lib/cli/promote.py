@@ -217,6 +217,10 @@ def _go_on(model: str, *, as_json: bool) -> int:
     click.echo(click.style(f"{model} version {version}: {said}", fg="yellow" if way.waiting else "green", bold=True))
     for step in way.steps:
         click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
+    if way.status is not None:
+        click.echo(f"  {'endpoint':<12}  {way.status.address} ({way.status.state}, version {way.status.version})")
+        if way.status.curl:
+            click.echo(f"  {'try it':<12}  {way.status.curl}")
     last = ("continue", stages.continuing(model)) if way.waiting else ("undo", f"nbops rollback {model}")
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0

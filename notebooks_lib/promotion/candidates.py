@@ -19,6 +19,7 @@ from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
 from notebooks_lib.tracking.query import Look, RunInfo
+from notebooks_lib.tracking.registry import PROD
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.datasets import Dataset
@@ -134,7 +135,8 @@ def find(
         candidate = Candidate(run, run.metrics[metric.name])
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
-            how = f"nbops rollback {back.model} --to {back.version}"
+            where = "" if back.withdrawn == PROD else f" --stage {back.withdrawn}"
+            how = f"nbops rollback {back.model}{where} --to {back.version}"
             out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
             continue
         candidate = _scored(store, candidate, data, metric, truth)

@@ -81,7 +81,8 @@ class Change(Moves):
                 self.name,
                 self.slot,
                 self.known(self.version),
-                champion=self.beside(),
+                # Whoever goes back wants out of what serves now, however quick it is and whatever more it takes.
+                champion=None if self.kind == "rollback" else self.beside(),
                 ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
             )
             if verify.refused(checks):

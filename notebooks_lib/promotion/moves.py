@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from notebooks_lib.errors import ModelError, PromotionError
+from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.promotion import golden, slots
 from notebooks_lib.promotion.golden import Golden
 from notebooks_lib.promotion.journal import END, Journal
@@ -96,7 +96,17 @@ class Moves:
 
     def put(self) -> str:
         """The slot that the version is loaded into, without traffic."""
-        return slots.put(self.store, self.name, self.version, reason=self.reason)
+        try:
+            return slots.put(self.store, self.name, self.version, reason=self.reason)
+        except EndpointError:
+            found = slots.status(self.store, self.name)
+            slot = slots.holding(found, self.version)
+            if self.kind != "rollback" or not slot or found is None or found.state == "running":
+                raise
+        # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
+        self.split({slot: 100})
+        endpoint.start(self.store.settings, self.name)
+        return slot
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Move traffic; what is mirrored otherwise ends."""

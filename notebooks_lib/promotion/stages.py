@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,14 +125,13 @@ class OneStage:
         way, version = self.way, self.way.version
         if way.dry_run:
             return self._done("deploy", f"would load the version at endpoint {self.endpoint!r}, without traffic")
+        mending.mend(way.store, way.model, self.name)
         self._over = self._nothing_to_do()
         if self._over:
             return self._done("deploy", self._over)
         assert version is not None
-        if way.promoting:
-            self._admit(version)
-            if not slots.holding(slots.status(way.store, self.endpoint), version):
-                endpoint.idle(way.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
+        if way.promoting and not slots.holding(slots.status(way.store, self.endpoint), version):
+            endpoint.idle(way.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
         kind: moves.Kind = "promotion" if way.promoting else "repair"
         self._change = Change.begin(
             way.store, version, kind=kind, stage=self.name, reason=way.reason, run_id=way.run_id
@@ -194,8 +194,17 @@ class OneStage:
         status = slots.status(way.store, self.endpoint)
         mine = registry.champion(way.store, way.model, self.name)
         holds = mine is not None and mine.version == version.version
+        if (
+            way.promoting
+            and self.name == PROD
+            and mine is not None
+            and mine.version not in (way.compared, version.version)
+        ):
+            raise PromotionError(changes.beaten(mine))  # while it was in the stages before
         if not way.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
+        if way.promoting and not holds:
+            self._admit(version)  # before anybody is asked to approve of it
         if way.promoting and self.policy.approval and self.name != way.approved and not holds:
             way.wait(self.name)
             return f"waits for an approval: {continuing(way.model)}"
@@ -274,6 +283,9 @@ def go_on(store: Store, model: str) -> Way:
     for stage in way.stages:
         for step in (stage.deploy, stage.test, stage.canary, stage.switch):
             step()
+    if way.run_id:
+        with suppress(Exception):  # the run was deleted since; the ledger knows, too
+            store.client.set_tag(way.run_id, Tag.PROMOTED, str(way.promoted).lower())
     return way
 
 

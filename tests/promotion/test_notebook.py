@@ -33,9 +33,19 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     shutil.copy(NOTEBOOK, endpoints.root / "production")
     trials.fitted(worse(), houses)
     good = trials.fitted(better(), houses)
-    assert nbops(["promote", "--live", *ASKED]) == 0
+    with endpoints.layout.settings_file.open("a") as file:
+        file.write("\n[stages.prod]\napproval = true\n")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(github))
+    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED]) == 0
     out = capsys.readouterr().out
-    assert "promoted: houses version 1" in out
+    assert "waiting: houses version 1 needs an approval to enter prod" in out
+    assert "nbops promote --continue houses" in out
+    assert registry.champion(trials.store, "houses") is None
+    assert registry.champion(trials.store, "houses", "dev").run_id == good
+    assert nbops(["promote", "--continue", "houses"]) == 0
+    assert github.read_text() == "promoted=false\nwaiting=prod\npromoted=true\n"
+    out += capsys.readouterr().out
+    assert "houses version 1: promoted" in out
     assert "curl -sS" in out
     assert "nbops ui" in out
     champion = registry.champion(trials.store, "houses")
@@ -49,7 +59,7 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert "<h1>Promote</h1>" in Path(card).read_text()
     assert "card.html" in out
 
-    monkeypatch.setenv("GITHUB_OUTPUT", str(github))
+    github.unlink()
     assert nbops(["promote", "--json", *ASKED]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["promoted"] is False

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
-from notebooks_lib.errors import PromotionError
+from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.promotion.journal import Desk
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.store import connect
-from tests.promotion.moving import BUSY, MODEL, agreed, promote, version
+from tests.promotion.moving import BUSY, MODEL, agreed, back, promote, version
 from tests.serving.load import Load
 
 pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(300)]
@@ -101,3 +101,17 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     now = endpoint.status(store.settings, MODEL)
     assert now.state == "running"
     assert now.pid != pid
+
+
+def test_one_can_go_back_from_a_version_that_cannot_be_brought_up_any_more(endpoints: Settings) -> None:
+    store = connect(endpoints)
+    promote(store, version(store, 1.0))
+    promote(store, version(store, 2.0))
+    status = endpoint.status(endpoints, MODEL)
+    os.kill(status.pid, signal.SIGKILL)
+    for file in (endpoints.layout.endpoints / MODEL / "models").glob("2*/**/*.pkl"):
+        file.write_bytes(b"damaged")
+    with pytest.raises(EndpointError):
+        endpoint.start(endpoints, MODEL)
+    back(endpoints)
+    assert agreed(store) == "1"
