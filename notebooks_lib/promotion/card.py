@@ -179,7 +179,7 @@ def _figure(value: Figure) -> str:
 
 
 def _about(card: ModelCard) -> str:
-    intended = "".join(f"<p>{_inline(text)}</p>" for text in re.split(r"\n\s*\n", card.intended) if text.strip())
+    intended = "".join(_paragraph(text) for text in re.split(r"\n\s*\n", card.intended) if text.strip())
     sections = "".join(f"<h3>{_t(name)}</h3>{_facts(facts)}" for name, facts in card.sections if facts)
     title = _t(card.title or "Its notebook has no title.")
     intended = intended or "<p>Its notebook does not say.</p>"
@@ -206,6 +206,14 @@ def _links(links: Sequence[tuple[str, str]]) -> str:
         if url
     )
     return f"<ul>{items}</ul>" if items else ""
+
+
+def _paragraph(text: str) -> str:
+    """A list where its lines are one, else a paragraph."""
+    if not re.match(r"\s*[-*] ", text):
+        return f"<p>{_inline(text)}</p>"
+    items = re.split(r"(?m)^\s*[-*] ", text)[1:]
+    return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>"
 
 
 def _inline(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -97,6 +98,8 @@ def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[st
 
 def _checked_out(root: Path, commit: str, folder: Path) -> bool:
     """The files of the project at a commit, without touching the work tree."""
+    if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
+        return False
     done = subprocess.run(
         ["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=False, timeout=120
     )

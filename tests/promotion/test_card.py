@@ -18,7 +18,7 @@ from tests.promotion.test_decision import NEW, OLD, evidence, paired
 
 ABOUT = ModelCard(
     "Is <it> good?",
-    "Why **we** ask.\n\nAnd `what` for, see [docs](http://x).",
+    "Why **we** ask.\n\nAnd `what` for, see [docs](http://x).\n\n- one\n  thing\n- <two>",
     (("Data", (("dataset", "cats@1"),)), ("Parameters", (("alpha", "<0.5>"),))),
 )
 SLICES = (Slice("sex", "f", 60, 1.0, 2.0, 1.0), Slice("sex", "<m>", 40, 1.5, 1.4321, -0.0679))
@@ -68,7 +68,7 @@ def test_it_says_the_answer_and_draws_the_interval(gain, said):
     assert said in text
     assert f"The dot, {gain:.4g} , is what was measured" in text.replace(f"{gain:.4g},", f"{gain:.4g} ,")
     assert "9 of 10 left" in text
-    assert "Is <it> good? Why we ask. And what for, see docs." in text
+    assert "Is <it> good? Why we ask. And what for, see docs. one thing <two> Data" in text.replace(" ,", ",")
     assert "alpha <0.5>" in text
     assert all(rule in text for rule in ("gain", "requirements", "holdout_unseen"))
 
