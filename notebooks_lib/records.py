@@ -61,7 +61,7 @@ class Tag:
     PROFILE_VERSION = "nbops.profile.version"
     MODEL_SHA256 = "nbops.model.sha256"  # on a model version: digest of the files that were scored
     CARD = "nbops.decision.card"  # on a model version: where its decision card is, run and artifact
-    HOLDOUT_ROWS = "nbops.holdout.rows"  # on a run of nbops.holdout: digest of the rows listed or read
+    HOLDOUT_ROWS = "nbops.holdout.rows"  # on a run of nbops-holdout: digest of the rows listed or read
     HOLDOUT_QUESTION = "nbops.holdout.question"  # digest of what was asked of them; only on a use
     HOLDOUT_LEVEL = "nbops.holdout.level"  # at which it was tested
     HOLDOUT_READER = "nbops.holdout.reader"

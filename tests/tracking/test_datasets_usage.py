@@ -12,7 +12,7 @@ from notebooks_lib.errors import DatasetError, UnknownNameError
 from notebooks_lib.records import Env, Tag
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import datasets, store
-from notebooks_lib.tracking.datasets import usage
+from notebooks_lib.tracking.datasets import access, usage
 
 pytestmark = pytest.mark.tracking
 
@@ -57,7 +57,7 @@ def test_looking_at_a_dataset_is_not_using_it(connected: store.Store, monkeypatc
     owned = new_run(connected)
     monkeypatch.setenv(Env.OWNER_RUN, owned)
     assert nbops(["data", "show", "iris"]) == 0
-    datasets.open_holdout("iris", connected.settings, reader="test")
+    access.open_holdout("iris", connected.settings, reader="test")
     assert "nbops.dataset.iris" not in tags(connected, owned)
     assert datasets.used() == ()
 

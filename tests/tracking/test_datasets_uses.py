@@ -53,8 +53,9 @@ def spent(store: Store, ref: str, budget: int = 10) -> int:
     return uses.uses(store, ref, alpha=0.05, budget=budget)
 
 
-def test_each_question_is_a_use_and_the_same_question_none(store, project):
-    data = add(project, table(range(100)))
+def test_each_question_is_a_use_and_the_same_question_none(either_store):
+    store, project = either_store, either_store.settings
+    data = add(project, table(range(9000, 9100)))  # the workspace is shared with other tests
     assert ask(store, data, "a", answer=[1.5, float("inf")]) == ([1.5, float("inf")], 1, 1)
     assert ask(store, data, "b") == ("found", 2, 2)
     assert ask(store, data, "a", answer="other") == ([1.5, float("inf")], 1, 2)

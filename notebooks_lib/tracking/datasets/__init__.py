@@ -1,6 +1,6 @@
 """Versioned, fingerprinted tables: load, add, list. Importing it is cheap: pandas and Arrow come later."""
 
-from notebooks_lib.tracking.datasets.access import Entry, catalog, load, open_holdout, own, read
+from notebooks_lib.tracking.datasets.access import Entry, catalog, load, own, read
 from notebooks_lib.tracking.datasets.adding import add, remarks
 from notebooks_lib.tracking.datasets.dataset import Dataset, Part
 from notebooks_lib.tracking.datasets.trained import Trained, trained_on
@@ -16,7 +16,6 @@ __all__ = [
     "load",
     "log_input",
     "mlflow_dataset",
-    "open_holdout",
     "own",
     "parse_tag",
     "read",

@@ -70,9 +70,10 @@ def read(ref: str, settings: Settings) -> Dataset:
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
-    """The holdout of a dataset. Only promotion may call this, by way of `uses.asking`; `reader` says on whose behalf.
+    """The holdout of a dataset, for promotion: `uses.asking` counts the use, then calls this. Nobody else does.
 
-    Each reading is a line in .nbops/holdout.jsonl, for people; what is counted stands in the tracking store.
+    `reader` says on whose behalf. Each reading is a line in .nbops/holdout.jsonl, for people; what is counted stands
+    in the tracking store.
     """
     settings = settings or here()
     found = open_table(ref, settings)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-EXPERIMENT = "nbops.holdout"
+EXPERIMENT = "nbops-holdout"
 ROWS_FILE = "rows.npy"
 ANSWER_FILE = "answer.json.gz"
 PATIENCE = 1800.0
