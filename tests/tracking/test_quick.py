@@ -87,7 +87,7 @@ def served() -> dict[tuple[str, str], ServedModel]:
 
 
 def ordinary(model: ServedModel, payload: Any) -> bytes:
-    return encode(model.predict(model.parse(formats.check(dict(payload), model.columns).payload)))
+    return encode(model.predict(model.parse(formats.read(json.dumps(payload).encode(), model.columns).payload)))
 
 
 def requests(table: pd.DataFrame) -> list[dict[str, Any]]:
