@@ -7,6 +7,7 @@ from pydantic_core import from_json, to_json
 from notebooks_lib.errors import InputError
 from notebooks_lib.serving import formats
 from notebooks_lib.tracking import scoring
+from notebooks_lib.tracking.encoding import encode
 from notebooks_lib.tracking.scoring import ServedModel
 
 
@@ -41,4 +42,4 @@ def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
         data, params = model.parse(request.payload), request.params
     if scoring.rows(data) == 0:
         raise InputError("there are no rows; expected at least one")
-    return b'{"predictions":' + scoring.encode(model.predict(data, params)) + b"}"
+    return b'{"predictions":' + encode(model.predict(data, params)) + b"}"

@@ -6,7 +6,6 @@ Parsing and schema enforcement are MLflow's own, so that an answer here is the a
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError
 from notebooks_lib.tracking import quick
+from notebooks_lib.tracking.encoding import kind
 
 EXAMPLE_ROWS = 1
 """Rows of the input example that `ServedModel.example` keeps: they show the form and are short enough to print."""
@@ -170,7 +170,7 @@ class ServedModel:
             raise InputError(f"the model refused these rows{_missing(data)}: {one_line(error)}") from error
         except (Exception, SystemExit) as error:  # a model is anybody's code
             raise PredictionError(f"the model raised {_named(error)}") from error
-        return answer if _kind(answer) == "M" else _get_jsonable_obj(answer)
+        return answer if kind(answer) == "M" else _get_jsonable_obj(answer)
 
     def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
         """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
@@ -209,15 +209,6 @@ def rows(data: Any) -> int | None:
     return len(data) if isinstance(data, list) else None
 
 
-def encode(value: Any) -> bytes:
-    """Predictions as JSON: numpy and pandas types, dates in ISO form, NaN and infinities as null (JSON has none)."""
-    try:
-        text = json.dumps(value, default=_simpler, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError):
-        text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
-    return text.encode()
-
-
 def one_line(error: object, limit: int = 400) -> str:
     """The first line of an error's message, shortened, without MLflow's preambles."""
     text = str(getattr(error, "message", "") or error or type(error).__name__)
@@ -225,11 +216,6 @@ def one_line(error: object, limit: int = 400) -> str:
     text = lines[0] if lines else type(error).__name__
     text = text.removeprefix("Invalid input. ").removeprefix("Data is not compatible with model signature. ")
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _kind(value: Any) -> str:
-    """numpy's letter for the type of an array's elements; M are dates."""
-    return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
 def _named(error: BaseException) -> str:
@@ -243,33 +229,6 @@ def _missing(data: Any) -> str:
         return ""
     found = [str(column) for column in columns if data[column].isna().any()]
     return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
-
-
-def _plain(value: Any) -> Any:
-    """What the quick way cannot write: numbers that JSON does not have, keys that are no text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return _plain(_simpler(value))
-
-
-def _simpler(value: Any) -> Any:
-    """A value nearer to JSON, as MLflow's own encoder makes it, but for dates: it writes them as numbers, or "NaT"."""
-    from mlflow.utils.proto_json_utils import NumpyEncoder
-
-    if type(value).__name__ in ("NaTType", "NAType"):
-        return None
-    if _kind(value) == "M":
-        return value.astype("datetime64[us]").tolist()  # dates; whole numbers if left in nanoseconds
-    if hasattr(value, "toarray"):
-        return value.toarray().tolist()
-    converted, known = NumpyEncoder().try_convert(value)
-    return converted if known else str(value)
 
 
 def _is_sklearn(model: Any) -> bool:

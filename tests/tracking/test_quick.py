@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from notebooks_lib.errors import ModelError
 from notebooks_lib.serving import formats
 from notebooks_lib.tracking import quick
-from notebooks_lib.tracking.scoring import ServedModel, encode
+from notebooks_lib.tracking.encoding import encode
+from notebooks_lib.tracking.scoring import ServedModel
 
 RANDOM = np.random.default_rng(0)
 ROWS = 60
