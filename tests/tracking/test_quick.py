@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
@@ -138,6 +139,18 @@ def test_any_cells_are_answered_equally_or_not_at_all(data: Any, kind: str, name
             quickly = model.answer_quickly(request)
             if quickly is not None:
                 assert encode(quickly) == ordinary(model, request)
+
+
+def test_a_model_that_does_not_answer_its_example_alike_loses_the_quick_way(served: Any) -> None:
+    known = served["linear", "doubles"]
+    model = ServedModel(known._model)
+    model.example = requests(DOUBLES.iloc[:1])[0]
+    model.complete()
+    assert model.answer_quickly(model.example) is not None
+    assert model._quick is not None
+    model._quick = dataclasses.replace(model._quick, estimator=served["tree", "doubles"]._quick.estimator)
+    model.complete()
+    assert model.answer_quickly(model.example) is None
 
 
 @pytest.mark.parametrize(
