@@ -19,7 +19,8 @@ from notebooks_lib.promotion.verify import ROWS, split
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.differing import difference
 from notebooks_lib.tracking import models, registry
-from notebooks_lib.tracking.scoring import ServedModel, encode
+from notebooks_lib.tracking.encoding import encode
+from notebooks_lib.tracking.scoring import ServedModel
 
 if TYPE_CHECKING:
     import pandas as pd

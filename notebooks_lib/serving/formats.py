@@ -38,11 +38,7 @@ class Request:
 
 def read(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> Request:
     """The request in a JSON body. Raises InputError that names the field and what is expected."""
-    return check(decode(body), columns, params)
-
-
-def check(payload: dict[str, Any], columns: Sequence[Column], params: Sequence[Column] = ()) -> Request:
-    """The request in a JSON object. Raises InputError as `read` does."""
+    payload = decode(body)
     given = payload.pop(PARAMS, None) if PARAMS in payload else {}
     found = [key for key in payload if key in FORMATS]
     extra = [key for key in payload if key not in FORMATS]

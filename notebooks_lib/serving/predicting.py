@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pydantic_core import from_json, to_json
+
 from notebooks_lib.errors import InputError
 from notebooks_lib.serving import formats
 from notebooks_lib.tracking import scoring
+from notebooks_lib.tracking.encoding import encode
 from notebooks_lib.tracking.scoring import ServedModel
 
 
 def quickly(model: ServedModel, body: bytes) -> bytes | None:
-    """The answer to a JSON body of plain numbers, the same as `predict` gives; None for any other."""
+    """The answer to a JSON body of plain numbers, the same as `predict` gives; None for any other.
+
+    pydantic's JSON is several times as fast as Python's, and reads the same numbers; what it does not read, such as
+    half of a surrogate pair, is left to the other way.
+    """
     try:
-        payload = formats.decode(body)
-    except InputError:
+        payload = from_json(body, cache_strings="keys")
+        answer = model.answer_quickly(payload) if type(payload) is dict else None
+        return None if answer is None else b'{"predictions":' + to_json(answer, inf_nan_mode="null") + b"}"
+    except ValueError:
         return None
-    answer = model.answer_quickly(payload)
-    return None if answer is None else b'{"predictions":' + scoring.encode(answer) + b"}"
 
 
 def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
@@ -28,12 +35,11 @@ def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
         data, params = model.parse_csv(text), {}
         formats.check_names(data.columns, model.columns)
     else:
-        payload = formats.decode(body)
-        answer = model.answer_quickly(payload)
+        answer = quickly(model, body)
         if answer is not None:
-            return b'{"predictions":' + scoring.encode(answer) + b"}"
-        request = formats.check(payload, model.columns, model.params)
+            return answer
+        request = formats.read(body, model.columns, model.params)
         data, params = model.parse(request.payload), request.params
     if scoring.rows(data) == 0:
         raise InputError("there are no rows; expected at least one")
-    return b'{"predictions":' + scoring.encode(model.predict(data, params)) + b"}"
+    return b'{"predictions":' + encode(model.predict(data, params)) + b"}"

@@ -5,8 +5,6 @@ Parsing and schema enforcement are MLflow's own, so that an answer here is the a
 
 from __future__ import annotations
 
-import json
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError
-from notebooks_lib.tracking import quick
-
-EXAMPLE_ROWS = 1
-"""Rows of the input example that `ServedModel.example` keeps: they show the form and are short enough to print."""
+from notebooks_lib.tracking import example, quick
+from notebooks_lib.tracking.encoding import encode, kind
 
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
 
@@ -62,7 +58,7 @@ class ServedModel:
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
         plain = quick.load(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
-        served._choose_example(plain.example if plain is not None else _serving_example(folder, served._model), folder)
+        served._choose_example(plain.example if plain is not None else example.logged(folder, served._model), folder)
         return served
 
     @classmethod
@@ -90,8 +86,17 @@ class ServedModel:
         return served
 
     def complete(self) -> None:
-        """Make ready what requests beyond the quick way need: the import of MLflow, which the first would wait for."""
-        _ = self._model
+        """Make ready what requests beyond the quick way need: MLflow's import, for which the first would wait.
+
+        The example is asked both ways: a model that they do not answer alike loses the quick one.
+        """
+        if self.example is None:
+            _ = self._model
+            return
+        answer = self._answer(self.example)
+        quickly = self.answer_quickly(self.example)
+        if quickly is not None and encode(quickly) != encode(_get_plain(answer)):
+            self._quick = None
 
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
         """The predictions for a request of plain numbers, as `parse` and `predict` give them; None for any other."""
@@ -156,7 +161,6 @@ class ServedModel:
         still answers its example; PredictionError when the model fails otherwise.
         """
         from mlflow.exceptions import MlflowException
-        from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
         try:
             answer = self._model.predict(data, params=dict(params) if params else None)
@@ -170,13 +174,13 @@ class ServedModel:
             raise InputError(f"the model refused these rows{_missing(data)}: {one_line(error)}") from error
         except (Exception, SystemExit) as error:  # a model is anybody's code
             raise PredictionError(f"the model raised {_named(error)}") from error
-        return answer if _kind(answer) == "M" else _get_jsonable_obj(answer)
+        return _get_plain(answer)
 
     def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
         """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
         if whole is None:
             return
-        for candidate in (_first_rows(whole), whole):
+        for candidate in (example.first_rows(whole), whole):
             try:
                 if self.answer_quickly(candidate) is None:
                     self._answer(candidate)
@@ -209,15 +213,6 @@ def rows(data: Any) -> int | None:
     return len(data) if isinstance(data, list) else None
 
 
-def encode(value: Any) -> bytes:
-    """Predictions as JSON: numpy and pandas types, dates in ISO form, NaN and infinities as null (JSON has none)."""
-    try:
-        text = json.dumps(value, default=_simpler, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError):
-        text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
-    return text.encode()
-
-
 def one_line(error: object, limit: int = 400) -> str:
     """The first line of an error's message, shortened, without MLflow's preambles."""
     text = str(getattr(error, "message", "") or error or type(error).__name__)
@@ -225,11 +220,6 @@ def one_line(error: object, limit: int = 400) -> str:
     text = lines[0] if lines else type(error).__name__
     text = text.removeprefix("Invalid input. ").removeprefix("Data is not compatible with model signature. ")
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _kind(value: Any) -> str:
-    """numpy's letter for the type of an array's elements; M are dates."""
-    return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
 def _named(error: BaseException) -> str:
@@ -245,31 +235,10 @@ def _missing(data: Any) -> str:
     return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
 
 
-def _plain(value: Any) -> Any:
-    """What the quick way cannot write: numbers that JSON does not have, keys that are no text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return _plain(_simpler(value))
+def _get_plain(answer: Any) -> Any:
+    from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
-
-def _simpler(value: Any) -> Any:
-    """A value nearer to JSON, as MLflow's own encoder makes it, but for dates: it writes them as numbers, or "NaT"."""
-    from mlflow.utils.proto_json_utils import NumpyEncoder
-
-    if type(value).__name__ in ("NaTType", "NAType"):
-        return None
-    if _kind(value) == "M":
-        return value.astype("datetime64[us]").tolist()  # dates; whole numbers if left in nanoseconds
-    if hasattr(value, "toarray"):
-        return value.toarray().tolist()
-    converted, known = NumpyEncoder().try_convert(value)
-    return converted if known else str(value)
+    return answer if kind(answer) == "M" else _get_jsonable_obj(answer)
 
 
 def _is_sklearn(model: Any) -> bool:
@@ -311,29 +280,3 @@ def _column(spec: Any) -> Column:
 
 def _word(kind: Any) -> str:
     return str(getattr(kind, "name", None) or kind)
-
-
-def _serving_example(folder: Path, model: Any) -> dict[str, Any] | None:
-    info = getattr(model.metadata, "saved_input_example_info", None) or {}
-    name = info.get("serving_input_path")
-    if not name:
-        return None
-    try:
-        payload = json.loads((folder / str(name)).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return payload if isinstance(payload, dict) else None
-
-
-def _first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _cut(key, value) for key, value in payload.items()}
-
-
-def _cut(key: str, value: Any) -> Any:
-    if key == "dataframe_split":
-        return {part: v[:EXAMPLE_ROWS] if part in ("index", "data") else v for part, v in value.items()}
-    if key in ("dataframe_records", "instances", "inputs") and isinstance(value, list):
-        return value[:EXAMPLE_ROWS]
-    if key == "inputs" and isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
-        return {name: column[:EXAMPLE_ROWS] for name, column in value.items()}
-    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from notebooks_lib.errors import ModelError
 from notebooks_lib.serving import formats
 from notebooks_lib.tracking import quick
-from notebooks_lib.tracking.scoring import ServedModel, encode
+from notebooks_lib.tracking.encoding import encode
+from notebooks_lib.tracking.scoring import ServedModel
 
 RANDOM = np.random.default_rng(0)
 ROWS = 60
@@ -87,7 +89,7 @@ def served() -> dict[tuple[str, str], ServedModel]:
 
 
 def ordinary(model: ServedModel, payload: Any) -> bytes:
-    return encode(model.predict(model.parse(formats.check(dict(payload), model.columns).payload)))
+    return encode(model.predict(model.parse(formats.read(json.dumps(payload).encode(), model.columns).payload)))
 
 
 def requests(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -137,6 +139,18 @@ def test_any_cells_are_answered_equally_or_not_at_all(data: Any, kind: str, name
             quickly = model.answer_quickly(request)
             if quickly is not None:
                 assert encode(quickly) == ordinary(model, request)
+
+
+def test_a_model_that_does_not_answer_its_example_alike_loses_the_quick_way(served: Any) -> None:
+    known = served["linear", "doubles"]
+    model = ServedModel(known._model)
+    model.example = requests(DOUBLES.iloc[:1])[0]
+    model.complete()
+    assert model.answer_quickly(model.example) is not None
+    assert model._quick is not None
+    model._quick = dataclasses.replace(model._quick, estimator=served["tree", "doubles"]._quick.estimator)
+    model.complete()
+    assert model.answer_quickly(model.example) is None
 
 
 @pytest.mark.parametrize(
