@@ -93,7 +93,8 @@ def _promote(
 
     content = record.read(connect(here), result.run_id)
     decision, release = content["decision"], content["release"]
-    status = None if release["dry_run"] else _status(here, decision["model"])
+    last = release["passed"][-1] if release["passed"] else "prod"
+    status = None if release["dry_run"] else _status(here, here.stages.endpoint(last, decision["model"]))
     _tell_github(promoted=release["promoted"], waiting=release["waiting"], decision=decision["answer"])
     if as_json:
         served = status.as_json() if status else None
@@ -181,15 +182,15 @@ def _place(uri: str) -> str:
     return show.path(Path(url2pathname(uri.removeprefix("file://"))))
 
 
-def _status(here: Settings, model: str) -> Status | None:
+def _status(here: Settings, name: str) -> Status | None:
     from notebooks_lib.serving import endpoint, state
 
-    return endpoint.status(here, model) if model in state.known(here) else None
+    return endpoint.status(here, name) if name in state.known(here) else None
 
 
 def _check_stages(stages: Any, here: Settings) -> None:
     """Raise UsageError for a stage that there is not, before anything starts."""
-    from notebooks_lib.promotion import stages as known
+    from notebooks_lib.promotion import way as known
 
     if isinstance(stages, str):
         known.check(here, [name.strip() for name in stages.split(",") if name.strip()])
@@ -197,12 +198,13 @@ def _check_stages(stages: Any, here: Settings) -> None:
 
 def _go_on(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
-    from notebooks_lib.promotion import stages
+    from notebooks_lib.promotion import approval
+    from notebooks_lib.promotion.way import continuing
     from notebooks_lib.tracking.store import connect
 
     show.refuse_nothing(settings.here())
     try:
-        way = stages.go_on(connect(settings.here()), model)
+        way = approval.go_on(connect(settings.here()), model)
     except BaseException:
         _tell_github(promoted=False)
         raise
@@ -221,7 +223,7 @@ def _go_on(model: str, *, as_json: bool) -> int:
         click.echo(f"  {'endpoint':<12}  {way.status.address} ({way.status.state}, version {way.status.version})")
         if way.status.curl:
             click.echo(f"  {'try it':<12}  {way.status.curl}")
-    last = ("continue", stages.continuing(model)) if way.waiting else ("undo", f"nbops rollback {model}")
+    last = ("continue", continuing(model)) if way.waiting else ("undo", way.undo or "there is none to go back to")
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0
 

@@ -16,12 +16,13 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion import change as changes
 from notebooks_lib.promotion import moves, scored
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.promotion.stages import OneStage, Step, Way, continuing
+from notebooks_lib.promotion.stages import OneStage, through
+from notebooks_lib.promotion.way import Step, Way, continuing
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.ledger import LIMIT
-from notebooks_lib.tracking.registry import PROD, Version
+from notebooks_lib.tracking.registry import Version
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -48,6 +49,7 @@ class Release:
         """The champion when this began."""
         self.way = Way(store, self.model, stages, dry_run=dry_run, reason=self.reason, run_id=run_id)
         self.way.promoting = self.promoting
+        self._stages = through(self.way)
         self.way.compared = decision.champion.version or ""
 
     @property
@@ -58,7 +60,7 @@ class Release:
     @property
     def stages(self) -> tuple[OneStage, ...]:
         """The stages it goes through, in their order."""
-        return self.way.stages
+        return self._stages
 
     @property
     def version(self) -> Version | None:
@@ -104,7 +106,7 @@ class Release:
     @property
     def undo(self) -> str:
         """The command that takes the promotion back; empty when there is nothing to take back."""
-        return f"nbops rollback {self.model}" if self.before and PROD in self.way.passed and self.promoted else ""
+        return self.way.undo if self.promoted else ""
 
     @property
     def next(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.promotion import mending, moves, stages
+from notebooks_lib.promotion import mending, moves, way
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -40,7 +40,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     The version that it replaces is withdrawn: no later promotion brings it back by itself. Raises UsageError when there
     is nothing to go back to, PromotionError when the older version does not predict what it did; nothing moved then.
     """
-    stages.check(settings, [stage])
+    way.check(settings, [stage])
     store = connect(settings)
     mended = mending.mend(store, model, stage, giving_up=True)
     before = registry.champion(store, model, stage)

@@ -1,111 +1,26 @@
-"""A version's way through the stages, one after the other, as a notebook shows it. What is done is done in change.py.
+"""One stage of a version's way, step by step, as a notebook shows it. What is done is done in change.py.
 
 A stage that fails ends the way: what is behind it stands, what is before it is not touched. A stage that wants an
-approval ends it too, without a failure: `go_on` continues there, as `nbops promote --continue` does.
+approval ends it too, without a failure: approval.py continues there.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
+from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion import change as changes
 from notebooks_lib.promotion import mending, moves, slots, traits, verify
 from notebooks_lib.promotion.change import Change
+from notebooks_lib.promotion.way import Step, StepName, Way, continuing
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import Status
-from notebooks_lib.settings import STAGES, Settings, Stage
-from notebooks_lib.tracking import ledger, registry
-from notebooks_lib.tracking.ledger import Entry, What
+from notebooks_lib.settings import Stage
+from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.registry import PROD, Version
 
-if TYPE_CHECKING:
-    from notebooks_lib.tracking.store import Store
 
-StepName = Literal["register", "deploy", "test", "canary", "switch"]
-REASON_LIMIT = 400
-"""Characters of a reason that are kept with what waits; a tag holds little."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a step did, or would do."""
-
-    name: StepName
-    changed: bool
-    text: str
-    stage: str = ""
-
-    def __repr__(self) -> str:
-        return f"{f'{self.stage} ' if self.stage else ''}{self.name}: {self.text}"
-
-
-class Way:
-    """A version on its way through some stages."""
-
-    def __init__(
-        self,
-        store: Store,
-        model: str,
-        stages: Sequence[str] = (),
-        *,
-        dry_run: bool = True,
-        reason: str = "",
-        run_id: str = "",
-        approved: str = "",
-    ) -> None:
-        self.store = store
-        self.model = model
-        self.names = check(store.settings, stages)
-        self.dry_run = dry_run
-        self.reason = reason
-        self.run_id = run_id
-        self.approved = approved
-        """The stage that may be entered although it wants an approval."""
-        self.compared = ""
-        """The champion that the version was compared with, by its number."""
-        self.version: Version | None = None
-        self.promoting = True
-        """False: the champion stays, and is only looked after."""
-        self.waiting = ""
-        """The stage before which it waits for an approval."""
-        self.passed: list[str] = []
-        """Stages whose champion the version is now."""
-        self.status: Status | None = None
-        """Of the last endpoint that was touched."""
-        self.steps: list[Step] = []
-        self.stages = tuple(OneStage(self, name) for name in self.names)
-
-    @property
-    def promoted(self) -> bool:
-        """Whether the version became champion of all the stages that were asked for."""
-        return self.promoting and not self.dry_run and self.passed == list(self.names)
-
-    def done(self, step: Step) -> Step:
-        """Keep what a step did; a notebook's cell may be run again."""
-        kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
-        self.steps = [*kept, step]
-        return step
-
-    def wait(self, stage: str) -> None:
-        """Say on the version, and in the ledger, that it waits before a stage."""
-        assert self.version is not None
-        self.waiting = stage
-        rest = self.names[self.names.index(stage) :]
-        told = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
-        for other in registry.versions(self.store, self.model):
-            if other.tags.get(Tag.WAITING) and other.version != self.version.version:
-                registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        before = json.loads(self.version.tags.get(Tag.WAITING) or "{}")
-        if (before.get("stages"), before.get("compared")) != (list(rest), self.compared):
-            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
-            _note(self, "waiting", stage)
+def through(way: Way) -> tuple[OneStage, ...]:
+    """The stages of a way, in their order."""
+    return tuple(OneStage(way, name) for name in way.names)
 
 
 class OneStage:
@@ -177,9 +92,9 @@ class OneStage:
         self._change = None
         self._over = "done"
         way.status = change.status
-        way.passed.append(self.name)
-        old = change.before
-        instead = f", instead of version {old.version}" if old and old.version != change.number else ""
+        old = change.before if change.before and change.before.version != change.number else None
+        way.passes(self.name, old)
+        instead = f", instead of version {old.version}" if old else ""
         freed = "; its endpoint was freed" if change.empties else ""
         if way.version is not None and way.version.tags.get(Tag.WAITING) and self.name == way.names[-1]:
             registry.set_tags(way.store, way.version, {Tag.WAITING: ""})
@@ -211,14 +126,14 @@ class OneStage:
         if not holds:
             return ""
         if self.policy.empty_after and way.promoting:
-            way.passed.append(self.name)
+            way.passes(self.name, None)
             return f"version {version.version} has passed already"
         if slots.serves(status, version) or (status and status.state == "stopped" and slots.holding(status, version)):
             way.status = endpoint.start(way.store.settings, self.endpoint)
             known = moves.known(way.store, version)
             rows = verify.predictions(way.store.settings, self.endpoint, known)
             if way.promoting:
-                way.passed.append(self.name)
+                way.passes(self.name, None)
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 
@@ -239,59 +154,3 @@ class OneStage:
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
         return self.way.done(Step(name, changed, text, self.name))
-
-
-def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
-    """The stages that are meant, in their order; the settings' default when none is named. Raises UsageError."""
-    names = tuple(stages) or settings.stages.default
-    for name in names:
-        if name not in STAGES:
-            raise UnknownNameError("stage", name, STAGES)
-    return tuple(name for name in STAGES if name in names)
-
-
-def continuing(model: str) -> str:
-    """The command that says yes."""
-    return f"nbops promote --continue {model}"
-
-
-def waiting(store: Store, model: str) -> Version | None:
-    """The version that waits for an approval, if any."""
-    return next((each for each in registry.versions(store, model) if each.tags.get(Tag.WAITING)), None)
-
-
-def go_on(store: Store, model: str) -> Way:
-    """Say yes to the stage before which a version waits, and take it there, and through what comes after.
-
-    Raises UsageError when nothing waits, PromotionError when another version became champion meanwhile.
-    """
-    found = waiting(store, model)
-    if found is None:
-        if model not in registry.models(store):
-            registry.get(store, model, "1")  # raises, naming the models there are
-        raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
-    told: dict[str, Any] = json.loads(found.tags[Tag.WAITING])
-    first = str(told["stages"][0])
-    way = Way(store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first)
-    way.version, way.compared = found, str(told["compared"])
-    for name in way.names:
-        mending.mend(store, model, name)
-    now = registry.champion(store, model)
-    if now is not None and now.version not in (way.compared, found.version):
-        raise PromotionError(changes.beaten(now))
-    _note(way, "approved", first)
-    for stage in way.stages:
-        for step in (stage.deploy, stage.test, stage.canary, stage.switch):
-            step()
-    if way.run_id:
-        with suppress(Exception):  # the run was deleted since; the ledger knows, too
-            store.client.set_tag(way.run_id, Tag.PROMOTED, str(way.promoted).lower())
-    return way
-
-
-def _note(way: Way, what: What, stage: str) -> None:
-    assert way.version is not None
-    champion = registry.champion(way.store, way.model, stage)
-    before, after = champion.version if champion else "", way.version.version
-    entry = Entry(way.model, stage, what, before, after, reason=way.reason, run=way.run_id)
-    ledger.write(way.store, entry, f"{what}-{uuid.uuid4().hex}")

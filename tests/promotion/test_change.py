@@ -11,10 +11,11 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.promotion import canary, journal, mending, slots, stages, verify
+from notebooks_lib.promotion import approval, canary, journal, mending, slots, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Desk
-from notebooks_lib.promotion.stages import Way
+from notebooks_lib.promotion.stages import through
+from notebooks_lib.promotion.way import Way
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import CanaryStep, Settings, Stage, Stages
 from notebooks_lib.tracking import ledger, registry
@@ -131,7 +132,7 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     def go(*stages: str) -> Way:
         way = Way(here, MODEL, stages, dry_run=False, reason="a test")
         way.version, way.compared = two, "1"
-        for stage in way.stages:
+        for stage in through(way):
             for step in (stage.deploy, stage.test, stage.canary, stage.switch):
                 step()
         return way
@@ -151,15 +152,15 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
         go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
     assert agreed(store) == "1"
-    assert stages.waiting(store, MODEL).version == "2"
+    assert approval.waiting(store, MODEL).version == "2"
 
-    way = stages.go_on(here, MODEL)
+    way = approval.go_on(here, MODEL)
     assert way.promoted
     assert "100 % mirrored: 20 requests" in str(way.steps[2])
     assert agreed(store) == "2"
     assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
-        stages.go_on(here, MODEL)
+        approval.go_on(here, MODEL)
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:

@@ -43,7 +43,7 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert registry.champion(trials.store, "houses") is None
     assert registry.champion(trials.store, "houses", "dev").run_id == good
     assert nbops(["promote", "--continue", "houses"]) == 0
-    assert github.read_text() == "promoted=false\nwaiting=prod\npromoted=true\n"
+    assert github.read_text() == "promoted=false\nwaiting=prod\ndecision=promote\npromoted=true\n"
     out += capsys.readouterr().out
     assert "houses version 1: promoted" in out
     assert "curl -sS" in out
