@@ -161,7 +161,7 @@ def _print(dataset: Dataset) -> None:
         (
             "rows",
             f"{dataset.rows}: train {len(dataset.train)}, validation {len(dataset.validation)}, "
-            f"holdout {dataset.rows_held_out} (read by promotion only)",
+            f"holdout {dataset.rows_held_out} (read by promotion only{dataset.left})",
         ),
         ("parts by", dataset.group or dataset.key or "the whole row"),
     ]

@@ -22,7 +22,9 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Do it. Without: say what would be done, and change nothing.")
+@click.option(
+    "--live", is_flag=True, help="Do it. Without: say what would be done; only a use of the holdout is spent."
+)
 @click.option("--stages", metavar="dev,test,prod", help="Which stages it goes through. Default: [stages] default.")
 @click.option("--continue", "model", metavar="MODEL", help="Say yes for the version of MODEL that waits; it goes on.")
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")
@@ -143,7 +145,7 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
     show.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
     if release["dry_run"]:
-        click.echo("  nothing was changed; to do it: the same command with --live")
+        click.echo(f"  nothing was changed{_cost(decision)}; to do it: the same command with --live")
     for step in release["steps"]:
         click.echo(f"  {' '.join(filter(None, (step['stage'], step['name']))):<12}  {step['text']}")
     if status is not None:
@@ -154,6 +156,15 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
         click.echo(f"  continue   {release['next']}")
     elif not release["dry_run"]:
         click.echo(f"  undo       {release['undo'] or _no_undo(decision, release)}")
+
+
+def _cost(decision: Mapping[str, Any]) -> str:
+    """What a dry run cost, and what the same question costs again."""
+    uses = decision["uses"]
+    if uses is None or decision["unread"]:
+        return ""
+    left = f"{uses['left']} of {uses['budget']} uses of the holdout are left"
+    return f", {left}" if uses["asked"] else f" but that {left}, and asking the same again spends none"
 
 
 def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:

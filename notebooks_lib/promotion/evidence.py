@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.errors import ModelError, PromotionError, UnknownNameError, first_line
+from notebooks_lib.errors import HoldoutError, ModelError, PromotionError, UnknownNameError, first_line
 from notebooks_lib.promotion import scoring, sides, slices
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
@@ -117,7 +117,10 @@ class _Meeting:
                 return replace(found, unread=True, uses=replace(counted, spent=use.spent))
             if use.stored is not None:
                 return _restored(found, use.stored)
-            part = use.open()
+            try:
+                part = use.open()
+            except HoldoutError:  # another machine took the last use at this moment
+                return replace(found, unread=True, uses=Uses(self.policy.uses, use.number))
             found = replace(found, uses=Uses(self.policy.uses, use.number))
             found = self._scored(found, source, part)
             use.answer(_kept(found))

@@ -60,6 +60,23 @@ def test_a_used_up_holdout_leaves_it_open_and_says_what_to_do(trials, houses, ga
     assert readings(project) == 1
 
 
+def test_two_machines_at_the_last_use_both_see_each_other(trials, houses, gate, project, monkeypatch):
+    """Between machines there is no lock: a use that appears between the count and the use is counted, too."""
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    count = uses._Ask.count
+
+    def meanwhile(ask):
+        elsewhere = uses._Ask(ask.store, ask.data, {"q": 1}, alpha=0.05, budget=1, reader="elsewhere")
+        count(elsewhere)
+        return count(ask)
+
+    monkeypatch.setattr(uses._Ask, "count", meanwhile)
+    late = answer(gate(settings=within(project, holdout_uses=1)))
+    assert (late.answer, failed(late)) == ("undecided", ["holdout_uses"])
+    assert readings(project) == 0
+
+
 def test_what_fails_without_the_holdout_costs_no_use(trials, houses, gate, project):
     champion(trials, trials.fitted(worse(), houses))
     trials.fitted(better(), houses, **{"nbops.git.dirty": "true"})

@@ -194,6 +194,8 @@ def test_a_fresh_holdout_has_rows_that_never_decided_and_takes_none_from_elsewhe
     made = freshening.freshen(store, "sales", min_rows=30)
     assert (made.ref, made.rows, made.fingerprint != grown.fingerprint) == ("sales@3", 400, True)
     assert spent(store, made.ref) == 0
+    assert made.retired == old.rows_held_out
+    assert f"{old.rows_held_out} have left it" in repr(made)
     with uses.asking(store, made, {"q": "b"}, alpha=0.05, budget=10, reader="test") as use:
         fresh = set(use.open().frame["id"])
         use.answer({})

@@ -66,6 +66,7 @@ def read(ref: str, settings: Settings) -> Dataset:
         source=record.source,
         train=_part("train", record, table, masks),
         validation=_part("validation", record, table, masks),
+        retired=0 if found.retired is None else int(among(found.placing, found.retired).sum()),
     )
 
 

@@ -65,6 +65,8 @@ class Dataset:
     """Where the table came from."""
     train: Part
     validation: Part
+    retired: int = 0
+    """Rows of train and validation that were in the holdout until they had decided often enough."""
 
     @property
     def ref(self) -> str:
@@ -78,6 +80,11 @@ class Dataset:
             f"{self.ref}: the holdout ({self.rows_held_out} rows) is read by promotion only, which judges models by "
             "rows that no experiment has seen; use .validation to choose between models"
         )
+
+    @property
+    def left(self) -> str:
+        """For people: how many rows left the holdout, if any did."""
+        return f"; {self.retired} have left it" if self.retired else ""
 
     def __repr__(self) -> str:
         return f"<{self.ref}: " + ", ".join(f"{label} {value}" for label, value in self._facts()) + ">"
@@ -94,7 +101,7 @@ class Dataset:
         facts = [
             ("train", f"{len(self.train)} rows"),
             ("validation", f"{len(self.validation)} rows"),
-            ("holdout", f"{self.rows_held_out} rows for promotion only"),
+            ("holdout", f"{self.rows_held_out} rows for promotion only{self.left}"),
             ("features", str(len(self.train.features))),
         ]
         if self.target:
