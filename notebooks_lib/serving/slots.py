@@ -30,7 +30,7 @@ class Slot:
     tally: Tally = field(default_factory=lambda: Tally(since=uuid.uuid4().hex))
 
     pace: float = math.inf
-    """Seconds that its last predictions took, roughly; unknown at first."""
+    """Seconds of a processor that its last predictions took, roughly; unknown at first."""
     busy: int = 0
     """Predictions that it was asked for and has not answered yet."""
 

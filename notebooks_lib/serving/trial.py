@@ -40,7 +40,7 @@ def load(model: Path, log: Path, timeout: float, environment: dict[str, str]) ->
         said, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise EndpointError(
-            f"the model is not loaded after {timeout:.0f} s; raise endpoint.start_timeout if it needs longer"
+            f"the model is not loaded after {timeout:g} s; raise endpoint.start_timeout if it needs longer"
         ) from None
     finally:
         _end(process)

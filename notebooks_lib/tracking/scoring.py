@@ -98,6 +98,11 @@ class ServedModel:
         if quickly is not None and encode(quickly) != encode(_get_plain(answer)):
             self._quick = None
 
+    @property
+    def quick(self) -> bool:
+        """Whether there is a quick way for requests of plain numbers."""
+        return self._quick is not None
+
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
         """The predictions for a request of plain numbers, as `parse` and `predict` give them; None for any other."""
         return self._quick.answer(payload) if self._quick is not None else None

@@ -109,7 +109,7 @@ def test_a_running_endpoint_changes_without_a_failed_request(
     deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = endpoint.status(deployed, "sample")
-    hasty = deployed.model_copy(update={"endpoint": deployed.endpoint.model_copy(update={"start_timeout": 1.5})})
+    hasty = deployed.model_copy(update={"endpoint": deployed.endpoint.model_copy(update={"start_timeout": 0.5})})
 
     def deploy(settings: Settings, name: str, version: str) -> endpoint.Status:
         return endpoint.deploy(settings, "sample", "green", light[name], version=version, detail={})
@@ -146,7 +146,7 @@ def test_a_running_endpoint_changes_without_a_failed_request(
         endpoint.split(deployed, "sample", {"blue": 100})
         with pytest.raises(EndpointError, match="crashed with SIGSEGV"):
             deploy(deployed, "crashing", "3")
-        with pytest.raises(EndpointError, match="not loaded after 2 s"):
+        with pytest.raises(EndpointError, match="not loaded after 0.5 s"):
             deploy(hasty, "hanging", "3")
         kept = endpoint.status(deployed, "sample")
         assert (kept.pid, kept.slots["green"].version, kept.slots["green"].state) == (first.pid, "2", "ready")
