@@ -21,11 +21,14 @@ Array = np.ndarray[Any, Any]
 Way = Callable[["Truth", "Answers"], Leaver]
 
 CLIP = 0.01
+LARGE = 5_000_000
+"""Rows times classes from which a table of them is not held in memory, and the metric is computed anew for blocks."""
 
 
 def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     """The metric on these rows, ready for leaving some out."""
-    way = None if metric.own else WAYS.get(metric.name)
+    large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
+    way = None if metric.own or large else WAYS.get(metric.name)
     if way is not None:
         return way(truth, answers)
 

@@ -66,6 +66,15 @@ def test_every_metric_is_known_or_computed_anew():
     assert (found.by, found.blocks) == ("blocks", 40)
 
 
+def test_a_table_of_rows_and_classes_is_not_made_too_large(monkeypatch):
+    truth, one, other = answers("classification", rows=100)
+    assert pair(METRICS["f1_macro"], truth, one, other).by == "rows"
+    monkeypatch.setattr("notebooks_lib.promotion.left_out.LARGE", 199)
+    found = pair(METRICS["f1_macro"], truth, one, other)
+    assert found.by == "blocks"
+    assert found.gain == pytest.approx(METRICS["f1_macro"].score(truth, one) - METRICS["f1_macro"].score(truth, other))
+
+
 def test_log_loss_is_clipped_where_it_decides_and_nowhere_else():
     classes = np.array([0, 1])
     truth, sure = Truth(np.array([0, 1]), classes), Answers(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
