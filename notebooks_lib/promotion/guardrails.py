@@ -50,7 +50,9 @@ def requirements_known(found: Evidence, policy: Policy) -> Rule:
     loose = found.challenger.loose
     if loose is None:
         return Rule("requirements", False, None, 0, "its requirements are not known; log it with run.log_model(...)")
-    reason = f"{'; '.join(loose[:3])}; refit it here" if loose else "every requirement is pinned and installed"
+    reason = (
+        f"not known: {'; '.join(loose[:3])}; refit it here" if loose else "every requirement is pinned and installed"
+    )
     return Rule("requirements", not loose, len(loose), 0, reason)
 
 
@@ -60,8 +62,9 @@ def size_within(found: Evidence, policy: Policy) -> Rule | None:
     if policy.max_size_mb is None:
         return None
     size = found.challenger.size_bytes
-    megabytes = math.nan if size is None else round(size / MEGABYTE, 3)
-    reason = "its size is not known" if size is None else f"{megabytes:g} MB of files"
+    megabytes = math.nan if size is None else size / MEGABYTE
+    reason = f"its files take {megabytes:g} MB, at most {policy.max_size_mb:g} may (promotion.max_size_mb)"
+    reason = "its size is not known" if size is None else reason
     return Rule("size_mb", megabytes <= policy.max_size_mb, megabytes, policy.max_size_mb, reason)
 
 
@@ -71,8 +74,10 @@ def latency_within(found: Evidence, policy: Policy) -> Rule | None:
     if policy.max_latency_ms is None:
         return None
     took = found.challenger.latency_ms
-    reason = "not measured" if took is None else "for one validation row, 95 % of the time, in this process"
-    took = math.nan if took is None else round(took, 3)
+    took = math.nan if took is None else took
+    reason = f"it answers one validation row within {took:g} ms in 95 % of cases, in this process; at most "
+    reason += f"{policy.max_latency_ms:g} wanted (promotion.max_latency_ms)"
+    reason = reason if math.isfinite(took) else "how long it takes was not measured"
     return Rule("latency_p95_ms", took <= policy.max_latency_ms, took, policy.max_latency_ms, reason)
 
 
@@ -82,7 +87,8 @@ def fingerprint_again(found: Evidence, policy: Policy) -> Rule | None:
     if not policy.require_fingerprint:
         return None
     why = found.challenger.irreproducible
-    reason = "computed anew from its commit" if why == "" else why or "it was not computed anew"
+    reason = "its fingerprint comes out again from its commit"
+    reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'nobody computed it'}"
     return Rule("fingerprint", why == "", why == "", True, reason)
 
 
@@ -94,7 +100,11 @@ def data_tests(found: Evidence, policy: Policy) -> Rule | None:
     if found.data_faults is None:
         return Rule("data_tests", False, None, 0, "nobody has tested the data", "undecided")
     faults = found.data_faults
-    reason = "; ".join(faults[:3]) if faults else "kinds, missing values and ranges of the holdout are as in train"
+    reason = (
+        f"the holdout is unlike train: {'; '.join(faults[:3])}"
+        if faults
+        else "kinds, missing values and ranges of the holdout are as in train"
+    )
     return Rule("data_tests", not faults, len(faults), 0, reason, "undecided")
 
 
@@ -127,5 +137,7 @@ def worst_slice(found: Evidence, policy: Policy) -> Rule | None:
     worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
     ok = worst.gain >= -policy.slice_margin
     figure = worst.gain if found.shows else None
-    reason = f"{worst.label}, {worst.rows} rows, is the worst of {len(judged)} slices"
+    how = f"the gain is {shown(worst.gain)}" if found.shows else "it is too bad" if not ok else "it is good enough"
+    reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
+    reason += f"{shown(-policy.slice_margin)} wanted"
     return Rule("worst_slice", ok, figure, -policy.slice_margin, reason)

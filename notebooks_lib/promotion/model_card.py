@@ -12,7 +12,7 @@ from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, query
+from notebooks_lib.tracking import model_files, models, query
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.query import RunInfo
@@ -111,7 +111,7 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
 
 def _files(store: Store, run: RunInfo | None) -> tuple[str, ...]:
     try:
-        needed = models.files(models.model_of_run(store, run.run_id).source).requirements if run else None
+        needed = model_files.read(models.model_of_run(store, run.run_id).source).requirements if run else None
     except NbopsError:
         needed = None
     return tuple(line for line in needed or () if line.strip())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, registry
+from notebooks_lib.tracking import model_files, registry
 from notebooks_lib.tracking.registry import Version
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def pin(store: Store, version: Version, sha256: str) -> None:
     """Write on the version what was scored. Raises PromotionError when its files are not those."""
     if not sha256:
         return  # a decision that was made without files, as tests make them
-    found = models.files(version.source).sha256
+    found = model_files.read(version.source).sha256
     if found != sha256:
         raise PromotionError(_other(version, found, sha256))
     registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
@@ -27,7 +27,7 @@ def pin(store: Store, version: Version, sha256: str) -> None:
 def confirm(version: Version, folder: Path) -> None:
     """Raise PromotionError when the files in `folder`, about to be deployed, are not those that were scored."""
     wanted = version.tags.get(Tag.MODEL_SHA256, "")
-    found = models.files(folder).sha256 if wanted else ""
+    found = model_files.read(folder).sha256 if wanted else ""
     if found != wanted:
         raise PromotionError(_other(version, found, wanted))
 

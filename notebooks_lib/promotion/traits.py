@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, first_line
 from notebooks_lib.notebooks import document, fingerprint
 from notebooks_lib.records import Layout, Tag
-from notebooks_lib.tracking import models, provenance, requirements
+from notebooks_lib.tracking import model_files, models, provenance, requirements
 from notebooks_lib.tracking.datasets import overlap
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def of(store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy:
     """
     found: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
     try:
-        files = models.files(source)
+        files = model_files.read(source)
         found |= {"model_sha256": files.sha256, "size_bytes": files.size_bytes}
         if files.requirements is not None:
             found["loose"] = tuple(requirements.faults(files.requirements, store.settings.layout.lock))

@@ -7,7 +7,6 @@ page shows it; that costs its size again on disk and a few requests.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -151,7 +150,7 @@ def example(source: str | Path) -> Any:
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        place = str(_local(source) or source)
+        place = str(local(source) or source)
         return Model.load(place).load_input_example(place)
 
 
@@ -160,58 +159,16 @@ def signature(source: str | Path) -> dict[str, Any]:
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        found = Model.load(str(_local(source) or source)).signature
+        found = Model.load(str(local(source) or source)).signature
     parts = found.to_dict() if found else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
 
 
-@dataclass(frozen=True)
-class Files:
-    """What a model is as a file: the thing that is scored, registered and deployed."""
-
-    sha256: str
-    """Of the names and contents of all files, but for what loading leaves behind."""
-    size_bytes: int
-    requirements: tuple[str, ...] | None
-    """Lines of its requirements.txt; None when it has none."""
-
-
-def files(source: str | Path) -> Files:
-    """The model at a location as a file. Raises ModelError when it cannot be read."""
-    local = _local(source)
-    with errors.as_model_error(f"the model at {source} cannot be read"):
-        if local is not None:
-            return _files(local)
-        with tempfile.TemporaryDirectory() as scratch:
-            return _files(download(source, Path(scratch)))
-
-
-def _files(folder: Path) -> Files:
-    if not (folder / MLMODEL).is_file():
-        raise errors.ModelError(f"{folder} holds no {MLMODEL} file")
-    total, digest = 0, hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not _left_behind(path, folder)):
-        content = hashlib.sha256()
-        with file.open("rb") as opened:
-            for block in iter(lambda: opened.read(1 << 20), b""):
-                content.update(block)
-                total += len(block)
-        digest.update(json.dumps([file.relative_to(folder).as_posix(), content.hexdigest()]).encode())
-    needed = folder / "requirements.txt"
-    lines = tuple(needed.read_text("utf-8").splitlines()) if needed.is_file() else None
-    return Files(digest.hexdigest(), total, lines)
-
-
-def _left_behind(path: Path, folder: Path) -> bool:
-    """Bytecode, and the note that MLflow puts into what it downloads from a registry."""
-    return "__pycache__" in path.parts or path == folder / "registered_model_meta"
-
-
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
-    local = _local(source)
+    here = local(source)
     with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
-        if local is not None:
-            return open_folder(local)
+        if here is not None:
+            return open_folder(here)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
         try:
             model = open_folder(download(source, Path(scratch)))
@@ -223,7 +180,8 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
         return model
 
 
-def _local(source: str | Path) -> Path | None:
+def local(source: str | Path) -> Path | None:
+    """The folder of a model that lies on this machine; None when it has to be fetched."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     text = str(source)

@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.tracking import datasets, registry
-from notebooks_lib.tracking.datasets import uses
+from notebooks_lib.tracking.datasets import freshening, uses
 from tests.promotion.conftest import better, worse, write_houses
 from tests.promotion.test_gate import answer, champion, failed, readings
 
@@ -98,6 +98,31 @@ def test_a_champion_that_has_seen_holdout_rows_is_refused(trials, houses, gate, 
     assert 0 < seen < houses.rows_held_out
     assert f"version 1 has seen {seen} of the holdout rows of houses@1" in decision.summary
     assert spent(trials) == 0
+
+
+def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_its_models(
+    trials, houses, gate, project, tmp_path
+):
+    champion(trials, trials.fitted(worse(), houses))
+    trials.fitted(better(), houses)
+    one = within(project, holdout_uses=1)
+    answer(gate(settings=one))
+    grown = datasets.add(write_houses(tmp_path / "more.csv", rows=700), "houses", project)
+    trials.fitted(better(), grown)
+    assert failed(answer(gate(settings=one))) == ["holdout_uses"]
+    fresh = freshening.freshen(trials.store, "houses", min_rows=30)
+    promoted = trials.fitted(better(), fresh)
+    decision = answer(gate(settings=one))
+    assert (decision.answer, decision.evidence.ref, decision.challenger.rows) == (
+        "promote",
+        "houses@3",
+        fresh.rows_held_out,
+    )
+    champion(trials, promoted)
+    trials.fitted(better(), houses, experiment="back")
+    back = answer(gate(experiment="back"))
+    assert failed(back) == ["holdout_unseen", "holdout_uses"]
+    assert back.champion.seen_rows == houses.rows_held_out
 
 
 def test_a_champion_of_unknown_data_leaves_it_open_until_somebody_vouches(trials, houses, gate, project):

@@ -16,7 +16,7 @@ from notebooks_lib.promotion import traits
 from notebooks_lib.records import Tag
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import datasets, models, query, requirements
+from notebooks_lib.tracking import datasets, model_files, models, query, requirements
 from notebooks_lib.tracking.datasets import likeness
 from tests.building import write
 from tests.promotion.conftest import middling
@@ -54,19 +54,19 @@ def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path
 def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tmp_path: Path) -> None:
     run_id = trials.fitted(middling(), houses)
     source = models.model_of_run(trials.store, run_id).source
-    found = models.files(source)
+    found = model_files.read(source)
     assert found.size_bytes > 1000
     assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
     copy = models.download(source, tmp_path / "copy")
-    assert models.files(copy) == found
+    assert model_files.read(copy) == found
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "a.pyc").write_bytes(b"1")
     (copy / "registered_model_meta").write_text("model_version: 1")
-    assert models.files(copy) == found
+    assert model_files.read(copy) == found
     (copy / "more").write_text("")
-    assert models.files(copy).sha256 != found.sha256
+    assert model_files.read(copy).sha256 != found.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
-        models.files(tmp_path)
+        model_files.read(tmp_path)
     assert 0 < traits.latency(source, houses) < 10_000
 
 

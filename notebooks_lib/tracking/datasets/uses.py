@@ -29,8 +29,9 @@ from filelock import FileLock, Timeout
 
 from notebooks_lib.errors import HoldoutError, TrackingError
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking.datasets import access
+from notebooks_lib.tracking.datasets import access, row_sets
 from notebooks_lib.tracking.datasets.dataset import Dataset, Part
+from notebooks_lib.tracking.datasets.row_sets import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,44 +47,6 @@ PATIENCE = 1800.0
 """Seconds that one promotion on this machine waits for another to have its answer."""
 _PAGE = 1000
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Which rows a holdout has, without a word of what they say."""
-
-    dataset: str
-    """name@version#fingerprint."""
-    whole: Array
-    """Half a digest of each row, sorted."""
-    placed: Array
-    """The same of its group or key and the dataset's name; empty where the whole row decides."""
-    columns: str = ""
-    """Digest of the columns' names, where the whole row decides: under others a row cannot be known again."""
-
-    @property
-    def name(self) -> str:
-        """Of the dataset."""
-        return self.dataset.partition("@")[0]
-
-    @property
-    def sha256(self) -> str:
-        """The same rows have the same digest, whatever their order."""
-        return hashlib.sha256(b"\0".join((self.whole.tobytes(), self.placed.tobytes()))).hexdigest()
-
-    def spent(self, others: Sequence[tuple[Rows, float]]) -> Array:
-        """For each row the levels, added up, at which others decided with it."""
-        import numpy as np
-
-        found = np.zeros(len(self.whole))
-        for other, level in others:
-            met = _among(self.whole, other.whole)
-            if self.name == other.name and self.columns != other.columns:
-                met[:] = True
-            elif len(self.placed) and len(other.placed):
-                met |= _among(self.placed, other.placed)
-            found[met] += level
-        return found
 
 
 @dataclass
@@ -157,7 +120,7 @@ def spent(store: Store, opened: access.Opened) -> Array:
     import numpy as np
 
     known = _known(_runs(store), store)
-    rows = _rows(opened, ordered=False)
+    rows = row_sets.rows(opened, ordered=False)
     return rows.spent(known) if known else np.zeros(len(rows.whole))
 
 
@@ -175,7 +138,7 @@ class _Ask:
     ) -> None:
         self.store, self.data, self.reader = store, data, reader
         self.alpha, self.budget = alpha, budget
-        self.rows = _rows(access.open_table(data.ref, store.settings))
+        self.rows = row_sets.rows(access.open_table(data.ref, store.settings))
         self.sha256 = self.rows.sha256
         asked = json.dumps({"form": 1, "rows": self.sha256, **question}, sort_keys=True)
         self.question = hashlib.sha256(asked.encode()).hexdigest()
@@ -230,28 +193,6 @@ class _Ask:
         every = {Tag.HOLDOUT_ROWS: self.sha256, Tag.HOLDOUT_DATASET: self.rows.dataset, **tags}
         experiment = self.store.experiment_id(EXPERIMENT)
         return str(self.store.client.create_run(experiment, tags=every, run_name=name).info.run_id)
-
-
-def _among(mine: Array, theirs: Array) -> Array:
-    """For each of mine, whether it is one of theirs, which are sorted."""
-    import numpy as np
-
-    place = np.searchsorted(theirs, mine)
-    return np.asarray(theirs[np.minimum(place, len(theirs) - 1)] == mine)
-
-
-def _rows(opened: access.Opened, *, ordered: bool = True) -> Rows:
-    import numpy as np
-
-    mask = opened.masks["holdout"]
-    record = opened.record
-    whole = opened.whole[mask][:, 0].astype("<u8")
-    salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
-    placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if record.decided_by else np.zeros(0, "<u8")
-    columns = "" if record.decided_by else hashlib.sha256(json.dumps(sorted(record.columns)).encode()).hexdigest()[:16]
-    if ordered:
-        whole, placed = np.sort(whole), np.sort(placed)
-    return Rows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns)
 
 
 def _runs(store: Store) -> list[Any]:
