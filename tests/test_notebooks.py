@@ -243,7 +243,9 @@ def test_a_production_notebook_changes_nothing_by_default(path: Path, trained: S
     before = {run.run_id: run for run in runs_in(here)}
     papermill(path, here)
     after = {run.run_id: run for run in runs_in(here)}
-    counted = {run_id for run_id in after if Tag.HOLDOUT_ROWS in after[run_id].tags}  # looking at the holdout costs a use
+    counted = {
+        run_id for run_id in after if Tag.HOLDOUT_ROWS in after[run_id].tags
+    }  # looking at the holdout costs a use
     (made,) = set(after) - set(before) - counted  # the record of its decision
     assert after[made].ended
     assert {run_id: after[run_id] for run_id in before} == before
