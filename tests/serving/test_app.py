@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -353,6 +354,20 @@ def test_a_prediction_that_takes_too_long_is_504_and_holds_its_place_until_it_en
     assert {late.status_code, refused.status_code} == {504, 429}
     assert "longer than 0.05 s" in (late if late.status_code == 504 else refused).json()["message"]
     model.go.set()
+
+
+def test_quick_predictions_are_made_at_once_and_slow_ones_in_a_thread(loaded: dict[str, ServedModel]) -> None:
+    slot = Slot(loaded["table"], INFO)
+    client = TestClient(app.App("sample", Slots({"blue": slot}, {"blue": 100})))
+    answers, paces = [], []
+    for pace in (math.inf, 0.0, 1.0):
+        slot.pace = pace
+        answers.append(client.post("/invocations", json=REQUESTS["split"]).json())
+        paces.append(slot.pace)
+    assert answers[0] == answers[1] == answers[2]
+    assert paces[1] < app.AT_ONCE < paces[2]
+    refused = client.post("/invocations", json={"dataframe_records": [{"age": "old", "bmi": 1, "bp": 1}]})
+    assert refused.status_code == 400
 
 
 def test_a_slot_that_hangs_keeps_nobody_else_waiting(loaded: dict[str, ServedModel]) -> None:
