@@ -52,7 +52,7 @@ def _kinds(found: access.Opened, settings: Settings) -> Iterator[str]:
 
 def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[str]:
     missing, before = float(held.isna().mean()), float(train.isna().mean())
-    if missing - before > _beyond(before, len(held), len(train)):
+    if missing > _beyond(before, len(held), len(train)):
         yield f"{missing:.0%} is missing in the holdout, {before:.0%} in train"
     known, new = train.dropna(), held.dropna()
     if known.empty or new.empty:
@@ -60,7 +60,9 @@ def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[
     if kind == "text":
         seen = set(known)
         odd = float((~new.isin(seen)).mean()) if len(seen) <= CATEGORIES else 0.0
-        if odd > _beyond(1 / (len(known) + 1), len(new), len(known)):
+        # What came once foretells what has not come yet (Good 1953).
+        once = int((known.value_counts() == 1).sum())
+        if odd > _beyond((once + 1) / (len(known) + 1), len(new), len(known)):
             yield f"{odd:.0%} of the holdout has values that train has not"
     elif kind != "boolean":
         odd = float(((new < known.min()) | (new > known.max())).mean())
@@ -70,4 +72,5 @@ def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[
 
 def _beyond(share: float, held: int, train: int) -> float:
     """What chance explains of a share, and what is allowed above it."""
-    return ALLOWED + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
+    share = min(share, 1.0)
+    return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
