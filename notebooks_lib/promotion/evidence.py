@@ -189,7 +189,8 @@ def _kept(found: Evidence) -> dict[str, Any]:
 
     def side(one: Side) -> dict[str, Any]:
         told = {key: value for key, value in vars(one).items() if key in SCORED}
-        return {**told, "metrics": dict(one.metrics), "losses": list(one.losses)}
+        losses = list(one.losses) if found.shows else []  # from a row's losses its target can be guessed
+        return {**told, "metrics": dict(one.metrics), "losses": losses}
 
     return {
         "challenger": side(found.challenger),

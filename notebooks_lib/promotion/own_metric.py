@@ -29,10 +29,13 @@ def own(
 
 
 def _code(function: Callable[..., float]) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
-    except (OSError, TypeError):  # made without a file; then its name must do
-        return ""
+    """Digest of the whole module, for a function uses others, and constants."""
+    for source in (inspect.getmodule(function), function):
+        try:
+            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
+        except (OSError, TypeError):
+            continue  # made without a file, as in a notebook's cell; at last its name must do
+    return ""
 
 
 def imported(text: str) -> Metric:
