@@ -47,7 +47,7 @@ class Tag:
     READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
     MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds
     BEFORE_PREFIX = "nbops.before."  # + stage, on a model version: which was champion there before it, or "none"
-    WITHDRAWN = "nbops.withdrawn"  # on a model version: the stage it was taken back from
+    WITHDRAWN_PREFIX = "nbops.withdrawn."  # + stage, on a model version that was taken back there: "true", or "" again
     WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once somebody says so
     GOLDEN = "nbops.golden"  # on a model version: artifact of its run that holds its golden predictions, "#", digest
     LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once

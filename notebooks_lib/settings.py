@@ -173,10 +173,10 @@ class Stage(_Section):
     """Wait for somebody to say `nbops promote --continue MODEL` before the stage is touched."""
     empty_after: bool = False
     """Free the endpoint again once the version has passed."""
-    require_clean: bool = False
-    """Refuse a version that was trained from uncommitted code."""
-    require_fingerprint: bool = False
-    """Refuse a version whose run's fingerprint does not come out again from its commit and parameters."""
+    require_clean: bool | None = None
+    """Refuse a version that was trained from uncommitted code. Unsaid: in test and prod, unless only prod is used."""
+    require_fingerprint: bool | None = None
+    """Refuse a version whose run's fingerprint does not come out again from its commit and parameters. Unsaid: so."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     """In a canary: by how much the new version's share of refused and failed requests may exceed the old one's."""
     max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0

@@ -62,6 +62,7 @@ def status(name: str | None, as_json: bool) -> int:
     from contextlib import suppress
 
     from notebooks_lib.errors import EndpointError
+    from notebooks_lib.promotion import journal
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
@@ -76,6 +77,9 @@ def status(name: str | None, as_json: bool) -> int:
             with suppress(EndpointError):  # it ended meanwhile
                 counts = endpoint.measured(here, found.name)
         _print_slots(found, counts)
+        for each in journal.unfinished(here):
+            if each.change.get("endpoint") == found.name:
+                click.echo(f"unfinished: {journal.told(each)}; {journal.MENDING}")
     return 1 if found.state == "broken" else 0
 
 

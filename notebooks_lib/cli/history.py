@@ -53,4 +53,4 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     if len(entries) > lines:
         click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
     for each in left:
-        click.echo(f"unfinished: {each}; it goes on, or the next nbops promote --live or rollback mends it")
+        click.echo(f"unfinished: {each}; {journal.MENDING}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,14 @@ def _promote(
     with show.Progress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        _tell_github(promoted=False)
+        decided = _decided(here, result.run_id)
+        _tell_github(promoted=False, decision=decided["answer"] if decided else "")
         if as_json:
-            _json({"promoted": False, "decision": None, **result.as_json()})
+            _json({"promoted": False, "decision": decided, **result.as_json()})
         else:
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
+            if decided is not None:
+                click.echo(f"  decision  {decided['summary']}")
             click.echo(f"  notebook  {show.path(result.output)}")
             click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
@@ -110,12 +113,25 @@ def _promote(
         }
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
-    _print(decision, release, status)
+    _print(decision, release, status, here)
     click.echo(f"  card       {_place(content['card'])}")
     click.echo(f"  notebook   {show.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {show.where(result.url)}")
     return 0
+
+
+def _decided(here: Settings, run_id: str | None) -> dict[str, Any] | None:
+    """What was decided before a stage failed; None when it did not come so far."""
+    from contextlib import suppress
+
+    from notebooks_lib.errors import NbopsError
+    from notebooks_lib.promotion import record
+    from notebooks_lib.tracking.store import connect
+
+    with suppress(NbopsError):
+        return dict(record.read(connect(here), run_id)["decision"]) if run_id else None
+    return None
 
 
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
@@ -133,7 +149,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
         raise UnknownNameError("experiment", experiment, known)
 
 
-def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None) -> None:
+def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None, here: Settings) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
     from notebooks_lib.promotion.tables import shown
@@ -155,7 +171,8 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
     if release["next"]:
         click.echo(f"  continue   {release['next']}")
     elif not release["dry_run"]:
-        click.echo(f"  undo       {release['undo'] or _no_undo(decision, release)}")
+        stages = release["passed"] if release["promoted"] else ()
+        click.echo(f"  undo       {release['undo'] or _no_undo(decision['model'], stages, here)}")
 
 
 def _cost(decision: Mapping[str, Any]) -> str:
@@ -172,16 +189,24 @@ def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     if decision["answer"] == "promote":
         if release["waiting"]:
             return f"waiting: {model} version {version} needs an approval to enter {release['waiting']}"
-        return f"promoted: {model} version {version}" if release["promoted"] else f"would promote: {new} as {model}"
+        where = _where(release["passed"])
+        done = f"promoted: {model} version {version}{where}"
+        return done if release["promoted"] else f"would promote: {new} as {model}{_where(release['stages'])}"
     what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
     return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
 
 
-def _no_undo(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
-    if not release["promoted"]:
+def _where(stages: Sequence[str]) -> str:
+    """Which stages, for people; the usual one goes without saying."""
+    return "" if list(stages) == ["prod"] else f" to {', '.join(stages)}"
+
+
+def _no_undo(model: str, stages: Sequence[str], here: Settings) -> str:
+    """Of a version that became champion of these stages, and has none before it in the last one."""
+    if not stages:
         return "nothing was promoted"
-    model = decision["model"]
-    return f"it is the first version, there is none to go back to; to stop serving: nbops endpoint stop {model}"
+    name = here.stages.endpoint(stages[-1], model)
+    return f"it is the first version in {stages[-1]}, none to go back to; to stop serving: nbops endpoint stop {name}"
 
 
 def _place(uri: str) -> str:
@@ -226,7 +251,8 @@ def _go_on(model: str, *, as_json: bool) -> int:
         told |= {"passed": way.passed, "steps": [vars(step) for step in way.steps]}
         _json({**told, "endpoint": way.status.as_json() if way.status else None})
         return 0
-    said = f"waiting: needs an approval to enter {way.waiting}" if way.waiting else "promoted"
+    waits = f"waiting: needs an approval to enter {way.waiting}"
+    said = waits if way.waiting else f"promoted{_where(way.passed)}"
     click.echo(click.style(f"{model} version {version}: {said}", fg="yellow" if way.waiting else "green", bold=True))
     for step in way.steps:
         click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
@@ -234,7 +260,8 @@ def _go_on(model: str, *, as_json: bool) -> int:
         click.echo(f"  {'endpoint':<12}  {way.status.address} ({way.status.state}, version {way.status.version})")
         if way.status.curl:
             click.echo(f"  {'try it':<12}  {way.status.curl}")
-    last = ("continue", continuing(model)) if way.waiting else ("undo", way.undo or "there is none to go back to")
+    undo = way.undo or _no_undo(model, way.passed, settings.here())
+    last = ("continue", continuing(model)) if way.waiting else ("undo", undo)
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0
 

@@ -16,10 +16,10 @@ from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.promotion import compare, scoring
 from notebooks_lib.promotion.metrics import Metric, Truth, sort_key
 from notebooks_lib.promotion.tables import Table
+from notebooks_lib.promotion.way import going_back
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
 from notebooks_lib.tracking.query import Look, RunInfo
-from notebooks_lib.tracking.registry import PROD
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.datasets import Dataset
@@ -135,8 +135,7 @@ def find(
         candidate = Candidate(run, run.metrics[metric.name])
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
-            where = "" if back.withdrawn == PROD else f" --stage {back.withdrawn}"
-            how = f"nbops rollback {back.model}{where} --to {back.version}"
+            how = " and ".join(going_back(back.model, stage, back.version) for stage in back.withdrawn)
             out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
             continue
         candidate = _scored(store, candidate, data, metric, truth)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from notebooks_lib import errors
 from notebooks_lib.errors import NbopsError, PromotionError
 from notebooks_lib.promotion import verify
 from notebooks_lib.promotion.canary import Seen, Watch
@@ -24,6 +25,7 @@ from notebooks_lib.promotion.journal import END, Desk, Journal
 from notebooks_lib.promotion.mending import NO_RETURN, mend_at
 from notebooks_lib.promotion.moves import Kind, Moves
 from notebooks_lib.promotion.verify import Check
+from notebooks_lib.records import Tag
 from notebooks_lib.settings import CanaryStep
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.registry import Version
@@ -143,12 +145,20 @@ class Change(Moves):
             why = str(error) or type(error).__name__
             try:
                 said = self._left() if name in ("mark", "empty") else self.undo(why)
+                if "undo" in self.journal.steps and isinstance(error, NbopsError):
+                    self._decided()
             except NbopsError as second:
                 said = f"it cannot be taken back now: {second}; {_NEXT} tries again"
             if isinstance(error, NbopsError):
                 raise PromotionError(f"{why}; {said}") from error
             error.add_note(said)
             raise
+
+    def _decided(self) -> None:
+        """It was tried and found wanting: whoever said yes to it, or is asked to, starts from a new decision."""
+        if self.kind == "promotion" and self.version.tags.get(Tag.WAITING):
+            with errors.as_model_error("what waits for an approval cannot be written"):
+                registry.set_tags(self.store, self.version, {Tag.WAITING: ""})
 
     def _left(self) -> str:
         """The version serves and keeps its contract: what is missing is that the registry says so."""

@@ -28,6 +28,7 @@ from notebooks_lib.settings import Settings
 KEPT = 20
 """Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
 END = "end"
+MENDING = "it goes on, or was cut short: then the same nbops promote --live again mends it, or nbops rollback"
 
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and by which lock."""

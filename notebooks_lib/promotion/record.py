@@ -25,7 +25,7 @@ CARD = f"{FOLDER}/card.html"
 
 
 def write(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
-    """Log the decision, its rules and what was done as JSON, metrics and tags; return what was logged.
+    """Log the decision, its rules and what was done so far as JSON, metrics and tags; return what was logged.
 
     The tag with the answer is the last write: a run that carries it is complete.
     """
@@ -55,8 +55,9 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
         f"champion_{decision.metric}": decision.champion.score,
         "gain": decision.evidence.gain,
     }
+    logged = client.get_run(run_id).data.metrics  # the decision is recorded before the stages, and again after them
     for name, value in figures.items() if decision.evidence.shows else ():
-        if value is not None and math.isfinite(value):
+        if value is not None and math.isfinite(value) and name not in logged:
             client.log_metric(run_id, name, value)
     tags = {
         "nbops.decision.model": release.model,

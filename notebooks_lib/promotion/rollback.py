@@ -13,6 +13,7 @@ from pathlib import Path
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion import mending, moves, way
 from notebooks_lib.promotion.change import Change
+from notebooks_lib.records import Tag
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import models, registry
@@ -38,7 +39,8 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     """Let a stage serve the champion before this one again, or version `to`, and move the mark back.
 
     The version that it replaces is withdrawn: no later promotion brings it back by itself. Raises UsageError when there
-    is nothing to go back to, PromotionError when the older version does not predict what it did; nothing moved then.
+    is nothing to go back to, or `to` was never champion there; PromotionError when the older version does not predict
+    what it did. Nothing moved then.
     """
     way.check(settings, [stage])
     store = connect(settings)
@@ -71,6 +73,12 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     found = registry.get(store, before.model, to)
     if found.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
+    if not registry.was_champion(store, found, stage):
+        on = f"it waits: {way.continuing(before.model)}" if found.tags.get(Tag.WAITING) else "nbops promote --live"
+        raise UsageError(
+            f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
+            f"through all that {stage} asks for: {on}"
+        )
     return found
 
 

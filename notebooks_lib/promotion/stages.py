@@ -126,31 +126,39 @@ class OneStage:
         if not holds:
             return ""
         if self.policy.empty_after and way.promoting:
-            way.passes(self.name, None)
+            way.passes(self.name, registry.previous(way.store, way.model, self.name))
             return f"version {version.version} has passed already"
         if slots.serves(status, version) or (status and status.state == "stopped" and slots.holding(status, version)):
             way.status = endpoint.start(way.store.settings, self.endpoint)
             known = moves.known(way.store, version)
             rows = verify.predictions(way.store.settings, self.endpoint, known)
             if way.promoting:
-                way.passes(self.name, None)
+                way.passes(self.name, registry.previous(way.store, way.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 
     def _admit(self, version: Version) -> None:
-        tags = slots.run_tags(self.way.store, version)
-        if self.policy.require_clean and tags.get(Tag.GIT_DIRTY) != "false":
+        refused = f"version {version.version} may not enter {self.name}"
+        run = slots.run_of(self.way.store, version)
+        if self._wants("require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
             raise PromotionError(
-                f"version {version.version} may not enter {self.name}: it was not trained from a clean commit, and "
-                f"stages.{self.name}.require_clean wants that"
+                f"{refused}: it was not trained from a clean commit; commit, run the notebook and promote again, or "
+                f"let it in: require_clean = false under [stages.{self.name}]"
             )
-        if self.policy.require_fingerprint:
-            why = traits.irreproducible(self.way.store, slots.run_of(self.way.store, version))
+        if self._wants("require_fingerprint"):
+            why = traits.irreproducible(self.way.store, run)
             if why:
                 raise PromotionError(
-                    f"version {version.version} may not enter {self.name}: {why}, and "
-                    f"stages.{self.name}.require_fingerprint wants its fingerprint to come out again"
+                    f"{refused}: {why}, and its fingerprint has to come out again; to let it in: "
+                    f"require_fingerprint = false under [stages.{self.name}]"
                 )
+
+    def _wants(self, what: str) -> bool:
+        """What the settings say; unsaid, test and prod want it as soon as any stage but prod is used (decision 28)."""
+        said: bool | None = getattr(self.policy, what)
+        if said is not None:
+            return said
+        return self.name != "dev" and {*self.way.names, *self.way.store.settings.stages.default} != {PROD}
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
         return self.way.done(Step(name, changed, text, self.name))

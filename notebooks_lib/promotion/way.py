@@ -68,6 +68,8 @@ class Way:
         """The stage before which it waits for an approval."""
         self.passed: list[str] = []
         """Stages whose champion the version is now."""
+        self.earlier: tuple[str, ...] = ()
+        """Stages that it passed before it waited for an approval."""
         self.undo = ""
         """The command that goes back from the last stage that was passed; empty where nothing was before."""
         self.status: Status | None = None
@@ -88,20 +90,20 @@ class Way:
     def passes(self, stage: str, instead_of: Version | None) -> None:
         """It is champion of a stage now."""
         self.passed.append(stage)
-        where = "" if stage == PROD else f" --stage {stage}"
-        self.undo = f"nbops rollback {self.model}{where}" if instead_of else ""
+        self.undo = going_back(self.model, stage) if instead_of else ""
 
     def wait(self, stage: str) -> None:
         """Say on the version, and in the ledger, that it waits before a stage."""
         assert self.version is not None
         self.waiting = stage
-        rest = self.names[self.names.index(stage) :]
+        rest = list(self.names[self.names.index(stage) :])
         told = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
+        told["passed"] = [*self.earlier, *self.passed]
         for other in registry.versions(self.store, self.model):
             if other.tags.get(Tag.WAITING) and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
         before = json.loads(self.version.tags.get(Tag.WAITING) or "{}")
-        if (before.get("stages"), before.get("compared")) != (list(rest), self.compared):
+        if any(before.get(key) != told[key] for key in ("stages", "compared", "passed")):
             registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
             note(self, "waiting", stage)
 
@@ -118,6 +120,12 @@ def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
 def continuing(model: str) -> str:
     """The command that says yes."""
     return f"nbops promote --continue {model}"
+
+
+def going_back(model: str, stage: str, version: str = "") -> str:
+    """The command that goes back in a stage, to the champion before or to a version that was one."""
+    where, to = "" if stage == PROD else f" --stage {stage}", f" --to {version}" if version else ""
+    return f"nbops rollback {model}{where}{to}"
 
 
 def note(way: Way, what: What, stage: str) -> None:

@@ -40,10 +40,10 @@ def mark_champion(
 ) -> Version | None:
     """Make `version` the champion of a stage; return the one that was before it.
 
-    With `back` it is one that was champion already, and what was before *it* stays known. Cut short between two
-    writes, the next call finishes; until then the old or the new one is champion, and `previous` is right either way:
-    it is written first when the champion becomes the previous one, last when the previous one becomes champion, so
-    that in between both are the same version, which no reader takes for an answer.
+    With `back` it is one that was champion already: what was before *it* stays known, and it is withdrawn no more.
+    Cut short between two writes, the next call finishes; until then the old or the new one is champion, and `previous`
+    is right either way: it is written first when the champion becomes the previous one, last when the previous one
+    becomes champion, so that in between both are the same version, which no reader takes for an answer.
     """
     with errors.as_model_error(f"{version.uri} cannot be marked champion of {stage}"):
         marks = _Marks(store, version.model)
@@ -55,8 +55,8 @@ def mark_champion(
                 tags[_before_tag(stage)] = old.version if old else NONE
                 if old is not None:
                     marks.put(_name("previous", stage), old)
-            if known.withdrawn == stage:
-                tags[Tag.WITHDRAWN] = ""
+            if back and stage in known.withdrawn:
+                tags[_withdrawn_tag(stage)] = ""
             set_tags(store, version, tags)
             marks.put(_name("champion", stage), version)
         marks = _Marks(store, version.model)
@@ -69,13 +69,27 @@ def mark_champion(
 
 
 def withdraw(store: Store, version: Version, *, stage: str = PROD) -> None:
-    """Say that a version was taken back from a stage: no promotion brings it there again by itself."""
+    """Say that a version was taken back from a stage: no promotion takes it anywhere by itself, approved of or not."""
     with errors.as_model_error(f"{version.uri} cannot be withdrawn"):
-        set_tags(store, version, {Tag.WITHDRAWN: stage})
+        set_tags(store, version, {_withdrawn_tag(stage): "true", Tag.WAITING: ""})
+
+
+def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
+    """Whether a version is or was champion of a stage; one may go back to those only."""
+    marks = _Marks(store, version.model)
+    mine = marks.known.get(version.version, version).tags
+    held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))
+    named = {each.tags.get(_before_tag(stage)) for each in marks.known.values()}
+    named |= {each.version for each in held if each is not None}
+    return _before_tag(stage) in mine or _withdrawn_tag(stage) in mine or version.version in named
 
 
 def _name(mark: str, stage: str) -> str:
     return mark if stage == PROD else f"{mark}-{stage}"
+
+
+def _withdrawn_tag(stage: str) -> str:
+    return f"{Tag.WITHDRAWN_PREFIX}{stage}"
 
 
 def _before_tag(stage: str) -> str:
@@ -106,7 +120,7 @@ class _Marks:
         now, held = self.champion(stage), self.holder(_name("previous", stage))
         if now is None:
             return None
-        usable = held is not None and held.version != now.version and held.withdrawn != stage
+        usable = held is not None and held.version != now.version and stage not in held.withdrawn
         return held if usable else self.before(now, stage)
 
     def before(self, version: Version, stage: str) -> Version | None:
@@ -115,7 +129,7 @@ class _Marks:
         number = version.tags.get(_before_tag(stage), NONE)
         while number not in seen and number in self.known:
             found = self.known[number]
-            if found.withdrawn != stage:
+            if stage not in found.withdrawn:
                 return found
             seen.add(number)
             number = found.tags.get(_before_tag(stage), NONE)

@@ -1,6 +1,6 @@
 """The registry of models, one door: versions and the marks on them. The work is done in versions.py and marks.py."""
 
-from notebooks_lib.tracking.marks import PROD, champion, mark_champion, previous, withdraw
+from notebooks_lib.tracking.marks import PROD, champion, mark_champion, previous, was_champion, withdraw
 from notebooks_lib.tracking.versions import Version, get, models, register, set_tags, versions
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "register",
     "set_tags",
     "versions",
+    "was_champion",
     "withdraw",
 ]

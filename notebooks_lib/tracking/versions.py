@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
+from notebooks_lib.settings import STAGES
 from notebooks_lib.tracking.models import load, model_of_run
 from notebooks_lib.tracking.store import quiet
 
@@ -45,9 +46,9 @@ class Version:
         return f"models:/{self.model}/{self.version}"
 
     @property
-    def withdrawn(self) -> str:
-        """The stage from which it was taken back; empty for most. It does not come back there by itself."""
-        return self.tags.get(Tag.WITHDRAWN, "")
+    def withdrawn(self) -> tuple[str, ...]:
+        """The stages from which it was taken back; none for most. No promotion takes it anywhere by itself."""
+        return tuple(stage for stage in STAGES if self.tags.get(Tag.WITHDRAWN_PREFIX + stage))
 
 
 def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> Version:

@@ -13,6 +13,7 @@ from notebooks_lib.promotion import journal, moves, slots
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Journal
 from notebooks_lib.promotion.rollback import rollback
+from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import ledger, models, registry
 from notebooks_lib.tracking.registry import Version
@@ -113,6 +114,12 @@ def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
 
 def die() -> None:
     raise Killed
+
+
+def forgive(store: Store, number: int) -> None:
+    """As if nobody had ever taken the version back: a rollback to it would do that, and move traffic."""
+    found = registry.get(store, MODEL, number)
+    registry.set_tags(store, found, {Tag.WITHDRAWN_PREFIX + stage: "" for stage in found.withdrawn})
 
 
 def back(settings: Settings) -> None:

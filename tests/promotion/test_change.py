@@ -16,11 +16,12 @@ from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.journal import Desk
 from notebooks_lib.promotion.stages import through
 from notebooks_lib.promotion.way import Way
+from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import CanaryStep, Settings, Stage, Stages
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.store import Store, connect
-from tests.promotion.moving import MODEL, Killed, agreed, back, die, dying, promote, version
+from tests.promotion.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
 
 pytestmark = pytest.mark.tracking
 
@@ -75,6 +76,7 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
 
 def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
+    registry.set_tags(store, two, {Tag.WAITING: "{}"})
     moving = Change.begin(store, two, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     moving.test()
@@ -93,6 +95,7 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         moving.share(CanaryStep(traffic=20, requests=40))
     assert "requests were refused or failed, more than 1 %" in str(caught.value)
     assert "version 1 serves as before and is champion" in str(caught.value)
+    assert approval.waiting(store, MODEL) is None
     assert agreed(store) == "1"
     newest = ledger.read(store, MODEL)
     assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
@@ -123,9 +126,11 @@ def two_at_once_are_one_after_the_other(store: Store) -> None:
 def from_stage_to_stage_with_an_approval(store: Store) -> None:
     policy = Stages(
         dev=Stage(empty_after=True, endpoint="try-{model}"),
-        test=Stage(require_clean=True),
-        prod=Stage(approval=True, canary=(CanaryStep(mirror=100, requests=20),)),
+        prod=Stage(
+            approval=True, require_clean=False, require_fingerprint=False, canary=(CanaryStep(mirror=100, requests=20),)
+        ),
     )
+    forgive(store, 2)
     here = connect(store.settings.model_copy(update={"stages": policy}))
     two = registry.get(store, MODEL, 2)
 
@@ -153,6 +158,17 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
         go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
     assert agreed(store) == "1"
     assert approval.waiting(store, MODEL).version == "2"
+
+    one = registry.get(store, MODEL, 1)
+    registry.mark_champion(store, one, reason="elsewhere", stage="dev")
+    with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
+        approval.go_on(here, MODEL)
+    registry.mark_champion(store, two, reason="again", stage="dev")
+    registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
+    with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
+        approval.go_on(here, MODEL)
+    assert agreed(store) == "1"
+    forgive(store, 2)
 
     way = approval.go_on(here, MODEL)
     assert way.promoted
@@ -192,6 +208,8 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     out = capsys.readouterr().out
     assert "promotion: a test" in out
     assert "unfinished: the promotion of version 2 to prod" in out
+    nbops(["endpoint", "status", MODEL])
+    assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
     assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {"mark", "traffic"} <= {entry["what"] for entry in told["entries"]}

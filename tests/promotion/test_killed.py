@@ -16,13 +16,12 @@ import pytest
 
 from notebooks_lib.promotion import mending
 from notebooks_lib.promotion.journal import END, Desk, Journal
-from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
-from tests.promotion.moving import MODEL, agreed, back, promote, version
+from tests.promotion.moving import MODEL, agreed, back, forgive, promote, version
 from tests.promotion.test_release import Journey
 from tests.serving.load import Load
 
@@ -136,7 +135,7 @@ def test_the_command_itself_is_killed_and_given_again(
 
     def reset() -> None:
         back(endpoints)
-        registry.set_tags(store, registry.get(store, MODEL, 2), {Tag.WITHDRAWN: ""})
+        forgive(store, 2)
 
     with start() as first:
         assert first.wait(120) == 0, first.stdout.read() if first.stdout else ""

@@ -34,8 +34,17 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     trials.fitted(worse(), houses)
     good = trials.fitted(better(), houses)
     with endpoints.layout.settings_file.open("a") as file:
-        file.write("\n[stages.prod]\napproval = true\n")
+        file.write("\n[stages.prod]\napproval = true\nrequire_clean = false\nrequire_fingerprint = false\n")
     monkeypatch.setenv("GITHUB_OUTPUT", str(github))
+    assert nbops(["promote", "--live", "--stages", "test,prod", *ASKED]) == 1
+    out = capsys.readouterr().out
+    assert "may not enter test: its run has no fingerprint" in out
+    assert "decision  run" in out
+    (failed,) = query.search(trials.store, "", [trials.store.experiment_id("promotion")])
+    told = failed.info.status, failed.data.tags[Tag.DECISION], failed.data.tags[Tag.PROMOTED]
+    assert told == ("FAILED", "promote", "false")
+    assert github.read_text() == "promoted=false\ndecision=promote\n"
+    github.unlink()
     assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED]) == 0
     out = capsys.readouterr().out
     assert "waiting: houses version 1 needs an approval to enter prod" in out

@@ -9,6 +9,7 @@ from urllib.parse import urlparse
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion import golden
 from notebooks_lib.promotion.change import Change
@@ -114,9 +115,26 @@ def test_there_must_be_something_to_go_back_to(trials, houses):
         rollback(trials.settings, "houses")
     with pytest.raises(UsageError, match="unknown stage 'prd', did you mean 'prod'"):
         rollback(trials.settings, "houses", stage="prd")
-    registry.register(trials.store, "houses", trials.fitted(worse(), houses))
+    one = registry.register(trials.store, "houses", trials.fitted(worse(), houses))
     with pytest.raises(UsageError, match="has no champion"):
         rollback(trials.settings, "houses")
+
+    two = registry.register(trials.store, "houses", trials.fitted(better(), houses))
+    registry.mark_champion(trials.store, one, reason="first")
+    registry.mark_champion(trials.store, two, reason="only tested", stage="test")
+    with pytest.raises(UsageError, match=r"was never champion of prod, .* nbops promote --live"):
+        rollback(trials.settings, "houses", to="2")
+    registry.set_tags(trials.store, two, {Tag.WAITING: "{}"})
+    with pytest.raises(UsageError, match="it waits: nbops promote --continue houses"):
+        rollback(trials.settings, "houses", to="2")
+
+
+def test_promoted_says_where_and_how_to_take_it_back(project):
+    decision = {"answer": "promote", "model": "sales", "challenger": {"label": "run 1"}}
+    release = {"waiting": "", "promoted": True, "version": "3", "passed": ["dev", "test"]}
+    assert promote._headline(decision, release) == "promoted: sales version 3 to dev, test"
+    assert promote._headline(decision, {**release, "passed": ["prod"]}) == "promoted: sales version 3"
+    assert promote._no_undo("sales", ["dev", "test"], project).endswith("nbops endpoint stop sales-test")
 
 
 @pytest.mark.parametrize(

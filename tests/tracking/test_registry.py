@@ -163,10 +163,10 @@ def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str)
     registry.withdraw(any_store, two)
     assert held(any_store, name) == (one.version, None)
     assert marked(any_store, name) == {"champion": one.version}
-    assert [each.withdrawn for each in registry.versions(any_store, name)] == ["prod", "prod", ""]
+    assert [each.withdrawn for each in registry.versions(any_store, name)] == [("prod",), ("prod",), ()]
 
     registry.mark_champion(any_store, three, reason="after all", back=True)  # as asked for by its number
-    assert registry.get(any_store, name, three.version).withdrawn == ""
+    assert registry.get(any_store, name, three.version).withdrawn == ()
     assert held(any_store, name) == (three.version, one.version)  # past the one that is withdrawn
 
 
@@ -184,6 +184,28 @@ def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None
         "champion-dev": two.version,
         "previous-dev": one.version,
     }
+
+
+def test_what_was_taken_back_from_two_stages_is_withdrawn_from_both(either_store: Store, name: str) -> None:
+    one, two, three = registered(either_store, name, 3)
+    for stage in ("test", "prod"):
+        registry.mark_champion(either_store, one, reason="first", stage=stage)
+        registry.mark_champion(either_store, two, reason="better", stage=stage)
+    registry.set_tags(either_store, two, {Tag.WAITING: "{}"})
+    for stage in ("prod", "test"):
+        registry.mark_champion(either_store, one, reason="it failed", stage=stage, back=True)
+        registry.withdraw(either_store, two, stage=stage)
+    taken = registry.get(either_store, name, two.version)
+    assert taken.withdrawn == ("test", "prod")
+    assert not taken.tags[Tag.WAITING]
+
+    registry.mark_champion(either_store, two, reason="by another way", stage="prod")
+    assert registry.get(either_store, name, two.version).withdrawn == ("test", "prod")
+    registry.mark_champion(either_store, two, reason="as asked for", stage="test", back=True)
+    assert registry.get(either_store, name, two.version).withdrawn == ("prod",)
+
+    assert [registry.was_champion(either_store, each, "test") for each in (one, two, three)] == [True, True, False]
+    assert not registry.was_champion(either_store, one, "dev")
 
 
 def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: str) -> None:
