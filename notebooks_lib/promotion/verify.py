@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
 from notebooks_lib.serving import client, endpoint, launching
-from notebooks_lib.serving.differing import difference
+from notebooks_lib.serving.differing import difference, same_form
 from notebooks_lib.serving.state import Folder
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _interface(settings: Settings, name: str, slot: str, golden: Golden, champio
             answer = endpoint.invoke(settings, name, request, slot=slot)["predictions"]
         except (InputError, EndpointError) as error:
             return Check("signature", f"it does not take what the champion's callers send: {error}", ok=False)
-        if _form(answer) != _form(known):
+        if not same_form(known, answer):
             return Check("signature", "it answers the champion's callers in another form", ok=False)
     return Check("signature", "it takes what the champion's callers send")
 
@@ -182,14 +182,3 @@ def _p95(settings: Settings, name: str, slot: str, golden: Golden) -> float:
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         times = sorted(pool.map(once, range(LOAD)))
     return times[int(0.95 * LOAD) - 1]
-
-
-def _form(answer: Any) -> Any:
-    """The shape of an answer and the kinds of its values, without the values."""
-    if isinstance(answer, Mapping):
-        return {str(key): _form(value) for key, value in answer.items()}
-    if isinstance(answer, list):
-        return [_form(answer[0])] if answer else []
-    if answer is None or (isinstance(answer, int | float) and not isinstance(answer, bool)):
-        return "number"  # JSON's null is a missing one
-    return type(answer).__name__

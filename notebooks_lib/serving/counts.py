@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -33,8 +32,10 @@ class Counts:
     rows_compared: int = 0
     rows_different: int = 0
     """Rows of mirrored requests whose prediction is not that of the slot that answered."""
-    largest_difference: float = 0.0
-    """Relative, of all since the deployment; infinite where something else than numbers differs."""
+    rows_misshapen: int = 0
+    """Of these, how many are of another form."""
+    peaks: tuple[tuple[int, float], ...] = ()
+    """Relative differences of numbers that no later one has reached, each with the number of its mirrored request."""
     since: str = ""
     """Identifies the deployment in the running server: counts of another are not subtracted."""
 
@@ -48,6 +49,11 @@ class Counts:
         """Seconds that 95 % of the predictions took at most; None without any."""
         return percentile(self.times, 0.95)
 
+    @property
+    def largest_difference(self) -> float:
+        """Relative, of the numbers in what was mirrored; to three digits."""
+        return self.peaks[0][1] if self.peaks else 0.0
+
     def __sub__(self, mark: Counts) -> Counts:
         """What came after `mark`; everything, when the slot was deployed or the server started anew meanwhile."""
         if mark.since != self.since:
@@ -59,19 +65,19 @@ class Counts:
             if each.type == "int"
         }
         times = tuple(now - then for now, then in zip(self.times, before, strict=True))
-        return Counts(**less, times=times, largest_difference=self.largest_difference, since=self.since)
+        peaks = tuple(peak for peak in self.peaks if peak[0] > mark.mirrored)
+        return Counts(**less, times=times, peaks=peaks, since=self.since)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, with the percentiles."""
-        largest = self.largest_difference if math.isfinite(self.largest_difference) else None  # JSON has no infinity
-        return {**asdict(self), "largest_difference": largest, "p50": self.p50, "p95": self.p95}
+        """Plain values, with the percentiles and the largest difference."""
+        return {**asdict(self), "largest_difference": self.largest_difference, "p50": self.p50, "p95": self.p95}
 
 
 def read(content: Mapping[str, Any]) -> Counts:
-    """Counts from what `as_json` made."""
-    known = {each.name: content[each.name] for each in fields(Counts)}
-    largest = math.inf if known["largest_difference"] is None else known["largest_difference"]
-    return Counts(**{**known, "times": tuple(known["times"]), "largest_difference": largest})
+    """Counts from what `as_json` made; a server that an older nbops started counts less."""
+    known = {each.name: content[each.name] for each in fields(Counts) if each.name in content}
+    peaks = tuple((int(number), float(apart)) for number, apart in content.get("peaks", ()))
+    return Counts(**{**known, "times": tuple(content["times"]), "peaks": peaks})
 
 
 @dataclass
@@ -87,7 +93,8 @@ class Tally:
     mirror_dropped: int = 0
     rows_compared: int = 0
     rows_different: int = 0
-    largest_difference: float = 0.0
+    rows_misshapen: int = 0
+    peaks: list[tuple[int, float]] = field(default_factory=list)
 
     def answered(self, status: int, seconds: float) -> None:
         """A request got its answer."""
@@ -95,6 +102,13 @@ class Tally:
         if status == 200:
             self.times[bisect_left(BOUNDS, seconds)] += 1
             self.seconds += seconds
+
+    def differed(self, apart: float) -> None:
+        """Numbers in the last mirrored request lay so far apart. Rounded, so that the peaks stay few."""
+        rounded = float(f"{apart:.3g}")
+        while self.peaks and self.peaks[-1][1] <= rounded:
+            self.peaks.pop()
+        self.peaks.append((self.mirrored, rounded))
 
     def counts(self) -> Counts:
         """What it has come to."""
@@ -108,7 +122,8 @@ class Tally:
             mirror_dropped=self.mirror_dropped,
             rows_compared=self.rows_compared,
             rows_different=self.rows_different,
-            largest_difference=self.largest_difference,
+            rows_misshapen=self.rows_misshapen,
+            peaks=tuple(self.peaks),
             since=self.since,
         )
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.serving.differing import difference
+from notebooks_lib.serving.differing import difference, largest, same_form
 from notebooks_lib.serving.predicting import predict
 from notebooks_lib.serving.slots import Slot
 
@@ -27,7 +27,10 @@ class Compared:
 
     rows: int
     different: int
+    misshapen: int
+    """Of these, how many are of another form: whoever reads the one cannot read the other."""
     largest: float
+    """Relative, of the numbers."""
 
 
 class Mirror:
@@ -59,7 +62,9 @@ class Mirror:
         found = done.result()
         tally.rows_compared += found.rows
         tally.rows_different += found.different
-        tally.largest_difference = max(tally.largest_difference, found.largest)
+        tally.rows_misshapen += found.misshapen
+        if found.largest > SAME:
+            tally.differed(found.largest)
 
 
 def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> Compared:
@@ -69,7 +74,12 @@ def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> Compared:
 
 def compare(one: Any, other: Any) -> Compared:
     """Two answers to the same rows, row by row."""
-    if not (isinstance(one, list) and isinstance(other, list) and len(one) == len(other)):
+    lists = isinstance(one, list), isinstance(other, list)
+    if any(lists) and not (all(lists) and len(one) == len(other)):
+        return Compared(1, 1, 1, 0.0)
+    if not all(lists):
         one, other = [one], [other]
-    apart = [difference(*pair) for pair in zip(one, other, strict=True)]
-    return Compared(len(apart), sum(each > SAME for each in apart), max(apart, default=0.0))
+    rows = list(zip(one, other, strict=True))
+    different = [pair for pair in rows if difference(*pair) > SAME]
+    misshapen = sum(not same_form(*pair) for pair in different)
+    return Compared(len(rows), len(different), misshapen, max((largest(*pair) for pair in rows), default=0.0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +75,20 @@ def test_percentiles_are_off_by_a_step_of_the_bounds_at_most() -> None:
 
 
 def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
-    tally = Tally("a", largest_difference=math.inf)
+    tally = Tally("a")
     tally.answered(200, 0.01)
+    for number, apart in enumerate((0.9, 0.00012345, 0.3)):
+        tally.mirrored = number + 1
+        tally.differed(apart)
     mark = counts.read(tally.counts().as_json())
     assert mark == tally.counts()
     tally.answered(500, 0.01)
     since = tally.counts() - mark
     assert (since.requests, since.failed, since.p50) == (1, 1, None)
+    assert (mark.largest_difference, since.largest_difference) == (0.9, 0.0)
+    tally.mirrored += 1
+    tally.differed(0.00123456)
+    assert [(tally.counts() - each).largest_difference for each in (mark, Counts())] == [0.00123, 0.9]
     assert (tally.counts() - Counts()).requests == 2
     other = Tally("b")
     other.answered(200, 0.01)
@@ -92,17 +98,24 @@ def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ([1.0, 2.0], [1.0, 2.0], (2, 0, 0.0)),
-        ([1.0, 2.0], [1.0, 4.0], (2, 1, 0.5)),
-        (["a"], ["b"], (1, 1, math.inf)),
-        ([1.0], [1.0, 2.0], (1, 1, math.inf)),
-        ({"mean": [1.0]}, {"mean": [1.0]}, (1, 0, 0.0)),
-        ([1.0], [1.0 + 1e-9], (1, 0, pytest.approx(1e-9))),
+        ([1.0, 2.0], [1.0, 2.0], (2, 0, 0, 0.0)),
+        ([1.0, 2.0], [1.0, 4.0], (2, 1, 0, 0.5)),
+        (["yes", "no"], ["yes", "yes"], (2, 1, 0, 0.0)),
+        ([["a", "b"]], [["a"]], (1, 1, 0, 0.0)),
+        ([1.0, None], [None, None], (2, 1, 0, 0.0)),
+        ([{"label": "a", "score": 0.5}], [{"label": "b", "score": 1.0}], (1, 1, 0, 0.5)),
+        ([1.0, 2.0], ["1", 2.0], (2, 1, 1, 0.0)),
+        ([True], [1], (1, 1, 1, 0.0)),
+        ([[0.5, 0.5]], [[0.2, 0.3, 0.5]], (1, 1, 1, 0.0)),
+        ([{"a": 1.0}], [{"b": 1.0}], (1, 1, 1, 0.0)),
+        (["a"], ["a", "b"], (1, 1, 1, 0.0)),
+        ({"mean": [1.0]}, {"mean": [1.0]}, (1, 0, 0, 0.0)),
+        ([1.0], [1.0 + 1e-9], (1, 0, 0, pytest.approx(1e-9))),
     ],
 )
 def test_answers_are_compared_row_by_row(one: Any, other: Any, expected: Any) -> None:
     found = mirroring.compare(one, other)
-    assert (found.rows, found.different, found.largest) == expected
+    assert (found.rows, found.different, found.misshapen, found.largest) == expected
 
 
 def test_a_running_endpoint_changes_without_a_failed_request(
