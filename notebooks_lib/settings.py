@@ -178,7 +178,11 @@ class Stage(_Section):
     require_fingerprint: bool | None = None
     """Refuse a version whose run's fingerprint does not come out again from its commit and parameters. Unsaid: so."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """In a canary: by how much the new version's share of refused and failed requests may exceed the old one's."""
+    """In a canary: by how much the new version's share of failed requests, or of refused ones, may exceed the old's."""
+    max_different: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of mirrored rows whose prediction may differ from the old version's; none: any."""
+    max_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How far a number of a mirrored row may lie from the old version's, relative; none: any."""
     max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     """The new version's p95 may be so many times the old one's; 20 ms more are always allowed."""
     wait_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0

@@ -1,13 +1,12 @@
 """Watches a new version while it answers a share of the requests, beside the old one. It moves no traffic.
 
-It compares what the running server counts (`endpoint.measured`): the share of requests that were refused or failed, the
-p95, and, where the new version is only asked beside the old one, its predictions. Where nobody asks the endpoint, it
-asks itself: golden rows, to both versions alike. So a step ends, whether there is traffic or not.
+It compares what the running server counts (`endpoint.measured`): the shares of requests that failed and that were
+refused, the p95, and, where the new version is only asked beside the old one, its predictions. Where nobody asks the
+endpoint, it asks itself: golden rows, to both versions alike. So a step ends, whether there is traffic or not.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from notebooks_lib.promotion import verify
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.differing import difference
 from notebooks_lib.serving.endpoint import Counts
+from notebooks_lib.statistics.shares import chance
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.golden import Golden
@@ -33,6 +33,10 @@ ENOUGH = 20
 """Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
 EARLY = 5
 """Failures from which a share is too large before the step has ended."""
+LEVEL = 0.01
+"""How likely chance may find a version guilty of refusing more than the other, or of failing more before the end."""
+LENIENT = 0.05
+"""The same for failures at the end of a step: a model's fault is worse than a client's."""
 SURE = 100
 """Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""
 
@@ -51,12 +55,12 @@ class Seen:
         new, old = self.new, self.old
         asked = asked_of(new)
         own = f", {self.probes} of them ours" if self.probes else ""
-        text = f"{asked} requests in {self.seconds:.0f} s{own}: {_bad(new)} refused or failed"
+        text = f"{asked} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
         if new.p95 is not None and old.p95 is not None:
             text += f", p95 {1000 * new.p95:.0f} ms beside {1000 * old.p95:.0f} ms"
         if new.rows_compared:
             text += f"; {new.rows_different} of {new.rows_compared} predictions differ"
-            if math.isfinite(new.largest_difference):
+            if new.largest_difference:
                 text += f", by {new.largest_difference:.3g} at most (relative)"
         return text
 
@@ -133,17 +137,42 @@ def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = Non
     `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
     needs, so beside each other both look slow.
     """
-    asked, bad = asked_of(new), _bad(new)
-    allowed = stage.max_error_rate + (_bad(old) / asked_of(old) if asked_of(old) else 0.0)
-    if asked and bad > allowed * asked and (over or bad >= EARLY):
-        return f"{bad} of {asked} requests were refused or failed, more than {100 * allowed:.3g} %"
-    if new.rows_compared and not math.isfinite(new.largest_difference):
-        return "it answers in another form than the champion does"
+    asked, of_old = asked_of(new), asked_of(old)
+    for what, bad, theirs, level in (
+        ("failed", _failed(new), _failed(old), LENIENT if over else LEVEL),
+        # A client that sends what no model takes meets both versions: only what this one alone refuses is its fault.
+        ("were refused", new.refused, old.refused, LEVEL if over else LEVEL / 10),
+    ):
+        allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
+        if asked and bad > allowed * asked and (over or bad >= EARLY):
+            by_chance = chance(bad, asked, theirs, of_old) if of_old else 0.0
+            if by_chance <= level:
+                return (
+                    f"{bad} of {asked} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
+                    f"of the champion's (by chance: {by_chance:.2g})"
+                )
+    if new.rows_misshapen:
+        return f"it answers {new.rows_misshapen} of {new.rows_compared} rows in another form than the champion does"
+    unlike = _unlike(new, stage, over=over)
+    if unlike:
+        return unlike
     if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
         usual = before.p95 if before is not None and sum(before.times) >= ENOUGH else old.p95
         return verify.too_slow(new.p95, min(filter(None, (usual, old.p95)), default=None), stage.max_latency_ratio)
     return ""
 
 
-def _bad(counts: Counts) -> int:
-    return counts.refused + counts.failed + counts.mirror_failed
+def _unlike(new: Counts, stage: Stage, *, over: bool) -> str:
+    """Why its predictions are too far from the champion's, where the settings say how far they may be."""
+    apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
+    if stage.max_difference is not None and apart > stage.max_difference:
+        return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
+    # A share may yet fall, and nobody gets what is mirrored: there is time until the step's end.
+    if over and stage.max_different is not None and different > stage.max_different * rows:
+        return f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"
+    return ""
+
+
+def _failed(counts: Counts) -> int:
+    """What the version did not answer although it should: of its own, and of copies of what the other did answer."""
+    return counts.failed + counts.mirror_failed
