@@ -33,10 +33,10 @@ ENOUGH = 20
 """Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
 EARLY = 5
 """Failures from which a share is too large before the step has ended."""
-LEVEL = 0.01
-"""How likely chance may find a version guilty of refusing more than the other, or of failing more before the end."""
-LENIENT = 0.05
-"""The same for failures at the end of a step: a model's fault is worse than a client's."""
+REFUSING, REFUSING_EARLY = 0.005, 0.0005
+"""How likely chance alone finds a version guilty of refusing more than the other: at a step's end, at a look before."""
+FAILING, FAILING_EARLY = 0.03, 0.002
+"""The same of failing more, which is worse: one that passes wrongly answers everybody."""
 SURE = 100
 """Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""
 
@@ -137,11 +137,18 @@ def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = Non
     `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
     needs, so beside each other both look slow.
     """
-    asked, of_old = asked_of(new), asked_of(old)
-    for what, bad, theirs, level in (
-        ("failed", _failed(new), _failed(old), LENIENT if over else LEVEL),
+    asked = asked_of(new)
+    past = before or Counts()  # a champion that hardly gets requests any more is known from before
+    for what, bad, theirs, of_old, level in (
+        (
+            "failed",
+            _failed(new),
+            _failed(old) + _failed(past),
+            asked_of(old) + asked_of(past),
+            FAILING if over else FAILING_EARLY,
+        ),
         # A client that sends what no model takes meets both versions: only what this one alone refuses is its fault.
-        ("were refused", new.refused, old.refused, LEVEL if over else LEVEL / 10),
+        ("were refused", new.refused, old.refused, asked_of(old), REFUSING if over else REFUSING_EARLY),
     ):
         allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
         if asked and bad > allowed * asked and (over or bad >= EARLY):
@@ -169,7 +176,9 @@ def _unlike(new: Counts, stage: Stage, *, over: bool) -> str:
         return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
     # A share may yet fall, and nobody gets what is mirrored: there is time until the step's end.
     if over and stage.max_different is not None and different > stage.max_different * rows:
-        return f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"
+        return (
+            f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"
+        )
     return ""
 
 

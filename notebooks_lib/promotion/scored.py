@@ -24,12 +24,22 @@ def pin(store: Store, version: Version, sha256: str) -> None:
     registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
 
 
-def confirm(version: Version, folder: Path) -> None:
-    """Raise PromotionError when the files in `folder`, about to be deployed, are not those that were scored."""
+def confirm(version: Version, folder: Path) -> tuple[str, str]:
+    """The digest of the files in `folder`, about to be deployed, and what is known of it in words.
+
+    Raises PromotionError when they are not those that were scored, or nobody knows although a decision chose them. A
+    version that was registered otherwise, or by an older nbops, is taken as it is, and that is said.
+    """
     wanted = version.tags.get(Tag.MODEL_SHA256, "")
-    found = model_files.read(folder).sha256 if wanted else ""
-    if found != wanted:
+    found = model_files.read(folder).sha256
+    if wanted and found != wanted:
         raise PromotionError(_other(version, found, wanted))
+    if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
+        raise PromotionError(
+            f"version {version.version} of {version.model!r} was chosen by a decision, but its digest "
+            f"({Tag.MODEL_SHA256}) is gone: nobody knows whether its files are those that were scored; promote again"
+        )
+    return found, f"{found[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
 
 
 def _other(version: Version, found: str, wanted: str) -> str:

@@ -50,16 +50,16 @@ def put(store: Store, name: str, version: Version, *, reason: str = "") -> str:
     """
     settings, now = store.settings, status(store, name)
     held = holding(now, version)
-    if held:
+    if held and endpoint.whole(settings, name, held):
         if now is not None and now.state != "running":
             endpoint.start(settings, name)
         return held
     slot = endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = models.download(version.source, Path(scratch))
-        scored.confirm(version, folder)
-        detail = _detail(store, version, reason or version.tags.get(Tag.REASON, ""))
-        endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail)
+        sha256, told = scored.confirm(version, folder)
+        detail = _detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
+        endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)
     return slot
 
 
@@ -109,7 +109,9 @@ def run_of(store: Store, version: Version) -> RunInfo | None:
 def _is(slot: SlotStatus, version: Version) -> bool:
     """Whether a slot holds this very version: another store may have one of the same number."""
     mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
-    return slot.version == version.version and mine
+    scored_as = version.tags.get(Tag.MODEL_SHA256, "")
+    same = not (slot.sha256 and scored_as) or slot.sha256 == scored_as
+    return slot.version == version.version and mine and same
 
 
 def _detail(store: Store, version: Version, reason: str) -> dict[str, Any]:

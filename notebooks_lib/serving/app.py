@@ -52,6 +52,8 @@ class Limits:
     """Bytes of a request's body."""
     concurrency: int = 100
     """Predictions that a slot was asked for and has not answered yet; more are refused with 429."""
+    uploads: int = 1000
+    """Bodies that are on their way; more are refused with 429. They cost nothing but memory."""
     read_timeout: float = 30.0
     """Seconds in which a body must have come."""
     timeout: float = 60.0
@@ -87,6 +89,7 @@ class App:
         self._limits = limits or Limits()
         self._key = f"Bearer {key}".encode() if key is not None else None
         self._mirror = Mirror()
+        self._uploads = 0
         get: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "/ping": self._health,
             "/health": self._health,
@@ -150,18 +153,35 @@ class App:
 
     async def _invocations(self, request: Request) -> Answer:
         slot = self._slot(request)
-        if slot.busy >= self._limits.concurrency:
-            raise Refused(429, f"{slot.busy} predictions are under way already; try again in a moment")
+        self._check_room(slot)
+        try:
+            kind = request.kind()
+            body = await self._body(request)
+        except Refused as refused:
+            log.warning("%s: %d %s", request.path, refused.status, refused.message)
+            return refusal(refused.status, refused.message, slot=slot if refused.status != 429 else None)
+        self._check_room(slot)  # a body that takes its time holds no place
         slot.busy += 1
         try:
-            return await self._predicted(request, slot)
+            return await self._predicted(request, slot, kind, body)
         finally:
             slot.busy -= 1
 
-    async def _predicted(self, request: Request, slot: Slot) -> Answer:
+    def _check_room(self, slot: Slot) -> None:
+        if slot.busy >= self._limits.concurrency:
+            raise Refused(429, f"{slot.busy} predictions are under way already; try again in a moment")
+
+    async def _body(self, request: Request) -> bytes:
+        if self._uploads >= self._limits.uploads:
+            raise Refused(429, f"{self._uploads} bodies are on their way already; try again in a moment")
+        self._uploads += 1
         try:
-            kind = request.kind()
-            body = await request.body(self._limits.body, self._limits.read_timeout)
+            return await request.body(self._limits.body, self._limits.read_timeout)
+        finally:
+            self._uploads -= 1
+
+    async def _predicted(self, request: Request, slot: Slot, kind: str, body: bytes) -> Answer:
+        try:
             said = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
         except InputError as error:
             log.warning("%s: 400 %s", request.path, error)

@@ -19,6 +19,8 @@ class Champion:
     version: str
     detail: Mapping[str, Any]
     fetch: Callable[[Path], Path]
+    sha256: str
+    """Of its files, when they were scored; empty where nobody noted it."""
 
 
 def find(settings: Settings, name: str) -> Champion:
@@ -42,4 +44,5 @@ def find(settings: Settings, name: str) -> Champion:
         "dataset": ", ".join(value.partition("#")[0] for value in trained_on) or None,
         "reason": found.tags.get(Tag.REASON, ""),
     }
-    return Champion(found.version, detail, lambda folder: models.download(found.source, folder))
+    sha256 = found.tags.get(Tag.MODEL_SHA256, "")
+    return Champion(found.version, detail, lambda folder: models.download(found.source, folder), sha256)

@@ -21,6 +21,7 @@ from notebooks_lib.serving import launching, process, state, trial
 from notebooks_lib.serving.process import Server
 from notebooks_lib.serving.state import Folder, State
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import model_files
 
 
 def deploy(
@@ -32,6 +33,7 @@ def deploy(
     version: str,
     detail: Mapping[str, Any],
     traffic: bool,
+    sha256: str = "",
 ) -> None:
     """See `endpoint.deploy`."""
     try:
@@ -44,7 +46,7 @@ def deploy(
             f"slot {slot!r} of endpoint {folder.name!r} has {has} % of the traffic; deploy to another slot, "
             f"or give its traffic to another first"
         )
-    entry = _entry(folder, model_dir, version, detail)
+    entry = _entry(folder, model_dir, version, detail, sha256)
     new = _with(old or _empty(settings, folder), slot, entry, traffic=traffic)
     server = _following(folder)
     try:
@@ -117,10 +119,19 @@ def _check(folder: Folder, current: State, what: str, shares: Mapping[str, int],
         )
 
 
-def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, Any], sha256: str) -> dict[str, Any]:
     copy = folder.keep_model(model_dir, version)
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"id": uuid.uuid4().hex, "version": version, "model": copy.name, "detail": dict(detail), "since": since}
+    entry = {
+        "id": uuid.uuid4().hex,
+        "version": version,
+        "model": copy.name,
+        "sha256": sha256 or model_files.read(copy).sha256,
+        "detail": dict(detail),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if sha256:  # of what was decided on: the copy, not what it was made from, is what will serve
+        folder.check_model(entry)
+    return entry
 
 
 def _empty(settings: Settings, folder: Folder) -> State:

@@ -31,10 +31,12 @@ def deploy(
     version: str,
     detail: Mapping[str, Any],
     traffic: bool = False,
+    sha256: str = "",
 ) -> Status:
     """Load the model in `model_dir` into `slot` of endpoint `name`, beside what serves there; without traffic.
 
     With `traffic` the slot gets all of it once the model has answered its example, also if it had some before.
+    `sha256` is the digest that its files must have; each later load wants the same again, given or not.
     Starts the server when it does not run. Raises UsageError when the slot has traffic and `traffic` is not set,
     EndpointError with the reason when the model cannot be served; what served before serves on then.
     """
@@ -43,7 +45,9 @@ def deploy(
     if not (model_dir / "MLmodel").is_file():
         raise UsageError(f"{model_dir}: holds no MLmodel file; expected the folder of an MLflow model")
     with folder.locked():
-        deploying.deploy(settings, folder, slot, model_dir, version=version, detail=detail, traffic=traffic)
+        deploying.deploy(
+            settings, folder, slot, model_dir, version=version, detail=detail, traffic=traffic, sha256=sha256
+        )
         return _now(folder)
 
 
@@ -100,7 +104,14 @@ def start(settings: Settings, name: str) -> Status:
                 model_dir = found.fetch(Path(scratch))
                 slot = state.SLOTS[0]
                 deploying.deploy(
-                    settings, folder, slot, model_dir, version=found.version, detail=found.detail, traffic=True
+                    settings,
+                    folder,
+                    slot,
+                    model_dir,
+                    version=found.version,
+                    detail=found.detail,
+                    traffic=True,
+                    sha256=found.sha256,
                 )
                 return _now(folder)
         current = _state(folder)
@@ -148,6 +159,16 @@ def status(settings: Settings, name: str) -> Status:
 def listed(settings: Settings) -> list[Status]:
     """The status of every endpoint that was ever deployed in this project."""
     return [status(settings, name) for name in state.known(settings)]
+
+
+def whole(settings: Settings, name: str, slot: str) -> bool:
+    """Whether the files of a slot's model are still those that were deployed."""
+    folder = _existing(settings, name)
+    try:
+        folder.check_model(_known(_state(folder), slot)["slots"][slot])
+    except EndpointError:
+        return False
+    return True
 
 
 def idle(settings: Settings, name: str) -> str:

@@ -42,7 +42,7 @@ class Follower:
         """Load the slots of a server that does not serve yet. Raises what the model of a slot in `must` raises."""
         for name, entry in wanted["slots"].items():
             try:
-                self._keep(name, entry, loading.load(self._folder / "models" / entry["model"]))
+                self._keep(name, entry, self._load(entry))
             except Exception as error:
                 if name in must:
                     raise
@@ -84,7 +84,7 @@ class Follower:
             if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == _key(entry):
                 continue
             try:
-                model = await _aside(partial(loading.load, self._folder / "models" / entry["model"], whole=True))
+                model = await _aside(partial(self._load, entry, whole=True))
             except Exception as error:  # noqa: BLE001 - a model is anybody's code; the others serve on
                 self._refuse(name, entry, error)
             else:
@@ -92,6 +92,12 @@ class Follower:
                 log.info("slot %s: version %s is loaded", name, entry["version"])
         self._serve(wanted)
         self._say(wanted)
+
+    def _load(self, entry: Mapping[str, Any], *, whole: bool = False) -> ServedModel:
+        """The model of a slot, if its files are those that were deployed: a model runs code when it is loaded."""
+        models = self._folder / "models"
+        state.check_model(models, entry)
+        return loading.load(models / entry["model"], whole=whole)
 
     def _has(self, name: str, entry: Mapping[str, Any]) -> bool:
         held = self._held.get(name)

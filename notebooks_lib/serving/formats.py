@@ -136,6 +136,7 @@ def _check(sent: str, key: str, value: Any, columns: Sequence[Column]) -> None:
         raise InputError(f"{sent} is empty; expected at least one row")
     elif isinstance(value, dict):
         check_names(value, columns)
+        _check_lengths(sent, value, columns)
         _check_types(((name, items if isinstance(items, list) else [items]) for name, items in value.items()), columns)
     elif isinstance(value, list) and all(isinstance(row, dict) for row in value):
         _check_records(sent, value, columns)
@@ -143,6 +144,16 @@ def _check(sent: str, key: str, value: Any, columns: Sequence[Column]) -> None:
         raise InputError(f"{sent} has rows without column names; expected objects with {describe(columns)}")
     elif value is None:
         raise InputError(f"{sent} is null; expected {describe(columns)}")
+
+
+def _check_lengths(where: str, value: Mapping[str, Any], columns: Sequence[Column]) -> None:
+    """Columns of a table have as many values each; named tensors need not."""
+    table = _named_table(columns)
+    lengths = [(name, len(items)) for name, items in value.items() if name in table and isinstance(items, list)]
+    for name, length in lengths[1:]:
+        first, expected = lengths[0]
+        if length != expected:
+            raise InputError(f"{where}: column {name!r} has {length} values; expected {expected}, as column {first!r}")
 
 
 def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:

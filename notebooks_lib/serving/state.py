@@ -26,8 +26,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import model_files
 
 FORMAT = 2
 SERVING = "serving.json"
@@ -155,6 +156,10 @@ class Folder:
             shutil.rmtree(part, ignore_errors=True)
         return target
 
+    def check_model(self, entry: Mapping[str, Any]) -> None:
+        """Raise EndpointError when the files of a slot are not those that were deployed."""
+        check_model(self.models, entry)
+
     def prune(self, keep: set[str]) -> None:
         """Remove model folders other than those named, and what interrupted copies left."""
         if self.models.is_dir():
@@ -186,6 +191,25 @@ def load(path: Path) -> State:
         raise EndpointError(f"{path}: written in format {found['format']!r}, this nbops reads {FORMAT}; deploy again")
     shares = {name: dict(found.get(name, {})) for name in ("traffic", "mirror")}
     return {"generation": 0, **found, "slots": dict(found["slots"]), **shares}
+
+
+def check_model(models: Path, entry: Mapping[str, Any]) -> None:
+    """Raise EndpointError when the files of a slot's model in `models` are not those that were deployed.
+
+    What an older nbops deployed has no digest, and is taken as it is.
+    """
+    wanted = entry.get("sha256")
+    if not wanted:
+        return
+    try:
+        found = model_files.read(models / entry["model"]).sha256
+    except ModelError as error:
+        raise EndpointError(f"the files of version {entry['version']} are gone or damaged: {error}") from error
+    if found != wanted:
+        raise EndpointError(
+            f"the files of version {entry['version']} in {models / entry['model']} are not those that were deployed "
+            f"(digest {found[:12]}, deployed {wanted[:12]}): somebody changed them; deploy the version again"
+        )
 
 
 def known(settings: Settings) -> list[str]:

@@ -29,6 +29,8 @@ class SlotStatus:
     """Percent of the requests that it is asked beside the slot that answers."""
     state: Literal["ready", "loading", "failed", "stopped"]
     error: str = ""
+    sha256: str = ""
+    """Digest of the model's files; empty where an older nbops deployed it."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _slots(folder: Folder, current: State, server: process.Server | None) -> dic
             since=str(entry["since"]),
             traffic=current["traffic"].get(name, 0),
             mirror=current["mirror"].get(name, 0),
+            sha256=str(entry.get("sha256", "")),
             **said.get(name, nothing),
         )
         for name, entry in current["slots"].items()

@@ -41,7 +41,7 @@ def test_automatic_and_manual_rollback_under_constant_load(
     with Load(port, ROW, connections=4, pause=0.002) as asked:
         failing = version(store, 2.0, when_busy="failing")
         began, before = time.monotonic(), asked.total
-        with pytest.raises(PromotionError, match=r"requests were refused or failed.*version 1 serves as before"):
+        with pytest.raises(PromotionError, match=r"requests failed.*version 1 serves as before"):
             promote(store, failing)
         told["failing, mirrored"] = time.monotonic() - began, asked.total - before
         assert agreed(store) == "1"

@@ -122,7 +122,7 @@ def test_csv_gives_the_same_predictions(client: Client) -> None:
         ("table", {"dataframe_records": [{"age": [1], "bmi": 1, "bp": 1}]}, ["age"]),
         ("table", {"dataframe_records": [{"age": None, "bmi": 1, "bp": 1}]}, ["missing values in 'age'", "NaN"]),
         ("table", {"dataframe_records": [{"age": 1e400, "bmi": 1, "bp": 1}]}, ["infinity"]),
-        ("table", {"inputs": {"age": [1, 2], "bmi": [1], "bp": [1]}}, ["length"]),
+        ("table", {"inputs": {"age": [1, 2], "bmi": [1], "bp": [1]}}, ["column 'bmi' has 1", "expected 2"]),
         ("mixed", {"dataframe_records": [{"rooms": 1, "city": "Wien", "new": True}]}, ["Wien"]),
         ("mixed", {"dataframe_records": [{"rooms": 10**30, "city": "Graz", "new": True}]}, ["rooms"]),
         ("mixed", {"dataframe_records": [{"rooms": 1, "city": "Graz", "new": "no"}]}, ["'new'", "true or false"]),
@@ -391,6 +391,23 @@ def test_a_body_that_does_not_come_is_408(loaded: dict[str, ServedModel]) -> Non
     limits = app.Limits(read_timeout=0.05)
     answer = client_of(loaded["table"], limits=limits).post("/invocations", content=dripping())
     assert (answer.status_code, answer.json()["error_code"]) == (408, "REQUEST_TIMEOUT")
+
+
+def test_bodies_that_take_their_time_keep_nobody_else_waiting(loaded: dict[str, ServedModel]) -> None:
+    def slowly(number: int) -> dict[str, Any]:
+        async def dripping() -> Any:
+            yield b"{"
+            await asyncio.sleep(0.15 + 0.05 * number)
+            yield b"}"
+
+        return {"content": dripping()}
+
+    limits = app.Limits(concurrency=1, uploads=3)
+    served = app.App("sample", Slots({"blue": Slot(loaded["table"], INFO)}, {"blue": 100}), limits=limits)
+    found = together(served, slowly(0), slowly(1), {"json": REQUESTS["split"], "after": lambda: None})
+    assert [each.status_code for each in found] == [400, 400, 200]
+    codes = [each.status_code for each in together(served, *map(slowly, range(4)))]
+    assert sorted(codes) == [400, 400, 400, 429]
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

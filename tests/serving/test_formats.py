@@ -107,6 +107,7 @@ def test_a_body_that_is_no_object_is_refused(body: bytes, words: list[str]) -> N
         ({"dataframe_records": [ROW | {"rooms": 1.5}]}, ["'rooms', row 0", "found 1.5", "a whole number"]),
         ({"dataframe_records": [ROW, ROW | {"city": 5}]}, ["'city', row 1", "a text"]),
         ({"inputs": {"age": [1.0], "rooms": [None]}}, ["'rooms', row 0", "None"]),
+        ({"inputs": {"age": [1.0, 2.0], "rooms": [1]}}, ["column 'rooms' has 1", "expected 2, as column 'age'"]),
         ({"instances": []}, ["instances is empty"]),
         ({"instances": [[1, 2, "a"]]}, ["without column names", "age (double)"]),
         ({"inputs": None}, ["without column names"]),

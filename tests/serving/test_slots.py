@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import client, counts, endpoint, mirroring
 from notebooks_lib.serving.counts import BOUNDS, Counts, Tally
+from notebooks_lib.serving.following import Follower
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import model_files
 from tests.serving.load import Load
 
 ROW = {"dataframe_records": [{"x": 2.0}]}
@@ -93,6 +96,23 @@ def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
     other = Tally("b")
     other.answered(200, 0.01)
     assert (other.counts() - mark).requests == 1
+
+
+def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str, Path]) -> None:
+    """By a server that starts, one that follows, and one that is told what was scored."""
+    shutil.copytree(light["double"], tmp_path / "models" / "1")
+    slot: dict[str, Any] = {"version": "1", "model": "1", "detail": {}, "since": "now"}
+    wanted = {"generation": 1, "slots": {"blue": slot}, "traffic": {"blue": 100}, "mirror": {}}
+    slot["sha256"] = model_files.read(light["double"]).sha256
+    Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
+    with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):
+        Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    empty = Slots()
+    Follower(tmp_path, empty).load_first(wanted, set())
+    assert empty.choose() is None
+    del slot["sha256"]  # as of an older nbops
+    Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
 
 
 @pytest.mark.parametrize(
