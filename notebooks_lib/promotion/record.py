@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 FOLDER = "promotion"
 FILE = "decision.json"
+LATER = "release.json"
+"""What the stages made of a decision that was recorded before them: a workspace lets no file be written twice."""
+_LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
 
 
 def write(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
     """Log the decision, its rules and what was done so far as JSON, metrics and tags; return what was logged.
 
-    The tag with the answer is the last write: a run that carries it is complete.
+    Called before the stages and again after them, the second time adds what was done. The tag with the answer is the
+    last write: a run that carries it bears the whole decision.
     """
     decision, client = release.decision, store.client
     content: dict[str, Any] = {
@@ -48,17 +52,13 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
             ],
         },
     }
-    content["card"] = _card(store, run_id, release, candidates)
-    client.log_dict(run_id, content, f"{FOLDER}/{FILE}")
-    figures = {
-        f"challenger_{decision.metric}": decision.challenger.score,
-        f"champion_{decision.metric}": decision.champion.score,
-        "gain": decision.evidence.gain,
-    }
-    logged = client.get_run(run_id).data.metrics  # the decision is recorded before the stages, and again after them
-    for name, value in figures.items() if decision.evidence.shows else ():
-        if value is not None and math.isfinite(value) and name not in logged:
-            client.log_metric(run_id, name, value)
+    run = client.get_run(run_id)
+    content["card"] = f"{run.info.artifact_uri.rstrip('/')}/{CARD}"
+    if Tag.DECISION in run.data.tags:
+        client.log_dict(run_id, {"release": content["release"]}, f"{FOLDER}/{LATER}")
+        client.set_tag(run_id, _LATER_TAG, f"{FOLDER}/{LATER}")
+    else:
+        _first(store, run_id, release, candidates, content)
     tags = {
         "nbops.decision.model": release.model,
         "nbops.decision.version": release.version.version if release.version else "",
@@ -74,8 +74,23 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
     return content
 
 
-def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -> str:
-    """Log the page that people read, and link it from the version; where it is."""
+def _first(store: Store, run_id: str, release: Release, candidates: Candidates, content: dict[str, Any]) -> None:
+    """What does not change any more: the page for people, the decision, its figures."""
+    decision, client = release.decision, store.client
+    _card(store, run_id, release, candidates)
+    client.log_dict(run_id, content, f"{FOLDER}/{FILE}")
+    figures = {
+        f"challenger_{decision.metric}": decision.challenger.score,
+        f"champion_{decision.metric}": decision.champion.score,
+        "gain": decision.evidence.gain,
+    }
+    for name, value in figures.items() if decision.evidence.shows else ():
+        if value is not None and math.isfinite(value):
+            client.log_metric(run_id, name, value)
+
+
+def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
+    """Log the page that people read, and link it from the version."""
     run = store.client.get_run(run_id)
     decision, version = release.decision, release.version
     url = store.run_url(run_id, run.info.experiment_id)
@@ -90,16 +105,19 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     store.client.log_text(run_id, card.page(decision, about, made=made, links=links), CARD)
     if release.promoting and version is not None and not release.way.dry_run:
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
-    return f"{run.info.artifact_uri.rstrip('/')}/{CARD}"
 
 
 def read(store: Store, run_id: str) -> dict[str, Any]:
     """What `write` logged. Raises PromotionError when the run carries no decision."""
-    if Tag.DECISION not in store.client.get_run(run_id).data.tags:
+    tags = store.client.get_run(run_id).data.tags
+    if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")
     with tempfile.TemporaryDirectory() as scratch:
         found = store.client.download_artifacts(run_id, f"{FOLDER}/{FILE}", scratch)
         content = json.loads(Path(found).read_text("utf-8"))
+        if _LATER_TAG in tags:
+            found = store.client.download_artifacts(run_id, tags[_LATER_TAG], scratch)
+            content |= json.loads(Path(found).read_text("utf-8"))
     return dict(content)
 
 
