@@ -28,7 +28,11 @@ from notebooks_lib.settings import Settings
 KEPT = 20
 """Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
 END = "end"
-MENDING = "it goes on, or was cut short: then the same nbops promote --live again mends it, or nbops rollback"
+MENDING = (
+    "it goes on, or was cut short: then the same nbops promote --live again mends it; nbops rollback does, too, and "
+    "goes a step back after that"
+)
+"""What to do about a change that has not ended."""
 
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and by which lock."""
