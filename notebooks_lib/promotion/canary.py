@@ -33,9 +33,9 @@ ENOUGH = 20
 """Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
 EARLY = 5
 """Failures from which a share is too large before the step has ended."""
-REFUSING, REFUSING_EARLY = 0.005, 0.0005
+REFUSING, REFUSING_EARLY = 0.005, 0.0001
 """How likely chance alone finds a version guilty of refusing more than the other: at a step's end, at a look before."""
-FAILING, FAILING_EARLY = 0.03, 0.002
+FAILING, FAILING_EARLY = 0.03, 0.001
 """The same of failing more, which is worse: one that passes wrongly answers everybody."""
 SURE = 100
 """Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""

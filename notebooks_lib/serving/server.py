@@ -28,6 +28,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from notebooks_lib.serving import assembling
+
 if TYPE_CHECKING:
     from notebooks_lib.serving.access import AccessLog
     from notebooks_lib.serving.app import App
@@ -38,7 +40,6 @@ LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
 _LOOK_EVERY = 2.0
 _FLUSH_EVERY = 0.5
-_GRACE = 5
 _BACKLOG = 1024
 
 
@@ -104,7 +105,7 @@ def _kind(error: OSError) -> str:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle on
+    listener = assembling.tcp(family)
     if port and os.name == "posix":  # on Windows the option means that two may have the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -117,8 +118,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _load(order: Mapping[str, Any], folder: Path) -> Served:
     from notebooks_lib.serving import loading
-    from notebooks_lib.serving.access import AccessLog
-    from notebooks_lib.serving.app import App, Limits
+    from notebooks_lib.serving.app import App
     from notebooks_lib.serving.collecting import Collector
     from notebooks_lib.serving.following import Follower
     from notebooks_lib.serving.slots import Slots
@@ -127,12 +127,12 @@ def _load(order: Mapping[str, Any], folder: Path) -> Served:
     slots, name, options = Slots(), order["endpoint"], order["options"]
     follower = Follower(folder, slots)
     follower.load_first(order["state"], set(order["must"]))
-    access = AccessLog(folder / "access.log") if options["access_log"] else None
+    access = assembling.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options["collect"]):
         share, rotate = options["collect_share"], options["collect_rotate"]
         collector = Collector(Path(order["collected"]), name, share=share, rotate=rotate)
-    limits = Limits(options["body_limit"], options["concurrency"], options["read_timeout"], options["timeout"])
+    limits = assembling.limits(options)
     app = App(name, slots, key=order["key"] or None, limits=limits, access=access, collector=collector)
     return Served(app, follower, access, collector)
 
@@ -157,18 +157,7 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn takes these over, and raises them anew when it has ended: there is something left to do then.
         signal.signal(number, lambda *_: None)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", force=True
-    )
-    config = uvicorn.Config(
-        served.app,
-        log_config=None,
-        access_log=False,  # ours says more
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=_GRACE,
-    )
+    config = assembling.web(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
@@ -180,12 +169,11 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
             for task in tasks:
                 task.cancel()
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop's where it is installed
-        runner.run(run())
+    assembling.run(config, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:
-        served.collector.close(_GRACE - 2)
+        served.collector.close(assembling.GRACE - 2)
     # A model may have left threads that never end, or one of ours may still be loading another.
     logging.shutdown()
     os._exit(0)

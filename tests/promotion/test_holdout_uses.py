@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, registry
 from notebooks_lib.tracking.datasets import freshening, uses
 from tests.promotion.conftest import better, worse, write_houses
@@ -186,7 +187,11 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     (folder / "__pycache__" / "left.pyc").write_bytes(b"behind")
     release.register()
     version = registry.get(trials.store, "houses", 1)
-    scored.confirm(version, folder)
+    assert "as scored" in scored.confirm(version, folder)[1]
+    unknown = replace(version, tags={})  # as an older nbops registered it
+    assert "has no digest" in scored.confirm(unknown, folder)[1]
+    with pytest.raises(PromotionError, match="nobody knows whether its files are those"):
+        scored.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder)
     (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
     with pytest.raises(PromotionError, match="are not those that were scored"):
         scored.confirm(version, folder)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from notebooks_lib.serving import assembling
 from notebooks_lib.serving.profiling import bound
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     began = time.perf_counter()
     try:
         app, example = _load(Path(order["model"]), order["options"])
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as serving/server.py
+        listener = assembling.tcp()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         told: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
@@ -54,28 +55,22 @@ def main() -> None:
 def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
     """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
     from notebooks_lib.serving import loading
-    from notebooks_lib.serving.access import AccessLog
-    from notebooks_lib.serving.app import App, Limits
+    from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
 
     loading.prepare()
     loaded = loading.load(model, whole=True)  # an endpoint is whole, too, some seconds after its start
     slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
-    access = AccessLog(Path(os.devnull)) if options["access_log"] else None
-    limits = Limits(options["body_limit"], options["concurrency"], options["read_timeout"], options["timeout"])
-    return App("profile", slots, limits=limits, access=access), loaded.example
+    access = assembling.access_log(options, Path(os.devnull))
+    return App("profile", slots, limits=assembling.limits(options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
     """As the endpoint's server does (serving/server.py)."""
-    import asyncio
-    import logging
-
     import uvicorn
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    config = assembling.web(app)
+    assembling.run(config, uvicorn.Server(config).serve(sockets=[listener]))
 
 
 if __name__ == "__main__":
