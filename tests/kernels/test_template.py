@@ -535,7 +535,8 @@ def test_an_import_that_hangs_costs_one_wait(
     text, changed = re.subn(r"^(HANG|PATIENCE) = [0-9.]+$", r"\1 = 1.0", text, flags=re.MULTILINE)
     assert changed == 2
     (package / "growth.py").write_text(text)
-    monkeypatch.setattr(client, "template_path", lambda: str(package / "template.py"))
+    for module in (client, launching):
+        monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     environment.write("hangs", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(600)")
     environment.write("before_hanging")
     with start(folder, environment) as kernel:

@@ -141,6 +141,7 @@ def kill(run: RunInfo) -> int:
     return pid
 
 
+@pytest.mark.proof
 def test_a_worker_that_is_killed_costs_its_trial_another_run_and_nothing_else(sweep: Sweep) -> None:
     process = sweep.start("--metric", "rmse:min", "-p", "seconds=0.4")
     wait_for(lambda: len(sweep.trials("FINISHED")) >= 4)
