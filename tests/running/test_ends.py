@@ -185,7 +185,9 @@ def wait_for(condition: Any, seconds: float) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.proof)]
+)
 def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signals, project: Settings) -> None:
     with started(project, "import time\ntime.sleep(600)") as (process, marker):
         assert orphans.close_left_behind(store.connect(project)) == [], "its owner lives"

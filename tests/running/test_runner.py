@@ -187,8 +187,8 @@ def test_what_cells_print_is_bounded_and_progress_bars_are_collapsed(project: Se
     assert result.output.stat().st_size < 1_000_000
 
 
-def test_four_at_once_on_a_database_that_does_not_exist_yet(empty_project: Settings) -> None:
-    """Eight at once, and more, are among the slow proofs."""
+def test_two_at_once_on_a_database_that_does_not_exist_yet(empty_project: Settings) -> None:
+    """Eight at once, and 24 in all, are among the slow proofs."""
     path = building.write(
         empty_project.root / "n.ipynb",
         "import mlflow\nwith mlflow.start_run():\n    for step in range(20):\n        mlflow.log_metric('a', step, step=step)",
@@ -205,12 +205,12 @@ def test_four_at_once_on_a_database_that_does_not_exist_yet(empty_project: Setti
             check=False,
         )
 
-    with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(once, range(4)))
-    assert [process.returncode for process in done] == [0] * 4, [process.stderr for process in done]
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(once, range(2)))
+    assert [process.returncode for process in done] == [0] * 2, [process.stderr for process in done]
     connected = store.connect(empty_project)
     runs = query.find_runs(connected, "sample")
-    assert sorted(run.params["k"] for run in runs) == [str(k) for k in range(4)]
+    assert sorted(run.params["k"] for run in runs) == ["0", "1"]
     for run in runs:
         assert len(connected.client.get_metric_history(run.run_id, "a")) == 20
     with closing(sqlite3.connect(empty_project.layout.database)) as connection:
