@@ -106,7 +106,9 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
     if done.returncode != 0:
         return False
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and newer
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)  # git's own archive of this project
     return True
 
 
