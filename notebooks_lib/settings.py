@@ -9,253 +9,30 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from notebooks_lib import errors, whereabouts
 from notebooks_lib.records import Env, Layout
+from notebooks_lib.sections import (
+    Azure,
+    CanaryStep,
+    Data,
+    Endpoint,
+    Kernels,
+    Project,
+    Promotion,
+    Section,
+    Stages,
+    Tracking,
+)
 
 PREFIX = "NBOPS_"
 _OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.KERNEL}
 
 
-STAGES = ("dev", "test", "prod")
-"""Where a model version is deployed, in this order."""
-
-
-def _listed(value: object) -> object:
-    """A variable has no lists: names with commas between them."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Project(_Section):
-    """Who we are."""
-
-    name: str = ""
-    """Empty: the name of the root folder."""
-
-
-class Tracking(_Section):
-    """Where runs and models are kept."""
-
-    uri: str = ""
-    """Empty: SQLite under .nbops. "azureml": the workspace in [azure] or config.json. Else any MLflow tracking URI."""
-    experiment: str = ""
-    """Where runs go that name no experiment. Empty: the project's name."""
-
-
-class Azure(_Section):
-    """An Azure Machine Learning workspace. Empty values are taken from config.json, as Azure's own tools do."""
-
-    subscription: str = ""
-    resource_group: str = ""
-    workspace: str = ""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Azure:
-        given = {name for name in ("subscription", "resource_group", "workspace") if getattr(self, name)}
-        missing = {"subscription", "resource_group", "workspace"} - given
-        if given and missing:
-            raise ValueError(f"{', '.join(sorted(given))} given without {', '.join(sorted(missing))}")
-        return self
-
-
-class Data(_Section):
-    """Versioned datasets."""
-
-    folder: str = "data"
-    """From the project root."""
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Shares for datasets added from now on; each dataset keeps its own."""
-
-    @model_validator(mode="after")
-    def _room_to_train(self) -> Data:
-        if self.validation_share + self.holdout_share > 0.9:
-            raise ValueError("validation_share + holdout_share leave less than a tenth of the rows to train on")
-        return self
-
-
-def _pairs(value: object) -> object:
-    """A variable has no tables: name=number with commas between them."""
-    if not isinstance(value, str):
-        return value
-    return {name.strip(): number for name, _, number in (pair.partition("=") for pair in value.split(",")) if name}
-
-
-Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
-
-
-class Promotion(_Section):
-    """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
-
-    min_rows: Annotated[int, Field(ge=1)] = 30
-    """Fewest holdout rows that may decide."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """Chance that one holdout, in all of its uses together, promotes a model that is not better."""
-    holdout_uses: Annotated[int, Field(ge=1)] = 10
-    """How often the rows of a holdout may decide; each use is tested at alpha / holdout_uses."""
-    worthwhile_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A gain worth a promotion, in units of the metric: an open decision says how many rows would settle it."""
-    power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
-    """Chance of finding the gain that a decision calls detectable."""
-    min_class_rows: Annotated[int, Field(ge=1)] = 20
-    """Fewest holdout rows of the rarest class."""
-    min_differing: Annotated[int, Field(ge=1)] = 10
-    """Fewest holdout rows on which two classifiers differ."""
-    min_groups: Annotated[float, Field(ge=2)] = 20.0
-    """Fewest groups in the holdout, in groups of equal size that would say as much."""
-    max_share: Annotated[float, Field(ge=0.1, le=1)] = 0.25
-    """Of what a gain rests on, the most that a single row may carry."""
-    limits: Limits = {}
-    """Metric -> the worst that any challenger may have on the holdout, as { rmse = 60.0 }."""
-    not_worse: Limits = {}
-    """Metric -> by how much a challenger may be worse in it than the champion, as { mae = 0.5 }."""
-    slices: Names = ()
-    """Columns by which the holdout is cut: the card shows both models on each piece."""
-    slice_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """By how much a challenger may be worse in its worst slice; without it slices are shown and not judged."""
-    min_slice_rows: Annotated[int, Field(ge=1)] = 30
-    """Smaller slices are shown and not judged."""
-    max_size_mb: Annotated[float, Field(gt=0)] | None = None
-    """Largest size of a challenger's files."""
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """Longest time for one row, 95 % of the time, measured in the process that promotes."""
-    require_clean: bool = False
-    """Refuse a challenger that was trained from uncommitted code."""
-    require_fingerprint: bool = False
-    """Refuse a challenger whose fingerprint does not come out again from its commit and parameters."""
-    data_tests: bool = True
-    """Leave it open when the holdout does not look like the training rows."""
-    trust_champion_data: bool = False
-    """Take a champion's word for having seen no holdout row, when nobody knows what it was trained on."""
-    tolerance: Annotated[float, Field(ge=0)] = 1e-6
-    """Largest relative difference between a prediction in process and through the endpoint."""
-
-
-class CanaryStep(_Section):
-    """A share of the requests for the new version, and how long to look at what it does with them."""
-
-    traffic: Annotated[int, Field(ge=0, lt=100)] = 0
-    """Percent of the requests that the new version answers."""
-    mirror: Annotated[int, Field(ge=0, le=100)] = 0
-    """Percent of the requests that it is asked beside the old one; its answers are compared and thrown away."""
-    requests: Annotated[int, Field(ge=0)] = 0
-    """The step ends when it was asked so often."""
-    minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """The step lasts at least so long."""
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> CanaryStep:
-        if bool(self.traffic) == bool(self.mirror):
-            raise ValueError("give traffic or mirror, in percent, as in {traffic = 10, requests = 200}")
-        if not (self.requests or self.minutes):
-            raise ValueError("say how long, as in {traffic = 10, requests = 200} or {traffic = 10, minutes = 5}")
-        return self
-
-
-class Stage(_Section):
-    """How a version comes into one stage."""
-
-    endpoint: str = ""
-    """Its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
-    canary: tuple[CanaryStep, ...] = ()
-    """Steps before a version gets all requests; none: it gets them once it passed the contract tests."""
-    approval: bool = False
-    """Wait for somebody to say `nbops promote --continue MODEL` before the stage is touched."""
-    empty_after: bool = False
-    """Free the endpoint again once the version has passed."""
-    require_clean: bool | None = None
-    """Refuse a version that was trained from uncommitted code. Unsaid: in test and prod, unless only prod is used."""
-    require_fingerprint: bool | None = None
-    """Refuse a version whose run's fingerprint does not come out again from its commit and parameters. Unsaid: so."""
-    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """In a canary: by how much the new version's share of failed requests, or of refused ones, may exceed the old's."""
-    max_different: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of mirrored rows whose prediction may differ from the old version's; none: any."""
-    max_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """How far a number of a mirrored row may lie from the old version's, relative; none: any."""
-    max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
-    """The new version's p95 may be so many times the old one's; 20 ms more are always allowed."""
-    wait_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """A canary step that has not seen its requests by then has failed."""
-
-
-class Stages(_Section):
-    """The stages that a version goes through, in this order."""
-
-    default: Annotated[tuple[Literal["dev", "test", "prod"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        "prod",
-    )
-    """What `nbops promote --live` goes through without --stages."""
-    dev: Stage = Stage()
-    test: Stage = Stage()
-    prod: Stage = Stage()
-
-    def of(self, name: str) -> Stage:
-        """One stage. `name` is one of STAGES."""
-        found: Stage = getattr(self, name)
-        return found
-
-    def endpoint(self, name: str, model: str) -> str:
-        """The endpoint of a stage of a model."""
-        given = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
-        return given.replace("{model}", model)
-
-
-Modules = Annotated[
-    tuple[Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...], BeforeValidator(_listed)
-]
-
-
-class Endpoint(_Section):
-    """Local endpoints. All but `start_timeout` are read when a server starts."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """0: a free one, kept from then on."""
-    start_timeout: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds in which a model must be loaded."""
-    body_limit: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
-    """Bytes of a request's body."""
-    concurrency: Annotated[int, Field(gt=0)] = 100
-    """Predictions of a slot under way; more are refused with 429."""
-    read_timeout: Annotated[float, Field(gt=0)] = 30.0
-    """Seconds in which a request's body must have come."""
-    timeout: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds that a prediction may take."""
-    access_log: bool = True
-    """A line of JSON for each request."""
-    collect: Names = ()
-    """Endpoints whose requests and answers are kept under .nbops/collected; "*" for all."""
-    collect_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of the requests."""
-    collect_rotate: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds after which a file of collected data is closed: as much as a kill can lose."""
-
-
-class Kernels(_Section):
-    """Warm kernels (docs/kernels.md). `kernels/preferences.py` reads the same where a kernel is started."""
-
-    warm: bool = True
-    """False: every kernel is an ordinary one."""
-    preload: Modules = ()
-    """Modules to import beforehand even if no notebook has imported them yet."""
-    never: Modules = ()
-    """Modules to leave to the kernels; a package's name stands for all in it."""
-    idle_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """How long a template waits for the next kernel."""
-
-
-class Settings(_Section):
+class Settings(Section):
     """All that is in force, checked."""
 
     root: Path

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from notebooks_lib.errors import NbopsError, TrackingError, UnknownNameError
 from notebooks_lib.promotion import slots
 from notebooks_lib.promotion.journal import Desk
+from notebooks_lib.sections import STAGES
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import Status
-from notebooks_lib.settings import STAGES, Settings
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import Entry
 from notebooks_lib.tracking.store import connect

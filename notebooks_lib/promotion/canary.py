@@ -21,7 +21,8 @@ from notebooks_lib.statistics.shares import chance
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.golden import Golden
-    from notebooks_lib.settings import CanaryStep, Settings, Stage
+    from notebooks_lib.sections import CanaryStep, Stage
+    from notebooks_lib.settings import Settings
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the counts."""

@@ -26,7 +26,7 @@ from notebooks_lib.promotion.mending import NO_RETURN, mend_at
 from notebooks_lib.promotion.moves import Kind, Moves
 from notebooks_lib.promotion.verify import Check
 from notebooks_lib.records import Tag
-from notebooks_lib.settings import CanaryStep
+from notebooks_lib.sections import CanaryStep
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.registry import Version
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from notebooks_lib.settings import Promotion
+    from notebooks_lib.sections import Promotion
 
 SHOWN_UP_TO = 10
 """The largest budget of uses with which estimates are shown. Who sees an estimate learns about the rows, and the next

@@ -12,8 +12,8 @@ from notebooks_lib.promotion import mending, moves, slots, traits, verify
 from notebooks_lib.promotion.change import Change
 from notebooks_lib.promotion.way import Step, StepName, Way, continuing
 from notebooks_lib.records import Tag
+from notebooks_lib.sections import Stage
 from notebooks_lib.serving import endpoint
-from notebooks_lib.settings import Stage
 from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.registry import PROD, Version
 

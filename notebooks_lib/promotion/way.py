@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.records import Tag
+from notebooks_lib.sections import STAGES
 from notebooks_lib.serving.endpoint import Status
-from notebooks_lib.settings import STAGES, Settings
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.ledger import Entry, What
 from notebooks_lib.tracking.registry import PROD, Version

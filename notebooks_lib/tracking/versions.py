@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.settings import STAGES
+from notebooks_lib.sections import STAGES
 from notebooks_lib.tracking.models import load, model_of_run
 from notebooks_lib.tracking.store import quiet
 

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.promotion.canary import Seen, judge
+from notebooks_lib.sections import CanaryStep, Stage
 from notebooks_lib.serving.counts import Tally
 from notebooks_lib.serving.endpoint import Counts
-from notebooks_lib.settings import CanaryStep, Settings, Stage, load
+from notebooks_lib.settings import Settings, load
 
 POLICY = Stage()
 

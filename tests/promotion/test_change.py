@@ -17,8 +17,9 @@ from notebooks_lib.promotion.journal import Desk
 from notebooks_lib.promotion.stages import through
 from notebooks_lib.promotion.way import Way
 from notebooks_lib.records import Tag
+from notebooks_lib.sections import CanaryStep, Stage, Stages
 from notebooks_lib.serving import endpoint
-from notebooks_lib.settings import CanaryStep, Settings, Stage, Stages
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import ledger, registry
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version

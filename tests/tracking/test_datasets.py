@@ -16,7 +16,8 @@ import pytest
 
 import notebooks_lib
 from notebooks_lib.errors import DatasetError, HoldoutError, UnknownNameError, UsageError
-from notebooks_lib.settings import Data, Settings
+from notebooks_lib.sections import Data
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import datasets
 from notebooks_lib.tracking.datasets import access, bundled
 

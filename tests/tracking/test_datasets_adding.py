@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.settings import Data, Settings
+from notebooks_lib.sections import Data
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import datasets
 
 

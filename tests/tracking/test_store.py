@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.settings import Settings, Tracking, load
+from notebooks_lib.sections import Tracking
+from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import provenance, query, store
 
 

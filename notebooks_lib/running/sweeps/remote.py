@@ -20,7 +20,8 @@ from notebooks_lib.running.sweeps.fitness import Wanted
 from notebooks_lib.running.sweeps.records import Trial
 from notebooks_lib.running.sweeps.tasks import Task
 from notebooks_lib.running.sweeps.trial import Outcome
-from notebooks_lib.settings import Settings, Tracking
+from notebooks_lib.sections import Tracking
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import orphans
 from notebooks_lib.tracking.store import Store, answering
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UsageError
+from notebooks_lib.sections import Endpoint
 from notebooks_lib.serving import client as http
 from notebooks_lib.serving.client import Address
 from notebooks_lib.serving.profiling import batches, limits, processes, recommending
@@ -24,7 +25,6 @@ from notebooks_lib.serving.profiling.grid import MOST_AT_ONCE, Grid, Target, mil
 from notebooks_lib.serving.profiling.limits import Held
 from notebooks_lib.serving.profiling.processes import Child
 from notebooks_lib.serving.profiling.results import Cell, Trial
-from notebooks_lib.settings import Endpoint
 
 WARM_UP = 0.25
 """Of the measured time, before it: the first requests start threads and fill caches."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.settings import Data, Settings, here
+from notebooks_lib.sections import Data
+from notebooks_lib.settings import Settings, here
 from notebooks_lib.tracking.datasets import bundled, content, parts, usage, versions
 from notebooks_lib.tracking.datasets.dataset import Dataset, Part
 from notebooks_lib.tracking.datasets.versions import Record

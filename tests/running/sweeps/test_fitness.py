@@ -11,7 +11,8 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.running.sweeps import executors, fitness
-from notebooks_lib.settings import Settings, Tracking
+from notebooks_lib.sections import Tracking
+from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store
 from tests.azure.emulator import Emulated
 
