@@ -252,14 +252,14 @@ def test_workers_that_come_while_it_runs_are_taken_if_they_are_fit_and_told_of_i
     foreign = tmp_path / "foreign" / "notebooks_lib" / "__init__.py"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("raise ImportError('another one')")
-    process = sweep.start("-p", "seconds=1", "--prune", "median", "--metric", "rmse:min", grid="alpha=1..30")
+    process = sweep.start("-p", "seconds=1", "--prune", "median", "--metric", "rmse:min", grid="alpha=1..60")
     wait_for(lambda: sweep.trials("RUNNING"))
     kill(sweep.trials("RUNNING")[0])
     sweep.cluster.worker("unfit", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     sweep.cluster.worker("foreign", PYTHONPATH=str(tmp_path / "foreign"))
     fit = sweep.cluster.worker("fit")
     result, said = sweep.end(process)
-    assert result["counts"]["finished"] == 30
+    assert result["counts"]["finished"] == 60
     assert said.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
     (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): start it anew with the same nbops", said)
     assert "another one" in refusal  # Dask hands on the error, or its text
