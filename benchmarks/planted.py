@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.metrics import METRICS, Answers, Metric, Truth
-from notebooks_lib.promotion.own_metric import own
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.deciding.decision import Policy, decide
+from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.own_metric import own
+from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
 from notebooks_lib.statistics.leaving import Leaver, Sums
 from notebooks_lib.statistics.planting import Population, planted

@@ -21,7 +21,7 @@ from benchmarks import planted, promotion_plot, useless
 from benchmarks.measuring import table
 from benchmarks.planted import POWER, REPEATS, Cell, Counts, least, limit
 from benchmarks.real_way import RealWay, measure
-from notebooks_lib.promotion.decision import Policy
+from notebooks_lib.promotion.deciding.decision import Policy
 
 PAGE = "promotion-figures.md"
 DEFAULT = Policy()

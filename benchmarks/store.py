@@ -111,7 +111,8 @@ def _copy(database: Path, pattern: str, placed: list[str]) -> None:
 
 def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
-    from notebooks_lib.promotion import candidates, compare, metrics
+    from notebooks_lib.promotion import candidates, compare
+    from notebooks_lib.promotion.deciding import metrics
     from notebooks_lib.tracking import orphans, query
 
     rmse = metrics.find("rmse")

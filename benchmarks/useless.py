@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.planted import ONCE
-from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.metrics import METRICS, Answers, Truth
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.deciding.decision import Policy, decide
+from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Truth
+from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
 
 Array = np.ndarray[Any, Any]

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from notebooks_lib.notebooks import document, mlflow_use, parameters, rules, values
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.promotion import metrics
+from notebooks_lib.promotion.deciding import metrics
 from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import models, owner, query, store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib.cli import show
-from notebooks_lib.promotion import metrics
+from notebooks_lib.promotion.deciding import metrics
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.compare import Ranking, Row, Table

@@ -31,7 +31,7 @@ def command() -> None:
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
     """Serve NAME again: the same model, port and key as before; the champion of model NAME at first."""
-    from notebooks_lib.promotion import by_hand
+    from notebooks_lib.promotion.releasing import by_hand
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
@@ -62,7 +62,7 @@ def status(name: str | None, as_json: bool) -> int:
     from contextlib import suppress
 
     from notebooks_lib.errors import EndpointError
-    from notebooks_lib.promotion import journal
+    from notebooks_lib.promotion.releasing import journal
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
@@ -117,7 +117,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile, and
     `nbops history` has it.
     """
-    from notebooks_lib.promotion import by_hand
+    from notebooks_lib.promotion.releasing import by_hand
     from notebooks_lib.serving import endpoint, state
 
     here = _here()

@@ -17,7 +17,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion import journal
+    from notebooks_lib.promotion.releasing import journal
     from notebooks_lib.serving.state import check_name
     from notebooks_lib.tracking import ledger, registry
     from notebooks_lib.tracking.store import connect

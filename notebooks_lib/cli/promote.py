@@ -137,7 +137,7 @@ def _decided(here: Settings, run_id: str | None) -> dict[str, Any] | None:
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     """Raise UsageError for a metric or an experiment that there is not, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
-    from notebooks_lib.promotion import metrics
+    from notebooks_lib.promotion.deciding import metrics
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -152,7 +152,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
 def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None, here: Settings) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
-    from notebooks_lib.promotion.tables import shown
+    from notebooks_lib.promotion.deciding.tables import shown
 
     rows = [
         (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
@@ -226,7 +226,7 @@ def _status(here: Settings, name: str) -> Status | None:
 
 def _check_stages(stages: Any, here: Settings) -> None:
     """Raise UsageError for a stage that there is not, before anything starts."""
-    from notebooks_lib.promotion import way as known
+    from notebooks_lib.promotion.releasing import way as known
 
     if isinstance(stages, str):
         known.check(here, [name.strip() for name in stages.split(",") if name.strip()])
@@ -234,8 +234,8 @@ def _check_stages(stages: Any, here: Settings) -> None:
 
 def _go_on(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
-    from notebooks_lib.promotion import approval
-    from notebooks_lib.promotion.way import continuing
+    from notebooks_lib.promotion.releasing import approval
+    from notebooks_lib.promotion.releasing.way import continuing
     from notebooks_lib.tracking.store import connect
 
     show.refuse_nothing(settings.here())

@@ -22,7 +22,7 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion.rollback import rollback
+    from notebooks_lib.promotion.releasing.rollback import rollback
 
     here = settings.here()
     show.refuse_nothing(here)

@@ -16,7 +16,7 @@ import click
 from notebooks_lib import errors
 from notebooks_lib.cli import show
 from notebooks_lib.notebooks import document, parameters
-from notebooks_lib.promotion import metrics
+from notebooks_lib.promotion.deciding import metrics
 
 if TYPE_CHECKING:
     from notebooks_lib.running.sweeps.records import SweepResult

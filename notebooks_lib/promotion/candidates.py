@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.promotion import compare, scoring
-from notebooks_lib.promotion.metrics import Metric, Truth, sort_key
-from notebooks_lib.promotion.tables import Table
-from notebooks_lib.promotion.way import going_back
+from notebooks_lib.promotion.deciding.metrics import Metric, Truth, sort_key
+from notebooks_lib.promotion.deciding.tables import Table
+from notebooks_lib.promotion.releasing.way import going_back
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import datasets, models, query
 from notebooks_lib.tracking.query import Look, RunInfo

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib.promotion import drawing
-from notebooks_lib.promotion.decision import Decision, Evidence, Rule
+from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Rule
+from notebooks_lib.promotion.deciding.interval_rules import KEEP
+from notebooks_lib.promotion.deciding.rules import Figure
+from notebooks_lib.promotion.deciding.tables import shown
 from notebooks_lib.promotion.drawing import few
 from notebooks_lib.promotion.figure import HIDDEN
-from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.rules import Figure
-from notebooks_lib.promotion.tables import shown
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.metrics import Direction
+    from notebooks_lib.promotion.deciding.metrics import Direction
 
 ANSWERS = {
     "promote": ("Promote", "The new model replaces the one in service."),

@@ -15,11 +15,11 @@ import numpy as np
 from notebooks_lib.errors import HoldoutError, ModelError, PromotionError, UnknownNameError, first_line
 from notebooks_lib.promotion import scoring, sides, slices
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
-from notebooks_lib.promotion.metrics import Answers, Metric, Truth
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.deciding.decision import EARLY, Evidence, Policy, Side, Uses
+from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.pairing import pair
+from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.scoring import Scores
-from notebooks_lib.promotion.slices import Slice
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.tracking import datasets
 from notebooks_lib.tracking.datasets import likeness, uses

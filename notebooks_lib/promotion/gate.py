@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib import settings as settings_module
 from notebooks_lib.promotion import candidates as candidates_module
-from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence as evidence_module
-from notebooks_lib.promotion import figure, journal, mending, metrics, record
+from notebooks_lib.promotion import figure, record
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.metrics import Metric
-from notebooks_lib.promotion.release import Release
-from notebooks_lib.promotion.tables import Table
+from notebooks_lib.promotion.deciding import decision as decisions
+from notebooks_lib.promotion.deciding import metrics
+from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Policy
+from notebooks_lib.promotion.deciding.metrics import Metric
+from notebooks_lib.promotion.deciding.tables import Table
+from notebooks_lib.promotion.releasing import journal, mending
+from notebooks_lib.promotion.releasing.release import Release
 from notebooks_lib.records import Tag
 from notebooks_lib.serving import endpoint, state
 from notebooks_lib.tracking import registry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import NbopsError, UsageError
 from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.decision import Decision
+from notebooks_lib.promotion.deciding.decision import Decision
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import model_files, models, query
 

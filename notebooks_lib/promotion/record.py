@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.promotion import card, model_card
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.release import Release
+from notebooks_lib.promotion.releasing.release import Release
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import ledger, registry
 

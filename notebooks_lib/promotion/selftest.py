@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
-from notebooks_lib.promotion.metrics import METRICS, Answers, Metric, Truth
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.deciding.decision import Answer, Evidence, Policy, Side, Uses, decide
+from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.planting import Population, planted
 

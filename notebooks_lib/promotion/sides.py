@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import ModelError, UsageError
 from notebooks_lib.promotion import traits
-from notebooks_lib.promotion.question import Side
+from notebooks_lib.promotion.deciding.question import Side
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import models, query
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.candidates import Candidate
-    from notebooks_lib.promotion.policy import Policy
+    from notebooks_lib.promotion.deciding.policy import Policy
     from notebooks_lib.tracking.datasets import Dataset
     from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.registry import Version

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.promotion.metrics import gain
+from notebooks_lib.promotion.deciding.metrics import gain
+from notebooks_lib.promotion.deciding.question import Slice
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.promotion.metrics import Answers, Metric, Truth
+    from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
     from notebooks_lib.tracking.datasets import Dataset, Part
 
     Array = np.ndarray[Any, Any]
 
 VALUES = 12
 """A column with more values than this is cut in quarters when it holds numbers, else its rarer values go together."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Some rows of the holdout, by one column."""
-
-    column: str
-    value: str
-    rows: int
-    challenger: float
-    champion: float
-    gain: float
-    """Positive when the challenger is better; NaN when the metric is undefined on these rows."""
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        return f"{self.column} {self.value}"
 
 
 def check(columns: Sequence[str], data: Dataset) -> None:

@@ -20,7 +20,7 @@ from notebooks_lib.tracking import model_files, models, provenance, requirements
 from notebooks_lib.tracking.datasets import overlap
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.policy import Policy
+    from notebooks_lib.promotion.deciding.policy import Policy
     from notebooks_lib.tracking.datasets import Dataset
     from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store

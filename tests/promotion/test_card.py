@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from notebooks_lib.promotion import card, drawing
-from notebooks_lib.promotion.decision import Policy, Uses, decide
+from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide
+from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.slices import Slice
-from tests.promotion.test_decision import NEW, OLD, evidence, paired
+from tests.promotion.deciding.test_decision import NEW, OLD, evidence, paired
 
 ABOUT = ModelCard(
     "Is <it> good?",

@@ -161,7 +161,7 @@ def test_classification_is_judged_by_classes_and_by_probabilities(trials, gate, 
     from sklearn.preprocessing import StandardScaler
 
     from notebooks_lib.promotion import scoring
-    from notebooks_lib.promotion.metrics import METRICS
+    from notebooks_lib.promotion.deciding.metrics import METRICS
     from notebooks_lib.tracking import datasets, models
 
     data = datasets.read("breast_cancer", project)
@@ -247,7 +247,7 @@ def test_a_champion_that_came_meanwhile_is_not_overwritten(trials, houses, gate)
 def test_a_function_of_ones_own_decides(trials, houses, gate):
     import numpy as np
 
-    from notebooks_lib.promotion.own_metric import own
+    from notebooks_lib.promotion.deciding.own_metric import own
 
     def costs(truth, predicted):
         return float(np.mean(np.maximum(truth - predicted, 0)))  # too low a price costs, too high a one does not

@@ -176,7 +176,7 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     from urllib.parse import urlparse
 
     from notebooks_lib.errors import PromotionError
-    from notebooks_lib.promotion import scored
+    from notebooks_lib.promotion.releasing import scored
     from notebooks_lib.tracking import models
 
     run_id = trials.fitted(better(), houses)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.metrics import METRICS, Answers, gain
+from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, gain
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real, tables
 from notebooks_lib.statistics import blocks, paired, planting
 

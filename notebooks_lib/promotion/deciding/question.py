@@ -1,0 +1,122 @@
+"""What is asked of the gate: two models, their figures on the same holdout rows, and how often these decided. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notebooks_lib.promotion.deciding.metrics import Direction, gain
+from notebooks_lib.promotion.deciding.policy import Uses
+from notebooks_lib.statistics.paired import Paired
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models that meet on the holdout."""
+
+    label: str
+    """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
+    run_id: str = ""
+    version: str = ""
+    """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
+    score: float | None = None
+    """By the metric that decides, on the holdout; None when the model could not be scored."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    losses: tuple[float, ...] = field(default=(), repr=False)
+    """For each holdout row, in the order of the rows; empty when the metric has none."""
+    rows: int = 0
+    rows_sha256: str = ""
+    predictions_sha256: str = ""
+    dataset: str = ""
+    """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
+    signature: Mapping[str, Any] | None = None
+    commit: str = ""
+    dirty: bool | None = None
+    fault: str = ""
+    """Why it could not be scored."""
+    model_sha256: str = ""
+    """Digest of its files: of what was scored."""
+    size_bytes: int | None = None
+    latency_ms: float | None = None
+    """For one row, 95 % of the time; None when nobody set a limit, or it was not to be measured."""
+    loose: tuple[str, ...] | None = None
+    """Requirements that are not pinned or not what is here; None when they are not known."""
+    seen_rows: int | None = None
+    """Holdout rows among those it was trained on or chosen by; None when nobody knows."""
+    irreproducible: str | None = None
+    """Why its fingerprint does not come out again; None when that was not tried."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of the holdout, by one column."""
+
+    column: str
+    value: str
+    rows: int
+    challenger: float
+    champion: float
+    gain: float
+    """Positive when the challenger is better; NaN when the metric is undefined on these rows."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.column} {self.value}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the rules may look at."""
+
+    model: str
+    metric: str
+    direction: Direction
+    dataset: str
+    """Whose holdout was read, as "name@version#fingerprint"."""
+    challenger: Side
+    champion: Side
+    """The version that serves; a trivial baseline when there is none yet."""
+    first: bool = False
+    """There is no champion yet."""
+    paired: Paired | None = None
+    """The gain with its error; None when one of the two could not be scored."""
+    unpaired: str = ""
+    """Why there is none, when both could be scored."""
+    uses: Uses | None = None
+    """How often these rows have decided; None when nobody counted, which fails."""
+    unread: bool = False
+    """The holdout was not read, because a rule that needs none of its rows has failed."""
+    data_faults: tuple[str, ...] | None = None
+    """Where the holdout is unlike train; None when nobody looked."""
+    slices: tuple[Slice, ...] = ()
+    """Both models on pieces of the holdout."""
+
+    @property
+    def ref(self) -> str:
+        """name@version of the dataset."""
+        return self.dataset.partition("#")[0]
+
+    @property
+    def itself(self) -> bool:
+        """The best candidate is the very run that serves; then no holdout was read."""
+        return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
+
+    @property
+    def twin(self) -> bool:
+        """Both say the same on every row."""
+        said = self.challenger.predictions_sha256
+        return not self.first and bool(said) and said == self.champion.predictions_sha256
+
+    @property
+    def gain(self) -> float:
+        """Paired difference of the two scores on the same rows, positive when the challenger is better; may be NaN."""
+        one, other = self.challenger.score, self.champion.score
+        return math.nan if one is None or other is None else gain(self.direction, one, other)
+
+    @property
+    def shows(self) -> bool:
+        """Figures of the holdout may be shown."""
+        return self.uses is None or self.uses.show_estimate

@@ -1,0 +1,96 @@
+"""Takes a stage back to an earlier version, once that has shown that it still predicts what it did.
+
+First the older version is loaded here and held against its golden predictions: an upgraded library or a damaged file
+shows before anything moves. Then it is a Change like a promotion, without a canary: deploy, test, switch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.promotion.releasing import mending, moves, way
+from notebooks_lib.promotion.releasing.change import Change
+from notebooks_lib.records import Tag
+from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import models, registry
+from notebooks_lib.tracking.registry import PROD, Version
+from notebooks_lib.tracking.scoring import ServedModel
+from notebooks_lib.tracking.store import Store, connect
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What serves now and what did before."""
+
+    version: Version
+    before: Version
+    rows: int
+    """Golden predictions that it gave again, here and through the endpoint."""
+    status: Status
+    mended: str = ""
+    """What an earlier command had left unfinished, and what became of it."""
+
+
+def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | None = None, reason: str = "") -> Restored:
+    """Let a stage serve the champion before this one again, or version `to`, and move the mark back.
+
+    The version that it replaces is withdrawn: no later promotion brings it back by itself. Raises UsageError when there
+    is nothing to go back to, or `to` was never champion there; PromotionError when the older version does not predict
+    what it did. Nothing moved then.
+    """
+    way.check(settings, [stage])
+    store = connect(settings)
+    mended = mending.mend(store, model, stage, giving_up=True)
+    before = registry.champion(store, model, stage)
+    if before is None:
+        if model not in registry.models(store):
+            registry.get(store, model, to or "1")  # raises, naming the models there are
+        raise UsageError(f"model {model!r} has no champion in {stage}, so there is nothing to go back from")
+    target = _target(store, before, stage, to)
+    rows = _check(store, target)
+    reason = reason or f"version {before.version} was taken back by hand"
+    change = Change.begin(store, target, kind="rollback", stage=stage, reason=reason)
+    change.deploy()
+    change.test()
+    change.switch()
+    change.end()
+    return Restored(registry.get(store, model, target.version), before, rows, change.status, mended)
+
+
+def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:
+    if to is None:
+        found = registry.previous(store, before.model, stage)
+        if found is None:
+            raise UsageError(
+                f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
+                f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {before.model}"
+            )
+        return found
+    found = registry.get(store, before.model, to)
+    if found.version == before.version:
+        raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
+    if not registry.was_champion(store, found, stage):
+        on = f"it waits: {way.continuing(before.model)}" if found.tags.get(Tag.WAITING) else "nbops promote --live"
+        raise UsageError(
+            f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
+            f"through all that {stage} asks for: {on}"
+        )
+    return found
+
+
+def _check(store: Store, version: Version) -> int:
+    """Load a version here and ask it for its golden predictions; how many there are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = ServedModel.load(models.download(version.source, Path(scratch)))
+        known = moves.known(store, version)
+        apart = known.differences(model)
+    if apart > store.settings.promotion.tolerance:
+        raise PromotionError(
+            f"version {version.version} of {version.model!r} does not predict here what it predicted when it was "
+            f"registered (they differ by {apart:.3g}): its files or a library changed; nothing was moved"
+        )
+    return known.rows

@@ -1,0 +1,232 @@
+"""A change of a stage that dies anywhere is finished or undone by the next command; one that fails goes back at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.promotion.releasing import approval, canary, journal, mending, slots, verify
+from notebooks_lib.promotion.releasing.change import Change
+from notebooks_lib.promotion.releasing.journal import Desk
+from notebooks_lib.promotion.releasing.stages import through
+from notebooks_lib.promotion.releasing.way import Way
+from notebooks_lib.records import Tag
+from notebooks_lib.sections import CanaryStep, Stage, Stages
+from notebooks_lib.serving import endpoint
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import ledger, registry
+from notebooks_lib.tracking.store import Store, connect
+from tests.promotion.releasing.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
+
+pytestmark = pytest.mark.tracking
+
+
+@pytest.fixture
+def store(endpoints: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Version 1 serves, 2 is in the other slot. A canary's requests are our own, at once; the small load is very small."""
+    monkeypatch.setattr(canary, "QUIET", 0.0)
+    monkeypatch.setattr(verify, "LOAD", 8)
+    found = connect(endpoints)
+    promote(found, version(found, 1.0))
+    promote(found, version(found, 2.0))
+    back(endpoints)
+    return found
+
+
+def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One test for one endpoint: starting it takes longer than all the rest."""
+    assert agreed(store) == "1"
+    for part in (
+        died_anywhere_it_is_finished_or_undone_by_the_next_command,
+        a_canary_that_does_badly_goes_back_by_itself,
+        two_at_once_are_one_after_the_other,
+        from_stage_to_stage_with_an_approval,
+    ):
+        part(store)
+        if agreed(store) == "2":
+            back(store.settings)
+    history_tells_what_moved_and_what_is_unfinished(store, capsys)
+
+
+def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
+    """After every entry that a rollback's journal has; test_killed.py does it to both, for real, before and after."""
+    two = registry.get(store, MODEL, 2)
+    promote(store, two)
+    back(store.settings)
+    entries = Desk(store.settings, MODEL, "prod").newest().entries
+    finished = []
+    for at in range(len(entries)):
+        if not finished or agreed(store) == "1":
+            promote(store, two)
+        with pytest.raises(Killed), dying(at, written=True, how=die):
+            back(store.settings)
+        said = mending.mend(store, MODEL, "prod")
+        finished.append(agreed(store) == "1")
+        assert ("finished" in said) == (finished[-1] and at < len(entries) - 1)
+    assert finished == sorted(finished), "from some entry on it is finished, never undone again"
+    assert {*finished} == {False, True}
+
+
+def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    registry.set_tags(store, two, {Tag.WAITING: "{}"})
+    moving = Change.begin(store, two, kind="promotion", stage="prod", reason="a test")
+    moving.deploy()
+    moving.test()
+    assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
+    real = verify.asker
+
+    def fewer(settings: Any, name: str) -> Any:
+        """Our own requests for the new version are refused by it."""
+        ask = real(settings, name)
+        wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
+        return lambda payload, slot: ask(payload if slot == old else wrong, slot)
+
+    old = slots.holding(endpoint.status(store.settings, MODEL), registry.champion(store, MODEL))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
+        patch.setattr(verify, "asker", fewer)
+        moving.share(CanaryStep(traffic=20, requests=40))
+    assert "requests were refused, more than 1 %" in str(caught.value)
+    assert "version 1 serves as before and is champion" in str(caught.value)
+    assert approval.waiting(store, MODEL) is None
+    assert agreed(store) == "1"
+    newest = ledger.read(store, MODEL)
+    assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
+        ("failed", "1", "2"),
+        ("traffic", "1=80,2=20", "1=100"),
+        ("traffic", "1=50,2=50", "1=80,2=20"),
+    ]
+    assert "were refused" in newest[0].reason
+    with pytest.raises(PromotionError, match="has ended; begin again"):
+        moving.switch()  # as from a cell that is run although the one before it failed
+
+
+def two_at_once_are_one_after_the_other(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    desk = Desk(store.settings, MODEL, "prod")
+    code = (
+        f"import sys, filelock\nlock = filelock.FileLock({str(desk.folder / 'lock')!r})\nlock.acquire()\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(PromotionError, match="being changed by another process"):
+            Change.begin(store, two, kind="promotion", stage="prod", reason="too early")
+        other.stdin.close()
+    Change.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
+
+
+def from_stage_to_stage_with_an_approval(store: Store) -> None:
+    policy = Stages(
+        dev=Stage(empty_after=True, endpoint="try-{model}"),
+        prod=Stage(
+            approval=True, require_clean=False, require_fingerprint=False, canary=(CanaryStep(mirror=100, requests=20),)
+        ),
+    )
+    forgive(store, 2)
+    here = connect(store.settings.model_copy(update={"stages": policy}))
+    two = registry.get(store, MODEL, 2)
+
+    def go(*stages: str) -> Way:
+        way = Way(here, MODEL, stages, dry_run=False, reason="a test")
+        way.version, way.compared = two, "1"
+        for stage in through(way):
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
+        return way
+
+    way = go("prod", "dev")
+    assert (way.passed, way.waiting, way.promoted) == (["dev"], "prod", False)
+    assert "its endpoint was freed" in str(way.steps[3])
+    assert endpoint.status(store.settings, "try-houses").slots == {}
+    assert agreed(here, stage="dev") == "2"
+    assert agreed(store) == "1"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)[:4]] == [
+        ("prod", "waiting"),
+        ("dev", "traffic"),
+        ("dev", "mark"),
+        ("dev", "traffic"),
+    ]
+    with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
+        go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
+    assert agreed(store) == "1"
+    assert approval.waiting(store, MODEL).version == "2"
+
+    one = registry.get(store, MODEL, 1)
+    registry.mark_champion(store, one, reason="elsewhere", stage="dev")
+    with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
+        approval.go_on(here, MODEL)
+    registry.mark_champion(store, two, reason="again", stage="dev")
+    registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
+    with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
+        approval.go_on(here, MODEL)
+    assert agreed(store) == "1"
+    forgive(store, 2)
+
+    way = approval.go_on(here, MODEL)
+    assert way.promoted
+    assert "100 % mirrored: 20 requests" in str(way.steps[2])
+    assert agreed(store) == "2"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
+    with pytest.raises(UsageError, match="no version of 'houses' waits"):
+        approval.go_on(here, MODEL)
+
+
+def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
+    desk = Desk(project, "m", "prod")
+    desk.take()
+    begun = desk.begin({"kind": "promotion", "version": "7", "stage": "prod", "who": "ada@here"})
+    begun.write("deploy")
+    with begun.path.open("ab") as file:
+        file.write(b'{"step": "te')
+    (left,) = journal.unfinished(project, "m")
+    assert left.steps == ["deploy"]
+    assert "the promotion of version 7 to prod, begun" in journal.told(left)
+    left.write("undo")
+    again = desk.pending()
+    assert again.steps == ["deploy", "undo"]
+    again.write("end", outcome="undone")
+    assert desk.pending() is None
+    for _ in range(25):
+        desk.begin({"kind": "promotion"})
+    assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
+    desk.release()
+
+
+def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    two = registry.get(store, MODEL, 2)
+    with pytest.raises(Killed), dying(2, written=True, how=die):
+        promote(store, two)
+    assert nbops(["history", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "promotion: a test" in out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    nbops(["endpoint", "status", MODEL])
+    assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
+    assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"mark", "traffic"} <= {entry["what"] for entry in told["entries"]}
+    assert len(told["unfinished"]) == 1
+    assert nbops(["history", "hauses"]) == 2
+    assert "did you mean 'houses'" in capsys.readouterr().err
+    mending.mend(store, MODEL, "prod")
+    assert agreed(store) == "1"
+    one, other = (
+        slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
+        slots.holding(endpoint.status(store.settings, MODEL), two),
+    )
+    for shares in ((90, 10), (100, 0)):
+        assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
+    assert [(each.before, each.after) for each in ledger.read(store, MODEL)[:2]] == [
+        ("1=90,2=10", "1=100"),
+        ("1=100", "1=90,2=10"),
+    ]
+    assert agreed(store) == "1"
