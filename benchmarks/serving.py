@@ -144,7 +144,8 @@ def _environment() -> dict[str, str]:
     """Without limits of threads: each server is as it comes."""
     from notebooks_lib.running.sweeps import executors
 
-    ours = machine.environment(PYTHONPATH=str(machine.ROOT))  # of this checkout, wherever nbops is installed from
+    path = os.pathsep.join((str(BIN), os.environ.get("PATH", os.defpath)))  # mlflow starts uvicorn by its name
+    ours = machine.environment(PYTHONPATH=str(machine.ROOT), PATH=path)  # of this checkout, whatever is installed
     return {name: value for name, value in ours.items() if name not in executors.THREAD_VARIABLES}
 
 

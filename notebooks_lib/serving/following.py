@@ -22,6 +22,8 @@ from notebooks_lib.tracking.scoring import ServedModel
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the state file."""
+SETTLED = 1.0
+"""Seconds of a new server that belong to its starter's questions and its first requests, not to imports beside them."""
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -56,7 +58,7 @@ class Follower:
     async def follow(self) -> None:
         """Look at the state again and again; a newer one is not kept waiting by one that is being loaded."""
         seen, applying = None, None
-        _aside(self._complete)
+        asyncio.get_running_loop().call_later(SETTLED, lambda: _aside(self._complete))
         while True:
             now = _identity(self._state)
             if now is not None and now != seen:

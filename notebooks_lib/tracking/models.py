@@ -182,10 +182,10 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
 
 def local(source: str | Path) -> Path | None:
     """The folder of a model that lies on this machine; None when it has to be fetched."""
-    from mlflow.utils.file_utils import local_file_uri_to_path
-
     text = str(source)
     if text.startswith("file:"):
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
         return Path(local_file_uri_to_path(text))
     return Path(text) if "://" not in text and not text.startswith(("runs:", "models:")) else None
 

@@ -209,6 +209,24 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
         assert quick.of(other.fit(table, y), columns) is None, other
 
 
+FIRST_LOAD = """
+import sys
+from pathlib import Path
+from notebooks_lib.serving.following import Follower
+from notebooks_lib.serving.slots import Slots
+from notebooks_lib.tracking import model_files
+
+root = Path(sys.argv[1])
+(root / "models").mkdir()
+(root / "model").rename(root / "models" / "1")
+detail = {"sha256": model_files.read(root / "models" / "1").sha256}
+entry = {"model": "1", "version": "1", "since": "", "detail": {"model": "sample"}, **detail}
+Follower(root, Slots()).load_first({"slots": {"blue": entry}, "traffic": {"blue": 100}, "mirror": {}}, {"blue"})
+(root / "models" / "1").rename(root / "model")
+sys.exit("mlflow" in sys.modules)
+"""
+
+
 def test_a_model_of_skops_is_loaded_without_mlflow_and_is_the_same_model(tmp_path: Path) -> None:
     import subprocess
     import sys
@@ -234,11 +252,7 @@ def test_a_model_of_skops_is_loaded_without_mlflow_and_is_the_same_model(tmp_pat
     assert ours.example is not None
     for request in (ours.example, {"inputs": DOUBLES.iloc[:2].to_dict(orient="list")}):
         assert ordinary(ours, request) == ordinary(theirs, request)
-    code = "import sys; from pathlib import Path; from notebooks_lib.tracking.scoring import ServedModel; "
-    code += "ServedModel.load(Path(sys.argv[1])); sys.exit('mlflow' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], check=False, timeout=60).returncode == 0
-    )
+    assert subprocess.run([sys.executable, "-c", FIRST_LOAD, str(tmp_path)], check=False, timeout=60).returncode == 0
     (tmp_path / "model" / "model.skops").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="cannot be loaded"):
         ServedModel.load(tmp_path / "model")
