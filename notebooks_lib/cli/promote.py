@@ -135,14 +135,17 @@ def _decided(here: Settings, run_id: str | None) -> dict[str, Any] | None:
 
 
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
-    """Raise UsageError for a metric or an experiment that there is not, before anything starts."""
+    """Raise UsageError for what cannot be asked, as a metric that there is not, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
+    from notebooks_lib.promotion import candidates
     from notebooks_lib.promotion.deciding import metrics
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     if isinstance(values.get("metric"), str):
         metrics.check(values["metric"])
+    if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
+        candidates.check(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
     known = query.experiments(connect(here))
     if isinstance(experiment, str) and experiment not in known:
@@ -160,6 +163,10 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
     ]
     show.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
+    if decision["others"]:
+        others = [(each["answer"], each["label"], each["summary"]) for each in decision["others"]]
+        show.table(("", "other challengers", "reason"), others)
+        click.echo()
     if release["dry_run"]:
         click.echo(f"  nothing was changed{_cost(decision)}; to do it: the same command with --live")
     for step in release["steps"]:

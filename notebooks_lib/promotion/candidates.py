@@ -149,6 +149,15 @@ def find(
     return Candidates(experiment, metric, data, chosen, tuple(ranked), tuple(out), elsewhere, str(look))
 
 
+def check(challengers: int, limit: int) -> None:
+    """Raise UsageError when more challengers are to meet the champion than candidates are looked at, or none."""
+    if not 1 <= challengers <= limit:
+        raise UsageError(
+            f"challengers is {challengers} and max_candidates {limit}: of the candidates that are scored on the "
+            "validation rows one at least meets the champion, and at most all"
+        )
+
+
 def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> Look:
     """The runs of an experiment among which candidates are sought, on `data` if it is known already."""
     tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None

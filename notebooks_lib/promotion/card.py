@@ -12,7 +12,7 @@ from notebooks_lib.promotion import drawing
 from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Rule
 from notebooks_lib.promotion.deciding.interval_rules import KEEP
 from notebooks_lib.promotion.deciding.rules import Figure
-from notebooks_lib.promotion.deciding.tables import shown
+from notebooks_lib.promotion.deciding.tables import percent, shown
 from notebooks_lib.promotion.drawing import few
 from notebooks_lib.promotion.figure import HIDDEN
 from notebooks_lib.promotion.model_card import ModelCard
@@ -39,6 +39,7 @@ def page(decision: Decision, about: ModelCard, *, made: str, links: Sequence[tup
         f"<h1>{answer}</h1><p class='lead'>{meaning}</p><p>{_t(_sentence(decision.summary))}</p></header>",
         _question(found),
         _gain(decision),
+        _others(decision),
         _slices(decision),
         _holdout(decision),
         _rules(decision.rules),
@@ -70,7 +71,8 @@ def _question(found: Evidence) -> str:
 def _gain(decision: Decision) -> str:
     found, paired = decision.evidence, decision.evidence.paired
     if found.unread or paired is None:
-        why = "The holdout was not read: a rule below already settles the answer." if found.unread else found.unpaired
+        who = "The holdout was not read" if decision.unread else "This challenger did not meet the holdout"
+        why = f"{who}: a rule below already settles the answer." if found.unread else found.unpaired
         if found.itself:
             why = (
                 "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
@@ -119,6 +121,20 @@ def _metrics(found: Evidence) -> str:
     return _table(tuple(map(_t, head)), rows, "figures")
 
 
+def _others(decision: Decision) -> str:
+    if not decision.others:
+        return ""
+    head = ("challenger", "answer", "tested at", "why")
+    rows = [[_t(cell) for cell in row] for row in decision.others_table.rows]
+    at = "" if decision.evidence.unread else f" The one above was tested at {percent(decision.level)}."
+    return (
+        f"<section><h2>The other challengers</h2><p>{1 + len(decision.others)} were asked in one use of the holdout. "
+        "They share its level (Holm), so that the chance that any of them is promoted wrongly is that of one alone. "
+        "Of those that may be promoted the one with the highest lower bound is; if none may, the best by validation is "
+        f"shown.{at}</p>{_table(head, rows, 'figures')}</section>"
+    )
+
+
 def _slices(decision: Decision) -> str:
     found = decision.evidence
     if not found.slices:
@@ -149,12 +165,13 @@ def _holdout(decision: Decision) -> str:
         if uses.asked
         else ""
     )
-    asked = " The holdout was not read, so nothing was spent." if decision.evidence.unread else asked
+    asked = " The holdout was not read, so nothing was spent." if decision.unread else asked
+    level = decision.policy.alpha / uses.budget
     return (
         f"<section><h2>Uses of the holdout: {uses.left} of {uses.budget} left</h2>"
         "<p>Who asks the same rows again and again finds what these rows happen to like. So they answer "
-        f"{uses.budget} questions, each tested at {100 * decision.level:.3g} %.{_t(asked)}</p>"
-        f"{drawing.uses(uses.budget, spent, 0 if decision.evidence.unread else uses.number)}"
+        f"{uses.budget} questions, each tested at {100 * level:.3g} %.{_t(asked)}</p>"
+        f"{drawing.uses(uses.budget, spent, 0 if decision.unread else uses.number)}"
         '<p class="note">Dark: spent before. Coloured: this question. Empty: left.</p></section>'
     )
 

@@ -1,4 +1,4 @@
-"""Draws champion and challenger on one axis. It computes nothing that decides."""
+"""Draws champion and challengers on one axis. It computes nothing that decides."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HIDDEN = "the budget of this holdout is more than ten uses: its estimates are no
 
 
 def draw(evidence: Evidence) -> Figure:
-    """The metric of both on the holdout and, where the metric has them, the spread of the figures of single rows."""
+    """The metric of each on the holdout and, where the metric has them, the spread of the figures of single rows."""
     import matplotlib.pyplot as plt
 
-    sides = [side for side in (evidence.champion, evidence.challenger) if side.score is not None]
+    sides = [side for side in evidence.sides if side.score is not None]
     sides = sides if evidence.shows else []
     spread = bool(sides) and all(side.losses for side in sides)
     figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.7 * max(len(sides), 1)))
@@ -37,7 +37,7 @@ def draw(evidence: Evidence) -> Figure:
         axes.set_xlabel(f"{evidence.metric} on {sides[0].rows} holdout rows")
     if sides:
         axes.set_yticks(range(1, len(sides) + 1), [_name(side, evidence.metric) for side in sides])
-        axes.set_title(f"Champion and challenger on the holdout of {evidence.ref}")
+        axes.set_title(f"Champion and challenger{'s' if evidence.rivals else ''} on the holdout of {evidence.ref}")
     figure.tight_layout()
     plt.close(figure)  # else a notebook shows it twice
     return figure

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """One question: is the best run of an experiment better than what serves as `model`?"""
+    """One question: is the best run of an experiment, or one of the best, better than what serves as `model`?"""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Gate:
         metric: str | Metric,
         min_gain: float = 0.0,
         max_candidates: int = 5,
+        challengers: int = 1,
         dataset: str = "",
         order_by: str = "",
         target: Literal["local"] = "local",
@@ -51,7 +52,9 @@ class Gate:
         self.experiment = experiment
         self.dataset = dataset
         self.order_by = order_by
+        candidates_module.check(challengers, max_candidates)
         self.max_candidates = max_candidates
+        self.challengers = challengers
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
         self.policy = Policy.of(self.store.settings.promotion, min_gain=min_gain)
@@ -98,31 +101,39 @@ class Gate:
         )
 
     def holdout(self, found: Candidates) -> Evidence:
-        """The figures of the best of them and of the champion on the holdout."""
+        """The figures of the best of them, as many as are to meet it, and of the champion on the holdout."""
         return evidence_module.gather(
-            self.store, found, self.champion(), model=self.model, policy=self.policy, order_by=self.order_by
+            self.store,
+            found,
+            self.champion(),
+            model=self.model,
+            policy=self.policy,
+            order_by=self.order_by,
+            challengers=self.challengers,
         )
 
     def scores(self, evidence: Evidence) -> Table:
-        """For a notebook: the metrics of both on the holdout, the one that decides first."""
-        sides = (evidence.champion, evidence.challenger)
+        """For a notebook: the metrics of all on the holdout, the one that decides first."""
+        sides = evidence.sides
         if not evidence.shows:
             return Table.of(("", *(side.label for side in sides)), [], figure.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
-        read = "the best candidate is the champion itself: the holdout was not read"
-        caption = read if evidence.itself else f"{evidence.challenger.rows} holdout rows of {evidence.ref}"
-        caption = "the holdout was not read: a rule failed that needs none of its rows" if evidence.unread else caption
+        caption = f"{max(side.rows for side in sides)} holdout rows of {evidence.ref}"
+        if evidence.itself:
+            caption = "the best candidate is the champion itself: the holdout was not read"
+        elif all(each.unread for each in evidence.every):
+            caption = "the holdout was not read: a rule failed that needs none of its rows"
         return Table.of(("", *(side.label for side in sides)), rows, caption)
 
     def figure(self, evidence: Evidence) -> Figure:
-        """Both on one axis."""
+        """All on one axis."""
         return figure.draw(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
-        """Promote, keep or undecided, with every rule."""
-        return decisions.decide(evidence, self.policy)
+        """Promote, keep or undecided, with every rule, and what became of other challengers."""
+        return decisions.decide_use(evidence, self.policy)
 
     def release(
         self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""

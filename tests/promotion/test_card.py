@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from notebooks_lib.promotion import card, drawing
-from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide
+from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide_use
 from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from tests.promotion.deciding.test_decision import NEW, OLD, evidence, paired
+from tests.promotion.deciding.test_decision import NEW, OLD, challenger, evidence, paired, together
 
 ABOUT = ModelCard(
     "Is <it> good?",
@@ -50,7 +50,7 @@ class Balanced(HTMLParser):
 
 
 def read(found, policy: Policy | None = None) -> str:
-    page = card.page(decide(found, policy or Policy()), ABOUT, made="today", links=[("run", "http://x/r?a=1&b=2")])
+    page = card.page(decide_use(found, policy or Policy()), ABOUT, made="today", links=[("run", "http://x/r?a=1&b=2")])
     parser = Balanced()
     parser.feed(page)
     assert not parser.open
@@ -89,6 +89,23 @@ def test_a_large_budget_shows_no_estimate():
     assert not any(figure in text for figure in ("0.765", "0.0679", "1.432"))
     assert f"{secret.detectable(0.0025):.4g}" in text
     assert str(secret.rows_for(0.2, 0.0025)) in text
+
+
+def test_the_other_challengers_are_told_with_what_they_had_of_the_level():
+    out = replace(challenger("out", 0, paired=None), unread=True, data_faults=("a column is empty",))
+    asked = together(out, challenger("<b>", 1.0), challenger("c", 0.1))
+    text = read(asked)
+    assert "3 were asked in one use of the holdout." in text
+    assert "tested at 0.25 %. challenger answer tested at why run out undecided version 3 stays: the holdout" in text
+    assert "run c undecided 0.5 % version 3 stays: rmse 1 against 2" in text
+    assert "each tested at 0.5 %" in text
+    left = together(out, challenger("c", 0.1))
+    assert "This challenger did not meet the holdout: a rule below already settles the answer." in read(left)
+    assert "nothing was spent" not in read(left)
+    many = [replace(each, uses=Uses(20, 3)) for each in asked.every]
+    hidden = read(together(*many), Policy(uses=20))
+    assert "run c undecided 0.25 % version 3 stays: the gain in rmse is not told from 0." in hidden
+    assert "rmse 1 against" not in hidden
 
 
 def test_without_a_reading_there_is_nothing_to_draw():

@@ -31,12 +31,13 @@ def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
 def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoints, capsys, monkeypatch, tmp_path):
     github = tmp_path / "github"
     shutil.copy(NOTEBOOK, endpoints.root / "production")
-    trials.fitted(worse(), houses)
+    lesser = trials.fitted(worse(), houses)
     good = trials.fitted(better(), houses)
     with endpoints.layout.settings_file.open("a") as file:
         file.write("\n[stages.prod]\napproval = true\nrequire_clean = false\nrequire_fingerprint = false\n")
     monkeypatch.setenv("GITHUB_OUTPUT", str(github))
-    assert nbops(["promote", "--live", "--stages", "test,prod", *ASKED]) == 1
+    two = ["-p", "challengers=2"]
+    assert nbops(["promote", "--live", "--stages", "test,prod", *ASKED, *two]) == 1
     out = capsys.readouterr().out
     assert "may not enter test: its run has no fingerprint" in out
     assert "decision  run" in out
@@ -45,8 +46,10 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert told == ("FAILED", "promote", "false")
     assert github.read_text() == "promoted=false\ndecision=promote\n"
     github.unlink()
-    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED]) == 0
+    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED, *two]) == 0
     out = capsys.readouterr().out
+    assert "other challengers" in out
+    assert f"run {lesser[:8]}" in out
     assert "waiting: houses version 1 needs an approval to enter prod" in out
     assert "nbops promote --continue houses" in out
     assert registry.champion(trials.store, "houses") is None
@@ -94,3 +97,5 @@ def test_live_is_said_once(empty_project, capsys):
     assert "--live" in capsys.readouterr().err
     assert nbops(["promote", "--live", "-p", "metrik=mae"]) == 2
     assert "did you mean 'metric'" in capsys.readouterr().err
+    assert nbops(["promote", "--live", "-p", "challengers=6"]) == 2
+    assert "challengers is 6 and max_candidates 5" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.policy import Policy
 from notebooks_lib.promotion.deciding.question import Evidence
 from notebooks_lib.promotion.deciding.rules import Rule, early, rule
-from notebooks_lib.promotion.deciding.tables import shown
+from notebooks_lib.promotion.deciding.tables import percent, shown
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05
@@ -113,7 +113,7 @@ def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
         new, old = found.challenger, found.champion
         note = METRICS[found.metric].note if found.metric in METRICS else ""
         what = f"{found.metric}{f' ({note})' if note else ''} {shown(new.score)} against {shown(old.score)} of "
-        what += f"{old.label}: a gain of {shown(paired.gain)}, with {_percent(1 - at)} confidence "
+        what += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
         what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
@@ -147,7 +147,3 @@ def outlook(paired: Paired, policy: Policy, level: float) -> str:
 
 def _floor(name: str, found: float, least: float, reason: str) -> Rule:
     return Rule(name, found >= least, found, least, reason, "undecided", fault=False)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.4g} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notebooks_lib.promotion.deciding.metrics import Direction, gain
@@ -93,6 +93,20 @@ class Evidence:
     """Where the holdout is unlike train; None when nobody looked."""
     slices: tuple[Slice, ...] = ()
     """Both models on pieces of the holdout."""
+    rivals: tuple[Evidence, ...] = ()
+    """The other challengers of the same use, the better by validation first; they have none themselves."""
+
+    @property
+    def every(self) -> tuple[Evidence, ...]:
+        """Each challenger of this use alone, the best by validation first."""
+        return (replace(self, rivals=()), *self.rivals)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The champion, and each challenger of this use, the best by validation first."""
+        champions = [each.champion for each in self.every]
+        scored = next((side for side in champions if side.score is not None), self.champion)
+        return (scored, *(each.challenger for each in self.every))
 
     @property
     def ref(self) -> str:

@@ -44,6 +44,11 @@ def shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def percent(share: float | None) -> str:
+    """A share as people read it; empty for none."""
+    return "" if share is None else f"{100 * share:.4g} %"
+
+
 def _row(cells: Sequence[str], tag: str) -> str:
     inner = "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
     return f"<tr>{inner}</tr>" if tag == "td" else inner
