@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweeps = [_said(useless.sweep(trials, rows, repeats=repeats, seed=seed)) for rows, trials in sizes]
     uses = [(rows, learning) for learning in (False, True) for rows in (150, 500)]
     sequences = [_said(useless.sequence(rows, repeats=repeats, seed=seed, learning=it)) for rows, it in uses]
+    sequences += [_said(useless.together(rows, repeats=repeats, seed=seed)) for rows in (150, 500)]
     simulated = time.monotonic() - started
     real = [_said(measure(sweeps, trials)) for sweeps, trials in ((given.sweeps, 10), (1, 100)) if given.sweeps]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.planted import ONCE
-from notebooks_lib.promotion.deciding.decision import Policy, decide
+from notebooks_lib.promotion.deciding.decision import Policy, decide, decide_each
 from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Truth
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
@@ -40,7 +40,7 @@ class Sweeps:
 
 @dataclass
 class Sequences:
-    """What became of ten challengers in turn on one holdout."""
+    """What became of several challengers on one holdout, in turn or at once."""
 
     what: str
     rows: int
@@ -49,7 +49,7 @@ class Sequences:
     uncorrected: float
     """The same for an interval at the whole level each time."""
     gate: float
-    """The same for the gate, at a tenth of the level each time."""
+    """The same for the gate, at a tenth of the level each time, or at the whole once."""
 
 
 def sweep(trials: int, rows: int, *, repeats: int, seed: int) -> Sweeps:
@@ -97,6 +97,22 @@ def sequence(rows: int, *, repeats: int, seed: int, learning: bool = False) -> S
         counts += any_of
     what = "ten, every second one made of what looked better" if learning else "ten challengers in turn"
     return Sequences(what, rows, *(counts / repeats))
+
+
+def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences:
+    """Several challengers in one use, which has the whole level: is any of them promoted?"""
+    random = np.random.default_rng([seed, rows, count])
+    champion, errors = pool()
+    metric, truth, counts = METRICS["rmse"], Truth(np.zeros(rows)), np.zeros(3)
+    for _ in range(repeats):
+        entered = random.choice(POOL, size=count, replace=False)
+        holdout = random.integers(0, len(champion), size=rows)
+        old, every = Answers(champion[holdout]), [Answers(errors[holdout, trial]) for trial in entered]
+        paired = [pair(metric, truth, new, old) for new in every]
+        found = [asked(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)]
+        promoted = any(each.answer == "promote" for each in decide_each(found, ONCE))
+        counts += [any(one.gain > 0 for one in paired), any(one.lower(ONCE.alpha) > 0 for one in paired), promoted]
+    return Sequences(f"{count} challengers in one use at the whole level", rows, *(counts / repeats))
 
 
 @cache
