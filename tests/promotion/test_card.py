@@ -14,7 +14,8 @@ from notebooks_lib.promotion import card, drawing
 from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide_use
 from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from tests.promotion.deciding.test_decision import NEW, OLD, challenger, evidence, paired, together
+from tests.promotion.deciding.test_decision import NEW, OLD, evidence, paired
+from tests.promotion.deciding.test_one_use import challenger, together
 
 ABOUT = ModelCard(
     "Is <it> good?",
