@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from notebooks_lib.promotion.releasing.rollback import Restored
 
 
 @click.command()
@@ -18,7 +22,8 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     """Let the version of MODEL that was champion before serve again, and move the mark back to it.
 
     It must first predict here what it predicted when it was registered; if it does not, nothing moves. What is taken
-    back is not promoted again by itself. Exit code 1: it could not be done, 2: there is nothing to go back to.
+    back is not promoted again by itself. Where a promotion was cut short, that is undone, and no more. Exit code 1: it
+    could not be done, 2: there is nothing to go back to.
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import show
@@ -31,22 +36,46 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
         told: dict[str, object] = {
             "model": model,
             "stage": stage,
-            "version": done.version.version,
-            "before": done.before.version,
+            "version": done.version.version if done.version else None,
+            "before": done.before.version if done.before else None,
+            "mended": done.mended.text if done.mended else "",
+            "further": done.further,
+            "endpoint": done.status.as_json() if done.status else None,
         }
-        told |= {"mended": done.mended, "endpoint": done.status.as_json()}
         sys.stdout.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
         return 0
-    if done.mended:
-        click.echo(f"first: {done.mended}")
-    click.echo(
-        click.style(f"{model} version {done.version.version} is champion of {stage} again", fg="green", bold=True)
-    )
-    click.echo(f"  instead of  version {done.before.version}, which is not promoted again by itself")
-    click.echo(f"  verified    {done.rows} golden predictions, in this process and through the endpoint")
-    click.echo(f"  endpoint    {done.status.address} ({done.status.state}, version {done.status.version})")
-    if done.status.curl:
-        click.echo(f"  try it      {done.status.curl}")
-    where = "" if stage == "prod" else f" --stage {stage}"
-    click.echo(f"  take back   nbops rollback {model}{where} --to {done.before.version}")
+    if done.mended is not None:
+        click.echo(f"first: {done.mended.text}")
+    _print(done, model, stage)
     return 0
+
+
+def _print(done: Restored, model: str, stage: str) -> None:
+    said = f"version {done.version.version} is champion of {stage}" if done.version else f"has no champion in {stage}"
+    said += " again" if done.before else ""
+    click.echo(click.style(f"{model} {said}", fg="green", bold=True))
+    facts = []
+    if done.before is not None:
+        facts += [
+            ("instead of", f"version {done.before.version}, which is not promoted again by itself"),
+            ("verified", f"{done.rows} golden predictions, in this process and through the endpoint"),
+        ]
+    elif done.mended is not None:
+        facts.append(("done", "this was the way back: nothing else was moved"))
+        if done.mended.outcome == "undone":
+            facts.append(
+                ("not barred", f"version {done.mended.version}: a later nbops promote --live may take it again")
+            )
+    status = done.status
+    if status is not None:
+        serving = f", version {status.version}" if status.version else ""
+        facts.append(("endpoint", f"{status.address} ({status.state}{serving})"))
+        if status.curl:
+            facts.append(("try it", status.curl))
+    if done.further:
+        facts.append(("further", f"{done.further} goes back one more"))
+    if done.before is not None:
+        where = "" if stage == "prod" else f" --stage {stage}"
+        facts.append(("take back", f"nbops rollback {model}{where} --to {done.before.version}"))
+    for name, text in facts:
+        click.echo(f"  {name:<11} {text}")

@@ -69,7 +69,8 @@ class Gate:
                 for stage, each in zip(stages, left, strict=True)
             ]
         else:
-            rows = [(stage, mending.mend(self.store, self.model, stage)) for stage in stages]
+            mended = [(stage, mending.mend(self.store, self.model, stage)) for stage in stages]
+            rows = [(stage, each.text) for stage, each in mended if each is not None]
         return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:

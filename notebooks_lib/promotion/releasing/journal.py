@@ -29,8 +29,8 @@ KEPT = 20
 """Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
 END = "end"
 MENDING = (
-    "it goes on, or was cut short: then the same nbops promote --live again mends it; nbops rollback does, too, and "
-    "goes a step back after that"
+    "it goes on, or was cut short: then nbops rollback takes the stage back to the version before, and the same "
+    "nbops promote --live again mends it and goes on"
 )
 """What to do about a change that has not ended."""
 

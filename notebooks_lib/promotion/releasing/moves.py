@@ -142,7 +142,7 @@ class Moves:
             if found is not None and found.state != "stopped":
                 self.split({}, reason=why)
                 endpoint.stop(self.store.settings, self.name)
-            said = f"endpoint {self.name!r} was stopped: nothing served there before"
+            said = f"nothing serves at endpoint {self.name!r}, as before"
         else:
             slot = slots.put(self.store, self.name, champion)
             self.split({slot: 100}, reason=why)

@@ -1,6 +1,9 @@
 """Takes a stage back to an earlier version, once that has shown that it still predicts what it did.
 
-First the older version is loaded here and held against its golden predictions: an upgraded library or a damaged file
+What was cut short there is mended first. Where that is the way back already, nothing else moves: whoever says so after
+a release that died half way wants the champion from before it, not the one before that.
+
+The older version is first loaded here and held against its golden predictions: an upgraded library or a damaged file
 shows before anything moves. Then it is a Change like a promotion, without a canary: deploy, test, switch.
 """
 
@@ -11,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.promotion.releasing import mending, moves, way
+from notebooks_lib.promotion.releasing import mending, moves, slots, way
 from notebooks_lib.promotion.releasing.change import Change
+from notebooks_lib.promotion.releasing.mending import Mended
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -26,26 +30,37 @@ from notebooks_lib.tracking.store import Store, connect
 class Restored:
     """What serves now and what did before."""
 
-    version: Version
-    before: Version
-    rows: int
+    version: Version | None
+    """The champion; None when there was none before what was taken back."""
+    before: Version | None
+    """The champion that it took the place of; None when all that was needed was to mend."""
+    status: Status | None
+    """None where there is no endpoint."""
+    rows: int = 0
     """Golden predictions that it gave again, here and through the endpoint."""
-    status: Status
-    mended: str = ""
+    mended: Mended | None = None
     """What an earlier command had left unfinished, and what became of it."""
+    further: str = ""
+    """The command that goes one more back; empty where nothing was before."""
 
 
 def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | None = None, reason: str = "") -> Restored:
     """Let a stage serve the champion before this one again, or version `to`, and move the mark back.
 
-    The version that it replaces is withdrawn: no later promotion brings it back by itself. Raises UsageError when there
-    is nothing to go back to, or `to` was never champion there; PromotionError when the older version does not predict
-    what it did. Nothing moved then.
+    A promotion that was cut short there is undone, or a rollback finished, and that is all, unless `to` names another
+    version. The version that is replaced is withdrawn: no later promotion brings it back by itself. Raises UsageError
+    when there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does
+    not predict what it did. Nothing moved then.
     """
     way.check(settings, [stage])
     store = connect(settings)
-    mended = mending.mend(store, model, stage, giving_up=True)
+    asked = f"nbops rollback: {reason}" if reason else "nbops rollback"
+    mended = mending.mend(store, model, stage, giving_up=True, asked=asked)
     before = registry.champion(store, model, stage)
+    there = before is not None and before.version == to
+    if mended is not None and (mended.back if to is None else there and mended.outcome != "given up"):
+        status = slots.status(store, settings.stages.endpoint(stage, model))
+        return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
         if model not in registry.models(store):
             registry.get(store, model, to or "1")  # raises, naming the models there are
@@ -58,7 +73,12 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     change.test()
     change.switch()
     change.end()
-    return Restored(registry.get(store, model, target.version), before, rows, change.status, mended)
+    restored = registry.get(store, model, target.version)
+    return Restored(restored, before, change.status, rows, mended, _further(store, model, stage))
+
+
+def _further(store: Store, model: str, stage: str) -> str:
+    return way.going_back(model, stage) if registry.previous(store, model, stage) else ""
 
 
 def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:

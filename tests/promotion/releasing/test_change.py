@@ -14,6 +14,7 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion.releasing import approval, canary, journal, mending, slots, verify
 from notebooks_lib.promotion.releasing.change import Change
 from notebooks_lib.promotion.releasing.journal import Desk
+from notebooks_lib.promotion.releasing.rollback import rollback
 from notebooks_lib.promotion.releasing.stages import through
 from notebooks_lib.promotion.releasing.way import Way
 from notebooks_lib.records import Tag
@@ -47,6 +48,7 @@ def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
     for part in (
         died_anywhere_it_is_finished_or_undone_by_the_next_command,
         a_canary_that_does_badly_goes_back_by_itself,
+        a_rollback_takes_back_what_was_cut_short_and_no_more,
         two_at_once_are_one_after_the_other,
         from_stage_to_stage_with_an_approval,
     ):
@@ -70,7 +72,7 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
             back(store.settings)
         said = mending.mend(store, MODEL, "prod")
         finished.append(agreed(store) == "1")
-        assert ("finished" in said) == (finished[-1] and at < len(entries) - 1)
+        assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries) - 1)
     assert finished == sorted(finished), "from some entry on it is finished, never undone again"
     assert {*finished} == {False, True}
 
@@ -107,6 +109,54 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     assert "were refused" in newest[0].reason
     with pytest.raises(PromotionError, match="has ended; begin again"):
         moving.switch()  # as from a cell that is run although the one before it failed
+
+
+def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
+    """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
+    one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
+    forgive(store, 2)
+    mark = [entry.get("step") for entry in promote(store, two).journal.entries].index("mark")
+    moving = Change.begin(store, one, kind="promotion", stage="prod", reason="a test")
+    moving.deploy()
+    moving.test()
+    with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
+        moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
+    assert slots.traffic(endpoint.status(here, MODEL)) == "1=50,2=50"
+    done = rollback(here, MODEL, reason="they call us")
+    assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
+    assert done.status.version == agreed(store) == "2"
+    assert registry.get(store, MODEL, 2).withdrawn == ()
+    newest = ledger.read(store, MODEL)[0]
+    assert newest.what == "failed"
+    assert newest.reason.endswith("undone by nbops rollback: they call us")
+
+    # Said again it goes one further back. Cut short before it had, it does so then; after that, it has gone back already.
+    assert done.further == "nbops rollback houses"
+    for entry in (1, mark):
+        with pytest.raises(Killed), dying(entry, written=True, how=die):
+            rollback(here, MODEL)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before, done.mended.outcome) == ("1", None, "finished")
+    assert agreed(store) == "1"
+
+    # A promotion that was past its point of no return is finished, and gone back from.
+    with pytest.raises(Killed), dying(mark, written=True, how=die):
+        promote(store, two)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before.version, done.mended.outcome) == ("1", "2", "finished")
+    assert agreed(store) == "1"
+
+    # A version that is named and serves by mending is there; where nothing was before, nothing is.
+    with pytest.raises(Killed), dying(1, written=True, how=die):
+        promote(store, two)
+    assert rollback(here, MODEL, to="1").before is None
+    assert agreed(store) == "1"
+    with pytest.raises(Killed), dying(0, written=True, how=die):
+        promote(store, two, "test")
+    done = rollback(here, MODEL, stage="test")
+    assert (done.version, done.status, done.further) == (None, None, "")
+    with pytest.raises(UsageError, match="no champion in test, so there is nothing to go back from"):
+        rollback(here, MODEL, stage="test")
 
 
 def two_at_once_are_one_after_the_other(store: Store) -> None:
@@ -217,7 +267,12 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     assert len(told["unfinished"]) == 1
     assert nbops(["history", "hauses"]) == 2
     assert "did you mean 'houses'" in capsys.readouterr().err
-    mending.mend(store, MODEL, "prod")
+    assert nbops(["rollback", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "was cut short: undone, version 1 serves as before and is champion" in out
+    assert "houses version 1 is champion of prod\n" in out
+    assert "nothing else was moved" in out
+    assert "goes back one more" not in out  # it is the first
     assert agreed(store) == "1"
     one, other = (
         slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
