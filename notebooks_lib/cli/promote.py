@@ -197,8 +197,10 @@ def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
         if release["waiting"]:
             return f"waiting: {model} version {version} needs an approval to enter {release['waiting']}"
         where = _where(release["passed"])
-        done = f"promoted: {model} version {version}{where}"
-        return done if release["promoted"] else f"would promote: {new} as {model}{_where(release['stages'])}"
+        if release["promoted"]:
+            return f"promoted: {model} version {version}{where}"
+        but = f", but {release['ends']}" if release["ends"] else ""
+        return f"would promote: {new} as {model}{_where(release['stages'])}{but}"
     what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
     return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
 

@@ -7,16 +7,17 @@ import json
 import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
+from notebooks_lib.sections import Stage, Stages
 from notebooks_lib.tracking import registry
 from tests.promotion.conftest import better, middling, worse, write_houses
 
 pytestmark = pytest.mark.tracking
 
 
-def champion(trials, run_id: str, model: str = "houses"):
+def champion(trials, run_id: str, model: str = "houses", stage: str = "prod"):
     """Make a run's model the champion, as a release does last."""
     version = registry.register(trials.store, model, run_id)
-    registry.mark_champion(trials.store, version, reason="planted")
+    registry.mark_champion(trials.store, version, reason="planted", stage=stage)
     return version
 
 
@@ -215,6 +216,41 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     assert run.data.tags["nbops.promoted"] == "false"
     assert run.data.metrics["gain"] == pytest.approx(content["decision"]["gain"])
     assert json.dumps(content, allow_nan=False)
+
+
+def test_a_dry_run_foretells_what_a_stage_would_refuse_or_wait_for(trials, houses, gate, project):
+    good = trials.fitted(better(), houses)
+    waits = Stages(prod=Stage(approval=True, require_clean=False, require_fingerprint=False))
+    asked = gate(settings=project.model_copy(update={"stages": waits}))
+    decision = asked.decide(asked.holdout(asked.candidates()))
+
+    def told(stages: str) -> dict[str, list[str]]:
+        release = asked.release(decision, stages=stages)
+        release.register()
+        found = {each.name: [step().text for step in (each.deploy, each.test, each.switch)] for each in release.stages}
+        return found | {"ends": release.as_json()["ends"]}
+
+    said = told("dev,test,prod")
+    assert all(text.startswith("would ") and "refused" not in text for text in said["dev"])
+    assert said["test"][0].startswith("would be refused: its run has no fingerprint")
+    assert "require_fingerprint = false under [stages.test]" in said["test"][0]
+    assert said["test"][1:] == ["would not come to that"] * 2
+    assert said["prod"][0] == "would not come to that: test would refuse it"
+    assert said["ends"] == "test would refuse it"
+    assert registry.models(trials.store) == []
+
+    champion(trials, good, stage="dev")
+    said = told("dev,prod")
+    assert said["dev"][0] == "version 1 is its champion already, and would be asked for known rows"
+    assert said["prod"][0] == "would wait for an approval: nbops promote --continue houses"
+    assert said["ends"] == "it would wait for an approval before prod"
+
+    champion(trials, good)
+    decision = asked.decide(asked.holdout(asked.candidates()))
+    said = told("dev,prod")
+    assert said["dev"][0] == "nothing to do: the champion of prod stays"
+    assert said["prod"][0].startswith("version 1 stays: endpoint 'houses' would be started if it does not run")
+    assert said["ends"] == ""
 
 
 def test_a_run_without_a_decision_is_an_error(trials):

@@ -50,6 +50,7 @@ class Release:
         self.way = Way(store, self.model, stages, dry_run=dry_run, reason=self.reason, run_id=run_id)
         self.way.promoting = self.promoting
         self._stages = through(self.way)
+        self.way.candidate = decision.challenger.run_id
         self.way.compared = decision.champion.version or ""
 
     @property
@@ -123,6 +124,7 @@ class Release:
             "stages": list(self.way.names),
             "passed": list(self.way.passed),
             "waiting": self.way.waiting,
+            "ends": self.way.ends,
             "next": self.next,
             "endpoint": self.status.address if self.status else None,
             "reason": self.reason,

@@ -7,9 +7,8 @@ approval ends it too, without a failure: approval.py continues there.
 from __future__ import annotations
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.promotion import traits
+from notebooks_lib.promotion.releasing import admission, foreseeing, mending, moves, slots, verify
 from notebooks_lib.promotion.releasing import change as changes
-from notebooks_lib.promotion.releasing import mending, moves, slots, verify
 from notebooks_lib.promotion.releasing.change import Change
 from notebooks_lib.promotion.releasing.way import Step, StepName, Way, continuing
 from notebooks_lib.records import Tag
@@ -40,7 +39,11 @@ class OneStage:
         """Load the version into an idle slot, beside what serves. Raises PromotionError when it may not or cannot."""
         way, version = self.way, self.way.version
         if way.dry_run:
-            return self._done("deploy", f"would load the version at endpoint {self.endpoint!r}, without traffic")
+            told = foreseeing.foreseen(way, self.name)
+            self._over = foreseeing.OVER if way.ends else told
+            return self._done(
+                "deploy", told or f"would load the version at endpoint {self.endpoint!r}, without traffic"
+            )
         mending.mend(way.store, way.model, self.name)
         self._over = self._nothing_to_do()
         if self._over:
@@ -61,8 +64,7 @@ class OneStage:
     def test(self) -> Step:
         """Hold its slot to the contract. When it does not keep it, what served before serves on, and this raises."""
         if self._change is None:
-            text = "would hold its slot to the contract" if self.way.dry_run else self._over
-            return self._done("test", text)
+            return self._done("test", self._instead("would hold its slot to the contract"))
         return self._done("test", "; ".join(check.text for check in self._change.test()))
 
     def canary(self) -> Step:
@@ -71,7 +73,7 @@ class OneStage:
         if not steps:
             return self._done("canary", "the settings name no steps")
         if self._change is None or not self.way.promoting:
-            return self._done("canary", f"would take {len(steps)} step(s)" if self.way.dry_run else self._over)
+            return self._done("canary", self._instead(f"would take {len(steps)} step(s)"))
         told = []
         for step in steps:
             seen = self._change.share(step)
@@ -85,7 +87,7 @@ class OneStage:
         """Give it all requests, and the champion's mark of this stage."""
         way, change = self.way, self._change
         if change is None:
-            return self._done("switch", "would give it all traffic and the mark" if way.dry_run else self._over)
+            return self._done("switch", self._instead("would give it all traffic and the mark"))
         if [step.name for step in way.steps if step.stage == self.name] != ["deploy", "test", "canary"]:
             raise PromotionError("a version gets all traffic after deploy, test and canary, in this order")
         change.switch()
@@ -139,27 +141,13 @@ class OneStage:
         return ""
 
     def _admit(self, version: Version) -> None:
-        refused = f"version {version.version} may not enter {self.name}"
-        run = slots.run_of(self.way.store, version)
-        if self._wants("require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
-            raise PromotionError(
-                f"{refused}: it was not trained from a clean commit; commit, run the notebook and promote again, or "
-                f"let it in: require_clean = false under [stages.{self.name}]"
-            )
-        if self._wants("require_fingerprint"):
-            why = traits.irreproducible(self.way.store, run)
-            if why:
-                raise PromotionError(
-                    f"{refused}: {why}, and its fingerprint has to come out again; to let it in: "
-                    f"require_fingerprint = false under [stages.{self.name}]"
-                )
+        why = admission.refusal(self.way, self.name, slots.run_of(self.way.store, version))
+        if why:
+            raise PromotionError(f"version {version.version} may not enter {self.name}: {why}")
 
-    def _wants(self, what: str) -> bool:
-        """What the settings say; unsaid, test and prod want it as soon as any stage but prod is used (decision 28)."""
-        said: bool | None = getattr(self.policy, what)
-        if said is not None:
-            return said
-        return self.name != "dev" and {*self.way.names, *self.way.store.settings.stages.default} != {PROD}
+    def _instead(self, would: str) -> str:
+        """What a step says that does nothing."""
+        return self._over or (would if self.way.dry_run else "nothing to do")
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
         return self.way.done(Step(name, changed, text, self.name))

@@ -69,6 +69,10 @@ class Way:
         """The stage before which it waits for an approval."""
         self.passed: list[str] = []
         """Stages whose champion the version is now."""
+        self.candidate = ""
+        """The run whose model is registered, or would be; what a dry run goes by."""
+        self.ends = ""
+        """In a dry run: why it would not get through all stages; empty when nothing is known against it."""
         self.earlier: tuple[str, ...] = ()
         """Stages that it passed before it waited for an approval."""
         self.undo = ""

@@ -134,6 +134,10 @@ def test_promoted_says_where_and_how_to_take_it_back(project):
     release = {"waiting": "", "promoted": True, "version": "3", "passed": ["dev", "test"]}
     assert promote._headline(decision, release) == "promoted: sales version 3 to dev, test"
     assert promote._headline(decision, {**release, "passed": ["prod"]}) == "promoted: sales version 3"
+    foreseen = {**release, "promoted": False, "stages": ["dev", "test"], "ends": "test would refuse it"}
+    assert (
+        promote._headline(decision, foreseen) == "would promote: run 1 as sales to dev, test, but test would refuse it"
+    )
     assert promote._no_undo("sales", ["dev", "test"], project).endswith("nbops endpoint stop sales-test")
 
 
