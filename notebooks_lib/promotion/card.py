@@ -16,23 +16,28 @@ from notebooks_lib.promotion.deciding.tables import percent, shown
 from notebooks_lib.promotion.drawing import few
 from notebooks_lib.promotion.figure import HIDDEN
 from notebooks_lib.promotion.model_card import ModelCard
+from notebooks_lib.sections import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.deciding.metrics import Direction
 
-ANSWERS = {
-    "promote": ("Promote", "The new model replaces the one in service."),
-    "keep": ("Keep", "The model in service stays: the new one may not or need not replace it."),
-    "undecided": ("Undecided", "The model in service stays: what is known does not settle the question."),
-}
+ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
 STYLE = Path(__file__).with_name("card.css")
 MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
 
 
-def page(decision: Decision, about: ModelCard, *, made: str, links: Sequence[tuple[str, str]] = ()) -> str:
-    """The whole page. `made` says when and by whom, `links` where more is."""
+def page(
+    decision: Decision,
+    about: ModelCard,
+    *,
+    made: str,
+    stages: Sequence[str] = STAGES[-1:],
+    dry_run: bool = False,
+    links: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The whole page. `made` says when and by whom, `links` where more is; it is made before a stage is touched."""
     found = decision.evidence
-    answer, meaning = ANSWERS[decision.answer]
+    answer, meaning = ANSWERS[decision.answer], _meaning(decision, stages, dry_run=dry_run)
     title = f"{found.model}: {answer.lower()}"
     sections = [
         f'<header class="{decision.answer}"><p class="kicker">Decision on the model <b>{_t(found.model)}</b></p>'
@@ -52,6 +57,24 @@ def page(decision: Decision, about: ModelCard, *, made: str, links: Sequence[tup
         f"<style>{STYLE.read_text('utf-8')}</style></head>"
         f"<body><main>{''.join(filter(None, sections))}</main></body></html>\n"
     )
+
+
+def _meaning(decision: Decision, stages: Sequence[str], *, dry_run: bool) -> str:
+    """What the answer means for what is in service: another thing for a first model, a dry run, stages before prod."""
+    first = decision.evidence.first
+    if decision.answer == "promote":
+        done = "be the first in service" if first else "replace the one in service"
+        if STAGES[-1] not in stages:
+            done = f"enter {', '.join(stages)}, and nothing changes in {STAGES[-1]}"
+        if dry_run:
+            return f"The new model would {done}. This was a dry run: nothing was changed."
+        return f"The new model is to {done}, if it passes the tests of its stages."
+    stays = "There is no model in service, and none comes" if first else "The model in service stays"
+    why = {
+        "keep": f"the new one may not {'serve' if first else 'or need not replace it'}",
+        "undecided": "what is known does not settle the question",
+    }[decision.answer]
+    return f"{stays}: {why}."
 
 
 def _question(found: Evidence) -> str:

@@ -102,7 +102,9 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
         f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
     )
     about = model_card.collect(store, decision, candidates)
-    store.client.log_text(run_id, card.page(decision, about, made=made, links=links), CARD)
+    way = release.way
+    page = card.page(decision, about, made=made, stages=way.names, dry_run=way.dry_run, links=links)
+    store.client.log_text(run_id, page, CARD)
     if release.promoting and version is not None and not release.way.dry_run:
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
 

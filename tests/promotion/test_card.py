@@ -50,8 +50,9 @@ class Balanced(HTMLParser):
         self.text += "" if self.open[-1:] == ["style"] else data + " "
 
 
-def read(found, policy: Policy | None = None) -> str:
-    page = card.page(decide_use(found, policy or Policy()), ABOUT, made="today", links=[("run", "http://x/r?a=1&b=2")])
+def read(found, policy: Policy | None = None, **asked) -> str:
+    links = [("run", "http://x/r?a=1&b=2")]
+    page = card.page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
     parser = Balanced()
     parser.feed(page)
     assert not parser.open
@@ -62,7 +63,12 @@ def read(found, policy: Policy | None = None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("gain", "said"), [(1.0, "Promote The new model replaces"), (-3.0, "Keep"), (0.1, "Undecided The model in service")]
+    ("gain", "said"),
+    [
+        (1.0, "Promote The new model is to replace the one in service, if"),
+        (-3.0, "Keep"),
+        (0.1, "Undecided The model in service"),
+    ],
 )
 def test_it_says_the_answer_and_draws_the_interval(gain, said):
     text = read(evidence(paired=paired(gain)))
@@ -72,6 +78,25 @@ def test_it_says_the_answer_and_draws_the_interval(gain, said):
     assert "Is <it> good? Why we ask. And what for, see docs. one thing <two> Data" in text.replace(" ,", ",")
     assert "alpha <0.5>" in text
     assert all(rule in text for rule in ("gain", "requirements", "holdout_unseen"))
+
+
+@pytest.mark.parametrize(
+    ("gain", "dry_run", "said"),
+    [
+        (1.0, False, "Promote The new model is to be the first in service, if it passes the tests of its stages."),
+        (1.0, True, "Promote The new model would be the first in service. This was a dry run: nothing was changed."),
+        (-3.0, False, "Keep There is no model in service, and none comes: the new one may not serve."),
+        (0.1, True, "Undecided There is no model in service, and none comes: what is known does not settle"),
+    ],
+)
+def test_of_a_first_model_and_of_a_dry_run_it_claims_no_more_than_is_so(gain, dry_run, said):
+    none_yet = {"old": replace(OLD, label="the mean", run_id=""), "first": True}
+    assert said in read(evidence(paired=paired(gain), **none_yet), dry_run=dry_run)
+
+
+def test_of_stages_before_prod_it_does_not_say_that_anything_is_replaced():
+    text = read(evidence(paired=paired(1.0)), stages=("dev", "test"), dry_run=True)
+    assert "The new model would enter dev, test, and nothing changes in prod. This was a dry run" in text
 
 
 def test_slices_are_drawn_and_names_are_not_code():
