@@ -13,7 +13,9 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.promotion.deciding.decision import Policy, decide
-from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.left_out import leaver
+from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.own_metric import own
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
@@ -149,14 +151,14 @@ def population(name: str, gain: float = 0.0) -> Population:
     metric, (which, new, old) = metric_of(name), PAIRS[name]
     table = tables()[which]
 
-    def leaver(answers: Answers) -> Leaver:
+    def left(answers: Answers) -> Leaver:
         if name != "cost":
-            return metric.leaver(table.truth, answers)
+            return leaver(metric, table.truth, answers)
         each = _cost(table.truth.values, answers.values)  # only metrics in closed form can be weighted
         return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: sums[..., 1] / sums[..., 0])
 
     sign = -1.0 if metric.direction == "min" else 1.0
-    pair_of = leaver(table.models[new]), leaver(table.models[old])
+    pair_of = left(table.models[new]), left(table.models[old])
     return planted(*pair_of, len(table.truth.values), sign=sign, gain=gain)
 
 

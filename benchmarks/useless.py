@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.planted import ONCE
 from notebooks_lib.promotion.deciding.decision import Policy, decide, decide_each
-from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Truth
+from notebooks_lib.promotion.deciding.metric import Answers, Truth
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
 

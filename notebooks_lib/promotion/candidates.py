@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.promotion import compare, scoring
-from notebooks_lib.promotion.deciding.metrics import Metric, Truth, sort_key
+from notebooks_lib.promotion.deciding.metric import Metric, Truth, sort_key
 from notebooks_lib.promotion.deciding.tables import Table
 from notebooks_lib.promotion.releasing.way import going_back
 from notebooks_lib.records import Tag

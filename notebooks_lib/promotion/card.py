@@ -19,7 +19,7 @@ from notebooks_lib.promotion.model_card import ModelCard
 from notebooks_lib.sections import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metrics import Direction
+    from notebooks_lib.promotion.deciding.metric import Direction
 
 ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
 STYLE = Path(__file__).with_name("card.css")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
-from notebooks_lib.promotion.deciding.metrics import Direction, sort_key
+from notebooks_lib.promotion.deciding.metric import Direction, sort_key
 from notebooks_lib.records import Tag, finite
 from notebooks_lib.tracking.query import RunInfo
 

@@ -12,7 +12,7 @@ from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.deciding import decision as decisions
 from notebooks_lib.promotion.deciding import metrics
 from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.deciding.metrics import Metric
+from notebooks_lib.promotion.deciding.metric import Metric
 from notebooks_lib.promotion.deciding.tables import Table
 from notebooks_lib.promotion.releasing import journal, mending
 from notebooks_lib.promotion.releasing.release import Release

@@ -15,7 +15,8 @@ import numpy as np
 from notebooks_lib.errors import HoldoutError, ModelError, first_line
 from notebooks_lib.promotion import scoring, slices
 from notebooks_lib.promotion.deciding.decision import EARLY, Evidence, Policy, Side, Uses
-from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.left_out import leaver
+from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.scoring import Scores
@@ -151,7 +152,7 @@ def _with(
         found = compute()
         score = found.value
         if metric is not None and truth is not None and found.answers is not None:
-            score = metric.leaver(truth, found.answers).whole
+            score = leaver(metric, truth, found.answers).whole
     except ModelError as error:
         return replace(side, fault=str(error)), None
     side = replace(

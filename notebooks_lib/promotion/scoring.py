@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, UsageError
-from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Task, Truth, score_all
+from notebooks_lib.promotion.deciding.metric import Answers, Metric, Task, Truth
+from notebooks_lib.promotion.deciding.metrics import score_all
 from notebooks_lib.tracking import models
 
 if TYPE_CHECKING:

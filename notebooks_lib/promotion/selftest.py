@@ -15,7 +15,9 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.promotion.deciding.decision import Answer, Evidence, Policy, Side, Uses, decide
-from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.left_out import leaver
+from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.planting import Population, planted
@@ -79,7 +81,7 @@ def asked(
         return Side(
             label,
             run_id=label,
-            score=metric.leaver(truth, answers).whole,
+            score=leaver(metric, truth, answers).whole,
             rows=rows,
             rows_sha256="these",
             predictions_sha256=label,
@@ -189,7 +191,7 @@ def _ask(gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Gen
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
     """Rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
-    new, old = (judged.leaver(table.truth, table.models[each]) for each in (challenger, champion))
+    new, old = (leaver(judged, table.truth, table.models[each]) for each in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
     return planted(new, old, len(table.truth.values), sign=sign, gain=gain)
 

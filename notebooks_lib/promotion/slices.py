@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.promotion.deciding.metrics import gain
+from notebooks_lib.promotion.deciding.metric import gain
 from notebooks_lib.promotion.deciding.question import Slice
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
+    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
     from notebooks_lib.tracking.datasets import Dataset, Part
 
     Array = np.ndarray[Any, Any]

@@ -12,7 +12,9 @@ from scipy import stats
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, gain
+from notebooks_lib.promotion.deciding.left_out import leaver
+from notebooks_lib.promotion.deciding.metric import Answers, gain
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real, tables
 from notebooks_lib.statistics import blocks, paired, planting
 
@@ -26,7 +28,7 @@ def test_the_gate_passes(capsys):
 
 def strict(metric, truth, new, old, policy):
     """What every project that we learned from does."""
-    better = gain(metric.direction, metric.leaver(truth, new).whole, metric.leaver(truth, old).whole)
+    better = gain(metric.direction, leaver(metric, truth, new).whole, leaver(metric, truth, old).whole)
     return "promote" if better > policy.min_gain else "keep"
 
 
@@ -49,7 +51,7 @@ def doubled(metric, truth, new, old, policy):
 def unpaired(metric, truth, new, old, policy):
     """As if each model had seen rows of its own."""
     dealt = blocks.rows(len(truth.values))
-    leavers = [metric.leaver(truth, each) for each in (new, old)]
+    leavers = [leaver(metric, truth, each) for each in (new, old)]
     error = math.hypot(*(paired.standard_error(each.without(dealt)) for each in leavers))
     if not error:
         return "undecided"
@@ -93,7 +95,7 @@ def test_planted_pairs_are_equal_and_look_like_their_table(case):
     name, metric, new, old, _ = case
     found, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
     one, other = (
-        planting.weighted(judged.leaver(table.truth, table.models[each]), found.weights) for each in (new, old)
+        planting.weighted(leaver(judged, table.truth, table.models[each]), found.weights) for each in (new, old)
     )
     assert one == pytest.approx(other, rel=1e-9)
     assert found.weights.sum() == pytest.approx(1)
@@ -107,13 +109,13 @@ def test_weights_count_as_repeated_rows_would(metric):
     model = table.models["tree"]
     times = np.random.default_rng(0).integers(0, 4, size=len(table.truth.values))
     places = np.repeat(np.arange(len(times)), times)
-    weighted = planting.weighted(judged.leaver(table.truth, model), times / times.sum())
-    assert weighted == pytest.approx(judged.leaver(table.truth.at(places), model.at(places)).whole)
+    weighted = planting.weighted(leaver(judged, table.truth, model), times / times.sum())
+    assert weighted == pytest.approx(leaver(judged, table.truth.at(places), model.at(places)).whole)
 
 
 def test_a_gain_that_no_weights_give_is_refused():
     truth = tables()["diabetes"].truth
     good, bad = Answers(truth.values + 1.0), Answers(truth.values + 50.0)
-    leavers = [METRICS["rmse"].leaver(truth, each) for each in (good, bad)]
+    leavers = [leaver(METRICS["rmse"], truth, each) for each in (good, bad)]
     with pytest.raises(ValueError, match="no weights"), np.errstate(all="ignore"):
         planting.planted(*leavers, len(truth.values), sign=-1.0)

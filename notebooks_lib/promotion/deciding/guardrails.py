@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from notebooks_lib.promotion.deciding.metrics import METRICS, gain
+from notebooks_lib.promotion.deciding.metric import gain
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.policy import Policy
 from notebooks_lib.promotion.deciding.question import Evidence
 from notebooks_lib.promotion.deciding.rules import Rule, early, rule

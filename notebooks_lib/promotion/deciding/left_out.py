@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.promotion.deciding import metrics
+from notebooks_lib.promotion.deciding import metric as losses
 from notebooks_lib.statistics.leaving import Anew, Leaver, Mean, Placements, Sums
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
+    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
 
 Array = np.ndarray[Any, Any]
 Way = Callable[["Truth", "Answers"], Leaver]
@@ -53,7 +53,7 @@ def _root(mean: Array) -> Array:
 
 
 def _relative(truth: Truth, answers: Answers) -> Array:
-    return np.asarray(metrics.absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
+    return np.asarray(losses.absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
 
 
 def _right(truth: Truth, answers: Answers) -> Array:
@@ -61,14 +61,14 @@ def _right(truth: Truth, answers: Answers) -> Array:
 
 
 def _log_losses(truth: Truth, answers: Answers) -> Array:
-    return metrics.log_losses(truth, answers, CLIP)
+    return losses.log_losses(truth, answers, CLIP)
 
 
 def _r2(truth: Truth, answers: Answers) -> Leaver:
     centred = truth.values - truth.values.mean()  # the same, with less rounding
     ones = np.ones(len(centred))
     return Sums(
-        np.column_stack([ones, metrics.squared(truth, answers), centred, centred**2]),
+        np.column_stack([ones, losses.squared(truth, answers), centred, centred**2]),
         lambda sums: 1 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0]),
     )
 
@@ -134,9 +134,9 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
 
 
 WAYS: dict[str, Way] = {
-    "rmse": _mean(metrics.squared, _root),
-    "mse": _mean(metrics.squared),
-    "mae": _mean(metrics.absolute),
+    "rmse": _mean(losses.squared, _root),
+    "mse": _mean(losses.squared),
+    "mae": _mean(losses.absolute),
     "mape": _mean(_relative),
     "r2": _r2,
     "accuracy": _mean(_right),
@@ -149,6 +149,6 @@ WAYS: dict[str, Way] = {
     "auc": _auc,
     "roc_auc": _auc,
     "log_loss": _mean(_log_losses),
-    "brier": _mean(metrics.brier_losses),
+    "brier": _mean(losses.brier_losses),
 }
 """By the name of the metric. What is missing here is computed anew for each block."""

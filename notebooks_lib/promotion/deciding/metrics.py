@@ -1,97 +1,27 @@
-"""The one table of metrics: which way is better, how each is computed, how rows are left out of it.
-
-No other module compares two of them. What a metric is a sum of stands in `left_out.py`.
-"""
+"""The one table of metrics: which way is better, and how each is computed. How rows are left out: `left_out.py`."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from notebooks_lib.statistics.leaving import Leaver
-
-    Array = np.ndarray[Any, Any]
-
-Direction = Literal["min", "max"]
-Task = Literal["regression", "classification"]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model said about some rows."""
-
-    values: Array
-    """One for each row: a number, or the name of a class."""
-    probabilities: Array | None = None
-    """rows x classes; None when the model gives none."""
-
-    def at(self, places: Array) -> Answers:
-        """About some of the rows."""
-        return Answers(self.values[places], None if self.probabilities is None else self.probabilities[places])
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the rows really are."""
-
-    values: Array
-    classes: Array | None = None
-    """All that there are, sorted; None for numbers. The last of two is the positive one."""
-
-    def at(self, places: Array) -> Truth:
-        """Of some of the rows."""
-        return Truth(self.values[places], self.classes)
-
-
-Score = Callable[[Truth, Answers], float]
-Losses = Callable[[Truth, Answers], "Array"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that says how good a model is on some rows."""
-
-    name: str
-    direction: Direction
-    task: Task
-    score: Score
-    losses: Losses | None = None
-    """One figure for each row, lower is better, where the metric has such."""
-    needs_probabilities: bool = False
-    own: bool = False
-    """A function of the user's, not one of the table."""
-    note: str = ""
-    """What is different about it where it decides."""
-    code: str = ""
-    """Digest of a user's function: with other code it is another metric."""
-
-    def leaver(self, truth: Truth, answers: Answers) -> Leaver:
-        """The metric on these rows, ready for leaving some out: how, is the metric's own affair."""
-        from notebooks_lib.promotion.deciding import left_out
-
-        return left_out.leaver(self, truth, answers)
-
-    def gain(self, challenger: float, champion: float) -> float:
-        """How much better the challenger is; positive is better whatever the direction."""
-        return gain(self.direction, challenger, champion)
-
-
-def gain(direction: Direction, challenger: float, champion: float) -> float:
-    """How much better the first figure is than the second; positive is better whatever the direction."""
-    return champion - challenger if direction == "min" else challenger - champion
-
-
-def sort_key(direction: Direction, value: float) -> float:
-    """Sorts the best first."""
-    return value if direction == "min" else -value
+from notebooks_lib.promotion.deciding import own_metric
+from notebooks_lib.promotion.deciding.metric import (
+    Answers,
+    Direction,
+    Losses,
+    Metric,
+    Score,
+    Task,
+    Truth,
+    absolute,
+    brier_losses,
+    log_losses,
+    squared,
+    wrong,
+)
 
 
 def parse(text: str) -> tuple[str, Direction]:
@@ -126,8 +56,6 @@ def find(name: str) -> Metric:
     check(name)
     if name in METRICS:
         return METRICS[name]
-    from notebooks_lib.promotion.deciding import own_metric
-
     return own_metric.imported(name)
 
 
@@ -195,45 +123,6 @@ def _roc_auc(truth: Truth, answers: Answers) -> float:
         return float(roc_auc_score(truth.values == truth.classes[1], answers.probabilities[:, 1]))
     shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
     return float(roc_auc_score(truth.values, shares, multi_class="ovr", average="macro", labels=truth.classes))
-
-
-def squared(truth: Truth, answers: Answers) -> Array:
-    """Of each row the squared error."""
-    loss: Array = (truth.values - answers.values) ** 2
-    return loss
-
-
-def absolute(truth: Truth, answers: Answers) -> Array:
-    """Of each row the absolute error."""
-    loss: Array = abs(truth.values - answers.values)
-    return loss
-
-
-def wrong(truth: Truth, answers: Answers) -> Array:
-    """Of each row 1 when its class is missed."""
-    loss: Array = (truth.values != answers.values).astype(float)
-    return loss
-
-
-def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array:
-    """Of each row minus the logarithm of the chance that its class was given, which counts as `least` at least."""
-    import numpy as np
-
-    assert truth.classes is not None
-    assert answers.probabilities is not None
-    column = np.searchsorted(truth.classes, truth.values)
-    shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
-    loss: Array = -np.log(np.clip(shares[np.arange(len(column)), column], least, 1.0))
-    return loss
-
-
-def brier_losses(truth: Truth, answers: Answers) -> Array:
-    """Of each row the squared distance of its chances from the truth."""
-    assert truth.classes is not None
-    assert answers.probabilities is not None
-    error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
-    loss: Array = error.sum(axis=1) / (2 if len(truth.classes) == 2 else 1)  # of two classes the usual form
-    return loss
 
 
 def _mean(losses: Losses) -> Score:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 
 from notebooks_lib.errors import UsageError, first_line
-from notebooks_lib.promotion.deciding.metrics import Answers, Direction, Metric, Task, Truth
+from notebooks_lib.promotion.deciding.metric import Answers, Direction, Metric, Task, Truth
 
 
 def own(

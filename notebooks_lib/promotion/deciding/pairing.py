@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from notebooks_lib.promotion.deciding.left_out import leaver
 from notebooks_lib.statistics import blocks
 from notebooks_lib.statistics.paired import Paired, compare
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metrics import Answers, Metric, Truth
+    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
 
     Array = np.ndarray[Any, Any]
 
@@ -32,7 +33,7 @@ def pair(
     if times is not None:
         order = np.argsort(times, kind="stable")
         truth, challenger, champion = truth.at(order), challenger.at(order), champion.at(order)
-    new, old = metric.leaver(truth, challenger), metric.leaver(truth, champion)
+    new, old = leaver(metric, truth, challenger), leaver(metric, truth, champion)
     count = len(truth.values)
     if times is not None:
         dealt = blocks.contiguous(count)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notebooks_lib.promotion.deciding.metrics import Direction, gain
+from notebooks_lib.promotion.deciding.metric import Direction, gain
 from notebooks_lib.promotion.deciding.policy import Uses
 from notebooks_lib.statistics.paired import Paired
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from notebooks_lib.promotion.deciding import signatures
-from notebooks_lib.promotion.deciding.metrics import METRICS, sort_key
+from notebooks_lib.promotion.deciding.metric import sort_key
+from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.policy import Policy
 from notebooks_lib.promotion.deciding.question import Evidence
 from notebooks_lib.promotion.deciding.tables import shown

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import InputError, ModelError, PromotionError, first_line
-from notebooks_lib.promotion.releasing.verify import ROWS, split
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.differing import difference
 from notebooks_lib.tracking import models, registry
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 FOLDER = "promotion"
+ROWS = 20
+"""Rows of the dataset that are known beside the model's own example."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ def make(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
         few = (rows[known] if known else rows).iloc[:ROWS]
         requests.append({"dataframe_split": split(few, named=bool(known))})
     return Golden(tuple((request, _answer(model, request)) for request in requests))
+
+
+def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
+    """A table as MLflow's dataframe_split, in plain JSON values: null for what is missing, times in ISO form."""
+    plain = rows.astype(object)
+    plain[rows.isna()] = None
+    data = json.loads(json.dumps(plain.to_numpy().tolist(), default=str))
+    return {"columns": [str(name) for name in rows.columns], "data": data} if named else {"data": data}
 
 
 def keep(store: Store, version: Version, golden: Golden) -> None:

@@ -19,13 +19,9 @@ from notebooks_lib.serving.differing import difference, same_form
 from notebooks_lib.serving.state import Folder
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from notebooks_lib.promotion.releasing.golden import Golden
     from notebooks_lib.settings import Settings
 
-ROWS = 20
-"""Rows of the dataset that are known beside the model's own example."""
 LOAD = 60
 """Requests of the small load, from CONNECTIONS at once."""
 CONNECTIONS = 4
@@ -112,14 +108,6 @@ def too_slow(new: float | None, old: float | None, ratio: float) -> str:
     if new is None or old is None or new <= max(old * ratio, old + SLACK):
         return ""
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"
-
-
-def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
-    """A table as MLflow's dataframe_split, in plain JSON values: null for what is missing, times in ISO form."""
-    plain = rows.astype(object)
-    plain[rows.isna()] = None
-    data = json.loads(json.dumps(plain.to_numpy().tolist(), default=str))
-    return {"columns": [str(name) for name in rows.columns], "data": data} if named else {"data": data}
 
 
 def _golden(settings: Settings, name: str, slot: str, golden: Golden) -> Check:

@@ -9,7 +9,8 @@ import pytest
 
 from notebooks_lib.errors import UsageError
 from notebooks_lib.promotion.deciding import metrics
-from notebooks_lib.promotion.deciding.metrics import METRICS, Answers, Truth
+from notebooks_lib.promotion.deciding.metric import Answers, Truth
+from notebooks_lib.promotion.deciding.metrics import METRICS
 
 
 def test_direction_comes_from_the_table_or_is_said():

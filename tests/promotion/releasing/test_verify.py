@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from notebooks_lib.promotion.releasing.verify import split, too_slow
+from notebooks_lib.promotion.releasing.golden import split
+from notebooks_lib.promotion.releasing.verify import too_slow
 from notebooks_lib.serving.differing import difference
 
 
