@@ -6,20 +6,20 @@ In every cell the true gain is known: zero where false promotions are counted, t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from notebooks_lib.promotion.deciding.decision import Policy, decide
-from notebooks_lib.promotion.deciding.left_out import leaver
-from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
+from notebooks_lib.promotion.deciding.left_out import leaver, mean
+from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth, log_losses
 from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.own_metric import own
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
-from notebooks_lib.statistics.leaving import Leaver, Sums
+from notebooks_lib.statistics.leaving import Leaver
 from notebooks_lib.statistics.planting import Population, planted
 
 REPEATS = 2000
@@ -128,21 +128,11 @@ def _cost(truth: Any, predicted: Any) -> Any:
     return np.where(truth == 0, 5.0, 1.0) * (truth != predicted)
 
 
-class RawLogLoss(Metric):
-    """Log loss as it is, with chances of nearly zero: no interval holds its level here."""
-
-    def leaver(self, truth: Truth, answers: Answers) -> Leaver:
-        assert self.losses is not None
-        each = self.losses(truth, answers)
-        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: sums[..., 1] / sums[..., 0])
-
-
 def metric_of(name: str) -> Metric:
     if name == "cost":
         return own(cost, "min", task="classification")
     if name == "raw log loss":
-        table = METRICS["log_loss"]
-        return RawLogLoss("raw log loss", "min", table.task, table.score, table.losses, needs_probabilities=True)
+        return replace(METRICS["log_loss"], name=name, way=mean(log_losses))  # no interval holds its level
     return METRICS[name.partition(",")[0]]
 
 
@@ -154,8 +144,8 @@ def population(name: str, gain: float = 0.0) -> Population:
     def left(answers: Answers) -> Leaver:
         if name != "cost":
             return leaver(metric, table.truth, answers)
-        each = _cost(table.truth.values, answers.values)  # only metrics in closed form can be weighted
-        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: sums[..., 1] / sums[..., 0])
+        costs = mean(lambda truth, said: _cost(truth.values, said.values))  # only a closed form can be weighted
+        return costs(table.truth, answers)
 
     sign = -1.0 if metric.direction == "min" else 1.0
     pair_of = left(table.models[new]), left(table.models[old])

@@ -15,10 +15,9 @@ from notebooks_lib.promotion.deciding import metric as losses
 from notebooks_lib.statistics.leaving import Anew, Leaver, Mean, Placements, Sums
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
+    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth, Way
 
 Array = np.ndarray[Any, Any]
-Way = Callable[["Truth", "Answers"], Leaver]
 
 CLIP = 0.01
 LARGE = 5_000_000
@@ -28,9 +27,8 @@ LARGE = 5_000_000
 def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     """The metric on these rows, ready for leaving some out."""
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
-    way = None if metric.own or large else WAYS.get(metric.name)
-    if way is not None:
-        return way(truth, answers)
+    if metric.way is not None and not large:
+        return metric.way(truth, answers)
 
     def score(places: Array) -> float:
         return metric.score(truth.at(places), answers.at(places))
@@ -38,7 +36,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     return Anew(len(truth.values), score)
 
 
-def _mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> Way:
+def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> Way:
     """`of` the mean of one figure for each row."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
@@ -134,12 +132,12 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
 
 
 WAYS: dict[str, Way] = {
-    "rmse": _mean(losses.squared, _root),
-    "mse": _mean(losses.squared),
-    "mae": _mean(losses.absolute),
-    "mape": _mean(_relative),
+    "rmse": mean(losses.squared, _root),
+    "mse": mean(losses.squared),
+    "mae": mean(losses.absolute),
+    "mape": mean(_relative),
     "r2": _r2,
-    "accuracy": _mean(_right),
+    "accuracy": mean(_right),
     "balanced_accuracy": _counts(_balanced, positive=False),
     "f1": _counts(_f1, positive=True),
     "f1_macro": _counts(_f1, positive=False),
@@ -148,7 +146,7 @@ WAYS: dict[str, Way] = {
     "mcc": _counts(_mcc, positive=False),
     "auc": _auc,
     "roc_auc": _auc,
-    "log_loss": _mean(_log_losses),
-    "brier": _mean(losses.brier_losses),
+    "log_loss": mean(_log_losses),
+    "brier": mean(losses.brier_losses),
 }
 """By the name of the metric. What is missing here is computed anew for each block."""

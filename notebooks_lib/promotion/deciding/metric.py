@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
+    from notebooks_lib.statistics.leaving import Leaver
+
     Array = np.ndarray[Any, Any]
 
 Direction = Literal["min", "max"]
@@ -44,6 +46,7 @@ class Truth:
 
 Score = Callable[[Truth, Answers], float]
 Losses = Callable[[Truth, Answers], "Array"]
+Way = Callable[[Truth, Answers], "Leaver"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Metric:
     score: Score
     losses: Losses | None = None
     """One figure for each row, lower is better, where the metric has such."""
+    way: Way | None = None
+    """How rows are left out of it in closed form; None: it is computed anew without each block."""
     needs_probabilities: bool = False
     own: bool = False
     """A function of the user's, not one of the table."""

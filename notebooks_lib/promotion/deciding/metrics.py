@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
 from notebooks_lib.promotion.deciding import own_metric
+from notebooks_lib.promotion.deciding.left_out import WAYS
 from notebooks_lib.promotion.deciding.metric import (
     Answers,
     Direction,
@@ -159,7 +161,8 @@ def _table() -> dict[str, Metric]:
         ),
         Metric("brier", "min", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
     ]
-    return {metric.name: metric for metric in [*regression, *classification]}
+    every = [*regression, *classification]
+    return {metric.name: replace(metric, way=WAYS.get(metric.name)) for metric in every}
 
 
 _BETTER = {"min": "the smaller", "max": "the larger"}
