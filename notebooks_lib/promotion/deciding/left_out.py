@@ -27,8 +27,9 @@ LARGE = 5_000_000
 def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     """The metric on these rows, ready for leaving some out."""
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
-    if metric.way is not None and not large:
-        return metric.way(truth, answers)
+    way = metric.way or (None if metric.own else WAYS.get(metric.name))
+    if way is not None and not large:
+        return way(truth, answers)
 
     def score(places: Array) -> float:
         return metric.score(truth.at(places), answers.at(places))

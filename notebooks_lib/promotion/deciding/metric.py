@@ -60,7 +60,7 @@ class Metric:
     losses: Losses | None = None
     """One figure for each row, lower is better, where the metric has such."""
     way: Way | None = None
-    """How rows are left out of it in closed form; None: it is computed anew without each block."""
+    """How rows are left out of it in closed form; None: as `left_out.py` knows by its name, or it is computed anew."""
     needs_probabilities: bool = False
     own: bool = False
     """A function of the user's, not one of the table."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import replace
 from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
 from notebooks_lib.promotion.deciding import own_metric
-from notebooks_lib.promotion.deciding.left_out import WAYS
 from notebooks_lib.promotion.deciding.metric import (
     Answers,
     Direction,
@@ -161,8 +159,7 @@ def _table() -> dict[str, Metric]:
         ),
         Metric("brier", "min", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
     ]
-    every = [*regression, *classification]
-    return {metric.name: replace(metric, way=WAYS.get(metric.name)) for metric in every}
+    return {metric.name: metric for metric in [*regression, *classification]}
 
 
 _BETTER = {"min": "the smaller", "max": "the larger"}

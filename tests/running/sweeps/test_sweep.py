@@ -18,7 +18,7 @@ from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import compare
 from notebooks_lib.records import Tag
 from notebooks_lib.running.plan import Source
-from notebooks_lib.running.sweeps import executors, resume, space, stopping, sweep, trial
+from notebooks_lib.running.sweeps import executors, resume, session, space, stopping, sweep, trial
 from notebooks_lib.running.sweeps.records import Goal, Proposal, SweepResult, Trial
 from notebooks_lib.running.sweeps.request import Limits, Request
 from notebooks_lib.running.sweeps.tasks import Tasks
@@ -216,7 +216,7 @@ def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settin
 def test_a_store_that_goes_away_for_good_ends_the_sweep_with_one_line(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "STORE_PATIENCE", 0.1)
+    monkeypatch.setattr(session, "STORE_PATIENCE", 0.1)
     breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
     told: list[str] = []
     with pytest.raises(errors.TrackingError, match=r"the sweep stopped: sqlite:.* takes no more runs"):
@@ -255,7 +255,7 @@ def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothi
         sweep.run(request(project, LOGS, limits=Limits(kernel="python33"), **options), connected)
     assert "sample" not in query.experiments(connected), "nothing was started"
     result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
-    assert (result.status, len(result.trials)) == ("FAILED", sweep.BLIND)
+    assert (result.status, len(result.trials)) == ("FAILED", session.BLIND)
     assert "did you mean 'rmse'?" in told[0]
     run = query.get_run(connected, result.run_id)
     assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)
