@@ -30,7 +30,11 @@ def command() -> None:
 @command.command()
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
-    """Serve NAME again: the same model, port and key as before; the champion of model NAME at first."""
+    """Serve NAME again: the same model, port and key as before.
+
+    Where there is nothing to serve yet, or any more, that is the champion of the stage whose endpoint NAME is, or of
+    the model NAME.
+    """
     from notebooks_lib.promotion.releasing import by_hand
     from notebooks_lib.serving import endpoint, state
 

@@ -1,48 +1,82 @@
-"""Finds the champion of a model for an endpoint's first start: the one place where serving asks the tracking store."""
+"""Finds the champion for an endpoint that has nothing to serve: the one place where serving asks the tracking store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import EndpointError, UnknownNameError
+from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
+from notebooks_lib.sections import STAGES
 from notebooks_lib.serving import state
 from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.registry import Version
+    from notebooks_lib.tracking.store import Store
+
+PROD = STAGES[-1]
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A version to deploy; `fetch` copies its model under a folder and returns the model's own."""
+    """A version to deploy."""
 
     version: str
     detail: Mapping[str, Any]
     fetch: Callable[[Path], Path]
+    """Copies its model under a folder and returns the model's own. Raises EndpointError when it cannot be had."""
     sha256: str
     """Of its files, when they were scored; empty where nobody noted it."""
 
 
 def find(settings: Settings, name: str) -> Champion:
-    """The champion of model `name`. Raises UnknownNameError when there is no such model, or it has no champion."""
+    """The champion of the stage whose endpoint bears this name, or of the model of this name in prod.
+
+    Raises UnknownNameError when there is no such stage or model, EndpointError when it has no champion.
+    """
     from notebooks_lib.records import Tag
-    from notebooks_lib.tracking import models, query, registry
+    from notebooks_lib.tracking import models, registry
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings)
-    found = registry.champion(store, name)
+    names = registry.models(store)
+    served = {settings.stages.endpoint(stage, model): (stage, model) for stage in STAGES for model in names}
+    if name not in served and name not in names:
+        raise UnknownNameError("endpoint or model", name, {*state.known(settings), *names, *served})
+    stage, model = served.get(name, (PROD, name))
+    found = registry.champion(store, model, stage)
     if found is None:
-        known = {*state.known(settings), *registry.models(store)}
-        if name in known:
-            raise EndpointError(f"model {name!r} has no champion yet; make one with: nbops promote --live")
-        raise UnknownNameError("endpoint or model", name, known)
-    tags = query.get_run(store, found.run_id).tags if found.run_id else {}
+        where, how = ("", "") if stage == PROD else (f" in {stage}", f" --stages {stage}")
+        raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
+    tags = _run_tags(store, found)
     trained_on = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     detail = {
-        "model": name,
+        "model": model,
         "run_id": found.run_id,
         "dataset": ", ".join(value.partition("#")[0] for value in trained_on) or None,
         "reason": found.tags.get(Tag.REASON, ""),
     }
-    sha256 = found.tags.get(Tag.MODEL_SHA256, "")
-    return Champion(found.version, detail, lambda folder: models.download(found.source, folder), sha256)
+
+    def fetch(folder: Path) -> Path:
+        try:
+            return models.download(found.source, folder)
+        except ModelError as error:
+            back = f"nbops rollback {model}" + ("" if stage == PROD else f" --stage {stage}")
+            raise EndpointError(
+                f"endpoint {name!r} cannot serve version {found.version} of {model!r}, the champion: {error}; put its "
+                f"files back, go back to the version before ({back}), or run its notebook and promote again"
+            ) from error
+
+    return Champion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
+
+
+def _run_tags(store: Store, found: Version) -> Mapping[str, str]:
+    """What its run says of itself; nothing when it was deleted, for the model may be there still."""
+    from notebooks_lib.tracking import query
+
+    try:
+        return query.get_run(store, found.run_id).tags if found.run_id else {}
+    except UsageError:
+        return {}

@@ -94,10 +94,22 @@ def resume(settings: Settings, folder: Folder, current: State) -> None:
     """Bring up the server with all slots of the state; those with traffic must load, the others may fail."""
     must = {slot for slot, percent in current["traffic"].items() if percent} or set(list(current["slots"])[:1])
     try:
+        for slot in sorted(must):
+            _check_files(folder, current["slots"][slot])
         launching.launch(settings, folder, {**current, "wanted": "running", "last_error": None}, must=must)
     except EndpointError as error:
         _noted(folder, current, error)
         raise
+
+
+def _check_files(folder: Folder, entry: Mapping[str, Any]) -> None:
+    try:
+        folder.check_model(entry)
+    except EndpointError as error:
+        raise EndpointError(
+            f"endpoint {folder.name!r} cannot serve version {entry['version']}: {error}: nbops promote --live does so "
+            f"in prod; else remove {folder.path} and give nbops endpoint start {folder.name} (another port and key)"
+        ) from error
 
 
 def _check(folder: Folder, current: State, what: str, shares: Mapping[str, int], wanted: Mapping[str, int]) -> None:

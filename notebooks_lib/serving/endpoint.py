@@ -91,15 +91,17 @@ def delete(settings: Settings, name: str, slot: str) -> Status:
 
 
 def start(settings: Settings, name: str) -> Status:
-    """Serve again what `name` served last, on the same port with the same key; the champion of model `name` at first.
+    """Serve again what `name` served last, on the same port with the same key.
 
-    Does nothing when it runs. Raises UnknownNameError when there is neither an endpoint nor a champion of that name.
+    Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
+    may also be a model's. Does nothing when it runs. Raises UnknownNameError when nothing bears that name,
+    EndpointError when there is no champion, or a model's files are gone.
     """
     folder = Folder(settings, name)
-    found = None if folder.exists() else champion.find(settings, name)
+    found = champion.find(settings, name) if _bare(folder.read()) else None
     with folder.locked():
         current = folder.read()
-        if current is None and found is not None:
+        if _bare(current) and found is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 model_dir = found.fetch(Path(scratch))
                 slot = state.SLOTS[0]
@@ -253,6 +255,10 @@ def _known(current: State, slot: str) -> State:
     if slot not in current["slots"]:
         raise UnknownNameError("slot", slot, current["slots"])
     return current
+
+
+def _bare(current: State | None) -> bool:
+    return current is None or not current["slots"]
 
 
 def _now(folder: Folder) -> Status:

@@ -79,7 +79,8 @@ class Folder:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise EndpointError(
-                f"{self._state}: cannot be read ({type(error).__name__}); remove {self.path} and deploy again"
+                f"{self._state}: cannot be read ({type(error).__name__}); remove {self.path} and deploy again: "
+                f"nbops endpoint start {self.name}"
             ) from error
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -204,7 +205,9 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     try:
         found = model_files.read(models / entry["model"]).sha256
     except ModelError as error:
-        raise EndpointError(f"the files of version {entry['version']} are gone or damaged: {error}") from error
+        raise EndpointError(
+            f"the files of version {entry['version']} are gone or damaged ({error}); deploy the version again"
+        ) from error
     if found != wanted:
         raise EndpointError(
             f"the files of version {entry['version']} in {models / entry['model']} are not those that were deployed "

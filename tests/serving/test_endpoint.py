@@ -23,7 +23,7 @@ import pytest
 
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
-from notebooks_lib.serving import client, endpoint, launching, process, state
+from notebooks_lib.serving import champion, client, endpoint, launching, process, state
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import DETAIL
 
@@ -261,14 +261,30 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     with pytest.raises(EndpointError, match="no champion yet"):
         endpoint.start(project, "sample")
     registry.mark_champion(store, version, reason="the only one")
+    with pytest.raises(EndpointError, match="no champion in dev yet; make one with: nbops promote --live --stages dev"):
+        endpoint.start(project, "sample-dev")
+    assert champion.find(project, "sample").detail["model"] == "sample"
+
+    # The endpoint of a stage, all of whose slots were deleted: its port stays.
+    registry.mark_champion(store, version, reason="the only one", stage="dev")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    bare = {"name": "sample-dev", "wanted": "stopped", "host": "127.0.0.1", "port": port, "slots": {}, "traffic": {}}
+    state.Folder(project, "sample-dev").write(bare | {"mirror": {}})
     try:
-        status = endpoint.start(project, "sample")
-        assert (status.state, status.version) == ("running", version.version)
+        status = endpoint.start(project, "sample-dev")
+        assert (status.state, status.version, status.port) == ("running", version.version, port)
         assert status.detail == {"model": "sample", "run_id": run, "dataset": "sample@2", "reason": "the only one"}
-        answer = endpoint.invoke(project, "sample", {"dataframe_records": [{"a": 10.0}]})
+        answer = endpoint.invoke(project, "sample-dev", {"dataframe_records": [{"a": 10.0}]})
         assert answer["predictions"] == pytest.approx([21.0])
     finally:
-        endpoint.stop(project, "sample")
+        endpoint.stop(project, "sample-dev")
+    shutil.rmtree(version.source.removeprefix("file://"))
+    with pytest.raises(
+        EndpointError, match=r"cannot serve version 1 of 'sample', .* cannot be fetched.*nbops rollback"
+    ):
+        endpoint.start(project, "sample")
 
 
 def test_names_that_nothing_bears_are_told_apart(
@@ -298,6 +314,19 @@ def test_names_that_nothing_bears_are_told_apart(
         endpoint.deploy(empty_project, "one", "blue", models["table"], version="../1", detail={})
     with pytest.raises(UsageError, match="MLmodel"):
         endpoint.deploy(empty_project, "one", "blue", empty_project.root, version="1", detail={})
+
+
+def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Settings) -> None:
+    lost = {
+        "wanted": "stopped",
+        "host": "127.0.0.1",
+        "port": 1,
+        "slots": {"blue": SLOT | {"sha256": "0"}},
+        "traffic": {},
+    }
+    state.Folder(empty_project, "one").write(lost)
+    with pytest.raises(EndpointError, match=r"are gone or damaged .* nbops promote --live .* nbops endpoint start one"):
+        endpoint.start(empty_project, "one")
 
 
 SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:00+00:00"}
