@@ -14,6 +14,7 @@ from notebooks_lib.promotion.releasing.way import Step, StepName, Way, continuin
 from notebooks_lib.records import Tag
 from notebooks_lib.sections import Stage
 from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.registry import PROD, Version
 
@@ -131,7 +132,7 @@ class OneStage:
         if self.policy.empty_after and way.promoting:
             way.passes(self.name, registry.previous(way.store, way.model, self.name))
             return f"version {version.version} has passed already"
-        if slots.serves(status, version) or (status and status.state == "stopped" and slots.holding(status, version)):
+        if slots.serves(status, version) or self._only_stopped(status, version):
             way.status = endpoint.start(way.store.settings, self.endpoint)
             known = moves.known(way.store, version)
             rows = verify.predictions(way.store.settings, self.endpoint, known)
@@ -139,6 +140,12 @@ class OneStage:
                 way.passes(self.name, registry.previous(way.store, way.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
+
+    def _only_stopped(self, status: Status | None, version: Version) -> bool:
+        """Whether it serves again when it is started: nobody has lost or changed its files since."""
+        slot = slots.holding(status, version)
+        stopped = status is not None and status.state == "stopped" and bool(slot)
+        return stopped and endpoint.whole(self.way.store.settings, self.endpoint, slot)
 
     def _admit(self, version: Version) -> None:
         why = admission.refusal(self.way, self.name, slots.run_of(self.way.store, version))

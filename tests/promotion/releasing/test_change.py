@@ -51,6 +51,7 @@ def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
         a_rollback_takes_back_what_was_cut_short_and_no_more,
         two_at_once_are_one_after_the_other,
         from_stage_to_stage_with_an_approval,
+        a_champion_whose_files_were_changed_is_deployed_anew,
     ):
         part(store)
         if agreed(store) == "2":
@@ -228,6 +229,23 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
         approval.go_on(here, MODEL)
+
+
+def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
+    """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
+    here, champion = store.settings, registry.champion(store, MODEL)
+    slot = slots.holding(endpoint.stop(here, MODEL), champion)
+    copy = here.layout.endpoints / MODEL / "models" / champion.version
+    (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
+    way = Way(store, MODEL, dry_run=False, reason="a test")
+    way.promoting, way.version = False, champion
+    (stage,) = through(way)
+    for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+        step()
+    now = endpoint.status(here, MODEL)
+    assert (now.state, now.version) == ("running", champion.version)
+    assert now.slots[slot].traffic == 0
+    assert endpoint.whole(here, MODEL, slots.holding(now, champion))
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
