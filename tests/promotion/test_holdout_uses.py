@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +102,43 @@ def test_a_champion_that_has_seen_holdout_rows_is_refused(trials, houses, gate, 
     assert 0 < seen < houses.rows_held_out
     assert f"version 1 has seen {seen} of the holdout rows of houses@1" in decision.summary
     assert spent(trials) == 0
+
+
+def exported(file: Path, name: str, project, *, seed: int = 0, decimals: int = 6) -> Any:
+    """Houses under another key, of other values, and with a column more."""
+    import pandas as pd
+
+    write_houses(file, seed=seed)
+    frame = pd.read_csv(file).round(decimals).rename(columns={"house": "home"})
+    frame.assign(home="H" + frame["home"], storeys=range(len(frame))).to_csv(file, index=False)
+    return datasets.add(file, name, project, target="price", key="home")
+
+
+def test_a_new_export_with_another_key_and_column_is_seen_and_used(trials, houses, gate, project, tmp_path):
+    other = exported(tmp_path / "e.csv", "exported", project)
+    rows = other.train.X[["rooms", "roof"]]
+    run_id = trials.run({}, model=worse().fit(rows, other.train.y), example=rows, dataset=other, experiment="before")
+    champion(trials, run_id)
+    trials.fitted(better(), houses)
+    decision = answer(gate())
+    assert failed(decision) == ["holdout_unseen"]
+    assert 0 < decision.champion.seen_rows < houses.rows_held_out
+    champion(trials, trials.fitted(worse(), houses))
+    assert answer(gate()).answer == "promote"
+    assert (spent(trials), spent(trials, "exported")) == (1, 1)
+
+
+def test_other_houses_with_the_same_coarse_columns_are_neither_seen_nor_used(trials, gate, project, tmp_path):
+    other = exported(tmp_path / "o.csv", "others", project, seed=1, decimals=1)
+    rows = other.train.X[["rooms", "roof"]]
+    run_id = trials.run({}, model=worse().fit(rows, other.train.y), example=rows, dataset=other, experiment="before")
+    champion(trials, run_id)
+    file = write_houses(tmp_path / "h.csv")
+    file.write_text(re.sub(r"(\.\d)\d+", r"\1", file.read_text()))
+    trials.fitted(better(), datasets.add(file, "houses", project, target="price", key="house"))
+    decision = answer(gate())
+    assert (decision.answer, decision.champion.seen_rows) == ("promote", 0)
+    assert (spent(trials), spent(trials, "others")) == (1, 0)
 
 
 def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_its_models(

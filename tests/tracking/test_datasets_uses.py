@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import datasets
-from notebooks_lib.tracking.datasets import freshening, overlap, usage, uses
+from notebooks_lib.tracking.datasets import access, freshening, overlap, usage, uses
 from notebooks_lib.tracking.store import Store, connect
 
 pytestmark = pytest.mark.tracking
@@ -102,6 +103,51 @@ def test_without_a_key_another_column_does_not_start_anew(store, project):
     ask(store, add(project, table(range(100)), key=None), "a")
     wider = add(project, table(range(100), colour="red"), key=None)
     assert spent(store, wider.ref) == 1
+
+
+def test_under_another_key_and_with_another_column_does_not_start_anew(store, project):
+    def exported(rows: range) -> pd.DataFrame:
+        return table(rows).rename(columns={"id": "order"}).assign(order=lambda frame: "o" + frame["order"].astype(str))
+
+    ask(store, add(project, table(range(100)).assign(weight=1.5)), "a")
+    data = add(project, exported(range(150)).assign(colour="red"), "exported", "order")
+    assert spent(store, "exported") == 1
+    assert ask(store, data, "b")[1:] == (2, 2)
+    assert spent(store, "sales") == 2
+    add(project, exported(range(500, 600)).assign(colour="red"), "others", "order")
+    assert spent(store, "others") == 0
+
+
+def test_a_version_that_is_not_there_any_more_counts_by_its_digests_alone(store, project):
+    data = add(project, table(range(100)))
+    ask(store, data, "a")
+    add(project, table(range(100)), "copied")
+    add(project, table(range(100)).rename(columns={"id": "order"}).assign(colour="red"), "exported", "order")
+    shutil.rmtree(project.data_folder / "sales")
+    assert (spent(store, "copied"), spent(store, "exported")) == (1, 0)
+    add(project, table(range(100)).assign(weight=1.5))  # another table is version 1 now
+    assert (spent(store, "copied"), spent(store, "exported")) == (1, 0)
+
+
+def test_where_the_columns_are_the_same_nobody_opens_the_other_table(store, project, monkeypatch):
+    ask(store, add(project, table(range(100)).assign(weight=1.5), "narrow"), "a")
+    ask(store, add(project, table(range(100))), "a")
+    data = add(project, table(range(150)), "more")
+    opened = []
+    real = access.open_table
+    monkeypatch.setattr(access, "open_table", lambda ref, settings: opened.append(ref) or real(ref, settings))
+    assert ask(store, data, "b")[1:] == (3, 3)
+    assert Counter(opened)["narrow@1"] == 1
+    assert set(opened) == {"more@1", "narrow@1"}
+
+
+def test_a_row_is_counted_for_itself_however_it_was_known(store, project):
+    """Some rows were asked under another name, others corrected under this one: none of them twice."""
+    ask(store, add(project, table(range(200, 400)).assign(size=0.0)), "a")
+    ask(store, add(project, table(range(200)), "other"), "a")
+    data = add(project, table(range(600)))
+    assert spent(store, data.ref) == 1
+    assert ask(store, data, "b")[1:] == (2, 2)
 
 
 CHILDREN = """
@@ -232,6 +278,12 @@ def test_a_model_that_has_seen_holdout_rows_is_found_out(store, project):
     assert 0 < seen(old, other) < old.rows_held_out
     wider = add(project, table(range(200), colour="red"), "wider", key=None)
     assert 0 < seen(other, wider) < other.rows_held_out
+    moved = table(range(200), colour="red").rename(columns={"id": "order"}).assign(order=lambda frame: -frame["order"])
+    assert 0 < seen(old, add(project, moved, "moved", "order")) < old.rows_held_out
+    kept = table(range(200), colour="red").rename(columns={"id": "order"})
+    assert seen(old, add(project, kept, "kept", "order")) == 0  # keys of the same values: the same parts
+    wide = add(project, table(range(400), colour="red"))
+    assert seen(wide, grown) == 0  # another column, the same keys
     assert seen(old) is None
     assert overlap.seen_rows(old, [f"gone@1#{'a' * 64}"], project) is None
     assert overlap.seen_rows(old, [f"sales@2#{'a' * 64}"], project) is None

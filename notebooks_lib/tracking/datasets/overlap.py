@@ -1,15 +1,15 @@
-"""Says how many holdout rows a model may have seen: those among the train and validation rows of what its run used.
+"""Finds the holdout rows of a version in other versions: where a model may have seen them, or others asked them before.
 
-It compares digests; it gives out no row.
+It compares digests and values; it gives out no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError
-from notebooks_lib.tracking.datasets import access, content, usage
+from notebooks_lib.tracking.datasets import access, content, recognition, usage, versions
 from notebooks_lib.tracking.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def seen_rows(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
     """How many holdout rows of `data` are train or validation rows of one of `used`, the values of a run's tags.
 
-    A row is the same when all its values are, when it has the same key or group under the same name, or, where one
-    table has more columns than the other, when it agrees in all that both have. None when nothing was used, or what
-    was used is not there any more as it was: then nobody knows.
+    A row is the same when all its values are, when it has the same key or group under the same name, or when the
+    columns that both tables have show it (`recognition`). None when nothing was used, or what was used is not there
+    any more as it was: then nobody knows.
     """
     import numpy as np
 
@@ -34,14 +34,10 @@ def seen_rows(data: Dataset, used: Sequence[str], settings: Settings) -> int | N
     mine: access.Opened | None = None
     met: Array | None = None
     for value in used:
-        name, version, fingerprint = usage.parse_tag(value)
-        if (name, version, fingerprint) == (data.name, data.version, data.fingerprint):
+        if value == usage.tag_value(data):
             continue  # the parts of one version share no row
-        try:
-            theirs = access.open_table(f"{name}@{version}", settings)
-        except (UnknownNameError, DatasetError):
-            return None
-        if theirs.record.fingerprint != fingerprint:
+        theirs = _as_it_was(value, settings)
+        if theirs is None:
             return None
         mine = mine or access.open_table(data.ref, settings)
         found = _met(mine, theirs)
@@ -55,15 +51,67 @@ def _met(mine: access.Opened, theirs: access.Opened) -> Array:
     met = access.among(mine.whole[held], theirs.whole[open_])
     if mine.name == theirs.name and mine.record.decided_by == theirs.record.decided_by:
         met = met | access.among(mine.placing[held], theirs.placing[open_])
-    one, other = set(mine.table.column_names), set(theirs.table.column_names)
-    if one != other and (one <= other or other <= one or _whole(mine, theirs)):
-        common = sorted(one & other)
-        if common:
-            digests = [content.row_digests(each.table.select(common)) for each in (mine, theirs)]
-            met = met | access.among(digests[0][held], digests[1][open_])
+    one, other = mine.table.column_names, theirs.table.column_names
+    if set(one) == set(other):
+        return met
+    if mine.name != theirs.name:
+        met = met | recognition.recognised(mine.table, held, theirs.table, open_)
+    elif mine.record.decided_by is None and (common := [name for name in one if name in other]):
+        # One table, told apart by nothing but whole rows: another column has moved them all.
+        digests = [content.row_digests(each.table.select(common)) for each in (mine, theirs)]
+        met = met | access.among(digests[0][held], digests[1][open_])
     return met
 
 
-def _whole(mine: access.Opened, theirs: access.Opened) -> bool:
-    """One table under one name, told apart by nothing but whole rows: another column has moved them all."""
-    return mine.name == theirs.name and mine.record.decided_by is None
+class Elsewhere:
+    """Which holdout rows of a version are holdout rows of versions of other names, with other columns.
+
+    Only values can show that, so their tables are opened, once each. Where all columns are the same, digests of rows
+    tell as much, and nothing is opened.
+    """
+
+    def __init__(self, ref: str, columns: Collection[str], settings: Settings) -> None:
+        self._ref, self._columns, self._settings = ref, set(columns), settings
+        self._mine: access.Opened | None = None
+        self._found: dict[str, Array | None] = {}
+
+    def __call__(self, tag: str) -> Array | None:
+        """For each holdout row, in the order of its file, whether it is one of those of the version that a tag names.
+
+        None where there is nothing to compare, or the version is not there any more as it was.
+        """
+        if tag not in self._found:
+            self._found[tag] = self._compared(tag) if self._differs(tag) else None
+        return self._found[tag]
+
+    def _differs(self, tag: str) -> bool:
+        name, version, fingerprint = usage.parse_tag(tag)
+        if name == access.parse_ref(self._ref)[0]:
+            return False  # rows of one name are known by key or group, or count all
+        folder = self._settings.data_folder
+        if version not in versions.numbers(folder, name):
+            return version == 1  # perhaps scikit-learn's
+        try:
+            record = versions.read_record(folder, name, version)
+        except DatasetError:
+            return False
+        columns = set(record.columns)
+        return record.fingerprint == fingerprint and columns != self._columns and len(columns & self._columns) > 1
+
+    def _compared(self, tag: str) -> Array | None:
+        theirs = _as_it_was(tag, self._settings)
+        if theirs is None:
+            return None
+        self._mine = self._mine or access.open_table(self._ref, self._settings)
+        asked, among = self._mine.masks["holdout"], theirs.masks["holdout"]
+        return recognition.recognised(self._mine.table, asked, theirs.table, among)
+
+
+def _as_it_was(tag: str, settings: Settings) -> access.Opened | None:
+    """The version that a tag names; None when it is not there any more with this fingerprint."""
+    name, version, fingerprint = usage.parse_tag(tag)
+    try:
+        found = access.open_table(f"{name}@{version}", settings)
+    except (UnknownNameError, DatasetError):
+        return None
+    return found if found.record.fingerprint == fingerprint else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.tracking.datasets import access
@@ -18,29 +19,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which rows a holdout has, without a word of what they say."""
+    """Which rows a holdout has, without a word of what they say; in the order of its file, unless `listed`."""
 
     dataset: str
     """name@version#fingerprint."""
     whole: Array
-    """Half a digest of each row, sorted."""
+    """Half a digest of each row."""
     placed: Array
     """The same of its group or key and the dataset's name; empty where the whole row decides."""
     columns: str = ""
-    """Digest of the columns' names, where the whole row decides: under others a row cannot be known again."""
+    """Digest of the columns' names, where the whole row decides: under others a digest does not tell it."""
 
     @property
     def name(self) -> str:
         """Of the dataset."""
         return self.dataset.partition("@")[0]
 
-    @property
+    @cached_property
+    def listed(self) -> Rows:
+        """As it is stored: both digests sorted, each by itself, so that they tell nothing of the file."""
+        import numpy as np
+
+        return replace(self, whole=np.sort(self.whole), placed=np.sort(self.placed))
+
+    @cached_property
     def sha256(self) -> str:
         """The same rows have the same digest, whatever their order."""
-        return hashlib.sha256(b"\0".join((self.whole.tobytes(), self.placed.tobytes()))).hexdigest()
+        return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
 
-    def spent(self, others: Sequence[tuple[Rows, float]]) -> Array:
-        """For each row the levels, added up, at which others decided with it."""
+    def spent(self, others: Sequence[tuple[Rows, float]], elsewhere: Callable[[str], Array | None]) -> Array:
+        """For each row the levels, added up, at which others, `listed`, decided with it.
+
+        `elsewhere` is told the dataset of the others, and says which of these rows values alone show to be theirs.
+        """
         import numpy as np
 
         found = np.zeros(len(self.whole))
@@ -50,7 +61,8 @@ class Rows:
                 met[:] = True
             elif len(self.placed) and len(other.placed):
                 met |= _among(self.placed, other.placed)
-            found[met] += level
+            by_value = elsewhere(other.dataset)
+            found[met if by_value is None else met | by_value] += level
         return found
 
 
@@ -62,8 +74,8 @@ def _among(mine: Array, theirs: Array) -> Array:
     return np.asarray(theirs[np.minimum(place, len(theirs) - 1)] == mine)
 
 
-def rows(opened: access.Opened, *, ordered: bool = True) -> Rows:
-    """The holdout rows of a version, sorted; or, not `ordered`, as they come in the file."""
+def rows(opened: access.Opened) -> Rows:
+    """The holdout rows of a version."""
     import numpy as np
 
     mask = opened.masks["holdout"]
@@ -72,6 +84,4 @@ def rows(opened: access.Opened, *, ordered: bool = True) -> Rows:
     salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
     placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if record.decided_by else np.zeros(0, "<u8")
     columns = "" if record.decided_by else hashlib.sha256(json.dumps(sorted(record.columns)).encode()).hexdigest()[:16]
-    if ordered:
-        whole, placed = np.sort(whole), np.sort(placed)
     return Rows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns)

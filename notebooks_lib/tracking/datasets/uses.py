@@ -8,7 +8,8 @@ count. One run lists the rows (digests, no values); one run is one use. The orde
     answer    stored on the use, before anybody sees it; the same question finds it there and spends nothing
 
 A use counts for every row that it reads, and a question is as far as its most used row. So no row takes part in
-more decisions than the budget allows, whatever versions and names it goes by. docs/decisions/0025.
+more decisions than the budget allows, whatever versions and names it goes by. A row is known by digests, which lie
+in the store; and by its values, where the version that asked it lies here, with other columns. docs/decisions/0025.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from notebooks_lib.errors import HoldoutError, TrackingError
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking.datasets import access, row_sets
 from notebooks_lib.tracking.datasets.dataset import Dataset, Part
+from notebooks_lib.tracking.datasets.overlap import Elsewhere
 from notebooks_lib.tracking.datasets.row_sets import Rows
 
 if TYPE_CHECKING:
@@ -117,11 +119,8 @@ def asking(
 
 def spent(store: Store, opened: access.Opened) -> Array:
     """For each holdout row of a version, in its order, the levels at which it decided."""
-    import numpy as np
-
-    known = _known(_runs(store), store)
-    rows = row_sets.rows(opened, ordered=False)
-    return rows.spent(known) if known else np.zeros(len(rows.whole))
+    elsewhere = Elsewhere(opened.ref, opened.record.columns, store.settings)
+    return row_sets.rows(opened).spent(_known(_runs(store), store), elsewhere)
 
 
 def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
@@ -139,6 +138,7 @@ class _Ask:
         self.store, self.data, self.reader = store, data, reader
         self.alpha, self.budget = alpha, budget
         self.rows = row_sets.rows(access.open_table(data.ref, store.settings))
+        self.elsewhere = Elsewhere(data.ref, data.columns, store.settings)
         self.sha256 = self.rows.sha256
         asked = json.dumps({"form": 1, "rows": self.sha256, **question}, sort_keys=True)
         self.question = hashlib.sha256(asked.encode()).hexdigest()
@@ -153,7 +153,7 @@ class _Ask:
     def uses_before(self, mine: str = "") -> int:
         """What was spent on the most used of these rows, in uses of this question's level; without the use `mine`."""
         known = _known([run for run in _runs(self.store) if run.info.run_id != mine], self.store, self.rows)
-        return _in_uses(float(self.rows.spent(known).max(initial=0.0)), self.alpha / self.budget)
+        return _in_uses(float(self.rows.spent(known, self.elsewhere).max(initial=0.0)), self.alpha / self.budget)
 
     def count(self) -> str:
         """Write the use; its run."""
@@ -181,7 +181,8 @@ class _Ask:
             return
         tags = {Tag.HOLDOUT_COLUMNS: self.rows.columns} if self.rows.columns else {}
         run_id = self._run(f"rows of {self.data.ref}", tags)
-        lines = [self.rows.whole, self.rows.placed] if len(self.rows.placed) else [self.rows.whole]
+        rows = self.rows.listed
+        lines = [rows.whole, rows.placed] if len(rows.placed) else [rows.whole]
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / ROWS_FILE
             np.save(file, np.stack(lines))
@@ -231,7 +232,7 @@ def _known(runs: Sequence[Any], store: Store, mine: Rows | None = None) -> list[
     found = []
     for sha256, level in levels.items():
         if mine is not None and sha256 == mine.sha256:
-            found.append((mine, level))
+            found.append((mine.listed, level))
         elif sha256 in listed:
             found.append((_listed(listed[sha256], store), level))
         else:
