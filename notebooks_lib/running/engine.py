@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -24,18 +23,14 @@ from papermill.execute import execute_notebook, remove_error_markers
 from papermill.utils import nb_language
 
 from notebooks_lib.notebooks import values
+from notebooks_lib.running.bounded import BoundedClient, cut
 from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.outputs import Output
-from notebooks_lib.running.streams import BoundedText
 from notebooks_lib.running.watchdog import StopReason, Watchdog
 
 ENGINE = "nbops"
 START_TIMEOUT = 60
 START_ATTEMPTS = 2
-CHARACTERS_LIMIT = 5_000_000
-"""Of one output that is no image; a page of ten megabytes opens in no browser."""
-OUTPUTS_LIMIT = 1000
-"""Outputs kept of one cell; a loop that displays without end would fill the notebook."""
 
 
 @dataclass
@@ -121,13 +116,12 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
                 pool.submit(asyncio.run, client.run()).result()
 
 
-class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
+class _Client(BoundedClient):
     def __init__(self, nb_man: Any, execution: Execution, kernel_name: str) -> None:
-        super().__init__(nb_man.nb, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
+        super().__init__(nb_man.nb, execution.output, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
         self.nb_man = nb_man
         self.execution = execution
         self.kernel: Kernel | None = None
-        self._streams: dict[int, tuple[Any, BoundedText]] = {}  # keeps the output, so that its id stays its own
 
     async def run(self) -> None:
         """Start the kernel, run the cells, end the kernel; on every way out nothing of it is left."""
@@ -177,7 +171,7 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             execution.cell = index
             execution.on_cell(index, total)
             self.nb_man.cell_start(cell, index)
-            self._streams.clear()
+            self.forget_streams()
             watchdog.cell_begins()
             self.kernel.begin_cell()
             failed = True
@@ -228,47 +222,6 @@ class _Client(NotebookClient):  # type: ignore[misc]  # nbclient's traits are un
             self.kernel.close()
             self.kernel = self.km = None
 
-    def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
-        self.execution.output.save_sometimes(self.nb)
-        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if msg["msg_type"] == "stream" and not hooked and not self.clear_before_next_output:
-            grown = self._grow_stream(outs, msg["content"]["name"], msg["content"]["text"])
-            if grown is not None:
-                return grown
-        full = len(outs) >= OUTPUTS_LIMIT and not self.clear_before_next_output
-        if full and msg["msg_type"] != "error" and not hooked:
-            return self._too_many(outs)
-        out = super().output(outs, msg, display_id, cell_index)
-        if out is not None:
-            bound(out)
-        if out is not None and out.output_type == "stream":
-            bounded = BoundedText()
-            bounded.feed(out["text"])
-            out["text"] = str(bounded)
-            self._streams[id(out)] = (out, bounded)
-        return out
-
-    def _grow_stream(self, outs: list[Any], name: str, text: str) -> Any:
-        """Append to the stream of that name if nothing but streams has come since; that stream, or None."""
-        for out in reversed(outs):
-            if out.output_type != "stream":
-                return None
-            if out.name == name and id(out) in self._streams:
-                bounded = self._streams[id(out)][1]
-                bounded.feed(text)
-                out["text"] = str(bounded)
-                return out
-        return None
-
-    def _too_many(self, outs: list[Any]) -> None:
-        if len(outs) == OUTPUTS_LIMIT:
-            from nbformat.v4 import new_output
-
-            outs.append(
-                new_output("stream", name="stderr", text=f"… [only the first {OUTPUTS_LIMIT} outputs are kept]\n")
-            )
-
 
 async def ready(client: Any, kernel: Kernel, timeout: float) -> Any:
     """Connect to a kernel that is starting; its answer to `kernel_info`. Nothing it puts out from now on is missed.
@@ -300,18 +253,3 @@ async def ready(client: Any, kernel: Kernel, timeout: float) -> Any:
         except queue.Empty:
             answer = None  # asked again: if the output was connected too late, the next answer comes through it
     raise RuntimeError(f"the kernel did not answer within {timeout:g} s")
-
-
-def bound(output: Any) -> None:
-    """Cut what one output holds: texts under a MIME type, the words and the traceback of an error."""
-    for kind, text in (output.get("data") or {}).items():
-        if isinstance(text, str) and len(text) > CHARACTERS_LIMIT and not kind.startswith("image/"):
-            output["data"][kind] = f"… [{len(text):,} characters of {kind} left out]"
-    if output.output_type == "error":
-        output["evalue"] = cut(output["evalue"])
-        output["traceback"] = [cut(line) for line in output["traceback"]]
-
-
-def cut(text: str, room: int = 20_000) -> str:
-    """The beginning of a text that is too long, with a note."""
-    return text if len(text) <= room else f"{text[:room]}… [{len(text) - room:,} characters left out]"
