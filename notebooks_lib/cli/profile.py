@@ -111,7 +111,9 @@ def _payload(text: str) -> dict[str, Any]:
 
 def _print(outcome: Outcome) -> None:
     profile = outcome.profile
-    click.echo(click.style(f"{profile.model} {profile.version}".strip(), bold=True))
+    name = f"{profile.model} version {profile.version}" if profile.version else profile.model
+    what = f"{outcome.advised[0].batch} row{'' if outcome.advised[0].batch == 1 else 's'} a request"
+    click.echo(f"{click.style(name, bold=True)}, wanted: {profile.target}, {what}")
     rows = [
         (
             f"{trial.cpus:g}",
@@ -135,9 +137,11 @@ def _print(outcome: Outcome) -> None:
     click.echo()
     for note in outcome.notes:
         click.echo(f"  - {note}")
-    if outcome.run_id:
-        click.echo(f"  run        {outcome.run_id}")
-        click.echo(f"  MLflow     {show.where(outcome.url)}")
+    kept = outcome.kept
+    if kept.run_id:
+        click.echo(f"  plot       {show.place(kept.plot)}")
+        click.echo(f"  run        {kept.run_id}")
+        click.echo(f"  MLflow     {show.where(kept.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

@@ -114,7 +114,7 @@ def _promote(
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
     _print(decision, release, status, here)
-    click.echo(f"  card       {_place(content['card'])}")
+    click.echo(f"  card       {show.place(content['card'])}")
     click.echo(f"  notebook   {show.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {show.where(result.url)}")
@@ -216,15 +216,6 @@ def _no_undo(model: str, stages: Sequence[str], here: Settings) -> str:
         return "nothing was promoted"
     name = here.stages.endpoint(stages[-1], model)
     return f"it is the first version in {stages[-1]}, none to go back to; to stop serving: nbops endpoint stop {name}"
-
-
-def _place(uri: str) -> str:
-    """A file as one opens it; else the address as it is."""
-    if not uri.startswith("file:"):
-        return uri
-    from urllib.request import url2pathname
-
-    return show.path(Path(url2pathname(uri.removeprefix("file://"))))
 
 
 def _status(here: Settings, name: str) -> Status | None:

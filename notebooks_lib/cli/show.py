@@ -124,6 +124,15 @@ def path(value: Path) -> str:
     return str(value.relative_to(here)) if value.is_relative_to(here) else str(value)
 
 
+def place(uri: str) -> str:
+    """A file as one opens it; else the address as it is."""
+    if not uri.startswith("file:"):
+        return uri
+    from urllib.request import url2pathname
+
+    return path(Path(url2pathname(uri.removeprefix("file://"))))
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from notebooks_lib.serving.profiling.grid import GIB, Machine
 from notebooks_lib.serving.profiling.limits import MEANS
@@ -20,6 +21,7 @@ def notes(trials: Sequence[Trial], machine: Machine, advised: Sequence[Recommend
     return [
         *_cpu(trials),
         *_memory(trials),
+        *_unused(trials),
         *_shared(trials),
         *_busy(trials, machine),
         *_few(trials),
@@ -52,6 +54,22 @@ def _memory(trials: Sequence[Trial]) -> Iterator[str]:
     if peak:
         yield f"the server held {peak / GIB:.2f} GiB of memory at most (VmHWM, shared libraries included)"
     yield from dict.fromkeys(trial.told for trial in trials if trial.told)
+
+
+def _unused(trials: Sequence[Trial]) -> Iterator[str]:
+    """Whether more CPUs were of no use: the server neither used them nor waited for them."""
+    ready: dict[float, float] = {}
+    for trial in trials:
+        several = [cell.cpu + cell.lost for cell in trial.cells if cell.concurrency > 1]
+        if several and trial.held:
+            ready[trial.cpus] = max(*several, ready.get(trial.cpus, 0.0))
+    for fewer, more in pairwise(sorted(ready)):
+        if 0 < ready[more] <= CLOSE * fewer:
+            yield (
+                f"of {more:g} CPU the server had use for {ready[more]:.1f}, however many asked at once: more than "
+                f"{fewer:g} CPU makes it no faster, more instances do"
+            )
+            return
 
 
 def _shared(trials: Sequence[Trial]) -> Iterator[str]:

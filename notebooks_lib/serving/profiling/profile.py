@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from notebooks_lib.serving.profiling.grid import Grid, Machine, Target
 from notebooks_lib.serving.profiling.measuring import Bench
 from notebooks_lib.serving.profiling.notes import notes
 from notebooks_lib.serving.profiling.recommending import HEADROOM, MEMORY_FILL, Recommendation, recommend
+from notebooks_lib.serving.profiling.record import Kept
 from notebooks_lib.serving.profiling.results import Profile
 from notebooks_lib.settings import Settings
 
@@ -27,8 +28,7 @@ class Outcome:
     advised: tuple[Recommendation, ...]
     """One for each batch size; the first is the one that the target is about."""
     notes: tuple[str, ...]
-    run_id: str = ""
-    url: str = ""
+    kept: Kept = field(default_factory=Kept)
     fault: str = ""
     """Why it could not be kept; empty when it is."""
 
@@ -36,8 +36,7 @@ class Outcome:
         """The object that `nbops profile --json` prints."""
         return {
             **content(self.profile, self.advised, self.notes),
-            "run_id": self.run_id,
-            "url": self.url,
+            **asdict(self.kept),
             "fault": self.fault,
         }
 
@@ -90,10 +89,10 @@ def profile(
     outcome = Outcome(measured, advised, said)
     try:
         with answering(store):
-            run_id, url = record.write(store, measured, content(measured, advised, said), advised[0], folder.version)
+            kept = record.write(store, measured, content(measured, advised, said), advised[0], folder.version)
     except NbopsError as error:  # minutes of measuring are not thrown away with it
         return replace(outcome, fault=str(error))
-    return replace(outcome, run_id=run_id, url=url)
+    return replace(outcome, kept=kept)
 
 
 def content(measured: Profile, advised: tuple[Recommendation, ...], said: tuple[str, ...]) -> dict[str, Any]:

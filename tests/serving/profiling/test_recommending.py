@@ -135,6 +135,22 @@ def test_the_table_of_azure_is_plausible() -> None:
     assert [each.name for each in instances.smallest(known, 2, 2)][:2] == ["Standard_F2s_v2", "Standard_DS2_v2"]
 
 
+def test_cpus_that_are_of_no_use_are_named() -> None:
+    """Neither used nor waited for, by a server that several ask at once: its predictions come one after the other."""
+    machine = Machine(4, 8, "a processor")
+    half, one = trial(0.5, cell(50, 0.02, cpu=0.5)), trial(1, cell(90, 0.02, cpu=0.98))
+    for cpu, lost, at_once, useless in (
+        (0.9, 0.1, 4, True),
+        (1.2, 0.0, 4, False),
+        (0.9, 0.5, 4, False),
+        (0.9, 0, 1, False),
+    ):
+        two = trial(2, cell(90, 0.02, cpu=cpu, lost=lost, at_once=at_once))
+        said = "\n".join(notes([half, one, two], machine, []))
+        assert ("of 2 CPU the server had use for 1.0" in said) == useless
+        assert "of 1 CPU" not in said
+
+
 def test_the_notes_say_what_was_not_enforced_and_what_disturbed() -> None:
     machine = Machine(2, 8, "a processor")
     trials = [

@@ -36,8 +36,10 @@ def test_a_profile_is_a_run_that_the_version_names(either_store: Store, light: d
     version = registry.register(either_store, name, run)
     profile = measured(name)
     advised = recommend(profile.trials, profile.target, 1, KNOWN)
-    run_id, url = record.write(either_store, profile, profile.as_json(), advised, version)
-    assert run_id in url
+    found = record.write(either_store, profile, profile.as_json(), advised, version)
+    run_id = found.run_id
+    assert run_id in found.url
+    assert found.plot.endswith(f"{run_id}/artifacts/profile/profile.png")
     assert registry.get(either_store, name, 1).tags[Tag.PROFILE_RUN] == run_id
     kept = either_store.client.get_run(run_id)
     assert kept.data.tags[Tag.PROFILE_MODEL] == name
@@ -50,4 +52,12 @@ def test_a_profile_is_plain_values_and_a_picture(tmp_path: Path) -> None:
     assert json.loads(json.dumps(profile.as_json(), allow_nan=False))["trials"][1]["checked"]["arrivals"] == 50
     figure = record.draw(profile)
     assert [axes.get_title() for axes in figure.axes] == ["1 row a request", "100 rows a request"]
+    assert figure.axes[0].get_legend_handles_labels()[1] == [
+        "0.5 CPU",
+        "1 CPU",
+        "wanted: p95 of at most 100 ms",
+        "wanted: 71.4/s, of which 70 % are counted on",
+    ]
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert [(line.get_xdata(), line.get_ydata()) for line in crosses] == [([50], [20.0])]
     figure.savefig(tmp_path / "any.png")
