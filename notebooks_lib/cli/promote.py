@@ -91,6 +91,7 @@ def _promote(
                 click.echo(f"  decision  {decided['summary']}")
             click.echo(f"  notebook  {show.path(result.output)}")
             click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
+            _tell_unfinished(here, str({**schema.defaults, **given}.get("model_name")))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
     from notebooks_lib.promotion import record
@@ -119,6 +120,14 @@ def _promote(
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {show.where(result.url)}")
     return 0
+
+
+def _tell_unfinished(here: Settings, model: str) -> None:
+    """What a killed notebook has left between two versions, and what to do about it."""
+    from notebooks_lib.promotion.releasing import journal
+
+    for each in journal.unfinished(here, model):
+        click.echo(f"  unfinished: {journal.told(each)}; {journal.MENDING}")
 
 
 def _decided(here: Settings, run_id: str | None) -> dict[str, Any] | None:

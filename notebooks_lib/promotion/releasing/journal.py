@@ -28,6 +28,10 @@ from notebooks_lib.settings import Settings
 KEPT = 20
 """Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
 END = "end"
+MOVES = ("traffic", "ledger")
+"""Entries that are made within a step."""
+NAMES = {"share": "canary"}
+"""What people call a step, where that is not what it is called here."""
 MENDING = (
     "it goes on, or was cut short: then nbops rollback takes the stage back to the version before, and the same "
     "nbops promote --live again mends it and goes on"
@@ -169,12 +173,11 @@ def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
 def told(journal: Journal) -> str:
     """A change in one line, for people."""
     change = journal.change
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(change["time"])))
-    at = f"at step {journal.steps[-1]!r}" if journal.steps else "before its first step"
-    return (
-        f"the {change['kind']} of version {change['version']} to {change['stage']}, begun {began} by {change['who']} "
-        f"(process {change['pid']}), {at}"
-    )
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(change["time"])))
+    steps = [step for step in journal.steps if step not in MOVES]
+    at = f"at step {NAMES.get(steps[-1], steps[-1])!r}" if steps else "before its first step"
+    what = f"the {change['kind']} of version {change['version']} to {change['stage']}"
+    return f"{what}, begun {began} UTC by {change['who']} (process {change['pid']}), {at}"
 
 
 def _torn(file: BinaryIO) -> bool:

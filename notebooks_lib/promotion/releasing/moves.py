@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.promotion.releasing import golden, slots
 from notebooks_lib.promotion.releasing.golden import Golden
-from notebooks_lib.promotion.releasing.journal import END, Journal
+from notebooks_lib.promotion.releasing.journal import END, MOVES, Journal
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.tracking import ledger, registry
@@ -159,7 +159,7 @@ class Moves:
     def catch_up(self) -> None:
         """Add to the ledger what moved before a crash and does not stand there yet."""
         entries = self.journal.entries[1:]
-        last = next((each for each in reversed(entries) if each["step"] in ("ledger", "traffic")), None)
+        last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
         if last is not None and last["step"] == "ledger":
             ledger.write(self.store, Entry(**last["entry"]), str(last["key"]))
         elif last is not None and slots.traffic(slots.status(self.store, self.name)) == last["after"]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion.releasing import approval, canary, journal, mending, slots, verify
 from notebooks_lib.promotion.releasing.change import Change
@@ -129,7 +130,7 @@ def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     assert registry.get(store, MODEL, 2).withdrawn == ()
     newest = ledger.read(store, MODEL)[0]
     assert newest.what == "failed"
-    assert newest.reason.endswith("undone by nbops rollback: they call us")
+    assert newest.reason == "promotion: cut short at step 'canary', undone by nbops rollback: they call us"
 
     # Said again it goes one further back. Cut short before it had, it does so then; after that, it has gone back already.
     assert done.further == "nbops rollback houses"
@@ -277,6 +278,10 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     out = capsys.readouterr().out
     assert "promotion: a test" in out
     assert "unfinished: the promotion of version 2 to prod" in out
+    promote_command._tell_unfinished(store.settings, MODEL)  # after a notebook that was killed
+    out = capsys.readouterr().out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    assert "nbops rollback takes the stage back to the version before" in out
     nbops(["endpoint", "status", MODEL])
     assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
     assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
