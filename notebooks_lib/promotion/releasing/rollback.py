@@ -85,9 +85,10 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if to is None:
         found = registry.previous(store, before.model, stage)
         if found is None:
+            name = store.settings.stages.endpoint(stage, before.model)
             raise UsageError(
                 f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
-                f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {before.model}"
+                f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {name}"
             )
         return found
     found = registry.get(store, before.model, to)

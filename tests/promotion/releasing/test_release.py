@@ -122,6 +122,8 @@ def test_there_must_be_something_to_go_back_to(trials, houses):
     two = registry.register(trials.store, "houses", trials.fitted(better(), houses))
     registry.mark_champion(trials.store, one, reason="first")
     registry.mark_champion(trials.store, two, reason="only tested", stage="test")
+    with pytest.raises(UsageError, match="before version 2; .* nbops endpoint stop houses-test"):
+        rollback(trials.settings, "houses", stage="test")
     with pytest.raises(UsageError, match=r"was never champion of prod, .* nbops promote --live"):
         rollback(trials.settings, "houses", to="2")
     registry.set_tags(trials.store, two, {Tag.WAITING: "{}"})
