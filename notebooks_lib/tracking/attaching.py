@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from notebooks_lib.records import Env
+from notebooks_lib.names import Env
 
 
 def install(tags: dict[str, str]) -> None:

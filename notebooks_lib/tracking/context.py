@@ -9,7 +9,7 @@ import psutil
 from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
-from notebooks_lib.records import Env, Tag
+from notebooks_lib.names import Env, Tag
 from notebooks_lib.tracking import attaching, sqlite
 
 

@@ -1,0 +1,84 @@
+"""The names of tags and of environment variables. Every kernel imports this as it starts: it costs next to nothing."""
+
+from __future__ import annotations
+
+
+class Tag:
+    """The tags that nbops writes on a run or a model version. MLflow's own names are used where it has one."""
+
+    END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
+    PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
+    OWNER_HOST = "nbops.owner.host"
+    OWNER_PID = "nbops.owner.pid"
+    OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
+    PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's
+    NOTEBOOK = "nbops.notebook"
+    CODE_SHA256 = "nbops.code.sha256"
+    LOCK_SHA256 = "nbops.lock.sha256"
+    SOURCE_FINGERPRINT = "nbops.fingerprint.source"
+    RUN_FINGERPRINT = "nbops.fingerprint.run"
+    GIT_DIRTY = "nbops.git.dirty"
+    VERSION = "nbops.version"
+    HOST = "nbops.host"
+    KERNEL = "nbops.kernel"  # "cold" or "warm"
+    STOPPED_EARLY = "nbops.stopped_early"  # sys.exit(0) in a cell
+    FAILED_CELL = "nbops.failure.cell"
+    FAILED_LINE = "nbops.failure.line"
+    FAILURE = "nbops.failure.error"
+    FAILURE_MESSAGE = "nbops.failure.message"
+    SIGNAL = "nbops.failure.signal"
+    PEAK_MEMORY = "nbops.peak_memory_mb"
+    SUPERSEDED_BY = "nbops.superseded_by"
+    MODEL = "nbops.model"  # artifact path of the run's model
+    MODEL_SOURCE = "nbops.model.source"  # its real location
+    MODEL_FORMAT = "nbops.model.format"  # "skops", "cloudpickle" or the flavour's own
+    MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
+    DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
+    READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
+    MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds
+    BEFORE_PREFIX = "nbops.before."  # + stage, on a model version: which was champion there before it, or "none"
+    WITHDRAWN_PREFIX = "nbops.withdrawn."  # + stage, on a model version that was taken back there: "true", or "" again
+    WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once somebody says so
+    GOLDEN = "nbops.golden"  # on a model version: artifact of its run that holds its golden predictions, "#", digest
+    LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
+    LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
+    REASON = "nbops.reason"
+    DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
+    PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
+    DECISION_RUN = "nbops.decision.run"  # on a model version: the run of promotion that chose it
+    PROFILE_RUN = "nbops.profile.run"  # on a model version: the run of its newest profile
+    PROFILE_MODEL = "nbops.profile.model"  # on the run of a profile
+    PROFILE_VERSION = "nbops.profile.version"
+    MODEL_SHA256 = "nbops.model.sha256"  # on a model version: digest of the files that were scored
+    CARD = "nbops.decision.card"  # on a model version: where its decision card is, run and artifact
+    HOLDOUT_ROWS = "nbops.holdout.rows"  # on a run of nbops-holdout: digest of the rows listed or read
+    HOLDOUT_QUESTION = "nbops.holdout.question"  # digest of what was asked of them; only on a use
+    HOLDOUT_LEVEL = "nbops.holdout.level"  # at which it was tested
+    HOLDOUT_READER = "nbops.holdout.reader"
+    HOLDOUT_DATASET = "nbops.holdout.dataset"  # "name@version#fingerprint"
+    HOLDOUT_COLUMNS = "nbops.holdout.columns"  # digest of their names, where the whole row decides its part
+    HOLDOUT_DONE = "nbops.holdout.done"  # the last write: the rows are listed, or the answer is stored
+    SWEEP = "nbops.sweep"  # "parent" on a sweep's own run, which holds no model and is no candidate
+    SWEEP_DIGEST = "nbops.sweep.digest"  # on it: of notebook, space, goal and fixed values; --resume finds it by that
+    SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept
+    SWEEP_GOAL = "nbops.sweep.goal"  # "rmse:min"
+    SWEEP_TOTAL = "nbops.sweep.total"
+    SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
+    SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
+    SWEEP_SECONDS = "nbops.sweep.seconds"  # that all its sessions took
+    TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
+    TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
+    TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
+    STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
+    STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
+    STOP_VALUE = "nbops.stop.value"  # and that value
+
+
+class Env:
+    """Environment variables by which an owner speaks to a kernel; MLflow's own carry the rest."""
+
+    ROOT = "NBOPS_ROOT"  # the project root that the owner resolved
+    OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of
+    OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
+    OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
+    KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
