@@ -19,11 +19,6 @@ from typing import Any
 
 ending = sys.modules["_nbops_ending"]
 wire = sys.modules["_nbops_wire"]
-THREADS = {
-    "openmp": ("OMP_NUM_THREADS",),
-    "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
-}
-"""Read by native libraries when they are loaded; after a fork only threadpoolctl reaches them (docs/design trap 15)."""
 FOLDER_FILES = {"matplotlib": "matplotlibrc", "numba": ".numba_config.yaml"}
 """Settings that a package reads, when it is imported, from the folder it is imported in."""
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
@@ -34,13 +29,12 @@ GRACE = 0.5
 """Seconds that the client has to take its kernel; and when the template is gone."""
 
 
-def hidden(request: dict[str, Any], base: set[str]) -> str | None:
+def hidden(request: dict[str, Any], imported: frozenset[str]) -> str | None:
     """What in the kernel's folder or PYTHONPATH would make an import find something else than is imported, if anything.
 
     An ordinary kernel would import a file there before an installed module of its name, and some packages read their
     settings there; a forked one has the installed module already.
     """
-    imported = {name.partition(".")[0] for name in sys.modules} - base
     before: list[str] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
     for folder in before:
         try:
@@ -83,9 +77,10 @@ class Child:
         self._signals = signals
         self._environment: dict[str, str | None] = preload.environment
         self._plugins = preload.deferred
+        self._pools = preload.pools
         self._seen = preload.seen
         self._base: set[str] = preload.base
-        self._known = set(sys.modules)
+        self._known: frozenset[str] = preload.known
         self._third_party: Callable[[Iterable[str]], list[str]] = preload.third_party
         self._learned: list[str] = []
 
@@ -125,7 +120,7 @@ class Child:
 
         logging._startTime = time.time()  # type: ignore[attr-defined]
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-        _threads()
+        self._pools.finish(os.environ)
         gc.enable()
 
     def wait_for_client(self) -> None:
@@ -291,38 +286,3 @@ def _limit(limits: list[tuple[int, list[int]]]) -> None:
         soft, hard = wanted
         if resource.getrlimit(number) != (soft, hard):
             resource.setrlimit(number, (soft, hard))
-
-
-def _threads() -> None:
-    wanted = {}
-    for api, variables in THREADS.items():
-        for variable in variables:
-            number = os.environ.get(variable, "").partition(",")[0]
-            if number.isdigit():
-                wanted[api] = max(1, int(number))
-                break
-    if wanted:
-        import threadpoolctl
-
-        controller = threadpoolctl.ThreadpoolController()
-        controller.limit(limits=wanted)
-        openmp = [library for library in controller.lib_controllers if library.user_api == "openmp"]
-        if openmp and "openmp" in wanted:
-            _limit_threads(openmp, wanted["openmp"])
-    number = os.environ.get("NUMEXPR_NUM_THREADS", "")
-    if "numexpr" in sys.modules and number.isdigit():
-        sys.modules["numexpr"].set_num_threads(max(1, int(number)))
-    if "pyarrow" in sys.modules and "openmp" in wanted:  # it reads the variable when it is loaded
-        sys.modules["pyarrow"].set_cpu_count(wanted["openmp"])
-
-
-def _limit_threads(libraries: list[Any], number: int) -> None:
-    """OpenMP keeps the number for each thread; those that cells start would have the one of before the fork."""
-    run: Callable[[threading.Thread], None] = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
-
-    def limited(thread: threading.Thread) -> None:
-        for library in libraries:
-            library.set_num_threads(number)
-        run(thread)
-
-    threading.Thread._bootstrap_inner = limited  # type: ignore[attr-defined]

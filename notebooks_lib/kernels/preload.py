@@ -55,8 +55,11 @@ POOLS = {"pyarrow"}
 class Preload:
     """The modules imported so far. `never` (module -> reason) grows when an import turns out to be unfit."""
 
-    def __init__(self, never: dict[str, str], watch: Any, put_off: Callable[[Any, Callable[[Any], Any]], Any]) -> None:
+    def __init__(
+        self, never: dict[str, str], watch: Any, pools: Any, put_off: Callable[[Any, Callable[[Any], Any]], Any]
+    ) -> None:
         self._put_off = put_off
+        self.pools = pools
         self.deferred: list[Any] = []
         """Plugins of somebody's own code, for each kernel to load."""
         self.never = {**NEVER, **_from_folders(), **never}
@@ -71,8 +74,10 @@ class Preload:
         self._looked = 0.0
         self.base: set[str] = set()
         """Modules that an ordinary kernel has imported before its first cell."""
-        self.tops: set[str] = set()
-        """Their top-level names."""
+        self.known: frozenset[str] = frozenset()
+        """All modules imported. Made before any fork: to go through them afterwards would copy the memory of each."""
+        self.tops: frozenset[str] = frozenset()
+        """The top-level names of those that an ordinary kernel has not imported."""
 
     def start(self) -> None:
         """Import what every kernel needs."""
@@ -82,7 +87,6 @@ class Preload:
                 importlib.import_module(name)
         self._note_variables(environment)
         self.base = set(sys.modules)
-        self.tops = {name.partition(".")[0] for name in sys.modules}
         for path in [*self._folders, *_path_files(self._folders), sys.executable, os.path.realpath(sys.executable)]:
             self.watch(path)
         self.watch(os.path.join(sys.prefix, "pyvenv.cfg"))
@@ -181,6 +185,9 @@ class Preload:
         for path in [*self.seen.files, *(getattr(module, "__file__", None) for module in list(sys.modules.values()))]:
             if isinstance(path, str):
                 self.watch(path)
+        self.pools.look()
+        self.known = frozenset(sys.modules)
+        self.tops = frozenset(_top(name) for name in self.known) - {_top(name) for name in self.base}
         gc.collect()
         gc.freeze()
 
@@ -208,6 +215,10 @@ class Preload:
             if isinstance(path, str) and os.path.isabs(path) and self._installed(path):
                 found.append(name)
         return found
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def stamp(path: str) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
-SIBLINGS = ("wire", "memory", "watching", "preload", "growth", "family", "ending", "child", "deferred")
+SIBLINGS = ("wire", "memory", "watching", "pools", "preload", "growth", "family", "ending", "child", "deferred")
 
 LOOK_EVERY = 5.0
 """Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
@@ -41,7 +41,7 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-wire, memory, watching, preload, growth, family, ending, child, deferred = map(_sibling, SIBLINGS)
+wire, memory, watching, pools, preload, growth, family, ending, child, deferred = map(_sibling, SIBLINGS)
 
 
 class Forked(BaseException):
@@ -72,7 +72,7 @@ class Template:
         self.path = config["socket"]
         self.idle = float(config["idle"])
         never = dict.fromkeys(config["never"], "forbidden by the settings")
-        self.preload = preload.Preload(never, watching.Watch(), deferred.Deferred)
+        self.preload = preload.Preload(never, watching.Watch(), pools.Pools(), deferred.Deferred)
         self.pinned = list(config["pinned"])
         self.projects: dict[str, Any] = {config["memory"]: 0}
         """Each project's memory, and what it looked like when it was read."""
@@ -239,6 +239,7 @@ class Template:
         report, written = os.pipe()
         template = os.pidfd_open(self.pid)
         client_pidfd = None if request["independent"] else family.pidfd(wire.peer(connection)[0])
+        self.preload.pools.limit(request["env"])
         try:
             pid = os.fork()
         except OSError as error:

@@ -1,0 +1,78 @@
+"""How many threads BLAS and OpenMP take in a kernel: as its environment says, though they were loaded before the fork.
+
+The number is set in the template, just before it forks: to set it afterwards would make OpenBLAS start its threads at
+once, which then spin for 30 ms each. A fork ends them, and a kernel starts them again when it needs more than one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+VARIABLES = {
+    "openmp": ("OMP_NUM_THREADS",),
+    "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
+}
+"""Read by native libraries when they are loaded; after that only threadpoolctl reaches them (docs/design trap 15)."""
+
+
+class Pools:
+    """The native thread pools of this process, and those of kernels forked from it."""
+
+    def __init__(self) -> None:
+        self._libraries: list[Any] = []
+        self._own: dict[str, int] = {}
+        """What each library took for itself when it was loaded."""
+
+    def look(self) -> None:
+        """Find the libraries that are loaded by now."""
+        import threadpoolctl
+
+        self._libraries = threadpoolctl.ThreadpoolController().lib_controllers
+        for library in self._libraries:
+            self._own.setdefault(library.filepath, library.num_threads)
+
+    def limit(self, environment: Mapping[str, str]) -> None:
+        """In the template, right before a fork: what the kernel shall have."""
+        wanted = _wanted(environment)
+        for library in self._libraries:
+            number = wanted.get(library.user_api, self._own[library.filepath])
+            if number != library.num_threads:
+                library.set_num_threads(number)
+
+    def finish(self, environment: Mapping[str, str]) -> None:
+        """In the kernel: what a fork does not carry over."""
+        openmp = _wanted(environment).get("openmp")
+        libraries = [library for library in self._libraries if library.user_api == "openmp"]
+        if libraries and openmp is not None:
+            _limit_threads(libraries, openmp)
+        number = environment.get("NUMEXPR_NUM_THREADS", "")
+        if "numexpr" in sys.modules and number.isdigit():
+            sys.modules["numexpr"].set_num_threads(max(1, int(number)))
+        if "pyarrow" in sys.modules and openmp is not None:  # it reads the variable when it is loaded
+            sys.modules["pyarrow"].set_cpu_count(openmp)
+
+
+def _wanted(environment: Mapping[str, str]) -> dict[str, int]:
+    wanted = {}
+    for api, variables in VARIABLES.items():
+        for variable in variables:
+            number = environment.get(variable, "").partition(",")[0]
+            if number.isdigit():
+                wanted[api] = max(1, int(number))
+                break
+    return wanted
+
+
+def _limit_threads(libraries: list[Any], number: int) -> None:
+    """OpenMP keeps the number for each thread; those that cells start would have the one of before the fork."""
+    run: Callable[[threading.Thread], None] = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
+
+    def limited(thread: threading.Thread) -> None:
+        for library in libraries:
+            library.set_num_threads(number)
+        run(thread)
+
+    threading.Thread._bootstrap_inner = limited  # type: ignore[attr-defined]
