@@ -18,11 +18,13 @@ import os
 import site
 import sys
 import sysconfig
-import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+leftovers = sys.modules["_nbops_leftovers"]
+rehearsal = sys.modules["_nbops_rehearsal"]
 BASE = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
@@ -48,8 +50,6 @@ NEVER = {
 LOOK_EVERY = 0.5
 """Seconds between two looks at the files of all imported modules (some thousand: 10 ms); package folders are looked at
 before every fork."""
-POOLS = {"pyarrow"}
-"""Packages whose native threads survive a fork, beside those that threadpoolctl knows."""
 
 
 class Preload:
@@ -72,6 +72,7 @@ class Preload:
         """Tells one state of the installed packages from another."""
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._looked = 0.0
+        self._rehearsed: set[str] = set()
         self.base: set[str] = set()
         """Modules that an ordinary kernel has imported before its first cell."""
         self.known: frozenset[str] = frozenset()
@@ -92,7 +93,10 @@ class Preload:
         self.watch(os.path.join(sys.prefix, "pyvenv.cfg"))
 
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
-        """Import these modules, saying each before; look what it has left behind. It does not raise."""
+        """Import these modules, and pay what is paid once a process and is safe before a fork; `tell` what comes next.
+
+        Looks what each has left behind. It does not raise.
+        """
         telemetry = os.environ.get("MLFLOW_DISABLE_TELEMETRY")
         backend = os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread
@@ -104,6 +108,14 @@ class Preload:
                     self._import(name)
                     for unfit in self.seen.unfit:  # whoever imports it next is unfit too, and shall be noted now
                         sys.modules.pop(unfit, None)
+            for module, work in WORK.items():
+                if module in sys.modules:
+                    with contextlib.suppress(Exception):
+                        work(sys.modules[module])
+            for name in rehearsal.possible():
+                if name not in self._rehearsed and not self.refuses(name) and not self.seen.unfit:
+                    tell(name)
+                    self._rehearse(name)
         for key, value in (("MLFLOW_DISABLE_TELEMETRY", telemetry), ("MPLBACKEND", backend)):
             os.environ.pop(key, None)
             if value is not None:
@@ -112,7 +124,7 @@ class Preload:
     def _import(self, name: str) -> None:
         top = name.partition(".")[0]
         environment = dict(os.environ)
-        before, files, threads, tasks = set(sys.modules), _open_files(), threading.active_count(), _tasks()
+        before, left = set(sys.modules), leftovers.Leftovers()
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001  # whatever a module raises that has no business here
@@ -120,17 +132,25 @@ class Preload:
                 if half.partition(".")[0] == top:
                     sys.modules.pop(half, None)
             self.never[name] = "its import failed"
-        if _more_than(threads):
-            self.seen.unfit.setdefault(top, "it leaves a thread behind")
-        elif _open_files() - files and (gc.collect(), _open_files() - files)[1]:
-            self.seen.unfit.setdefault(top, "it leaves a file or a socket open")
-        elif _tasks() > max(tasks, _pools()) and top not in POOLS:
-            self.seen.unfit.setdefault(top, "it leaves a native thread behind")
+        if (found := left.found(top)) is not None:
+            self.seen.unfit.setdefault(top, found)
         for new in set(sys.modules) - before:
             path = getattr(sys.modules[new], "__file__", None)
             if isinstance(path, str) and new != "__mp_main__" and not self._installed(path):
                 self.seen.unfit.setdefault(top, f"it imports {new}, which is no installed package")
         self._note_variables(environment)
+
+    def _rehearse(self, name: str) -> None:
+        """Use a library once, so that kernels find done what it does at its first use."""
+        self._rehearsed.add(name)
+        left = leftovers.Leftovers()
+        try:
+            rehearsal.run(name)
+        except Exception as error:  # noqa: BLE001  # a library that we do not know any more: kernels do it themselves
+            traceback.print_exc(file=sys.__stderr__)
+            self.never[name] = f"it failed: {type(error).__name__}"
+        if (found := left.found(name)) is not None:
+            self.seen.unfit.setdefault(name, found)
 
     def _note_variables(self, before: dict[str, str]) -> None:
         for key in before.keys() | os.environ.keys():
@@ -173,11 +193,7 @@ class Preload:
         return any(".".join(parts[: end + 1]) in self.never for end in range(len(parts)))
 
     def settle(self) -> None:
-        """Pay what is paid once a process and is safe before a fork; then keep the memory shared."""
-        for module, work in WORK.items():
-            if module in sys.modules:
-                with contextlib.suppress(Exception):
-                    work(sys.modules[module])
+        """Take note of all that is there; then keep the memory shared."""
         for module, places in FILES.items():
             if module in sys.modules:
                 with contextlib.suppress(Exception):
@@ -260,29 +276,8 @@ def _from_folders() -> dict[str, str]:
     return found
 
 
-def _more_than(threads: int) -> bool:
-    """Whether a Python thread has come to stay; one that is about to end is waited for."""
-    until = time.monotonic() + 0.3
-    while threading.active_count() > threads and time.monotonic() < until:
-        time.sleep(0.02)
-    return threading.active_count() > threads
-
-
-def _tasks() -> int:
-    """Threads of the operating system, native ones included."""
-    return len(os.listdir("/proc/self/task"))
-
-
-def _pools() -> int:
-    """How many threads this process may have without harm: pools of BLAS and Arrow know how to go through a fork."""
-    import threadpoolctl
-
-    pools: list[int] = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-    return 1 + sum(number - 1 for number in pools) + (len(POOLS & sys.modules.keys()))
-
-
-def _open_files() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+def _plugins(module: Any) -> None:
+    module._discover_entrypoints()
 
 
 def _mappers(module: Any) -> None:
@@ -303,6 +298,7 @@ WORK: dict[str, Callable[[Any], None]] = {
     "sqlalchemy.orm": _mappers,
     "mlflow.store.db.utils": _schema,
     "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
+    "narwhals.plugins": _plugins,  # the same, when scikit-learn looks at its first table
 }
 FILES: dict[str, Callable[[Any], list[str]]] = {
     "matplotlib": lambda module: [os.path.join(module.get_configdir(), "matplotlibrc")],

@@ -22,7 +22,11 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
-SIBLINGS = ("wire", "memory", "watching", "pools", "preload", "growth", "family", "ending", "child", "deferred")
+SIBLINGS = (
+    *("wire", "memory", "watching", "pools", "leftovers", "rehearsal", "preload", "growth", "family", "ending"),
+    *("child", "deferred"),
+)
+
 
 LOOK_EVERY = 5.0
 """Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
@@ -41,7 +45,7 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-wire, memory, watching, pools, preload, growth, family, ending, child, deferred = map(_sibling, SIBLINGS)
+wire, memory, watching, pools, _, _, preload, growth, family, ending, child, deferred = map(_sibling, SIBLINGS)
 
 
 class Forked(BaseException):

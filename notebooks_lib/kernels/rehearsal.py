@@ -1,0 +1,217 @@
+"""First uses of libraries, in a template: what they work out once a process is then there in every kernel.
+
+SQLAlchemy finds out about each mapped class when the first query needs it, and compiles each statement. A rehearsal
+uses a library as a notebook would, on a database and in a folder of its own that are gone afterwards; `undone` puts
+back all else. Standard library only: it takes what is imported already.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import contextvars
+import functools
+import gc
+import logging
+import os
+import random
+import shutil
+import sqlite3
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_WORKSPACES": "false",
+}
+"""Else MLflow would start threads, or print."""
+TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
+"""Not their subclasses: SQLAlchemy keeps what it knows of a class in one."""
+
+
+def run(name: str) -> None:
+    """Do one of `FIRST`, and undo it. Raises whatever a library raises that is another than we know."""
+    package, _, work = FIRST[name]
+    with undone(package) as folder:
+        keep = contextvars.copy_context().run(work, folder)
+    keep()
+
+
+def possible() -> list[str]:
+    """Those of `FIRST` whose libraries are imported."""
+    return [name for name, (_, needed, _) in FIRST.items() if needed <= sys.modules.keys()]
+
+
+@contextlib.contextmanager
+def undone(package: str) -> Iterator[Path]:
+    """A folder to work in, and nothing left of what happens inside but what libraries have found out.
+
+    Environment, working folder, search path, random states, warnings and loggers are as before, and so is all that the
+    package keeps in its modules and in answers it has cached, for it would speak of the folder.
+    """
+    environment, path, here, chance = dict(os.environ), sys.path[:], os.getcwd(), random.getstate()  # noqa: PTH109
+    numpy = sys.modules.get("numpy.random")
+    numbers = numpy.get_state() if numpy is not None else None
+    disabled = logging.root.manager.disable
+    state = _State(package)
+    folder = tempfile.mkdtemp(prefix="nbops-rehearsal-")
+    try:
+        os.environ.update(QUIET)
+        os.chdir(folder)
+        logging.disable(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield Path(folder)
+    finally:
+        logging.disable(disabled)
+        os.chdir(here)
+        sys.path[:] = path
+        for key in os.environ.keys() - environment.keys():
+            del os.environ[key]
+        os.environ.update(environment)
+        state.restore()
+        random.setstate(chance)
+        if numpy is not None:
+            numpy.set_state(numbers)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _State:
+    """What a package keeps in variables and tables of its modules and classes."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._variables = {name: dict(vars(module)) for name, module in self._modules()}
+        self._tables = [(table, table.copy()) for table in self._kept()]
+        self._answers = {id(cache): cache.cache_info().currsize for cache in self._caches()}
+
+    def restore(self) -> None:
+        """Put back what has changed; a submodule that was imported meanwhile stays."""
+        for name, module in self._modules():
+            before = self._variables.get(name)
+            for key, value in list(vars(module).items()) if before is not None else ():
+                assert before is not None
+                if key not in before and f"{name}.{key}" not in sys.modules:
+                    delattr(module, key)
+                elif key in before and before[key] is not value:
+                    setattr(module, key, before[key])
+        for table, content in self._tables:
+            if table != content:
+                table.clear()
+                (table.extend if isinstance(table, list) else table.update)(content)
+        for cache in self._caches():
+            if cache.cache_info().currsize != self._answers.get(id(cache), 0):
+                cache.cache_clear()
+
+    def _modules(self) -> list[tuple[str, Any]]:
+        return [(name, module) for name, module in list(sys.modules.items()) if self._ours(name)]
+
+    def _ours(self, name: object) -> bool:
+        return isinstance(name, str) and (name == self._package or name.startswith(f"{self._package}."))
+
+    def _kept(self) -> list[Any]:
+        """Tables in modules, and in classes by a name that is not Python's."""
+        found: dict[int, Any] = {}
+        for _, module in self._modules():
+            for name, value in list(vars(module).items()):
+                inner = list(vars(value).items()) if isinstance(value, type) and self._ours(value.__module__) else ()
+                for key, table in [(name, value), *inner]:
+                    if type(table) in TABLES and not key.startswith("__"):
+                        found[id(table)] = table
+        return list(found.values())
+
+    def _caches(self) -> list[Any]:
+        wrapper = type(functools.lru_cache(lambda: None))
+        return [found for found in gc.get_objects() if type(found) is wrapper and self._ours(found.__module__)]
+
+
+def _tracking(folder: Path) -> Callable[[], None]:
+    """A run with a parameter, metrics and tags, and a logged model, in a database with the newest tables."""
+    mlflow, entities = sys.modules["mlflow"], sys.modules["mlflow.entities"]
+    database = folder / "mlflow.db"
+    _tables(database)
+    uri = f"sqlite:///{database}"
+    client = mlflow.MlflowClient(uri, uri)
+    store = client._tracking_client.store
+    try:
+        experiment = client.create_experiment("rehearsal", artifact_location=(folder / "artifacts").as_uri())
+        client.get_experiment(experiment)
+        client.get_experiment_by_name("rehearsal")
+        run_id = client.create_run(experiment, tags={"kind": "rehearsal"}, run_name="rehearsal").info.run_id
+        client.update_run(run_id, status="RUNNING")
+        client.log_param(run_id, "alpha", 1.0)
+        client.log_metric(run_id, "rmse", 1.0)
+        client.log_batch(
+            run_id,
+            metrics=[entities.Metric("mae", 1.0, 1, 0)],
+            params=[entities.Param("seed", "1")],
+            tags=[entities.RunTag("note", "a")],
+        )
+        client.set_tag(run_id, "note", "b")
+        client.get_metric_history(run_id, "rmse")
+        client.log_metric(run_id, "rmse", 2.0)
+        model = client.create_logged_model(experiment, "model", run_id, tags={"kind": "a"}, params={"alpha": "1.0"})
+        client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, 0)])
+        client.log_batch(run_id, metrics=[entities.Metric("rmse", 1.0, 1, 0, model_id=model.model_id)])
+        client.set_logged_model_tags(model.model_id, {"note": "a"})
+        (folder / "files").mkdir()
+        (folder / "files" / "MLmodel").write_text("a: 1")
+        client.log_model_artifacts(model.model_id, str(folder / "files"))
+        client.finalize_logged_model(model.model_id, "READY")
+        client.get_logged_model(model.model_id)
+        client.get_run(run_id)
+        client.set_terminated(run_id)
+    finally:
+        store._dispose_engine()
+    return functools.partial(_share_statements, sys.modules["mlflow.store.db.utils"], store.engine)
+
+
+def _share_statements(utils: Any, engine: Any) -> None:
+    """Let MLflow's other engines for SQLite have the statements that this one has compiled.
+
+    Each is compiled for one dialect, and found by it: so they have its dialect, too, which holds nothing of a database.
+    """
+    create = utils.create_sqlalchemy_engine
+    if hasattr(create, "__wrapped__"):
+        return
+
+    @functools.wraps(create)
+    def created(uri: str) -> Any:
+        made = create(uri)
+        if type(made.dialect) is type(engine.dialect):
+            made.dialect = made.pool._dialect = engine.dialect
+            made._compiled_cache = engine._compiled_cache
+        return made
+
+    utils.create_sqlalchemy_engine = created
+
+
+def _tables(database: Path) -> None:
+    """All tables at once; MLflow itself would go through sixty migrations."""
+    utils, sqlalchemy = sys.modules["mlflow.store.db.utils"], sys.modules["sqlalchemy"]
+    engine = sqlalchemy.create_engine(f"sqlite:///{database}")
+    try:
+        with engine.begin() as connection:
+            for table in utils.Base.metadata.sorted_tables:
+                connection.execute(sqlalchemy.schema.CreateTable(table))
+    finally:
+        engine.dispose()
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES (?)", (utils._get_latest_schema_revision(),))
+
+
+FIRST: dict[str, tuple[str, set[str], Callable[[Path], Callable[[], None]]]] = {
+    "rehearsal of tracking": (
+        "mlflow",
+        {"mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils"},
+        _tracking,
+    ),
+}
+"""By the name under which one that proves unfit is told of: the package, what must be imported, and what is done."""
