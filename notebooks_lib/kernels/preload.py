@@ -108,10 +108,7 @@ class Preload:
                     self._import(name)
                     for unfit in self.seen.unfit:  # whoever imports it next is unfit too, and shall be noted now
                         sys.modules.pop(unfit, None)
-            for module, work in WORK.items():
-                if module in sys.modules:
-                    with contextlib.suppress(Exception):
-                        work(sys.modules[module])
+            rehearsal.prepare()
             for name in rehearsal.possible():
                 if name not in self._rehearsed and not self.refuses(name) and not self.seen.unfit:
                     tell(name)
@@ -276,30 +273,6 @@ def _from_folders() -> dict[str, str]:
     return found
 
 
-def _plugins(module: Any) -> None:
-    module._discover_entrypoints()
-
-
-def _mappers(module: Any) -> None:
-    module.configure_mappers()
-
-
-def _distributions(module: Any) -> None:
-    module._init_modules_to_packages_map()
-
-
-def _schema(module: Any) -> None:
-    """The newest schema that this MLflow knows, which it finds in sixty files whenever it opens a database."""
-    newest = module._get_latest_schema_revision()
-    module._get_latest_schema_revision = lambda: newest
-
-
-WORK: dict[str, Callable[[Any], None]] = {
-    "sqlalchemy.orm": _mappers,
-    "mlflow.store.db.utils": _schema,
-    "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
-    "narwhals.plugins": _plugins,  # the same, when scikit-learn looks at its first table
-}
 FILES: dict[str, Callable[[Any], list[str]]] = {
     "matplotlib": lambda module: [os.path.join(module.get_configdir(), "matplotlibrc")],
     "dask.config": lambda module: list(module.paths),

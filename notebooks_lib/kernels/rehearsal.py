@@ -35,6 +35,14 @@ TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
 """Not their subclasses: SQLAlchemy keeps what it knows of a class in one."""
 
 
+def prepare() -> None:
+    """Have libraries look for what they look for once a process. One that we do not know any more does it itself."""
+    for module, work in ONCE.items():
+        if module in sys.modules:
+            with contextlib.suppress(Exception):
+                work(sys.modules[module])
+
+
 def run(name: str) -> None:
     """Do one of `FIRST`, and undo it. Raises whatever a library raises that is another than we know."""
     package, _, work = FIRST[name]
@@ -205,6 +213,33 @@ def _tables(database: Path) -> None:
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         connection.execute("INSERT INTO alembic_version VALUES (?)", (utils._get_latest_schema_revision(),))
+
+
+def _plugins(module: Any) -> None:
+    module._discover_entrypoints()
+
+
+def _mappers(module: Any) -> None:
+    module.configure_mappers()
+
+
+def _distributions(module: Any) -> None:
+    module._init_modules_to_packages_map()
+
+
+def _schema(module: Any) -> None:
+    """The newest schema that this MLflow knows, which it finds in sixty files whenever it opens a database."""
+    newest = module._get_latest_schema_revision()
+    module._get_latest_schema_revision = lambda: newest
+
+
+ONCE: dict[str, Callable[[Any], None]] = {
+    "sqlalchemy.orm": _mappers,
+    "mlflow.store.db.utils": _schema,
+    "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
+    "narwhals.plugins": _plugins,  # the same, when scikit-learn looks at its first table
+}
+"""What a module of this name pays once a process, at the first use."""
 
 
 FIRST: dict[str, tuple[str, set[str], Callable[[Path], Callable[[], None]]]] = {

@@ -426,6 +426,12 @@ def test_what_lies_beside_the_notebook_comes_first(home: Path, kind: str) -> Non
         assert kernel.value("matplotlib.rcParams['lines.linewidth']", "import matplotlib") == 7.0
 
 
+NATIVE = """[name for task in os.listdir('/proc/self/task')
+    if int(task) not in {thread.native_id for thread in threading.enumerate()}
+    and not (name := open(f'/proc/self/task/{task}/comm').read().strip()).startswith(('ZMQbg', 'jemalloc'))]"""
+"""Threads that are neither Python's nor those of ZeroMQ and of Arrow's memory."""
+
+
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 def test_variables_that_say_where_and_how(home: Path, kind: str) -> None:
     """PYTHONPATH is read when an interpreter starts, OMP_NUM_THREADS when native libraries are loaded."""
@@ -441,6 +447,7 @@ def test_variables_that_say_where_and_how(home: Path, kind: str) -> None:
         kernel.run("import sklearn.ensemble, numpy, pyarrow, joblib, threadpoolctl")
         threads = "{pool['num_threads'] for pool in threadpoolctl.threadpool_info()}, pyarrow.cpu_count()"
         assert kernel.value(threads) == ({1}, 1)
+        assert kernel.value(NATIVE, "import os, threading") == []  # OpenBLAS's would spin for 30 ms each
         inside = "with concurrent.futures.ThreadPoolExecutor(1) as pool:\n    got = pool.submit(lambda: (%s)).result()"
         assert kernel.value("got", "import concurrent.futures\n" + inside.replace("%s", threads)) == ({1}, 1)
         fit = "sklearn.ensemble.HistGradientBoostingRegressor(max_iter=5).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.1"
