@@ -234,7 +234,7 @@ def test_a_deep_temporary_folder_is_no_reason_for_ordinary_kernels(
 ) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(launching.tempfile, "gettempdir", lambda: str(deep))
     assert launching.runtime_folder() == Path("/tmp") / f"nbops-kernels-{os.getuid()}"
 
