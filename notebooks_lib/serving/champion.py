@@ -34,7 +34,7 @@ class Champion:
 def find(settings: Settings, name: str) -> Champion:
     """The champion of the stage whose endpoint bears this name, or of the model of this name in prod.
 
-    Raises UnknownNameError when there is no such stage or model, EndpointError when it has no champion.
+    Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
     """
     from notebooks_lib.records import Tag
     from notebooks_lib.tracking import models, registry
@@ -44,6 +44,11 @@ def find(settings: Settings, name: str) -> Champion:
     names = registry.models(store)
     served = {settings.stages.endpoint(stage, model): (stage, model) for stage in STAGES for model in names}
     if name not in served and name not in names:
+        if name in state.known(settings):
+            raise EndpointError(
+                f"endpoint {name!r} has no slot left to serve, and no stage of a registered model has it; deploy a "
+                "model to it first"
+            )
         raise UnknownNameError("endpoint or model", name, {*state.known(settings), *names, *served})
     stage, model = served.get(name, (PROD, name))
     found = registry.champion(store, model, stage)

@@ -271,7 +271,10 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     bare = {"name": "sample-dev", "wanted": "stopped", "host": "127.0.0.1", "port": port, "slots": {}, "traffic": {}}
-    state.Folder(project, "sample-dev").write(bare | {"mirror": {}})
+    state.Folder(project, "sample-dev").write(bare)
+    state.Folder(project, "by-hand").write(bare | {"name": "by-hand"})
+    with pytest.raises(EndpointError, match="no slot left to serve, and no stage of a registered model has it"):
+        endpoint.start(project, "by-hand")
     try:
         status = endpoint.start(project, "sample-dev")
         assert (status.state, status.version, status.port) == ("running", version.version, port)
