@@ -1,8 +1,8 @@
 """First uses of libraries, in a template: what they work out once a process is then there in every kernel.
 
-SQLAlchemy finds out about each mapped class when the first query needs it, and compiles each statement. A rehearsal
-uses a library as a notebook would, on a database and in a folder of its own that are gone afterwards; `undone` puts
-back all else. Standard library only: it takes what is imported already.
+SQLAlchemy finds out about each mapped class when the first query needs it. A rehearsal uses a library as a notebook
+would, on a database and in a folder of its own that are gone afterwards; `undone` puts back all else. Standard library
+only: it takes what is imported already.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ def run(name: str) -> None:
     """Do one of `FIRST`, and undo it. Raises whatever a library raises that is another than we know."""
     package, _, work = FIRST[name]
     with undone(package) as folder:
-        keep = contextvars.copy_context().run(work, folder)
-    keep()
+        contextvars.copy_context().run(work, folder)
 
 
 def possible() -> list[str]:
@@ -139,7 +138,7 @@ class _State:
         return [found for found in gc.get_objects() if type(found) is wrapper and self._ours(found.__module__)]
 
 
-def _tracking(folder: Path) -> Callable[[], None]:
+def _tracking(folder: Path) -> None:
     """A run with a parameter, metrics and tags, and a logged model, in a database with the newest tables."""
     mlflow, entities = sys.modules["mlflow"], sys.modules["mlflow.entities"]
     database = folder / "mlflow.db"
@@ -177,27 +176,6 @@ def _tracking(folder: Path) -> Callable[[], None]:
         client.set_terminated(run_id)
     finally:
         store._dispose_engine()
-    return functools.partial(_share_statements, sys.modules["mlflow.store.db.utils"], store.engine)
-
-
-def _share_statements(utils: Any, engine: Any) -> None:
-    """Let MLflow's other engines for SQLite have the statements that this one has compiled.
-
-    Each is compiled for one dialect, and found by it: so they have its dialect, too, which holds nothing of a database.
-    """
-    create = utils.create_sqlalchemy_engine
-    if hasattr(create, "__wrapped__"):
-        return
-
-    @functools.wraps(create)
-    def created(uri: str) -> Any:
-        made = create(uri)
-        if type(made.dialect) is type(engine.dialect):
-            made.dialect = made.pool._dialect = engine.dialect
-            made._compiled_cache = engine._compiled_cache
-        return made
-
-    utils.create_sqlalchemy_engine = created
 
 
 def _tables(database: Path) -> None:
@@ -242,7 +220,7 @@ ONCE: dict[str, Callable[[Any], None]] = {
 """What a module of this name pays once a process, at the first use."""
 
 
-FIRST: dict[str, tuple[str, set[str], Callable[[Path], Callable[[], None]]]] = {
+FIRST: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
     "rehearsal of tracking": (
         "mlflow",
         {"mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils"},
