@@ -17,20 +17,25 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion.releasing import journal
+    from notebooks_lib.promotion.releasing import journal, way
     from notebooks_lib.serving.state import check_name
     from notebooks_lib.tracking import ledger, registry
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
     show.refuse_nothing(here)
+    way.check(here, [stage] if stage else [])
     store = connect(here)
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises, naming the models there are
-    left = [journal.told(each) for each in journal.unfinished(here, model) if stage in (None, each.change["stage"])]
+    left = [each for each in journal.unfinished(here, model) if stage in (None, each.change["stage"])]
     if as_json:
-        told = {"model": model, "entries": [each.as_json() for each in entries], "unfinished": left}
+        told = {
+            "model": model,
+            "entries": [each.as_json() for each in entries],
+            "unfinished": [journal.told(each) for each in left],
+        }
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return
     if entries:
@@ -53,4 +58,4 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     if len(entries) > lines:
         click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
     for each in left:
-        click.echo(f"unfinished: {each}; {journal.MENDING}")
+        click.echo(f"unfinished: {journal.told(each)}; {journal.mending(each)}")

@@ -81,10 +81,11 @@ def _promote(
     with show.Progress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        decided = _decided(here, result.run_id)
+        known = _recorded(here, result.run_id)
+        decided = known["decision"]
         _tell_github(promoted=False, decision=decided["answer"] if decided else "")
         if as_json:
-            _json({"promoted": False, "decision": decided, **result.as_json()})
+            _json({"promoted": False, "waiting": "", **known, "endpoint": None, **result.as_json()})
         else:
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
             if decided is not None:
@@ -127,20 +128,21 @@ def _tell_unfinished(here: Settings, model: str) -> None:
     from notebooks_lib.promotion.releasing import journal
 
     for each in journal.unfinished(here, model):
-        click.echo(f"  unfinished: {journal.told(each)}; {journal.MENDING}")
+        click.echo(f"  unfinished: {journal.told(each)}; {journal.mending(each)}")
 
 
-def _decided(here: Settings, run_id: str | None) -> dict[str, Any] | None:
-    """What was decided before a stage failed; None when it did not come so far."""
+def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
+    """Decision, card and release as they were recorded before a stage failed; None where it did not come so far."""
     from contextlib import suppress
 
     from notebooks_lib.errors import NbopsError
     from notebooks_lib.promotion import record
     from notebooks_lib.tracking.store import connect
 
+    content: dict[str, Any] = {}
     with suppress(NbopsError):
-        return dict(record.read(connect(here), run_id)["decision"]) if run_id else None
-    return None
+        content = record.read(connect(here), run_id) if run_id else {}
+    return {key: content.get(key) for key in ("decision", "card", "release")}
 
 
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
@@ -148,11 +150,14 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.promotion import candidates
     from notebooks_lib.promotion.deciding import metrics
+    from notebooks_lib.serving.state import check_name
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     if isinstance(values.get("metric"), str):
         metrics.check(values["metric"])
+    if isinstance(values.get("model_name"), str):
+        check_name("model", values["model_name"])
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
         candidates.check(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
@@ -177,7 +182,8 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
         show.table(("", "other challengers", "reason"), others)
         click.echo()
     if release["dry_run"]:
-        click.echo(f"  nothing was changed{_cost(decision)}; to do it: the same command with --live")
+        then = "; to do it: the same command with --live" if decision["answer"] == "promote" else ""
+        click.echo(f"  nothing was changed{_cost(decision)}{then}")
     for step in release["steps"]:
         click.echo(f"  {' '.join(filter(None, (step['stage'], step['name']))):<12}  {step['text']}")
     if status is not None:

@@ -37,10 +37,11 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
         file.write("\n[stages.prod]\napproval = true\nrequire_clean = false\nrequire_fingerprint = false\n")
     monkeypatch.setenv("GITHUB_OUTPUT", str(github))
     two = ["-p", "challengers=2"]
-    assert nbops(["promote", "--live", "--stages", "test,prod", *ASKED, *two]) == 1
-    out = capsys.readouterr().out
-    assert "may not enter test: its run has no fingerprint" in out
-    assert "decision  run" in out
+    assert nbops(["promote", "--live", "--json", "--stages", "test,prod", *ASKED, *two]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert "may not enter test: its run has no fingerprint" in str(told["failure"])
+    assert (told["promoted"], told["decision"]["answer"], told["release"]["version"]) == (False, "promote", "1")
+    assert (told["card"].rpartition("/")[2], told["waiting"], told["endpoint"]) == ("card.html", "", None)
     (failed,) = query.search(trials.store, "", [trials.store.experiment_id("promotion")])
     told = failed.info.status, failed.data.tags[Tag.DECISION], failed.data.tags[Tag.PROMOTED]
     assert told == ("FAILED", "promote", "false")
@@ -95,6 +96,8 @@ def test_live_is_said_once(empty_project, capsys):
     shutil.copy(NOTEBOOK, empty_project.root / "production")
     assert nbops(["promote", "-p", "dry_run=false"]) == 2
     assert "--live" in capsys.readouterr().err
+    assert nbops(["promote", "--live", "-p", "model_name=../x"]) == 2
+    assert "model" in capsys.readouterr().err
     assert nbops(["promote", "--live", "-p", "metrik=mae"]) == 2
     assert "did you mean 'metric'" in capsys.readouterr().err
     assert nbops(["promote", "--live", "-p", "challengers=6"]) == 2

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion.releasing.way import going_back
 from notebooks_lib.settings import Settings
 
 KEPT = 20
@@ -32,12 +33,6 @@ MOVES = ("traffic", "ledger")
 """Entries that are made within a step."""
 NAMES = {"share": "canary"}
 """What people call a step, where that is not what it is called here."""
-MENDING = (
-    "it goes on, or was cut short: then nbops rollback takes the stage back to the version before, and the same "
-    "nbops promote --live again mends it and goes on"
-)
-"""What to do about a change that has not ended."""
-
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and by which lock."""
 
@@ -178,6 +173,15 @@ def told(journal: Journal) -> str:
     at = f"at step {NAMES.get(steps[-1], steps[-1])!r}" if steps else "before its first step"
     what = f"the {change['kind']} of version {change['version']} to {change['stage']}"
     return f"{what}, begun {began} UTC by {change['who']} (process {change['pid']}), {at}"
+
+
+def mending(journal: Journal) -> str:
+    """What to do about a change that has not ended."""
+    back = going_back(str(journal.change["model"]), str(journal.change["stage"]))
+    return (
+        f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
+        "nbops promote --live again mends it and goes on"
+    )
 
 
 def _torn(file: BinaryIO) -> bool:

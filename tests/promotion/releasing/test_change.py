@@ -281,7 +281,7 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     promote_command._tell_unfinished(store.settings, MODEL)  # after a notebook that was killed
     out = capsys.readouterr().out
     assert "unfinished: the promotion of version 2 to prod" in out
-    assert "nbops rollback takes the stage back to the version before" in out
+    assert f"nbops rollback {MODEL} takes the stage back to the version before" in out
     nbops(["endpoint", "status", MODEL])
     assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
     assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
@@ -289,6 +289,7 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     assert {"mark", "traffic"} <= {entry["what"] for entry in told["entries"]}
     assert len(told["unfinished"]) == 1
     assert nbops(["history", "hauses"]) == 2
+    assert nbops(["history", MODEL, "--stage", "tets"]) == 2
     assert "did you mean 'houses'" in capsys.readouterr().err
     assert nbops(["rollback", MODEL]) == 0
     out = capsys.readouterr().out
