@@ -237,6 +237,6 @@ def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, t
         return replace(
             candidate,
             refused=f"it logged {metric.name} {candidate.logged:.6g}, but its model has {found:.6g} on the "
-            f"{len(data.validation)} validation rows of {data.ref}",
+            f"{len(data.validation)} validation rows of {data.ref}{f' ({metric.note})' if metric.note else ''}",
         )
     return candidate

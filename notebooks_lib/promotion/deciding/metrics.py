@@ -129,6 +129,9 @@ def _mean(losses: Losses) -> Score:
     return lambda truth, answers: float(losses(truth, answers).mean())
 
 
+LAST = "of two classes it is that of the last by name, as 1 of 0 and 1"
+
+
 def _table() -> dict[str, Metric]:
     regression = [
         Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), squared),
@@ -141,10 +144,10 @@ def _table() -> dict[str, Metric]:
     classification = [
         Metric("accuracy", "max", "classification", _of_sklearn("accuracy_score"), wrong),
         Metric("balanced_accuracy", "max", "classification", _of_sklearn("balanced_accuracy_score")),
-        Metric("f1", "max", "classification", _by_class("f1_score")),
+        Metric("f1", "max", "classification", _by_class("f1_score"), note=LAST),
         Metric("f1_macro", "max", "classification", _by_class("f1_score", "macro")),
-        Metric("precision", "max", "classification", _by_class("precision_score")),
-        Metric("recall", "max", "classification", _by_class("recall_score")),
+        Metric("precision", "max", "classification", _by_class("precision_score"), note=LAST),
+        Metric("recall", "max", "classification", _by_class("recall_score"), note=LAST),
         Metric("mcc", "max", "classification", _of_sklearn("matthews_corrcoef")),
         Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True),
         Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True),
