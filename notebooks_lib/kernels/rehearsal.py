@@ -46,6 +46,7 @@ def prepare() -> None:
 def run(name: str) -> None:
     """Do one of `FIRST`, and undo it. Raises whatever a library raises that is another than we know."""
     package, _, work = FIRST[name]
+    gc.unfreeze()  # what an earlier template imported: its caches are among what is put back
     with undone(package) as folder:
         contextvars.copy_context().run(work, folder)
 
