@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import PromotionError, UnknownNameError
-from notebooks_lib.promotion import scoring, sides, slices
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion import ordering, scoring, sides, slices
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.deciding.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.meeting import Asked, Meeting
@@ -39,12 +39,13 @@ def gather(
     rows. With more than one of `challengers`, that many of the best meet the champion in one use: the champion itself
     and copies of its files are none of them, one that fails is out without a substitute, and the figures of all but
     the best are its `rivals`. `order_by` is a column that puts the rows in the order of time: rows near each other are
-    then not taken for independent. Raises PromotionError when no candidate can be scored.
+    then not taken for independent. Raises UsageError when it cannot, or the dataset has groups, and PromotionError when
+    no candidate can be scored.
     """
     policy = policy or Policy.of(store.settings.promotion)
     data, metric = candidates.dataset, candidates.metric
-    if order_by and order_by not in data.columns:
-        raise UnknownNameError(f"column of {data.ref} to order the rows by", order_by, data.columns)
+    if order_by:
+        ordering.check(order_by, data)
     slices.check(policy.slices, data)
     meeting = Meeting(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)

@@ -301,7 +301,7 @@ def test_a_function_of_ones_own_decides(trials, houses, gate):
     assert decision.challenger.run_id == good
 
 
-def test_rows_of_a_group_and_of_a_time_are_not_taken_for_independent(trials, gate, project, tmp_path):
+def test_rows_of_a_group_are_not_taken_for_independent_and_have_no_order(trials, gate, project, tmp_path):
     import pandas as pd
 
     from notebooks_lib.errors import UnknownNameError
@@ -327,10 +327,11 @@ def test_rows_of_a_group_and_of_a_time_are_not_taken_for_independent(trials, gat
     assert decision.answer == "promote"
     assert decision.evidence.paired.by == "groups"
     assert "groups" in [rule.id for rule in decision.rules]
-    timed = answer(gate(order_by="sold"))
-    assert (timed.answer, timed.evidence.paired.by, timed.evidence.paired.blocks) == ("promote", "time", 10)
+    with pytest.raises(UsageError, match="order_by='sold': streets@1 has the group column 'street'"):
+        answer(gate(order_by="sold"))
     with pytest.raises(UnknownNameError, match="did you mean 'sold'"):
         answer(gate(order_by="solt"))
+    assert readings(project) == 1
 
 
 def test_a_holdout_is_used_up(trials, houses, gate, project):

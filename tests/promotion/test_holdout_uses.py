@@ -48,7 +48,8 @@ def test_another_question_is_another_use(trials, houses, gate):
     answer(gate())
     answer(gate(min_gain=0.1))
     assert spent(trials) == 2
-    answer(gate(order_by="rooms"))
+    timed = answer(gate(order_by="rooms")).evidence.paired
+    assert (timed.by, timed.blocks) == ("time", 10)
     assert spent(trials) == 3
 
 

@@ -28,8 +28,11 @@ def pair(
     """The gain of the challenger on these rows.
 
     Rows that share a value of `groups` are left out together; with `times`, by which rows are put in order, stretches
-    of them. Else single rows, or 40 blocks where the metric has to be computed anew for each.
+    of them. Else single rows, or 40 blocks where the metric has to be computed anew for each. Raises ValueError when
+    given both: a stretch would tear groups apart, and a group times.
     """
+    if times is not None and groups is not None:
+        raise ValueError("rows are left out by groups or by stretches of time, not by both")
     if times is not None:
         order = np.argsort(times, kind="stable")
         truth, challenger, champion = truth.at(order), challenger.at(order), champion.at(order)

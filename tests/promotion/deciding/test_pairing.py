@@ -105,6 +105,8 @@ def test_rows_of_a_group_go_together():
     truth, one, other = answers("regression")
     found = pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
     assert (found.by, found.blocks, found.rows) == ("groups", 20, 60)
+    with pytest.raises(ValueError, match="not by both"):
+        pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3), times=np.arange(60))
 
 
 def test_rows_are_put_in_the_order_of_time():
