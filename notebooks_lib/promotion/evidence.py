@@ -45,7 +45,7 @@ def gather(
     policy = policy or Policy.of(store.settings.promotion)
     data, metric = candidates.dataset, candidates.metric
     if order_by:
-        ordering.check(order_by, data)
+        ordering.check(order_by, data, store.settings)
     slices.check(policy.slices, data)
     meeting = Meeting(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)

@@ -1,4 +1,4 @@
-"""Tests whether the holdout of a dataset looks like its training rows. It gives out names and shares, no row.
+"""Tests whether the holdout of a dataset looks like its training rows. It gives out names, shares and counts, no row.
 
 The parts are dealt by digest, so they are alike unless rows come in groups, or something went wrong with the file.
 """
@@ -35,6 +35,11 @@ def faults(ref: str, settings: Settings) -> tuple[str, ...]:
         if name not in apart:
             lines += [f"column {name!r}: {line}" for line in _unlike(train[name], held[name], kind)]
     return tuple(lines)
+
+
+def missing(ref: str, column: str, settings: Settings) -> int:
+    """How many rows of a version, whatever their part, have no value in a column."""
+    return int(access.open_table(ref, settings).table[column].to_pandas().isna().sum())
 
 
 def _kinds(found: access.Opened, settings: Settings) -> Iterator[str]:
