@@ -82,15 +82,11 @@ def _pairs(value: object) -> object:
 Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
 
 
-class Promotion(Section):
-    """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
+class ModelPolicy(Section):
+    """What a model may have of its own."""
 
     min_rows: Annotated[int, Field(ge=1)] = 30
     """Fewest holdout rows that may decide."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """Chance that one holdout, in all of its uses together, promotes a model that is not better."""
-    holdout_uses: Annotated[int, Field(ge=1)] = 10
-    """How often the rows of a holdout may decide; each use is tested at alpha / holdout_uses."""
     worthwhile_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """A gain worth a promotion, in units of the metric: an open decision says how many rows would settle it."""
     power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
@@ -125,8 +121,40 @@ class Promotion(Section):
     """Leave it open when the holdout does not look like the training rows."""
     trust_champion_data: bool = False
     """Take a champion's word for having seen no holdout row, when nobody knows what it was trained on."""
+
+
+_SHARED = {
+    "alpha": "it belongs to the budget of a holdout, which all models share that ask it",
+    "holdout_uses": "it is the budget of a holdout, which all models share that ask it",
+    "tolerance": "endpoints have one",
+}
+
+
+def _own(value: object) -> object:
+    """What a model may not set for itself is refused with the reason, not as an unknown key."""
+    for name, keys in value.items() if isinstance(value, dict) else ():
+        for key, reason in _SHARED.items():
+            if isinstance(keys, dict) and key in keys:
+                raise ValueError(f"{name}.{key} cannot be set for one model: {reason}; set it under [promotion]")
+    return value
+
+
+class Promotion(ModelPolicy):
+    """The policy of the gate; what is compared stands in the parameters of promote.ipynb."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Chance that one holdout, in all of its uses together, promotes a model that is not better."""
+    holdout_uses: Annotated[int, Field(ge=1)] = 10
+    """How often the rows of a holdout may decide; each use is tested at alpha / holdout_uses."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-6
     """Largest relative difference between a prediction in process and through the endpoint."""
+    models: Annotated[dict[str, ModelPolicy], BeforeValidator(_own)] = {}
+    """Model -> what holds for it instead."""
+
+    def of(self, model: str) -> Promotion:
+        """The policy of one model: each key that its own table names holds instead of the project's, as a whole."""
+        own = self.models.get(model, ModelPolicy())
+        return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 class CanaryStep(Section):

@@ -21,6 +21,7 @@ from notebooks_lib.sections import (
     Data,
     Endpoint,
     Kernels,
+    ModelPolicy,
     Project,
     Promotion,
     Section,
@@ -29,6 +30,8 @@ from notebooks_lib.sections import (
 )
 
 PREFIX = "NBOPS_"
+_MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}
+"""Keys that hold several sections."""
 _OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.KERNEL}
 
 
@@ -145,8 +148,8 @@ def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
         model: Any = Settings
         for part in problem["loc"][:-1]:
             inner = getattr(model, "model_fields", {}).get(part)
-            # A step of a canary stands in a list: its place there says nothing of its keys.
-            model = CanaryStep if part == "canary" else inner.annotation if inner is not None else model
+            # A step of a canary stands in a list, a model's policy under its name: neither says anything of its keys.
+            model = _MANY.get(part) or (inner.annotation if inner is not None else model)
         known = set(getattr(model, "model_fields", {})) - {"root"}
         kind = "key" if len(problem["loc"]) > 1 else "section"
         return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), known)}"

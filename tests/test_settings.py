@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors, settings
+from notebooks_lib.promotion.deciding.policy import Policy
+from notebooks_lib.running import doctor
 
 
 def project(tmp_path: Path, text: str) -> Path:
@@ -38,6 +40,15 @@ def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
         ("[data]\nholdout_share = 1.5", {}, "data.holdout_share"),
         ("[data]\nholdout_share = 0.6\nvalidation_share = 0.4", {}, "leave less than a tenth"),
         ('[azure]\nworkspace = "w"', {}, "workspace given without resource_group, subscription"),
+        ("[promotion.models.cats]\nmin_row = 5", {}, r"unknown key 'min_row', did you mean 'min_rows'\?"),
+        ("[promotion.models.cats]\nmin_rows = 0", {}, "promotion.models.cats.min_rows: .*greater than or equal to 1"),
+        (
+            "[promotion.models.cats]\nalpha = 0.2",
+            {},
+            "cats.alpha cannot be set for one model: it belongs to the budget",
+        ),
+        ("[promotion.models.cats]\nholdout_uses = 99", {}, r"cats.holdout_uses cannot .*; set it under \[promotion\]"),
+        ("[promotion.models.cats]\ntolerance = 1", {}, "cats.tolerance cannot be set for one model"),
         ("[tracking", {}, "cannot be read"),
         ('root = "/x"', {}, "take the key out"),
         ('tracking = "x"', {}, "tracking"),
@@ -46,6 +57,28 @@ def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(text: str, environ: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(errors.SettingsError, match=message):
         settings.load(project(tmp_path, text), environ)
+
+
+def test_a_model_has_its_own_policy_over_the_projects(tmp_path: Path) -> None:
+    text = """
+    [promotion]
+    min_rows = 60
+    holdout_uses = 4
+    limits = { rmse = 60.0 }
+    [promotion.models.cats]
+    limits = { accuracy = 0.9 }
+    slices = ["breed"]
+    """
+    here = settings.load(project(tmp_path, text), {})
+    cats, dogs = (Policy.of(here.promotion, name, min_gain=0.5) for name in ("cats", "dogs"))
+    assert (cats.limits, cats.slices) == ({"accuracy": 0.9}, ("breed",))
+    assert (dogs.limits, dogs.slices) == ({"rmse": 60.0}, ())
+    assert (cats.min_rows, cats.uses, cats.min_gain) == (dogs.min_rows, dogs.uses, dogs.min_gain) == (60, 4, 0.5)
+    told = doctor.in_force(here)
+    assert {key for key in told if key.startswith("promotion.models")} == {
+        "promotion.models.cats.limits",
+        "promotion.models.cats.slices",
+    }
 
 
 def test_the_root_is_the_first_folder_upwards_that_says_so(tmp_path: Path) -> None:

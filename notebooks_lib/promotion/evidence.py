@@ -42,7 +42,7 @@ def gather(
     then not taken for independent. Raises UsageError when it cannot, or the dataset has groups, and PromotionError when
     no candidate can be scored.
     """
-    policy = policy or Policy.of(store.settings.promotion)
+    policy = policy or Policy.of(store.settings.promotion, model)
     data, metric = candidates.dataset, candidates.metric
     if order_by:
         ordering.check(order_by, data, store.settings)

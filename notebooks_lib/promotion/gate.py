@@ -57,7 +57,7 @@ class Gate:
         self.challengers = challengers
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
-        self.policy = Policy.of(self.store.settings.promotion, min_gain=min_gain)
+        self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
 
     def mend(self, *, dry_run: bool = True) -> Table:
         """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
@@ -163,9 +163,11 @@ class Gate:
         return Table.of(("stage", "step", "what it did"), [*rows, last])
 
     def __repr__(self) -> str:
+        own = self.model in self.store.settings.promotion.models
         lines = (
             f"tracking   {self.store.uri}",
             f"registry   model {self.model!r}, in the same store",
             f"target     {self.target} endpoint {self.model!r}",
+            f"policy     [promotion]{f' and [promotion.models.{self.model}]' if own else ''}",
         )
         return "\n".join(lines)

@@ -124,8 +124,11 @@ def _left_open(settings: Settings) -> Finding:
 def in_force(settings: Settings) -> dict[str, str]:
     """Every setting as section.key -> value, and where the project lies."""
     flat = {"root": str(settings.root), "settings file": _or_none(settings.layout.settings_file)}
-    for section, values in settings.model_dump(exclude={"root"}).items():
+    for section, values in settings.model_dump(exclude={"root": True, "promotion": {"models"}}).items():
         flat |= {f"{section}.{key}": str(value) for key, value in values.items()}
+    for name, own in settings.promotion.models.items():
+        said = own.model_dump(exclude_unset=True)
+        flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in said.items()}
     return flat
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
-from notebooks_lib.sections import Stage, Stages
+from notebooks_lib.sections import Promotion, Stage, Stages
 from notebooks_lib.tracking import registry
 from tests.promotion.conftest import better, middling, worse, write_houses
 
@@ -363,3 +363,13 @@ def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
     score = f"{evidence.challenger.score:.4g}"
     assert score not in json.dumps(record.read(trials.store, run_id)["decision"])
     assert score not in repr(decision)
+
+
+def test_the_gate_goes_by_the_policy_of_its_model(gate, project):
+    def policy(**models):
+        own = Promotion(limits={"rmse": 9.0}, models=models)
+        made = gate(settings=project.model_copy(update={"promotion": own}))
+        return dict(made.policy.limits), "[promotion.models.houses]" in repr(made)
+
+    assert policy(cats={"limits": {"accuracy": 0.9}}) == ({"rmse": 9.0}, False)
+    assert policy(houses={"limits": {"mae": 1.0}}) == ({"mae": 1.0}, True)

@@ -90,7 +90,7 @@ def test_the_champion_is_no_challenger_and_one_alone_is_the_question_of_one(tria
         "challenger": decision.challenger.model_sha256,
         "champion": decision.champion.model_sha256,
         "metric": ["rmse", "min", ""],
-        "policy": Policy.of(trials.settings.promotion).question(),
+        "policy": Policy.of(trials.settings.promotion, "houses").question(),
         "order_by": "",
     }
     digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()

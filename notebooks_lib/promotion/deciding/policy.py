@@ -111,8 +111,9 @@ class Policy:
     """The level of this one question, where several share a use; else an equal share of alpha for each use."""
 
     @classmethod
-    def of(cls, settings: Promotion, *, min_gain: float = 0.0) -> Policy:
-        """As in [promotion] of the settings, with the `min_gain` of the question."""
+    def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
+        """As in [promotion] and, over it, [promotion.models.MODEL], with the `min_gain` of the question."""
+        settings = project.of(model)
         return cls(
             min_gain=min_gain,
             min_rows=settings.min_rows,
