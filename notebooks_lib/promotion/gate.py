@@ -10,7 +10,7 @@ from notebooks_lib.promotion import evidence as evidence_module
 from notebooks_lib.promotion import figure, record
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.deciding import decision as decisions
-from notebooks_lib.promotion.deciding import metrics
+from notebooks_lib.promotion.deciding import guardrails, metrics
 from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.deciding.metric import Metric
 from notebooks_lib.promotion.deciding.tables import Table
@@ -58,6 +58,7 @@ class Gate:
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
         self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
+        guardrails.check(self.policy, self.model, self.metric)
 
     def mend(self, *, dry_run: bool = True) -> Table:
         """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""

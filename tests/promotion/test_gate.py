@@ -373,3 +373,18 @@ def test_the_gate_goes_by_the_policy_of_its_model(gate, project):
 
     assert policy(cats={"limits": {"accuracy": 0.9}}) == ({"rmse": 9.0}, False)
     assert policy(houses={"limits": {"mae": 1.0}}) == ({"mae": 1.0}, True)
+
+
+@pytest.mark.parametrize("key", ["limits", "not_worse"])
+def test_a_policy_that_names_no_metric_of_the_task_is_refused_before_anything_is_read(key, gate, project):
+    def made(names, **options):
+        own = Promotion(**{key: dict.fromkeys(names, 1.0)})
+        return gate(settings=project.model_copy(update={"promotion": own}), **options)
+
+    made(["rmse", "r2"])
+    made(["accuracy", "log_loss"], metric="auc")
+    with pytest.raises(UsageError, match=f"unknown metric in promotion.{key} for houses 'rmsee', did you mean 'rmse'"):
+        made(["rmsee"])
+    with pytest.raises(UsageError, match="accuracy .* of classification, but rmse, .*promotion.models.houses") as told:
+        made(["mae", "accuracy"])
+    assert "\n" not in str(told.value)

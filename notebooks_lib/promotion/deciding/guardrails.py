@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from notebooks_lib.promotion.deciding.metric import gain
+from notebooks_lib.errors import UnknownNameError, UsageError
+from notebooks_lib.promotion.deciding.metric import Metric, gain
 from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.deciding.policy import Policy
 from notebooks_lib.promotion.deciding.question import Evidence
@@ -16,6 +17,24 @@ from notebooks_lib.promotion.deciding.rules import Rule, early, rule
 from notebooks_lib.promotion.deciding.tables import shown
 
 MEGABYTE = 1_000_000
+
+
+def check(policy: Policy, model: str, metric: Metric) -> None:
+    """Raise UsageError for a metric in `limits` or `not_worse` that is not known, or is of another task than `metric`.
+
+    It would fail its rule only after a use of the holdout was spent, and again at each.
+    """
+    same = [each.name for each in METRICS.values() if each.task == metric.task]
+    for key, names in (("limits", policy.limits), ("not_worse", policy.not_worse)):
+        for name in names:
+            if name not in METRICS:
+                raise UnknownNameError(f"metric in promotion.{key} for {model}", name, same)
+            if name not in same:
+                raise UsageError(
+                    f"promotion.{key} names {name} for {model}, a metric of {METRICS[name].task}, but {metric.name}, "
+                    f"which decides, is one of {metric.task}; give {model} its own {key} under "
+                    f"[promotion.models.{model}]"
+                )
 
 
 @early
