@@ -94,6 +94,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     """Show how often the holdout may still decide; with --fresh, retire the rows that have decided.
 
     A fresh holdout is made of rows that came with a later version and were not yet asked: add that version first.
+    With a group column they are rows of new groups.
     The retired rows become train and validation rows of the version that is made, and of all after it.
     """
     from notebooks_lib import settings
@@ -115,7 +116,8 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     spent = f"{used} of {policy.holdout_uses} uses spent, {left} left"
     click.echo(f"{found.ref}: {found.rows_held_out} holdout rows, {spent}")
     if not left:
-        click.echo(f"  it decides nothing any more; add newer rows, then: nbops data holdout {found.name} --fresh")
+        which = freshening.wanted(found.group)
+        click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {found.name} --fresh")
 
 
 @command.command()

@@ -303,6 +303,29 @@ def test_the_command_shows_what_is_left_and_makes_a_fresh_one(store, project, ca
     assert "0 of 10 uses spent, 10 left" in out
 
 
+def test_of_a_dataset_with_groups_new_groups_are_asked_for(store, project, capsys, monkeypatch):
+    from notebooks_lib.__main__ import run
+
+    def shops(rows: int, known: int) -> datasets.Dataset:
+        file = project.root / "table.csv"
+        table(range(rows), shop=[row % known if row < 400 else row % 97 + known for row in range(rows)]).to_csv(
+            file, index=False
+        )
+        return datasets.add(file, "sales", project, target="price", key="id", group="shop")
+
+    ask(store, shops(200, 40), "a", budget=1)
+    monkeypatch.setenv("NBOPS_PROMOTION_HOLDOUT_USES", "1")
+    assert run(["data", "holdout", "sales"]) == 0
+    assert (
+        "add rows of new values of 'shop', not just new rows of the known ones, then: nbops" in capsys.readouterr().out
+    )
+    shops(400, 40)
+    with pytest.raises(DatasetError, match="only 0 of .* add a version with rows of new values of 'shop'"):
+        freshening.freshen(store, "sales", min_rows=30)
+    shops(700, 40)
+    assert freshening.freshen(store, "sales", min_rows=30).rows_held_out >= 30
+
+
 def test_what_was_retired_cannot_be_changed_by_hand(store, project):
     ask(store, add(project, table(range(200))), "a")
     add(project, table(range(400)))

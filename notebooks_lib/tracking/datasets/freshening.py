@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 
+def wanted(group: str | None) -> str:
+    """Which rows a fresh holdout can come from, in words. Those of a known group are placed with it, however new."""
+    return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
+
+
 def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
     """The next version of a dataset: the same rows, and a holdout of those that have never decided.
 
@@ -44,7 +49,7 @@ def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
     if left < min_rows:
         raise DatasetError(
             f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
-            f"version with rows that came since: nbops data add FILE --name {found.name}; about "
+            f"version with {wanted(found.record.group)}: nbops data add FILE --name {found.name}; about "
             f"{found.record.holdout_share:.0%} of them fall into the holdout"
         )
     record = replace(
