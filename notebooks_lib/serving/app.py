@@ -195,7 +195,7 @@ class App:
         copy = self._slots.copies_to(slot)
         if copy is not None:
             self._mirror.ask(copy, kind, body, said)
-        if self._collector is not None:
+        if self._collector is not None and not request.probe:  # what is collected is what callers send
             version = str(slot.info.get("version", ""))
             about = (request.id.decode(), request.trace.decode(), kind, body, said, time.time())
             self._collector.offer(Seen(slot.name, version, *about))

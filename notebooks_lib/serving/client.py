@@ -55,12 +55,18 @@ def ask(
     *,
     key: str = "",
     slot: str | None = None,
+    probe: bool = False,
     timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
-    """The status and the JSON of one request. Raises OSError when nobody answers, EndpointError on what is not JSON."""
+    """The status and the JSON of one request. Raises OSError when nobody answers, EndpointError on what is not JSON.
+
+    A `probe` is marked as ours: it tries the endpoint, and no caller wants its answer.
+    """
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if slot is not None:
         headers["azureml-model-deployment"] = slot
+    if probe:
+        headers["x-nbops-probe"] = "1"
     if key:
         headers["Authorization"] = f"Bearer {key}"
     connection = http.client.HTTPConnection(address.reachable, address.port, timeout=timeout)
@@ -78,14 +84,17 @@ def ask(
         raise EndpointError(f"{address.url}{path} answered {answer.status} with something that is not JSON") from error
 
 
-def invoke(address: Address, payload: object, *, key: str = "", slot: str | None = None) -> Any:
-    """What the endpoint answers to `payload`. Raises InputError when it refuses it, EndpointError when it fails."""
+def invoke(address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False) -> Any:
+    """What the endpoint answers to `payload`. Raises InputError when it refuses it, EndpointError when it fails.
+
+    `probe` as in `ask`.
+    """
     try:
         body = json.dumps(payload).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"the request cannot be written as JSON: {error}") from error
     try:
-        status, answer = ask(address, "POST", "/invocations", body, key=key, slot=slot)
+        status, answer = ask(address, "POST", "/invocations", body, key=key, slot=slot, probe=probe)
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if status == 200:

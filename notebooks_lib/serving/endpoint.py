@@ -186,17 +186,18 @@ def idle(settings: Settings, name: str) -> str:
     )
 
 
-def invoke(settings: Settings, name: str, payload: object, *, slot: str | None = None) -> Any:
+def invoke(settings: Settings, name: str, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
     """What endpoint `name` answers to `payload`, a request in one of MLflow's formats or Azure's.
 
-    `slot` asks that slot, whatever its traffic. Raises InputError when the endpoint refuses the request, EndpointError
-    when it is not running or its model fails.
+    `slot` asks that slot, whatever its traffic. A `probe` only tries the endpoint: it is not collected.
+    Raises InputError when the endpoint refuses the request, EndpointError when it is not running or its model fails.
     """
     folder, current = _running(settings, name)
     if slot is not None:
         _known(current, slot)
     address = launching.listens_at(current)
-    return client.invoke(address, payload, key="" if address.loopback else folder.secret(), slot=slot)
+    key = "" if address.loopback else folder.secret()
+    return client.invoke(address, payload, key=key, slot=slot, probe=probe)
 
 
 def measured(settings: Settings, name: str, since: Mapping[str, Counts] | None = None) -> dict[str, Counts]:

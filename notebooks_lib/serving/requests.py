@@ -38,6 +38,8 @@ _MORE: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
 }
 SLOT_HEADER = b"azureml-model-deployment"
 """Names a slot in a request, and in the answer the one that gave it; as Azure's endpoints do."""
+PROBE_HEADER = b"x-nbops-probe"
+"""Marks a request by which nbops itself tries a slot, with the value 1: no caller sent it."""
 
 
 class Refused(Exception):
@@ -86,6 +88,11 @@ class Request:
         self.id = given if given and _ID.fullmatch(given) else os.urandom(16).hex().encode()
         trace = headers.get(b"traceparent", b"")
         self.trace = trace if trace and _TRACE.fullmatch(trace) else b""
+
+    @property
+    def probe(self) -> bool:
+        """Whether nbops itself sent it, to try a slot."""
+        return self.headers.get(PROBE_HEADER) == b"1"
 
     @property
     def method(self) -> str:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from notebooks_lib.serving import access as access_module
 from notebooks_lib.serving import app
 from notebooks_lib.serving.access import AccessLog
+from notebooks_lib.serving.collecting import Collector
 from notebooks_lib.serving.requests import Request, as_json
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.tracking.scoring import ServedModel
@@ -538,3 +539,12 @@ def test_no_json_makes_the_endpoint_fail(body: Any, name: str, loaded: dict[str,
         answer = client_of(loaded[name]).post("/invocations", content=json.dumps(body))
     assert answer.status_code in (200, 400), answer.text
     assert set(answer.json()) in ({"predictions"}, {"error_code", "message"})
+
+
+def test_what_nbops_itself_asks_is_answered_and_not_collected(loaded: dict[str, ServedModel], tmp_path: Path) -> None:
+    collector = Collector(tmp_path, "sample")
+    client = client_of(loaded["table"], collector=collector)
+    for headers in ({"x-nbops-probe": "1"}, {}, {"x-nbops-probe": "1", "azureml-model-deployment": "blue"}):
+        assert client.post("/invocations", json=REQUESTS["split"], headers=headers).status_code == 200
+    collector.close()
+    assert (collector.collected, collector.dropped) == (1, 0)

@@ -1,5 +1,7 @@
 """Asks one slot of an endpoint what its callers will ask, before it gets their traffic. It changes nothing.
 
+Each request is marked as a probe: it is not collected as data of theirs.
+
 The contract: it answers golden predictions as they were, takes what the champion's callers send, refuses what is
 malformed with 400, and answers a small load in time.
 """
@@ -80,7 +82,7 @@ def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | No
     """
     for request, known in golden.pairs:
         try:
-            answer = endpoint.invoke(settings, name, request, slot=slot)
+            answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)
         except (InputError, EndpointError) as error:
             raise PromotionError(f"endpoint {name!r} does not answer known rows: {error}") from error
         apart = difference(known, answer.get("predictions") if isinstance(answer, Mapping) else None)
@@ -93,14 +95,14 @@ def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | No
 
 
 def asker(settings: Settings, name: str) -> Callable[[object, str], Any]:
-    """Asks a slot as `endpoint.invoke` does, without looking first how the endpoint is: for many requests."""
+    """Probes a slot as `endpoint.invoke` does, without looking first how the endpoint is: for many requests."""
     folder = Folder(settings, name)
     current = folder.read()
     if current is None:
         raise EndpointError(f"endpoint {name!r} is gone")
     address = launching.listens_at(current)
     key = "" if address.loopback else folder.secret()
-    return lambda payload, slot: client.invoke(address, payload, key=key, slot=slot)
+    return lambda payload, slot: client.invoke(address, payload, key=key, slot=slot, probe=True)
 
 
 def too_slow(new: float | None, old: float | None, ratio: float) -> str:
@@ -122,7 +124,7 @@ def _interface(settings: Settings, name: str, slot: str, golden: Golden, champio
     """Its callers send what they sent to the champion, and read what they read."""
     for request, known in champion.pairs:
         try:
-            answer = endpoint.invoke(settings, name, request, slot=slot)["predictions"]
+            answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)["predictions"]
         except (InputError, EndpointError) as error:
             return Check("signature", f"it does not take what the champion's callers send: {error}", ok=False)
         if not same_form(known, answer):
@@ -133,7 +135,7 @@ def _interface(settings: Settings, name: str, slot: str, golden: Golden, champio
 def _malformed(settings: Settings, name: str, slot: str) -> Check:
     for body in MALFORMED:
         try:
-            endpoint.invoke(settings, name, body, slot=slot)
+            endpoint.invoke(settings, name, body, slot=slot, probe=True)
         except InputError as error:
             if "(400)" not in str(error):
                 return Check("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)

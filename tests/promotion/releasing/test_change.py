@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
@@ -34,7 +35,8 @@ def store(endpoints: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Version 1 serves, 2 is in the other slot. A canary's requests are our own, at once; the small load is very small."""
     monkeypatch.setattr(canary, "QUIET", 0.0)
     monkeypatch.setattr(verify, "LOAD", 8)
-    found = connect(endpoints)
+    section = endpoints.endpoint.model_copy(update={"collect": ("*",)})
+    found = connect(endpoints.model_copy(update={"endpoint": section}))
     promote(found, version(found, 1.0))
     promote(found, version(found, 2.0))
     back(endpoints)
@@ -58,6 +60,7 @@ def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
         if agreed(store) == "2":
             back(store.settings)
     history_tells_what_moved_and_what_is_unfinished(store, capsys)
+    of_all_requests_only_those_of_callers_are_collected(store)
 
 
 def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
@@ -268,6 +271,14 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
         desk.begin({"kind": "promotion"})
     assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
     desk.release()
+
+
+def of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
+    """After contracts, canaries and rollbacks without number, somebody asks once."""
+    assert nbops(["endpoint", "invoke", MODEL]) == 0
+    endpoint.stop(store.settings, MODEL)  # which closes the files
+    files = sorted(store.settings.layout.collected.rglob("model_inputs/**/*.parquet"))
+    assert [len(pq.read_table(each)) for each in files] == [1]
 
 
 def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
