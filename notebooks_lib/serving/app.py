@@ -118,7 +118,7 @@ class App:
             return
         seconds = time.perf_counter() - began
         tally = answer.slot.tally if answer.slot is not None else self._elsewhere
-        tally.answered(answer.status, seconds)
+        tally.answered(answer.status, seconds, probe=request.probe)
         if self._access is not None:
             self._access.write(request, answer, seconds)
         await write(send, request, answer)
@@ -192,9 +192,10 @@ class App:
         except Refused as refused:
             log.warning("%s: %d %s", request.path, refused.status, refused.message)
             return refusal(refused.status, refused.message, slot=slot)
-        copy = self._slots.copies_to(slot)
+        # Who names a slot asks that one alone.
+        copy = self._slots.copies_to(slot) if SLOT_HEADER not in request.headers else None
         if copy is not None:
-            self._mirror.ask(copy, kind, body, said)
+            self._mirror.ask(copy, kind, body, said, probe=request.probe)
         if self._collector is not None and not request.probe:  # what is collected is what callers send
             version = str(slot.info.get("version", ""))
             about = (request.id.decode(), request.trace.decode(), kind, body, said, time.time())

@@ -29,6 +29,8 @@ class Counts:
     """Of these, how many it did not answer although the other slot did."""
     mirror_dropped: int = 0
     """Not asked, because it was still busy with earlier ones."""
+    probes: int = 0
+    """Of the requests and the mirrored ones, how many were nbops's own."""
     rows_compared: int = 0
     rows_different: int = 0
     """Rows of mirrored requests whose prediction is not that of the slot that answered."""
@@ -91,13 +93,15 @@ class Tally:
     mirrored: int = 0
     mirror_failed: int = 0
     mirror_dropped: int = 0
+    probes: int = 0
     rows_compared: int = 0
     rows_different: int = 0
     rows_misshapen: int = 0
     peaks: list[tuple[int, float]] = field(default_factory=list)
 
-    def answered(self, status: int, seconds: float) -> None:
-        """A request got its answer."""
+    def answered(self, status: int, seconds: float, *, probe: bool = False) -> None:
+        """A request got its answer; a `probe` is our own."""
+        self.probes += probe
         self.codes[status] = self.codes.get(status, 0) + 1
         if status == 200:
             self.times[bisect_left(BOUNDS, seconds)] += 1
@@ -120,6 +124,7 @@ class Tally:
             mirrored=self.mirrored,
             mirror_failed=self.mirror_failed,
             mirror_dropped=self.mirror_dropped,
+            probes=self.probes,
             rows_compared=self.rows_compared,
             rows_different=self.rows_different,
             rows_misshapen=self.rows_misshapen,

@@ -40,21 +40,22 @@ class Mirror:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._waiting = 0
 
-    def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes) -> None:
+    def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes, *, probe: bool = False) -> None:
         """Ask `slot` for `body` some time, and compare with `answer`, unless too many are waiting already."""
         if self._waiting >= WAITING:
             slot.tally.mirror_dropped += 1
             return
         self._waiting += 1
         work = asyncio.get_running_loop().run_in_executor(self._thread, _compare, slot, kind, body, answer)
-        work.add_done_callback(lambda done: self._count(slot, done))
+        work.add_done_callback(lambda done: self._count(slot, done, probe=probe))
 
-    def _count(self, slot: Slot, done: asyncio.Future[Compared]) -> None:
+    def _count(self, slot: Slot, done: asyncio.Future[Compared], *, probe: bool) -> None:
         self._waiting -= 1
         if done.cancelled():
             return
         tally, error = slot.tally, done.exception()
         tally.mirrored += 1
+        tally.probes += probe
         if error is not None:
             tally.mirror_failed += 1
             log.warning("mirror to slot %s: %s: %s", slot.name, type(error).__name__, error)

@@ -548,3 +548,22 @@ def test_what_nbops_itself_asks_is_answered_and_not_collected(loaded: dict[str, 
         assert client.post("/invocations", json=REQUESTS["split"], headers=headers).status_code == 200
     collector.close()
     assert (collector.collected, collector.dropped) == (1, 0)
+
+
+def test_only_who_names_no_slot_is_mirrored_and_our_own_are_counted(loaded: dict[str, ServedModel]) -> None:
+    names = ("blue", "green")
+    slots = Slots({name: Slot(loaded["table"], INFO, name) for name in names}, {"blue": 100}, {"green": 100})
+    client, probe = TestClient(app.App("sample", slots)), {"x-nbops-probe": "1"}
+
+    async def ask() -> None:
+        for named in ({}, {"azureml-model-deployment": "blue"}, {"azureml-model-deployment": "green"}):
+            for headers in (named, {**named, **probe}):
+                await client._ask("POST", "/invocations", json=REQUESTS["split"], headers=headers)
+        async with asyncio.timeout(20):
+            while slots.ready["green"].tally.mirrored < 2:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(ask())
+    blue, green = (slots.ready[name].tally.counts() for name in names)
+    assert (blue.requests, blue.mirrored, blue.probes) == (4, 0, 2)
+    assert (green.requests, green.mirrored, green.probes) == (2, 2, 2)

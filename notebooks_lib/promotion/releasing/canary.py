@@ -48,14 +48,12 @@ class Seen:
 
     new: Counts
     old: Counts
-    probes: int
-    """Requests to the new version that were our own."""
     seconds: float
 
     def __str__(self) -> str:
         new, old = self.new, self.old
         asked = asked_of(new)
-        own = f", {self.probes} of them ours" if self.probes else ""
+        own = f", {new.probes} of them ours" if new.probes else ""
         text = f"{asked} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
         if new.p95 is not None and old.p95 is not None:
             text += f", p95 {1000 * new.p95:.0f} ms beside {1000 * old.p95:.0f} ms"
@@ -82,7 +80,6 @@ class Watch:
         self.slots = (new, old)
         self._golden = {new: golden, old: old_golden}
         self._mark = endpoint.measured(settings, name)
-        self._probes = 0
 
     def until_done(self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic) -> Seen:
         """Look on until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
@@ -90,7 +87,7 @@ class Watch:
         goal, last = step.requests or ENOUGH, -1
         while True:
             new, old = self._counts()
-            seen = Seen(new, old, self._probes, clock() - began)
+            seen = Seen(new, old, clock() - began)
             asked = asked_of(new)
             over = asked >= goal and seen.seconds >= 60 * step.minutes
             wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
@@ -100,11 +97,11 @@ class Watch:
                 return seen
             if seen.seconds > 60 * (step.minutes + stage.wait_minutes):
                 raise PromotionError(f"only {asked} of {goal} requests were seen in {seen.seconds / 60:.0f} minutes")
-            moved = clock() if asked - self._probes > last else moved
-            last = max(last, asked - self._probes)
+            moved = clock() if asked - new.probes > last else moved
+            last = max(last, asked - new.probes)
             # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
             if clock() - moved >= QUIET and (step.requests or seen.seconds >= 60 * step.minutes):
-                self._probe(min(PROBES, max(goal - asked, 0)))
+                self._probe(min(PROBES, max(goal - asked, 0)), mirrored=bool(step.mirror))
             else:
                 time.sleep(LOOK_EVERY)
 
@@ -113,15 +110,19 @@ class Watch:
         new, old = (found.get(slot, Counts()) for slot in self.slots)
         return new, old
 
-    def _probe(self, count: int) -> None:
-        """Ask both versions the same number of golden requests; a wrong prediction is counted by nobody but us."""
+    def _probe(self, count: int, *, mirrored: bool) -> None:
+        """Ask both versions the same number of golden requests; a wrong prediction is counted by nobody but us.
+
+        Where the step is `mirrored`, the champion is asked as its callers ask it, who name no slot: so the share of
+        these requests is mirrored, too, and predictions are compared.
+        """
         ask = verify.asker(self.settings, self.name)
         for turn in range(count):
             for slot in self.slots:
                 pairs = self._golden[slot].pairs
                 request, known = pairs[turn % len(pairs)]
                 try:
-                    answer = ask(request, slot)
+                    answer = ask(request, None if mirrored and slot == self.slots[1] else slot)
                 except (InputError, EndpointError) as error:
                     if slot == self.slots[1] or "answered" in str(error) or "refused" in str(error):
                         continue  # the server counts it
@@ -129,7 +130,6 @@ class Watch:
                 tolerance = self.settings.promotion.tolerance
                 if slot == self.slots[0] and difference(known, answer.get("predictions")) > tolerance:
                     raise PromotionError("it answers known rows otherwise than when it was registered")
-            self._probes += 1
 
 
 def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = None, over: bool = True) -> str:

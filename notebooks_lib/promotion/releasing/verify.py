@@ -94,7 +94,7 @@ def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | No
     return golden.rows
 
 
-def asker(settings: Settings, name: str) -> Callable[[object, str], Any]:
+def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
     """Probes a slot as `endpoint.invoke` does, without looking first how the endpoint is: for many requests."""
     folder = Folder(settings, name)
     current = folder.read()
