@@ -29,11 +29,20 @@ pytestmark = [
 NEEDED = "mlflow.tracking.client,mlflow.store.tracking.sqlalchemy_store"
 
 
+def _store_caches() -> Any:
+    """MLflow's cache of stores by their address."""
+    from mlflow.tracking import _tracking_service
+
+    registry: Any = _tracking_service.utils
+    return registry._tracking_store_registry._get_store_with_resolved_uri
+
+
 @pytest.fixture
 def rehearsal() -> ModuleType:
     """As a template loads it; the tracking library is imported."""
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
+    _store_caches().cache_clear()  # of what other tests have asked; see `state`
     spec = importlib.util.spec_from_file_location("_nbops_rehearsal", Path(template_path()).with_name("rehearsal.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -47,9 +56,8 @@ def state() -> dict[str, object]:
     import mlflow
     import numpy
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow.tracking import _model_registry, _tracking_service, fluent
+    from mlflow.tracking import _model_registry, fluent
 
-    stores: Any = _tracking_service.utils
     return {
         "threads": [thread.name for thread in threading.enumerate()],
         "tasks": len(list(Path("/proc/self/task").iterdir())),
@@ -66,7 +74,7 @@ def state() -> dict[str, object]:
         "tracking": (mlflow.get_tracking_uri(), mlflow.is_tracking_uri_set(), mlflow.get_registry_uri()),
         "experiment": fluent._active_experiment_id,
         "engines": sorted(SqlAlchemyStore._engine_map),
-        "stores": stores._tracking_store_registry._get_store_with_resolved_uri.cache_info().currsize,
+        "stores": _store_caches().cache_info().currsize,
         "registry": _model_registry.utils._registry_uri,
     }
 
