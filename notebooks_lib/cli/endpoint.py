@@ -113,6 +113,26 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 
 
 @command.command()
+@click.argument("name", required=False)
+@click.option("--version", default="", help="The version; the champion of the endpoint's stage without it.")
+@click.option("--slot", default="", help="The slot; the one without traffic by default.")
+def deploy(name: str | None, version: str, slot: str) -> None:
+    """Load a registered version into a slot of NAME, without traffic. No mark moves.
+
+    Its files must be those that were scored. A slot with traffic is not overwritten; a stopped server starts.
+    """
+    from notebooks_lib.promotion.releasing import by_hand
+    from notebooks_lib.serving import state
+
+    here = _here()
+    name = state.only(here, name)
+    chosen, status = by_hand.deploy(here, name, version=version, slot=slot)
+    there = status.slots[chosen]
+    click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
+    _print_slots(status)
+
+
+@command.command()
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT...")
 def traffic(name: str, shares: tuple[str, ...]) -> None:

@@ -43,18 +43,19 @@ def serves(found: Status | None, version: Version) -> bool:
     return found is not None and found.state == "running" and bool(slot) and found.slots[slot].traffic == 100
 
 
-def put(store: Store, name: str, version: Version, *, reason: str = "") -> str:
+def put(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
     """The slot of endpoint `name` that holds `version`: the one that does already, or the idle one, now.
 
-    No traffic moves. Raises EndpointError when it cannot be loaded; what served before serves on.
+    With `slot` it is that one. No traffic moves. Raises EndpointError when it cannot be loaded, UsageError when the
+    named slot has traffic and holds another version; what served before serves on.
     """
     settings, now = store.settings, status(store, name)
     held = holding(now, version)
-    if held and endpoint.whole(settings, name, held):
+    if held and slot in ("", held) and endpoint.whole(settings, name, held):
         if now is not None and now.state != "running":
             endpoint.start(settings, name)
         return held
-    slot = endpoint.idle(settings, name)
+    slot = slot or endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = models.download(version.source, Path(scratch))
         sha256, told = scored.confirm(version, folder)

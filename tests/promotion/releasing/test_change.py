@@ -60,6 +60,7 @@ def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
         part(store)
         if agreed(store) == "2":
             back(store.settings)
+    a_version_is_deployed_by_hand_without_traffic(store, capsys)
     history_tells_what_moved_and_what_is_unfinished(store, capsys)
     of_all_requests_only_those_of_callers_are_collected(store)
 
@@ -277,6 +278,56 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
         desk.begin({"kind": "promotion"})
     assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
     desk.release()
+
+
+def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
+    serving = slots.holding(endpoint.status(here, MODEL), one)
+    (idle,) = {"blue", "green"} - {serving}
+    entries = ledger.read(store, MODEL)
+
+    def deploy(*words: str) -> int:
+        capsys.readouterr()
+        return nbops(["endpoint", "deploy", *words])
+
+    assert deploy(MODEL, "--slot", idle) == 0  # the champion, once more
+    assert f"slot '{idle}' of {MODEL} holds version 1, with 0 % of the traffic" in capsys.readouterr().out
+    assert deploy(MODEL, "--version", "2") == 0
+    now = endpoint.status(here, MODEL).slots
+    assert {name: (slot.version, slot.traffic, slot.state) for name, slot in now.items()} == {
+        serving: ("1", 100, "ready"),
+        idle: ("2", 0, "ready"),
+    }
+    assert endpoint.invoke(here, MODEL, endpoint.example(here, MODEL), slot=idle, probe=True) == {"predictions": [2.0]}
+    assert deploy(MODEL) == 0
+    assert f"slot '{serving}' of {MODEL} holds version 1, with 100 %" in capsys.readouterr().out  # it was there
+
+    registry.set_tags(store, two, {Tag.MODEL_SHA256: "0" * 64})
+    for words, why in {
+        f"{MODEL} --version 2": "are not those that were scored",
+        f"{MODEL} --version 9": "unknown version of houses '9'",
+        f"{MODEL} --version latest": "unknown version of houses 'latest'",
+        f"{MODEL} --slot gren": "unknown slot 'gren', did you mean 'green'",
+        "hauses": "did you mean 'houses'",
+        "try-houses": "belongs to no stage",
+    }.items():
+        assert deploy(*words.split()) > 0, words
+        assert why in capsys.readouterr().err
+    store.client.delete_model_version_tag(MODEL, "2", Tag.MODEL_SHA256)
+    assert deploy(MODEL, "--version", "2", "--slot", serving) == 2
+    assert "has 100 % of the traffic" in capsys.readouterr().err
+    assert {name: slot.since for name, slot in endpoint.status(here, MODEL).slots.items()} == {
+        name: slot.since for name, slot in now.items()
+    }
+    assert ledger.read(store, MODEL) == entries
+    assert agreed(store) == "1"
+
+    with pytest.raises(Killed), dying(2, written=True, how=die):
+        promote(store, two)
+    assert deploy(MODEL) > 0
+    assert "the promotion of version 2 to prod, begun" in capsys.readouterr().err
+    back(here)
+    assert agreed(store) == "1"
 
 
 def of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
