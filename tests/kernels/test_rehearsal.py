@@ -1,8 +1,7 @@
-"""A rehearsal leaves nothing behind but what libraries have found out: here in this process, and in a real kernel."""
+"""A rehearsal leaves nothing behind but what libraries have found out."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import importlib.util
@@ -12,7 +11,6 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 import pytest
 
 from notebooks_lib.kernels import template_path
-from tests.kernels.building import Kernel, own_templates
 
 pytestmark = [
     pytest.mark.notebooks,
@@ -100,36 +97,3 @@ def test_what_fails_in_the_middle_leaves_nothing_either(rehearsal: ModuleType, m
     with pytest.raises(AttributeError):
         rehearsal.run(name)
     assert state() == before
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with own_templates() as home, contextlib.chdir(home):
-        (home / "work").mkdir()
-        yield home
-
-
-RECORDED = """
-import mlflow, os
-before = [mlflow.active_run(), mlflow.last_active_run(), os.path.basename(mlflow.get_tracking_uri()), os.listdir()]
-mlflow.set_tracking_uri(f"sqlite:///{os.getcwd()}/own.db")
-with mlflow.start_run() as run:
-    mlflow.log_param("alpha", 1)
-    mlflow.log_metric("rmse", 2.5)
-found = mlflow.get_run(run.info.run_id)
-others = [experiment.name for experiment in mlflow.search_experiments()]
-"""
-
-
-def test_a_kernel_after_it_knows_of_no_run_and_records_its_own(home: Path) -> None:
-    settings = {"NBOPS_KERNELS_PRELOAD": NEEDED}
-    with Kernel(home / "work", warm=True, env=settings) as kernel:
-        assert kernel.warm
-    with Kernel(home / "work", warm=True, env=settings) as kernel:
-        assert kernel.value("before", RECORDED) == [None, None, "mlflow.db", []]
-        assert kernel.value("found.data.params, found.data.metrics, found.info.status, others") == (
-            {"alpha": "1"},
-            {"rmse": 2.5},
-            "FINISHED",
-            ["Default"],
-        )

@@ -68,7 +68,7 @@ def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") 
     try:
         left = desk.pending()
         if left is not None:  # it may need the very slot
-            raise PromotionError(f"stage {desk.stage!r} is not free: {journal.told(left)}; {journal.MENDING}")
+            raise PromotionError(f"stage {desk.stage!r} is not free: {journal.told(left)}; {journal.mending(left)}")
         if version:
             chosen = registry.get(store, desk.model, version)
         else:
