@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.notebooks,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="warm kernels are for Linux"),
 ]
-NEEDED = "mlflow.tracking.client,mlflow.store.tracking.sqlalchemy_store"
 
 
 def _store_caches() -> Any:
