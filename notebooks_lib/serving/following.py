@@ -83,7 +83,7 @@ class Follower:
             log.exception("the state cannot be read; what served before serves on")
             return
         for name, entry in wanted["slots"].items():
-            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == _key(entry):
+            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == state.deployment(entry):
                 continue
             try:
                 model = await _aside(partial(self._load, entry, whole=True))
@@ -103,15 +103,15 @@ class Follower:
 
     def _has(self, name: str, entry: Mapping[str, Any]) -> bool:
         held = self._held.get(name)
-        return held is not None and held[0] == _key(entry)
+        return held is not None and held[0] == state.deployment(entry)
 
     def _keep(self, name: str, entry: Mapping[str, Any], model: ServedModel) -> None:
-        self._held[name] = _key(entry), Slot(model, {**info(entry), "slot": name}, name)
+        self._held[name] = state.deployment(entry), Slot(model, {**info(entry), "slot": name}, name)
         self._failed.pop(name, None)
 
     def _refuse(self, name: str, entry: Mapping[str, Any], error: Exception) -> None:
         log.error("slot %s: version %s cannot be loaded", name, entry["version"], exc_info=error)
-        self._failed[name] = _key(entry), str(error) or type(error).__name__
+        self._failed[name] = state.deployment(entry), str(error) or type(error).__name__
 
     def _serve(self, wanted: Mapping[str, Any]) -> None:
         for name in [name for name in self._held if name not in wanted["slots"]]:
@@ -122,9 +122,11 @@ class Follower:
 
     def _say(self, wanted: Mapping[str, Any]) -> None:
         found = {
-            name: {"state": "ready", "error": ""}
-            if self._has(name, entry)
-            else {"state": "failed", "error": self._failed.get(name, ((), ""))[1]}
+            name: {
+                "state": "ready" if self._has(name, entry) else "failed",
+                "error": "" if self._has(name, entry) else self._failed.get(name, ((), ""))[1],
+                "of": state.deployment(entry),
+            }
             for name, entry in wanted["slots"].items()
         }
         said = {"pid": os.getpid(), "generation": wanted["generation"], "slots": found}
@@ -138,11 +140,6 @@ def info(entry: Mapping[str, Any]) -> dict[str, Any]:
     first = {key: entry["detail"].get(key) for key in ("model", "run_id", "dataset")}
     rest = {key: value for key, value in entry["detail"].items() if key not in first}
     return {"model": first.pop("model"), "version": entry["version"], **first, "since": entry["since"], "detail": rest}
-
-
-def _key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes a deployment another one."""
-    return entry["model"], entry["version"], entry["since"], entry.get("id")
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -215,6 +215,11 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
         )
 
 
+def deployment(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a deployment to a slot another one."""
+    return entry["model"], entry["version"], entry["since"], entry.get("id")
+
+
 def known(settings: Settings) -> list[str]:
     """The names of all endpoints that were ever deployed here."""
     folder = settings.layout.endpoints

@@ -95,7 +95,13 @@ def look(folder: Folder, current: State) -> Status:
 
 
 def _slots(folder: Folder, current: State, server: process.Server | None) -> dict[str, SlotStatus]:
-    said = launching.said_by(folder, server).get("slots", {})
+    told = launching.said_by(folder, server).get("slots", {})
+    # What it said of a slot before it saw the last change may be of another model.
+    said = {
+        name: {"state": one["state"], "error": one["error"]}
+        for name, one in told.items()
+        if name in current["slots"] and tuple(one.get("of", ())) in ((), state.deployment(current["slots"][name]))
+    }
     nothing = {"state": "loading" if server else "stopped", "error": ""}
     return {
         name: SlotStatus(
