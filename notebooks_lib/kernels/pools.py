@@ -1,7 +1,7 @@
 """How many threads BLAS and OpenMP take in a kernel: as its environment says, though they were loaded before the fork.
 
 The number is set in the template, just before it forks: to set it afterwards would make OpenBLAS start its threads at
-once, which then spin for 30 ms each. A fork ends them, and a kernel starts them again when it needs more than one.
+once, which then spin for a while. A fork ends them, and a kernel starts them again when it needs more than one.
 """
 
 from __future__ import annotations
