@@ -47,13 +47,15 @@ stop:  ## stop the endpoint that `make run` started
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
 	pytest -n 2
 
-check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment
+check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	nbops check
 	python -m tests.environment
+	zizmor --offline --no-progress --quiet .github
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
 	pytest -n 2 -m proof
