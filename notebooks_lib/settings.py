@@ -82,7 +82,8 @@ def find_root(start: Path, fallback: Path | None = None) -> Path:
 def load(root: Path, environ: Mapping[str, str]) -> Settings:
     """The settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
 
-    Raises SettingsError that names the file or variable, the key and the nearest known one.
+    A variable whose first word is no section, nor like one, is not ours and is left alone. Raises SettingsError that
+    names the file or variable, the key and the nearest known one.
     """
     layout = Layout(root)
     origin: dict[str, str] = {}
@@ -95,6 +96,8 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     for variable, value in environ.items():
         if variable.startswith(PREFIX) and variable not in _OURS:
             section, _, key = variable[len(PREFIX) :].lower().partition("_")
+            if section not in Settings.model_fields and not errors.nearest(section, Settings.model_fields):
+                continue  # somebody else's variable, as a script's NBOPS_CLONE; a misspelt section is refused below
             table = content.setdefault(section, {})
             if not key or not isinstance(table, dict):
                 raise errors.SettingsError(f"{variable}: say NBOPS_SECTION_KEY, as in NBOPS_TRACKING_URI")

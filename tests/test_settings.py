@@ -29,6 +29,11 @@ def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
     assert (here.tracking.uri, here.experiment) == ("http://b", "kept")
 
 
+@pytest.mark.parametrize("variable", ["NBOPS_CLONE", "NBOPS_HOME_DIR", "NBOPS_IMAGE_TAG", "NBOPS_"])
+def test_a_variable_of_somebody_else_is_left_alone(tmp_path: Path, variable: str) -> None:
+    assert settings.load(tmp_path, {variable: "x"}) == settings.load(tmp_path, {})
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "message"),
     [
@@ -37,6 +42,7 @@ def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
         ("", {"NBOPS_DATA_FOLDR": "x"}, r"NBOPS_DATA_FOLDR: unknown key 'foldr', did you mean 'folder'\?"),
         ("", {"NBOPS_ENDPOINT_PORT": "high"}, r"NBOPS_ENDPOINT_PORT: endpoint.port: .*'high'"),
         ("", {"NBOPS_TRACKING": "x"}, "say NBOPS_SECTION_KEY"),
+        ("", {"NBOPS_TRAKING_URI": "x"}, r"unknown section 'traking', did you mean 'tracking'\?"),
         ("[data]\nholdout_share = 1.5", {}, "data.holdout_share"),
         ("[data]\nholdout_share = 0.6\nvalidation_share = 0.4", {}, "leave less than a tenth"),
         ('[azure]\nworkspace = "w"', {}, "workspace given without resource_group, subscription"),
