@@ -24,6 +24,7 @@ A notebook that fails, and a challenger that loses, are values (records.Failure,
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -124,12 +125,54 @@ def as_model_error(what: str) -> Iterator[None]:
     except NbopsError:
         raise
     except Exception as error:
-        raise ModelError(f"{what}: {type(error).__name__}: {first_line(error)}") from error
+        raise ModelError(f"{what}: {type(error).__name__}: {reason(error)}") from error
 
 
-def first_line(error: BaseException) -> str:
-    """What an error of others says in one line; its type when it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def reason(error: BaseException, limit: int = 400) -> str:
+    """Why an exception of another library was raised, in one line; its type when it says nothing.
+
+    Libraries put the reason in different places: scikit-learn in a list under the first line, MLflow behind a printed
+    table, joblib and papermill below a traceback, pyarrow in several arguments. A line that is still longer than
+    `limit` is cut in its middle, for the reason stands at either end.
+    """
+    text = _ANSI.sub("", "; ".join(error.args) if _is_printed_tuple(error) else str(error))
+    if isinstance(error, NbopsError):
+        return " ".join(text.split()) or type(error).__name__
+    _, traceback, below = text.rpartition("Traceback (most recent call last)")
+    raised = list(_RAISED.finditer(below)) if traceback else []
+    if raised:
+        text = below[raised[-1].start() :]
+    for marker in _MARKERS:
+        text = text.rpartition(marker)[2].strip() or text
+    text = _ADVICE.split(text, maxsplit=1)[0]
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not _ASIDE.match(line)]
+    kept, *others = lines or [type(error).__name__]
+    while others and len(kept) + len(others[0]) < limit:
+        kept += f" {others.pop(0)}"
+    for preamble in _PREAMBLES:
+        kept = kept.removeprefix(preamble)
+    if others and len(others[-1]) < limit // 2:
+        return f"{_cut(kept, limit - len(others[-1]) - 3)} … {others[-1]}"
+    return _cut(kept, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    half = (limit - 2) // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*: (?=.)", re.MULTILINE)
+_MARKERS = ("]'. Error: ", "Original error was: ")
+"""What stands before the reason: in MLflow after data and schema, in NumPy after advice on its installation."""
+_ADVICE = re.compile(r" You might want to try:\n|\n *Stack trace:\n")
+_ASIDE = re.compile(r"\s*(\[SQL: |\[parameters: |\(Background on this error|For further information visit|[-=^~|\s]+$)")
+_PREAMBLES = ("Invalid input. ", "Data is not compatible with model signature. ", "CSV parse error: ")
+
+
+def _is_printed_tuple(error: BaseException) -> bool:
+    """Whether `str` would print several texts as a tuple, as for pyarrow's errors about a column."""
+    return len(error.args) > 1 and all(isinstance(each, str) for each in error.args) and str(error) == str(error.args)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -187,4 +187,4 @@ def _remember(file: Path, known: dict[str, str]) -> None:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
+    return errors.reason(error, 300).rstrip(".")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.errors import HoldoutError, ModelError, first_line
+from notebooks_lib.errors import HoldoutError, ModelError, reason
 from notebooks_lib.promotion import scoring, slices
 from notebooks_lib.promotion.deciding.decision import EARLY, Evidence, Policy, Side, Uses
 from notebooks_lib.promotion.deciding.left_out import leaver
@@ -128,7 +128,7 @@ class Meeting:
             groups, times = _groups(data, part), part.frame[self.order_by].to_numpy() if self.order_by else None
             return replace(found, paired=pair(metric, truth, its, his, groups=groups, times=times))
         except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
-            return replace(found, unpaired=f"no error of the gain can be computed: {first_line(error)}")
+            return replace(found, unpaired=f"no error of the gain can be computed: {reason(error)}")
 
 
 def _opened(use: uses.Use) -> Part | None:

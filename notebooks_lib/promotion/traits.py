@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import DatasetError, ModelError, NbopsError, first_line
+from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.notebooks import document, fingerprint
 from notebooks_lib.records import Layout, Tag
 from notebooks_lib.tracking import model_files, models, provenance, requirements
@@ -65,7 +65,7 @@ def latency(source: str, data: Dataset) -> float:
             model.predict(one)
             took.append(1000 * (time.perf_counter() - began))
     except Exception as error:
-        raise ModelError(f"it does not predict one row: {first_line(error)}") from error
+        raise ModelError(f"it does not predict one row: {reason(error)}") from error
     timed = sorted(took[WARM_UP:])
     return timed[int(0.95 * (len(timed) - 1))]
 
@@ -84,7 +84,7 @@ def irreproducible(store: Store, run: RunInfo | None) -> str:
         try:
             again = _source_fingerprint(store, run, Path(scratch), tags)
         except (NbopsError, OSError, ValueError) as error:
-            return f"it cannot be computed anew: {first_line(error)}"
+            return f"it cannot be computed anew: {reason(error)}"
     return "" if again == wanted else f"commit {commit[:8]} and its parameters give another one"
 
 

@@ -179,7 +179,7 @@ def _end(
     except Exception as error:
         raise errors.RunNotWrittenError(
             f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written to "
-            f"{owned.store.uri}: {errors.first_line(error)}; `nbops doctor` closes it when the store answers",
+            f"{owned.store.uri}: {errors.reason(error)}; `nbops doctor` closes it when the store answers",
             result,
         ) from error
     return dataclasses.replace(result, metrics=metrics, seconds=time.monotonic() - began)

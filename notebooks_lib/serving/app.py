@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from notebooks_lib.errors import InputError, PredictionError
+from notebooks_lib.errors import InputError, PredictionError, reason
 from notebooks_lib.serving import metrics, openapi
 from notebooks_lib.serving.access import AccessLog
 from notebooks_lib.serving.collecting import Collector, Seen
@@ -31,7 +31,6 @@ from notebooks_lib.serving.requests import (
     write,
 )
 from notebooks_lib.serving.slots import Slot, Slots
-from notebooks_lib.tracking import scoring
 from notebooks_lib.tracking.scoring import ServedModel
 
 log = logging.getLogger("nbops.endpoint")
@@ -139,7 +138,7 @@ class App:
             raise
         except Exception as error:
             log.exception("%s: a fault of the endpoint itself", request.path)
-            return refusal(500, f"the endpoint failed: {scoring.one_line(error)}; its log says where")
+            return refusal(500, f"the endpoint failed: {reason(error)}; its log says where")
 
     def _unknown(self, request: Request) -> Refused:
         known = any(path == request.path for _, path in self._routes)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError, reason
 from notebooks_lib.serving import launching, process, state, trial
 from notebooks_lib.serving.process import Server
 from notebooks_lib.serving.state import Folder, State
@@ -203,4 +203,4 @@ def _noted(folder: Folder, current: State, error: EndpointError) -> None:
     """Leave the error for `status`; that it cannot be written must not hide it."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     with suppress(EndpointError):
-        folder.write({**current, "last_error": f"{when}: {str(error).splitlines()[0]}"})
+        folder.write({**current, "last_error": f"{when}: {reason(error)}"})

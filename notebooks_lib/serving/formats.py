@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.errors import InputError, nearest
-from notebooks_lib.tracking.scoring import Column, one_line
+from notebooks_lib.errors import InputError, nearest, reason
+from notebooks_lib.tracking.scoring import Column
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
 AZURE = "input_data"
@@ -64,7 +64,7 @@ def decode(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     except ValueError as error:
-        raise InputError(f"the body is not JSON: {one_line(error)}; {_EXPECTED}") from error
+        raise InputError(f"the body is not JSON: {reason(error)}; {_EXPECTED}") from error
     if not isinstance(payload, dict):
         raise InputError(f"the body is {_kind(payload)}; {_EXPECTED}")
     return payload

@@ -104,7 +104,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
                 raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
             except Exception as error:  # each flavour has its own errors
                 raise errors.ModelError(
-                    f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {errors.first_line(error)}"
+                    f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {errors.reason(error)}"
                 ) from error
     if meta.signature is None:
         raise errors.ModelError(
@@ -172,7 +172,7 @@ def _signature(model: Any, example: Any, few: Any) -> Any:
         return ModelSignature(inputs=infer_signature(example).inputs, outputs=outputs)
     except Exception as error:
         raise errors.ModelError(
-            f"{_name(model)} does not predict its example: {type(error).__name__}: {errors.first_line(error)}"
+            f"{_name(model)} does not predict its example: {type(error).__name__}: {errors.reason(error)}"
         ) from error
 
 

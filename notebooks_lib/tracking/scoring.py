@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.errors import InputError, ModelError, PredictionError
+from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
 from notebooks_lib.tracking import example, quick
 from notebooks_lib.tracking.encoding import encode, kind
 
@@ -69,7 +69,7 @@ class ServedModel:
             # The scan of every installed distribution that this silences takes longer than loading the model.
             return cls(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
         except Exception as error:  # a flavour may raise anything
-            raise ModelError(f"{folder}: the model cannot be loaded: {one_line(error)}") from error
+            raise ModelError(f"{folder}: the model cannot be loaded: {reason(error)}") from error
 
     @classmethod
     def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
@@ -137,7 +137,7 @@ class ServedModel:
         try:
             return infer_and_parse_data(dict(payload), self._schema)
         except Exception as error:  # parsing asks nobody but the input, so whatever is raised is its fault
-            raise InputError(one_line(error)) from error
+            raise InputError(reason(error)) from error
 
     def parse_csv(self, text: str) -> Any:
         """The rows of a CSV text with a header. Raises InputError when they do not fit the signature's types."""
@@ -157,7 +157,7 @@ class ServedModel:
                 parse_dates=[name for name in dates if name in header],
             )
         except Exception as error:  # as in parse
-            raise InputError(f"text/csv: {one_line(error)}") from error
+            raise InputError(f"text/csv: {reason(error)}") from error
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """What the model answers, as lists, dicts and numbers.
@@ -171,12 +171,12 @@ class ServedModel:
             answer = self._model.predict(data, params=dict(params) if params else None)
         except MlflowException as error:
             if str(error).startswith(_NOT_THE_MODEL):
-                raise InputError(one_line(error.__context__ or error)) from error
+                raise InputError(reason(error)) from error
             raise PredictionError(f"the model raised {_named(error)}") from error
         except ValueError as error:
             if not self._answers_example():
                 raise PredictionError(f"the model raised {_named(error)}") from error
-            raise InputError(f"the model refused these rows{_missing(data)}: {one_line(error)}") from error
+            raise InputError(f"the model refused these rows{_missing(data)}: {reason(error)}") from error
         except (Exception, SystemExit) as error:  # a model is anybody's code
             raise PredictionError(f"the model raised {_named(error)}") from error
         return _get_plain(answer)
@@ -218,17 +218,8 @@ def rows(data: Any) -> int | None:
     return len(data) if isinstance(data, list) else None
 
 
-def one_line(error: object, limit: int = 400) -> str:
-    """The first line of an error's message, shortened, without MLflow's preambles."""
-    text = str(getattr(error, "message", "") or error or type(error).__name__)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    text = text.removeprefix("Invalid input. ").removeprefix("Data is not compatible with model signature. ")
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"
+    return f"{type(error).__name__}: {reason(error)}"
 
 
 def _missing(data: Any) -> str:

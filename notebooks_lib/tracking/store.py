@@ -228,7 +228,7 @@ def _migrate(uri: str) -> None:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
             raise errors.TrackingError(
-                f"{uri} is not a database of this MLflow ({errors.first_line(error)}): "
+                f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"
             ) from error
 
@@ -253,7 +253,7 @@ def answering(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise errors.TrackingError(f"{store.uri}: {errors.first_line(error)}; `nbops doctor` looks closer") from error
+        raise errors.TrackingError(f"{store.uri}: {errors.reason(error)}; `nbops doctor` looks closer") from error
 
 
 @contextmanager

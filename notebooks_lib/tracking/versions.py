@@ -122,7 +122,7 @@ def _check(version: Version) -> str:
         predicted = loaded.predict(example)
     except Exception as error:
         raise errors.ModelError(
-            f"{version.uri} loads but does not predict its example: {type(error).__name__}: {errors.first_line(error)}"
+            f"{version.uri} loads but does not predict its example: {type(error).__name__}: {errors.reason(error)}"
         ) from error
     if predicted is None:
         raise errors.ModelError(f"{version.uri} loads but predicts nothing for its example")

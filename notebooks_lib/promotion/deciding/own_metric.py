@@ -7,7 +7,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 
-from notebooks_lib.errors import UsageError, first_line
+from notebooks_lib.errors import UsageError, reason
 from notebooks_lib.promotion.deciding.metric import Answers, Direction, Metric, Task, Truth
 
 
@@ -44,7 +44,7 @@ def imported(text: str) -> Metric:
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # a module is anybody's code
-        raise UsageError(f"metric {text!r}: it cannot be imported: {first_line(error)}") from error
+        raise UsageError(f"metric {text!r}: it cannot be imported: {reason(error)}") from error
     if not callable(found):
         raise UsageError(f"metric {text!r}: {function} is no function")
     task: Task = "classification" if rest else "regression"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import InputError, ModelError, PromotionError, first_line
+from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
 from notebooks_lib.records import Tag
 from notebooks_lib.serving.differing import difference
 from notebooks_lib.tracking import models, registry
@@ -98,9 +98,7 @@ def keep(store: Store, version: Version, golden: Golden) -> None:
         store.client.log_text(version.run_id, text, path)
     except Exception as error:  # a workspace refuses to write it again after a call that died before the tag
         if _text(store, version, path) != text:
-            raise PromotionError(
-                f"{version.uri}: its golden predictions cannot be kept: {first_line(error)}"
-            ) from error
+            raise PromotionError(f"{version.uri}: its golden predictions cannot be kept: {reason(error)}") from error
     registry.set_tags(store, version, {Tag.GOLDEN: f"{path}#{digest}"})
 
 
@@ -116,7 +114,7 @@ def read(store: Store, version: Version) -> Golden | None:
     try:
         text = _text(store, version, path)
     except Exception as error:  # of whatever kind of store
-        raise PromotionError(f"{whose} cannot be fetched ({path} of its run): {first_line(error)}") from error
+        raise PromotionError(f"{whose} cannot be fetched ({path} of its run): {reason(error)}") from error
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         raise PromotionError(f"{whose} were altered since it was registered ({path} of its run)")
     return Golden(tuple((pair["request"], pair["predictions"]) for pair in json.loads(text)))

@@ -87,7 +87,7 @@ def _unreached(wanted: Wanted, settings: Settings) -> Iterator[str]:
         else:
             yield f"it was started with another store, {uri}: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     except Exception as error:  # noqa: BLE001  # a network, a sign-in, a plugin: told as it is
-        yield f"it does not get through to {wanted.uri}: {errors.first_line(error)}"
+        yield f"it does not get through to {wanted.uri}: {errors.reason(error)}"
 
 
 def _python() -> str:

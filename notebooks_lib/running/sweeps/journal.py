@@ -52,7 +52,7 @@ def open_study(path: Path, domain: Space | Grid, goal: Goal, pruner: BasePruner)
         before = study.user_attrs[_ASKED]
     except Exception as error:
         raise errors.TrackingError(
-            f"{path}: found no study that can be read or written ({errors.first_line(error)}); "
+            f"{path}: found no study that can be read or written ({errors.reason(error)}); "
             "start a new sweep, or mend the file"
         ) from error
     if before != asked:
@@ -69,7 +69,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise errors.TrackingError(f"{path}: the study cannot be written: {errors.first_line(error)}") from error
+        raise errors.TrackingError(f"{path}: the study cannot be written: {errors.reason(error)}") from error
 
 
 def _digest(domain: Space | Grid, goal: Goal) -> str:

@@ -47,14 +47,14 @@ def write(result: SweepResult, store: Store) -> None:
             store.client.log_artifacts(result.run_id, scratch, FOLDER)
         except Exception as error:
             raise errors.TrackingError(
-                f"the tables of sweep {result.run_id} were not kept: {errors.first_line(error)}"
+                f"the tables of sweep {result.run_id} were not kept: {errors.reason(error)}"
             ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="nbops-sweep-") as scratch:
             _write_page(result, store, Path(scratch))
             store.client.log_artifacts(result.run_id, scratch, FOLDER)
     except Exception as error:  # noqa: BLE001 - the sweep is done and its tables are kept
-        _log.warning("no page of sweep %s: %s", result.run_id, errors.first_line(error))
+        _log.warning("no page of sweep %s: %s", result.run_id, errors.reason(error))
 
 
 def write_tables(result: SweepResult, folder: Path) -> None:
@@ -174,7 +174,7 @@ def _plots(result: SweepResult) -> dict[str, Plot]:
             try:
                 png = _png(draw(result))
             except Exception as error:  # noqa: BLE001 - whatever the values make matplotlib raise: a plot is an extra
-                why = f"{type(error).__name__}: {errors.first_line(error)}"
+                why = f"{type(error).__name__}: {errors.reason(error)}"
                 _log.warning("no plot %s of sweep %s: %s", name, result.run_id, why)
         drawn[name] = Plot(title, hint, png, why)
     return drawn

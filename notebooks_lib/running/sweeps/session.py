@@ -90,7 +90,7 @@ class Session:
         except BaseException as error:
             insisted = isinstance(error, KeyboardInterrupt)
             status = "KILLED" if insisted or self.stopped == "KILLED" else "FAILED"
-            failure = Failure("interrupt" if insisted else "error", type(error).__name__, errors.first_line(error))
+            failure = Failure("interrupt" if insisted else "error", type(error).__name__, errors.reason(error))
             raise
         finally:
             result = self._result(status)
@@ -204,7 +204,7 @@ class Session:
             curves.look(self.proposals, {task.number for task in self.running.values()})
         except Exception as error:  # noqa: BLE001  # whatever the store's client raises
             if not self._answers():
-                self._lose(errors.first_line(error))
+                self._lose(errors.reason(error))
 
     def _stop(self, status: RunStatus) -> None:
         """No new trials; those that run are asked to stop."""
@@ -258,7 +258,7 @@ class Session:
         except Exception as error:
             if failure is None:
                 raise
-            self.tell(f"sweep {result.run_id} could not be ended: {errors.first_line(error)}")
+            self.tell(f"sweep {result.run_id} could not be ended: {errors.reason(error)}")
 
     def _report(self, result: SweepResult) -> None:
         try:
@@ -269,4 +269,4 @@ class Session:
             try:
                 pages.page(self.store, result.best.run_id)  # the one that everybody opens; others when asked for
             except Exception as error:  # noqa: BLE001  # a page is a convenience
-                self.tell(f"no page of the best trial: {errors.first_line(error)}")
+                self.tell(f"no page of the best trial: {errors.reason(error)}")

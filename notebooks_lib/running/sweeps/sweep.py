@@ -63,7 +63,7 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
         if error is not None:
             with contextlib.suppress(Exception):
                 if query.get_run(owned.store, owned.run_id).status == "RUNNING":
-                    owned.end("FAILED", failure=Failure("error", type(error).__name__, errors.first_line(error)))
+                    owned.end("FAILED", failure=Failure("error", type(error).__name__, errors.reason(error)))
 
     return leave
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import UsageError, first_line
+from notebooks_lib.errors import UsageError, reason
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.registry import Version
@@ -70,7 +70,7 @@ def check_example(folder: Path) -> None:
         described = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
         found = (described.get("saved_input_example_info") or {}).get("serving_input_path")
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise UsageError(f"{folder / 'MLmodel'}: cannot be read: {first_line(error)}") from error
+        raise UsageError(f"{folder / 'MLmodel'}: cannot be read: {reason(error)}") from error
     if not found:
         raise UsageError("the model was logged without an example; give a request of your own with --data @FILE")
 

@@ -46,7 +46,7 @@ def normalise(table: pa.Table) -> pa.Table:
         try:
             columns.append(_plain(column))
         except pa.ArrowInvalid as error:
-            raise DatasetError(f"column {name!r} does not fit: {errors.first_line(error)}") from error
+            raise DatasetError(f"column {name!r} does not fit: {errors.reason(error)}") from error
         except TypeError as error:
             raise DatasetError(
                 f"column {name!r} is of type {error}; a dataset holds integers, numbers, booleans, text and times: "

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import DatasetError, UsageError
+from notebooks_lib.errors import DatasetError, UsageError, reason
 from notebooks_lib.tracking.datasets import content
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _read_text(file: Path, separator: str) -> pa.Table:
         )
         names = table.column_names
     except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(f"{file}: cannot be read as {file.suffix[1:].upper()}: {_reason(error)}") from error
+        raise DatasetError(f"{file}: cannot be read as {file.suffix[1:].upper()}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file}: the line of column names is not UTF-8; save the file as UTF-8") from error
     for name, column in zip(names, table.columns, strict=True):
@@ -80,7 +80,7 @@ def _read_parquet(file: Path) -> pa.Table:
         # Without partitioning: a folder above that is called a=1 is no column.
         return parquet.read_table(file, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(f"{file}: cannot be read as Parquet: {_reason(error)}") from error
+        raise DatasetError(f"{file}: cannot be read as Parquet: {reason(error)}") from error
 
 
 def _check_names(file: Path, names: list[str]) -> None:
@@ -93,7 +93,3 @@ def _check_names(file: Path, names: list[str]) -> None:
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise DatasetError(f"{file}: column name(s) used more than once: {', '.join(map(repr, twice))}; rename them")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].removeprefix("CSV parse error: ")

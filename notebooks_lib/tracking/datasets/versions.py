@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import DatasetError
+from notebooks_lib.errors import DatasetError, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def read_record(folder: Path, name: str, version: int) -> Record:
         columns = {column["name"]: column["kind"] for column in found.pop("columns")}
         return Record(columns=columns, **found)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: is not a dataset's record: {error}; {_restore(name)}") from error
+        raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {_restore(name)}") from error
 
 
 def read_table(folder: Path, name: str, version: int) -> pa.Table:
@@ -99,8 +99,7 @@ def read_table(folder: Path, name: str, version: int) -> pa.Table:
     try:
         return parquet.read_table(path, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DatasetError(f"{path}: cannot be read: {reason}; {_restore(name)}") from error
+        raise DatasetError(f"{path}: cannot be read: {reason(error)}; {_restore(name)}") from error
 
 
 def read_retired(folder: Path, name: str, version: int, record: Record) -> np.ndarray[Any, Any] | None:
@@ -116,7 +115,7 @@ def read_retired(folder: Path, name: str, version: int, record: Record) -> np.nd
         table = parquet.read_table(path, partitioning=None)
         found = np.column_stack([table[column].to_numpy() for column in ("high", "low")]).astype(np.uint64)
     except (pa.ArrowInvalid, OSError, KeyError) as error:
-        raise DatasetError(f"{path}: cannot be read: {str(error).splitlines()[0]}; {_restore(name)}") from error
+        raise DatasetError(f"{path}: cannot be read: {reason(error)}; {_restore(name)}") from error
     if retired_sha256(found) != record.retired:
         raise DatasetError(f"{path}: is not what was written; versions are immutable: {_restore(name)}")
     return found
