@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib.cli import show
+from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.datasets import Dataset
 
+KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, date, boolean …"
 SHORT = 12
 """Digits of a fingerprint that a person compares."""
 
@@ -67,8 +69,17 @@ def show_(ref: str) -> None:
 @click.option("--target", help="The column to predict.")
 @click.option("--key", help="The column that names each row once; it alone decides the row's part.")
 @click.option("--group", help="Rows with equal values in this column stay in one part.")
+@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=KIND_HELP)
 @click.option("--description", default="", help="What one row is, and where the data comes from.")
-def add(file: Path, name: str, target: str | None, key: str | None, group: str | None, description: str) -> None:
+def add(
+    file: Path,
+    name: str,
+    target: str | None,
+    key: str | None,
+    group: str | None,
+    kinds: tuple[str, ...],
+    description: str,
+) -> None:
     """Make FILE (CSV, TSV or Parquet) the next version of a dataset.
 
     What is left out is as in the version before; the same table again adds nothing. Each row falls into train,
@@ -79,7 +90,9 @@ def add(file: Path, name: str, target: str | None, key: str | None, group: str |
 
     here = settings.here()
     before = {f"{entry.name}@{version}" for entry in datasets.own(here) for version in entry.versions}
-    added = datasets.add(file, name, here, target=target, key=key, group=group, description=description)
+    added = datasets.add(
+        file, name, here, target=target, key=key, group=group, kinds=_kinds(kinds), description=description
+    )
     click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in before else 'added'}")
     _print(added)
     for remark in datasets.remarks(added):
@@ -149,6 +162,14 @@ def models(ref: str, as_json: bool) -> None:
         click.echo(f"No model was trained on {ref}.")
     if len(found) > len(trained):
         click.echo(f"{len(found) - len(trained)} more run(s) used {ref} and left no model.")
+
+
+def _kinds(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [each.rpartition("=") for each in given]
+    for text, (column, _, kind) in zip(given, pairs, strict=True):
+        if not (column and kind):
+            raise UsageError(f"--kind {text!r}: say a column and its kind, as in --kind zip=text")
+    return {column: kind for column, _, kind in pairs}
 
 
 def _json(value: object) -> None:

@@ -108,7 +108,7 @@ def test_a_name_is_lower_case_letters_digits_and_marks(empty_project: Settings, 
         (
             frame(60).assign(id=[7, 7.0, 9, 9, *range(100, 156)]),
             {"key": "id"},
-            "but 7.0, 9.0 come(s) up more than once",
+            "but '7.0', '9.0' come(s) up more than once",
         ),
         (frame(2), {}, "a dataset needs more rows"),
         (frame(60).assign(id=1), {"group": "id"}, "or more different values of id"),

@@ -125,7 +125,9 @@ def test_a_version_that_does_not_predict_is_never_seen(
 ) -> None:
     run_id = trained(either_store)
     monkeypatch.setenv("TEST_BROKEN_MODEL", "1")
-    with pytest.raises(errors.ModelError, match=r"does not predict its example: ValueError: the weights do not fit and more$"):
+    with pytest.raises(
+        errors.ModelError, match=r"does not predict its example: ValueError: the weights do not fit and more$"
+    ):
         registry.register(either_store, name, run_id)
     assert either_store.client.search_model_versions(f"name='{name}'") == []
 

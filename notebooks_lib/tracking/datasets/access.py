@@ -120,22 +120,45 @@ def check_name(name: str) -> None:
         raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
 
-def deciding_digests(table: pa.Table, record: Record, whole: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The digests that place rows in parts: of the group, else of the key, else of the whole row."""
-    return whole if record.decided_by is None else content.row_digests(table.select([record.decided_by]))
+def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndarray[Any, Any]:
+    """The digests that place rows in parts: of the group, else of the key, else of the whole row.
+
+    A dataset keeps the algorithm of its first version.
+    """
+    if record.decided_by is not None:
+        column = table.select([record.decided_by])
+        digests = content.row_digests if record.parts == parts.KINDS_DECIDE else content.folded_digests
+        return digests(column)
+    return whole.plain if record.parts == parts.KINDS_DECIDE else whole.folded
 
 
-def fingerprint(table: pa.Table, whole: np.ndarray[Any, Any], record: Record) -> str:
+def fingerprint(table: pa.Table, plain: np.ndarray[Any, Any], record: Record) -> str:
     """Of the content and, where rows left the holdout, of which: it says what is in each part."""
-    found = content.fingerprint(table, whole)
+    found = content.fingerprint(table, plain)
     return hashlib.sha256(f"{found}\0{record.retired}".encode()).hexdigest() if record.retired else found
+
+
+@dataclass(frozen=True, eq=False)
+class Digests:
+    """Of each row of a table, (rows, 2)."""
+
+    plain: np.ndarray[Any, Any]
+    """By the kinds of columns: what the fingerprint is made of, and parts of the first algorithm."""
+    folded: np.ndarray[Any, Any]
+    """Whatever the kinds; mostly equal."""
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Digests:
+        """The digests of a normalised table."""
+        plain = content.row_digests(table)
+        return cls(plain, content.folded_digests(table, plain))
 
 
 def split(
     ref: str, digests: np.ndarray[Any, Any], record: Record, retired: np.ndarray[Any, Any] | None = None
 ) -> dict[parts.PartName, np.ndarray[Any, Any]]:
     """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
-    if record.parts != parts.ALGORITHM:
+    if record.parts not in (parts.KINDS_DECIDE, parts.ALGORITHM):
         raise DatasetError(
             f"{ref}: split by algorithm {record.parts}, this nbops knows {parts.ALGORITHM}; use the nbops that added it"
         )
@@ -173,7 +196,9 @@ class Opened:
     record: Record
     table: pa.Table
     whole: np.ndarray[Any, Any]
-    """Digest of each row, (rows, 2)."""
+    """Digest of each row, (rows, 2); it does not depend on the kinds of columns."""
+    plain: np.ndarray[Any, Any]
+    """The same by the kinds of this version, as the first versions of nbops counted rows; mostly equal."""
     placing: np.ndarray[Any, Any]
     """Digest of what places it in a part, (rows, 2)."""
     masks: Mapping[parts.PartName, np.ndarray[Any, Any]]
@@ -202,31 +227,31 @@ def open_table(ref: str, settings: Settings) -> Opened:
         record = versions.read_record(settings.data_folder, name, version)
         stored = versions.read_table(settings.data_folder, name, version)
         table = content.normalise(stored)
-        whole = content.row_digests(table)
+        whole = Digests.of(table)
         retired = versions.read_retired(settings.data_folder, name, version, record)
-        found = fingerprint(table, whole, record)
+        found = fingerprint(table, whole.plain, record)
         if found != record.fingerprint or set(table.column_names) != set(record.columns):
             raise versions.changed(settings.data_folder, name, version, found, record.fingerprint)
         table = table.select(list(record.columns))
-        placing = deciding_digests(table, record, whole)
     else:
         record, table, whole = _open_bundle(name)
-        placing, retired = whole, None
+        retired = None
+    placing = deciding_digests(table, record, whole)
     masks = split(f"{name}@{version}", placing, record, retired)
-    return Opened(name, version, record, table, whole, placing, masks, retired)
+    return Opened(name, version, record, table, whole.folded, whole.plain, placing, masks, retired)
 
 
-def _open_bundle(name: str) -> tuple[Record, pa.Table, np.ndarray[Any, Any]]:
+def _open_bundle(name: str) -> tuple[Record, pa.Table, Digests]:
     bundle = bundled.load(name)
-    digests = content.row_digests(bundle.hashed)
+    digests = Digests.of(bundle.hashed)
     defaults = Data()  # not the settings in force: these parts are the same in every project
     record = Record(
-        fingerprint=content.fingerprint(bundle.hashed, digests),
+        fingerprint=content.fingerprint(bundle.hashed, digests.plain),
         rows=len(bundle.table),
         columns=content.kinds(bundle.table),
         validation_share=defaults.validation_share,
         holdout_share=defaults.holdout_share,
-        parts=parts.ALGORITHM,
+        parts=parts.KINDS_DECIDE,
         target=bundle.target,
         description=bundle.description,
         source=BUNDLED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,11 @@ from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.tracking.datasets import access, bundled, content, files, parts, versions
 from notebooks_lib.tracking.datasets.dataset import Dataset
+from notebooks_lib.tracking.datasets.kinds import ALIASES, KINDS
 from notebooks_lib.tracking.datasets.versions import Record
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
 
 def add(
@@ -26,6 +27,7 @@ def add(
     target: str | None = None,
     key: str | None = None,
     group: str | None = None,
+    kinds: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Dataset:
     """Make the table in `file` the next version of dataset `name`; the version there is when the content is the same.
@@ -33,7 +35,8 @@ def add(
     What is not said is taken from the latest version. Its key, group and shares hold for all versions, so that a row
     never changes sides between them. `key` names each row once; rows with equal `group` stay in one part. Without
     either, the whole row decides, target included: then rows with equal features and different targets may fall
-    apart, and adding a column moves rows; give a key or a group where that matters.
+    apart, and adding a column moves rows; give a key or a group where that matters. `kinds` says what columns hold
+    where the file does not show it, {"zip": "text"}; it holds for later versions, too.
 
     Raises UsageError (file, name, columns), DatasetError (content), and leaves nothing behind when it does.
     """
@@ -45,13 +48,20 @@ def add(
             f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
         )
     file = Path(file)
-    table = files.read(file)
-    record = _roles(_before(settings, name), table.column_names, target=target, key=key, group=group)
-    _check_roles(file, table, record)
-    digests = content.row_digests(table)
+    before = _before(settings, name)
+    said = _said(before, name, kinds or {})
+    read = files.read(file, before=before.columns, said=said)
+    record = _roles(before, read.table.column_names, target=target, key=key, group=group)
+    record = replace(record, said=tuple(sorted(said)) or None)
+    if before.rows and before.parts == parts.KINDS_DECIDE:
+        deciding = [record.decided_by] if record.decided_by else read.table.column_names
+        read = files.read_as_before(file, read, before.columns, deciding, name)
+    _check_roles(file, read, record)
+    table = read.table
+    digests = access.Digests.of(table)
     record = replace(
         record,
-        fingerprint=access.fingerprint(table, digests, record),
+        fingerprint=access.fingerprint(table, digests.plain, record),
         rows=len(table),
         columns=content.kinds(table),
         description=description or record.description,
@@ -83,6 +93,24 @@ def remarks(dataset: Dataset) -> list[str]:
                     f"{odd.iloc[0]!r}; leave a field empty when its value is missing"
                 )
     return found
+
+
+def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
+    """The kinds that the user chose, now or for a version before. Raises UsageError for one that would move rows."""
+    said = {column: before.columns[column] for column in before.said or () if column in before.columns}
+    for column, word in kinds.items():
+        kind = ALIASES.get(word, word)
+        if kind not in KINDS:
+            raise UnknownNameError("kind", word, (*KINDS, *ALIASES))
+        decides = bool(before.rows) and before.decided_by in (None, column)
+        fixed = said.get(column, "text" if before.parts != parts.KINDS_DECIDE else before.columns.get(column))
+        if decides and kind != fixed:
+            raise UsageError(
+                f"kind of {column!r}: it decides the parts of {name} as {before.columns.get(column)}, and "
+                "rows must not change sides between versions; leave it out, or take another name"
+            )
+        said[column] = kind
+    return said
 
 
 def _before(settings: Settings, name: str) -> Record:
@@ -128,9 +156,10 @@ def _roles(before: Record, columns: list[str], *, target: str | None, key: str |
     return record
 
 
-def _check_roles(file: Path, table: pa.Table, record: Record) -> None:
+def _check_roles(file: Path, read: files.Read, record: Record) -> None:
     import numpy as np
 
+    table = read.table
     for role, column in (("target", record.target), ("key", record.key), ("group", record.group)):
         if column is not None and table[column].null_count:
             first = table[column].is_null().index(True).as_py() + 1
@@ -142,7 +171,7 @@ def _check_roles(file: Path, table: pa.Table, record: Record) -> None:
         _, first_at, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
         twice = np.sort(first_at[counts > 1])
         if len(twice):
-            shown = ", ".join(repr(table[record.key][int(at)].as_py()) for at in twice[:3])
+            shown = ", ".join(read.text(record.key, int(at)) for at in twice[:3])
             more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
             raise DatasetError(
                 f"{file}: key {record.key!r} must name each row once, but {shown}{more} come(s) up more than once; "

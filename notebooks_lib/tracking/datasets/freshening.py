@@ -57,7 +57,7 @@ def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
         retired=versions.retired_sha256(retired),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    record = replace(record, fingerprint=access.fingerprint(found.table, found.whole, record))
+    record = replace(record, fingerprint=access.fingerprint(found.table, found.plain, record))
     access.split(found.ref, found.placing, record, retired)
     while True:
         number = versions.next_number(settings.data_folder, found.name)

@@ -5,7 +5,7 @@ It compares digests and values; it gives out no row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError
@@ -53,25 +53,41 @@ def _met(mine: access.Opened, theirs: access.Opened) -> Array:
         met = met | access.among(mine.placing[held], theirs.placing[open_])
     one, other = mine.table.column_names, theirs.table.column_names
     if set(one) == set(other):
-        return met
+        return met if _same_kinds(mine, theirs) else met | _alike(mine, held, theirs, open_)
     if mine.name != theirs.name:
         met = met | recognition.recognised(mine.table, held, theirs.table, open_)
-    elif mine.record.decided_by is None and (common := [name for name in one if name in other]):
+    elif mine.record.decided_by is None and set(one) & set(other):
         # One table, told apart by nothing but whole rows: another column has moved them all.
-        digests = [content.row_digests(each.table.select(common)) for each in (mine, theirs)]
-        met = met | access.among(digests[0][held], digests[1][open_])
+        met = met | _alike(mine, held, theirs, open_)
     return met
 
 
-class Elsewhere:
-    """Which holdout rows of a version are holdout rows of versions of other names, with other columns.
+def _alike(mine: access.Opened, asked: Array, theirs: access.Opened, among: Array) -> Array:
+    """For each of my rows asked for, whether one of theirs among has the same values in the columns that both have."""
+    common = [name for name in mine.table.column_names if name in theirs.table.column_names]
+    pair = recognition.written_alike(mine.table.select(common), theirs.table.select(common))
+    one, other = (content.folded_digests(table) for table in pair)
+    return access.among(one[asked], other[among])
 
-    Only values can show that, so their tables are opened, once each. Where all columns are the same, digests of rows
-    tell as much, and nothing is opened.
+
+def _same_kinds(mine: access.Opened, theirs: access.Opened) -> bool:
+    return _wide(mine.record.columns) == _wide(theirs.record.columns)
+
+
+def _wide(columns: Mapping[str, str]) -> dict[str, str]:
+    """Kinds of columns, whole numbers being numbers: they digest alike."""
+    return {name: "number" if kind == "integer" else kind for name, kind in columns.items()}
+
+
+class Elsewhere:
+    """Which holdout rows of a version are holdout rows of versions of other names, with other columns or kinds.
+
+    Only values can show that, so their tables are opened, once each. Where all columns and their kinds are the same,
+    digests of rows tell as much, and nothing is opened.
     """
 
-    def __init__(self, ref: str, columns: Collection[str], settings: Settings) -> None:
-        self._ref, self._columns, self._settings = ref, set(columns), settings
+    def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:
+        self._ref, self._columns, self._settings = ref, _wide(columns), settings
         self._mine: access.Opened | None = None
         self._found: dict[str, Array | None] = {}
 
@@ -95,8 +111,9 @@ class Elsewhere:
             record = versions.read_record(folder, name, version)
         except DatasetError:
             return False
-        columns = set(record.columns)
-        return record.fingerprint == fingerprint and columns != self._columns and len(columns & self._columns) > 1
+        columns = _wide(record.columns)
+        common = columns.keys() & self._columns.keys()
+        return record.fingerprint == fingerprint and columns != self._columns and len(common) > 1
 
     def _compared(self, tag: str) -> Array | None:
         theirs = _as_it_was(tag, self._settings)
@@ -104,6 +121,8 @@ class Elsewhere:
             return None
         self._mine = self._mine or access.open_table(self._ref, self._settings)
         asked, among = self._mine.masks["holdout"], theirs.masks["holdout"]
+        if self._columns.keys() == theirs.record.columns.keys():
+            return _alike(self._mine, asked, theirs, among)
         return recognition.recognised(self._mine.table, asked, theirs.table, among)
 
 

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-ALGORITHM = 1
-"""Number of this way to split. It is part of the salt; each dataset keeps the one it was added with."""
+ALGORITHM = 2
+"""Number of this way to split; each dataset keeps the one that its first version was added with.
+
+1: by digests that depend on the kinds of columns. 2: by folded digests, which do not (`content`).
+"""
+KINDS_DECIDE = 1
+_SALT = 1
+"""Part of what places a row; the same for both."""
 
 PartName = Literal["train", "validation", "holdout"]
 NAMES: tuple[PartName, ...] = ("train", "validation", "holdout")
@@ -33,7 +39,7 @@ def split(
     The digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
     `retired` is a mask of rows that may not be in the holdout any more: they are shared out between the other two.
     """
-    salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{ALGORITHM}".encode()).digest()[:8], "big")
+    salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{_SALT}".encode()).digest()[:8], "big")
     # 53 bits, so that the division is exact and compares alike everywhere.
     place = ((digests[:, 0] ^ salt) >> 11) / 2.0**53
     holdout = place < holdout_share

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.tracking.datasets import content
+from notebooks_lib.tracking.datasets import content, kinds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def recognised(mine: pa.Table, asked: Array, theirs: pa.Table, among: Array) -> 
     shared = [name for name in mine.column_names if name in theirs.column_names]
     if len(shared) < 2:
         return np.zeros(int(asked.sum()), dtype=bool)
-    ours, others = _written_alike(mine.select(shared), theirs.select(shared))
+    ours, others = written_alike(mine.select(shared), theirs.select(shared))
     if len(shared) in (mine.num_columns, theirs.num_columns):
         met = _met(ours, asked, others, among, least=MOST)
         if met.any():
@@ -67,7 +67,7 @@ def _met(ours: pa.Table, asked: Array, others: pa.Table, among: Array, *, least:
     """
     import numpy as np
 
-    mine, theirs = (content.row_digests(table)[:, 0].astype(np.uint64) for table in (ours, others))
+    mine, theirs = (content.folded_digests(table)[:, 0].astype(np.uint64) for table in (ours, others))
     values, counts = np.unique(mine, return_counts=True)
     their_values, their_counts = np.unique(theirs, return_counts=True)
     both = np.isin(values, their_values, assume_unique=True).sum()
@@ -134,12 +134,18 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
         return closest > 0 and 2 * (high - low) / closest < len(values) ** 2 / 10
 
 
-def _written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The same columns, with numbers as the coarser of the two tables writes them."""
+def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The same columns, with kinds and numbers as the coarser of the two tables writes them."""
     import pyarrow as pa
 
     for place, name in enumerate(one.column_names):
         pair = [table[name] for table in (one, other)]
+        if _differ(*pair):
+            one, other = (
+                table.set_column(place, name, kinds.loosely(column))
+                for table, column in zip((one, other), pair, strict=True)
+            )
+            continue
         if all(pa.types.is_integer(column.type) or pa.types.is_floating(column.type) for column in pair):
             if all(pa.types.is_integer(column.type) for column in pair):
                 continue
@@ -148,6 +154,12 @@ def _written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
             mine, theirs = (pa.array(_rounded(each, decimals), from_pandas=True) for each in values)
             one, other = one.set_column(place, name, mine), other.set_column(place, name, theirs)
     return one, other
+
+
+def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    """Whether two columns are of kinds that no digest compares."""
+    found = {content.kind(each.type) for each in (one, other)}
+    return len(found) == 2 and found != {*kinds.NUMBERS}
 
 
 def _decimals(values: Array) -> int | None:

@@ -29,6 +29,8 @@ class Rows:
     """The same of its group or key and the dataset's name; empty where the whole row decides."""
     columns: str = ""
     """Digest of the columns' names, where the whole row decides: under others a digest does not tell it."""
+    plain: Array | None = None
+    """As `whole`, by the kinds of columns: so the first versions of nbops listed rows."""
 
     @property
     def name(self) -> str:
@@ -57,6 +59,8 @@ class Rows:
         found = np.zeros(len(self.whole))
         for other, level in others:
             met = _among(self.whole, other.whole)
+            if self.plain is not None:
+                met |= _among(self.plain, other.whole)
             if self.name == other.name and self.columns != other.columns:
                 met[:] = True
             elif len(self.placed) and len(other.placed):
@@ -84,4 +88,5 @@ def rows(opened: access.Opened) -> Rows:
     salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
     placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if record.decided_by else np.zeros(0, "<u8")
     columns = "" if record.decided_by else hashlib.sha256(json.dumps(sorted(record.columns)).encode()).hexdigest()[:16]
-    return Rows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns)
+    plain = None if opened.plain is opened.whole else opened.plain[mask][:, 0].astype("<u8")
+    return Rows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns, plain)

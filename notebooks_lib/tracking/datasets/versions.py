@@ -55,6 +55,8 @@ class Record:
     """UTC, ISO 8601."""
     retired: str | None = None
     """sha256 of the digests of rows, keys or groups that left the holdout; None when none did."""
+    said: tuple[str, ...] | None = None
+    """Columns whose kind the user chose; None when none."""
 
     @property
     def decided_by(self) -> str | None:
@@ -85,7 +87,8 @@ def read_record(folder: Path, name: str, version: int) -> Record:
     try:
         found = tomllib.loads(path.read_text("utf-8"))
         columns = {column["name"]: column["kind"] for column in found.pop("columns")}
-        return Record(columns=columns, **found)
+        said = found.pop("said", None)
+        return Record(columns=columns, said=None if said is None else tuple(said), **found)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {_restore(name)}") from error
 
