@@ -62,8 +62,6 @@ def status(as_json: bool) -> None:
         f"remembered   {found['remembered']} modules that this project's notebooks import, for the next template"
     )
     click.echo(f"             {found['memory']}")
-    for name, why in found["never"].items():
-        click.echo(f"  never      {name}: {why}")
     if len(found["templates"]) > 1:
         click.echo("templates differ in interpreter, environment (variables, cores, limits) or list of settings")
     for told in found["templates"]:
@@ -72,7 +70,7 @@ def status(as_json: bool) -> None:
 
 def _found() -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.kernels import launching, memory, preferences, spec
+    from notebooks_lib.kernels import import_cache, launching, preferences, spec
 
     here = settings.here()
     wanted = preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
@@ -82,14 +80,14 @@ def _found() -> dict[str, Any]:
         templates = [{**told, **_memory(told), "socket": str(path)} for path, told in launching.templates()]
     except launching.Unavailable as error:
         kind = f"cold: {error}"
-    modules, never = memory.read(wanted.memory)
+    table = wanted.table()
+    modules = [name for name in import_cache.read(wanted.memory) if table.allows(name)]
     folder = spec.installed()
     return {
         "kernels": kind,
         "kernelspec": str(folder) if folder else None,
         "memory": wanted.memory,
         "remembered": len(modules),
-        "never": never,
         "templates": templates,
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
 import resource
 import select
@@ -13,14 +12,10 @@ import socket
 import sys
 import threading
 import time
-import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-ending = sys.modules["_nbops_ending"]
-wire = sys.modules["_nbops_wire"]
-FOLDER_FILES = {"matplotlib": "matplotlibrc", "numba": ".numba_config.yaml"}
-"""Settings that a package reads, when it is imported, from the folder it is imported in."""
+exit, report, wire = (sys.modules[f"_nbops_{name}"] for name in ("exit", "report", "wire"))
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 """Where modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
@@ -29,14 +24,14 @@ GRACE = 0.5
 """Seconds that the client has to take its kernel; and when the template is gone."""
 
 
-def hidden(request: dict[str, Any], imported: frozenset[str]) -> str | None:
+def hidden(request: dict[str, Any], imported: frozenset[str], settings: set[str]) -> str | None:
     """What in the kernel's folder or PYTHONPATH would make an import find something else than is imported, if anything.
 
     An ordinary kernel would import a file there before an installed module of its name, and some packages read their
-    settings there; a forked one has the installed module already.
+    `settings` there; a forked one has the installed module already.
     """
-    before: list[str] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
-    for folder in before:
+    entries = request["env"].get("PYTHONPATH", "").split(os.pathsep)
+    for folder in [request["cwd"], *(os.path.join(request["cwd"], entry) for entry in entries if entry)]:
         try:
             names = os.listdir(folder)
         except OSError:
@@ -46,9 +41,7 @@ def hidden(request: dict[str, Any], imported: frozenset[str]) -> str | None:
             package = os.path.join(folder, name, "__init__.py")
             if stem in imported and (name.endswith((".py", ".so")) or os.path.isfile(package)):
                 return f"{os.path.join(folder, name)} stands before an installed package of that name"
-            if folder == request["cwd"] and any(
-                name == file and module in imported for module, file in FOLDER_FILES.items()
-            ):
+            if folder == request["cwd"] and name in settings:
                 return f"{os.path.join(folder, name)} has settings that are read at import"
     return None
 
@@ -75,14 +68,7 @@ class Child:
         self._report: int = forked.report
         self._client: int | None = forked.client_pidfd
         self._signals = signals
-        self._environment: dict[str, str | None] = preload.environment
-        self._plugins = preload.deferred
-        self._pools = preload.pools
-        self._seen = preload.seen
-        self._base: set[str] = preload.base
-        self._known: frozenset[str] = preload.known
-        self._third_party: Callable[[Iterable[str]], list[str]] = preload.third_party
-        self._learned: list[str] = []
+        self._preload = preload
 
     def become(self) -> None:
         """Take off all that was the template's: session, streams, environment, folder, signals, limits, chance."""
@@ -99,10 +85,8 @@ class Child:
         _show(self._request)
         os.environ.clear()
         os.environ.update(self._request["env"])
-        for key, value in self._environment.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
+        for key, value in self._preload.environment.items():
+            if key in self._preload.at_start or key not in os.environ:  # what was set outside is the user's wish
                 os.environ[key] = value
         os.umask(self._request["umask"])
         os.chdir(self._request["cwd"])
@@ -117,10 +101,12 @@ class Child:
             if module in sys.modules:
                 setattr(sys.modules[module], name, self._request["cwd"])
         import logging
+        import tempfile
 
+        tempfile.tempdir = None
         logging._startTime = time.time()  # type: ignore[attr-defined]
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-        self._pools.finish(os.environ)
+        self._preload.pools.finish(os.environ)
         gc.enable()
 
     def wait_for_client(self) -> None:
@@ -147,8 +133,6 @@ class Child:
 
     def _reseed(self) -> None:
         """Nothing that is left to chance may fall alike in two kernels; `random` itself sees to it at a fork."""
-        for generator in self._seen.random:
-            generator.seed()
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
         if "multiprocessing.process" in sys.modules:
@@ -156,16 +140,17 @@ class Child:
             process.current_process().authkey = os.urandom(32)
 
     def run(self) -> int:
-        """Be the kernel until it ends. It does not return when all went well: see `ending`."""
+        """Be the kernel until it ends. It does not return when all went well: see `exit`."""
         for name in [name for name in sys.modules if name.startswith("_nbops_")]:
             del sys.modules[name]
-        for plugin in self._plugins:  # one that does not load is its user's affair, in any kernel
+        for plugin in self._preload.deferred:  # one that does not load is its user's affair, in any kernel
             try:
                 plugin.resolve()
             except Exception as error:  # noqa: BLE001
                 sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
         sys.modules["__main__"].__dict__.pop("__file__", None)
-        atexit.register(self._tell)  # registered first, so it is the last to run
+        told = report.Report(self._report, self._preload.known, self._preload.learnable)
+        atexit.register(lambda: told.send(all_of_it=True))  # registered first, so it is the last to run
         from ipykernel import kernelapp
 
         argv = self._request["argv"]
@@ -179,16 +164,23 @@ class Child:
         ipkernel: Any = sys.modules["ipykernel.ipkernel"]
         # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at
         # each would copy the memory of all of them.
-        ipkernel.sys = _OwnModules(self._base)
+        ipkernel.sys = _OwnModules(self._preload.base)
         finish = app_class.init_extensions
 
-        def finished(app: object) -> None:
+        def finished(app: Any) -> None:
             ipkernel.sys = sys
-            for stream in self._seen.streams:
+            for stream in self._preload.streams:
                 stream.bind(getattr(sys, stream.name))
             for name, work in FINISH.items():
                 if name in sys.modules:
                     work(sys.modules[name])
+            after = app.kernel.post_handler_hook
+
+            def handled() -> None:
+                after()
+                told.send()
+
+            app.kernel.post_handler_hook = handled
             finish(app)
 
         app_class.init_extensions = finished
@@ -197,29 +189,9 @@ class Child:
             kernelapp.launch_new_instance(parent_handle=parent)
         except SystemExit as end:
             code = end.code
-        ending.leave(code, self._known.union(self._learned))
+        installed = {name for name in list(sys.modules) if name in self._preload.known or self._preload.installed(name)}
+        exit.leave(code, installed)
         return 0
-
-    def _tell(self) -> None:
-        """Tell the template which modules the kernel has imported, and which of those that were there it has used."""
-        own = [name for name in sys.modules if name not in self._known]
-        self._learned = self._third_party(own)
-        namespaces = [vars(sys.modules[name]) for name in ["__main__", *own] if name not in self._learned]
-        used = {_home(value) for names in namespaces for value in list(names.values())}
-        try:
-            os.write(self._report, json.dumps([*self._learned, *self._third_party(used - set(own))]).encode())
-            os.close(self._report)
-        except OSError:
-            pass  # the template is gone
-
-
-def _home(value: object) -> str:
-    """The module that something comes from; nothing of the user's is asked for it."""
-    if isinstance(value, types.ModuleType):
-        return value.__name__
-    known = (type, types.FunctionType, types.BuiltinFunctionType)
-    home = value.__module__ if isinstance(value, known) else type(value).__module__
-    return home if isinstance(home, str) else ""
 
 
 class _OwnModules:

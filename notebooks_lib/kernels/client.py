@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,42 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from notebooks_lib.kernels import launching, template_path, wire
+from notebooks_lib.kernels import command, launching, template_path, wire
 from notebooks_lib.kernels.preferences import Preferences
 from notebooks_lib.kernels.process import ForkedProcess
 
-LAUNCHERS = ("ipykernel_launcher", "ipykernel")
-PASSING = (
-    *("PYTEST_", "NBOPS_", "JPY_", "JUPYTER_", "SSH_", "XDG_SESSION_", "TERM_", "TMUX", "VSCODE_", "KITTY_", "ITERM_"),
-    *("GITHUB_", "RUNNER_", "CI_", "BUILD_", "AGENT_", "SYSTEM_"),
-)
-PASSING_NAMES = frozenset(
-    [
-        *("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "IPYNB_FILE"),
-        *("MLFLOW_EXPERIMENT_NAME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "_MLFLOW_SERVER_ARTIFACT_ROOT"),
-        *("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"),
-        *(
-            "IPYTHONDIR",
-            "PWD",
-            "OLDPWD",
-            "SHLVL",
-            "_",
-            "TERM",
-            "GIT_DIR",
-            "COLUMNS",
-            "LINES",
-            "WINDOWID",
-            "DISPLAY",
-            "COLORTERM",
-        ),
-        *("TERM_PROGRAM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER", "MAKEFLAGS"),
-        *("MAKELEVEL", "MFLAGS"),
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
-        *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
-    ]
-)
-"""Variables that differ from kernel to kernel and that no library reads while it is imported, or that the kernel sets
-right after its fork. By any other difference of the environment, another template is chosen."""
+ATTEMPTS = 5
+"""A template that leaves or grows meanwhile has the client ask again."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +43,10 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
     """
     interpreter, arguments = _split(request)
     home = launching.runtime_folder()
-    environment = {name: value for name, value in request.environment.items() if not _passing(name)}
+    environment = preferences.table().environment(request.environment, request.folder)
     key = _key(interpreter, environment, preferences)
     path = home / key
-    for _ in range(3):
+    for _ in range(ATTEMPTS):
         connection = launching.connect(path) or launching.start(path, interpreter, environment, preferences)
         with contextlib.ExitStack() as cleaning:
             cleaning.callback(connection.close)
@@ -108,21 +77,14 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
 
 def _split(request: Request) -> tuple[list[str], list[str]]:
     """Interpreter with its flags, and the arguments of the kernel."""
-    command = list(request.command)
-    try:
-        place = command.index("-m")
-    except ValueError:
-        place = len(command)
-    if command[place + 1 : place + 2] not in ([launcher] for launcher in LAUNCHERS):
-        raise launching.Unavailable("the kernel is not an ordinary ipykernel")
-    found = shutil.which(command[0], path=request.environment.get("PATH"))
+    found = command.split(request.command)
     if found is None:
-        raise launching.Unavailable(f"there is no {command[0]}")
-    return [found, *command[1:place]], command[place + 2 :]
-
-
-def _passing(name: str) -> bool:
-    return name in PASSING_NAMES or name.startswith(PASSING)
+        raise launching.Unavailable(f"{request.command[0]} starts the kernel, not Python with ipykernel alone")
+    (name, *options), arguments = found
+    interpreter = command.program(name, request.environment.get("PATH"))
+    if interpreter is None:
+        raise launching.Unavailable(f"{name} is not there, or is a script, and only that knows what it sets")
+    return [interpreter, *options], arguments
 
 
 def _key(interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.kernels import template_path, wire
+from notebooks_lib.kernels import table, template_path, wire
 from notebooks_lib.kernels.preferences import Preferences
 
 START_TIMEOUT = 30.0
@@ -167,7 +167,7 @@ def _launch(
     config = {
         "socket": os.fspath(path),
         "idle": preferences.idle_seconds,
-        "pinned": list(preferences.preload),
+        "preload": list(preferences.preload),
         "never": list(preferences.never),
         "memory": preferences.memory,
     }
@@ -177,7 +177,7 @@ def _launch(
             with path.with_suffix(".log").open("wb") as log:
                 subprocess.run(
                     [*interpreter, template_path(), json.dumps(config), str(write)],
-                    stdin=subprocess.DEVNULL,
+                    input=json.dumps(table.content()).encode(),
                     stdout=log,
                     stderr=log,
                     env={**environment, "NBOPS_KERNEL": "0" * 32},

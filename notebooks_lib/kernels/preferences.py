@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from notebooks_lib.kernels.table import Table, content
+
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
 """Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
 
@@ -29,6 +31,10 @@ class Preferences:
     watch: tuple[str, ...] = ()
     """Files whose change makes a template stale."""
     enabled: bool = True
+
+    def table(self) -> Table:
+        """What a template may import for it."""
+        return Table(content(), self.preload, self.never)
 
 
 def of(folder: str, environment: Mapping[str, str]) -> Preferences:

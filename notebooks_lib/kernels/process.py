@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 from typing import IO
 
 from notebooks_lib.kernels import wire
@@ -26,6 +27,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self.stdin, self.stdout, self.stderr = pipes.get("stdin"), pipes.get("stdout"), pipes.get("stderr")
         self._connection = connection
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal, as Popen has it; None while it runs."""
@@ -59,10 +61,10 @@ class ForkedProcess:
             poll = select.poll()
             poll.register(self.pidfd, select.POLLIN)
             if poll.poll(None if timeout is None else timeout * 1000):
-                self.returncode = self._code()
-                self._connection.close()
-                os.close(self.pidfd)
-                self.pidfd = -1
+                with self._lock:  # the template tells the code once, and several may have waited
+                    if self.returncode is None:
+                        self.returncode = self._code()
+                        self._connection.close()
         return self.returncode
 
     def _code(self) -> int:
@@ -73,6 +75,4 @@ class ForkedProcess:
             return UNKNOWN
 
     def __del__(self) -> None:
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        os.close(self.pidfd)  # not before: another thread may be about to wait on it

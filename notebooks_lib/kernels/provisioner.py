@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ NAME = "nbops-warm"
 """Of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
 KNOWN = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
 """What a client may ask of a kernel's start for a forked kernel to do; anything else gets an ordinary one."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
+"""Seconds between two looks at what is waited for."""
 
 _told = False
 
@@ -36,26 +40,11 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         arguments = self._scrub_kwargs(kwargs)
         environment = dict(arguments.get("env") or os.environ)
         folder = str(Path(arguments.get("cwd") or ".").absolute())
+        wanted = preferences.of(folder, environment)
+        if not wanted.enabled or not Path(folder).is_dir() or not os.access(folder, os.X_OK):
+            return await super().launch_kernel(cmd, **kwargs)
         try:
-            wanted = preferences.of(folder, environment)
-            if not wanted.enabled:
-                return await super().launch_kernel(cmd, **kwargs)
-            given_up = threading.Event()
-
-            def fork() -> ForkedProcess:
-                process = self._fork(cmd, environment, folder, arguments, wanted)
-                if given_up.is_set():  # nobody waits for it any more: it must not live on unseen
-                    _end(process)
-                return process
-
-            forking = asyncio.ensure_future(asyncio.to_thread(fork))
-            try:
-                self.process = await asyncio.shield(forking)
-            except asyncio.CancelledError:
-                given_up.set()
-                if forking.done() and not forking.cancelled() and forking.exception() is None:
-                    _end(forking.result())
-                raise
+            self.process = await _in_thread(lambda: self._fork(cmd, environment, folder, arguments, wanted))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same
             _tell(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
@@ -86,21 +75,15 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return client.fork(request, wanted)
 
     async def wait(self) -> int | None:
-        """Wait for the process, told by its pidfd; an ordinary one is asked ten times a second."""
+        """Wait for the process; an ordinary one is asked ten times a second."""
         process: object = self.process
         if not isinstance(process, ForkedProcess):
             code: int | None = await super().wait()
             return code
-        if process.poll() is None:
-            loop = asyncio.get_running_loop()
-            ended = asyncio.Event()
-            watched = os.dup(process.pidfd)  # `poll` closes the other as soon as it knows the end
-            loop.add_reader(watched, ended.set)
-            try:
-                await ended.wait()
-            finally:
-                loop.remove_reader(watched)
-                os.close(watched)
+        pause = FIRST_PAUSE
+        while process.poll() is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         code = process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
@@ -111,6 +94,44 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     async def get_provisioner_info(self) -> dict[str, Any]:
         """As for any kernel, and whether it was forked."""
         return {**await super().get_provisioner_info(), "warm": self.warm}
+
+
+async def _in_thread(fork: Callable[[], ForkedProcess]) -> ForkedProcess:
+    """Fork in a thread, so that other coroutines go on and an interrupt ends the wait at once.
+
+    The thread is this call's own, and is asked for its result: in a process that was itself forked, the threads of the
+    loop's executor are not there, and a wake-up through the loop's own pipe could reach another process.
+    """
+    done: list[ForkedProcess | BaseException] = []
+    lock, given_up = threading.Lock(), False
+
+    def work() -> None:
+        result: ForkedProcess | BaseException
+        try:
+            result = fork()
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            result = error
+        with lock:
+            if given_up and isinstance(result, ForkedProcess):
+                _end(result)  # nobody waits for it any more: it must not live on unseen
+            done.append(result)
+
+    threading.Thread(target=work, name="nbops-fork", daemon=True).start()
+    pause = FIRST_PAUSE
+    try:
+        while not done:
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, LONGEST_PAUSE)
+    except BaseException:
+        with lock:
+            given_up = True
+            for result in done:
+                if isinstance(result, ForkedProcess):
+                    _end(result)
+        raise
+    if isinstance(done[0], BaseException):
+        raise done[0]
+    return done[0]
 
 
 def _end(process: ForkedProcess) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
+from notebooks_lib.kernels.command import split
 from notebooks_lib.kernels.provisioner import NAME
 
 DISPLAY = "Python 3 (warm)"
@@ -25,7 +25,7 @@ class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The installed kernelspec, with our provisioner if it fits."""
         spec = super().get_kernel_spec(kernel_name)
-        if "kernel_provisioner" not in spec.metadata and _ordinary(spec.argv):
+        if "kernel_provisioner" not in spec.metadata and split(spec.argv) is not None:
             spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
         return spec
 
@@ -39,10 +39,6 @@ class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
         if spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") == NAME:
             spec.metadata = {key: value for key, value in spec.metadata.items() if key != "kernel_provisioner"}
         return spec
-
-
-def _ordinary(argv: list[str]) -> bool:
-    return any(first == "-m" and second.startswith("ipykernel") for first, second in itertools.pairwise(argv))
 
 
 def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) -> Path:

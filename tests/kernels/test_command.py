@@ -39,7 +39,6 @@ def test_status_and_stop_show_what_there_is(project: Path, capsys: pytest.Captur
         "kernelspec": None,
         "memory": "",
         "remembered": 0,
-        "never": {},
         "templates": [],
     }
     with Kernel(project, warm=True) as kernel:
@@ -59,7 +58,7 @@ def test_status_and_stop_show_what_there_is(project: Path, capsys: pytest.Captur
         assert f"template {template} leaves with its kernels {kernel.pid}" in capsys.readouterr().out
         (found,) = status()["templates"]  # type: ignore[misc]
         assert not found["open"]
-        kernel.run("import csv, xmlrpc.client")
+        kernel.run("import yaml")
         assert kernel.shut_down() == 0
     wait("the template's end", lambda: not alive(template))
     told = status()

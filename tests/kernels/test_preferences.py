@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors, settings
-from notebooks_lib.kernels import memory, preferences
+from notebooks_lib.kernels import import_cache, preferences
 
 
 @pytest.mark.parametrize(
@@ -69,29 +69,24 @@ def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
     assert Path(one).is_relative_to(tmp_path / "cache")
 
 
-def test_what_was_learned_is_kept_in_order_and_what_was_unfit_until_the_packages_change(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "memory.json")
-    memory.add(path, "now", ["b", "a"], {"t": "it starts a thread"})
-    memory.add(path, "now", ["a", "c"], {"p": "it prints"})
-    assert memory.read(path, "now") == (["b", "a", "c"], {"t": "it starts a thread", "p": "it prints"})
-    assert memory.read(path, "later") == (["b", "a", "c"], {})
-    memory.add(path, "later", [], {"s": "it leaves a socket open"})
-    assert memory.read(path) == (["b", "a", "c"], {"s": "it leaves a socket open"})
-    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["memory.json"]
+def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "cache.json")
+    import_cache.add(path, ["b", "a"])
+    import_cache.add(path, ["a", "c"])
+    assert import_cache.read(path) == ["b", "a", "c"]
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["cache.json"]
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"modules": 1}', json.dumps({"modules": [], "never": []}), "\udcff"]
-)
-def test_a_memory_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "memory.json"
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"modules": 1}', json.dumps({"never": []}), "\udcff"])
+def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "cache.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    assert memory.read(str(path)) == ([], {})
-    memory.add(str(path), "", ["a"], {})
-    assert memory.read(str(path)) == (["a"], {})
+    assert import_cache.read(str(path)) == []
+    import_cache.add(str(path), ["a"])
+    assert import_cache.read(str(path)) == ["a"]
 
 
-def test_a_memory_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    memory.add(str(tmp_path / "file" / "memory.json"), "", ["a"], {})
-    assert memory.read(str(tmp_path / "file" / "memory.json")) == ([], {})
+    import_cache.add(str(tmp_path / "file" / "cache.json"), ["a"])
+    assert import_cache.read(str(tmp_path / "file" / "cache.json")) == []

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
-from notebooks_lib.kernels import client, launching, memory, preferences, provisioner, spec, template_path
+from notebooks_lib.kernels import client, import_cache, launching, preferences, provisioner, spec, table, template_path
 from tests.kernels.building import SPECS, Kernel, alive, marked, own_templates, wait
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,8 +55,10 @@ class Environment:
         kernelspec = {"argv": argv, "display_name": "Python 3", "language": "python"}
         (self.specs / "python3" / "kernel.json").write_text(json.dumps(kernelspec))
 
-    def write(self, name: str, version: str = "1", more: str = "") -> Path:
-        """Install a package of one module."""
+    def write(self, name: str, version: str = "1", more: str = "", *, known: bool = True) -> Path:
+        """Install a package of one module, and put it into the table."""
+        if known:
+            table.content()["packages"][name] = {"why": "a test's"}
         path = self.site / name / "__init__.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(MODULE.format(version=version, more=textwrap.dedent(more)))
@@ -63,8 +66,12 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def environment(home: Path) -> Environment:
-    return Environment(home / "venv")
+def environment(home: Path) -> Iterator[Environment]:
+    packages = table.content()["packages"]
+    before = dict(packages)
+    yield Environment(home / "venv")
+    packages.clear()
+    packages.update(before)
 
 
 @pytest.fixture
@@ -85,12 +92,12 @@ def folder(home: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def start(folder: Path, environment: Environment | None = None, **env: str) -> Kernel:
     """A warm kernel from a template of the test's own."""
     specs = [str(environment.specs)] if environment else None
-    return Kernel(folder, warm=True, env={"OF_TEST": folder.name, **env}, specs=specs)
+    return Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name, **env}, specs=specs)
 
 
 def all_of(folder: Path) -> list[int]:
     """Every process of the test's kernels and templates, by the variable that is the key to them."""
-    return marked(f"OF_TEST={folder.name}\0")
+    return marked(f"PYTHON_OF_TEST={folder.name}\0")
 
 
 def templates(folder: Path) -> list[int]:
@@ -122,7 +129,7 @@ CLIENT = """
 import sys, time
 from pathlib import Path
 from tests.kernels.building import Kernel
-kernel = Kernel(Path(sys.argv[1]), warm=True, env={"OF_TEST": Path(sys.argv[1]).name}).__enter__()
+kernel = Kernel(Path(sys.argv[1]), warm=True, env={"PYTHON_OF_TEST": Path(sys.argv[1]).name}).__enter__()
 kernel.run("import subprocess; p = subprocess.Popen(['sleep', '600'], start_new_session=True)")
 print(kernel.pid, kernel.value("p.pid"), kernel.value("os.getppid()", "import os"), flush=True)
 time.sleep(600)
@@ -249,12 +256,12 @@ def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch:
 
 def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "MOST", 1)
-    with start(folder, KIND="1"):
+    with start(folder, PYTHON_KIND="1"):
         (first,) = templates(folder)
-        with start(folder, KIND="2") as kernel:  # the first has a kernel, so it stays
+        with start(folder, PYTHON_KIND="2") as kernel:  # the first has a kernel, so it stays
             assert kernel.warm
             assert len(templates(folder)) == 2
-    with start(folder, KIND="3") as kernel:
+    with start(folder, PYTHON_KIND="3") as kernel:
         assert kernel.warm
         wait("the end of the two that had no kernel", lambda: templates(folder) == [parent(kernel)])
     assert not alive(first)
@@ -290,7 +297,7 @@ def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -
     with start(folder):
         (template,) = templates(folder)
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=spec.WarmSpecs(kernel_dirs=SPECS))
-    with Kernel(folder, warm=True, env={"OF_TEST": folder.name}) as kernel:
+    with Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name}) as kernel:
         env = kernel.env
     forks = status(template)["forks"]
     asyncio.run(give_up())
@@ -342,14 +349,14 @@ def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kerne
     """Two kernels on one connection file would both answer, or neither."""
     package = folder / "kernels"
     shutil.copytree(Path(template_path()).parent, package)
-    text = (package / "family.py").read_text()
+    text = (package / "children.py").read_text()
     die = "os.path.exists(HERE) or (open(HERE, 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
     changed = text.replace(
         '        try:\n            wire.send(client, {"pid"',
         f'        {die}\n        try:\n            wire.send(client, {{"pid"',
     )
     assert changed != text
-    (package / "family.py").write_text(changed.replace("wire = sys", f"HERE = {str(folder / 'once')!r}\nwire = sys"))
+    (package / "children.py").write_text(changed.replace("wire = sys", f"HERE = {str(folder / 'once')!r}\nwire = sys"))
     for module in (client, launching):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     with start(folder) as kernel:
@@ -440,7 +447,7 @@ def test_a_changed_package_or_lock_means_another_template(folder: Path, environm
     wait("that the old ones leave", lambda: len(templates(folder)) == 1, 10)
 
 
-def test_what_an_environment_reads_at_import_means_another_template(folder: Path) -> None:
+def test_a_variable_that_is_read_at_import_means_another_template(folder: Path) -> None:
     with start(folder) as kernel, start(folder, SCIPY_ARRAY_API="1") as other, start(folder, MLFLOW_RUN_ID="x") as same:
         assert other.value("os.environ['SCIPY_ARRAY_API']", "import os") == "1"
         assert same.value("os.environ['MLFLOW_RUN_ID']", "import os") == "x"
@@ -470,84 +477,137 @@ def test_each_project_remembers_what_it_uses_whoever_had_it_imported_first(
     (other / "production" / "settings.toml").write_text("")
     (other / "mine.py").write_text("from shared_one import Thing\n")
     for place, code in ((folder, "import shared_one"), (other, "import mine")):
-        with start(place, environment, OF_TEST=folder.name) as kernel:
+        with start(place, environment, PYTHON_OF_TEST=folder.name) as kernel:
             assert kernel.run(code).error == ""
             assert early(kernel, "shared_one") == {"shared_one": place is other}
             assert kernel.shut_down() == 0
-        wait("that it is on record", lambda place=place: "shared_one" in memory.read(memory_of(place))[0], 5)
+        wait("that it is imported", lambda: not any(told["importing"] for _, told in launching.templates()), 10)
+        wait("that it is on record", lambda place=place: "shared_one" in import_cache.read(memory_of(place)), 5)
 
 
 BAD = {
     "starts_a_thread": "import threading; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
-    "starts_a_native_thread": """
-        import ctypes
-        run = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: time.sleep(600))
-        handle = ctypes.c_ulong()
-        sleep = ctypes.cast(ctypes.CDLL(None).pause, ctypes.c_void_p)
-        ctypes.CDLL(None).pthread_create(ctypes.byref(handle), None, sleep, None)
-        """,
-    "prints": "print('hello')",
-    "warns": "import warnings; warnings.warn('old')",
-    "asks_who_shows": "from IPython import get_ipython; SHELL = get_ipython().__class__.__name__",
-    "keeps_a_socket": "import socket; KEPT = socket.socketpair()",
-    "keeps_a_file": "KEPT = open(__file__)",
-    "raises": "import os\nif 'JPY_PARENT_PID' not in os.environ: raise RuntimeError('no kernel')",
-    "aborts": "import os\nif 'JPY_PARENT_PID' not in os.environ: os.abort()",
-    "exits": "import os\nif 'JPY_PARENT_PID' not in os.environ: os._exit(0)",
+    "aborts": "if 'JPY_PARENT_PID' not in os.environ: os.abort()",
+    "exits": "if 'JPY_PARENT_PID' not in os.environ: os._exit(0)",
+    "raises": "if 'JPY_PARENT_PID' not in os.environ: raise RuntimeError('no kernel')",
+    "brings_another": "import nobody_knows",
 }
 
 
-def test_what_no_template_can_import_is_left_to_the_kernels(folder: Path, environment: Environment) -> None:
-    """Whatever an import does, the kernels after it are warm, and it does in them what it does in any kernel."""
-    names = [*BAD, "fine_one", "uses_a_bad_one"]
+def test_what_no_template_can_import_costs_a_copy_and_is_left_to_the_kernels(
+    folder: Path, environment: Environment
+) -> None:
+    names = [*BAD, "fine_one", "nobody_knows"]
     for name in names:
-        environment.write(name, more=BAD.get(name, ""))
-    environment.write("uses_a_bad_one", more="import prints")
+        environment.write(name, more=BAD.get(name, ""), known=name != "nobody_knows")
     with start(folder, environment) as kernel:
-        done = kernel.run("import " + ", ".join(names))
-        assert (done.error, done.stdout) == ("", "hello\n")
+        assert kernel.run("import " + ", ".join(names)).error == ""
         assert kernel.shut_down() == 0
     with start(folder, environment) as kernel:
         assert kernel.warm
-        done = kernel.run("import prints, asks_who_shows\nasks_who_shows.SHELL")
-        assert (done.stdout, done.text) == ("hello\n", "'ZMQInteractiveShell'")
         assert early(kernel, *names) == {**dict.fromkeys(names, False), "fine_one": True}
         told = status(parent(kernel))["never"]
-    # What only failed there is tried again by the next one; all else is on record.
-    assert told.keys() & set(names) == {*BAD, "uses_a_bad_one"}
-    found = memory.read(memory_of(folder))[1]
-    assert found.keys() == {*BAD, "uses_a_bad_one"} - {"raises"}
-    assert memory.read(memory_of(folder), "other packages")[1] == {}  # then all is tried again
-    assert "thread" in found["starts_a_thread"]
-    assert "native thread" in found["starts_a_native_thread"]
-    assert "prints" in found["prints"]
-    assert "front end" in found["asks_who_shows"]
-    assert found["aborts"] == "a process that imported it ended"
+    assert told.keys() == BAD.keys()
+    assert "thread" in told["starts_a_thread"]
+    assert "nobody_knows, which is not in the table" in told["brings_another"]
+    assert told["aborts"] == "aborts: a process that imported it ended"
+    assert "nobody_knows" not in import_cache.read(memory_of(folder))
 
 
-def test_an_import_that_hangs_costs_one_wait(
-    folder: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+UNKNOWN = {
+    "keeps_open": ("KEPT = open", "type(m.KEPT).__name__"),
+    "keeps_a_shell": ("from IPython import get_ipython as _ask; SHELL = _ask()", "type(m.SHELL).__name__"),
+    "patches": (
+        "import builtins, threading\nclass T(threading.Thread): pass\nthreading.Thread = T",
+        "m.threading.Thread is m.T",
+    ),
+    "reads": ("SEEN = sorted(n for n in os.environ if n in ('JPY_PARENT_PID', 'NO_COLOR', 'TERM'))", "m.SEEN"),
+    "prints": ("print('hello')", "'said'"),
+    "folder": ("HERE = os.getcwd()", "m.HERE == os.getcwd()"),
+    "native": ("TASKS = len(os.listdir('/proc/self/task'))", "m.TASKS > 1"),
+    "errors": ("import warnings; warnings.simplefilter('error', FutureWarning)", "m.warnings.filters[0][0]"),
+    "socket": ("import socket; KEPT = socket.socketpair()", "m.KEPT[0].fileno() > 2"),
+    "lock": ("import multiprocessing; LOCK = multiprocessing.Lock()", "m.LOCK.acquire(timeout=1)"),
+}
+CHANCE = "import random, secrets, uuid, numpy; DRAWN = [random.Random().random(), secrets.token_hex(8), uuid.uuid4().hex, numpy.random.default_rng().random()]"
+
+
+def test_what_is_not_in_the_table_each_kernel_imports_itself(folder: Path, environment: Environment) -> None:
+    """Whatever an import does, it does in a warm kernel what it does in any, however often notebooks import it."""
+    for name, (code, _) in {**UNKNOWN, "chance": (CHANCE, "")}.items():
+        environment.write(f"own_{name}", more=code, known=False)
+    ask = f"import importlib, os\nm = None\nfound = {{}}\nfor name, look in {[(n, look) for n, (_, look) in UNKNOWN.items()]!r}:\n    m = importlib.import_module('own_' + name)\n    found[name] = (repr(eval(look)), m.IMPORTED_BY == os.getpid())\nimport own_chance"
+    told: list[tuple[Any, ...]] = []
+    drawn: set[object] = set()
+    for kind in (False, True, True, True):
+        with Kernel(
+            folder, warm=kind, env={"PYTHON_OF_TEST": folder.name, "NO_COLOR": "1"}, specs=[str(environment.specs)]
+        ) as kernel:
+            assert kernel.warm == kind
+            done = kernel.run(ask)
+            told.append((done.error, done.stdout, kernel.value("found")))
+            drawn.update(kernel.value("own_chance.DRAWN"))
+            kernel.shut_down()
+    assert told[1:] == [told[0]] * 3
+    assert len(drawn) == 16
+
+
+def test_an_import_of_one_notebook_does_not_change_another(folder: Path) -> None:
+    """Dask's dataframes turn an option of pandas off."""
+    for code in ("import dask.dataframe", "import dask.dataframe", "import pandas"):
+        with start(folder) as kernel:
+            assert kernel.run(code).error == ""
+            option = kernel.value("pandas.get_option('compute.use_numexpr')", "import pandas")
+            assert option is (code == "import pandas")
+            assert kernel.shut_down() == 0
+
+
+def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_at_all(
+    folder: Path, home: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limits of growth.py, shortened; everything else is as it is."""
+    """And it is there when it is done, however long it took."""
     package = folder / "kernels"
     shutil.copytree(Path(template_path()).parent, package)
-    text = (package / "growth.py").read_text()
-    text, changed = re.subn(r"^(HANG|PATIENCE) = [0-9.]+$", r"\1 = 1.0", text, flags=re.MULTILINE)
-    assert changed == 2
-    (package / "growth.py").write_text(text)
+    text = (package / "successor.py").read_text()
+    text, changed = re.subn(r"^PATIENCE = [0-9.]+$", "PATIENCE = 1.0", text, flags=re.MULTILINE)
+    assert changed == 1
+    (package / "successor.py").write_text(text)
     for module in (client, launching):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
-    environment.write("hangs", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(600)")
-    environment.write("before_hanging")
+    flag = folder / "slow"
+    environment.write("slow_once", more=f"if os.path.exists({str(flag)!r}): os.unlink({str(flag)!r}); time.sleep(8)")
+    other = home / f"{folder.name}-other"
+    (other / ".git").mkdir(parents=True)
     with start(folder, environment) as kernel:
-        kernel.run("import before_hanging, hangs")
+        kernel.run("import slow_once")
+        flag.touch()
         assert kernel.shut_down() == 0
     with start(folder, environment) as kernel:
-        assert kernel.warm  # nothing was waited for longer than it is worth
-    wait("that the next template is there", lambda: "hangs" in memory.read(memory_of(folder))[1])
+        assert kernel.warm
+        began = time.monotonic()
+        with start(other, environment, PYTHON_OF_TEST=folder.name) as another:
+            assert another.warm
+            assert status(parent(another))["importing"] == "slow_once"
+        assert time.monotonic() - began < 8
+    wait("that the next template is there", lambda: not any(told["importing"] for _, told in launching.templates()))
     with start(folder, environment) as kernel:
-        assert early(kernel, "before_hanging", "hangs") == {"before_hanging": True, "hangs": False}
-    assert len(templates(folder)) == 1
+        assert early(kernel, "slow_once") == {"slow_once": True}
+        assert status(parent(kernel))["never"] == {}
+
+
+def test_what_a_kernel_imported_is_learned_before_it_ends(folder: Path, environment: Environment) -> None:
+    """nbval kills its kernels, and exit functions may take their time."""
+    environment.write("used_and_killed")
+    environment.write("used_and_slow")
+    with start(folder, environment) as kernel:
+        kernel.run("import used_and_killed")
+        kernel.process.kill()
+        kernel.process.wait(10)
+    with start(folder, environment) as kernel:
+        assert early(kernel, "used_and_killed") == {"used_and_killed": True}
+        kernel.run("import atexit, time, used_and_slow\natexit.register(time.sleep, 30)")
+        with start(folder, environment) as other:
+            assert early(other, "used_and_slow") == {"used_and_slow": True}
 
 
 def memory_of(folder: Path) -> str:
@@ -600,8 +660,8 @@ def test_the_users_own_code_is_never_in_a_template(folder: Path, environment: En
 
 
 def test_settings_pin_and_forbid(folder: Path, environment: Environment) -> None:
-    for name in ("pinned_one", "forbidden_one"):
-        environment.write(name)
+    environment.write("pinned_one", known=False)  # at the user's word
+    environment.write("forbidden_one")
     settings = '[kernels]\npreload = ["pinned_one"]\nnever = ["forbidden_one"]\n'
     (folder / "production" / "settings.toml").write_text(settings)
     for _ in range(2):
@@ -672,6 +732,7 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
         "python3": [sys.executable, str(wrapper), "-f", "{connection_file}"],
         "ir": ["R", "-e", "IRkernel::main()", "--args", "{connection_file}"],
         "own": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "wrapped": ["env", "WRAPPED=1", sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
     }.items():
         (kernels / name).mkdir(parents=True)
         found = {"argv": argv, "display_name": name, "language": "python"}
@@ -681,7 +742,8 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
         }.get(name, {})
         (kernels / name / "kernel.json").write_text(json.dumps(found))
     specs = spec.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
-    assert "kernel_provisioner" not in specs.get_kernel_spec("ir").metadata
+    for name in ("ir", "wrapped"):
+        assert "kernel_provisioner" not in specs.get_kernel_spec(name).metadata
     assert specs.get_kernel_spec("own").metadata["kernel_provisioner"]["provisioner_name"] == "local-provisioner"
     native = spec.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
     assert native.metadata["kernel_provisioner"] == {"provisioner_name": provisioner.NAME}
@@ -690,3 +752,114 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
         assert kernel.run("1 + 1").text == "2"
     with pytest.raises(launching.Unavailable, match="cannot be started with preexec_fn"):
         provisioner.WarmProvisioner._fork([], {}, str(folder), {"preexec_fn": print}, None)
+
+
+def test_a_folder_that_is_not_there_or_no_folder_is_the_same_error(folder: Path) -> None:
+    (folder / "file").write_text("")
+    for place in ("nowhere", "file"):
+        told = []
+        for warm in (False, True):
+            kernel = Kernel(folder / place, warm=warm, env={"PYTHON_OF_TEST": folder.name})
+            with pytest.raises(OSError) as caught:
+                kernel.manager.start_kernel(env=kernel.env, cwd=str(folder / place))
+            told.append(f"{type(caught.value).__name__}: {caught.value}")
+            kernel.manager.cleanup_resources()
+            kernel._private.cleanup()
+        assert told[0] == told[1]
+
+
+def test_what_python_does_at_its_start_is_done_in_each_kernel(folder: Path, home: Path) -> None:
+    """A sitecustomize that starts a thread, sets variables, and draws a number."""
+    library = folder / "library"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(
+        "import os, random, threading, time\nos.environ.setdefault('SITE_SET', 'site')\nos.environ['SITE_OTHER'] = 'site'\n"
+        "DRAWN = random.random()\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='monitor').start()\n"
+    )
+    ask = "os.environ['SITE_SET'], os.environ['SITE_OTHER'], 'monitor' in [t.name for t in threading.enumerate()]"
+    told = []
+    for warm in (False, True):
+        env = {"PYTHON_OF_TEST": folder.name, "PYTHONPATH": "library", "SITE_SET": "user"}
+        with Kernel(folder, warm=warm, env=env) as kernel:
+            told.append(kernel.value(ask, "import os, threading"))
+            assert not kernel.warm
+    assert told[0] == told[1] == ("user", "site", True)
+
+
+def test_what_a_package_sets_in_the_environment_is_there_and_never_beats_the_user(
+    folder: Path, environment: Environment
+) -> None:
+    environment.write("sets", more="os.environ['SETS_A'] = os.environ['SETS_B'] = 'package'")
+    with start(folder, environment) as kernel:
+        kernel.run("import sets")
+        kernel.shut_down()
+    with start(folder, environment, SETS_A="user") as kernel:
+        assert early(kernel, "sets") == {"sets": True}
+        assert kernel.value("os.environ['SETS_A'], os.environ['SETS_B']") == ("user", "package")
+
+
+def test_variables_of_each_run_lead_to_one_template(folder: Path) -> None:
+    names = "SLURM_JOB_ID AIRFLOW_CTX_DAG_RUN_ID PARALLEL_SEQ INVOCATION_ID BUILDKITE_JOB_ID PBS_JOBID MY_RUN DISPLAY JOB_ID"
+    with start(folder) as kernel:
+        first = parent(kernel)
+    with start(folder, **dict.fromkeys(names.split(), "7")) as kernel:
+        assert parent(kernel) == first
+        assert kernel.value(f"[os.environ[name] for name in {names.split()}]", "import os") == ["7"] * 9
+
+
+def test_several_threads_that_wait_hear_the_same_exit_code(folder: Path) -> None:
+    with start(folder) as kernel:
+        codes: list[int] = []
+        threads = [threading.Thread(target=lambda: codes.append(kernel.process.wait(20))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        kernel.channels.execute("import os; os._exit(3)")
+        for thread in threads:
+            thread.join(30)
+        assert codes == [3] * 4
+        assert kernel.process.poll() == 3
+
+
+POOL = """
+import concurrent.futures, multiprocessing, sys
+from pathlib import Path
+from tests.kernels.building import Kernel
+def one(number):
+    with Kernel(Path(sys.argv[1]), warm=True, env={"PYTHON_OF_TEST": Path(sys.argv[1]).name}) as kernel:
+        assert kernel.warm
+        return kernel.value("6 * 7")
+one(0)
+with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+    print(list(pool.map(one, range(4))))
+"""
+
+
+def test_kernels_start_in_a_pool_of_forked_processes(folder: Path) -> None:
+    """nbclient's own test does that; a fork has none of the threads of the loop's executor."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", POOL, str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environ, cwd=ROOT, check=False)
+    assert told.stdout == "[42, 42, 42, 42]\n", told.stderr
+
+
+def test_an_interrupt_ends_the_wait_for_a_template(folder: Path) -> None:
+    with start(folder):
+        (template,) = templates(folder)
+    code = "import sys; from pathlib import Path; from tests.kernels.building import Kernel; k = Kernel(Path(sys.argv[1]), warm=True, env={'PYTHON_OF_TEST': Path(sys.argv[1]).name}); print(flush=True); k.__enter__()"
+    os.kill(template, signal.SIGSTOP)
+    try:
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environ,
+            cwd=ROOT,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(3) != 0
+    finally:
+        os.kill(template, signal.SIGCONT)

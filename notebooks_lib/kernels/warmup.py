@@ -1,6 +1,6 @@
 """First uses of libraries, in a template: what they work out once a process is then there in every kernel.
 
-SQLAlchemy finds out about each mapped class when the first query needs it. A rehearsal uses a library as a notebook
+SQLAlchemy finds out about each mapped class when the first query needs it. A warm-up uses a library as a notebook
 would, on a database and in a folder of its own that are gone afterwards; `undone` puts back all else. Standard library
 only: it takes what is imported already.
 """
@@ -68,7 +68,7 @@ def undone(package: str) -> Iterator[Path]:
     numbers = numpy.get_state() if numpy is not None else None
     disabled = logging.root.manager.disable
     state = _State(package)
-    folder = tempfile.mkdtemp(prefix="nbops-rehearsal-")
+    folder = tempfile.mkdtemp(prefix="nbops-warm-up-")
     try:
         os.environ.update(QUIET)
         os.chdir(folder)
@@ -148,10 +148,10 @@ def _tracking(folder: Path) -> None:
     client = mlflow.MlflowClient(uri, uri)
     store = client._tracking_client.store
     try:
-        experiment = client.create_experiment("rehearsal", artifact_location=(folder / "artifacts").as_uri())
+        experiment = client.create_experiment("warm-up", artifact_location=(folder / "artifacts").as_uri())
         client.get_experiment(experiment)
-        client.get_experiment_by_name("rehearsal")
-        run_id = client.create_run(experiment, tags={"kind": "rehearsal"}, run_name="rehearsal").info.run_id
+        client.get_experiment_by_name("warm-up")
+        run_id = client.create_run(experiment, tags={"kind": "warm-up"}, run_name="warm-up").info.run_id
         client.update_run(run_id, status="RUNNING")
         client.log_param(run_id, "alpha", 1.0)
         client.log_metric(run_id, "rmse", 1.0)
@@ -222,7 +222,7 @@ ONCE: dict[str, Callable[[Any], None]] = {
 
 
 FIRST: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
-    "rehearsal of tracking": (
+    "warm-up of tracking": (
         "mlflow",
         {"mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils"},
         _tracking,

@@ -1,4 +1,4 @@
-"""Plugins of a project's own that a third party loads when it is imported: in a template they wait for the fork.
+"""Plugins that a package loads while it is imported, and that are not in the table: they wait for the fork.
 
 Packages find plugins by entry points. One that belongs to the user's code must not be imported in a template, where it
 would grow stale and would not see the kernel's environment; each kernel loads it at its start. Standard library only.
@@ -10,6 +10,9 @@ import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
+early: list[str] = []
+"""Plugins that a package did not only load in the template, but used."""
+
 
 class Deferred:
     """Stands for what an entry point leads to: a class or a function."""
@@ -18,33 +21,36 @@ class Deferred:
         self._entry = entry
         self._load = load
         self._made: list[_Made] = []
+        self._real: Any = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        made = _Made(lambda: self._load(self._entry)(*arguments, **named))
-        self._made.append(made)
-        return made
+        if self._real is not None:
+            return self._real(*arguments, **named)
+        self._made.append(_Made(self, arguments, named))
+        return self._made[-1]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._load(self._entry), name)
+        if self._real is None:
+            early.append(f"{self._entry.value}.{name}")
+            raise AttributeError(name)
+        return getattr(self._real, name)
 
     def resolve(self) -> None:
         """In the kernel: do now what was put off."""
-        self._load(self._entry)
+        self._real = self._load(self._entry)
         for made in self._made:
-            made._resolve()
+            made._real = self._real(*made._arguments, **made._named)
 
 
 class _Made:
     """Stands for an instance that was wanted in the template."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
+    def __init__(self, of: Deferred, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._of, self._arguments, self._named = of, arguments, named
         self._real: Any = None
 
-    def _resolve(self) -> Any:
-        if self._real is None:
-            self._real = self._make()
-        return self._real
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._resolve(), name)
+        if self._real is None:
+            early.append(f"{self._of._entry.value}().{name}")
+            raise AttributeError(name)
+        return getattr(self._real, name)

@@ -1,4 +1,4 @@
-"""A rehearsal leaves nothing behind but what libraries have found out."""
+"""A warm-up leaves nothing behind but what libraries have found out."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _store_caches() -> Any:
 
 
 @pytest.fixture
-def rehearsal() -> ModuleType:
+def warmup() -> ModuleType:
     """As a template loads it; the tracking library is imported."""
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
     _store_caches().cache_clear()  # of what other tests have asked; see `state`
-    spec = importlib.util.spec_from_file_location("_nbops_rehearsal", Path(template_path()).with_name("rehearsal.py"))
+    spec = importlib.util.spec_from_file_location("_nbops_warmup", Path(template_path()).with_name("warmup.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -48,7 +48,7 @@ def rehearsal() -> ModuleType:
 
 
 def state() -> dict[str, object]:
-    """All of this process that a rehearsal must not have changed."""
+    """All of this process that a warm-up must not have changed."""
     import mlflow
     import numpy
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -64,7 +64,7 @@ def state() -> dict[str, object]:
         "random": random.getstate(),
         "numpy": str(numpy.random.get_state()),
         "warnings": warnings.filters[:],
-        "temporary files": sorted(path.name for path in Path(tempfile.gettempdir()).glob("nbops-rehearsal*")),
+        "temporary files": sorted(path.name for path in Path(tempfile.gettempdir()).glob("nbops-warm-up*")),
         "active run": mlflow.active_run(),
         "last run": fluent._last_active_run_id.get(),
         "tracking": (mlflow.get_tracking_uri(), mlflow.is_tracking_uri_set(), mlflow.get_registry_uri()),
@@ -75,24 +75,24 @@ def state() -> dict[str, object]:
     }
 
 
-def test_a_rehearsal_leaves_nothing_behind(rehearsal: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_warmup_leaves_nothing_behind(warmup: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """`state` is what it was, and nothing is said; also where a template before it has imported MLflow."""
-    (name,) = rehearsal.possible()
+    (name,) = warmup.possible()
     before = state()
     gc.freeze()
-    rehearsal.run(name)
+    warmup.run(name)
     gc.unfreeze()
     assert state() == before
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_fails_in_the_middle_leaves_nothing_either(rehearsal: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_in_the_middle_leaves_nothing_either(warmup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that does not know a call any more."""
     import mlflow
 
     monkeypatch.delattr(mlflow.MlflowClient, "set_terminated")
-    (name,) = rehearsal.possible()
+    (name,) = warmup.possible()
     before = state()
     with pytest.raises(AttributeError):
-        rehearsal.run(name)
+        warmup.run(name)
     assert state() == before

@@ -1,0 +1,57 @@
+"""What a kernel tells its template while it runs: which modules of the table its cells use. Standard library only.
+
+It looks after each request, so that a kernel which is killed has told, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable
+
+
+class Report:
+    """Made when the kernel has what the template had; `send` says what has come since."""
+
+    def __init__(self, fd: int, known: frozenset[str], learnable: Callable[[Iterable[str]], list[str]]) -> None:
+        self._fd = fd
+        os.set_blocking(fd, False)  # a template that does not listen is no reason to wait
+        self._known = known
+        self._learnable = learnable
+        self._modules = len(sys.modules)
+        self._told: set[str] = set()
+        self._unsent = b""
+
+    def send(self, *, all_of_it: bool = False) -> None:
+        """Tell what was imported since the last time, and which of the modules that were there cells have used."""
+        count = len(sys.modules) - self._modules
+        if all_of_it or count < 0:
+            new = [name for name in list(sys.modules) if name not in self._known]
+        else:  # the last ones: to look at all of them would copy their memory from the template
+            new = list(itertools.islice(reversed(sys.modules), count))[::-1]
+        self._modules = len(sys.modules)
+        spaces = [vars(sys.modules[name]) for name in ["__main__", *new] if name in sys.modules]
+        used = {_home(value) for names in spaces for value in list(names.values())}
+        names = [name for name in self._learnable([*new, *sorted(used)]) if name not in self._told]
+        self._told.update(names)
+        if names:
+            self._unsent += json.dumps(names).encode() + b"\n"
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
+        except BlockingIOError:
+            pass  # the rest goes with the next
+        except OSError:
+            self._unsent = b""  # the template is gone
+
+
+def _home(value: object) -> str:
+    """The module that something comes from; nothing of the user's is asked for it."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    known = (type, types.FunctionType, types.BuiltinFunctionType)
+    home = value.__module__ if isinstance(value, known) else type(value).__module__
+    return home if isinstance(home, str) else ""

@@ -1,0 +1,114 @@
+"""The packages that a template may import before it forks, as packages.toml lists them. Standard library only.
+
+The clients of a template and the template itself read the same table: a client chooses a template by the variables that
+packages of the table read while they are imported, and a template imports nothing but what the table allows.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+
+@functools.cache
+def content() -> dict[str, Any]:
+    """What stands in packages.toml; a template has it from its client, for its own Python may not read TOML."""
+    import tomllib
+
+    with open(os.path.join(os.path.dirname(__file__), "packages.toml"), "rb") as file:
+        return tomllib.load(file)
+
+
+class Table:
+    """The table, with the packages that a user adds at their word (`preload`) or takes out (`never`)."""
+
+    def __init__(self, content: Mapping[str, Any], preload: Sequence[str] = (), never: Sequence[str] = ()) -> None:
+        self._common: dict[str, Any] = content["common"]
+        self._packages: dict[str, dict[str, Any]] = content["packages"]
+        self._preload = tuple(preload)
+        self._never = tuple(never)
+        entries = self._packages.values()
+        self._except = tuple(name for entry in entries for name in entry.get("except", ()))
+        brought = [name for entry in entries for name in entry.get("brings", ())]
+        self._tops = {name.partition(".")[0] for name in (*self._packages, *brought, *preload)}
+        self._tops |= set(sys.stdlib_module_names)
+        variables = [*self._common["variables"], *(name for entry in entries for name in entry.get("variables", ()))]
+        self._names = {name for name in variables if not name.endswith("*")} | set(self._common["paths"])
+        self._prefixes = tuple(name[:-1] for name in variables if name.endswith("*"))
+        self._after = set(self._common["set_after_the_fork"])
+        self._each_run = self._common["each_run"]
+
+    def allows(self, module: str) -> bool:
+        """Whether a template may import this module."""
+        if _within(module, self._never):
+            return False
+        if _within(module, self._preload):
+            return True
+        entry = self._packages.get(self.package(module))
+        if entry is None or _within(module, self._except):
+            return False
+        return "only" not in entry or module in self._packages or _within(module, entry["only"])
+
+    def package(self, module: str) -> str:
+        """The entry that a module belongs to; empty when there is none."""
+        parts = module.split(".")
+        names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((name for name in names if name in self._packages), "")
+
+    def unfit(self, modules: Iterable[str]) -> str | None:
+        """A module among those that an import has brought which no template may hold, if there is one."""
+        for module in modules:
+            top = module.partition(".")[0]
+            compiled = top.startswith(("_cython_", "_nbops_", "__editable__", "_sysconfigdata")) or "__mypyc" in top
+            if not (top in self._tops or compiled) or _within(module, (*self._except, *self._never)):
+                return module
+        return None
+
+    def environment(self, environment: Mapping[str, str], folder: str) -> dict[str, str]:
+        """The part of a kernel's environment that the imports in a template can see.
+
+        What users preload at their word may read any variable, so then only those are left out that differ from run to
+        run. Relative paths mean the kernel's folder.
+        """
+        reads = self._reads_some if not self._preload else self._reads_most
+        seen = {name: value for name, value in environment.items() if name not in self._after and reads(name)}
+        for name in seen.keys() & set(self._common["path_lists"]):
+            if seen[name]:  # an empty entry is the folder, too
+                seen[name] = os.pathsep.join(os.path.join(folder, entry) for entry in seen[name].split(os.pathsep))
+        for name in seen.keys() & set(self._common["paths"]):
+            if seen[name] and not seen[name].startswith("~"):
+                seen[name] = os.path.join(folder, seen[name])
+        return seen
+
+    def _reads_some(self, name: str) -> bool:
+        return name in self._names or name.startswith(self._prefixes)
+
+    def _reads_most(self, name: str) -> bool:
+        return self._reads_some(name) or not any(
+            name.startswith(each[:-1]) if each.endswith("*") else name == each for each in self._each_run
+        )
+
+    def files(self) -> Iterator[str]:
+        """Settings and caches that packages read while they are imported, there or not."""
+        for pattern in (pattern for entry in self._packages.values() for pattern in entry.get("files", ())):
+            path = os.path.expandvars(os.path.expanduser(pattern))
+            if os.path.isabs(path) and "$" not in path:
+                yield from glob.glob(path) if "*" in path else [path]
+
+    def folder_files(self, imported: Iterable[str]) -> set[str]:
+        """Settings that the imported packages read in the folder in which they are imported."""
+        return {name for package in imported for name in self._packages.get(package, {}).get("folder_files", ())}
+
+    def start_is_known(self, path_file: str) -> bool:
+        """Whether what a .pth file does when Python starts is known."""
+        name = os.path.basename(path_file)
+        return any(fnmatch.fnmatch(name, pattern) for pattern in self._common["path_files"])
+
+
+def _within(module: str, packages: Iterable[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
