@@ -99,7 +99,7 @@ def _kernel(settings: Settings) -> Finding:
 
 
 def _tracking(settings: Settings) -> Finding:
-    from notebooks_lib.tracking import query, store
+    from notebooks_lib.tracking import query, sqlite, store
 
     try:
         connected = store.connect(settings)
@@ -107,7 +107,7 @@ def _tracking(settings: Settings) -> Finding:
         models = "with" if connected.has_logged_models else "without"
     except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: told as it is
         advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
-        if not isinstance(error, SettingsError) and store.tracking_uri(settings).startswith("sqlite:"):  # a file
+        if not isinstance(error, SettingsError) and sqlite.is_url(store.tracking_uri(settings)):  # a file
             advice = f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
         return Finding("tracking", False, str(error), advice)
     return Finding("tracking", True, f"{connected.uri}: {count} experiments, {models} MLflow 3's logged models")

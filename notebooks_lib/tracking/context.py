@@ -21,7 +21,7 @@ class OwnedRunContext(RunContextProvider):
         if os.environ.get(Env.OWNER_RUN):
             attaching.install(self.tags())
             store = os.environ.get(Env.OWNER_STORE, "")
-            if store.startswith("sqlite:"):
+            if sqlite.is_url(store):
                 sqlite.relax(store)
 
     def in_context(self) -> bool:

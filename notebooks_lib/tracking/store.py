@@ -70,7 +70,7 @@ class Store:
     @property
     def local(self) -> bool:
         """Whether runs are kept in a file on this machine."""
-        return self.uri.startswith("sqlite:")
+        return sqlite.is_url(self.uri)
 
     @property
     def limits(self) -> Limits:
@@ -135,7 +135,7 @@ def connect(settings: Settings | None = None) -> Store:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     uri = tracking_uri(settings)
-    if uri.startswith("sqlite:"):
+    if sqlite.is_url(uri):
         os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()
         sqlite.relax(uri)
         _prepare_database(uri, settings)
@@ -168,7 +168,7 @@ def tracking_uri(settings: Settings) -> str:
         )
     chosen = ours or given or settings.tracking.uri
     if not chosen:
-        return f"sqlite:///{settings.layout.database}"
+        return sqlite.url(settings.layout.database)
     if chosen == "azureml":
         from notebooks_lib.azure import workspace
 
@@ -178,14 +178,15 @@ def tracking_uri(settings: Settings) -> str:
 
 def artifact_root(uri: str) -> Path:
     """Where artifacts of a SQLite store lie: beside its database."""
-    return Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
+    return sqlite.path(uri).parent / "artifacts"
 
 
 def absolute(uri: str, root: Path) -> str:
     """The same URI with a relative path taken from the project root, never from the current folder."""
-    match = re.match(r"^(sqlite:///|file:(?!/))(?!/)(.*)$", uri)
-    if match:
-        return f"{match[1]}{root / match[2]}"
+    if match := re.match(r"sqlite:///(?!/)([^?]*)(.*)$", uri, re.DOTALL):
+        return sqlite.url(root / sqlite.path(match[1])) + match[2]
+    if match := re.match(r"file:(?!/)(.*)$", uri, re.DOTALL):
+        return f"file:{root / match[1]}"
     if "://" not in uri and not uri.startswith(("file:", "databricks", "azureml")):
         return (root / uri).resolve().as_uri()
     return uri
@@ -193,7 +194,7 @@ def absolute(uri: str, root: Path) -> str:
 
 def _prepare_database(uri: str, settings: Settings) -> None:
     """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
-    database = Path(uri.removeprefix("sqlite:///"))
+    database = sqlite.path(uri)
     ready = database.with_name(database.name + ".ready")
     if database.is_file() and ready.is_file():
         return

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from notebooks_lib import errors
 from notebooks_lib.running.sweeps import trial
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.store import Store
 
@@ -127,9 +128,9 @@ def _version(name: str) -> str:
 
 def _path(uri: str) -> str:
     """The file or folder that a URI names on this machine; empty when it names another place."""
+    if sqlite.is_url(uri):
+        return str(sqlite.path(uri))
     parts = urlsplit(uri)
-    if parts.scheme == "sqlite":
-        return uri.removeprefix("sqlite:///")
     return unquote(parts.path) if parts.scheme in ("", "file") else ""
 
 
