@@ -21,6 +21,7 @@ class Tag:
     VERSION = "nbops.version"
     HOST = "nbops.host"
     KERNEL = "nbops.kernel"  # "cold" or "warm"
+    IGNORED_STORE = "nbops.ignored_store"  # another store that a cell set: the run stayed in its owner's
     STOPPED_EARLY = "nbops.stopped_early"  # sys.exit(0) in a cell
     FAILED_CELL = "nbops.failure.cell"
     FAILED_LINE = "nbops.failure.line"
@@ -81,4 +82,5 @@ class Env:
     OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of
     OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
+    OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it

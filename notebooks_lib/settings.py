@@ -32,7 +32,7 @@ from notebooks_lib.sections import (
 PREFIX = "NBOPS_"
 _MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}
 """Keys that hold several sections."""
-_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.KERNEL}
+_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTHER_STORE, Env.KERNEL}
 
 
 class Settings(Section):
@@ -71,8 +71,8 @@ class Settings(Section):
 
 def find_root(start: Path, fallback: Path | None = None) -> Path:
     """The first folder from `start` up with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
-    start = start.resolve()
-    folder = start if start.is_dir() else start.parent
+    # A linked notebook belongs to where its link lies, as in JupyterLab.
+    folder = start.resolve() if start.is_dir() else start.parent.resolve()
     for candidate in (folder, *folder.parents):
         if is_project(candidate):
             return candidate

@@ -59,6 +59,11 @@ class Notebook:
         """As a cell's."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
+    @cached_property
+    def opened(self) -> Path:
+        """Where it was opened: its folder as it really lies, and its own name there, which may be a link's."""
+        return self.path.parent.resolve() / self.path.name
+
     @property
     def is_python(self) -> bool:
         """Whether the cells can be read with `ast`."""

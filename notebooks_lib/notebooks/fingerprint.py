@@ -60,7 +60,7 @@ def run_fingerprint(source: str, datasets: Iterable[str]) -> str:
 def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
     """The project's own modules that the cells import: path from the root and sha256 of the text, sorted."""
     root = root.resolve()
-    folder = notebook.path.resolve().parent
+    folder = notebook.opened.parent
     bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
     found: dict[Path, str] = {}
     files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]

@@ -35,6 +35,8 @@ class Call:
     """"set_experiment", "run" (tracking.run), "start_run", "set_tracking_uri", or the environment variable set."""
     by_id: bool = False
     """The value is an experiment id, not a name."""
+    certain: bool = True
+    """It happens whenever the notebook runs: in no branch, function or loop."""
 
     @property
     def sets_store(self) -> bool:
@@ -77,6 +79,7 @@ class Places:
             changed = {key for _, node, _ in self._places for key, _ in _environment(node, self._imported)}
             self._environ = {key: value for key, value in environ.items() if key not in changed}
         self._places = [place for place in self._places if any(True for _ in _named(place[1], self._imported))]
+        self._certain = {id(node) for _, tree in trees for node in _always(tree.body)}
         self._assigned = _assigned(notebook)
 
     def calls(self, values: Mapping[str, object]) -> list[Call]:
@@ -89,8 +92,18 @@ class Places:
             visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
             for function, expression, by_id in _named(node, self._imported):
                 value, known = _value(expression, visible, self._environ)
-                found.append(Call(index, node.lineno, value, known, function, by_id))
+                found.append(Call(index, node.lineno, value, known, function, by_id, id(node) in self._certain))
         return sorted(found, key=lambda call: (call.cell, call.line))
+
+
+def _always(statements: Iterable[ast.stmt]) -> Iterator[ast.AST]:
+    """The statements that no branch, loop or function holds, and the expressions that they are."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, ast.Expr):
+            yield statement.value
+        elif isinstance(statement, ast.With):
+            yield from _always(statement.body)
 
 
 def _value(

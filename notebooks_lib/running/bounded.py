@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nbclient import NotebookClient
+from nbformat.v4 import new_output, output_from_msg
 
+from notebooks_lib.running.output_widgets import OutputModel
 from notebooks_lib.running.outputs import Output
 from notebooks_lib.running.streams import BoundedText
 
@@ -21,31 +23,51 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
     def __init__(self, notebook: Any, kept: Output, **options: Any) -> None:
         super().__init__(notebook, **options)
         self._kept = kept
+        self.clear_before_next_output: bool = False
         self._streams: dict[int, tuple[Any, BoundedText]] = {}  # keeps the output, so that its id stays its own
+        self.changed_widgets: dict[str, OutputModel] = {}
+        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": OutputModel}}
 
-    def forget_streams(self) -> None:
-        """A new cell begins."""
+    def cell_begins(self) -> None:
+        """Nothing that a cell before put out grows any more; its widgets' state goes to the kernel before the cell."""
         self._streams.clear()
+        for widget in self.changed_widgets.values():
+            widget.sync()
+        self.changed_widgets.clear()
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Keep what a cell puts out: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
+        """Give an output to the widget that listens, or keep it."""
         self._kept.save_sometimes(self.nb)
-        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if msg["msg_type"] == "stream" and not hooked and not self.clear_before_next_output:
-            grown = self._grow_stream(outs, msg["content"]["name"], msg["content"]["text"])
-            if grown is not None:
-                return grown
-        full = len(outs) >= OUTPUTS_LIMIT and not self.clear_before_next_output
-        if full and msg["msg_type"] != "error" and not hooked:
+        hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if hooks:
+            return hooks[-1].output(outs, msg, display_id, cell_index)
+        return self.keep(outs, msg, display_id, cell_index)
+
+    def keep(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
+        """Add to a list of outputs: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
+        if self.clear_before_next_output:
+            self.clear_before_next_output = False
+            outs.clear()
+            self.clear_display_id_mapping(cell_index)
+        stream = msg["msg_type"] == "stream"
+        if stream and (grown := self._grow_stream(outs, msg["content"]["name"], msg["content"]["text"])) is not None:
+            return grown
+        if len(outs) >= OUTPUTS_LIMIT and msg["msg_type"] != "error":
             return self._too_many(outs)
-        out = super().output(outs, msg, display_id, cell_index)
-        if out is not None:
-            bound(out)
-        if out is not None and out.output_type == "stream":
+        try:
+            out = output_from_msg(msg)
+        except ValueError:
+            self.log.error("no output: a message of type %s", msg["msg_type"])
+            return None
+        bound(out)
+        if stream:
             bounded = BoundedText()
             bounded.feed(out["text"])
             out["text"] = str(bounded)
             self._streams[id(out)] = (out, bounded)
+        if display_id:
+            self._display_id_map.setdefault(display_id, {}).setdefault(cell_index, []).append(len(outs))
+        outs.append(out)
         return out
 
     def _grow_stream(self, outs: list[Any], name: str, text: str) -> Any:
@@ -62,8 +84,6 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
 
     def _too_many(self, outs: list[Any]) -> None:
         if len(outs) == OUTPUTS_LIMIT:
-            from nbformat.v4 import new_output
-
             outs.append(
                 new_output("stream", name="stderr", text=f"… [only the first {OUTPUTS_LIMIT} outputs are kept]\n")
             )

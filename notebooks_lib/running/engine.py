@@ -23,7 +23,8 @@ from papermill.execute import execute_notebook, remove_error_markers
 from papermill.utils import nb_language
 
 from notebooks_lib.notebooks import values
-from notebooks_lib.running.bounded import BoundedClient, cut
+from notebooks_lib.running.bounded import cut
+from notebooks_lib.running.delivery import Delivery
 from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.outputs import Output
 from notebooks_lib.running.watchdog import StopReason, Watchdog
@@ -116,7 +117,7 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
                 pool.submit(asyncio.run, client.run()).result()
 
 
-class _Client(BoundedClient):
+class _Client(Delivery):
     def __init__(self, nb_man: Any, execution: Execution, kernel_name: str) -> None:
         super().__init__(nb_man.nb, execution.output, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
         self.nb_man = nb_man
@@ -152,7 +153,9 @@ class _Client(BoundedClient):
             try:
                 await self.kernel.start()
                 self.kc = self.km.client()
+                self.without_limit(self.kc)
                 info = await ready(self.kc, self.kernel, START_TIMEOUT)
+                self.prepare_kernel(info)
                 self.nb.metadata["language_info"] = info["content"]["language_info"]
                 execution.warm = self.kernel.warm
                 return True
@@ -171,7 +174,7 @@ class _Client(BoundedClient):
             execution.cell = index
             execution.on_cell(index, total)
             self.nb_man.cell_start(cell, index)
-            self.forget_streams()
+            self.cell_begins()
             watchdog.cell_begins()
             self.kernel.begin_cell()
             failed = True
@@ -184,6 +187,7 @@ class _Client(BoundedClient):
                 execution.died = True
                 await self._learn_exit()
             finally:
+                await self.drain()
                 watchdog.cell_ends()
                 peak = self.kernel.end_cell()
                 if peak is not None and cell.cell_type == "code":

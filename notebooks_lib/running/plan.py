@@ -15,9 +15,12 @@ from notebooks_lib import errors
 from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking import attaching, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import Start
+
+FOLDERS = ("experimentation", "production")
+"""Of a project: the notebooks in them are its own."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Source:
         self.settings = settings
         self.tracked = tracked
         self._asked = experiment
+        self._of_project = _of_project(self.notebook.opened, settings.root)
         self._cold_because = _cold_because(self.notebook, settings.root)
         if tracked:
             self._ours = stores.tracking_uri(settings)
@@ -104,17 +108,19 @@ class Source:
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> Start:
         """What is known of a run with these parameters, or of one that stands above several: without fingerprint."""
         calls = self._places.calls(parameters)
-        _refuse_other_store(self.notebook, calls, self._ours)
+        if self._of_project:
+            _refuse_other_store(self.notebook, calls, self._ours)
         chosen, experiment_id = _where(calls, self._asked, self.settings)
         return Start(
             experiment=chosen,
             experiment_id=experiment_id,
             name=name,
-            notebook=_relative(self.notebook.path, self.settings.root),
+            notebook=_relative(self.notebook.opened, self.settings.root),
             description=_description(self.notebook),
             parameters=parameters,
             code_sha256=self.notebook.code_sha256,
             lock_sha256=self._lock,
+            may_set_store=not self._of_project,
             source_fingerprint="",
             git=self.git,
             tags=tags,
@@ -126,15 +132,18 @@ def _cold_because(notebook: Notebook, root: Path) -> str:
     return "; ".join(environment.too_late(notebook, root))
 
 
+def _of_project(path: Path, root: Path) -> bool:
+    """Whether the notebook keeps to this project's rules; any other is a stranger's, and runs as it is."""
+    return any(path.is_relative_to(root / folder) for folder in FOLDERS)
+
+
 def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:
-    """A notebook that sends its runs elsewhere cannot be attached to ours."""
+    """A notebook that certainly sends its runs elsewhere cannot be attached to ours."""
     for call in calls:
-        if not call.sets_store or (call.known and call.value in ("", None, ours)):
+        if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
             continue
-        where = repr(call.value) if call.known else "a value that is only known as it runs"
         raise errors.NotebookError(
-            f"{notebook.path.name}: cell {call.cell} sets the tracking URI to {where}, but the run is tracked to "
-            f"{ours}: take the line out, or run the notebook as it is with --untracked"
+            f"{notebook.path.name}: cell {call.cell}: {attaching.other_store(repr(call.value), ours)}"
         )
 
 
@@ -170,5 +179,4 @@ def _description(notebook: Notebook) -> str:
 
 
 def _relative(path: Path, root: Path) -> str:
-    path = path.resolve()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

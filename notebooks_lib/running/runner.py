@@ -66,7 +66,7 @@ def run_notebook(
         execution = Execution(
             output=Output(output or plan.settings.layout.executed / _file_name(plan, owned), plan.secret_values),
             environment={**(environment or {}), **(owned.environment() if owned else {})},
-            source=plan.notebook.path.resolve(),
+            source=plan.notebook.opened,
             timeout=timeout,
             cell_timeout=cell_timeout,
             cold=cold or _told_cold(plan),

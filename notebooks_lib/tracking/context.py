@@ -25,8 +25,8 @@ class OwnedRunContext(RunContextProvider):
                 sqlite.relax(store)
 
     def in_context(self) -> bool:
-        """Whether an owner started this kernel and can see the run."""
-        return bool(os.environ.get(Env.OWNER_RUN)) and attaching.at_home()
+        """Whether an owner started this kernel."""
+        return bool(os.environ.get(Env.OWNER_RUN))
 
     def tags(self) -> dict[str, str]:
         """The owner as parent, the notebook as source, and this process as who must end the run."""

@@ -6,6 +6,7 @@ It never starts a kernel and never decides what a failure is; the runner tells i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -39,6 +40,8 @@ class Start:
     experiment_id: str | None = None
     """When the notebook names its experiment by id, or the id is known already."""
     lock_sha256: str = ""
+    may_set_store: bool = False
+    """Whether a cell that sets another store is ignored, and not refused: the notebook is not of this project."""
 
 
 class OwnedRun:
@@ -101,6 +104,7 @@ class OwnedRun:
             Env.OWNER_RUN: self.run_id,
             Env.OWNER_STORE: self.store.uri,
             Env.OWNER_EXPERIMENT: self.experiment_id,
+            Env.OTHER_STORE: "ignore" if self.start.may_set_store else "refuse",
         }
         if self.store.local:
             told[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
@@ -122,6 +126,12 @@ class OwnedRun:
         client = self.store.client
         orphans.end_children(self.store, self.run_id, status)
         before = client.get_run(self.run_id)
+        if ignored := before.data.tags.get(Tag.IGNORED_STORE):
+            logging.getLogger(__name__).warning(
+                "a cell sets the tracking URI %s; the run stays in %s (--untracked leaves the choice to the notebook)",
+                ignored,
+                self.store.uri,
+            )
         datasets = (value for key, value in before.data.tags.items() if key.startswith(Tag.DATASET_PREFIX))
         source = self.start.source_fingerprint
         last = {

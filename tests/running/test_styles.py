@@ -8,6 +8,8 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
+from notebooks_lib.running import plan
+from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import query, store
 from tests import building
@@ -228,30 +230,51 @@ def test_leaves_the_runs_it_must(label: str, project: Settings) -> None:
     assert not list(project.root.rglob("mlruns")), "artifacts went astray (docs/design trap 19)"
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "mlflow.set_tracking_uri('http://127.0.0.1:9')",
-        "import os\nos.environ['MLFLOW_TRACKING_URI'] = 'sqlite:///mine.db'",
-        "mlflow.set_tracking_uri(open('where').read())",
-    ],
-)
-def test_a_foreign_tracking_uri_is_refused_before_the_start(cell: str, project: Settings) -> None:
-    with pytest.raises(errors.NotebookError, match=r"cell 1 sets the tracking URI .*--untracked"):
-        building.run(project, ML + cell, parameters="alpha: float = 1.0")
-    assert query.find_runs(store.connect(project), "Default", ended_only=False) == []
+FOREIGN = {
+    "a server": "mlflow.set_tracking_uri('http://user:secret@127.0.0.1:9')",
+    "by keyword": "mlflow.set_tracking_uri(uri='http://127.0.0.1:9')",
+    "a path": "import pathlib\nmlflow.set_tracking_uri(pathlib.Path('elsewhere'))",
+    "from the tracking module": "from mlflow.tracking import set_tracking_uri\nset_tracking_uri('databricks')",
+    "the variable": "import os\nos.environ['MLFLOW_TRACKING_URI'] = 'sqlite:///mine.db'",
+    "an imported module": "open('elsewhere.py', 'w').write('import mlflow\\nmlflow.set_tracking_uri(\"file:runs\")')\n"
+    "import sys\nsys.path.insert(0, '.')\nimport elsewhere",
+    "a registry": "mlflow.set_registry_uri('databricks-uc')",
+}
 
 
-def test_a_store_that_only_the_running_notebook_knows_is_its_own_affair(project: Settings) -> None:
-    """No reading of the text can find it, so the notebook runs as without us; the owner's run says that it ran."""
-    module = "import mlflow\nmlflow.set_tracking_uri('sqlite:///own.db')"
-    result = building.run(
-        project,
-        f"open('elsewhere.py', 'w').write({module!r})\nimport sys\nsys.path.insert(0, '.')\nimport elsewhere",
-        ML + "with mlflow.start_run():\n    mlflow.log_metric('a', 1)\nprint('went through')",
-    )
-    assert (result.status, dict(result.metrics)) == ("FINISHED", {})
-    assert "went through" in building.outputs(result)
+@pytest.mark.parametrize("label", FOREIGN)
+def test_a_strangers_notebook_is_tracked_here_whatever_store_it_sets(
+    label: str, project: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = building.run(project, ML + FOREIGN[label], "mlflow.set_experiment('theirs')\nmlflow.log_metric('a', 1)")
+    assert (result.status, dict(result.metrics)) == ("FINISHED", {"a": 1.0}), result.failure
+    info = query.get_run(store.connect(project), result.run_id or "")
+    assert info.tags[Tag.IGNORED_STORE] in caplog.text
+    assert "is not used" in building.outputs(result)
+    assert "secret" not in building.outputs(result) + caplog.text
+
+
+def test_a_store_that_is_not_set_is_no_reason(project: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    cell = "import os\nif os.environ.get('ON_CLUSTER'):\n    mlflow.set_tracking_uri('http://cluster:5000')"
+    path = building.write(project.root / "experimentation" / "n.ipynb", ML + cell, "mlflow.log_metric('a', 1)")
+    result = run_notebook(plan.make(path, project), html=False)
+    assert (result.status, dict(result.metrics)) == ("FINISHED", {"a": 1.0}), result.failure
+    assert "tracking URI" not in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["experimentation", "production/deep"])
+def test_a_notebook_of_the_project_may_not_set_another_store(folder: str, project: Settings) -> None:
+    path = building.write(project.root / folder / "n.ipynb", ML + "mlflow.set_tracking_uri('http://127.0.0.1:9')")
+    with pytest.raises(errors.NotebookError, match=r"cell 0: it sets the tracking URI .*--untracked"):
+        plan.make(path, project)
+
+
+def test_nor_by_a_way_that_only_the_running_notebook_knows(project: Settings) -> None:
+    cell = ML + "for uri in ['http://127.0.0.1:9']:\n    mlflow.set_tracking_uri(uri)"
+    path = building.write(project.root / "experimentation" / "n.ipynb", cell)
+    result = run_notebook(plan.make(path, project), html=False)
+    assert result.status == "FAILED"
+    assert "--untracked" in str(result.failure)
 
 
 def test_untracked_runs_it_as_it_is(project: Settings) -> None:

@@ -32,7 +32,9 @@ def test_a_relative_address_lies_in_the_project_whatever_that_is_called(name: st
 
 
 @pytest.mark.tracking
-@pytest.mark.parametrize("name", ["My%20Project", "what?", "a#b", "100%", "%3F", "a&b=c;d", "naïve ☃", "new\nline", "'\""])
+@pytest.mark.parametrize(
+    "name", ["My%20Project", "what?", "a#b", "100%", "%3F", "a&b=c;d", "naïve ☃", "new\nline", "'\""]
+)
 def test_runs_lie_in_the_projects_own_database(name: str, project: Settings, tmp_path: Path) -> None:
     """What stands beside the project stays untouched: `what` and `My Project` are other folders."""
     root = tmp_path / "projects" / name

@@ -1,0 +1,140 @@
+"""Delivers what a kernel sends: each output to the cell that caused it, and none is lost without a word.
+
+nbclient drops what does not belong to the running cell, and takes a cell for done when its last message is late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import zmq
+from nbclient.exceptions import CellExecutionComplete, CellExecutionError
+from nbformat.v4 import new_output
+
+from notebooks_lib.running import in_kernel
+from notebooks_lib.running.bounded import BoundedClient
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a channel is looked at again: a message that was announced beside the loop wakes nobody."""
+SILENCE = 4.0
+"""Seconds without any message, after a cell has ended, until the kernel is asked for one."""
+BREATH = 50
+"""Messages after which others get their turn: time limits hold while a cell prints without end."""
+PATIENCE = 60.0
+"""Seconds without any message, after the kernel was asked for one, that mean loss."""
+LOST = "OutputLost"
+
+
+class Delivery(BoundedClient):
+    """nbclient's client with channels of our own handling. A cell is done when its last message is there."""
+
+    def __init__(self, notebook: Any, kept: Any, **options: Any) -> None:
+        super().__init__(notebook, kept, **options)
+        self._requests: dict[str, int] = {}  # what was sent -> index of its cell
+        self._clears_next: dict[int, bool] = {}
+        self._arrived = 0.0
+        self._asked = ""
+        self._answered = False
+
+    @staticmethod
+    def without_limit(client: Any) -> None:
+        """Before its channels are opened: read everything at once; a limit here makes the kernel drop messages."""
+        client.context.setsockopt(zmq.RCVHWM, 0)
+
+    def prepare_kernel(self, info: dict[str, Any]) -> None:
+        """Send an IPython kernel what it shall do before the first cell; kernels take one request after the other."""
+        if info["content"].get("implementation") == "ipython":
+            text = Path(in_kernel.__file__).read_text("utf-8")
+            code = f"exec(compile({text!r}, 'nbops', 'exec'), {{'__name__': 'nbops_in_kernel'}})"
+            self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
+
+    async def drain(self, seconds: float = 1.0) -> None:
+        """Deliver what has arrived meanwhile: of threads and tasks, of a kernel that died."""
+        until = time.monotonic() + seconds
+        while self.kc is not None and time.monotonic() < until:
+            msg = received(self.kc.iopub_channel)
+            if msg is None:
+                return
+            self._deliver(msg)
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        self._requests[parent_msg_id] = cell_index
+        count = 0
+        while True:
+            count += 1
+            if count % BREATH == 0:
+                await asyncio.sleep(0)
+            msg = received(self.kc.iopub_channel)
+            if msg is None:
+                await self.kc.iopub_channel.socket.poll(LOOK_AGAIN * 1000)
+            elif self._deliver(msg) == parent_msg_id:
+                return
+
+    def _deliver(self, msg: dict[str, Any]) -> str | None:
+        """Give a message to its cell; the id of the request that is done with it."""
+        self._arrived = time.monotonic()
+        parent = msg["parent_header"].get("msg_id")
+        idle = msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle"
+        if parent == self._asked and idle:
+            self._answered = True
+        index = self._requests.get(parent)
+        if index is None:
+            return None
+        own = self.clear_before_next_output
+        self.clear_before_next_output = self._clears_next.get(index, False)
+        try:
+            self.process_message(msg, self.nb.cells[index], index)
+        except CellExecutionComplete:
+            return str(parent)
+        finally:
+            self._clears_next[index] = self.clear_before_next_output
+            self.clear_before_next_output = own
+        return None
+
+    async def _async_poll_for_reply(
+        self, msg_id: str, cell: Any, timeout: int | None, outputs: asyncio.Future[Any], alive: asyncio.Future[Any]
+    ) -> Any:
+        reply = None
+        while reply is None:
+            msg = received(self.kc.shell_channel)
+            if msg is None:
+                await self.kc.shell_channel.socket.poll(LOOK_AGAIN * 1000)
+            elif msg["parent_header"].get("msg_id") == msg_id:
+                reply = msg
+        await self._last_output(cell, outputs)
+        alive.cancel()
+        return reply
+
+    async def _last_output(self, cell: Any, outputs: asyncio.Future[Any]) -> None:
+        """Wait for a cell's last message. After a silence the kernel is asked: what it sends later comes later."""
+        self._asked, self._answered, asked_at = "", False, 0.0
+        self._arrived = time.monotonic()
+        while not (await asyncio.wait({outputs}, timeout=LOOK_AGAIN))[0]:
+            silent = time.monotonic() - self._arrived
+            if self._answered or (self._asked and min(silent, time.monotonic() - asked_at) > PATIENCE):
+                outputs.cancel()
+                message = "the kernel sent more than arrived: outputs of this cell are missing"
+                cell.outputs.append(new_output("stream", name="stderr", text=f"… [{message}]\n"))
+                raise CellExecutionError("", LOST, message)
+            if not self._asked and silent > SILENCE:
+                self._asked, asked_at = self.kc.kernel_info(), time.monotonic()
+        await outputs
+
+    async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+        for payload in (exec_reply or {}).get("content", {}).get("payload") or ():
+            if payload.get("source") == "ask_exit":  # quit() of a kernel that does not raise
+                raise CellExecutionError("", "SystemExit", "")
+
+
+def received(channel: Any) -> dict[str, Any] | None:
+    """A message that is there already, without asyncio's share of the time: it is two thirds where many come."""
+    try:
+        frames = zmq.Socket.shadow(channel.socket.underlying).recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+    message: dict[str, Any] = channel.session.deserialize(channel.session.feed_identities(frames)[1])
+    return message
