@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-exit, report, wire = (sys.modules[f"_nbops_{name}"] for name in ("exit", "report", "wire"))
+debugging, exit, report, wire = (sys.modules[f"_nbops_{name}"] for name in ("debugging", "exit", "report", "wire"))
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 """Where modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
@@ -164,11 +164,12 @@ class Child:
         ipkernel: Any = sys.modules["ipykernel.ipkernel"]
         # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at
         # each would copy the memory of all of them.
-        ipkernel.sys = _OwnModules(self._preload.base)
+        ipkernel.sys = debugging.Sys(lambda: self._preload.base)
         finish = app_class.init_extensions
 
         def finished(app: Any) -> None:
             ipkernel.sys = sys
+            debugging.prepare(app.kernel, self._preload.base, self._preload.known, told.used)
             for stream in self._preload.streams:
                 stream.bind(getattr(sys, stream.name))
             for name, work in FINISH.items():
@@ -192,16 +193,6 @@ class Child:
         installed = {name for name in list(sys.modules) if name in self._preload.known or self._preload.installed(name)}
         exit.leave(code, installed)
         return 0
-
-
-class _OwnModules:
-    """The module `sys`, but with the modules that an ordinary kernel has imported when it starts."""
-
-    def __init__(self, names: set[str]) -> None:
-        self.modules = {name: sys.modules[name] for name in names if name in sys.modules}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys, name)
 
 
 def _widgets(module: Any) -> None:

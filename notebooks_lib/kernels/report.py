@@ -33,9 +33,8 @@ class Report:
         else:  # the last ones: to look at all of them would copy their memory from the template
             new = list(itertools.islice(reversed(sys.modules), count))[::-1]
         self._modules = len(sys.modules)
-        spaces = [vars(sys.modules[name]) for name in ["__main__", *new] if name in sys.modules]
-        used = {_home(value) for names in spaces for value in list(names.values())}
-        names = [name for name in self._learnable([*new, *sorted(used)]) if name not in self._told]
+        used = sorted(self.used(*new))
+        names = [name for name in self._learnable([*new, *used]) if name not in self._told]
         self._told.update(names)
         if names:
             self._unsent += json.dumps(names).encode() + b"\n"
@@ -46,6 +45,12 @@ class Report:
             pass  # the rest goes with the next
         except OSError:
             self._unsent = b""  # the template is gone
+
+    @staticmethod
+    def used(*modules: str) -> set[str]:
+        """The modules from which cells, and these modules, have taken something."""
+        spaces = [vars(sys.modules[name]) for name in ("__main__", *modules) if name in sys.modules]
+        return {_home(value) for names in spaces for value in list(names.values())}
 
 
 def _home(value: object) -> str:

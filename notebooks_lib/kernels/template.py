@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = (
     *("wire", "table", "import_cache", "stand_ins", "plugins", "thread_pools", "warmup", "preload", "successor"),
-    *("children", "exit", "report", "child"),
+    *("children", "exit", "report", "debugging", "child"),
 )
 LOOK_EVERY = 5.0
 """Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
@@ -45,7 +45,7 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-wire, table, import_cache, _, _, thread_pools, _, preload, successor, children, _, _, child = map(_sibling, SIBLINGS)
+wire, table, import_cache, _, _, thread_pools, _, preload, successor, children, _, _, _, child = map(_sibling, SIBLINGS)
 
 
 class Template:
