@@ -14,6 +14,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+TESTS = frozenset(("tests", "conftest", "_testing"))
+"""Parts of packages that no notebook needs beforehand."""
+
 
 @functools.cache
 def content() -> dict[str, Any]:
@@ -50,7 +53,7 @@ class Table:
         if _within(module, self._preload):
             return True
         entry = self._packages.get(self.package(module))
-        if entry is None or _within(module, self._except):
+        if entry is None or _within(module, self._except) or not TESTS.isdisjoint(module.split(".")):
             return False
         return "only" not in entry or module in self._packages or _within(module, entry["only"])
 

@@ -168,11 +168,17 @@ def chance() -> dict[int, object]:
     }
 
 
+def _members(value: object) -> object:
+    with contextlib.suppress(Exception):
+        return object.__getattribute__(value, "__dict__")
+    return None
+
+
 def kept(value: object, everything: dict[str, Any]) -> str:
     """A name for an object that an import has made and kept."""
     places = sorted(name for name, held in everything.items() if held is value)
     for owner in gc.get_referrers(value) if not places else ():
-        held = [name for name, each in everything.items() if each is owner or getattr(each, "__dict__", None) is owner]
+        held = [name for name, each in everything.items() if each is owner or _members(each) is owner]
         places += held
         if isinstance(owner, tuple):  # of default arguments
             functions = [each for each in gc.get_referrers(owner) if isinstance(each, types.FunctionType)]
