@@ -264,7 +264,7 @@ class Kernels(Section):
     warm: bool = True
     """False: every kernel is an ordinary one."""
     preload: Modules = ()
-    """Modules to import beforehand even if no notebook has imported them yet."""
+    """Packages to import beforehand though `kernels/packages.toml` does not name them, at your word that it is safe."""
     never: Modules = ()
     """Modules to leave to the kernels; a package's name stands for all in it."""
     idle_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0

@@ -160,6 +160,14 @@ def test_the_same_holds_in_both(kernels: dict[str, Kernel], fact: str) -> None:
     assert kernels["warm"].facts[fact] == kernels["cold"].facts[fact]
 
 
+def test_what_gc_and_psutil_show_is_as_documented(kernels: dict[str, Kernel]) -> None:
+    """docs/kernels.md: what the template had imported is frozen, and most of the memory is shared with it."""
+    code = "[gc.get_freeze_count() > 10_000, psutil.Process().ppid() == os.getppid(), m.uss < 0.6 * m.rss]"
+    before = "import gc, os, psutil\nm = psutil.Process().memory_full_info()"
+    assert kernels["warm"].value(code, before) == [True, True, True]
+    assert kernels["cold"].value(code, before)[:2] == [False, True]
+
+
 def test_the_environment_is_the_same_but_for_the_client_and_what_is_on_record(kernels: dict[str, Kernel]) -> None:
     cold, warm = (kernels[kind].value("dict(os.environ)", "import os") for kind in ("cold", "warm"))
     differing = {name for name in cold.keys() | warm.keys() if cold.get(name) != warm.get(name)}
