@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import errors
+from notebooks_lib import cores, errors, metric_names
 from notebooks_lib.cli import show
 from notebooks_lib.notebooks import document, parameters
-from notebooks_lib.promotion.deciding import metrics
 
 if TYPE_CHECKING:
     from notebooks_lib.running.sweeps.records import SweepResult
@@ -115,8 +114,7 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
-    from notebooks_lib.running.sweeps import executors, space
-    from notebooks_lib.running.sweeps.records import Goal
+    from notebooks_lib.running.sweeps import executors, space, sweepfile
 
     notebook: Path = given["notebook"]
     schema = parameters.schema(document.read(notebook))
@@ -134,7 +132,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
     )
     if isinstance(domain.swept, space.Grid) and given["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid is run as it is")
-    goal = Goal(*metrics.parse(given["metric"])) if given["metric"] else None
+    goal = sweepfile.goal(given["metric"]) if given["metric"] else None
 
     from notebooks_lib import settings
     from notebooks_lib.running.plan import Source
@@ -142,7 +140,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     on = given["on"] or executors.LOCAL
-    jobs = given["jobs"] or (executors.cores() if on == executors.LOCAL else None)
+    jobs = given["jobs"] or (cores.whole() if on == executors.LOCAL else None)
     threads = executors.thread_limits(jobs, os.environ) if on == executors.LOCAL and jobs else {}
     limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
     request = Request(
@@ -166,11 +164,11 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
 def _run(request: Request, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
     from notebooks_lib.cli.sweep_table import table
-    from notebooks_lib.running.sweeps import executors, report, sweep
+    from notebooks_lib.running.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(here)
-    with table(request.total, request.goal, jobs=request.jobs or executors.cores(), silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs or cores.whole(), silent=as_json) as shown:
         result = sweep.run(
             request,
             connected,
@@ -234,7 +232,7 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
         click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"
-        goal = result.goal.metric if result.goal.metric in metrics.METRICS else goal
+        goal = result.goal.metric if result.goal.metric in metric_names.DIRECTIONS else goal
         click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
 
 

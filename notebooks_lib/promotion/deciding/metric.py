@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebooks_lib.metric_names import Direction as Direction
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-Direction = Literal["min", "max"]
 Task = Literal["regression", "classification"]
 
 
@@ -37,7 +38,7 @@ class Truth:
 
     values: Array
     classes: Array | None = None
-    """All that there are, sorted; None for numbers. The last of two is the positive one."""
+    """All that there are; None for numbers. The last of two is the positive one."""
 
     def at(self, places: Array) -> Truth:
         """Of some of the rows."""
@@ -66,6 +67,8 @@ class Metric:
     """A function of the user's, not one of the table."""
     note: str = ""
     """What is different about it where it decides."""
+    positive: str = ""
+    """Of two classes the one that f1, precision, recall and auc are about; empty: the last by name."""
     code: str = ""
     """Digest of a user's function: with other code it is another metric."""
 
@@ -108,7 +111,8 @@ def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array
 
     assert truth.classes is not None
     assert answers.probabilities is not None
-    column = np.searchsorted(truth.classes, truth.values)
+    order = np.argsort(truth.classes)
+    column = order[np.searchsorted(truth.classes, truth.values, sorter=order)]
     shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
     loss: Array = -np.log(np.clip(shares[np.arange(len(column)), column], least, 1.0))
     return loss

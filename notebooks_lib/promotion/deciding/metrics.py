@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
+from notebooks_lib.metric_names import DIRECTIONS
 from notebooks_lib.promotion.deciding import own_metric
 from notebooks_lib.promotion.deciding.metric import (
     Answers,
-    Direction,
     Losses,
     Metric,
     Score,
@@ -24,39 +25,21 @@ from notebooks_lib.promotion.deciding.metric import (
 )
 
 
-def parse(text: str) -> tuple[str, Direction]:
-    """Name and direction from "rmse", or from "cost:min" for a metric of one's own.
-
-    Raises UsageError when the direction is not known, or contradicts the table.
-    """
-    name, colon, said = text.partition(":")
-    known = METRICS.get(name)
-    if colon and said not in ("min", "max"):
-        raise UsageError(f"metric {text!r}: {said!r} is no direction; write {name}:min or {name}:max")
-    if colon and known and said != known.direction:
-        raise UsageError(f"metric {text!r}: of {name}, {_BETTER[known.direction]} is better; write {name}")
-    if known:
-        return name, known.direction
-    if colon:
-        return name, "min" if said == "min" else "max"
-    match = nearest(name, METRICS)
-    meant = f"did you mean {match!r}? For" if match else "for"
-    raise UsageError(
-        f"metric {name!r}: nobody said which way is better; {meant} a metric of your own write {name}:min or "
-        f"{name}:max (known: {', '.join(sorted(METRICS))})"
-    )
-
-
-def find(name: str) -> Metric:
+def find(name: str, *, positive: str = "") -> Metric:
     """A metric that promotion can compute by itself: one of the table, or a user's function.
+
+    `positive` names the class that f1, precision, recall and auc of two classes are about.
 
     A function is named as `module:function:min` (or `max`), and as `module:function:min:classes` when it judges names
     of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
     """
     check(name)
-    if name in METRICS:
-        return METRICS[name]
-    return own_metric.imported(name)
+    metric = METRICS[name] if name in METRICS else own_metric.imported(name)
+    if not positive:
+        return metric
+    if metric.task == "regression":
+        raise UsageError(f"positive={positive}: {metric.name} is a metric of numbers, without classes; leave it out")
+    return replace(metric, positive=positive, note=f"of class {positive}" if metric.note == LAST else metric.note)
 
 
 def check(name: str) -> None:
@@ -129,43 +112,44 @@ def _mean(losses: Losses) -> Score:
     return lambda truth, answers: float(losses(truth, answers).mean())
 
 
+def _metric(name: str, task: Task, score: Score, losses: Losses | None = None, **more: Any) -> Metric:
+    return Metric(name, DIRECTIONS[name], task, score, losses, **more)
+
+
 LAST = "of two classes it is that of the last by name, as 1 of 0 and 1"
 
 
 def _table() -> dict[str, Metric]:
     regression = [
-        Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), squared),
-        Metric("mse", "min", "regression", _of_sklearn("mean_squared_error"), squared),
-        Metric("mae", "min", "regression", _of_sklearn("mean_absolute_error"), absolute),
-        Metric("median_ae", "min", "regression", _of_sklearn("median_absolute_error")),
-        Metric("mape", "min", "regression", _of_sklearn("mean_absolute_percentage_error")),
-        Metric("r2", "max", "regression", _of_sklearn("r2_score")),
+        _metric("rmse", "regression", _of_sklearn("root_mean_squared_error"), squared),
+        _metric("mse", "regression", _of_sklearn("mean_squared_error"), squared),
+        _metric("mae", "regression", _of_sklearn("mean_absolute_error"), absolute),
+        _metric("median_ae", "regression", _of_sklearn("median_absolute_error")),
+        _metric("mape", "regression", _of_sklearn("mean_absolute_percentage_error")),
+        _metric("r2", "regression", _of_sklearn("r2_score")),
     ]
     classification = [
-        Metric("accuracy", "max", "classification", _of_sklearn("accuracy_score"), wrong),
-        Metric("balanced_accuracy", "max", "classification", _of_sklearn("balanced_accuracy_score")),
-        Metric("f1", "max", "classification", _by_class("f1_score"), note=LAST),
-        Metric("f1_macro", "max", "classification", _by_class("f1_score", "macro")),
-        Metric("precision", "max", "classification", _by_class("precision_score"), note=LAST),
-        Metric("recall", "max", "classification", _by_class("recall_score"), note=LAST),
-        Metric("mcc", "max", "classification", _of_sklearn("matthews_corrcoef")),
-        Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True),
-        Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True),
-        Metric(
+        _metric("accuracy", "classification", _of_sklearn("accuracy_score"), wrong),
+        _metric("balanced_accuracy", "classification", _of_sklearn("balanced_accuracy_score")),
+        _metric("f1", "classification", _by_class("f1_score"), note=LAST),
+        _metric("f1_macro", "classification", _by_class("f1_score", "macro")),
+        _metric("precision", "classification", _by_class("precision_score"), note=LAST),
+        _metric("recall", "classification", _by_class("recall_score"), note=LAST),
+        _metric("mcc", "classification", _of_sklearn("matthews_corrcoef")),
+        _metric("auc", "classification", _roc_auc, needs_probabilities=True),
+        _metric("roc_auc", "classification", _roc_auc, needs_probabilities=True),
+        _metric(
             "log_loss",
-            "min",
             "classification",
             _mean(log_losses),
             log_losses,
             needs_probabilities=True,
             note="chances below 0.01 count as 0.01",
         ),
-        Metric("brier", "min", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
+        _metric("brier", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
     ]
     return {metric.name: metric for metric in [*regression, *classification]}
 
-
-_BETTER = {"min": "the smaller", "max": "the larger"}
 
 METRICS = _table()
 """Every metric that nbops knows."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from notebooks_lib import errors
+from notebooks_lib import cores, errors
 
 LOCAL = "local"
 DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})/?")
@@ -45,7 +43,7 @@ class Place(Executor):
 
     def room(self) -> int:
         """How many tasks run at once."""
-        return cores()
+        return cores.whole()
 
     def look(self) -> None:
         """See to what has changed; asked several times a second. Raises ClusterError when nothing can run any more."""
@@ -54,17 +52,12 @@ class Place(Executor):
         """Begin nothing more: tasks that have not begun are cancelled."""
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     """Variables by which the kernels of `jobs` trials at once share the cores, but for those that a person has set.
 
     Without them two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
-    threads = str(max(1, cores() // jobs))
+    threads = str(max(1, cores.whole() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 

@@ -102,6 +102,7 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     shown = trials[:BEST]
     some = f"{len(shown)} of {len(trials)}" if len(shown) < len(trials) else f"all {len(trials)}"
     others = sorted({name for t in trials for name in t.metrics} - ({goal.metric} if goal else set()))
+    others.sort(key=lambda name: len({t.metrics.get(name) for t in trials}) == 1)  # what is the same in all comes last
     more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
     valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
     yield f"<h2>Trials that finished, {'the best first' if goal else 'in the order of their numbers'}</h2>"

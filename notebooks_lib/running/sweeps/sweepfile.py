@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from notebooks_lib import errors
+from notebooks_lib import errors, metric_names
 from notebooks_lib.notebooks import kinds, values
 from notebooks_lib.notebooks.containers import Table
 from notebooks_lib.notebooks.kinds import Boolean, Bounds, Kind, Number, Text
-from notebooks_lib.running.sweeps.records import Direction, Goal
+from notebooks_lib.running.sweeps.records import Goal
 
 Sampler = Literal["tpe", "random"]
 PRUNERS = ("median", "percentile:25", "hyperband")
@@ -88,14 +88,8 @@ def load(path: Path) -> SweepFile:
 
 
 def goal(text: str) -> Goal:
-    """The goal that `rmse`, `rmse:min` or `auc:max` stands for. Raises UsageError."""
-    metric, colon, direction = text.strip().rpartition(":")
-    if not colon:
-        metric, direction = direction, "min"
-    metric, direction = metric.strip(), direction.strip().lower()
-    if not metric or direction not in get_args(Direction):
-        raise errors.UsageError(f"found the metric {text!r}, allowed NAME, NAME:min or NAME:max, as in auc:max")
-    return Goal(metric, "max" if direction == "max" else "min")
+    """The goal that `rmse` or `cost:min` stands for. Raises UsageError, as where nobody says which way is better."""
+    return Goal(*metric_names.parse(text))
 
 
 def pruning(text: str) -> tuple[str, float]:

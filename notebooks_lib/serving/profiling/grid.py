@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from notebooks_lib import cores
 from notebooks_lib.errors import UsageError
 
 CPUS = (0.5, 1.0, 2.0)
@@ -113,8 +114,7 @@ def machine() -> Machine:
     if os.name != "posix":
         raise UsageError("nbops profile cannot limit processes on Windows; run it on Linux, in WSL for example")
 
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(min(float(affinity), _quota()), psutil.virtual_memory().total / GIB, _processor())
+    return Machine(cores.available(), psutil.virtual_memory().total / GIB, _processor())
 
 
 def milliseconds(seconds: float) -> str:
@@ -160,20 +160,6 @@ def _time(text: str) -> float:
     if not match or float(match[1]) <= 0:
         raise UsageError(f"--p95 {text!r}: expected a time with its unit, as 100ms or 0.5s")
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
-
-
-def _quota() -> float:
-    """What a container's own limit leaves, if it is one that can be seen from inside."""
-    for quota, period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            words = (Path("/sys/fs/cgroup") / quota).read_text().split()
-            if period is not None:
-                words += (Path("/sys/fs/cgroup") / period).read_text().split()
-            if int(words[0]) > 0:
-                return int(words[0]) / int(words[1])
-        except (OSError, ValueError, IndexError):
-            continue
-    return math.inf
 
 
 def _processor() -> str:

@@ -13,27 +13,6 @@ from notebooks_lib.promotion.deciding.metric import Answers, Truth
 from notebooks_lib.promotion.deciding.metrics import METRICS
 
 
-def test_direction_comes_from_the_table_or_is_said():
-    assert metrics.parse("rmse") == ("rmse", "min")
-    assert metrics.parse("r2:max") == ("r2", "max")
-    assert metrics.parse("cost:min") == ("cost", "min")
-    assert metrics.parse("profit:max") == ("profit", "max")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("rmes", "did you mean 'rmse'.*rmes:min or rmes:max"),
-        ("profit", "profit:min or profit:max"),
-        ("rmse:max", "the smaller is better"),
-        ("cost:up", "'up' is no direction"),
-    ],
-)
-def test_a_metric_without_direction_is_a_usage_error(text, says):
-    with pytest.raises(UsageError, match=says):
-        metrics.parse(text)
-
-
 def test_promotion_computes_only_what_it_knows():
     with pytest.raises(UsageError, match="did you mean 'rmse'"):
         metrics.find("rmsee")

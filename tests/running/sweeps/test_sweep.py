@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib import errors
+from notebooks_lib import cores, errors
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import compare
 from notebooks_lib.records import Tag
@@ -89,7 +89,7 @@ def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: S
         assert run.status == run.tags[Tag.END] == ("FAILED" if number == 2 else "FINISHED")
         assert run.params == {"alpha": f"{number + 1}.0"}
     executed = next(project.layout.executed.glob(f"*{runs[0].run_id[:8]}*"))
-    assert f"{executors.cores()} 7" in executed.read_text()
+    assert f"{cores.whole()} 7" in executed.read_text()
 
 
 def test_the_first_failure_stops_a_sweep_that_is_told_to(project: Settings) -> None:

@@ -82,7 +82,7 @@ def test_words_that_yaml_may_read_as_bools_are_texts_where_texts_belong():
         ("jobs: -1", "jobs: found -1 (int), allowed int >= 1"),
         ("seed: -1", "seed: found -1 (int)"),
         ("sampler: bayes", "sampler: found 'bayes' (str), allowed one of 'tpe', 'random'"),
-        ("metric: ':max'", "metric: found the metric ':max'"),
+        ("metric: ':max'", "metric: metric ':max': it has no name"),
         ("metric: [rmse]", "metric: found ['rmse'] (list), allowed str"),
         ("prune: mediann", "prune: found the pruner 'mediann', did you mean 'median'?"),
         ("timeout: 0", "timeout: found 0 (int), allowed float > 0"),
@@ -129,6 +129,8 @@ def test_any_text_is_read_or_refused(text):
     [
         ("rmse", Goal("rmse", "min")),
         ("rmse:min", Goal("rmse", "min")),
+        ("auc", Goal("auc", "max")),
+        ("r2", Goal("r2", "max")),
         (" auc : MAX ", Goal("auc", "max")),
         ("val:loss:max", Goal("val:loss", "max")),
     ],
@@ -137,9 +139,9 @@ def test_a_goal_is_a_metric_and_a_direction(text, found):
     assert goal(text) == found
 
 
-@pytest.mark.parametrize("text", ["", ":max", "auc:", "auc:up", "val:loss"])
+@pytest.mark.parametrize("text", ["", ":max", "auc:", "auc:up", "auc:min", "rmse:max", "val:loss", "my_score"])
 def test_what_is_no_goal_is_refused(text):
-    with pytest.raises(UsageError, match="allowed NAME, NAME:min or NAME:max"):
+    with pytest.raises(UsageError, match=f"metric '{text}.*write |metric 'auc.*write "):
         goal(text)
 
 

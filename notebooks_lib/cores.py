@@ -1,0 +1,32 @@
+"""How many processor cores this process may use: its affinity, and the CPU quota of its container."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available() -> float:
+    """Return the cores that the process may keep busy, which may be a fraction."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(float(affinity), quota())
+
+
+def whole() -> int:
+    """Return how many processes or threads can be busy at once; at least 1."""
+    return max(1, math.floor(available()))
+
+
+def quota(root: Path = CGROUP) -> float:
+    """Return the quota of the container, seen from inside (cgroup v2, else v1); infinite where there is none."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = " ".join((root / name).read_text() for name in names).split()
+            if int(words[0]) > 0:
+                return int(words[0]) / int(words[1])
+        except (OSError, ValueError, IndexError, ZeroDivisionError):
+            continue
+    return math.inf

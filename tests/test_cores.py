@@ -1,0 +1,38 @@
+"""A container's quota counts, not the cores of the host."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import cores
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2.0),
+        ({"cpu.max": "50000 100000"}, 0.5),
+        ({"cpu.max": "max 100000"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({"cpu.max": "garbage"}, math.inf),
+        ({"cpu.max": "100 0"}, math.inf),
+        ({}, math.inf),
+    ],
+)
+def test_the_quota_is_read_from_either_version(tmp_path: Path, files: dict[str, str], found: float):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores.quota(tmp_path) == found
+
+
+def test_a_container_of_two_on_a_host_of_many_has_two(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setattr(cores, "quota", lambda: 2.0)
+    assert (cores.available(), cores.whole()) == (2.0, 2)
+    monkeypatch.setattr(cores, "quota", lambda: 0.5)
+    assert cores.whole() == 1
