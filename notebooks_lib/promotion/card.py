@@ -96,12 +96,13 @@ def _gain(decision: Decision) -> str:
     if found.unread or paired is None:
         who = "The holdout was not read" if decision.unread else "This challenger did not meet the holdout"
         why = f"{who}: a rule below already settles the answer." if found.unread else found.unpaired
-        if found.itself:
+        if found.nobody:
+            why = "There is no candidate, so nothing was compared, and the holdout was not read."
+        elif found.itself:
             why = (
                 "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
             )
         return f"<section><h2>The gain</h2><p>{_t(why or 'One of the two models could not be scored.')}</p></section>"
-    told = decision.as_json()["interval"]
     drawn = f'<p class="note">{_t(HIDDEN)}</p>'
     if found.shows and paired.sound:
         drawn = drawing.interval(
@@ -122,7 +123,7 @@ def _gain(decision: Decision) -> str:
     needed = decision.rows_needed
     facts = [
         ("holdout rows", str(paired.rows)),
-        (f"a true gain that so many rows find in {decision.policy.power:.0%} of cases", few(told["detectable"])),
+        (f"a true gain that so many rows promote in {decision.policy.power:.0%} of cases", _reach(decision)),
         (
             f"rows that settle a gain of {shown(decision.policy.worthwhile_gain)}, which would be worth it",
             shown(needed) if needed is not None else "nobody said what gain would be worth it",
@@ -131,6 +132,14 @@ def _gain(decision: Decision) -> str:
         else ("rows needed", "unknown: nobody said in promotion.worthwhile_gain what gain would be worth it"),
     ]
     return f"<section><h2>The gain</h2>{drawn}{_facts(facts)}{_metrics(found)}</section>"
+
+
+def _reach(decision: Decision) -> str:
+    ahead = decision.outlook
+    if ahead is None or not ahead.obstacle:
+        return few(ahead.detectable if ahead else None)
+    enough = f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else ""
+    return f"none, for {ahead.obstacle} fails in {ahead.fails:.0%} of them{enough}"
 
 
 def _metrics(found: Evidence) -> str:

@@ -7,7 +7,7 @@ the same challengers are asked again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.resampling import Draws
 from notebooks_lib.tracking.datasets import uses
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Meeting:
         return {
             **({"challenger": files[0]} if len(files) == 1 else {"challengers": files}),
             "champion": f"baseline of {self.data.fingerprint}" if first.first else first.champion.model_sha256,
-            "metric": [first.metric, first.direction, self.metric.code],
+            "metric": [first.metric, first.direction, self.metric.code, *filter(None, [self.metric.positive])],
             "policy": self.policy.question(),
             "order_by": self.order_by,
         }
@@ -176,7 +177,7 @@ def _kept(met: Sequence[Evidence]) -> dict[str, Any]:
     told = {
         each.challenger.model_sha256: {
             "challenger": _side_kept(each.challenger, shows=each.shows),
-            "paired": asdict(each.paired) if each.paired else None,
+            "paired": _paired_kept(each.paired) if each.paired else None,
             "unpaired": each.unpaired,
             "slices": [vars(one) for one in each.slices],
         }
@@ -191,6 +192,15 @@ def _side_kept(side: Side, *, shows: bool) -> dict[str, Any]:
     return {**told, "metrics": dict(side.metrics), "losses": losses}
 
 
+def _paired_kept(paired: Paired) -> dict[str, Any]:
+    return {**vars(paired), "draws": paired.draws.as_json() if paired.draws else None}
+
+
+def _paired_restored(kept: Mapping[str, Any]) -> Paired:
+    draws = kept.get("draws")
+    return Paired(**{**kept, "draws": Draws.of_json(draws) if draws else None})
+
+
 def _restored(found: Evidence, kept: Mapping[str, Any]) -> Evidence:
     def side(one: Side, told: Mapping[str, Any]) -> Side:
         return replace(one, **{**told, "losses": tuple(told["losses"])})
@@ -200,7 +210,7 @@ def _restored(found: Evidence, kept: Mapping[str, Any]) -> Evidence:
         found,
         challenger=side(found.challenger, told["challenger"]),
         champion=side(found.champion, kept["champion"]),
-        paired=Paired(**told["paired"]) if told["paired"] else None,
+        paired=_paired_restored(told["paired"]) if told["paired"] else None,
         unpaired=told["unpaired"],
         slices=tuple(Slice(**each) for each in told["slices"]),
     )

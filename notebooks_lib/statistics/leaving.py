@@ -31,6 +31,13 @@ class Leaver(Protocol):
     def without(self, blocks: Blocks) -> Array:
         """On all rows but those of each block in turn."""
 
+    def unseen(self, rows: float) -> float:
+        """Variance of outcomes that may be missing by chance: of each, `rows` rows are added in turn.
+
+        A precision of 0 from three calls has no spread and is still uncertain (Agresti and Caffo 2000 add a success
+        and a failure). Zero for a metric that counts every row alike.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Sums:
@@ -40,6 +47,8 @@ class Sums:
     """rows x figures."""
     of: Callable[[Array], Array]
     """From sums (figures in the last axis) to the metric."""
+    outcomes: Array | None = None
+    """outcomes x figures: a row of each kind that `unseen` adds; None for a metric that counts every row alike."""
     cheap = True
 
     @cached_property
@@ -57,6 +66,14 @@ class Sums:
             each = np.column_stack(columns)
         with np.errstate(all="ignore"):
             return np.asarray(self.of(self.figures.sum(axis=0) - each), dtype=float)
+
+    def unseen(self, rows: float) -> float:
+        """The rows are added to the sums."""
+        if self.outcomes is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            moved = self.of(self.figures.sum(axis=0) + rows * self.outcomes) - self.whole
+        return float((moved**2).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +115,10 @@ class Placements:
         with np.errstate(all="ignore"):
             return np.where(pairs > 0, wins / pairs, np.nan)
 
+    def unseen(self, rows: float) -> float:
+        """Zero: the number of pairs does not depend on the model."""
+        return 0.0
+
     def _within(self, blocks: Blocks) -> Array:
         """Pairs in order of which both rows lie in the block."""
         order = np.argsort(blocks.of_row, kind="stable")
@@ -121,6 +142,10 @@ class Mean:
         """The mean of the parts, each without the block."""
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
 
+    def unseen(self, rows: float) -> float:
+        """The sum over the parts."""
+        return sum(part.unseen(rows) for part in self.parts) / len(self.parts) ** 2
+
 
 @dataclass(frozen=True, eq=False)
 class Anew:
@@ -133,6 +158,8 @@ class Anew:
     count: int
     score: Callable[[Array], float]
     """The metric on the rows of these places."""
+    once_more: Callable[[], Array] | None = None
+    """The metric with one row more, for each kind of row that `unseen` adds."""
     cheap = False
 
     @cached_property
@@ -144,6 +171,10 @@ class Anew:
         """One call for each block."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
+
+    def unseen(self, rows: float) -> float:
+        """A single row is added in each turn: a block holds many units, unlike a group."""
+        return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 
 def placements(positive: Array, chance: Array) -> Array:

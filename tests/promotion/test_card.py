@@ -12,6 +12,7 @@ import pytest
 
 from notebooks_lib.promotion import card, drawing
 from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide_use
+from notebooks_lib.promotion.deciding.outlook import outlook
 from notebooks_lib.promotion.deciding.question import Slice
 from notebooks_lib.promotion.model_card import ModelCard
 from tests.promotion.deciding.test_decision import NEW, OLD, evidence, paired
@@ -113,8 +114,9 @@ def test_a_large_budget_shows_no_estimate():
     assert "Promote" in text
     assert "17 of 20 left" in text
     assert not any(figure in text for figure in ("0.765", "0.0679", "1.432"))
-    assert f"{secret.detectable(0.0025):.4g}" in text
-    assert str(secret.rows_for(0.2, 0.0025)) in text
+    ahead = outlook(secret, Policy(), 0.0025)
+    assert f"{ahead.detectable:.4g}" in text
+    assert str(ahead.rows_for(0.2)) in text
 
 
 def test_the_other_challengers_are_told_with_what_they_had_of_the_level():

@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from notebooks_lib.promotion.deciding import guardrails, interval_rules, rules
+from notebooks_lib.promotion.deciding.outlook import Outlook, outlook
 from notebooks_lib.promotion.deciding.policy import Policy, Uses
 from notebooks_lib.promotion.deciding.question import Evidence, Side, Slice
 from notebooks_lib.promotion.deciding.rules import EARLY, RULES, Rule, plain, rule
@@ -82,10 +84,14 @@ class Decision:
     @property
     def rows_needed(self) -> int | None:
         """Holdout rows that would settle `promotion.worthwhile_gain`; None when nobody said what that is."""
-        paired, policy = self.evidence.paired, self.policy
-        if paired is None or policy.worthwhile_gain is None:
-            return None
-        return paired.rows_for(policy.worthwhile_gain, self.level, min_gain=policy.min_gain, power=policy.power)
+        ahead, wish = self.outlook, self.policy.worthwhile_gain
+        return None if ahead is None or wish is None else ahead.rows_for(wish)
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """What holdouts like this one can find; None when the two could not be paired."""
+        paired = self.evidence.paired
+        return None if paired is None else outlook(paired, self.policy, self.level)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a file: without the figures of single rows; null for what is not a finite number.
@@ -120,15 +126,16 @@ class Decision:
         return {**told, "summary": self.summary, "level": level}
 
     def _interval(self) -> dict[str, Any] | None:
-        paired = self.evidence.paired
-        if paired is None:
+        paired, ahead = self.evidence.paired, self.outlook
+        if paired is None or ahead is None:
             return None
         told = {
             **paired.as_json(),
             "level": self.level,
             "lower": plain(paired.lower(self.level)),
             "upper": plain(paired.upper(interval_rules.KEEP)),
-            "detectable": plain(paired.detectable(self.level, min_gain=self.policy.min_gain, power=self.policy.power)),
+            "detectable": plain(ahead.detectable),
+            "obstacle": ahead.obstacle or None,
             "rows_needed": self.rows_needed,
         }
         hidden = () if self.evidence.shows else ("gain", "lower", "upper")
@@ -164,7 +171,9 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     Promote means: the lower bound of the gain, at policy.level, is above `min_gain`.
     """
     checks = RULES
-    if evidence.itself or evidence.twin:
+    if evidence.nobody:
+        checks = [rules.challenger_known]
+    elif evidence.itself or evidence.twin:
         checks = [rules.not_itself]
     elif evidence.unread:
         checks = EARLY
@@ -233,8 +242,7 @@ def _summary(answer: Answer, found: Evidence, checked: Sequence[Rule]) -> str:
         gain = next((each.reason for each in checked if each.id == "gain"), "")
         return f"{new.label} wins on the {new.rows} holdout rows of {found.ref}: {gain}"
     what = "no model is promoted" if found.first else f"{found.champion.label} stays"
-    deciding = [each for each in checked if not each.ok and each.otherwise == answer]
-    return f"{what}: " + "; ".join(each.reason for each in deciding)
+    return f"{what}: " + "; ".join(each.reason for each in checked if not each.ok)
 
 
 def _slice_json(found: Slice, *, shows: bool) -> dict[str, Any]:

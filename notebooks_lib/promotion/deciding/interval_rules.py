@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from notebooks_lib.promotion.deciding.metrics import METRICS
+from notebooks_lib.promotion.deciding.outlook import outlook
 from notebooks_lib.promotion.deciding.policy import Policy
 from notebooks_lib.promotion.deciding.question import Evidence
 from notebooks_lib.promotion.deciding.rules import Rule, early, rule
-from notebooks_lib.promotion.deciding.tables import percent, shown
+from notebooks_lib.promotion.deciding.tables import apart, percent, shown
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05
@@ -38,20 +38,22 @@ def holdout_rows(found: Evidence, policy: Policy) -> Rule:
 
 @rule
 def class_rows(found: Evidence, policy: Policy) -> Rule | None:
-    """Nor do too few of one class."""
+    """Nor do too few of one class; of rows that are left out by group, the groups that hold the class count."""
     if found.paired is None or found.paired.rarer is None:
         return None
-    rows, least = found.paired.rarer, policy.min_class_rows
-    return _floor("class_rows", rows, least, f"{rows} holdout rows of the rarest class, at least {least} wanted")
+    units, least = found.paired.rarer, policy.min_class_rows
+    reason = f"{units} holdout {_units(found.paired)} of the rarest class, at least {least} wanted"
+    return _floor("class_rows", units, least, reason)
 
 
 @rule
 def rows_differ(found: Evidence, policy: Policy) -> Rule | None:
-    """Two classifiers that nearly always agree are told apart by the few rows where they do not."""
+    """Two classifiers that nearly always agree are told apart by the few rows, or groups, where they do not."""
     if found.paired is None or found.paired.differing is None:
         return None
-    rows, least = found.paired.differing, policy.min_differing
-    return _floor("rows_differ", rows, least, f"the two differ on {rows} holdout rows, at least {least} wanted")
+    units, least = found.paired.differing, policy.min_differing
+    reason = f"the two differ on {units} holdout {_units(found.paired)}, at least {least} wanted"
+    return _floor("rows_differ", units, least, reason)
 
 
 @rule
@@ -95,7 +97,8 @@ def one_row(found: Evidence, policy: Policy) -> Rule | None:
     if found.paired is None or not found.paired.sound:
         return None
     share, most = found.paired.largest_share, policy.max_share
-    reason = f"one holdout row carries {share:.0%} of what the gain rests on, at most {most:.0%} may"
+    carried, allowed = apart(share, most)
+    reason = f"one holdout row carries {carried} of what the gain rests on, at most {allowed} may"
     return Rule("one_row", share <= most, share, most, reason, "undecided", fault=False)
 
 
@@ -111,15 +114,15 @@ def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
     wanted = f"more than {shown(policy.min_gain)} wanted"
     if found.shows:
         new, old = found.challenger, found.champion
-        note = METRICS[found.metric].note if found.metric in METRICS else ""
-        what = f"{found.metric}{f' ({note})' if note else ''} {shown(new.score)} against {shown(old.score)} of "
+        note = f" ({found.note})" if found.note else ""
+        what = f"{found.metric}{note} {shown(new.score)} against {shown(old.score)} of "
         what += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
         what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
         what = f"the gain in {found.metric} is {says} {shown(policy.min_gain)}"
     if not (ok or worse):
-        what += f". {outlook(paired, policy, level)}"
+        what += f". {_ahead(paired, policy, level)}"
     figure = bound if found.shows else None
     return Rule("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
 
@@ -132,17 +135,25 @@ def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better
     return "better" if lower > policy.min_gain else "open", lower, level
 
 
-def outlook(paired: Paired, policy: Policy, level: float) -> str:
-    """What these rows could tell, and how many it takes to settle what would be worth it."""
-    least = paired.detectable(level, min_gain=policy.min_gain, power=policy.power)
-    said = f"{paired.rows} rows find a gain of {shown(least)} in {policy.power:.0%} of cases"
+def _ahead(paired: Paired, policy: Policy, level: float) -> str:
+    """What these rows can find, and how many rows it takes to find what is worth it."""
+    ahead = outlook(paired, policy, level)
+    if ahead.obstacle:
+        what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
+        what += f"{ahead.obstacle} fails in {ahead.fails:.0%}"
+        return what + (f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else "")
+    what = f"{paired.rows} rows find a gain of {shown(ahead.detectable)} in {policy.power:.0%} of cases"
     wish = policy.worthwhile_gain
     if wish is None:
-        return f"{said}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
-    rows = paired.rows_for(wish, level, min_gain=policy.min_gain, power=policy.power)
+        return f"{what}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
+    rows = ahead.rows_for(wish)
     if rows is None:
-        return f"{said}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
-    return f"{said}; to settle a gain of {shown(wish)} takes {rows} rows"
+        return f"{what}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
+    return f"{what}; to settle a gain of {shown(wish)} takes {rows} rows"
+
+
+def _units(paired: Paired) -> str:
+    return "groups" if paired.by == "groups" else "rows"
 
 
 def _floor(name: str, found: float, least: float, reason: str) -> Rule:

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from notebooks_lib.promotion.deciding import metric as losses
+from notebooks_lib.promotion.deciding.metric import Answers, Truth
 from notebooks_lib.statistics.leaving import Anew, Leaver, Mean, Placements, Sums
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth, Way
+    from notebooks_lib.promotion.deciding.metric import Metric, Way
 
 Array = np.ndarray[Any, Any]
 
 CLIP = 0.01
+MANY = 20
+"""Classes from which a metric that is computed anew is not asked about rows that may be missing by chance."""
 LARGE = 5_000_000
 """Rows times classes from which a table of them is not held in memory, and the metric is computed anew for blocks."""
 
@@ -34,7 +37,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     def score(places: Array) -> float:
         return metric.score(truth.at(places), answers.at(places))
 
-    return Anew(len(truth.values), score)
+    return Anew(len(truth.values), score, None if large else _once_more(metric, truth, answers))
 
 
 def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> Way:
@@ -85,9 +88,42 @@ def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Wa
         def metric(sums: Array) -> Array:
             return of(sums[..., :size], sums[..., size : 2 * size], sums[..., 2 * size :])
 
-        return Sums(np.column_stack([called & true, called, true]).astype(float), metric)
+        return Sums(np.column_stack([called & true, called, true]).astype(float), metric, _outcomes(size))
 
     return way
+
+
+def _outcomes(classes: int) -> Array:
+    """Of each class a row that is called rightly, one that is missed, and one that is called wrongly."""
+    if classes == 1:
+        return np.array([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]])
+    one, none = np.eye(classes), np.zeros((classes, classes))
+    return np.vstack([np.hstack([one, one, one]), np.hstack([none, np.roll(one, 1, axis=1), one])])
+
+
+def _once_more(metric: Metric, truth: Truth, answers: Answers) -> Callable[[], Array] | None:
+    """The same rows for a metric that is computed anew; None for numbers, and for more classes than `MANY`."""
+    classes = truth.classes
+    if classes is None or len(classes) > MANY:
+        return None
+
+    def scores() -> Array:
+        return np.array([_with_row(metric, truth, answers, *cell) for cell in _cells(len(classes))])
+
+    return scores
+
+
+def _cells(classes: int) -> list[tuple[int, int]]:
+    return [(true, called % classes) for true in range(classes) for called in (true, true + 1)]
+
+
+def _with_row(metric: Metric, truth: Truth, answers: Answers, true: int, called: int) -> float:
+    classes, chances = truth.classes, answers.probabilities
+    assert classes is not None
+    values = np.concatenate([answers.values, classes[[called]]])
+    if chances is not None:
+        chances = np.vstack([chances, np.eye(len(classes))[called]])
+    return metric.score(Truth(np.concatenate([truth.values, classes[[true]]]), classes), Answers(values, chances))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -51,15 +51,10 @@ def pair(
         old,
         sign=-1.0 if metric.direction == "min" else 1.0,
         blocks=dealt,
-        rarer=None if truth.classes is None else _rarest(truth),
-        differing=None if truth.classes is None else int(_differ(metric, challenger, champion).sum()),
+        classes=None if truth.classes is None else truth.values[:, None] == truth.classes,
+        differing=None if truth.classes is None else _differ(metric, challenger, champion),
         drift=_drift(truth, challenger) - _drift(truth, champion) if times is not None else None,
     )
-
-
-def _rarest(truth: Truth) -> int:
-    assert truth.classes is not None
-    return min(int((truth.values == name).sum()) for name in truth.classes)
 
 
 def _differ(metric: Metric, one: Answers, other: Answers) -> Array:

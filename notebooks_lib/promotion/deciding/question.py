@@ -79,6 +79,10 @@ class Evidence:
     challenger: Side
     champion: Side
     """The version that serves; a trivial baseline when there is none yet."""
+    note: str = ""
+    """What is different about the metric where it decides."""
+    nobody: str = ""
+    """Why there is no challenger at all; empty when there is one."""
     first: bool = False
     """There is no champion yet."""
     paired: Paired | None = None

@@ -72,6 +72,11 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def challenger_known(found: Evidence, policy: Policy) -> Rule:
+    """There is somebody to compare; asked only where there is nobody."""
+    return Rule("challenger", not found.nobody, None, "a candidate", found.nobody, fault=False)
+
+
 @early
 def not_itself(found: Evidence, policy: Policy) -> Rule:
     """The champion cannot replace itself, nor can its twin; that it is the best is no fault of anybody's."""

@@ -49,6 +49,15 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.4g} %"
 
 
+def apart(share: float, limit: float) -> tuple[str, str]:
+    """Two shares in percent, with as many digits as it takes to tell them apart."""
+    for digits in range(4):
+        texts = f"{100 * share:.{digits}f} %", f"{100 * limit:.{digits}f} %"
+        if texts[0] != texts[1] or share == limit:
+            break
+    return texts
+
+
 def _row(cells: Sequence[str], tag: str) -> str:
     inner = "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
     return f"<tr>{inner}</tr>" if tag == "td" else inner

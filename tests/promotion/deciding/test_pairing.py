@@ -179,7 +179,7 @@ def test_a_function_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):
 def test_it_takes_about_a_millisecond():
     for name in ("rmse", "f1", "auc"):
         truth, one, other = answers(METRICS[name].task, rows=500)
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(20):
             pair(METRICS[name], truth, one, other)
-        assert (time.perf_counter() - began) / 20 < 0.02  # ten times what it takes, for a machine that is busy
+        assert (time.process_time() - began) / 20 < 0.02  # several times what it takes, for a machine that is busy

@@ -1,0 +1,209 @@
+"""A sample of blocks: its moments, the critical value that they lead to, and other samples drawn from it. Pure.
+
+It answers what a holdout of the same size from the same population would say, were the true gain another one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from notebooks_lib.statistics.blocks import Blocks
+
+Array = np.ndarray[Any, Any]
+
+DRAWS = 200
+"""Samples that are drawn: a share of 80 % is known to three points."""
+CELLS = 4_000_000
+"""Draws times blocks at most; beyond, samples are so large that they are all alike."""
+RAREST = 10
+"""Classes whose units are counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What each block brings into a comparison."""
+
+    influence: Array
+    """By how much the gain is larger with the block than without it, less the mean."""
+    unseen: float
+    """Variance of outcomes that may be missing by chance."""
+    heaviest: Array | None
+    """Of each block the largest squared influence of a single row; None where that is unknown."""
+    total: Array | None
+    """Of each block the sum of the squared influences of its rows."""
+    classes: Array | None
+    """blocks x classes, the rarest first: units of each class. A unit is a row, or a group that holds such a row."""
+    differing: Array | None
+    """Of each block the units on which two classifiers differ."""
+
+    @property
+    def rarer(self) -> int | None:
+        """Units of the rarest class."""
+        return None if self.classes is None else int(self.classes.sum(axis=0).min())
+
+    @property
+    def differences(self) -> int | None:
+        """Units on which the two differ."""
+        return None if self.differing is None else int(self.differing.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Holdouts like this one, drawn from its blocks: one figure for each."""
+
+    moved: Array
+    """By how much the gain is off the true one."""
+    error: Array
+    """The standard error."""
+    df: Array
+    skewness: Array
+    blocks: int
+    share: Array | None = None
+    """Of the squared influence, what the weightiest row carries; None where that is unknown."""
+    rarer: Array | None = None
+    """Units of the rarest class; None for numbers."""
+    differing: Array | None = None
+    """Units on which two classifiers differ; None for numbers."""
+
+    def needed(self, alpha: float) -> Array:
+        """The true gain above which the lower bound at `alpha` is above zero; infinite where there is no bound."""
+        with np.errstate(all="ignore"):
+            found = critical(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
+        return np.where(np.isfinite(found) & (self.error > 0), found, math.inf)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, NaN among them."""
+        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> Draws:
+        """What `as_json` gave."""
+        values: dict[str, Any] = {
+            key: np.array(value) if isinstance(value, list) else value for key, value in kept.items()
+        }
+        return cls(**values)
+
+
+def sampled(
+    left: Array, single: Array | None, blocks: Blocks, *, unseen: float, classes: Array | None, differing: Array | None
+) -> Sample:
+    """From the gain without each block (`left`) and without each row (`single`, where that is known).
+
+    `classes` is rows x classes, `differing` a flag for each row.
+    """
+    squares = None if single is None else (single - single.mean()) ** 2
+    units = None
+    if classes is not None:
+        units = _units(classes, blocks)
+        units = units[:, np.argsort(units.sum(axis=0), kind="stable")[:RAREST]]
+    return Sample(
+        influence=left.mean() - left,
+        unseen=unseen,
+        heaviest=None if squares is None else _by_block(np.maximum, squares, blocks),
+        total=None if squares is None else _by_block(np.add, squares, blocks),
+        classes=units,
+        differing=None if differing is None else _units(differing[:, None], blocks)[:, 0],
+    )
+
+
+def draw(sample: Sample, blocks: Blocks) -> Draws | None:
+    """Samples of as many blocks, drawn with replacement, always the same ones.
+
+    None where that tells nothing: for stretches of time, which are few and long, and for so many blocks that all
+    samples are alike.
+    """
+    count = blocks.count
+    draws = min(DRAWS, CELLS // max(count, 1))
+    if draws < DRAWS // 8 or blocks.kind == "time":
+        return None
+    times = _times(count, draws)
+    powers = sample.influence[:, None] ** np.arange(1, 5)
+    mean, second, third, fourth = (times @ powers / count).T
+    square = second - mean**2
+    with np.errstate(all="ignore"):
+        skew = (third - 3 * mean * second + 2 * mean**3) / square**1.5
+        kurtosis = (fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4) / square**2
+        share = None
+        if sample.heaviest is not None and sample.total is not None:
+            share = np.where(times > 0, sample.heaviest, 0).max(axis=1) / (times @ sample.total)
+        return Draws(
+            moved=(count - 1) * mean,
+            error=np.sqrt(np.maximum((count - 1) * square + sample.unseen, 0)),
+            df=np.fmin(max(blocks.effective - 1.0, 0.0), 2 * count / np.maximum(kurtosis - 1, 1e-9)),
+            skewness=skew,
+            blocks=count,
+            share=share,
+            rarer=None if sample.classes is None else (times @ sample.classes).min(axis=1),
+            differing=None if sample.differing is None else times @ sample.differing,
+        )
+
+
+@lru_cache(maxsize=4)
+def _times(blocks: int, draws: int) -> Array:
+    """How often each block is drawn into each sample: draws x blocks."""
+    places = np.random.RandomState(0).randint(blocks, size=(draws, blocks))
+    places += blocks * np.arange(draws)[:, None]
+    return np.bincount(places.ravel(), minlength=draws * blocks).reshape(draws, blocks).astype(float)
+
+
+def degrees(left: Array, blocks: Blocks) -> float:
+    """Degrees of freedom of t: one less than the blocks of equal size, and fewer where few of them carry the spread.
+
+    An estimated variance varies by (kurtosis - 1) / blocks of its square; t with as many degrees of freedom does so,
+    too. Stretches of time are too few to tell.
+    """
+    most = max(blocks.effective - 1.0, 0.0)
+    if blocks.kind == "time":
+        return most
+    kurtosis = _moment(left, 4)
+    return min(most, 2 * len(left) / max(kurtosis - 1, 1e-9)) if math.isfinite(kurtosis) else most
+
+
+def skewness(left: Array) -> float:
+    """Of the blocks' influence on the gain; 0 when there is none to compute."""
+    third = -_moment(left, 3)
+    return third if math.isfinite(third) else 0.0
+
+
+def quantile(share: float, df: Any) -> Any:
+    """Of Student's t; NaN without degrees of freedom."""
+    with np.errstate(all="ignore"):
+        return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
+
+
+def critical(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
+    """Standard errors between a gain and its bound, for numbers or arrays; NaN without degrees of freedom.
+
+    Where `skewness` is positive the bound of t alone is too near.
+    """
+    middle = quantile(1 - alpha, df)
+    return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))
+
+
+def _moment(values: Array, order: int) -> float:
+    """Standardised central moment; NaN without spread."""
+    with np.errstate(all="ignore"):
+        apart = values - values.mean()
+        return float((apart**order).mean() / (apart**2).mean() ** (order / 2))
+
+
+def _units(flags: Array, blocks: Blocks) -> Array:
+    """blocks x flags: rows with the flag, or 1 for a group that holds one."""
+    if blocks.kind == "rows":
+        return flags.astype(int)
+    counts = np.column_stack([np.bincount(blocks.of_row, column, blocks.count) for column in flags.T])
+    return (counts > 0).astype(int) if blocks.kind == "groups" else counts.astype(int)
+
+
+def _by_block(what: np.ufunc, values: Array, blocks: Blocks) -> Array:
+    if blocks.kind == "rows":
+        return values
+    order = np.argsort(blocks.of_row, kind="stable")
+    return np.asarray(what.reduceat(values[order], np.cumsum(blocks.sizes) - blocks.sizes))
