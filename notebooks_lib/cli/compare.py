@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Collection, Sequence
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebooks_lib import metric_names
 from notebooks_lib.cli import show
-from notebooks_lib.promotion.deciding import metrics
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.compare import Ranking, Row, Table
@@ -32,7 +33,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     Only runs that ended well count. Runs on different data are never ranked against each other: each dataset has a
     table of its own. The numbers are the runs' own; `nbops promote` scores the models anew.
     """
-    name, direction = metrics.parse(metric)
+    name, direction = metric_names.parse(metric)
 
     from notebooks_lib import settings
     from notebooks_lib.promotion import compare
@@ -55,6 +56,9 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
         _print(ranking, every=every)
         if not look.whole:
             click.echo(f"\n{look}; --all looks at every one")
+        if name in metric_names.DIRECTIONS and ranking.tables[0].datasets:
+            words = ["nbops", "promote", "-p", f"experiment={experiment}", "-p", f"metric={name}"]
+            click.echo(f"\nnext  {shlex.join(words)}")
 
 
 def _print(ranking: Ranking, *, every: bool) -> None:

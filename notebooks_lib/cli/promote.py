@@ -92,7 +92,7 @@ def _promote(
                 click.echo(f"  decision  {decided['summary']}")
             click.echo(f"  notebook  {show.path(result.output)}")
             click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
-            _tell_unfinished(here, str({**schema.defaults, **given}.get("model_name")))
+            _tell_unfinished(here, _model({**schema.defaults, **given}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
     from notebooks_lib.promotion import record
@@ -157,13 +157,18 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     if isinstance(values.get("metric"), str):
         metrics.check(values["metric"])
     if isinstance(values.get("model_name"), str):
-        check_name("model", values["model_name"])
+        check_name("model", _model(values))
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
         candidates.check(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
     known = query.experiments(connect(here))
     if isinstance(experiment, str) and experiment not in known:
         raise UnknownNameError("experiment", experiment, known)
+
+
+def _model(values: Mapping[str, Any]) -> str:
+    """The model is named after the experiment unless the parameters name it."""
+    return str(values.get("model_name") or values.get("experiment"))
 
 
 def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None, here: Settings) -> None:

@@ -85,6 +85,14 @@ class Candidates:
         ]
         return Table.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
 
+    @property
+    def nobody(self) -> str:
+        """Why no run is in; empty when one is."""
+        if self.ranked:
+            return ""
+        reasons = "; ".join(f"{each.label}: {each.refused}" for each in self.others)
+        return f"experiment {self.experiment!r} has no candidate on {self.dataset.ref}: {reasons}"
+
     def __str__(self) -> str:
         more = f"; {self.elsewhere} run(s) on other data are not compared" if self.elsewhere else ""
         cut = f"; {self.cut}" if self.cut else ""
@@ -106,7 +114,8 @@ def find(
     `dataset` is a reference such as "sales@2"; empty means that of the newest run. Runs are looked at in the order
     of their logged metric until `limit` are in; those that are refused take nobody's place. Of runs with the same
     code, parameters and data one is looked at: the champion's, else the newest. `versions` are those of the model;
-    what was withdrawn from service does not come back by itself. Raises PromotionError when nobody is in.
+    what was withdrawn from service does not come back by itself. A run that did not log the metric is looked at after
+    those that did. Raises PromotionError when no run is in and there is no champion to stay.
     """
     asked = datasets.read(dataset, store.settings) if dataset else None
     look = look_at(store, experiment, metric, asked)
@@ -120,19 +129,16 @@ def find(
     elsewhere = len(runs) - len(same)
     if not same:
         raise PromotionError(f"no run of experiment {experiment!r} used {data.ref} as it is now: run a notebook on it")
-    has = [run for run in same if metric.name in run.metrics]
-    if not has:
-        raise PromotionError(compare.no_metric(same, metric.name))
-    out = [Candidate(run, None, refused=f"it has no {metric.name}") for run in same if run not in has]
-    has, repeated = _unrepeated(has, champion)
-    out += [Candidate(run, run.metrics[metric.name], refused=f"repeated by run {by[:8]}") for run, by in repeated]
+    single, repeated = _unrepeated(same, champion)
+    out = [Candidate(run, run.metrics.get(metric.name), refused=f"repeated by run {by[:8]}") for run, by in repeated]
     withdrawn = _withdrawn(store, versions)
-    waiting = sorted(has, key=lambda run: _by_logged(metric, run))
+    waiting, silent = _waiting(single, metric, limit)
+    out += [Candidate(run, None, refused=f"it has no {metric.name}, and is not among the newest") for run in silent]
     truth = scoring.truth(data, data.validation, metric)
     ranked: list[Candidate] = []
     while waiting and len(ranked) < limit:
         run = waiting.pop(0)
-        candidate = Candidate(run, run.metrics[metric.name])
+        candidate = Candidate(run, run.metrics.get(metric.name))
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
             how = " and ".join(going_back(back.model, stage, back.version) for stage in back.withdrawn)
@@ -140,13 +146,13 @@ def find(
             continue
         candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)
-    if not ranked:
-        reasons = "; ".join(f"{each.label}: {each.refused}" for each in out)
-        raise PromotionError(f"experiment {experiment!r} has no candidate on {data.ref}: {reasons}")
-    out += [Candidate(run, run.metrics[metric.name], refused=f"not among the first {limit}") for run in waiting]
+    found = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(look))
+    if not ranked and champion is None:
+        raise PromotionError(found.nobody)
+    out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
     mine = champion.run_id if champion else ""
     ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != mine))
-    return Candidates(experiment, metric, data, chosen, tuple(ranked), tuple(out), elsewhere, str(look))
+    return replace(found, ranked=tuple(ranked), others=tuple(out))
 
 
 def check(challengers: int, limit: int) -> None:
@@ -218,21 +224,33 @@ def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
     return found
 
 
+def _waiting(runs: Sequence[RunInfo], metric: Metric, limit: int) -> tuple[list[RunInfo], list[RunInfo]]:
+    """In which order runs are looked at: by what they logged, then the newest that did not log the metric; the rest."""
+    ordered = sorted(runs, key=lambda run: _by_logged(metric, run))
+    logged = sum(metric.name in run.metrics for run in runs)
+    return ordered[: logged + limit], ordered[logged + limit :]
+
+
 def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
-    value = run.metrics[metric.name]
-    return (True, 0.0) if not math.isfinite(value) else (False, sort_key(metric.direction, value))
+    """The best first; then runs that did not log it as a number, the newest first."""
+    value = run.metrics.get(metric.name, math.nan)
+    return (True, -float(run.started_ms)) if not math.isfinite(value) else (False, sort_key(metric.direction, value))
 
 
 def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:
     try:
         source = models.model_of_run(store, candidate.run.run_id).source
         found = scoring.score(source, data.validation, metric, truth).value
+        shaky = scoring.unsteady(source, data.validation, metric)
     except ModelError as error:
         return replace(candidate, refused=str(error))
     candidate = replace(candidate, source=source, validation=found)
+    if shaky:
+        return replace(candidate, refused=shaky)
     if not math.isfinite(found):
         return replace(candidate, refused=f"{metric.name} is undefined for it on the validation rows")
-    assert candidate.logged is not None
+    if candidate.logged is None:
+        return candidate  # nothing to confirm
     if not math.isclose(candidate.logged, found, rel_tol=ROUNDING, abs_tol=1e-9):
         return replace(
             candidate,

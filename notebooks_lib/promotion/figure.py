@@ -26,6 +26,7 @@ def draw(evidence: Evidence) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.7 * max(len(sides), 1)))
     if not sides:
         nothing = "the best candidate is the champion itself" if evidence.itself else "the holdout was not read"
+        nothing = "there is no candidate" if evidence.nobody else nothing
         nothing = nothing if evidence.shows else HIDDEN
         axes.text(0.5, 0.5, nothing, ha="center", va="center")
         axes.set_axis_off()

@@ -34,10 +34,11 @@ class Gate:
 
     def __init__(
         self,
-        model: str,
+        model: str = "",
         *,
         experiment: str,
         metric: str | Metric,
+        positive: str = "",
         min_gain: float = 0.0,
         max_candidates: int = 5,
         challengers: int = 1,
@@ -46,9 +47,12 @@ class Gate:
         target: Literal["local"] = "local",
         settings: Settings | None = None,
     ) -> None:
-        """Check what can be checked before anything is read. Raises UsageError, as for an unknown metric."""
-        self.model = state.check_name("model", model)
-        self.metric = metrics.find(metric) if isinstance(metric, str) else metric
+        """Check what can be checked before anything is read; without `model` it bears the name of the experiment.
+
+        Raises UsageError, as for an unknown metric.
+        """
+        self.model = state.check_name("model", model or experiment)
+        self.metric = metrics.find(metric, positive=positive) if isinstance(metric, str) else metric
         self.experiment = experiment
         self.dataset = dataset
         self.order_by = order_by
@@ -91,7 +95,7 @@ class Gate:
         return Table.of((self.model, ""), rows)
 
     def candidates(self) -> Candidates:
-        """The runs that may replace it. Raises PromotionError when there are none."""
+        """The runs that may replace it. Raises PromotionError when there is neither such a run nor a champion."""
         return candidates_module.find(
             self.store,
             self.experiment,
@@ -123,7 +127,9 @@ class Gate:
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
         caption = f"{max(side.rows for side in sides)} holdout rows of {evidence.ref}"
-        if evidence.itself:
+        if evidence.nobody:
+            caption = "there is no candidate: the holdout was not read"
+        elif evidence.itself:
             caption = "the best candidate is the champion itself: the holdout was not read"
         elif all(each.unread for each in evidence.every):
             caption = "the holdout was not read: a rule failed that needs none of its rows"

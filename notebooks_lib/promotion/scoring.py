@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+SINGLE = 20
+"""Rows that are also asked about one by one."""
+CLOSE = 1e-4
+"""Relative difference of two answers to one row that rounding explains, single precision among it."""
+ROUNDED = 1e-6
+"""By how much a chance may be off 0 or 1."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """What a model is worth on some rows."""
@@ -73,7 +81,54 @@ def truth(dataset: Dataset, part: Part, metric: Metric) -> Truth:
     import numpy as np
 
     every = np.concatenate([_values(each, metric.task) for each in (dataset.train, dataset.validation, part)])
-    return Truth(values, np.unique(every))
+    return Truth(values, _ordered(np.unique(every), metric.positive))
+
+
+def _ordered(classes: Array, positive: str) -> Array:
+    """The classes with the positive one last; in the order of their names when nobody said which it is."""
+    import numpy as np
+
+    if not positive:
+        return classes
+    names = [str(name) for name in classes.tolist()]
+    if len(names) != 2:
+        raise UsageError(f"positive={positive}: of {len(names)} classes none is the positive one; leave it out")
+    if positive not in names:
+        raise UsageError(f"positive={positive}: the target has the classes {' and '.join(names)}")
+    return np.asarray(classes[::-1] if names[0] == positive else classes)
+
+
+def unsteady(source: str, part: Part, metric: Metric) -> str:
+    """Why the answers of the model cannot be relied on; empty when they can.
+
+    A row must be answered alone as among others, and twice alike. A model that standardises by the rows it is asked
+    about, or draws at random, answers callers otherwise than it was scored. Raises ModelError when it raises.
+    """
+    import numpy as np
+
+    whole, again = (_predicted(source, part.X, metric.task, part.name) for _ in range(2))
+    if not _alike(whole, again):
+        return "it answers the same rows otherwise when it is asked again; fix what it draws at random"
+    places = np.unique(np.linspace(0, len(part) - 1, min(SINGLE, len(part))).astype(int))
+    single = [_predicted(source, part.X.iloc[place : place + 1], metric.task, part.name) for place in places]
+    different = sum(not _alike(whole[place : place + 1], one) for place, one in zip(places, single, strict=True))
+    if different:
+        return (
+            f"it answers {different} of {len(places)} rows otherwise alone than among others: a step learns from the "
+            "rows that it is asked about; let it learn in fit only"
+        )
+    return ""
+
+
+def _alike(one: Array, other: Array) -> bool:
+    """Equal, but for the rounding of sums in another order."""
+    import numpy as np
+
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=CLOSE, atol=CLOSE * float(np.abs(one).max(initial=0.0))))
+    return bool((one == other).all())
 
 
 def _values(part: Part, task: Task) -> Array:
@@ -95,14 +150,7 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
     import numpy as np
 
     model = models.load(source)
-    try:
-        said = model.predict(part.X)
-        kind = float if metric.task == "regression" else None
-        values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
-    except Exception as error:  # a model is anybody's code
-        raise ModelError(f"it does not predict the {part.name} rows: {_said(error)}") from error
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
+    values = _predicted(source, part.X, metric.task, part.name)
     if values.shape != (len(part),):
         raise ModelError(f"it answers {len(part)} {part.name} rows with a result of shape {values.shape}")
     missing = int(np.sum(values != values))
@@ -113,6 +161,20 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
     if metric.task == "regression":
         return Answers(values)
     return Answers(values, _probabilities(source, model, part, metric, truth))
+
+
+def _predicted(source: str, rows: Any, task: Task, name: str) -> Array:
+    """What the model says of some rows, as one column."""
+    import numpy as np
+
+    model = models.load(source)
+    try:
+        said = model.predict(rows)
+        kind = float if task == "regression" else None
+        values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
+    except Exception as error:  # a model is anybody's code
+        raise ModelError(f"it does not predict the {name} rows: {_said(error)}") from error
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:
@@ -127,7 +189,9 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
         chances = _aligned(found, native.classes_, truth)
         if not np.isfinite(chances).all() or len(chances) != len(part):
             raise ValueError("some are missing")
-        return chances
+        if chances.min(initial=0.0) < -ROUNDED or chances.max(initial=0.0) > 1 + ROUNDED:
+            raise ValueError(f"they go from {chances.min():.4g} to {chances.max():.4g}, not from 0 to 1")
+        return np.clip(chances, 0.0, 1.0)
     except Exception as error:
         if metric.needs_probabilities:
             raise ModelError(f"{metric.name} needs probabilities, and it gives none: {_said(error)}") from error

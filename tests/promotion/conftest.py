@@ -68,13 +68,16 @@ class Trials:
             client.set_tag(run_id, Tag.END, end)
         return run_id
 
-    def fitted(self, model: Any, data: Any, *, rmse: float | None = None, **more: Any) -> str:
-        """The run of a model fitted on the training rows, with its honest validation rmse unless another is given."""
+    def fitted(self, model: Any, data: Any, *, rmse: float | None = None, metric: str = "rmse", **more: Any) -> str:
+        """The run of a model fitted on the training rows, with its honest validation rmse unless another is given.
+
+        It logs that as `metric`.
+        """
         from sklearn.metrics import root_mean_squared_error
 
         model.fit(data.train.X, data.train.y)
         honest = float(root_mean_squared_error(data.validation.y, model.predict(data.validation.X)))
-        metrics = {"rmse": honest if rmse is None else rmse}
+        metrics = {metric: honest if rmse is None else rmse}
         return self.run(metrics, model=model, example=data.train.X, dataset=data, **more)
 
 

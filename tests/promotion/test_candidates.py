@@ -76,7 +76,7 @@ def test_what_cannot_be_scored_is_out_with_the_reason(trials, houses, gate):
     assert [each.run.run_id for each in found.ranked] == [good]
     assert "with a missing value" in outcomes(found)[missing]
     assert "has no model" in outcomes(found)[without]
-    assert outcomes(found)[silent] == "it has no rmse"
+    assert "has no model" in outcomes(found)[silent]
     assert found.table.rows[0][-1] == "in"
 
 
@@ -105,10 +105,22 @@ def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, house
     assert "only the 2 newest runs and the 1 best on each of their datasets" in str(found)
 
 
-def test_a_missing_metric_is_an_error_that_names_the_nearest(trials, houses, gate):
-    trials.run({"rsme": 1.0}, dataset=houses)
-    with pytest.raises(PromotionError, match="'rmse'; did you mean 'rsme'"):
-        gate().candidates()
+def test_a_metric_that_was_not_logged_is_computed(trials, houses, gate):
+    silent = trials.fitted(better(), houses, metric="mae")
+    liar = trials.fitted(worse(), houses, rmse=0.0)
+    found = gate().candidates()
+    assert [each.run.run_id for each in found.ranked] == [silent]
+    assert found.ranked[0].logged is None
+    assert found.ranked[0].validation > 0
+    assert "it logged rmse 0" in outcomes(found)[liar]
+
+
+def test_of_many_runs_that_did_not_log_the_metric_the_newest_are_looked_at(trials, houses, gate):
+    runs = [trials.run({"mae": float(number)}, dataset=houses) for number in range(4)]
+    new = trials.fitted(better(), houses, metric="mae")
+    found = gate(max_candidates=2).candidates()
+    assert [each.run.run_id for each in found.ranked] == [new]
+    assert [outcomes(found)[run] for run in runs[:3]] == ["it has no rmse, and is not among the newest"] * 3
 
 
 def test_no_candidates_is_an_error_that_says_why(trials, houses, gate):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
+from notebooks_lib.records import Tag
 from notebooks_lib.sections import Promotion, Stage, Stages
 from notebooks_lib.tracking import registry
 from tests.promotion.conftest import better, middling, worse, write_houses
@@ -60,9 +62,32 @@ def test_a_better_model_is_promoted(trials, houses, gate, project):
 def test_a_liar_alone_is_refused(trials, houses, gate, project):
     champion(trials, trials.fitted(better(), houses, experiment="before"))
     trials.fitted(worse(), houses, rmse=0.0)
+    decision = answer(gate())
+    assert decision.answer == "keep"
+    assert decision.summary.startswith("version 1 stays: experiment 'houses' has no candidate on houses@1: run ")
+    assert "it logged rmse 0, but its model has" in decision.summary
+    assert readings(project) == 0
+
+
+def test_without_a_champion_a_liar_alone_is_an_error(trials, houses, gate):
+    trials.fitted(worse(), houses, rmse=0.0)
     with pytest.raises(PromotionError, match="it logged rmse 0, but its model has"):
         answer(gate())
-    assert readings(project) == 0
+
+
+def test_a_refused_best_candidate_makes_room_for_the_next(trials, houses, gate, project):
+    champion(trials, trials.fitted(worse(), houses))
+    unclean = trials.fitted(better(), houses, **{Tag.GIT_DIRTY: "true"})
+    good = trials.fitted(middling(), houses)
+    strict = gate()
+    strict.policy = replace(strict.policy, require_clean=True)
+    found = strict.candidates()
+    assert [each.run.run_id for each in found.ranked[:2]] == [unclean, good]
+    decision = strict.decide(strict.holdout(found))
+    assert (decision.challenger.run_id, decision.evidence.unread) == (good, False)
+    assert [(each.challenger.run_id, each.answer) for each in decision.others] == [(unclean, "keep")]
+    assert "uncommitted changes" in decision.others[0].summary
+    assert readings(project) == 1
 
 
 def test_the_champion_is_kept_without_reading_the_holdout(trials, houses, gate, project):

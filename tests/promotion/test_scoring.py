@@ -1,0 +1,168 @@
+"""A model is scored as its callers meet it: row by row, twice alike, with chances that are chances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from notebooks_lib.errors import ModelError, UsageError
+from notebooks_lib.promotion import scoring
+from notebooks_lib.promotion.deciding import metrics
+from notebooks_lib.promotion.deciding.left_out import leaver
+from notebooks_lib.promotion.deciding.metric import Answers, Truth
+
+
+@dataclass
+class Rows:
+    """A part of a dataset, as far as scoring knows it."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    name: str = "validation"
+    target: str = "y"
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self.X.assign(y=self.y)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+ROWS = Rows(pd.DataFrame({"x": np.linspace(-1, 2, 60)}), pd.Series(np.linspace(-2, 4, 60)))
+
+
+class Native:
+    """A classifier as its library knows it."""
+
+    def __init__(self, chances: np.ndarray) -> None:
+        self.classes_, self.chances = np.array(["no", "yes"]), chances
+
+    def predict_proba(self, rows: pd.DataFrame) -> np.ndarray:
+        return self.chances
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch):
+    """Put a function of rows in the place of a model's files."""
+
+    def put(predict: Any, native: Any = None) -> None:
+        metadata = type("M", (), {"get_input_schema": lambda self: None})()
+        loaded = type("L", (), {"predict": staticmethod(predict), "metadata": metadata})()
+        monkeypatch.setattr(scoring.models, "load", lambda source: loaded)
+        monkeypatch.setattr(scoring.models, "native", lambda source: native)
+
+    return put
+
+
+def drawn(rows: pd.DataFrame) -> np.ndarray:
+    return rows["x"].to_numpy() + np.random.default_rng().normal(size=len(rows))
+
+
+UNSTEADY = {
+    "standardised by the rows asked about": lambda rows: ((rows - rows.mean()) / rows.std().fillna(1))["x"].to_numpy(),
+    "ranked among them": lambda rows: rows["x"].rank(pct=True).to_numpy(),
+    "filled with their mean": lambda rows: rows["x"].where(rows["x"] > 0).fillna(rows["x"].mean()).to_numpy(),
+    "the difference from the row before": lambda rows: rows["x"].diff().fillna(0).to_numpy(),
+    "cut into their quarters": lambda rows: pd.qcut(rows["x"], 4, labels=False, duplicates="drop").fillna(0).to_numpy(),
+    "drawn at random": drawn,
+}
+
+
+@pytest.mark.parametrize("name", UNSTEADY)
+def test_an_answer_that_depends_on_other_rows_or_on_chance_is_refused(model, name: str):
+    model(UNSTEADY[name])
+    said = scoring.unsteady("m", ROWS, metrics.find("rmse"))
+    assert ("asked again" if name == "drawn at random" else "alone than among others") in said
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda rows: 2 * rows["x"].to_numpy(),
+        lambda rows: (2 * rows["x"]).to_frame(),
+        lambda rows: rows["x"].to_numpy(dtype="float32") * np.float32(1 + 1e-7 * len(rows)),  # rounding of a batch
+        lambda rows: np.zeros(len(rows)),
+    ],
+)
+def test_a_steady_model_passes(model, predict):
+    model(predict)
+    assert scoring.unsteady("m", ROWS, metrics.find("rmse")) == ""
+
+
+def test_names_of_classes_are_compared_whole(model):
+    model(lambda rows: np.where(rows["x"] > 0, "yes", "no"))
+    assert scoring.unsteady("m", ROWS, metrics.find("accuracy")) == ""
+    model(lambda rows: np.where(rows["x"] > rows["x"].mean(), "yes", "no"))
+    assert "alone than among others" in scoring.unsteady("m", ROWS, metrics.find("accuracy"))
+
+
+LABELS = Rows(ROWS.X, pd.Series(np.where(ROWS.X["x"] > 0, "yes", "no")))
+TRUTH = Truth(LABELS.y.to_numpy(dtype=str), np.array(["no", "yes"]))
+
+
+@pytest.mark.parametrize(
+    ("chances", "says"),
+    [
+        ([1.5, -0.5], "from -0.5 to 1.5, not from 0 to 1"),
+        ([-8.0, 9.0], "not from 0 to 1"),
+        ([2.0, 3.0], "not from 0 to 1"),
+        ([np.nan, 1.0], "some are missing"),
+        ([np.inf, 0.0], "some are missing"),
+    ],
+)
+def test_chances_that_are_none_are_refused_where_they_decide(model, chances, says):
+    model(lambda rows: np.full(len(rows), "yes"), Native(np.tile(chances, (60, 1))))
+    with pytest.raises(ModelError, match=says):
+        scoring.score("m", LABELS, metrics.find("log_loss"), TRUTH)
+    assert scoring.score("m", LABELS, metrics.find("accuracy"), TRUTH).answers.probabilities is None
+
+
+def test_rounding_beside_0_and_1_is_no_fault(model):
+    model(lambda rows: np.full(len(rows), "yes"), Native(np.tile([-1e-9, 1 + 1e-9], (60, 1))))
+    found = scoring.score("m", LABELS, metrics.find("brier"), TRUTH).answers.probabilities
+    assert (found.min(), found.max()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["f1", "precision", "recall", "auc", "accuracy", "log_loss", "brier"])
+def test_the_positive_class_can_be_named(name: str):
+    from sklearn import metrics as reference
+
+    random = np.random.default_rng(0)
+    values, said = (np.where(random.random(80) < share, "churn", "stay") for share in (0.3, 0.4))
+    chances = random.random((80, 1))
+    chances = np.hstack([chances, 1 - chances])
+    dataset = type(
+        "D", (), {part: Rows(pd.DataFrame({"x": range(80)}), pd.Series(values)) for part in ("train", "validation")}
+    )
+    metric = metrics.find(name, positive="churn")
+    truth = scoring.truth(dataset, dataset.validation, metric)
+    assert truth.classes.tolist() == ["stay", "churn"]
+    found = metric.score(truth, Answers(said, chances[:, ::-1]))
+    expected = {
+        "f1": lambda: reference.f1_score(values, said, pos_label="churn"),
+        "precision": lambda: reference.precision_score(values, said, pos_label="churn"),
+        "recall": lambda: reference.recall_score(values, said, pos_label="churn"),
+        "auc": lambda: reference.roc_auc_score(values == "churn", chances[:, 0]),
+        "accuracy": lambda: reference.accuracy_score(values, said),
+        "log_loss": lambda: reference.log_loss(values, chances, labels=["churn", "stay"]),
+        "brier": lambda: reference.brier_score_loss(values == "churn", chances[:, 0]),
+    }[name]()
+    assert found == pytest.approx(expected)
+    if name != "log_loss":  # chances are clipped there
+        assert leaver(metric, truth, Answers(said, chances[:, ::-1])).whole == pytest.approx(expected)
+
+
+def test_a_positive_class_that_there_is_not_is_a_usage_error():
+    dataset = type("D", (), dict.fromkeys(("train", "validation"), LABELS))
+    with pytest.raises(UsageError, match="positive=maybe: the target has the classes no and yes"):
+        scoring.truth(dataset, LABELS, metrics.find("f1", positive="maybe"))
+    with pytest.raises(UsageError, match="rmse is a metric of numbers"):
+        metrics.find("rmse", positive="yes")
+    many = Rows(ROWS.X, pd.Series(list("abc") * 20))
+    with pytest.raises(UsageError, match="of 3 classes none is the positive one"):
+        scoring.truth(type("D", (), {"train": many, "validation": many}), many, metrics.find("f1", positive="a"))
