@@ -28,11 +28,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from notebooks_lib import outside
+
 
 class NbopsError(Exception):
     """A known fault. `str()` is one line that says what was found, what is allowed and what to do."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(outside.masked(message))
 
 
 class UsageError(NbopsError, ValueError):

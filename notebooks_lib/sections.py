@@ -146,6 +146,8 @@ class Promotion(ModelPolicy):
     """Chance that one holdout, in all of its uses together, promotes a model that is not better."""
     holdout_uses: Annotated[int, Field(ge=1)] = 10
     """How often the rows of a holdout may decide; each use is tested at alpha / holdout_uses."""
+    trusted_flavors: Names = ()
+    """MLflow's flavours whose models may bring code (pickle, loader_module, code): it runs when they are scored."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-6
     """Largest relative difference between a prediction in process and through the endpoint."""
     models: Annotated[dict[str, ModelPolicy], BeforeValidator(_own)] = {}
@@ -238,6 +240,8 @@ class Endpoint(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """0: a free one, kept from then on."""
+    hosts: Names = ()
+    """Names under which the endpoint is asked on loopback beside localhost and its addresses, as by a proxy."""
     start_timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds in which a model must be loaded."""
     body_limit: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024

@@ -7,11 +7,11 @@ import hmac
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from notebooks_lib.errors import InputError, PredictionError, reason
-from notebooks_lib.serving import metrics, openapi
+from notebooks_lib.serving import metrics, openapi, origins
 from notebooks_lib.serving.access import AccessLog
 from notebooks_lib.serving.collecting import Collector, Seen
 from notebooks_lib.serving.counts import Tally
@@ -39,6 +39,8 @@ AT_ONCE = 0.003
 """Seconds of a processor up to which a prediction is made between two requests: meanwhile nothing else is answered."""
 SMALL = 32 * 1024
 """Bytes of a body up to which its prediction is taken to last about as long as the last ones."""
+LARGE = 256 * 1024
+"""Bytes of a body from which on a slot reads one at a time."""
 _KEYLESS = ("/health", "/ping")
 _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /metrics, /openapi.json or /docs"
 
@@ -53,6 +55,8 @@ class Limits:
     """Predictions that a slot was asked for and has not answered yet; more are refused with 429."""
     uploads: int = 1000
     """Bodies that are on their way; more are refused with 429. They cost nothing but memory."""
+    held: int = 8
+    """How many of the longest bodies the server keeps in memory at once, on their way or waiting for a prediction."""
     read_timeout: float = 30.0
     """Seconds in which a body must have come."""
     timeout: float = 60.0
@@ -67,7 +71,8 @@ def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
 class App:
     """The application of endpoint `name`; `slots` may be empty, and is looked at again for each request.
 
-    With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`.
+    With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`. Without one, only
+    requests of this machine are answered there, and of pages under one of `hosts`: see `origins`.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class App:
         slots: Slots,
         *,
         key: str | None = None,
+        hosts: Sequence[str] = (),
         limits: Limits | None = None,
         access: AccessLog | None = None,
         collector: Collector | None = None,
@@ -87,8 +93,10 @@ class App:
         self._slots = slots
         self._limits = limits or Limits()
         self._key = f"Bearer {key}".encode() if key is not None else None
+        self._hosts = tuple(hosts)
         self._mirror = Mirror()
         self._uploads = 0
+        self._held = 0
         get: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "/ping": self._health,
             "/health": self._health,
@@ -128,8 +136,8 @@ class App:
             handler = self._routes.get((request.method, request.path))
             if handler is None:
                 raise self._unknown(request)
-            if self._key is not None and request.path not in _KEYLESS:
-                self._check_key(request)
+            if request.path not in _KEYLESS:
+                self._check_caller(request)
             return await handler(request)
         except Refused as refused:
             log.warning("%s %r: %d %s", request.method, request.path, refused.status, refused.message)
@@ -145,26 +153,32 @@ class App:
         message = f"found {request.method[:20]} {request.path[:200]}; expected {_PATHS}"
         return Refused(405 if known else 404, message)
 
-    def _check_key(self, request: Request) -> None:
-        assert self._key is not None
-        if not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):
+    def _check_caller(self, request: Request) -> None:
+        if self._key is None:
+            reason = origins.foreign(request.scope["headers"], self._hosts)
+            if reason:
+                raise Refused(403, f"{reason}; a name that is to be answered goes into [endpoint] hosts")
+        elif not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):
             raise Refused(401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
 
     async def _invocations(self, request: Request) -> Answer:
         slot = self._slot(request)
         self._check_room(slot)
         try:
-            kind = request.kind()
-            body = await self._body(request)
-        except Refused as refused:
-            log.warning("%s: %d %s", request.path, refused.status, refused.message)
-            return refusal(refused.status, refused.message, slot=slot if refused.status != 429 else None)
-        self._check_room(slot)  # a body that takes its time holds no place
-        slot.busy += 1
-        try:
-            return await self._predicted(request, slot, kind, body)
+            try:
+                kind = request.kind()
+                body = await self._body(request)
+            except Refused as refused:
+                log.warning("%s: %d %s", request.path, refused.status, refused.message)
+                return refusal(refused.status, refused.message, slot=slot if refused.status != 429 else None)
+            self._check_room(slot)  # a body that takes its time holds no place
+            slot.busy += 1
+            try:
+                return await self._predicted(request, slot, kind, body)
+            finally:
+                slot.busy -= 1
         finally:
-            slot.busy -= 1
+            self._held -= request.kept
 
     def _check_room(self, slot: Slot) -> None:
         if slot.busy >= self._limits.concurrency:
@@ -175,9 +189,15 @@ class App:
             raise Refused(429, f"{self._uploads} bodies are on their way already; try again in a moment")
         self._uploads += 1
         try:
-            return await request.body(self._limits.body, self._limits.read_timeout)
+            return await request.body(self._limits.body, self._limits.read_timeout, self._hold)
         finally:
             self._uploads -= 1
+
+    def _hold(self, size: int) -> None:
+        """Take note of bytes that are about to be kept, unless that is too much; small bodies always have room."""
+        if self._held + size > self._limits.held * self._limits.body:
+            raise Refused(429, f"{self._held} bytes of other requests are kept already; try again in a moment")
+        self._held += size
 
     async def _predicted(self, request: Request, slot: Slot, kind: str, body: bytes) -> Answer:
         try:
@@ -212,7 +232,8 @@ class App:
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
         # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
-        work = slot.workers.submit(_timed, slot.model, kind, body)
+        workers = slot.workers if len(body) <= LARGE else slot.one_by_one
+        work = workers.submit(_timed, slot.model, kind, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
                 said, seconds = await asyncio.wrap_future(work)
@@ -286,7 +307,11 @@ class App:
         return as_json(200, described)
 
     async def _docs(self, _: Request) -> Answer:
-        from fastapi.openapi.docs import get_swagger_ui_html
+        # The import takes half a second, and /health must answer meanwhile.
+        return Answer(200, await asyncio.to_thread(_docs_page, self._name), b"text/html; charset=utf-8")
 
-        page = get_swagger_ui_html(openapi_url="openapi.json", title=self._name)
-        return Answer(200, bytes(page.body), b"text/html; charset=utf-8")
+
+def _docs_page(name: str) -> bytes:
+    from fastapi.openapi.docs import get_swagger_ui_html
+
+    return bytes(get_swagger_ui_html(openapi_url="openapi.json", title=name).body)

@@ -37,7 +37,7 @@ def find(settings: Settings, name: str) -> Champion:
     Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
     """
     from notebooks_lib.records import Tag
-    from notebooks_lib.tracking import models, registry
+    from notebooks_lib.tracking import model_contents, models, registry
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings)
@@ -65,14 +65,20 @@ def find(settings: Settings, name: str) -> Champion:
     }
 
     def fetch(folder: Path) -> Path:
+        sha256, trusted = found.tags.get(Tag.MODEL_SHA256, ""), settings.promotion.trusted_flavors
         try:
-            return models.download(found.source, folder)
+            model_dir = models.download(found.source, folder)
         except ModelError as error:
             back = f"nbops rollback {model}" + ("" if stage == PROD else f" --stage {stage}")
             raise EndpointError(
                 f"endpoint {name!r} cannot serve version {found.version} of {model!r}, the champion: {error}; put its "
                 f"files back, go back to the version before ({back}), or run its notebook and promote again"
             ) from error
+
+        if not sha256:  # its mark was set by hand
+            what = f"version {found.version} of {model!r}, which no promotion chose,"
+            model_contents.check_trusted(model_dir, trusted, what)
+        return model_dir
 
     return Champion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
 

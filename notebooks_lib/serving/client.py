@@ -106,11 +106,15 @@ def invoke(address: Address, payload: object, *, key: str = "", slot: str | None
 
 
 def curl(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
-    """A command that works as it stands: with the example in it when that is short, else with its file."""
+    """A command that works as it stands: with the example in it when that is short, else with its file.
+
+    The key goes through a pipe: what is among the arguments of a process, every user of the machine sees in `ps`.
+    """
     # A proxy that the shell names does not know this machine's loopback.
     parts = ["curl", "-sS", "--noproxy", "'*'", f"{address.url}/invocations", "-H", "'Content-Type: application/json'"]
     if not address.loopback:
-        parts += ["-H", f'"Authorization: Bearer $(cat {shlex.quote(str(key_file))})"']
+        key = f'printf "Authorization: Bearer %s" "$(cat {shlex.quote(str(key_file))})" |'
+        parts = [key, *parts, "-H", "@-"]
     text = json.dumps(example)
     given = shlex.quote(text if len(text) <= _LONGEST_CURL else f"@{example_file}")
     return " ".join([*parts, "--data-binary", given])

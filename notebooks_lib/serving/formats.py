@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.errors import InputError, nearest, reason
+from notebooks_lib.serving import bounds
 from notebooks_lib.tracking.scoring import Column
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -23,6 +25,7 @@ PARAMS = "params"
 _EXPECTED = f"expected an object with exactly one of {', '.join(FORMATS)}"
 _SPLIT = ("columns", "index", "data")
 _LONGEST_LIST = 20
+_MOST_COMPARED = 1000
 _BRIEF = reprlib.Repr()  # bounded in depth and length: what was sent may be neither
 _BRIEF.maxstring = _BRIEF.maxother = 60
 
@@ -51,6 +54,7 @@ def read(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) 
     if not found:
         raise InputError(f"the object has no key; {_EXPECTED}")
     key, value = _translated(found[0], payload[found[0]], columns)
+    bounds.check_cells(key, value, columns)
     _check(found[0], key, value, columns)
     return Request({key: value}, _params(given, params))
 
@@ -72,7 +76,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
     """Compare the columns that were sent with the model's. Raises InputError that names those missing or unknown."""
-    known = [column.name for column in columns if column.name is not None]
+    known = dict.fromkeys(column.name for column in columns if column.name is not None)
     if not known:
         return
     found = list(found)
@@ -84,7 +88,7 @@ def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
         problems.append(f"missing {_columns(missing)}")
     if extra:
         left = [name for name in known if name not in sent]
-        near = nearest(str(extra[0]), left) if left else None
+        near = nearest(str(extra[0]), left[:_MOST_COMPARED]) if left else None
         problems.append(f"unknown {_columns(extra)}" + (f", did you mean {near!r}?" if near else ""))
     if problems:
         raise InputError(f"{'; '.join(problems)}; the model takes {describe(columns)}")
@@ -180,8 +184,9 @@ def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:
         return
     if not (isinstance(names, list) and all(_label(name) for name in names)):
         raise InputError(f"{where}.columns: expected a list of column names")
-    if len(set(names)) != len(names):
-        raise InputError(f"{where}.columns: {_names([n for n in names if names.count(n) > 1][:1])} stands there twice")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InputError(f"{where}.columns: {_names(twice[:1])} stands there twice")
     for number, row in enumerate(data):
         if len(row) != len(names):
             raise InputError(f"{where}.data: row {number} has {len(row)} values; expected {len(names)}, as in columns")

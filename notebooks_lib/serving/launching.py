@@ -34,6 +34,7 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
         "host": host,
         "port": port,
         "protocol": PROTOCOL,
+        "loopback": address.loopback,
         "key": "" if address.loopback else folder.secret(),
         "options": settings.endpoint.model_dump(),
         "collected": str(settings.layout.collected),
@@ -56,8 +57,13 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
     except StartError as error:
         if error.kind == "host":
             raise EndpointError(
-                f"endpoint {folder.name!r}: {host} is no address of this machine ({error}); "
+                f"endpoint {folder.name!r}: host {host} is no address of this machine ({error}); "
                 "change [endpoint] host in production/settings.toml, or NBOPS_ENDPOINT_HOST"
+            ) from error
+        if error.kind == "rights":
+            raise EndpointError(
+                f"endpoint {folder.name!r}: this user may not listen at port {port} ({error}); choose one above 1023, "
+                f"as in: NBOPS_ENDPOINT_PORT={port + 8000} nbops endpoint start {folder.name}"
             ) from error
         if error.kind == "port":
             raise EndpointError(

@@ -16,6 +16,7 @@ def prepare() -> None:
     """What a process must do before it loads its first model; as `mlflow models serve` does."""
     import warnings
 
+    sys.dont_write_bytecode = True  # beside a model's own modules it would be files that nobody deployed
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     warnings.filterwarnings("ignore", message="Could not infer format")  # pandas, of each request with dates

@@ -16,15 +16,13 @@ from typing import IO, Any
 
 import psutil
 
+from notebooks_lib import processes
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.records import Env
 from notebooks_lib.serving.state import Folder
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL: more than the server gives its last requests."""
-
-_SAME_START = 2.0
-"""Seconds: a clock that is set moves the start time that the system reports; no pid is used again that soon."""
 
 _OWNERS = (Env.KERNEL, Env.OWNER_RUN, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "IPYNB_FILE")
 """What ties a process to the run that started it. An endpoint outlives its starter and belongs to no run."""
@@ -33,7 +31,7 @@ _SHOWN_LOG = 8
 
 
 class StartError(EndpointError):
-    """The server process did not get as far as it should. `kind` is "port", "load", "os", "died" or "slow"."""
+    """The server process did not get as far as it should. `kind` is "host", "port", "load", "os", "died" or "slow"."""
 
     def __init__(self, message: str, kind: str) -> None:
         self.kind = kind
@@ -61,10 +59,9 @@ def running(folder: Folder) -> Server | None:
     try:
         record = json.loads(folder.server.read_text("utf-8"))
         process = psutil.Process(int(record["pid"]))
-        same = abs(process.create_time() - float(record["created"])) < _SAME_START
-        if not same or process.status() == psutil.STATUS_ZOMBIE:
+        if not processes.alive(process.pid, str(record.get("born") or record["created"])):
             return None
-    except (OSError, ValueError, TypeError, KeyError, psutil.Error):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, psutil.Error):
         return None
     return Server(process, record)
 

@@ -21,6 +21,7 @@ _TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-
 _CODES = {
     400: "BAD_REQUEST",
     401: "UNAUTHENTICATED",
+    403: "FORBIDDEN",
     404: "ENDPOINT_NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
     408: "REQUEST_TIMEOUT",
@@ -38,6 +39,8 @@ _MORE: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
 }
 SLOT_HEADER = b"azureml-model-deployment"
 """Names a slot in a request, and in the answer the one that gave it; as Azure's endpoints do."""
+UNCOUNTED = 64 * 1024
+"""Bytes of every body that always have room, however much others send."""
 PROBE_HEADER = b"x-nbops-probe"
 """Marks a request by which nbops itself tries a slot, with the value 1: no caller sent it."""
 
@@ -81,6 +84,8 @@ class Request:
     """Its `traceparent`, if that is one."""
     size: int = 0
     """Bytes of the body that have come."""
+    kept: int = 0
+    """Bytes of it that were held in memory, as far as they were counted."""
 
     def __post_init__(self) -> None:
         self.headers = headers = dict(self.scope["headers"])
@@ -104,11 +109,11 @@ class Request:
 
     def kind(self) -> str:
         """The body's media type. Raises Refused when it is one that no model reads."""
-        given = self.headers.get(b"content-type", b"application/json")
+        given = self.headers.get(b"content-type", b"")  # which a page may leave out without asking the server first
         if given == b"application/json":
             return "application/json"
         kind, *options = given.decode("latin-1").lower().split(";")
-        kind = kind.strip() or "application/json"
+        kind = kind.strip()
         if kind not in ("application/json", "text/csv"):
             raise Refused(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
         for option in options:
@@ -117,9 +122,10 @@ class Request:
                 raise Refused(415, f"charset {value.strip()[:40]!r}; expected utf-8")
         return kind
 
-    async def body(self, limit: int, timeout: float) -> bytes:
+    async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
         """The body, up to `limit` bytes. A longer one is read a while to its end, so that the client hears why not.
 
+        Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise.
         Raises Refused when it is too long or does not come within `timeout` seconds, Gone when the client has left.
         """
         declared = self.headers.get(b"content-length", b"")
@@ -127,11 +133,11 @@ class Request:
             raise _too_large(limit)
         try:
             async with asyncio.timeout(timeout):
-                return await self._read(limit)
+                return await self._read(limit, hold)
         except TimeoutError:
             raise Refused(408, f"the body did not come within {timeout:g} s") from None
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
         parts, size = [], 0
         while True:
             message = await self.receive()
@@ -143,6 +149,9 @@ class Request:
             if size > 4 * limit:
                 raise _too_large(limit)
             if size <= limit:
+                if size > UNCOUNTED:
+                    hold(len(part))
+                    self.kept += len(part)
                 parts.append(part)
             if not message.get("more_body", False):
                 break

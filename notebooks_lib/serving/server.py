@@ -17,17 +17,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import os
+import queue
 import shutil
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from notebooks_lib import processes
 from notebooks_lib.serving import assembling
 
 if TYPE_CHECKING:
@@ -58,15 +62,18 @@ def main() -> None:
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
+    os.umask(0o077)  # what comes here and what is answered is for the owner of the endpoint
     _leave_the_starter()
     _say({"pid": os.getpid()})
+    go: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_hear_the_starter, args=(go,), name="starter", daemon=True).start()
     try:
         listener = _bind(order["host"], order["port"])
         served = _load(order, folder)
         port = listener.getsockname()[1]
         signature = _signed(folder, order, port)
         _say({"loaded": True, "port": port, "examples": served.follower.example()})
-        if sys.stdin.readline().strip() != "go":
+        if go.get() != "go":
             return
         # Before anybody can connect: a server that nobody knows could never be stopped.
         signature.replace(folder / "server.json")
@@ -97,10 +104,18 @@ def _leave_the_starter() -> None:
         os._exit(0)
 
 
+def _hear_the_starter(go: queue.SimpleQueue[str]) -> None:
+    """Pass its word on; when it dies without one, end, even though a model is being loaded and never comes back."""
+    word = sys.stdin.readline().strip()
+    if not word:
+        os._exit(1)
+    go.put(word)
+
+
 def _kind(error: OSError) -> str:
     if not isinstance(error, _PortError):
         return "os"
-    return "host" if error.errno == errno.EADDRNOTAVAIL else "port"
+    return {errno.EADDRINUSE: "port", errno.EACCES: "rights"}.get(error.errno or 0, "host")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -110,9 +125,13 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+    except UnicodeError as error:
+        listener.close()
+        raise _PortError(0, f"{host!r}: {error}") from error
     except OSError as error:
         listener.close()
-        raise _PortError(error.errno, f"{host}:{port}: {error.strerror}") from error
+        number = 0 if isinstance(error, socket.gaierror) else error.errno  # its numbers are of another kind
+        raise _PortError(number, f"{host}:{port}: {error.strerror}") from error
     return listener
 
 
@@ -133,18 +152,23 @@ def _load(order: Mapping[str, Any], folder: Path) -> Served:
         share, rotate = options["collect_share"], options["collect_rotate"]
         collector = Collector(Path(order["collected"]), name, share=share, rotate=rotate)
     limits = assembling.limits(options)
-    app = App(name, slots, key=order["key"] or None, limits=limits, access=access, collector=collector)
+    key = None if order["loopback"] else order["key"]
+    hosts = options["hosts"]
+    app = App(name, slots, key=key, hosts=hosts, limits=limits, access=access, collector=collector)
     return Served(app, follower, access, collector)
 
 
 def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
     """Write down who is going to serve, while a full disk does no harm yet: the old server still runs."""
-    import psutil
-
     from notebooks_lib.serving import state
 
-    started = psutil.Process().create_time()
-    own = {"pid": os.getpid(), "created": started, "host": order["host"], "port": port, "protocol": order["protocol"]}
+    own = {
+        "pid": os.getpid(),
+        "born": processes.birth(),
+        "host": order["host"],
+        "port": port,
+        "protocol": order["protocol"],
+    }
     return state.stage(folder / "server.json", {**own, "since": time.time()})
 
 
@@ -157,6 +181,8 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn takes these over, and raises them anew when it has ended: there is something left to do then.
         signal.signal(number, lambda *_: None)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; the collector need not look at it again, for a tenth of a second each time
     config = assembling.web(served.app)
     server = uvicorn.Server(config)
 
@@ -169,7 +195,7 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
             for task in tasks:
                 task.cancel()
 
-    assembling.run(config, run())
+    assembling.run(server, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:
@@ -196,13 +222,14 @@ async def _look_after(server: Any, folder: Path) -> None:
             server.should_exit = True
         with suppress(OSError):
             if path.stat().st_size > LOG_LIMIT:
-                await asyncio.to_thread(shutil.copyfile, path, path.with_name("log.1"))
+                with suppress(OSError):  # no room, or no file left to open: then it is lost, and the limit holds
+                    await asyncio.to_thread(shutil.copyfile, path, path.with_name("log.1"))
                 os.truncate(path, 0)
         await asyncio.sleep(_LOOK_EVERY)
 
 
 def _fail(kind: str, error: Exception) -> None:
-    _say({"error": str(error), "kind": kind})
+    _say({"error": (isinstance(error, _PortError) and error.strerror) or str(error), "kind": kind})
     raise SystemExit(1)
 
 

@@ -26,9 +26,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from notebooks_lib import outside, private
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import model_files
+from notebooks_lib.tracking import model_contents, model_files
 
 FORMAT = 2
 SERVING = "serving.json"
@@ -36,6 +37,8 @@ SLOTS = ("blue", "green")
 """What slots are called where nobody says otherwise."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHORTEST_KEY = 16
+_KEY = re.compile(rf"[\x21-\x7e]{{{_SHORTEST_KEY},512}}")
 _READABLE = (1, FORMAT)
 
 State = dict[str, Any]
@@ -77,9 +80,9 @@ class Folder:
             return load(self._state)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise EndpointError(
-                f"{self._state}: cannot be read ({type(error).__name__}); remove {self.path} and deploy again: "
+                f"{self._state}: cannot be read ({_reason(error)}); move {self.path} away and deploy again: "
                 f"nbops endpoint start {self.name}"
             ) from error
 
@@ -104,7 +107,9 @@ class Folder:
     def locked(self) -> Iterator[None]:
         """Hold this endpoint alone. Raises EndpointError when somebody else holds it for too long."""
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
-            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._lock.parent.parent)
+            private.make_folder(self._lock.parent)
+            private.make_folder(self.path)
             lock = FileLock(self._lock)
         try:
             lock.acquire(timeout=self._patience)
@@ -121,7 +126,7 @@ class Folder:
     def secret(self) -> str:
         """The endpoint's key; made at the first call, readable by its owner only."""
         if self.key.exists():
-            return self.key.read_text("utf-8").strip()
+            return self._read_key()
         with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
             descriptor, fresh = tempfile.mkstemp(prefix=".key-", dir=self.path)  # 0600 from the first moment
             try:
@@ -130,7 +135,23 @@ class Folder:
                 os.link(fresh, self.key)  # refuses to replace a key that somebody may be using
             finally:
                 Path(fresh).unlink()
-        return self.key.read_text("utf-8").strip()
+        return self._read_key()
+
+    def _read_key(self) -> str:
+        """The key in the file. Raises EndpointError where it protects nothing."""
+        again = f"remove it, and the next start makes another: rm {self.key}"
+        try:
+            if private.open_to_others(self.key):
+                raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
+            key = self.key.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise EndpointError(f"{self.key}: the key cannot be read ({error}); {again}") from error
+        if not _KEY.fullmatch(key):
+            raise EndpointError(
+                f"{self.key}: expected a key of {_SHORTEST_KEY} to 512 letters, digits and signs in one line, found "
+                f"{len(key)} characters; {again}"
+            )
+        return key
 
     def keep_model(self, source: Path, version: str) -> Path:
         """Copy the model folder `source` in, complete or not at all. Raises EndpointError.
@@ -139,6 +160,10 @@ class Folder:
         because the server may still read the first.
         """
         check_name("version", version)
+        try:
+            model_contents.check(source)
+        except ModelError as error:
+            raise EndpointError(f"endpoint {self.name!r} cannot serve version {version}: {error}") from error
         target = self.models / version
         number = 1
         while target.exists():
@@ -175,7 +200,9 @@ class Folder:
             with suppress(OSError), path.open("rb") as file:
                 file.seek(start)
                 text += file.read()
-        return text.decode("utf-8", "replace").splitlines()[-number:] if number > 0 else []
+        lines = text.decode("utf-8", "replace").split("\n")
+        lines = lines[:-1] if lines[-1] == "" else lines
+        return [outside.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
 
     def log_size(self) -> int:
         """Bytes of the log now, to tell later what came after."""
@@ -190,8 +217,40 @@ def load(path: Path) -> State:
     found = json.loads(path.read_text("utf-8"))
     if found["format"] not in _READABLE:
         raise EndpointError(f"{path}: written in format {found['format']!r}, this nbops reads {FORMAT}; deploy again")
-    shares = {name: dict(found.get(name, {})) for name in ("traffic", "mirror")}
-    return {"generation": 0, **found, "slots": dict(found["slots"]), **shares}
+    read: State = {"generation": 0, "traffic": {}, "mirror": {}, **found}
+    _check_shape(read)
+    return read
+
+
+def _check_shape(found: State) -> None:
+    """Raise ValueError when a key is missing or of another kind than what this nbops writes."""
+    _expect(found, {"host": str, "port": int, "generation": int, "wanted": str, "slots": dict})
+    if not 0 <= found["port"] <= 65535:
+        raise ValueError(f"port {found['port']}: expected 0 to 65535")
+    for name, entry in found["slots"].items():
+        check_name("slot", name)
+        _expect(entry, {"model": str, "version": str, "since": str, "detail": dict}, f"slots.{name}.")
+        check_name("model", entry["model"].partition("~")[0])
+    for share in ("traffic", "mirror"):
+        if not isinstance(found[share], dict):
+            raise ValueError(f"{share}: expected an object")
+        _expect(found[share], dict.fromkeys(found[share], int), f"{share}.")
+
+
+def _expect(found: Any, kinds: Mapping[str, type], where: str = "") -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"{where.rstrip('.') or 'it'} is no object")
+    for key, kind in kinds.items():
+        if key not in found:
+            raise ValueError(f"{where}{key} is missing")
+        if not isinstance(found[key], kind) or isinstance(found[key], bool):
+            raise ValueError(f"{where}{key} is {type(found[key]).__name__}, expected {kind.__name__}")
+
+
+def _reason(error: Exception) -> str:
+    """In words where the words are ours or the system's, else the kind of the error."""
+    known = type(error) is ValueError or isinstance(error, OSError | UsageError)
+    return str(error) if known else type(error).__name__
 
 
 def check_model(models: Path, entry: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Loads a model in a process of its own, so that one that hangs or crashes takes nothing with it. It serves nothing.
 
-`python -m notebooks_lib.serving.trial FOLDER` says in one line of JSON `{"example", "grown"}`, or `{"error"}`.
+`python -m notebooks_lib.serving.trial FOLDER STARTER` says in one line of JSON `{"example", "grown"}`, or `{"error"}`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def load(model: Path, log: Path, timeout: float, environment: dict[str, str]) ->
     began = log.stat().st_size if log.exists() else 0
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "notebooks_lib.serving.trial", str(model)],
+            [sys.executable, "-P", "-m", "notebooks_lib.serving.trial", str(model), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -98,11 +98,12 @@ def _tail(log: Path, began: int) -> str:
 
 def main() -> None:
     """Run as a process of its own; see the module."""
+    from notebooks_lib.serving import loading, starter
+
+    starter.bind(int(sys.argv[2]))  # a model that hangs must not outlive a deployment that was killed
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
     import psutil
-
-    from notebooks_lib.serving import loading
 
     try:
         loading.prepare()

@@ -92,7 +92,8 @@ class Quick:
             return data if type(data) is list else None
         if sorted(columns) != sorted(names) or not all(len(row) == len(names) for row in data):
             return None
-        places = [columns.index(name) for name in names]
+        at = {name: place for place, name in enumerate(columns)}
+        places = [at[name] for name in names]
         return [[row[place] for place in places] for row in data]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.tracking import example, quick
+from notebooks_lib.tracking import example, model_contents, probabilities, quick
 from notebooks_lib.tracking.encoding import encode, kind
 
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
@@ -39,7 +39,6 @@ class ServedModel:
         self.columns = _columns(model.metadata.get_input_schema())
         self.outputs = _columns(signature.outputs if signature else None)
         params = model.metadata.get_params_schema()
-        self.params = tuple(Column(p.name, _word(p.dtype), required=False) for p in params) if params else ()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
         self._whole: Any = model
@@ -47,6 +46,8 @@ class ServedModel:
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
         self._quick = quick.of(estimator, _plain_columns(self.columns)) if estimator is not None else None
+        own = tuple(Column(p.name, _word(p.dtype), required=False) for p in params) if params else ()
+        self._offer(estimator, own)
 
     @classmethod
     def load(cls, folder: Path) -> ServedModel:
@@ -56,6 +57,7 @@ class ServedModel:
         """
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
+        model_contents.check(folder)
         plain = quick.load(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
         served._choose_example(plain.example if plain is not None else example.logged(folder, served._model), folder)
@@ -77,13 +79,19 @@ class ServedModel:
         served = cls.__new__(cls)
         served.columns = tuple(Column(*each) for each in plain.inputs)
         served.outputs = tuple(_output(each) for each in plain.outputs)
-        served.params = ()
+        served._offer(plain.estimator, ())
         served.example = None
         served._whole = None
         served._make = lambda: _pyfunc(folder, plain.estimator)
         served._making = threading.Lock()
         served._quick = quick.of(plain.estimator, plain.inputs)
         return served
+
+    def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
+        """Take the parameters of the model, and beside them the one that asks a classifier for probabilities."""
+        known = {param.name for param in own}
+        self._has_probabilities = probabilities.PARAM not in known and probabilities.offered(estimator)
+        self.params = (*own, Column(probabilities.PARAM, "string", required=False)) if self._has_probabilities else own
 
     def complete(self) -> None:
         """Make ready what requests beyond the quick way need: MLflow's import, for which the first would wait.
@@ -168,7 +176,12 @@ class ServedModel:
         from mlflow.exceptions import MlflowException
 
         try:
-            answer = self._model.predict(data, params=dict(params) if params else None)
+            chances, others = probabilities.wanted(params or {}) if self._has_probabilities else (False, params)
+            if chances:
+                return probabilities.of(self._model, data)
+            answer = self._model.predict(data, params=dict(others) if others else None)
+        except InputError:
+            raise
         except MlflowException as error:
             if str(error).startswith(_NOT_THE_MODEL):
                 raise InputError(reason(error)) from error

@@ -29,11 +29,13 @@ class TestClient:
         return asyncio.run(self._ask("GET", path, **more))
 
     def post(self, path: str, **more: Any) -> httpx.Response:
+        if "content" in more:
+            more["headers"] = {"Content-Type": "application/json", **more.get("headers", {})}
         return asyncio.run(self._ask("POST", path, **more))
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://sample") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **more)
 
 

@@ -310,13 +310,14 @@ def together(served: app.App, *asked: dict[str, Any]) -> list[httpx.Response]:
     """Requests at the same time; a request may bring `after`, a function to call when the others are under way."""
 
     async def run() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://sample") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
 
             async def one(more: dict[str, Any]) -> httpx.Response:
                 after = more.pop("after", None)
                 if after:
                     await asyncio.sleep(0.05)
-                answer = await client.post("/invocations", **more)
+                headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+                answer = await client.post("/invocations", headers=headers, **more)
                 if after:
                     after()
                 return answer
@@ -567,3 +568,38 @@ def test_only_who_names_no_slot_is_mirrored_and_our_own_are_counted(loaded: dict
     blue, green = (slots.ready[name].tally.counts() for name in names)
     assert (blue.requests, blue.mirrored, blue.probes) == (4, 0, 2)
     assert (green.requests, green.mirrored, green.probes) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("key", ["dataframe_records", "dataframe_split", "inputs", "instances", "input_data"])
+def test_a_classifier_gives_probabilities_when_asked(key: str, loaded: dict[str, ServedModel], client: Client) -> None:
+    forms = {
+        "dataframe_split": X.to_dict(orient="split"),
+        "inputs": X.to_dict(orient="list"),
+        "input_data": X.to_numpy().tolist(),
+    }
+    request = {key: forms.get(key, X.to_dict(orient="records"))}
+    native = loaded["classes"]._model.get_raw_model()
+    expected = [dict(zip(native.classes_, row, strict=True)) for row in native.predict_proba(X).tolist()]
+    asked = {"params": {"predict_method": "predict_proba"}}
+    assert client("classes").post("/invocations", json=request | asked).json() == {"predictions": expected}
+    plain = client("classes").post("/invocations", json=request).json()
+    assert plain == {"predictions": native.predict(X).tolist()}
+    assert (
+        client("classes").post("/invocations", json=request | {"params": {"predict_method": "predict"}}).json() == plain
+    )
+
+
+@pytest.mark.parametrize("method", ["predict_log_proba", "__class__", 5, None, ["predict_proba"]])
+def test_another_method_is_refused(method: Any, client: Client) -> None:
+    request = {"dataframe_records": X.to_dict(orient="records"), "params": {"predict_method": method}}
+    answer = client("classes").post("/invocations", json=request)
+    assert answer.status_code == (200 if method is None else 400)
+    assert method is None or "expected predict or predict_proba" in answer.json()["message"]
+
+
+def test_the_parameter_stands_in_the_signature_of_classifiers_only(client: Client) -> None:
+    assert "predict_method" in client("classes").get("/openapi.json").text
+    for name in ("table", "tensor", "pair"):
+        assert "predict_method" not in client(name).get("/openapi.json").text
+        request = {"inputs": X.to_numpy().tolist(), "params": {"predict_method": "predict_proba"}}
+        assert client(name).post("/invocations", json=request).status_code == 400

@@ -25,7 +25,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from notebooks_lib.serving.profiling import bound
+from notebooks_lib.serving import starter
 
 GIVEN_UP = 20
 """Failed connections in a row after which nobody is there any more."""
@@ -235,7 +235,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def main() -> None:
     """Run as a process of its own; see the module."""
-    bound.to_starter(int(sys.argv[1]))
+    starter.bind(int(sys.argv[1]))
     for line in sys.stdin:
         print(json.dumps(Drive(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
 

@@ -18,19 +18,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.serving import assembling
-from notebooks_lib.serving.profiling import bound
+from notebooks_lib.serving import assembling, starter
 
 
 def main() -> None:
     """Run as a process of its own; see the module."""
-    bound.to_starter(int(sys.argv[1]))
+    starter.bind(int(sys.argv[1]))
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
-    bound.listen()
+    starter.listen()
     # What a machine of this size would say; the standard library does not look at the affinity.
     os.cpu_count = lambda: int(order["cores"])
     began = time.perf_counter()
@@ -70,7 +69,8 @@ def _serve(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
     config = assembling.web(app)
-    assembling.run(config, uvicorn.Server(config).serve(sockets=[listener]))
+    server = uvicorn.Server(config)
+    assembling.run(server, server.serve(sockets=[listener]))
 
 
 if __name__ == "__main__":

@@ -6,21 +6,24 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 
 
-def to_starter(pid: int) -> None:
+def bind(pid: int) -> None:
     """End this process when process `pid`, its parent, ends: by the kernel where it can, which also ends a paused one.
 
-    Elsewhere `listen` has to do; it needs a process that runs.
+    Elsewhere a thread looks at it now and then; that, and `listen`, need a process that runs.
     """
     if sys.platform == "linux":
         import ctypes
 
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    elif hasattr(os, "getppid"):
+        threading.Thread(target=_watch, args=(pid,), name="starter", daemon=True).start()
     if hasattr(os, "getppid") and os.getppid() != pid:  # it ended before the kernel was told
         os._exit(1)
 
@@ -35,3 +38,9 @@ def listen() -> None:
         os._exit(0)
 
     threading.Thread(target=wait, name="starter", daemon=True).start()
+
+
+def _watch(pid: int) -> None:
+    while os.getppid() == pid:
+        time.sleep(1)
+    os._exit(1)

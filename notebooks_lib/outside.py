@@ -1,0 +1,43 @@
+"""Makes text that came from outside fit to be shown or kept: no control characters, no passwords."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]*@")
+_SIGNED = re.compile(
+    r"(?i)(?P<name>[?&;](?:sig|signature|token|access_token|password|passwd|pwd|secret|api_?key|key|code"
+    r"|x-amz-signature|x-amz-credential|x-amz-security-token|x-goog-signature|sharedaccesskey|accountkey)=)[^&\s\"'<>#;]+"
+)
+MASK = "***"
+_HARMLESS = "\t\u200c\u200d\u00ad"  # a tab, and parts of words and of emoji
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with escapes for what would move a cursor, colour a terminal or turn the writing round."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character) if _moves(character) else character for character in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same, line by line."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def masked(text: str) -> str:
+    """`text` with the credentials of every URL in it replaced by stars: user and password, signatures and tokens."""
+    if "://" not in text:
+        return text
+    return _SIGNED.sub(rf"\g<name>{MASK}", _CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text))
+
+
+def _moves(character: str) -> bool:
+    """Controls, line separators, surrogates, and the marks that change the direction of writing."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs") and character not in _HARMLESS
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"

@@ -1,0 +1,74 @@
+"""Tells a process from another that got its number later, without the clock: a clock that is set moves start times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_SAME_START = 2.0
+"""Seconds, where only the time is known; no number is used again that soon."""
+
+
+def birth(pid: int | None = None) -> str:
+    """What no other process of this machine has that bears the same number. Raises OSError when it has ended.
+
+    On Linux the boot and the ticks since then, as in "1f0c…/48211"; elsewhere the time of its start.
+    """
+    pid = os.getpid() if pid is None else pid
+    ticks = _ticks(pid)
+    return f"{_boot()}/{ticks}" if ticks else f"{_created(pid):.2f}"
+
+
+def alive(pid: int, born: str) -> bool:
+    """Whether the process of that number still runs and was born then; an empty `born` fits any."""
+    try:
+        if _is_dead(pid):
+            return False
+        if not born:
+            return True
+        # An older nbops wrote down the time.
+        return birth(pid) == born if "/" in born else abs(_created(pid) - float(born)) < _SAME_START
+    except (OSError, ValueError):
+        return False
+
+
+def _ticks(pid: int) -> str:
+    """Field 22 of /proc/PID/stat; empty where there is no such file system."""
+    fields = _stat(pid)
+    return fields[19] if fields else ""
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether nobody has asked yet how it ended. Raises OSError when it is gone altogether."""
+    fields = _stat(pid)
+    if fields:
+        return fields[0] in ("Z", "X")
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error as error:
+        raise OSError(str(error)) from error
+
+
+def _stat(pid: int) -> list[str]:
+    """From the state on: the name before it may hold blanks and brackets."""
+    if not Path("/proc/self/stat").exists():
+        return []
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _created(pid: int) -> float:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error as error:
+        raise OSError(str(error)) from error

@@ -1,0 +1,153 @@
+"""Refuses a body that would take long to read although it is short: before it is parsed, in time linear in its length.
+
+16 MB of JSON may be five million empty lists, and 60 kB of CSV a header that repeats one name 15,000 times. What passes
+here is parsed in a fraction of a second, so that no thread is held by it; a thread cannot be stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from notebooks_lib.tracking.scoring import Column
+
+VALUES = 300_000
+"""Values in a body, and cells of the table that is made of it."""
+DEPTH = 32
+"""Lists and objects inside each other, where the model's signature does not say how many there may be."""
+DIGITS = 400
+"""Digits in a row, in JSON outside of texts; the largest double has 309."""
+COLUMNS = 20_000
+"""Columns of a model without named ones; else they are as many as the model's."""
+NAME = 1000
+"""Characters of a column's name in CSV."""
+
+_SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
+_BLOCK = 1 << 20
+_FEWER = "send fewer rows at once"
+_SPARE = 100  # wrong names beyond those of the model that the message may still be about
+
+
+def check(kind: str, body: bytes, columns: Sequence[Column]) -> None:
+    """Raise InputError when a body of media type `kind` passes a bound."""
+    if kind == "text/csv":
+        _check_csv(body, columns)
+    else:
+        _check_json(body, _depth(columns))
+
+
+def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
+    """Raise InputError when a parsed request is small, and what would be made of it is not.
+
+    Rows as objects need not hold every column: a row of 1,000 columns and 100,000 empty ones are 100 million cells.
+    MLflow refuses objects for a tensor without a name, too, but writes every number of them into its message.
+    """
+    unnamed = bool(columns) and all(column.name is None for column in columns)
+    if (
+        unnamed
+        and key in ("inputs", "instances")
+        and isinstance(value, list)
+        and any(isinstance(r, dict) for r in value)
+    ):
+        raise InputError(f"{key} holds objects; the model's input has no names: send lists of numbers")
+    if isinstance(value, Mapping) and key != "dataframe_split":
+        lengths = [len(items) if isinstance(items, list) else 1 for items in value.values()]
+        _refuse_cells(max(lengths, default=0), len(lengths))
+    elif isinstance(value, list) and any(isinstance(row, dict) for row in value):
+        names: set[Any] = set()
+        for row in value:
+            if isinstance(row, dict):
+                names.update(row)
+        _refuse_cells(len(value), len(names))
+
+
+def _refuse_cells(rows: int, width: int) -> None:
+    if rows * width > VALUES:
+        raise InputError(f"{rows} rows of {width} columns are {rows * width} cells; at most {VALUES}: {_FEWER}")
+
+
+def _depth(columns: Sequence[Column]) -> int:
+    """How deep a request may be: a table's cell lies four deep; two more, for the message about a wrong cell."""
+    if not columns or any(column.type not in _SCALARS for column in columns if column.shape is None):
+        return DEPTH
+    return 6 + max(len(column.shape or ()) for column in columns)
+
+
+def _check_json(body: bytes, deepest: int) -> None:
+    import numpy as np
+
+    # Nothing but a real quotation mark is one after this: in JSON a backslash stands in texts only, and where it does
+    # not, every parser ends there.
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    values, depth, run, inside = 1, 0, 0, np.uint8(0)
+    for start in range(0, len(body), _BLOCK):
+        block = np.frombuffer(body, np.uint8, min(_BLOCK, len(body) - start), start)
+        texts = np.cumsum(block == ord('"'), dtype=np.uint8) + inside
+        inside = texts[-1] & np.uint8(1)
+        outside = (texts & 1) == 0
+        opens = outside & ((block == ord("[")) | (block == ord("{")))
+        closes = outside & ((block == ord("]")) | (block == ord("}")))
+        values += int(np.count_nonzero(outside & (block == ord(",")))) + int(np.count_nonzero(opens))
+        if values > VALUES:
+            raise InputError(f"the body holds more than {VALUES} values; {_FEWER}")
+        levels = depth + np.cumsum(opens.astype(np.int32) - closes)
+        depth = int(levels[-1])
+        if int(levels.max()) > deepest:
+            raise InputError(f"the body is nested too deeply: more than {deepest} lists or objects inside each other")
+        longest, run = _longest_run(outside & (block >= ord("0")) & (block <= ord("9")), run)
+        if longest > DIGITS:
+            raise InputError(f"a number has more than {DIGITS} digits")
+
+
+def _longest_run(digits: np.ndarray[Any, Any], before: int) -> tuple[int, int]:
+    """The longest run of True, and the one that the block ends with; `before` is how the last block ended."""
+    import numpy as np
+
+    others = np.flatnonzero(~digits)
+    if not len(others):
+        return before + len(digits), before + len(digits)
+    inner = int(np.diff(others).max(initial=1)) - 1
+    return max(before + int(others[0]), inner), len(digits) - 1 - int(others[-1])
+
+
+def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
+    named = sum(column.name is not None for column in columns)
+    width = named or COLUMNS
+    head = _first_record(body, (width + _SPARE) * (NAME + 3))
+    if head.count(b",") >= width + _SPARE:
+        raise InputError(f"text/csv: the header has more than {width} columns")
+    names = next(csv.reader([head.decode("utf-8-sig", "replace")], strict=False), [])
+    seen: set[str] = set()
+    for name in names:
+        if len(name) > NAME:
+            raise InputError(f"text/csv: a column's name has {len(name)} characters; at most {NAME}")
+        if name in seen:
+            raise InputError(f"text/csv: column {name!r} stands in the header twice")
+        seen.add(name)
+    lines = body.count(b"\n") + body.count(b"\r") + 1
+    commas = body.count(b",")
+    # A row with a value too few is filled up, so that lines count with the header's width.
+    if commas + lines > VALUES or lines * max(len(names), 1) > 2 * VALUES:
+        raise InputError(f"the body holds more than {VALUES} values; {_FEWER}")
+
+
+def _first_record(body: bytes, longest: int) -> bytes:
+    """The header: up to the first line's end outside of quotation marks."""
+    place = 0
+    for found in re.finditer(rb'"[^"]*"?|[\r\n]', body[: longest + 1]):
+        if found[0] in (b"\r", b"\n"):
+            head = body[place : found.start()]
+            if head.strip(b" \t\xef\xbb\xbf"):
+                return head
+            place = found.end()
+    if len(body) - place > longest:
+        raise InputError(f"text/csv: the header is longer than {longest} bytes")
+    return body[place:]

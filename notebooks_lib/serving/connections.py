@@ -1,0 +1,193 @@
+"""uvicorn's HTTP protocol with bounds on what one connection may hold before the application sees a request.
+
+uvicorn bounds neither headers nor pipelined requests when it reads with httptools, waits for ever for the head of a
+first request, and for ever for a client that reads no answer. All of it is reachable without a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+log = logging.getLogger("nbops.endpoint")
+
+SWEEP_EVERY = 1.0
+"""Seconds between two looks at all connections."""
+_RESERVED_FILES = 64
+"""Files that the process itself needs: logs, models, the state, collected data."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one connection may take, and how many there may be."""
+
+    head: int = 64 * 1024
+    """Bytes of a request line with its headers, of trailers, or of the framing between two pieces of a body."""
+    headers: int = 200
+    """Header fields of one request, trailers included."""
+    pipelined: int = 32
+    """Requests that are sent before the first of them is answered."""
+    idle: float = 10.0
+    """Seconds in which the head of a request must have come; seconds that a refused body is read on."""
+    unread: float = 30.0
+    """Seconds that a client may leave an answer unread."""
+    connections: int = 1000
+    """Open at once. One more closes the one that has waited longest for its client."""
+
+
+def bounds_of_this_process() -> Bounds:
+    """The default bounds, with no more connections than the process may have open files."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return Bounds()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Bounds.connections + backlog(Bounds.connections) + _RESERVED_FILES
+    if soft < wanted and (hard == resource.RLIM_INFINITY or hard > soft):
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return Bounds()
+    return Bounds(connections=max(16, min(Bounds.connections, (soft - _RESERVED_FILES) * 3 // 4)))
+
+
+def backlog(connections: int) -> int:
+    """How many connections may be accepted at one go: asyncio takes that many before any of ours can be closed."""
+    return max(16, connections // 4)
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. `bounds` is set for the whole process before the server starts; see `bounded`."""
+
+    bounds = Bounds()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._unframed = 0
+        self._fields = 0
+        self.waits_since: float | None = time.monotonic()
+        """Since when the client owes us the head of a request; None while a request is being answered."""
+        self._reads_nothing_since: float | None = None
+        self._arrived = time.monotonic()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room first: a client that asks something must get in, however many others say nothing."""
+        if len(self.connections) >= self.bounds.connections:
+            _longest_waiting(self.connections).abort()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._unframed += len(data)
+        super().data_received(data)
+        if self._unframed > self.bounds.head and not self.transport.is_closing():
+            # Neither a whole head nor a byte of a body in all of this.
+            self._refuse(f"the head of the request is longer than {self.bounds.head} bytes")
+
+    def send_400_response(self, msg: str) -> None:
+        """Also called for what our own callbacks raise: httptools wraps it."""
+        if self._fields > self.bounds.headers:
+            self._refuse(f"the request has more than {self.bounds.headers} header fields")
+        elif len(self.pipeline) > self.bounds.pipelined:
+            self.abort()
+        else:
+            self._answer(400, "BAD_REQUEST", "this is not an HTTP/1.1 request")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._fields = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        if self._fields > self.bounds.headers:
+            raise _TooMuch
+        if self.cycle is None or self.scope is not self.cycle.scope:  # a trailer is read by nobody
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._unframed = 0
+        self.waits_since = None
+        if len(self.pipeline) > self.bounds.pipelined:
+            raise _TooMuch
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unframed = 0
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.pipeline:
+            self.waits_since = time.monotonic()
+
+    def pause_writing(self) -> None:
+        self._reads_nothing_since = time.monotonic()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._reads_nothing_since = None
+        super().resume_writing()
+
+    def patience(self) -> float:
+        """Since when the client has kept us waiting, for whatever; a clock that only goes forward."""
+        if self.waits_since is not None:
+            return self.waits_since
+        if self._reads_nothing_since is not None:
+            return self._reads_nothing_since
+        unfinished = self.cycle is not None and self.cycle.more_body
+        return self._arrived if unfinished else float("inf")
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has had its time."""
+        if self.waits_since is not None and now - self.waits_since > self.bounds.idle:
+            return True
+        return self._reads_nothing_since is not None and now - self._reads_nothing_since > self.bounds.unread
+
+    def abort(self) -> None:
+        """Close without another word; what was not sent yet is thrown away."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _refuse(self, message: str) -> None:
+        self._answer(431, "REQUEST_HEADER_TOO_LARGE", message)
+
+    def _answer(self, status: int, code: str, message: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.abort()  # it would be read as the answer to another request
+            return
+        body = json.dumps({"error_code": code, "message": message}).encode()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+
+class _TooMuch(httptools.HttpParserError):
+    """A bound is passed; uvicorn takes it for what it says of every head that cannot be read."""
+
+
+def bounded(bounds: Bounds) -> type[Connection]:
+    """The protocol class with these bounds, as `uvicorn.Config(http=…)` takes it."""
+    return type("Connection", (Connection,), {"bounds": bounds})
+
+
+async def sweep(connections: set[Any]) -> None:
+    """Close, for ever, the connections whose clients have had their time."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY)
+        now = time.monotonic()
+        late = [each for each in connections if isinstance(each, Connection) and each.overdue(now)]
+        for each in late:
+            each.abort()
+
+
+def _longest_waiting(connections: set[Any]) -> Connection:
+    found: Connection = min(connections, key=lambda each: each.patience())
+    return found

@@ -1,0 +1,121 @@
+"""What a model's folder holds beside weights: links, paths out of it, code that runs when it is loaded. It loads none.
+
+Loading a model may run code of whoever logged it, before any rule has looked at its figures. So a folder must be whole
+in itself, and code runs in a promotion only for flavours that the settings name ([promotion] trusted_flavors).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from notebooks_lib.errors import ModelError
+
+MLMODEL = "MLmodel"
+PYFUNC = "python_function"
+
+_DATA_ONLY = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")
+"""Flavours that have a form in which nothing but numbers and the library's own classes is kept."""
+_SKOPS_TRUSTED = ("sklearn.", "numpy.", "scipy.")
+_CODE = frozenset((".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pkl", ".pickle", ".joblib", ".cloudpickle",
+                   ".pt", ".pth", ".bin", ".whl", ".egg", ".zip", ".jar", ".dill"))  # fmt: skip
+_NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
+"""Keys of MLmodel whose values nobody opens in the folder."""
+
+
+def check(folder: Path) -> None:
+    """Raise ModelError when the folder reaches out of itself: its digest would not say what is loaded."""
+    for path in _walk(folder):
+        if path.is_symlink():
+            raise ModelError(
+                f"{path} is a link to {str(path.readlink())!r}: a model's files lie in its own folder; copy it there"
+            )
+        if not path.is_file() and not path.is_dir():
+            raise ModelError(f"{path} is neither a file nor a folder; take it out")
+    for key, value in _strings(description(folder).get("flavors", {})):
+        if key not in _NO_PATHS and _leaves(value):
+            raise ModelError(f"{folder / MLMODEL}: {key} is {value!r}, out of the model's folder; log the model again")
+
+
+def code(folder: Path) -> str:
+    """What of a model is code, or may hold it, in words; empty where loading it runs its libraries' own code only."""
+    flavors = description(folder).get("flavors", {})
+    pyfunc = flavors.get(PYFUNC, {})
+    own = [name for name in flavors if name != PYFUNC]
+    unknown = [name for name in own if name not in _DATA_ONLY]
+    loader = str(pyfunc.get("loader_module", ""))
+    if not own or unknown:
+        return f"the flavour {(unknown or [PYFUNC])[0]} keeps Python objects"
+    if loader not in {f"mlflow.{name}" for name in own}:
+        return f"loader_module {loader!r}"
+    for name, conf in flavors.items():
+        if conf.get("code") or conf.get("code_paths") or conf.get("model_code_path"):
+            return f"modules of its own ({name}: code)"
+        kind = str(conf.get("model_class", ""))
+        if kind and not kind.startswith(f"{name}."):
+            return f"a class of its own ({kind})"
+    if "sklearn" in flavors:
+        conf = flavors["sklearn"]
+        if conf.get("serialization_format") != "skops":
+            return f"a pickle (sklearn: {conf.get('serialization_format', 'pickle')})"
+        foreign = [name for name in conf.get("skops_trusted_types") or () if not str(name).startswith(_SKOPS_TRUSTED)]
+        if foreign:
+            return f"classes beyond scikit-learn's ({foreign[0]})"
+    found = next((path for path in _walk(folder) if path.suffix.lower() in _CODE), None)
+    return f"the file {found.relative_to(folder)}" if found else ""
+
+
+def flavor(folder: Path) -> str:
+    """The name by which the settings trust a model: its library's flavour, else python_function."""
+    return next((name for name in description(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
+
+
+def check_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
+    """Raise ModelError when a model brings code and its flavour is none of those named; `what` says which model."""
+    check(folder)
+    brings = code(folder)
+    if brings and flavor(folder) not in trusted:
+        raise ModelError(
+            f"{what} brings code, which would run here before any rule: {brings}; if you trust everybody who can log "
+            f'models here, say so in production/settings.toml: [promotion] trusted_flavors = ["{flavor(folder)}"]'
+        )
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """The content of MLmodel. Raises ModelError when it is none."""
+    import yaml
+
+    try:
+        found = yaml.load((folder / MLMODEL).read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ModelError(f"{folder / MLMODEL} cannot be read: {type(error).__name__}") from error
+    flavors = found.get("flavors") if isinstance(found, dict) else None
+    if not isinstance(flavors, dict) or not all(isinstance(conf, dict) for conf in flavors.values()):
+        raise ModelError(f"{folder / MLMODEL} describes no flavour; log the model again")
+    return dict(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(folder):  # which follows no link
+        for name in sorted((*folders, *files)):
+            yield Path(top) / name
+
+
+def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _strings(each, str(name))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _leaves(value: str) -> bool:
+    """Whether a text, taken as a path, leads out of the folder it is relative to."""
+    windows = PureWindowsPath(value)
+    absolute = PurePosixPath(value).is_absolute() or bool(windows.drive and windows.root)
+    return absolute or ".." in (*PurePosixPath(value).parts, *windows.parts)
