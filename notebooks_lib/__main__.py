@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
-from notebooks_lib import errors
+from notebooks_lib import errors, faults, outside
 from notebooks_lib.cli.main import command
 
 
@@ -18,10 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code. What is not foreseen here shows its traceback."""
+    if sys.stdout is None:  # as after `nbops … >&-`
+        click.echo("nbops: the standard output is closed; send it to /dev/null if nobody is to read it", err=True)
+        return 2
     try:
         code = command.main(
             args=None if arguments is None else list(arguments), prog_name="nbops", standalone_mode=False
         )
+        sys.stdout.flush()  # a disk that is full, or a reader that has gone, is noticed here at the latest
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
@@ -29,14 +36,38 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return int(error.exit_code)
     except errors.NbopsError as error:
-        click.echo(f"nbops: {error}", err=True)
+        click.echo(f"nbops: {outside.printable_lines(str(error))}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("nbops: interrupted", err=True)
         return 130
     except BrokenPipeError:  # `nbops compare … | head`
-        sys.stderr.close()
+        _drop_output()
         return 0
+    except Exception as error:  # noqa: BLE001 - shown, after the faults of the machine were sorted out
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    fault = faults.fault(error)
+    if fault:
+        click.echo(f"nbops: {fault}", err=True)
+    else:
+        text = "".join(traceback.format_exception(error))
+        click.echo(outside.masked(outside.printable_lines(text)), err=True, nl=False)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    return 1
+
+
+def _drop_output() -> None:
+    """Let what nobody takes go nowhere, or Python complains of it once more when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,9 @@ def empty_project(tmp_path: Path) -> Settings:
     """A project in which nothing has run yet: no database, no state."""
     root = tmp_path / "project"
     (root / "production").mkdir(parents=True)
-    (root / "production" / "settings.toml").write_text('[project]\nname = "sample"\n')
+    (root / "production" / "settings.toml").write_text(
+        '[project]\nname = "sample"\n[promotion]\ntrusted_flavors = ["sklearn", "python_function"]\n'
+    )
     os.chdir(root)
     return load(root, {})
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebooks_lib import outside
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -284,7 +286,8 @@ def _print(status: Status) -> None:
     for label, value in facts:
         if value not in ("", None):
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            click.echo(f"  {label:<{width}}  {text}")
+            shown = text if label == "state" else outside.printable(text)  # the one with a colour of ours
+            click.echo(f"  {label:<{width}}  {shown}")
 
 
 def _json(value: Any, indent: int | None = 2) -> None:

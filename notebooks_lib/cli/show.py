@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebooks_lib import outside
+
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
     from notebooks_lib.notebooks.parameters import Schema
@@ -136,4 +138,4 @@ def place(uri: str) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else outside.printable(str(value))

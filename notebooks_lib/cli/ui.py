@@ -23,7 +23,7 @@ def command(port: int) -> int:
     show.refuse_nothing(here)
     connected = store.connect(here)
     if not connected.local:
-        click.echo(f"the runs are kept at {connected.uri}; open that store's own pages")
+        click.echo(f"the runs are kept at {connected.shown}; open that store's own pages")
         return 0
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -18,7 +18,7 @@ from notebooks_lib.promotion.deciding.metric import Metric, Truth, sort_key
 from notebooks_lib.promotion.deciding.tables import Table
 from notebooks_lib.promotion.releasing.way import going_back
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import datasets, models, query
+from notebooks_lib.tracking import datasets, model_files, models, query
 from notebooks_lib.tracking.query import Look, RunInfo
 
 if TYPE_CHECKING:
@@ -240,6 +240,7 @@ def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
 def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:
     try:
         source = models.model_of_run(store, candidate.run.run_id).source
+        model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
         found = scoring.score(source, data.validation, metric, truth).value
         shaky = scoring.unsteady(source, data.validation, metric)
     except ModelError as error:

@@ -172,7 +172,7 @@ class Gate:
     def __repr__(self) -> str:
         own = self.model in self.store.settings.promotion.models
         lines = (
-            f"tracking   {self.store.uri}",
+            f"tracking   {self.store.shown}",
             f"registry   model {self.model!r}, in the same store",
             f"target     {self.target} endpoint {self.model!r}",
             f"policy     [promotion]{f' and [promotion.models.{self.model}]' if own else ''}",

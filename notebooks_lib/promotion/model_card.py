@@ -42,7 +42,7 @@ def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCa
     tags: Mapping[str, str] = run.tags if run else {}
     title, intended = _purpose(store, tags)
     dirty = {True: "with uncommitted changes", False: "clean", None: "not known"}[side.dirty]
-    files = _files(store, run)
+    files, code = _files(store, run)
     return ModelCard(
         title,
         intended,
@@ -79,6 +79,7 @@ def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCa
                 (
                     ("files", f"{side.size_bytes} bytes, sha256 {side.model_sha256}"),
                     ("kept as", tags.get(Tag.MODEL_FORMAT, "not known")),
+                    ("code that runs when it is loaded", code),
                     ("takes", _columns(side.signature, "inputs")),
                     ("gives", _columns(side.signature, "outputs")),
                     ("requires", ", ".join(files) if files else "not known"),
@@ -109,12 +110,15 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
     return found.title, found.purpose
 
 
-def _files(store: Store, run: RunInfo | None) -> tuple[str, ...]:
+def _files(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
+    """Its requirements, and what of it is code that runs wherever it is loaded."""
     try:
-        needed = model_files.read(models.model_of_run(store, run.run_id).source).requirements if run else None
+        found = model_files.read(models.model_of_run(store, run.run_id).source) if run else None
     except NbopsError:
-        needed = None
-    return tuple(line for line in needed or () if line.strip())
+        found = None
+    if found is None:
+        return (), "not known"
+    return tuple(line for line in found.requirements or () if line.strip()), found.code or "none but its libraries'"
 
 
 def _columns(signature: object, part: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
-import psutil
 from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
+from notebooks_lib import processes
 from notebooks_lib.names import Env, Tag
 from notebooks_lib.tracking import attaching, sqlite
 
@@ -36,7 +36,7 @@ class OwnedRunContext(RunContextProvider):
             Tag.PARENT_OWNER: owner,
             Tag.OWNER_HOST: socket.gethostname(),
             Tag.OWNER_PID: str(os.getpid()),
-            Tag.OWNER_STARTED: f"{psutil.Process().create_time():.2f}",
+            Tag.OWNER_STARTED: processes.birth(),
         }
         notebook = os.environ.get("IPYNB_FILE")
         if notebook:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import flavors
+from notebooks_lib.tracking import flavors, model_contents
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
+"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
 MLMODEL = "MLmodel"
 _DEPTH = 3
 """How many folders deep a model is looked for among a run's artifacts."""
@@ -137,6 +141,9 @@ def download(source: str | Path, folder: Path) -> Path:
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
+    here = local(source)
+    if here is not None and here.is_dir():
+        model_contents.check(here)  # a copy has no links any more
     with errors.as_model_error(f"the model at {source} cannot be fetched"):
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (found / MLMODEL).is_file():
@@ -168,16 +175,30 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
     here = local(source)
     with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if here is not None:
-            return open_folder(here)
+            model_contents.check(here)
+            with _no_bytecode():
+                return open_folder(here)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
         try:
-            model = open_folder(download(source, Path(scratch)))
+            folder = download(source, Path(scratch))
+            model_contents.check(folder)
+            model = open_folder(folder)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
         # Some flavours read files later on, so the folder lives as long as the model.
         weakref.finalize(model, shutil.rmtree, scratch, ignore_errors=True)
         return model
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Load from a folder and leave nothing in it: what Python would keep of a model's modules changes its digest."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def local(source: str | Path) -> Path | None:
@@ -187,7 +208,7 @@ def local(source: str | Path) -> Path | None:
         from mlflow.utils.file_utils import local_file_uri_to_path
 
         return Path(local_file_uri_to_path(text))
-    return Path(text) if "://" not in text and not text.startswith(("runs:", "models:")) else None
+    return None if _SCHEME.match(text) else Path(text)
 
 
 def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:

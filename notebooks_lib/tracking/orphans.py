@@ -7,8 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
-
+from notebooks_lib import processes
 from notebooks_lib.records import RunStatus, Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import Store
@@ -78,9 +77,5 @@ def may_live(tags: Mapping[str, str]) -> bool:
 
 def alive(tags: Mapping[str, str]) -> bool:
     """Whether the owner that a run names is a process of this machine that goes on."""
-    try:
-        process = psutil.Process(int(tags.get(Tag.OWNER_PID, "")))
-        started = tags.get(Tag.OWNER_STARTED)
-        return started is None or abs(process.create_time() - float(started)) < 1.0
-    except (psutil.Error, ValueError):
-        return False
+    pid = tags.get(Tag.OWNER_PID, "")
+    return pid.isdecimal() and processes.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

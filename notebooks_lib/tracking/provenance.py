@@ -10,9 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from notebooks_lib import __version__
+from notebooks_lib import __version__, processes
 from notebooks_lib.records import Layout, Tag
 
 DIFF_LIMIT = 1_000_000
@@ -56,7 +54,7 @@ def owner_tags() -> dict[str, str]:
     return {
         Tag.OWNER_HOST: socket.gethostname(),
         Tag.OWNER_PID: str(os.getpid()),
-        Tag.OWNER_STARTED: f"{psutil.Process().create_time():.2f}",
+        Tag.OWNER_STARTED: processes.birth(),
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from notebooks_lib import errors
+from notebooks_lib import errors, faults, outside, private
 from notebooks_lib import settings as settings_module
 from notebooks_lib.records import Env
 from notebooks_lib.settings import Settings
@@ -66,6 +66,11 @@ class Store:
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def shown(self) -> str:
+        """The URI for people: without the password that it may hold."""
+        return outside.masked(self.uri)
 
     @property
     def local(self) -> bool:
@@ -118,7 +123,8 @@ class Store:
         if self.uri.startswith("azureml:"):
             workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
-        base = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        bare = outside.masked(self.uri).replace(f"://{outside.MASK}@", "://").rstrip("/")  # a browser asks for them
+        base = bare if self.uri.startswith("http") else UI_ADDRESS
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
@@ -152,7 +158,15 @@ def connect(settings: Settings | None = None) -> Store:
         _told_before.setdefault(uri, _told_before.get(given, given))
         mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
+    if _without_machine_faults not in (logger := logging.getLogger("mlflow.store.db.utils")).filters:
+        logger.addFilter(_without_machine_faults)
     return Store(uri, settings)
+
+
+def _without_machine_faults(record: logging.LogRecord) -> bool:
+    """Keep back what MLflow logs of a full disk, with forty lines of traceback: the error that it raises says it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (error is not None and faults.fault(error))
 
 
 def tracking_uri(settings: Settings) -> str:
@@ -196,24 +210,52 @@ def _prepare_database(uri: str, settings: Settings) -> None:
     """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
     database = sqlite.path(uri)
     ready = database.with_name(database.name + ".ready")
+    if settings.layout.state.is_dir():
+        private.close(settings.layout.state)
     if database.is_file() and ready.is_file():
+        _check_database(database, ready)
         return
     try:
+        if database.parent == settings.layout.state:
+            private.make_folder(database.parent)
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
                 # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
                 # small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
+                private.close(database)
                 _migrate(uri)
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()
     except sqlite3.DatabaseError as error:
-        raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): move it away") from error
+        advice = faults.fault(error) or "move it away"
+        raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): {advice}") from error
     except OSError as error:
         raise errors.TrackingError(
             f"the database {database} cannot be made ready: {error}; check that its folder is writable and not full"
         ) from error
+
+
+def _check_database(database: Path, ready: Path) -> None:
+    """Raise TrackingError when the database is damaged or was emptied: MLflow would try for minutes, or begin anew.
+
+    What every use of it reads is read, a row of a table at most; what is damaged elsewhere is told when it is met.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=60)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            for table in ("alembic_version", "experiments", "runs"):
+                if table in tables:
+                    connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        advice = faults.fault(error) or "move it away and put a backup in its place"
+        raise errors.TrackingError(f"{database} cannot be read ({error}): {advice}") from error
+    if "alembic_version" not in tables:
+        raise errors.TrackingError(
+            f"{database} is empty, and it was not: put a backup in its place; or to begin without the runs that it "
+            f"held, remove it and {ready.name}"
+        )
 
 
 def _pragma(database: Path, pragma: str) -> None:
@@ -228,6 +270,8 @@ def _migrate(uri: str) -> None:
         try:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
+            if faults.fault(error):
+                raise errors.TrackingError(f"{uri} cannot be made ready: {faults.fault(error)}") from error
             raise errors.TrackingError(
                 f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"
@@ -254,7 +298,8 @@ def answering(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise errors.TrackingError(f"{store.uri}: {errors.reason(error)}; `nbops doctor` looks closer") from error
+        why = faults.fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
+        raise errors.TrackingError(f"{store.uri}: {why}") from error
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +32,14 @@ MOVES = ("traffic", "ledger")
 """Entries that are made within a step."""
 NAMES = {"share": "canary"}
 """What people call a step, where that is not what it is called here."""
+_CHANGE: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "model", "stage", "version", "who"), str),
+    "pid": int,
+    "time": (int, float),
+}
+_STEP: Mapping[str, type | tuple[type, ...]] = {"step": str}
+_LATEST = 32503680000
+"""Seconds: the year 3000, beyond which not every system can name a time."""
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and by which lock."""
 
@@ -191,9 +198,39 @@ def _torn(file: BinaryIO) -> bool:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The whole lines. A torn one announced a step that was never begun."""
-    entries = []
-    for line in path.read_bytes().splitlines():
-        with suppress(ValueError):
-            entries.append(json.loads(line))
+    """The whole lines. A torn one announced a step that was never begun.
+
+    Raises PromotionError when a whole line is none that this module writes: what it announced is not known.
+    """
+    entries: list[dict[str, Any]] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise PromotionError(f"{path}: the journal of a change cannot be read: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        problem = _problem(entry, first=not entries)
+        if problem:
+            raise PromotionError(
+                f"{path}: line {number} is none of a change's journal ({problem}); look at nbops endpoint status "
+                "and nbops history, then move the file away: the next promotion begins anew"
+            )
+        entries.append(entry)
     return entries
+
+
+def _problem(entry: Any, *, first: bool) -> str:
+    """What a line lacks; empty when it has what every reader of it needs."""
+    if not isinstance(entry, dict):
+        return f"it is {type(entry).__name__}, expected an object"
+    kinds = _CHANGE if first else _STEP
+    missing = [key for key in kinds if key not in entry]
+    if missing:
+        return f"{missing[0]!r} is missing"
+    wrong = [key for key, kind in kinds.items() if not isinstance(entry[key], kind) or isinstance(entry[key], bool)]
+    if wrong:
+        return f"{wrong[0]!r} is {type(entry[wrong[0]]).__name__}"
+    return "'time' is out of range" if first and not 0 <= entry["time"] < _LATEST else ""

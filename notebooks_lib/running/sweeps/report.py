@@ -31,6 +31,7 @@ BEST = 5
 REASONS = 3
 WIDTH = 120
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _log = logging.getLogger(__name__)
 
 
@@ -75,10 +76,26 @@ def rows(trials: Sequence[Trial]) -> list[list[object]]:
     for trial in trials:
         row = [trial.number, trial.state, *(trial.values.get(name) for name in names), trial.value]
         row += [*(trial.metrics.get(name) for name in metrics), trial.run_id, trial.seconds, trial.reason]
-        table.append(
-            [json.dumps(cell, default=str) if isinstance(cell, Mapping | list | tuple) else cell for cell in row]
-        )
+        table.append([_cell(value) for value in row])
     return table
+
+
+def _cell(cell: object) -> object:
+    """What stands in the table: JSON of what has parts; before a formula an apostrophe, which spreadsheets hide."""
+    if isinstance(cell, Mapping | list | tuple):
+        return json.dumps(cell, default=str)
+    if not isinstance(cell, str) or cell.lstrip(" ")[:1] not in _FORMULA or _is_number(cell):
+        return cell
+    return f"'{cell}"
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text such as "-1.5" is a number, which is what it means in a spreadsheet, too."""
+    try:
+        float(text)
+    except ValueError:
+        return not text.strip(" ")
+    return True
 
 
 def document(result: SweepResult) -> dict[str, Any]:

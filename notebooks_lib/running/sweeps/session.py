@@ -219,7 +219,7 @@ class Session:
         self.place.stop()
 
     def _lose(self, why: str) -> None:
-        self.lost = f"the sweep stopped: {self.store.uri} takes no more runs ({why})"
+        self.lost = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
         self._stop("KILLED")
 
     def _answers(self) -> bool:

@@ -262,7 +262,8 @@ def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     desk = Desk(project, "m", "prod")
     desk.take()
-    begun = desk.begin({"kind": "promotion", "version": "7", "stage": "prod", "who": "ada@here"})
+    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    begun = desk.begin(change)
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
@@ -275,8 +276,29 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     again.write("end", outcome="undone")
     assert desk.pending() is None
     for _ in range(25):
-        desk.begin({"kind": "promotion"})
+        desk.begin(change)
     assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
+    desk.release()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "5", "null", '"x"', "{}", '{"step": 1}', '{"kind": "promotion"}', '{"step": null}', '{"steps": "end"}']
+    + [json.dumps({"kind": "p", "model": "m", "version": "7", "stage": "prod", "who": "w", "pid": 1, "time": when})
+       for when in ("soon", None, -1, 1e300, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("after", [False, True])
+def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
+    desk = Desk(empty_project, "m", "prod")
+    desk.take()
+    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    path = desk.begin(change).path
+    content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(PromotionError, match="line .* move the file away") as caught:
+        journal.unfinished(empty_project, "m")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
     desk.release()
 
 
