@@ -16,6 +16,7 @@ from notebooks_lib.promotion.deciding.decision import Policy, decide
 from notebooks_lib.promotion.deciding.left_out import leaver, mean
 from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth, log_losses
 from notebooks_lib.promotion.deciding.metrics import METRICS
+from notebooks_lib.promotion.deciding.outlook import outlook
 from notebooks_lib.promotion.deciding.own_metric import own
 from notebooks_lib.promotion.deciding.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
@@ -24,6 +25,7 @@ from notebooks_lib.statistics.planting import Population, planted
 
 REPEATS = 2000
 POWER = 0.78
+DEFAULT = Policy()
 ONCE = Policy(uses=1)
 """The whole level for one use: so that what is counted can be compared with 5 %."""
 
@@ -57,6 +59,8 @@ class Counts:
     """By the interval, taking rows for independent that are not."""
     gate: float
     """By all rules together."""
+    default: float
+    """By all rules together, at the level that a use has by default."""
     undecided: float
     told: float = 0.0
     """The median of the detectable gains that were printed."""
@@ -65,12 +69,13 @@ class Counts:
 
     @property
     def ok(self) -> bool:
-        return not self.cell.bar or round(self.gate * self.repeats) <= limit(self.repeats)
+        once, tenth = round(self.gate * self.repeats), round(self.default * self.repeats)
+        return not self.cell.bar or (once <= limit(self.repeats) and tenth <= limit(self.repeats, DEFAULT.level(None)))
 
 
-def limit(repeats: int = REPEATS) -> int:
-    """False promotions that a gate at level 0.05 exceeds once in a million cells: 149 of 2,000."""
-    return int(stats.binom.ppf(1 - 1e-6, repeats, 0.05))
+def limit(repeats: int = REPEATS, level: float = 0.05) -> int:
+    """False promotions that a gate at `level` exceeds once in a million cells: 149 of 2,000 at 5 %."""
+    return int(stats.binom.ppf(1 - 1e-6, repeats, level))
 
 
 def least(repeats: int) -> int:
@@ -82,7 +87,7 @@ def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEAT
     """Put `repeats` holdouts of a cell before the gate."""
     random = np.random.default_rng([seed, cell.rows, *map(ord, cell.what)])
     level = policy.level(None)
-    strict = interval = ignoring = gate = undecided = 0
+    strict = interval = ignoring = gate = default = undecided = 0
     told, reasons = [], {}
     for _ in range(repeats):
         metric, truth, new, old, more = cell.draw(random)
@@ -93,13 +98,16 @@ def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEAT
         interval += sure
         ignoring += bool(pair(metric, truth, new, old).lower(level) > 0) if more else sure
         gate += decision.answer == "promote"
+        if decision.answer == "promote":  # what passes at a tenth of the level passes at all of it
+            tenth = decide(asked(metric, truth, new, old, paired, uses=DEFAULT.uses), DEFAULT)
+            default += tenth.answer == "promote"
         undecided += decision.answer == "undecided"
-        told.append(paired.detectable(level))
+        told.append(outlook(paired, policy, level).detectable)
         for rule in decision.rules:
             if not rule.ok and rule.otherwise == "undecided":
                 reasons[rule.id] = reasons.get(rule.id, 0) + 1
-    shares = (value / repeats for value in (strict, interval, ignoring, gate, undecided))
-    return Counts(cell, repeats, *shares, told=float(np.nanmedian(told)), reasons=reasons)
+    shares = (value / repeats for value in (strict, interval, ignoring, gate, default, undecided))
+    return Counts(cell, repeats, *shares, told=float(np.median(told)), reasons=reasons)
 
 
 PAIRS = {

@@ -17,14 +17,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import planted, promotion_plot, useless
+from benchmarks import planted, promotion_plot, rare, turns, useless
 from benchmarks.measuring import table
-from benchmarks.planted import POWER, REPEATS, Cell, Counts, least, limit
+from benchmarks.planted import DEFAULT, POWER, REPEATS, Cell, Counts, least, limit
 from benchmarks.real_way import RealWay, measure
-from notebooks_lib.promotion.deciding.decision import Policy
 
 PAGE = "promotion-figures.md"
-DEFAULT = Policy()
 TABLE_METRICS = ("rmse", "mae", "r2", "accuracy", "f1", "auc", "brier", "log_loss")
 
 
@@ -34,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     repeats, seed = given.repeats, given.seed
     started = time.monotonic()
     nulls = _counted(planted.nulls(), seed, repeats)
+    few = _counted(rare.cells(), seed, repeats)
     dependent = _counted(planted.dependent(), seed, repeats)
     hard = _counted(planted.hard(), seed, repeats)
     power = [_power(name, rows, seed, repeats) for name in TABLE_METRICS for rows in (150, 500, 2000)]
@@ -41,12 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweeps = [_said(useless.sweep(trials, rows, repeats=repeats, seed=seed)) for rows, trials in sizes]
     uses = [(rows, learning) for learning in (False, True) for rows in (150, 500)]
     sequences = [_said(useless.sequence(rows, repeats=repeats, seed=seed, learning=it)) for rows, it in uses]
+    sequences += [_said(turns.ten(name, 500, repeats=repeats, seed=seed)) for name in turns.METRIC_NAMES]
     sequences += [_said(useless.together(rows, repeats=repeats, seed=seed)) for rows in (150, 500)]
     simulated = time.monotonic() - started
     real = [_said(measure(sweeps, trials)) for sweeps, trials in ((given.sweeps, 10), (1, 100)) if given.sweeps]
 
     shown = {
         "nulls": _false(nulls),
+        "rare": _false(few),
         "dependent": _false(dependent, ignoring=True),
         "hard": _false(hard, ignoring=True, bars=False),
         "power": _powers(power),
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sequences": _sequences(sequences),
         "real": _real(real) if real else "not measured",
     }
-    missed = [*_missed(nulls + dependent), *_weak(power), *_lucky(sweeps, sequences, repeats)]
+    missed = [*_missed(nulls + few + dependent), *_weak(power), *_lucky(sweeps, sequences, repeats)]
     missed += [f"the real way: {each.promoted} of {each.sweeps} promoted" for each in real if each.promoted]
     verdict = [f"- missed: {each}" for each in missed] or ["- no cell is beyond its bar by more than chance may do"]
     verdict += [f"- below the bar, by no more than chance may do: {each}" for each in _below(power)]
@@ -94,13 +95,14 @@ def _said(found: Any) -> Any:
 
 def _false(found: list[Counts], *, ignoring: bool = False, bars: bool = True) -> str:
     header = ["true gain zero", "rows", "strict `<`", *(["rows as if independent"] if ignoring else [])]
-    header += ["interval", "gate", *(["of how many"] if bars else []), "undecided"]
+    header += ["interval", "gate", *(["of how many"] if bars else []), "gate as by default", "undecided"]
     rows = []
     for each in found:
         row = [each.cell.what, each.cell.rows, _percent(each.strict)]
         row += [_percent(each.ignoring)] if ignoring else []
         row += [_percent(each.interval), f"**{_percent(each.gate)}**"]
-        row += [_count(each) if bars else "", _percent(each.undecided)] if bars else [_percent(each.undecided)]
+        row += [_count(each)] if bars else []
+        row += [f"{100 * each.default:.2f}", _percent(each.undecided)]
         rows.append(row)
     return table(header, rows)
 
@@ -166,7 +168,10 @@ def _real(found: list[RealWay]) -> str:
 
 def _missed(found: list[Counts]) -> list[str]:
     return [
-        f"{each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} % promoted" for each in found if not each.ok
+        f"{each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} % promoted, "
+        f"{100 * each.default:.2f} % as by default"
+        for each in found
+        if not each.ok
     ]
 
 

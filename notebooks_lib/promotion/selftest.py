@@ -28,6 +28,7 @@ Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]
 
 EQUAL = 400
 CLEAR = 40
+RARE = 60
 LIMIT = int(stats.binom.ppf(1 - 1e-6, EQUAL, 0.05))
 """Promotions among `EQUAL` equal pairs that a gate at level 0.05 exceeds once in a million self-tests."""
 SEED = 20240229
@@ -106,7 +107,7 @@ def asked(
 
 def run(gate: Gate = real) -> list[Check]:
     """All checks of a gate; it passes when all are ok."""
-    return [*_equal(gate), *_clear(gate), *_exact(gate), *_alike(gate), *_little(gate)]
+    return [*_equal(gate), *_clear(gate), *_exact(gate), *_alike(gate), *_little(gate), *_rare(gate)]
 
 
 def _equal(gate: Gate) -> Iterator[Check]:
@@ -177,6 +178,20 @@ def _little(gate: Gate) -> Iterator[Check]:
     for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
         found = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
         yield Check(f"much better on {name}", found == "undecided", found, "undecided")
+
+
+def _rare(gate: Gate) -> Iterator[Check]:
+    """Equal precision, from some two calls of a thousand rows against twenty: two calls are no evidence."""
+    random = np.random.default_rng(SEED)
+    classes = np.array([0, 1])
+    answers: list[Answer] = []
+    for _ in range(RARE):
+        flagged = random.choice(3, 1000, p=[0.0015, 0.02, 0.9785])
+        truth = np.where(flagged < 2, random.random(1000) < 0.6, random.random(1000) < 0.04).astype(int)
+        champion, challenger = (Answers((flagged == number).astype(int)) for number in (0, 1))
+        answers.append(gate(METRICS["precision"], Truth(truth, classes), challenger, champion, Policy()))
+    count, most = answers.count("promote"), int(stats.binom.ppf(1 - 1e-6, RARE, Policy().level(None)))
+    yield Check(f"{RARE} equal pairs with few calls", count <= most, f"{count} promoted", f"at most {most}")
 
 
 def _ask(gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Generator, policy: Policy) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import planted, promotion, useless
+from benchmarks import planted, promotion, rare, turns, useless
 from notebooks_lib.promotion.selftest import tables
 
 
@@ -53,6 +53,24 @@ def test_tables_are_written_between_their_marks(tmp_path):
 
 def test_the_page_has_a_place_for_every_table():
     text = (promotion.Path(__file__).parents[2] / "docs" / promotion.PAGE).read_text()
-    for name in ("verdict", "nulls", "sweeps", "sequences", "power", "dependent", "hard", "real"):
+    for name in ("verdict", "nulls", "rare", "sweeps", "sequences", "power", "dependent", "hard", "real"):
         assert f"<!-- {name} -->" in text
         assert f"<!-- /{name} -->" in text
+
+
+def test_cells_of_few_rows_hold_equal_models():
+    """On one large holdout of each the two are equal but for chance."""
+    random = np.random.default_rng(0)
+    for cell in rare.cells():
+        metric, truth, new, old, _ = cell.draw(random)
+        assert metric.task == "classification"
+        assert len(new.values) == len(old.values) == len(truth.values)
+    for name in ("f1", "auc"):
+        metric, truth, new, old, _ = rare.patients(name, 4000, 0.3, 40_000).draw(random)
+        assert metric.score(truth, new) == pytest.approx(metric.score(truth, old), abs=0.02)
+
+
+def test_ten_in_turn_are_as_good_as_the_champion():
+    found = turns.ten("auc", 300, repeats=12, seed=1)
+    assert found.strict > 0.5
+    assert found.gate <= found.uncorrected
