@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,11 +70,33 @@ def _fix(file: Path) -> None:
     except errors.NotebookError:
         return  # the check reports it
     new = cleaning.cleaned(notebook)
-    if new != notebook.raw:
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        temporary.replace(file)
-        click.echo(f"{show.path(file)}: cleaned", err=True)
+    if new == notebook.raw:
+        return
+    target = file.resolve()  # a link stays one
+    try:
+        _replace(target, cleaning.like(target.read_bytes().decode("utf-8-sig"), new))
+    except OSError as error:
+        raise errors.UsageError(f"{show.path(file)} cannot be written: {error.strerror or error}") from error
+    click.echo(f"{show.path(file)}: cleaned", err=True)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write the file whole or not at all; owner, group and rights stay as they were."""
+    before = file.stat()
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".nbops-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as temporary:
+            temporary.write(text.encode("utf-8", "surrogatepass"))
+        shutil.copystat(file, name)
+        if hasattr(os, "chown"):
+            with contextlib.suppress(OSError):  # only root may give a file away
+                os.chown(name, before.st_uid, before.st_gid)
+        Path(name).chmod(stat.S_IMODE(before.st_mode))  # which giving it away may have changed
+        os.utime(name)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _check(file: Path) -> list[rules.Finding]:

@@ -21,7 +21,32 @@ if TYPE_CHECKING:
     from notebooks_lib.running.plan import Plan
 
 
-@click.command()
+class _Command(click.Command):
+    """Prints one JSON object in every case that `--json` stands among the arguments: whoever parses it finds one."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> click.Context:
+        wanted = "--json" in args
+        try:
+            return super().make_context(info_name, args, *rest, **more)
+        except click.UsageError as error:
+            if wanted:
+                _json(None, errors.UsageError(error.format_message()))
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.params.get("as_json"):
+                _json(None, errors.UsageError(error.format_message()))
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if ctx.params.get("as_json"):
+                _json(getattr(error, "result", None), error)
+            raise
+
+
+@click.command(cls=_Command)
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
 @click.option(
@@ -77,12 +102,7 @@ def command(
     limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel, "cold": cold}
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
         raise click.UsageError("--timeout takes a number of seconds")
-    try:
-        result = _run(notebook, pairs, files, experiment, name, output, untracked, skip_seen, limits, as_json)
-    except (errors.NbopsError, KeyboardInterrupt) as error:
-        if as_json:  # whoever parses it finds an object in every case
-            _json(getattr(error, "result", None), error)
-        raise
+    result = _run(notebook, pairs, files, experiment, name, output, untracked, skip_seen, limits, as_json)
     if as_json:
         _json(result)
     else:
@@ -121,7 +141,7 @@ def _run(
     with show.Progress(notebook.stem, silent=as_json) as progress:
         return run_notebook(
             planned,
-            output=output.resolve() if output else None,
+            output=output.absolute() if output else None,
             on_open=progress.opened,
             on_cell=progress.cell,
             **limits,
@@ -131,6 +151,7 @@ def _run(
 def _seen(planned: Plan) -> RunResult | None:
     """The run that has said already what this one would say."""
     from notebooks_lib.records import RunResult
+    from notebooks_lib.running.plan import executed_file
     from notebooks_lib.tracking import seen, store
 
     assert planned.start is not None
@@ -138,7 +159,7 @@ def _seen(planned: Plan) -> RunResult | None:
     found = seen.find(connected, planned.notebook, planned.start)
     if found is None:
         return None
-    output = planned.settings.layout.executed / f"{planned.notebook.path.stem}-{found.run_id[:8]}.ipynb"
+    output = executed_file(planned, found.run_id)
     url = connected.run_url(found.run_id, found.experiment_id)
     return RunResult(found.run_id, "FINISHED", output, found.metrics, url=url, seen=True)
 

@@ -47,6 +47,41 @@ def read(code: Code) -> Iterator[Assignment]:
                 yield Assignment(name, None, None, _source(lines, statement), comment)
 
 
+def always(code: Code) -> Iterator[ast.stmt]:
+    """The statements of a cell that no branch, loop or function holds."""
+    waiting = list(code.tree.body) if code.tree else []
+    while waiting:
+        statement = waiting.pop(0)
+        yield statement
+        if isinstance(statement, ast.With):
+            waiting = [*statement.body, *waiting]
+
+
+def replaced_by(statement: ast.stmt) -> set[str]:
+    """The names that a statement gives a value which does not come from their own."""
+    targets: list[ast.expr] = []
+    match statement:
+        case ast.Assign():
+            targets = statement.targets
+        case ast.AnnAssign(value=ast.expr()) | ast.For():
+            targets = [statement.target]
+        case ast.With():
+            targets = [item.optional_vars for item in statement.items if item.optional_vars is not None]
+        case ast.Import() | ast.ImportFrom():
+            return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+    if isinstance(statement, ast.For):
+        read: ast.AST = statement.iter
+    elif isinstance(statement, ast.With):
+        read = ast.Tuple([item.context_expr for item in statement.items], ast.Load())
+    else:
+        read = getattr(statement, "value", statement)
+    used = {node.id for node in ast.walk(read) if isinstance(node, ast.Name)}
+    names = (node for target in targets for node in ast.walk(target))
+    return {node.id for node in names if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)} - used
+
+
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None, ast.expr]]:
     """Name, what it gets, and the expression to show; `a, b = f()` gets parts that only a run can tell."""
     if isinstance(target, ast.Name):

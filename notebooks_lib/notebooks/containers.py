@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from notebooks_lib.notebooks import constants
-from notebooks_lib.notebooks.kinds import Bounds, Kind, Mismatch, Number, Text, shown
+from notebooks_lib.notebooks.kinds import Bounds, Kind, Mismatch, Number, Text, plain_number, shown
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,10 @@ class Either(Kind):
 
     def read(self, text: str) -> object:
         # Text takes everything, so it is asked last.
+        textual = any(type(option) is Text for option in self.options)
         for option in sorted(self.options, key=lambda option: type(option) in (Text, Kind)):
+            if textual and isinstance(option, Number) and not plain_number(text):
+                continue
             try:
                 return option.check(option.read(text))
             except Mismatch:

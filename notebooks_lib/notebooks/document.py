@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,11 +16,21 @@ from notebooks_lib import errors
 from notebooks_lib.notebooks import magics
 
 PARAMETERS_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+"""papermill's: the cell holds the values of a run."""
 KEEP_OUTPUT_TAG = "keep_output"
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)$")
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_OTHER_KERNEL = re.compile(
+    r"[ix]?(r|julia|bash|zsh|scala|spylon|almond|sparkr|spark|javascript|typescript|tslab|deno|node|rust|evcxr|go|gonb"
+    r"|gophernotes|sas|stata|octave|matlab|ruby|perl|haskell|kotlin|java|cpp|cling|c|sql|clojure|elixir|erlang|lua|php"
+    r"|sos|wolfram|ocaml|fortran|maxima|gnuplot|powershell)(?:[-_ ]?kernel)?[-_. ]?v?[\d.]*"
+    r"|\.net-(\w+)",
+    re.IGNORECASE,
+)
+"""The usual kernels of other languages: ir, julia-1.11, bash, xcpp17, gophernotes."""
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
@@ -121,15 +132,16 @@ class Notebook:
 def read(path: Path | str) -> Notebook:
     """Read a notebook of format 4. Raises NotebookError that says what the file is instead."""
     path = Path(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise errors.NotebookError(f"{str(path)!a}: the name is not UTF-8: rename the file") from error
     raw = _json(path)
     if not isinstance(raw, dict):
         raise errors.NotebookError(f"{path}: not a notebook: its JSON is a {type(raw).__name__}, not an object")
     version = raw.get("nbformat")
     if "worksheets" in raw or (isinstance(version, int) and version < 4):
-        raise errors.NotebookError(
-            f"{path}: notebook format {version or 3} is too old, 4 is needed; convert it: "
-            f"jupyter nbconvert --to notebook --nbformat 4 {path.name}"
-        )
+        raw, version = _upgraded(path, raw), 4
     cells = raw.get("cells")
     if not isinstance(cells, list):
         raise errors.NotebookError(f"{path}: not a notebook: it has no list of `cells`")
@@ -141,7 +153,7 @@ def read(path: Path | str) -> Notebook:
         path=path,
         cells=tuple(_cell(path, index, cell) for index, cell in enumerate(cells)),
         kernel=str(kernelspec.get("name") or "python3"),
-        language=str(language.get("name") or kernelspec.get("language") or "python").lower(),
+        language=str(language.get("name") or kernelspec.get("language") or _language(kernelspec.get("name"))).lower(),
         raw=raw,
     )
 
@@ -165,6 +177,34 @@ def _json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise errors.NotebookError(f"{path}: not a notebook: not JSON ({where})") from error
+
+
+def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """A notebook of an old format in today's, as Jupyter opens it."""
+    import nbformat
+
+    log = logging.getLogger("traitlets")  # through which nbformat complains of what is missing
+    before, log.disabled = log.disabled, True
+    try:
+        filled = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, **raw}
+        for cell in (cell for sheet in filled.get("worksheets", ()) for cell in sheet["cells"]):
+            absent = {"metadata": {}, "input": "", "outputs": [], "language": "python", "collapsed": False}
+            cell.update({key: value for key, value in absent.items() if key not in cell})
+        converted: dict[str, Any] = json.loads(nbformat.writes(nbformat.convert(nbformat.from_dict(filled), 4)))
+    except Exception as error:
+        raise errors.NotebookError(
+            f"{path}: notebook format {raw.get('nbformat', 3)} is too old, 4 is needed, and it cannot be converted: "
+            f"{errors.reason(error)}"
+        ) from error
+    finally:
+        log.disabled = before
+    return converted
+
+
+def _language(kernel: object) -> str:
+    """The language that a kernel's name tells, where the notebook does not say it; Python's kernels have any name."""
+    match = _OTHER_KERNEL.fullmatch(str(kernel or ""))
+    return (match[1] or match[2]).lower() if match else "python"
 
 
 def _cell(path: Path, index: int, raw: Any) -> Cell:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import numbers
 import os
+import re
 from dataclasses import dataclass, field, replace
 
 from notebooks_lib.notebooks import constants
@@ -29,6 +31,27 @@ def shown(value: object, width: int = 60) -> str:
     except (ValueError, RecursionError):  # an int of thousands of digits; a list in itself
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def writable(value: object) -> object:
+    """The value, if a file can hold it. Raises Mismatch for half a character, as of a text cut within an emoji."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError:
+        raise Mismatch(ascii(value), "text without halves of characters (lone surrogates)") from None
+    except (ValueError, RecursionError, TypeError):
+        pass  # `check` has said what it thinks of it
+    return value
+
+
+def plain_number(text: str) -> bool:
+    """Whether a text can only be meant as a number: not `0042`, `1E5` or `0x1F`, which are codes as well."""
+    return _PLAIN_NUMBER.fullmatch(text) is not None
+
+
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(?:(?:0|[1-9][0-9_]*)(?:\.[0-9_]*(?:[eE][-+]?[0-9]+)?)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)"
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,8 @@ class Kind:
 
     def read(self, text: str) -> object:
         """The value that a text on the command line stands for. Raises Mismatch; ranges are left to `check`."""
+        if text.strip().lower() == "none":
+            return None
         try:
             return constants.read(text)
         except constants.NotConstant:

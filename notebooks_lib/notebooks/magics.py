@@ -21,7 +21,14 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CELL_MAGIC = re.compile(r"%%(\w+)?")
-_LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|[\w.]+(?:\[[^\]\n]*\])?\?{1,2}\s*$)")
+_LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|[\w.*]+(?:\[[^\]\n]*\][\w.*]*)*\?{1,2}[\s;]*$)")
+_AUTOMAGIC = re.compile(
+    r"(?P<indent>[ \t]*)(?:cd|ls|ll|la|lx|pwd|mkdir|rmdir|cp|mv|rm|cat|less|more|man|clear|pip|conda|mamba|uv"
+    r"|micromamba|time|timeit|prun|run|load_ext|reload_ext|env|set_env|matplotlib|pylab|who|whos|reset|history|hist|autoreload"
+    r"|automagic|config|debug|pdb|store|writefile|xmode|precision|tb|bookmark|dirs|pushd|popd|alias|unalias|lsmagic)"
+    r"(?:[ \t]+(?![-=,&^|*/+<>!)\].:;]\s|==|[-+*/|&^]=|(?:is|not|in|and|or|if|for|else)\b)(?P<rest>\S.*))?"
+)
+"""A magic that IPython takes without its percent sign, as it does where the line is no assignment and no expression."""
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<code>[^-\s].*)")
 _ENV = re.compile(r"(?P<indent>[ \t]*)%(?:set_)?env[ \t]+(?P<key>\w+)(?:[ \t]*=[ \t]*|[ \t]+)(?P<value>.+)")
 _ASSIGNED = re.compile(r"(?P<target>[ \t]*[^\W\d][\w\s,.]*?)\s*=\s*(?P<sign>[!%])(?P<command>.+)")
@@ -78,13 +85,14 @@ def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
         source = textwrap.dedent(source)
         lines = source.split("\n")
     magics: list[tuple[int, str]] = []
-    if cell_magic := _CELL_MAGIC.match(lines[first]):
+    while cell_magic := _CELL_MAGIC.match(lines[first]):  # `%%capture` may stand over `%%sh`
         if cell_magic[1] not in _PYTHON_BODIES:
-            magics = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+            magics += [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
             return "\n" * (len(lines) - 1), tuple(magics)
         magics.append((first + 1, lines[first]))
         lines[first] = ""
         source = "\n".join(lines)
+        first = next((number for number, line in enumerate(lines) if line.strip()), first)
 
     out: list[str] = []
     position, number = 0, 1
@@ -116,7 +124,7 @@ def _replaced(line: str) -> str | None:
         value = match["value"].strip()
         shown = "get_ipython()" if "{" in value or "$" in value else repr(value)
         return f"{match['indent']}import os; os.environ[{match['key']!r}] = {shown}"
-    if match := _LINE_MAGIC.match(line):
+    if match := _LINE_MAGIC.match(line) or _AUTOMAGIC.fullmatch(line):
         return f"{match['indent']}pass"
     if match := _ASSIGNED.fullmatch(line):
         method = "getoutput" if match["sign"] == "!" else "run_line_magic"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from notebooks_lib import errors
 from notebooks_lib.notebooks import assignments, constants, containers, hints, kinds
 from notebooks_lib.notebooks.assignments import Assignment
-from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 from notebooks_lib.notebooks.kinds import Kind
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -144,7 +144,7 @@ class Schema:
                 )
             else:
                 try:
-                    values[name] = parameter.kind.check(value)
+                    values[name] = kinds.writable(parameter.kind.check(value))
                 except kinds.Mismatch as mismatch:
                     problems.append(f"{name}{mismatch.path}: {mismatch}")
         for parameter in self.parameters:
@@ -181,6 +181,37 @@ def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
         elif parameter.secret and not environ.get(str(parameter.default)):
             lines.append(f"{parameter.name}: found nothing in the environment variable {parameter.default}; set it")
     return lines
+
+
+def injected(notebook: Notebook) -> dict[str, object]:
+    """The literals that the cell of an earlier run assigns, where they are what the notebook computes with."""
+    start = notebook.parameters_cell.index if notebook.parameters_cell else -1
+    found: dict[str, object] = {}
+    for cell in notebook.python_cells:
+        if cell.index > start and INJECTED_TAG in cell.tags:
+            for one in assignments.read(cell.code):
+                try:
+                    found[one.name] = constants.literal(one.value) if one.value is not None else None
+                except constants.NotConstant:
+                    continue
+    return found
+
+
+def assigned_again(notebook: Notebook, given: Collection[str]) -> list[str]:
+    """A problem line for each given parameter that a later cell certainly assigns anew: its value would be lost there.
+
+    What is made from the value itself (`path = Path(path)`) or stands in a branch or function is the author's affair.
+    """
+    start = notebook.parameters_cell.index if notebook.parameters_cell else -1
+    return [
+        f"{name}: cell {cell.index} assigns it again ({ast.unparse(statement).splitlines()[0][:60]}), so the given "
+        "value would not be used there: take that line out, or leave the parameter out"
+        for cell in notebook.python_cells
+        if cell.index > start and INJECTED_TAG not in cell.tags
+        for statement in assignments.always(cell.code)
+        for name in assignments.replaced_by(statement)
+        if name in given
+    ]
 
 
 class Row(NamedTuple):

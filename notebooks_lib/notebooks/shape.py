@@ -18,7 +18,9 @@ MOST_CODE_CELLS_IN_A_ROW = 2
 
 
 def parameters_cell(notebook: Notebook) -> Found:
-    """None, several, or not the first code cell."""
+    """None, several, or not the first code cell; parameters are read from Python only."""
+    if not notebook.is_python:
+        return
     tagged = [cell for cell in notebook.code_cells if PARAMETERS_TAG in cell.tags]
     first = next((cell for cell in notebook.code_cells if cell.source.strip()), None)
     if not tagged:

@@ -140,7 +140,8 @@ def _loader() -> Any:
         return value if word in ("true", "false") else ambiguous(node.value, value)
 
     def integer(loader: Any, node: Any) -> object:
-        return int(node.value.replace("_", ""), 0)
+        value = int(node.value.replace("_", ""), 0)
+        return value if kinds.plain_number(node.value) else ambiguous(node.value, value)
 
     def real(loader: Any, node: Any) -> object:
         value = float(node.value.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))

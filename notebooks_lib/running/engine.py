@@ -11,7 +11,7 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
-from papermill.utils import nb_language
 
-from notebooks_lib.notebooks import values
 from notebooks_lib.running.bounded import cut
 from notebooks_lib.running.delivery import Delivery
 from notebooks_lib.running.kernel import Kernel
@@ -46,6 +44,8 @@ class Execution:
     cell_timeout: float | None = None
     wanted: Callable[[], StopReason | None] = lambda: None
     on_cell: Callable[[int, int], None] = lambda index, total: None
+    origins: Sequence[int | None] = ()
+    """For each cell its index in the author's notebook."""
     cold: bool = False
     """Start an ordinary kernel although a warm one could be had."""
 
@@ -66,7 +66,7 @@ class Execution:
 
 
 def execute(notebook: Any, parameters: Mapping[str, object], execution: Execution, kernel_name: str) -> None:
-    """Inject the parameters as papermill does and run the cells; the outcome stands in `execution`.
+    """Run the cells of a notebook that holds its parameters already; the outcome stands in `execution`.
 
     A failing notebook does not raise. The executed notebook is saved at its end, whatever the end was.
     """
@@ -77,14 +77,11 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
         execution.notebook = execute_notebook(
             notebook,
             None,  # papermill would rewrite the file at every cell's start and end (docs/design trap 6)
-            parameters=json.loads(
-                json.dumps(dict(parameters), default=str, skipkeys=True)
-            ),  # it keeps them in the metadata
             engine_name=ENGINE,
             kernel_name=kernel_name,
             progress_bar=False,
             execution=execution,
-            parameters_source=values.assignments(parameters),
+            given=parameters,
         )
     except PapermillExecutionError:
         # Its note on top and its anchor would shift the cells; the outcome says it for every kind of end.
@@ -96,16 +93,13 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, execution: Execution, parameters_source: str, **_: Any
+        cls, nb_man: Any, kernel_name: str, *, execution: Execution, given: Mapping[str, object], **_: Any
     ) -> None:
         """Run all cells in a fresh kernel."""
         # It was given a notebook, not a path, and would keep all of it here.
         nb_man.nb.metadata.papermill.input_path = str(execution.source)
         nb_man.nb.metadata.papermill.output_path = str(execution.output.path)
-        for cell in nb_man.nb.cells:
-            if "injected-parameters" in cell.metadata.get("tags", []) and nb_language(nb_man.nb) == "python":
-                # papermill's own text turns tuples and sets into strings, and every key of a dict too
-                cell.source = f"# Parameters\n{parameters_source}"
+        nb_man.nb.metadata.papermill.parameters = json.loads(json.dumps(dict(given), default=str, skipkeys=True))
         execution.notebook = nb_man.nb
         client = _Client(nb_man, execution, kernel_name)
         try:

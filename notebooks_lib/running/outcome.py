@@ -5,27 +5,21 @@ from __future__ import annotations
 import dataclasses
 import html
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from nbformat.v4 import new_markdown_cell
 
-from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import first_line
+from notebooks_lib.running.preparation import ERROR_TAG
 from notebooks_lib.running.sweeps.records import TrialState
 
-INJECTED = {"injected-parameters", "injected-secrets"}
-ERROR_TAG = "papermill-error-cell-tag"
-"""papermill's own, so that its tools find and remove the note on a later run."""
 
-
-def of(
-    execution: Execution, notebook: Notebook, *, timeout: float | None, cell_timeout: float | None
-) -> tuple[RunStatus, Failure | None]:
+def of(execution: Execution, *, timeout: float | None, cell_timeout: float | None) -> tuple[RunStatus, Failure | None]:
     """FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
-    cell, line = _place(execution, notebook)
+    cell, line = _place(execution)
     if execution.start_failure is not None:
         return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
     if execution.stopped == "timeout":
@@ -90,18 +84,8 @@ def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
     return Failure("signal", "KernelDied", f"the kernel went away{code}", cell, line)
 
 
-def _place(execution: Execution, notebook: Notebook) -> tuple[int | None, str]:
+def _place(execution: Execution) -> tuple[int | None, str]:
     """The running cell's index in the notebook as its author wrote it (None for injected cells), and its first line."""
     if execution.cell is None or execution.notebook is None:
         return None, ""
-    cells = execution.notebook.cells
-    line = first_line(cells[execution.cell].source)
-    if _injected(cells[execution.cell].metadata.get("tags", [])):
-        return None, line
-    before = sum(_injected(cell.metadata.get("tags", [])) for cell in cells[: execution.cell])
-    authors_own = sum(_injected(cell.tags) for cell in notebook.cells[: execution.cell])
-    return execution.cell - max(0, before - authors_own), line
-
-
-def _injected(tags: Iterable[str]) -> bool:
-    return not INJECTED.isdisjoint(tags)
+    return execution.origins[execution.cell], first_line(execution.notebook.cells[execution.cell].source)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import html
 import json
+import math
 import os
 import tempfile
 import time
@@ -20,6 +22,10 @@ MASK = "**********"
 SHORTEST_SECRET = 4
 """Shorter values stand in ordinary text by chance; taking them out would garble it."""
 DEPTH = 2
+SHOWN = ("text/", "image/", "application/javascript", "application/pdf", "application/json")
+"""Types of outputs that a page shows."""
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""Drawn by a script of the page."""
 
 
 class Output:
@@ -48,11 +54,7 @@ class Output:
 
         What is `lasting` is on the disk afterwards, also if the machine loses its power.
         """
-        try:
-            text = nbformat.writes(self.without_secrets(notebook))
-        except TypeError:  # an output that is no JSON: bytes under a MIME type, say
-            text = json.dumps(self.without_secrets(notebook), default=str, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self.path, text, lasting=lasting)
+        write_atomically(self.path, text_of(self.without_secrets(notebook)), lasting=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -71,6 +73,25 @@ class Output:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
+
+
+def text_of(notebook: Any) -> str:
+    """The notebook as JSON that every parser takes, in UTF-8."""
+    try:
+        text = str(nbformat.writes(notebook, allow_nan=False))
+        text.encode()
+    except (TypeError, ValueError):  # bytes under a MIME type, NaN, half a character: it is an output, and is kept
+        text = json.dumps(_plain(notebook), default=str, indent=1) + "\n"
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """The value with texts in the place of numbers that JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def write_atomically(path: Path, text: str, *, lasting: bool = True) -> None:
@@ -94,8 +115,20 @@ def to_html(notebook: Any, title: str) -> str:
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(embed_images=True)
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    body, _ = exporter.from_notebook_node(_with_notes(notebook), resources={"metadata": {"name": title}})
     return str(body)
+
+
+def _with_notes(notebook: Any) -> Any:
+    """A copy in which a figure that only JupyterLab can draw is named: the page would be silent about it."""
+    notebook = copy.deepcopy(notebook)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        data = output.get("data", {})
+        hidden = [kind for kind in data if not kind.startswith(SHOWN) and kind != WIDGET]
+        if hidden and not any(kind.startswith(SHOWN) and kind != "text/plain" for kind in data):
+            note = f"[{', '.join(hidden)}: this page cannot show it; open the executed notebook in JupyterLab]"
+            data["text/plain"] = "\n".join(filter(None, ["".join(data.get("text/plain", "")), note]))
+    return notebook
 
 
 def cell_figures(notebook: Any) -> list[Mapping[str, object]]:

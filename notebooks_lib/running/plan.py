@@ -19,6 +19,7 @@ from notebooks_lib.tracking import attaching, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import Start
 
+LONGEST_STEM = 200
 FOLDERS = ("experimentation", "production")
 """Of a project: the notebooks in them are its own."""
 
@@ -94,9 +95,12 @@ class Source:
         """One run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
+        if again := parameters.assigned_again(notebook, given):
+            raise errors.ParameterError(notebook.path.name, again)
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
-        everything = {**self.schema.defaults, **given}
+        # What an earlier run has injected counts, until other values take its cell's place.
+        everything = {**self.schema.defaults, **({} if given else parameters.injected(notebook)), **given}
         start = dataclasses.replace(
             self.common(everything, name=name or run_name(notebook, given), tags=tags),
             source_fingerprint=fingerprint.source_fingerprint(
@@ -166,6 +170,12 @@ def _where(calls: Sequence[mlflow_use.Call], asked: str | None, settings: Settin
             "leave the option out, or give the notebook's parameter that value if it has one"
         )
     return (settings.experiment, named.value) if named.by_id else (asked or named.value, None)
+
+
+def executed_file(plan: Plan, run_id: str) -> Path:
+    """Where the executed notebook of a run lies; a name has 255 bytes, and a notebook's may use them all."""
+    stem = plan.notebook.path.stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+    return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
 
 
 def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
+import stat
 import tempfile
 import time
 import uuid
@@ -12,21 +12,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunResult, RunStatus, Tag
 from notebooks_lib.running import interrupts, outcome
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.kernel import installed
 from notebooks_lib.running.outputs import Output, cell_figures, to_html
-from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.plan import Plan, executed_file
+from notebooks_lib.running.preparation import prepare
 from notebooks_lib.running.watchdog import StopReason
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
-SECRETS_TAG = "injected-secrets"
 _told: set[str] = set()
 
 
@@ -57,16 +55,21 @@ def run_notebook(
     """
     began = time.monotonic()
     kernel_name = installed(plan.notebook, kernel)
-    _refuse_unwritable((output or plan.settings.layout.executed / "n.ipynb").parent)
+    stores.make_state(plan.settings.layout)
+    prepared = prepare(plan.notebook, plan.given, plan.secrets)
+    _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
     with interrupts.caught() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
         owned = None
         if plan.start is not None:
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
             on_open(owned.run_id, owned.url)
         execution = Execution(
-            output=Output(output or plan.settings.layout.executed / _file_name(plan, owned), plan.secret_values),
+            output=Output(
+                output or executed_file(plan, owned.run_id if owned else uuid.uuid4().hex), plan.secret_values
+            ),
             environment={**(environment or {}), **(owned.environment() if owned else {})},
             source=plan.notebook.opened,
+            origins=prepared.origins,
             timeout=timeout,
             cell_timeout=cell_timeout,
             cold=cold or _told_cold(plan),
@@ -76,8 +79,8 @@ def run_notebook(
         status: RunStatus = "KILLED"
         failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
         try:
-            execute(_prepared(plan), plan.given, execution, kernel_name)
-            status, failure = outcome.of(execution, plan.notebook, timeout=timeout, cell_timeout=cell_timeout)
+            execute(prepared.notebook, plan.given, execution, kernel_name)
+            status, failure = outcome.of(execution, timeout=timeout, cell_timeout=cell_timeout)
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:
@@ -85,8 +88,18 @@ def run_notebook(
     return result
 
 
-def _refuse_unwritable(folder: Path) -> None:
+def _refuse_unwritable(file: Path) -> None:
     """Before anything is started: what is executed must have a place."""
+    folder = file.parent
+    try:
+        if stat.S_ISDIR(file.stat().st_mode):
+            raise errors.UsageError(f"{file} is a folder: name a file in it, as in --output {file / 'executed.ipynb'}")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise errors.UsageError(
+            f"{file} cannot be written ({error.strerror}): name another file with --output"
+        ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -109,22 +122,6 @@ def _told_cold(plan: Plan) -> bool:
 
 def _unwritten(output: Output, error: OSError) -> Failure:
     return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
-
-
-def _prepared(plan: Plan) -> Any:
-    """The notebook for papermill, with a cell that reads the secrets: their names stand in it, their values do not."""
-    notebook = nbformat.reads(json.dumps(plan.notebook.raw), as_version=4)
-    # papermill must know the language to inject parameters, and not every notebook says it.
-    notebook.metadata.setdefault("language_info", {}).setdefault("name", plan.notebook.language)
-    spec = {"name": plan.notebook.kernel, "display_name": plan.notebook.kernel, "language": plan.notebook.language}
-    notebook.metadata["kernelspec"] = {**spec, **notebook.metadata.get("kernelspec", {})}
-    if plan.secrets:
-        lines = ["from notebooks_lib.notebooks import secret as _secret"]
-        lines += [f"{name} = _secret({variable!r})" for name, variable in plan.secrets.items()]
-        cell = nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": [SECRETS_TAG]})
-        parameters = plan.notebook.parameters_cell
-        notebook.cells.insert(parameters.index + 1 if parameters else 0, cell)
-    return notebook
 
 
 def _end(
@@ -194,7 +191,3 @@ def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:
         logging.getLogger(__name__).warning("no HTML page of %s: %s", plan.notebook.path.name, error)
         return None
     return page
-
-
-def _file_name(plan: Plan, owned: OwnedRun | None) -> str:
-    return f"{plan.notebook.path.stem}-{(owned.run_id if owned else uuid.uuid4().hex)[:8]}.ipynb"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import logging
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from notebooks_lib.records import Layout, Tag
 
 DIFF_LIMIT = 1_000_000
 """Characters of an uncommitted diff that are kept."""
+NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
+_told: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,35 @@ class Git:
 
 
 def git(root: Path) -> Git | None:
-    """The commit and what is uncommitted, or None outside a repository or without git."""
-    commit = _git(root, "rev-parse", "HEAD")
+    """The commit and what is uncommitted, or None outside a repository.
+
+    Where there is a repository and git gives no commit, the reason is said once.
+    """
+    commit, reason = _git(root, "rev-parse", "HEAD")
     if commit is None:
+        _say_why(root, reason)
         return None
-    status = _git(root, "status", "--porcelain", "--untracked-files=normal") or ""
+    # What nbops itself keeps is no change of the project, also where git has not been told to ignore it.
+    status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ":/", ":(exclude).nbops")[0] or ""
     diff = ""
     if status:
         untracked = "".join(f"# untracked: {line[3:]}\n" for line in status.splitlines() if line.startswith("??"))
-        diff = (untracked + (_git(root, "diff", "HEAD", "--no-ext-diff", "--no-color") or ""))[:DIFF_LIMIT]
-    return Git(commit.strip(), (_git(root, "rev-parse", "--abbrev-ref", "HEAD") or "").strip(), bool(status), diff)
+        diff = (untracked + (_git(root, "diff", "HEAD", "--no-ext-diff", "--no-color")[0] or ""))[:DIFF_LIMIT]
+    branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD")[0] or ""
+    return Git(commit.strip(), branch.strip(), bool(status), diff)
+
+
+def _say_why(root: Path, reason: str) -> None:
+    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    if repository is None or any(words in reason for words in NO_COMMIT_YET):
+        return
+    why = next((line for line in reason.splitlines() if line.strip()), "no answer").removeprefix("fatal: ")
+    if "dubious ownership" in reason:
+        why += f"; if you trust its owner: git config --global --add safe.directory {repository}"
+    told = f"no commit is recorded with the run, git says: {why}"
+    if told not in _told:
+        _told.add(told)
+        logging.getLogger(__name__).warning(told)
 
 
 def lock_sha256(layout: Layout) -> str:
@@ -78,7 +100,8 @@ def source_tags(notebook: str, state: Git | None, lock: str) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> tuple[str | None, str]:
+    """What git answers, None when it refuses; and what it says beside."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],
@@ -89,9 +112,11 @@ def _git(root: Path, *arguments: str) -> str | None:
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    except FileNotFoundError:
+        return None, "git is not installed"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    return (done.stdout if done.returncode == 0 else None), done.stderr
 
 
 def _user() -> str:

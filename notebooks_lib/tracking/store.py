@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from notebooks_lib import errors, faults, outside, private
 from notebooks_lib import settings as settings_module
-from notebooks_lib.records import Env
+from notebooks_lib.records import Env, Layout
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import sqlite
 
@@ -141,6 +141,7 @@ def connect(settings: Settings | None = None) -> Store:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     uri = tracking_uri(settings)
+    make_state(settings.layout)
     if sqlite.is_url(uri):
         os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()
         sqlite.relax(uri)
@@ -188,6 +189,17 @@ def tracking_uri(settings: Settings) -> str:
 
         return workspace.tracking_uri(settings)
     return absolute(chosen, settings.root)
+
+
+def make_state(layout: Layout) -> None:
+    """Make the folder of all that is kept at run time, and keep it out of git, whoever's repository this is."""
+    ignore = layout.state / ".gitignore"
+    if not ignore.exists():
+        try:
+            ignore.parent.mkdir(parents=True, exist_ok=True)
+            ignore.write_text("*\n")
+        except OSError:
+            pass  # whoever needs the folder says what is wrong with it
 
 
 def artifact_root(uri: str) -> Path:

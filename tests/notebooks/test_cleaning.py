@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from notebooks_lib.__main__ import run
 from notebooks_lib.notebooks import cleaning, document, rules
@@ -54,7 +59,6 @@ def test_the_command_cleans_once_and_then_changes_nothing(tmp_path: Path) -> Non
     assert codes.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
     written, modified = path.read_text(), path.stat().st_mtime_ns
     assert "é" in written
-    assert written.endswith("}\n")
     run(["check", "--fix", str(path)])
     assert (path.read_text(), path.stat().st_mtime_ns) == (written, modified)
     assert [found.name for found in tmp_path.iterdir()] == ["n.ipynb"]
@@ -65,3 +69,49 @@ def test_a_damaged_file_is_left_alone(tmp_path: Path) -> None:
     path.write_text("not json")
     assert run(["check", "--fix", str(path)]) == 1
     assert path.read_text() == "not json"
+
+
+@pytest.mark.parametrize("indent", [None, 1, 2, 4, "\t"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_file_keeps_its_form_its_rights_and_its_links(indent: int | str | None, end: str, tmp_path: Path) -> None:
+    path = dirty(tmp_path / "n.ipynb")
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=indent, ensure_ascii=False) + end)
+    path.chmod(0o664)
+    link = tmp_path / "link.ipynb"
+    link.symlink_to(path)
+    before = os.umask(0o077)
+    run(["check", "--fix", str(link)])
+    os.umask(before)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o664
+    written = path.read_text()
+    assert written == json.dumps(json.loads(written), indent=indent, ensure_ascii=False) + end
+    assert not any(cell["outputs"] for cell in json.loads(written)["cells"][:1])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda raw: raw.update(metadata=None),
+        lambda raw: raw.pop("metadata"),
+        lambda raw: raw["metadata"].update(kernelspec=None),
+        lambda raw: raw["metadata"].update(kernelspec="python"),
+        lambda raw: raw["metadata"].update(language_info=None),
+        lambda raw: raw["cells"][0].update(metadata=None),
+        lambda raw: raw["cells"][0].pop("metadata"),
+        lambda raw: raw["cells"][0].pop("outputs"),
+        lambda raw: raw.update(nbformat_minor=None),
+        lambda raw: raw["metadata"].update(widgets={"state": {"outputs": ["Jane Roe"]}}),
+        lambda raw: raw["cells"][2]["metadata"].update(executionInfo={"user": {"displayName": "Jane Roe"}}),
+    ],
+)
+def test_what_scripts_leave_out_is_filled_in_and_traces_go(spoil: Callable[[Any], object], tmp_path: Path) -> None:
+    path = dirty(tmp_path / "n.ipynb")
+    raw = json.loads(path.read_text())
+    spoil(raw)
+    path.write_text(json.dumps(raw))
+    run(["check", "--fix", str(path)])
+    fixed = document.read(path)
+    assert {finding.code for finding in rules.check(fixed)}.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
+    assert fixed.raw["metadata"]["kernelspec"]["name"] == "python3"
+    assert "Jane Roe" not in path.read_text()

@@ -83,7 +83,7 @@ def test_a_byte_order_mark_and_null_bytes_do_no_harm(tmp_path):
         ("[" * 100_000, "not JSON"),
         ("[]", "its JSON is a list"),
         ('{"nbformat": 4}', "no list of `cells`"),
-        ('{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --nbformat 4 bad.ipynb"),
+        ('{"nbformat": 3, "worksheets": [1]}', "format 3 is too old, 4 is needed, and it cannot be converted"),
         ('{"nbformat": 5, "cells": []}', "format 5 is not known"),
         ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": 5}]}', "cell 0 is damaged"),
         ('{"nbformat": 4, "cells": [null]}', "cell 0 is damaged"),

@@ -26,6 +26,13 @@ from notebooks_lib.notebooks import magics
         ("y = [\n  'a',  # (\n]\n%who", ["y = ['a']", "pass"]),
         ("s = 'a\\'#'\n!ls", ['s = "a\'#"', "pass"]),
         ("  x = 1\n  !ls", ["x = 1", "pass"]),
+        ("%%capture got\n%%sh\necho it's --force", []),
+        ("%%time\n\n%%bash\nls -l | (", []),
+        ("mkdir -p out\ncd out\nprint(a)", ["print(a)"]),
+        ("pip install -q x\nls\ntime = 3\nls = [1]\nwho", ["time = 3", "ls = [1]"]),
+        ("cd ..\ncat a.txt\nrm -rf x y\nmatplotlib inline\nload_ext autoreload\nx = 1", ["x = 1"]),
+        ("np.*load*?\na[0].b?\n*int*?\ndf.head?;\nx = 1", ["x = 1"]),
+        ("%time x = fit(1,\n  2)\n!ls", ["x = fit(1, 2)", "pass"]),
         ("await f()\n!ls", ["await f()", "pass"]),
         ("a = 1 \\\n  + 2\n!echo \"it's", ["a = 1 + 2", "pass"]),
     ],
@@ -42,7 +49,9 @@ def test_the_magic_lines_are_reported_with_their_numbers():
     assert magics.code("x = 1\n!pip install a \\\n  b\n%who").magics == ((2, "!pip install a b"), (4, "%who"))
 
 
-@pytest.mark.parametrize("source", ["x = 7 % 3", "a != b", "f(7\n%d)", "x = '%s'\n", "", "# !ls", "'''\n%x\n'''"])
+@pytest.mark.parametrize(
+    "source", ["x = 7 % 3", "a != b", "f(7\n%d)", "x = '%s'\n", "", "# !ls", "less - 3", "more\n", "'''\n%x\n'''"]
+)
 def test_python_is_left_as_it_is(source):
     code = magics.code(source)
     assert (code.text, code.magics) == (source, ())
@@ -50,7 +59,19 @@ def test_python_is_left_as_it_is(source):
 
 
 @pytest.mark.parametrize(
-    "source", ["x = (", "def f(:", "x = 'a\0'", "(" * 5000, "x = " + "9" * 5000, "1 +\n%", "\ud800"]
+    "source",
+    [
+        "run = = 3",
+        "ls and",
+        "print x",
+        "x = (",
+        "def f(:",
+        "x = 'a\0'",
+        "(" * 5000,
+        "x = " + "9" * 5000,
+        "1 +\n%",
+        "\ud800",
+    ],
 )
 def test_what_cannot_be_read_is_said_and_not_raised(source):
     code = magics.code(source)

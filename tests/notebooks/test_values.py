@@ -76,6 +76,8 @@ def problems(source: str, *pairs: str, file: str = "", name: str = "p.yaml") -> 
         ("x = 'a'", "1", "1"),
         ("x = [1]", "[2]", [2]),
         ("x = None", "3", 3),
+        ("x = None", "none", None),
+        ("x = f()", "none", None),
         ("x = None", "abc", "abc"),
         ("x = f()", "[1, 'a']", [1, "a"]),
         ("x: np.ndarray = f()", "ridge", "ridge"),
@@ -230,3 +232,28 @@ def test_assignments_keep_what_papermills_own_injection_turns_into_text():
     exec(values.assignments(given), space)
     assert (space["a"], space["b"], space["c"], space["e"]) == ((1, 2), {1, 2}, {1: "x"}, given["e"])
     assert math.isnan(space["d"])  # type: ignore[arg-type]
+
+
+CODES = ["0042", "007", "1E5", "1e-3", "0x1F", "00501", "8:05", "nan", "inf", "-inf", "X1", "0o17"]
+
+
+@pytest.mark.parametrize("text", [*CODES, "42", "-3", "1.50", ".5", "1_000", "12345678901234567890", "+5"])
+@pytest.mark.parametrize("annotation", ["int | float | str", "float | str | None", "str | float"])
+def test_a_code_is_the_same_on_the_command_line_and_in_a_file(text: str, annotation: str, tmp_path: Path) -> None:
+    declared = schema(f"x: {annotation} = 'all'")
+    (tmp_path / "p.yaml").write_text(f"x: {text}\n")
+    given = values.from_command_line([f"x={text}"], [], declared)["x"]
+    assert given == values.from_command_line([], [tmp_path / "p.yaml"], declared)["x"]
+    assert isinstance(given, str) == (text in CODES)
+
+
+@pytest.mark.parametrize(
+    "declared", ["x = 'a'", "x: str = 'a'", "x = None", "x: list = []", "x: dict = {}", "x: int | str = 1"]
+)
+def test_half_a_character_is_refused(declared: str, tmp_path: Path) -> None:
+    value = (
+        '["cut \\ud83d"]' if "list" in declared else '{"a": "cut \\ud83d"}' if "dict" in declared else '"cut \\ud83d"'
+    )
+    (tmp_path / "p.json").write_text('{"x": ' + value + "}")
+    with pytest.raises(ParameterError, match="halves of characters"):
+        values.from_command_line([], [tmp_path / "p.json"], schema(declared))

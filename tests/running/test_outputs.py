@@ -55,17 +55,21 @@ def test_what_is_no_secret_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
-    runner._refuse_unwritable(tmp_path / "new" / "folder")
+    runner._refuse_unwritable(tmp_path / "new" / "folder" / "n.ipynb")
     (tmp_path / "file").touch()
-    with pytest.raises(errors.UsageError, match=r"file/executed cannot be written .*--output"):
-        runner._refuse_unwritable(tmp_path / "file" / "executed")
+    with pytest.raises(errors.UsageError, match=r"file/executed.* cannot be written .*--output"):
+        runner._refuse_unwritable(tmp_path / "file" / "executed" / "n.ipynb")
+    with pytest.raises(errors.UsageError, match=r"new is a folder: .* --output .*new/executed.ipynb"):
+        runner._refuse_unwritable(tmp_path / "new")
+    with pytest.raises(errors.UsageError, match="File name too long.*--output"):
+        runner._refuse_unwritable(tmp_path / f"{'n' * 250}.ipynb")
 
 
 def test_input_in_a_notebook_is_told_how_to_be_asked_for() -> None:
     execution = Execution(
         Output(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
     )
-    status, failure = outcome.of(execution, None, timeout=None, cell_timeout=None)
+    status, failure = outcome.of(execution, timeout=None, cell_timeout=None)
     assert status == "FAILED"
     assert failure is not None
     assert "make the answer a parameter" in failure.message

@@ -1,0 +1,87 @@
+"""Makes the notebook that is executed out of its author's: valid, with given values and secrets in their own cells.
+
+papermill injects after the first cell of any type that is tagged `parameters`, and replaces the cell of an earlier run
+wherever that stands. Ours stands after the cell that the values were checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import repair, values
+from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
+
+SECRETS_TAG = "injected-secrets"
+ERROR_TAG = "papermill-error-cell-tag"
+"""papermill's own, so that its tools find and remove the note on a later run."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A notebook to execute."""
+
+    notebook: Any
+    origins: tuple[int | None, ...]
+    """For each of its cells the index in the author's notebook; None for what was injected."""
+
+
+def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str, str]) -> Prepared:
+    """The notebook with a cell of `given` values, and one that reads `secrets`: only their names stand in it.
+
+    Raises NotebookError when it is no valid notebook.
+    """
+    notebook = _valid(source)
+    replaced = {ERROR_TAG} | ({INJECTED_TAG} if given else set()) | ({SECRETS_TAG} if secrets else set())
+    parameters = source.parameters_cell
+    kept = [cell.index for cell in source.cells if cell is parameters or not replaced.intersection(cell.tags)]
+    cells: list[tuple[int | None, Any]] = [(index, notebook.cells[index]) for index in kept]
+    place = kept.index(parameters.index) + 1 if parameters else 0
+    if secrets:
+        lines = ["from notebooks_lib.notebooks import secret as _secret"]
+        lines += [f"{name} = _secret({variable!r})" for name, variable in secrets.items()]
+        cells.insert(place, (None, _cell("\n".join(lines), SECRETS_TAG)))
+    if given:
+        cells.insert(place, (None, _cell(f"# Parameters\n{values.assignments(given)}", INJECTED_TAG)))
+    notebook.cells = [cell for _, cell in cells]
+    # papermill must know language and kernel, and not every notebook says them.
+    notebook.metadata.setdefault("language_info", {}).setdefault("name", source.language)
+    spec = {"name": source.kernel, "display_name": source.kernel, "language": source.language}
+    notebook.metadata["kernelspec"] = {**spec, **notebook.metadata.get("kernelspec", {})}
+    return Prepared(notebook, tuple(index for index, _ in cells))
+
+
+def _valid(source: Notebook) -> Any:
+    import nbformat
+    from nbformat.validator import NotebookValidationError, normalize, validate
+
+    raw = repair.complete(source.raw)
+    for cell in raw["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None  # of an earlier run, and not this one's
+    try:
+        _, raw = normalize(raw, 4, 5, relax_add_props=True, strip_invalid_metadata=True)
+        notebook = nbformat.from_dict(raw)
+        validate(notebook, version=4, version_minor=5, relax_add_props=True)
+        nbformat.writes(notebook).encode()
+    except NotebookValidationError as error:
+        where = "".join(f"[{part!r}]" for part in error.relative_path)
+        raise errors.NotebookError(f"{source.path}: not a valid notebook: {where or 'it'}: {error.message}") from error
+    except UnicodeEncodeError as error:
+        raise errors.NotebookError(
+            f"{source.path}: not a valid notebook: it holds half a character ({error.object[error.start]!a}, as of a "
+            "text cut within an emoji): mend that text"
+        ) from error
+    except Exception as error:
+        raise errors.NotebookError(
+            f"{source.path}: not a valid notebook: {type(error).__name__}: {errors.reason(error)}"
+        ) from error
+    return notebook
+
+
+def _cell(source: str, tag: str) -> Any:
+    from nbformat.v4 import new_code_cell
+
+    return new_code_cell(source, metadata={"tags": [tag]})

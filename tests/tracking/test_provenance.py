@@ -1,0 +1,73 @@
+"""A run carries its commit, or it is said why not; and what nbops keeps is no change of anybody's project."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.settings import load
+from notebooks_lib.tracking import provenance, store
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "study"
+    root.mkdir()
+    (root / "n.ipynb").write_text("{}")
+    _git(root, "init", "-q")
+    _git(root, "add", "-A")
+    _git(root, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one")
+    return root
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_what_nbops_keeps_makes_no_repository_dirty(repository: Path) -> None:
+    layout = load(repository, {}).layout
+    store.make_state(layout)
+    layout.database.touch()
+    assert _git(repository, "status", "--short") == ""
+    (layout.state / ".gitignore").unlink()  # of a version that did not write one
+    found = provenance.git(repository)
+    assert found is not None
+    assert (found.dirty, found.diff) == (False, "")
+
+
+@pytest.mark.parametrize("name", ["new.py", "n.ipynb", "nbops.txt", "a/.nbops.py"])
+def test_any_other_change_does(name: str, repository: Path) -> None:
+    (repository / name).parent.mkdir(exist_ok=True)
+    (repository / name).write_text("x = 1")
+    below = repository / "below"  # a project within a repository: what lies beside it counts, too
+    below.mkdir()
+    for root in (repository, below):
+        found = provenance.git(root)
+        assert found is not None
+        assert found.dirty
+
+
+def test_a_commit_that_git_does_not_tell_is_told_with_the_way_out(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert provenance.git(repository) is None
+    assert "dubious ownership" in caplog.text
+    assert f"git config --global --add safe.directory {repository}" in caplog.text
+
+
+def test_nor_is_git_missing_in_silence(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert provenance.git(repository) is None
+    assert "git is not installed" in caplog.text
+
+
+def test_where_there_is_no_commit_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert provenance.git(tmp_path) is None
+    _git(tmp_path, "init", "-q")
+    assert provenance.git(tmp_path) is None
+    assert caplog.text == ""
