@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from notebooks_lib import outside
 from notebooks_lib.names import Env as Env
 from notebooks_lib.names import Tag as Tag
 
@@ -40,6 +41,11 @@ class Failure:
     line: str = ""
     """First line of that cell."""
     signal: int | None = None
+
+    def __post_init__(self) -> None:
+        # It goes to tags, pages and terminals, and an error of a notebook often names the address that did not answer.
+        for name in ("message", "line"):
+            object.__setattr__(self, name, outside.masked(getattr(self, name)))
 
     def __str__(self) -> str:
         where = f"cell {self.cell} ({self.line}): " if self.cell is not None else ""

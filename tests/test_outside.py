@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib import outside
 from notebooks_lib.errors import EndpointError, ParameterError, TrackingError, UnknownNameError
+from notebooks_lib.records import Failure
 
 SECRET = "pa55w0rd"
 URLS = [
@@ -33,6 +34,7 @@ def test_no_error_of_ours_shows_a_password(url: str) -> None:
         EndpointError(f"two: {url} and {url}"),
         UnknownNameError("store", url, [url]),
         ParameterError(url, [url]),
+        Failure("error", "ConnectionError", f"{url} does not answer", line=f"connect('{url}')"),
     ):
         assert SECRET not in str(error), str(error)
         assert "***" in str(error)

@@ -88,7 +88,8 @@ def read(store: Store, model: str, stage: str | None = None) -> list[Entry]:
             condition += f" AND tags.`{Tag.LEDGER_PREFIX}stage` = '{stage}'"
         runs = query.search(store, condition, [found.experiment_id])
     # Two of one key, from two machines that finished the same change: the first says when it happened.
-    once = {run.data.tags[Tag.LEDGER]: run for run in sorted(runs, key=_order, reverse=True)}
+    ours = [run for run in runs if Tag.LEDGER in run.data.tags]
+    once = {run.data.tags[Tag.LEDGER]: run for run in sorted(ours, key=_order, reverse=True)}
     return [_entry(run) for run in sorted(once.values(), key=_order, reverse=True)]
 
 

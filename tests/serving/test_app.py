@@ -603,3 +603,22 @@ def test_the_parameter_stands_in_the_signature_of_classifiers_only(client: Clien
         assert "predict_method" not in client(name).get("/openapi.json").text
         request = {"inputs": X.to_numpy().tolist(), "params": {"predict_method": "predict_proba"}}
         assert client(name).post("/invocations", json=request).status_code == 400
+
+
+def test_unfinished_uploads_take_so_much_memory_together(loaded: dict[str, ServedModel]) -> None:
+    def large(pause: float) -> dict[str, Any]:
+        async def dripping() -> Any:
+            for _ in range(10):
+                yield b" " * 100_000
+                await asyncio.sleep(pause)
+
+        return {"content": dripping()}
+
+    limits = app.Limits(body=1_500_000, held=1)
+    served = app.App("sample", Slots({"blue": Slot(loaded["table"], INFO)}, {"blue": 100}), limits=limits)
+    small = {"json": REQUESTS["split"], "after": lambda: None}
+    codes = [each.status_code for each in together(served, large(0.02), large(0.02), large(0.02), small)]
+    assert codes.count(429) >= 1, "three of 1 MB each do not fit into 1.5 MB"
+    assert codes[-1] == 200, "a small one always has room"
+    assert [each.status_code for each in together(served, large(0))] == [400], "what was held is free again"
+    assert served._held == 0
