@@ -69,6 +69,7 @@ def show_(ref: str) -> None:
 @click.option("--target", help="The column to predict.")
 @click.option("--key", help="The column that names each row once; it alone decides the row's part.")
 @click.option("--group", help="Rows with equal values in this column stay in one part.")
+@click.option("--time", help="The column that orders rows in time: the last are the holdout, for forecasts.")
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=KIND_HELP)
 @click.option("--description", default="", help="What one row is, and where the data comes from.")
 def add(
@@ -77,6 +78,7 @@ def add(
     target: str | None,
     key: str | None,
     group: str | None,
+    time: str | None,
     kinds: tuple[str, ...],
     description: str,
 ) -> None:
@@ -91,11 +93,11 @@ def add(
     here = settings.here()
     before = {f"{entry.name}@{version}" for entry in datasets.own(here) for version in entry.versions}
     added = datasets.add(
-        file, name, here, target=target, key=key, group=group, kinds=_kinds(kinds), description=description
+        file, name, here, target=target, key=key, group=group, time=time, kinds=_kinds(kinds), description=description
     )
     click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in before else 'added'}")
     _print(added)
-    for remark in datasets.remarks(added):
+    for remark in datasets.remarks(added, here):
         click.echo(f"note: {remark}")
 
 
@@ -164,6 +166,12 @@ def models(ref: str, as_json: bool) -> None:
         click.echo(f"{len(found) - len(trained)} more run(s) used {ref} and left no model.")
 
 
+def _parts_by(dataset: Dataset) -> str:
+    if dataset.time:
+        return f"{dataset.time}, the last rows being the holdout"
+    return dataset.group or dataset.key or "the whole row"
+
+
 def _kinds(given: tuple[str, ...]) -> dict[str, str]:
     pairs = [each.rpartition("=") for each in given]
     for text, (column, _, kind) in zip(given, pairs, strict=True):
@@ -186,13 +194,13 @@ def _print(dataset: Dataset) -> None:
             f"{dataset.rows}: train {len(dataset.train)}, validation {len(dataset.validation)}, "
             f"holdout {dataset.rows_held_out} (read by promotion only{dataset.left})",
         ),
-        ("parts by", dataset.group or dataset.key or "the whole row"),
+        ("parts by", _parts_by(dataset)),
     ]
     click.echo(click.style(dataset.ref, bold=True))
     for label, value in facts:
         if value:
             click.echo(f"  {label:<11}  {value}")
     click.echo()
-    roles = {dataset.target: "target", dataset.key: "key", dataset.group: "group"}
+    roles = {dataset.time: "time", dataset.target: "target", dataset.key: "key", dataset.group: "group"}
     rows = [[name, kind, roles.get(name, "feature")] for name, kind in dataset.columns.items()]
     show.table(("column", "kind", "role"), rows)

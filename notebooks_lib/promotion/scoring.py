@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import ModelError, UsageError
+from notebooks_lib.errors import ModelError, UsageError, reason
 from notebooks_lib.promotion.deciding.metric import Answers, Metric, Task, Truth
 from notebooks_lib.promotion.deciding.metrics import score_all
-from notebooks_lib.tracking import models
+from notebooks_lib.tracking import model_input, models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,6 +160,7 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
         raise ModelError(f"it answers some of the {len(part)} {part.name} rows with an infinite value")
     if metric.task == "regression":
         return Answers(values)
+    _check_classes(values, truth)
     return Answers(values, _probabilities(source, model, part, metric, truth))
 
 
@@ -169,12 +170,17 @@ def _predicted(source: str, rows: Any, task: Task, name: str) -> Array:
 
     model = models.load(source)
     try:
-        said = model.predict(rows)
+        said = model.predict(_served(model, rows))
         kind = float if task == "regression" else None
         values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
     except Exception as error:  # a model is anybody's code
         raise ModelError(f"it does not predict the {name} rows: {_said(error)}") from error
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _served(model: Any, rows: Any) -> Any:
+    """The rows as a served model gets them."""
+    return model_input.as_served(rows, model_input.columns_of(model.metadata.get_input_schema()))
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:
@@ -185,13 +191,16 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
         native = models.native(source)
         columns = model.metadata.get_input_schema()
         named = columns.input_names() if columns is not None and columns.has_input_names() else None
-        found = np.asarray(native.predict_proba(part.X[named] if named else part.X), dtype=float)
+        rows = _served(model, part.X)
+        found = np.asarray(native.predict_proba(rows[named] if named else rows), dtype=float)
         chances = _aligned(found, native.classes_, truth)
         if not np.isfinite(chances).all() or len(chances) != len(part):
             raise ValueError("some are missing")
         if chances.min(initial=0.0) < -ROUNDED or chances.max(initial=0.0) > 1 + ROUNDED:
             raise ValueError(f"they go from {chances.min():.4g} to {chances.max():.4g}, not from 0 to 1")
         return np.clip(chances, 0.0, 1.0)
+    except ModelError:
+        raise
     except Exception as error:
         if metric.needs_probabilities:
             raise ModelError(f"{metric.name} needs probabilities, and it gives none: {_said(error)}") from error
@@ -203,9 +212,22 @@ def _aligned(found: Array, classes: Any, truth: Truth) -> Array:
     import numpy as np
 
     assert truth.classes is not None
+    _check_classes(classes, truth)
     place = {name: index for index, name in enumerate(np.asarray(classes).tolist())}
     empty = np.zeros(len(found))
     return np.column_stack([found[:, place[name]] if name in place else empty for name in truth.classes.tolist()])
+
+
+def _check_classes(classes: Any, truth: Truth) -> None:
+    """Raise ModelError for a model whose classes are none of the data's: 0 and 1 where the data say no and yes."""
+    import numpy as np
+
+    known, wanted = np.unique(np.asarray(classes)).tolist(), [] if truth.classes is None else truth.classes.tolist()
+    if wanted and known and not {*known} & {*wanted}:
+        mine, theirs = (", ".join(map(repr, each[:5])) + (" …" if len(each) > 5 else "") for each in (known, wanted))
+        raise ModelError(
+            f"the model knows the classes {mine}, and the data have {theirs}; fit it on the target as the data have it"
+        )
 
 
 def _scores(part: Part, metric: Metric, truth: Truth, answers: Answers) -> Scores:
@@ -230,5 +252,4 @@ def _digest(answers: Answers) -> str:
 
 
 def _said(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {reason(error)}" if str(error).strip() else type(error).__name__

@@ -17,7 +17,7 @@ from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.notebooks import document, fingerprint
 from notebooks_lib.records import Layout, Tag
 from notebooks_lib.tracking import model_files, models, provenance, requirements
-from notebooks_lib.tracking.datasets import overlap
+from notebooks_lib.tracking.datasets import overlap, training_rows
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.deciding.policy import Policy
@@ -113,7 +113,14 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
 
 
 def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
+    """Holdout rows among those that the run loaded by name, or that its model was logged with; None: nobody knows."""
     try:
-        return overlap.seen_rows(data, tuple(run.datasets.values()) if run else (), store.settings)
+        loaded = overlap.seen_rows(data, tuple(run.datasets.values()) if run else (), store.settings)
+        kept = training_rows.kept(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        if loaded is None or run is None or kept is None:
+            return loaded
+        others = [value.partition("#")[0] for value in run.datasets.values()]
+        logged = training_rows.seen_rows(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
+    return loaded or logged

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import flavors, model_contents
+from notebooks_lib.tracking import flavors, model_contents, model_input
+from notebooks_lib.tracking.datasets import training_rows
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -58,7 +59,8 @@ def log_model(
     `example` is rows as they come to `predict`: all of the training data is best (the signature then knows of missing
     values), five rows are kept. `flavor` is found from the model's class; give it to choose another MLflow flavour.
     A second model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure
-    ML refuses to). Raises ModelError when it cannot be saved or does not predict the example.
+    ML refuses to). Raises ModelError when it cannot be saved, does not predict the example, or would be served other
+    values than it was given here (`model_input`).
     """
     from mlflow.models import Model
 
@@ -70,10 +72,13 @@ def log_model(
         folder = Path(scratch) / name
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
+        schema = meta.get_input_schema()
+        model_input.check(model, example, schema, model_input.columns_of(schema))
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         store.client.log_artifacts(run_id, str(folder), name)
+        training_rows.keep(store, run_id, name, example)
         title = type(model).__name__
         logged = _as_logged_model(store, run, folder, title) if store.has_logged_models else None
         info = ModelInfo(name, f"{run.info.artifact_uri.rstrip('/')}/{name}", form, size, logged)
@@ -115,7 +120,7 @@ def load(source: str | Path) -> Any:
     def open_folder(folder: Path) -> Any:
         import mlflow.pyfunc
 
-        return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+        return model_input.relax(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
 
     return _opened(source, open_folder)
 

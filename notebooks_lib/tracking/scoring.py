@@ -1,34 +1,21 @@
 """A model as a server sees it: columns as plain values, parsing, predictions. It needs only the model's folder.
 
-Parsing and schema enforcement are MLflow's own, so that an answer here is the answer of `mlflow models serve`.
+Values are read by `model_input`, and schema enforcement is MLflow's own.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.tracking import example, model_contents, probabilities, quick
+from notebooks_lib.tracking import example, model_contents, model_input, probabilities, quick
 from notebooks_lib.tracking.encoding import encode, kind
+from notebooks_lib.tracking.model_input import Column, columns_of, word
 
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One input, output or parameter of a model."""
-
-    name: str | None
-    """None: the signature names nothing, position counts."""
-    type: str
-    """MLflow's word (double, long, string, datetime, ...); of a tensor the numpy type."""
-    required: bool = True
-    shape: tuple[int, ...] | None = None
-    """Of a tensor, -1 for any length; None for a column of a table."""
 
 
 class ServedModel:
@@ -36,17 +23,17 @@ class ServedModel:
 
     def __init__(self, model: Any) -> None:
         signature = model.metadata.signature
-        self.columns = _columns(model.metadata.get_input_schema())
-        self.outputs = _columns(signature.outputs if signature else None)
+        self.columns = columns_of(model.metadata.get_input_schema())
+        self.outputs = columns_of(signature.outputs if signature else None)
         params = model.metadata.get_params_schema()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
-        self._whole: Any = model
+        self._whole: Any = model_input.relax(model)
         self._make: Callable[[], Any] | None = None
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
         self._quick = quick.of(estimator, _plain_columns(self.columns)) if estimator is not None else None
-        own = tuple(Column(p.name, _word(p.dtype), required=False) for p in params) if params else ()
+        own = tuple(Column(p.name, word(p.dtype), required=False) for p in params) if params else ()
         self._offer(estimator, own)
 
     @classmethod
@@ -142,6 +129,10 @@ class ServedModel:
 
         if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
             return payload.get("inputs")  # MLflow leaves the checking of such models to the model's own type hint
+        if model_input.is_plain(self.columns):
+            table = model_input.from_payload(payload, self.columns)
+            if table is not None:
+                return table
         try:
             return infer_and_parse_data(dict(payload), self._schema)
         except Exception as error:  # parsing asks nobody but the input, so whatever is raised is its fault
@@ -153,17 +144,10 @@ class ServedModel:
 
         import pandas as pd
 
-        schema = self._schema
-        named = self.tabular and schema.has_input_names()
-        types = dict(zip(schema.input_names(), schema.pandas_types(), strict=True)) if named else None
-        dates = [name for name, kind in (types or {}).items() if getattr(kind, "kind", "") == "M"]
+        if model_input.is_plain(self.columns):
+            return model_input.from_csv(text, self.columns)
         try:
-            header = pd.read_csv(io.StringIO(text), nrows=0).columns
-            return pd.read_csv(
-                io.StringIO(text),
-                dtype={name: kind for name, kind in (types or {}).items() if name not in dates} or None,
-                parse_dates=[name for name in dates if name in header],
-            )
+            return pd.read_csv(io.StringIO(text))
         except Exception as error:  # as in parse
             raise InputError(f"text/csv: {reason(error)}") from error
 
@@ -262,7 +246,8 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
     from mlflow.pyfunc import PyFuncModel
     from mlflow.sklearn import _SklearnModelWrapper
 
-    return PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
+    model = PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
+    return model_input.relax(model)
 
 
 def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:
@@ -275,17 +260,3 @@ def _output(spec: Mapping[str, Any]) -> Column:
     if tensor is not None:
         return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
     return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
-
-
-def _columns(schema: Any) -> tuple[Column, ...]:
-    return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
-
-
-def _column(spec: Any) -> Column:
-    shape = getattr(spec, "shape", None)
-    required = bool(getattr(spec, "required", True))
-    return Column(spec.name, _word(spec.type), required, tuple(shape) if shape is not None else None)
-
-
-def _word(kind: Any) -> str:
-    return str(getattr(kind, "name", None) or kind)

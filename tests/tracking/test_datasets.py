@@ -47,8 +47,8 @@ def write(settings: Settings, rows: int, name: str = "sales.csv") -> Path:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(name: str) -> None:
-    record, _, whole = access._open_bundle(name)
-    train = np.flatnonzero(access.split(name, whole.plain, record)["train"]).astype("<i8")
+    record, table, whole = access._open_bundle(name)
+    train = np.flatnonzero(access.split(name, table, whole.plain, record)["train"]).astype("<i8")
     assert (record.fingerprint[:16], hashlib.sha256(train.tobytes()).hexdigest()[:16]) == GOLDEN[name]
 
 

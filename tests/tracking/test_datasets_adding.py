@@ -227,3 +227,67 @@ def test_a_data_folder_that_cannot_be_made_is_one_line(empty_project: Settings, 
     empty_project.data_folder.write_text("a file where the folder should be")
     with pytest.raises(DatasetError, match="cannot be written, nothing was added"):
         datasets.add(csv(tmp_path, frame(60)), "t", empty_project)
+
+
+def days(count: int, start: str = "2024-01-01") -> pd.DataFrame:
+    return pd.DataFrame({"day": pd.date_range(start, periods=count).astype(str), "x": range(count), "y": range(count)})
+
+
+def test_with_a_time_the_holdout_is_what_comes_last_and_stays_so(empty_project: Settings, tmp_path: Path) -> None:
+    first = datasets.add(csv(tmp_path, days(100).sample(frac=1, random_state=0)), "t", empty_project, time="day")
+    assert (len(first.train), len(first.validation), first.rows_held_out) == (50, 20, 30)
+    assert first.train.frame["day"].max() < first.validation.frame["day"].min()
+    later = datasets.add(csv(tmp_path, days(140)), "t", empty_project)
+    assert (len(later.train), len(later.validation), later.rows_held_out) == (50, 20, 70)
+    assert later.validation.frame["day"].max() < pd.Timestamp("2024-03-12")
+    with pytest.raises(UsageError, match="time 'x': versions before are split by day"):
+        datasets.add(csv(tmp_path, days(150)), "t", empty_project, time="x")
+
+
+@pytest.mark.parametrize(
+    ("change", "roles", "reason"),
+    [
+        ({"day": "tbd"}, {}, "time 'day' is text; it takes numbers or ISO dates"),
+        ({"day": [None, *days(59)["day"]]}, {}, "time 'day' is missing in 1 row"),
+        ({}, {"group": "x"}, "parts are dealt by time 'day' or by group 'x', not by both"),
+        ({}, {"target": "day"}, "cannot be the target and the time"),
+        ({"day": "2024-01-01"}, {}, "no rows fall into train and validation"),
+    ],
+)
+def test_a_time_that_deals_no_parts_is_refused(
+    empty_project: Settings, tmp_path: Path, change: dict[str, object], roles: dict[str, str], reason: str
+) -> None:
+    with pytest.raises((UsageError, DatasetError), match=reason):
+        datasets.add(csv(tmp_path, days(60).assign(**change)), "t", empty_project, time="day", **roles)
+
+
+def test_rows_with_the_same_features_are_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    rows = frame(60)[["x"]].loc[lambda t: t.index.repeat(3)].assign(y=range(180))
+    added = datasets.add(csv(tmp_path, rows), "t", empty_project, target="y")
+    (remark,) = datasets.remarks(added, empty_project)
+    assert "of the holdout has the same features as rows of train or validation" in remark
+    assert "--group COLUMN" in remark
+    grouped = datasets.add(csv(tmp_path, rows.assign(who=rows.index)), "u", empty_project, target="y", group="who")
+    assert datasets.remarks(grouped, empty_project) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["12,50", "1.234,75"], "'12,50' has a comma; write numbers with a point"),
+        (["1,5", "2,25"], "has a comma"),
+        (["31.12.2026", "01.02.2024"], "'31.12.2026' is no ISO date"),
+        (["12/31/2026", "1/2/2024"], "is no ISO date"),
+        (["31-12-26", "01-02-24"], "is no ISO date"),
+        (["00501", "10001"], "as a number '00501' would be written 501; if it is one, say --kind c=number"),
+        (["1E5", "2E7"], "would be written 100000"),
+        (["33.333333333333333333", "1.5"], "--kind c=number"),
+    ],
+)
+def test_text_that_looks_like_something_else_is_remarked_on(
+    empty_project: Settings, tmp_path: Path, texts: list[str], words: str
+) -> None:
+    added = datasets.add(csv(tmp_path, frame(60).assign(c=texts * 30)), "t", empty_project, key="id")
+    (remark,) = datasets.remarks(added, empty_project)
+    assert "column 'c' is text" in remark
+    assert words in remark

@@ -48,13 +48,22 @@ def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
         reason = f"{who} of the holdout rows of {found.ref} in training; refit on {found.ref}"
         return Rule("holdout_unseen", False, max(known), 0, reason)
     if seen[found.challenger.label] is None:
-        reason = "the rows that the challenger was trained on are not known; run its notebook on data that are here"
+        reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
+        reason += (
+            "here, or logged the model with others; load them by datasets.load, log the model with example=train.X"
+        )
         return Rule("holdout_unseen", False, None, 0, reason)
     if None in seen.values() and not policy.trust_champion_data:
         reason = f"the rows that {found.champion.label} was trained on are not known; if it has seen none of these, "
         reason += "set promotion.trust_champion_data"
         return Rule("holdout_unseen", False, None, 0, reason, "undecided")
-    return Rule("holdout_unseen", True, 0, 0, "no holdout row is among the training rows")
+    return Rule(
+        "holdout_unseen",
+        True,
+        0,
+        0,
+        "no holdout row is among those that its notebook loaded by name or logged with the model",
+    )
 
 
 @early

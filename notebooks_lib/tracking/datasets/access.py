@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
@@ -18,7 +19,10 @@ from notebooks_lib.tracking.datasets.versions import Record
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
+
+    Array = np.ndarray[Any, Any]
 
 BUNDLED = "scikit-learn"
 
@@ -60,6 +64,7 @@ def read(ref: str, settings: Settings) -> Dataset:
         target=record.target,
         key=record.key,
         group=record.group,
+        time=record.time,
         columns=record.columns,
         rows=record.rows,
         rows_held_out=int(masks["holdout"].sum()),
@@ -133,9 +138,12 @@ def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndar
 
 
 def fingerprint(table: pa.Table, plain: np.ndarray[Any, Any], record: Record) -> str:
-    """Of the content and, where rows left the holdout, of which: it says what is in each part."""
+    """Of the content and, where time or rows that left the holdout deal the parts, of those."""
     found = content.fingerprint(table, plain)
-    return hashlib.sha256(f"{found}\0{record.retired}".encode()).hexdigest() if record.retired else found
+    parts_say = record.retired or ""
+    if record.time:
+        parts_say = f"{record.time}\0{record.validation_from}\0{record.holdout_from}"
+    return hashlib.sha256(f"{found}\0{parts_say}".encode()).hexdigest() if parts_say else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +163,11 @@ class Digests:
 
 
 def split(
-    ref: str, digests: np.ndarray[Any, Any], record: Record, retired: np.ndarray[Any, Any] | None = None
+    ref: str,
+    table: pa.Table,
+    digests: np.ndarray[Any, Any],
+    record: Record,
+    retired: np.ndarray[Any, Any] | None = None,
 ) -> dict[parts.PartName, np.ndarray[Any, Any]]:
     """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
     if record.parts not in (parts.KINDS_DECIDE, parts.ALGORITHM):
@@ -163,7 +175,9 @@ def split(
             f"{ref}: split by algorithm {record.parts}, this nbops knows {parts.ALGORITHM}; use the nbops that added it"
         )
     masks = dict(
-        parts.split(
+        parts.split_by_time(_times(ref, table, record), str(record.validation_from), str(record.holdout_from))
+        if record.time
+        else parts.split(
             digests,
             validation_share=record.validation_share,
             holdout_share=record.holdout_share,
@@ -175,7 +189,7 @@ def split(
         sizes = ", ".join(f"{name} {int(masks[name].sum())}" for name in parts.NAMES)
         raise DatasetError(
             f"{ref}: no rows fall into {' and '.join(empty)} ({sizes}); a dataset needs more rows, or more different "
-            f"values of {record.decided_by or 'its rows'}"
+            f"values of {record.time or record.decided_by or 'its rows'}"
         )
     return masks
 
@@ -185,6 +199,45 @@ def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.nda
     import numpy as np
 
     return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
+
+
+def with_cuts(ref: str, table: pa.Table, record: Record) -> Record:
+    """The record with the times at which parts begin; those of the first version hold for all later ones."""
+    if record.time is None or record.holdout_from is not None:
+        return record
+    times = _times(ref, table, record)
+    validation, holdout = parts.cuts(times, record.validation_share, record.holdout_share)
+    return replace(record, validation_from=validation, holdout_from=holdout)
+
+
+def moved_on(found: Opened, decided: Array) -> tuple[Record, int]:
+    """The record whose holdout begins after the last row that decided, and how many rows it then has."""
+    times = _times(found.ref, found.table, found.record)
+    held = times[found.masks["holdout"]]
+    later = held[held > held[decided].max()]
+    first = str(later.min()) if len(later) else found.record.holdout_from
+    record = replace(found.record, validation_from=found.record.holdout_from, holdout_from=first)
+    return record, len(later)
+
+
+def _times(ref: str, table: pa.Table, record: Record) -> Array:
+    """The times of the rows, as numbers or dates. Raises UsageError for a column that tells no time."""
+    kind = content.kinds(table)[str(record.time)]
+    if kind in ("text", "boolean"):
+        raise UsageError(
+            f"{ref}: time {record.time!r} is {kind}; it takes numbers or ISO dates such as 2026-12-31, one in each row"
+        )
+    values: Array = frame(table.select([record.time]))[record.time].to_numpy()
+    return values
+
+
+def alike(ref: str, settings: Settings) -> float:
+    """The share of holdout rows whose features are those of a train or validation row."""
+    found = open_table(ref, settings)
+    apart = {found.record.target, found.record.key, found.record.group}
+    digests = content.folded_digests(found.table.select([name for name in found.record.columns if name not in apart]))
+    held = found.masks["holdout"]
+    return float(among(digests[held], digests[~held]).mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +290,7 @@ def open_table(ref: str, settings: Settings) -> Opened:
         record, table, whole = _open_bundle(name)
         retired = None
     placing = deciding_digests(table, record, whole)
-    masks = split(f"{name}@{version}", placing, record, retired)
+    masks = split(f"{name}@{version}", table, placing, record, retired)
     return Opened(name, version, record, table, whole.folded, whole.plain, placing, masks, retired)
 
 
@@ -267,10 +320,30 @@ def _part(
     apart = {record.target, record.key, record.group}
     return Part(
         name=name,
-        frame=table.filter(pa.array(masks[name])).to_pandas(),
+        frame=frame(table.filter(pa.array(masks[name]))),
         target=record.target,
         features=tuple(column for column in record.columns if column not in apart),
     )
+
+
+def frame(table: pa.Table) -> pd.DataFrame:
+    """As pandas and MLflow have it: missing is NaN, times are datetime64[ns], instants without their zone, UTC.
+
+    Times that nanoseconds cannot hold (before 1678, after 2261) stay in microseconds.
+    """
+    import numpy as np
+    import pandas as pd
+
+    found: pd.DataFrame = table.to_pandas()
+    for name, kind in content.kinds(table).items():
+        if kind in ("text", "boolean") and table[name].null_count:
+            found[name] = found[name].mask(found[name].isna(), np.nan)
+        elif kind in ("time", "instant"):
+            values = found[name].dt.tz_localize(None) if kind == "instant" else found[name]
+            with suppress(pd.errors.OutOfBoundsDatetime):
+                values = values.astype("datetime64[ns]")
+            found[name] = values
+    return found
 
 
 def _entry_of_folder(settings: Settings, name: str) -> Entry:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.tracking.datasets import access, bundled, content, files, parts, versions
+from notebooks_lib.tracking.datasets import kinds as words
 from notebooks_lib.tracking.datasets.dataset import Dataset
 from notebooks_lib.tracking.datasets.kinds import ALIASES, KINDS
 from notebooks_lib.tracking.datasets.versions import Record
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+
+
+ALIKE = 0.05
+"""Share of holdout rows that may have the features of a training row without a remark."""
 
 
 def add(
@@ -27,6 +33,7 @@ def add(
     target: str | None = None,
     key: str | None = None,
     group: str | None = None,
+    time: str | None = None,
     kinds: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Dataset:
@@ -51,7 +58,7 @@ def add(
     before = _before(settings, name)
     said = _said(before, name, kinds or {})
     read = files.read(file, before=before.columns, said=said)
-    record = _roles(before, read.table.column_names, target=target, key=key, group=group)
+    record = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
     record = replace(record, said=tuple(sorted(said)) or None)
     if before.rows and before.parts == parts.KINDS_DECIDE:
         deciding = [record.decided_by] if record.decided_by else read.table.column_names
@@ -61,15 +68,16 @@ def add(
     digests = access.Digests.of(table)
     record = replace(
         record,
-        fingerprint=access.fingerprint(table, digests.plain, record),
         rows=len(table),
         columns=content.kinds(table),
         description=description or record.description,
         source=file.name,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
     )
     retired = _retired(settings, name, record)
-    access.split(str(file), access.deciding_digests(table, record, digests), record, retired)
+    record = access.with_cuts(str(file), table, record)
+    record = replace(record, fingerprint=access.fingerprint(table, digests.plain, record))
+    access.split(str(file), table, access.deciding_digests(table, record, digests), record, retired)
     while True:
         # The number before the look: what somebody else adds in between takes this number, and we look again.
         number = versions.next_number(folder, name)
@@ -80,19 +88,47 @@ def add(
             return access.read(f"{name}@{number}", settings)
 
 
-def remarks(dataset: Dataset) -> list[str]:
-    """What a person should look at after adding: columns of text whose values are nearly all numbers."""
+def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
+    """What a person should look at after adding: columns of text that look like something else, rows that are alike."""
     found = []
     for column, kind in dataset.columns.items():
         if kind == "text":
             values = dataset.train.frame[column].dropna().astype(str)
-            odd = values[[not _is_number(value) for value in values]]
-            if 0 < len(odd) <= len(values) / 10:
-                found.append(
-                    f"column {column!r} is text: {len(values) - len(odd)} of {len(values)} values are numbers, but not "
-                    f"{odd.iloc[0]!r}; leave a field empty when its value is missing"
-                )
+            why = _looks_like(values) if len(values) else ""
+            if why:
+                found.append(f"column {column!r} is text: {why.format(column=column)}")
+    alike = 0.0 if dataset.group or dataset.key or dataset.time else access.alike(dataset.ref, settings or here())
+    if alike > ALIKE:
+        found.append(
+            f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
+            "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
+        )
     return found
+
+
+def _looks_like(values: pd.Series[str]) -> str:
+    odd = values[[not _is_number(value) for value in values]]
+    if odd.empty:
+        lossy = next((value for value in values if words.number(value) is None), None)
+        if lossy is None:
+            return "all values are numbers; if it is one, say --kind {column}=number"
+        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {{column}}=number"
+    if len(odd) <= len(values) / 10:
+        return (
+            f"{len(values) - len(odd)} of {len(values)} values are numbers, but not {odd.iloc[0]!r}; "
+            "leave a field empty when its value is missing"
+        )
+    for pattern, advice in _FOREIGN:
+        if odd.str.fullmatch(pattern).mean() > 0.9:
+            return f"{odd.iloc[0]!r} {advice}"
+    return ""
+
+
+_FOREIGN = (
+    (r"\s*[+-]?\d{1,3}([.\u00a0' ]\d{3})*,\d+\s*|\s*[+-]?\d+,\d+\s*", "has a comma; write numbers with a point: 12.50"),
+    (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
+)
+"""How numbers and dates are written elsewhere. Which comma is a decimal one, and which number a month, nobody knows."""
 
 
 def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
@@ -136,17 +172,38 @@ def _retired(settings: Settings, name: str, record: Record) -> np.ndarray[Any, A
     return versions.read_retired(settings.data_folder, name, latest, record)
 
 
-def _roles(before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None) -> Record:
-    for role, asked, fixed in (("key", key, before.key), ("group", group, before.group)):
+def _roles(
+    before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None, time: str | None
+) -> Record:
+    fixed_roles = (("key", key, before.key), ("group", group, before.group), ("time", time, before.time))
+    for role, asked, fixed in fixed_roles:
         if before.rows and asked is not None and asked != fixed:
             raise UsageError(
-                f"{role} {asked!r}: versions before are split by {before.decided_by or 'the whole row'}, and rows must "
+                f"{role} {asked!r}: versions before are split by {before.split_by}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
-    record = replace(before, target=target or before.target, key=key or before.key, group=group or before.group)
-    for role, column in (("target", record.target), ("key", record.key), ("group", record.group)):
+    record = replace(
+        before,
+        target=target or before.target,
+        key=key or before.key,
+        group=group or before.group,
+        time=time or before.time,
+    )
+    if record.time and record.group:
+        raise UsageError(
+            f"parts are dealt by time {record.time!r} or by group {record.group!r}, not by both: with --time, rows of "
+            "a group may be on both sides, as they are when a model is used"
+        )
+    for role, column in (
+        ("target", record.target),
+        ("key", record.key),
+        ("group", record.group),
+        ("time", record.time),
+    ):
         if column is not None and column not in columns:
             raise UnknownNameError(f"{role} column", column, columns)
+    if record.time is not None and record.time == record.target:
+        raise UsageError(f"column {record.time!r} cannot be the target and the time")
     if record.target is not None and record.target in (record.key, record.group):
         raise UsageError(
             f"column {record.target!r} cannot be the target and the {'key' if record.key == record.target else 'group'}"
@@ -160,7 +217,12 @@ def _check_roles(file: Path, read: files.Read, record: Record) -> None:
     import numpy as np
 
     table = read.table
-    for role, column in (("target", record.target), ("key", record.key), ("group", record.group)):
+    for role, column in (
+        ("target", record.target),
+        ("key", record.key),
+        ("group", record.group),
+        ("time", record.time),
+    ):
         if column is not None and table[column].null_count:
             first = table[column].is_null().index(True).as_py() + 1
             raise DatasetError(

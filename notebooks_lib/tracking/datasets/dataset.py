@@ -65,6 +65,8 @@ class Dataset:
     """Where the table came from."""
     train: Part
     validation: Part
+    time: str | None = None
+    """The column by whose order rows fall into parts, the holdout last; or None."""
     retired: int = 0
     """Rows of train and validation that were in the holdout until they had decided often enough."""
 

@@ -2,7 +2,8 @@
 
 A row that a model was trained on can never judge a model, so a fresh holdout can only come from rows that arrived
 since: those that a later version brought, and that their digests place in the holdout. Rows that decided are retired:
-in this version and all after it they are train or validation.
+in this version and all after it they are train or validation. Where time deals the parts, the holdout begins after
+the last row that decided, and what was holdout is validation.
 """
 
 from __future__ import annotations
@@ -43,22 +44,24 @@ def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
     decided = uses.spent(store, found) > 0
     if not decided.any():
         raise UsageError(f"{found.ref}: no row of its holdout has decided yet; it is fresh")
-    leaving = np.unique(found.placing[found.masks["holdout"]][decided], axis=0)
-    retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
-    left = int((~access.among(found.placing[found.masks["holdout"]], retired)).sum())
+    held = found.masks["holdout"]
+    if found.record.time:
+        retired, record, left = None, *access.moved_on(found, decided)
+    else:
+        leaving = np.unique(found.placing[held][decided], axis=0)
+        retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
+        record = replace(found.record, retired=versions.retired_sha256(retired))
+        left = int((~access.among(found.placing[held], retired)).sum())
     if left < min_rows:
+        share = "they" if found.record.time else f"about {found.record.holdout_share:.0%} of them"
         raise DatasetError(
             f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
-            f"version with {wanted(found.record.group)}: nbops data add FILE --name {found.name}; about "
-            f"{found.record.holdout_share:.0%} of them fall into the holdout"
+            f"version with {wanted(found.record.group)}: nbops data add FILE --name {found.name}; {share} fall into "
+            "the holdout"
         )
-    record = replace(
-        found.record,
-        retired=versions.retired_sha256(retired),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
+    record = replace(record, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     record = replace(record, fingerprint=access.fingerprint(found.table, found.plain, record))
-    access.split(found.ref, found.placing, record, retired)
+    access.split(found.ref, found.table, found.placing, record, retired)
     while True:
         number = versions.next_number(settings.data_folder, found.name)
         if versions.numbers(settings.data_folder, found.name)[-1] != found.version:

@@ -49,3 +49,33 @@ def split(
         holdout = holdout & ~retired
         validation |= gone & (place < holdout_share * validation_share / (1 - holdout_share))
     return {"train": ~holdout & ~validation, "validation": validation, "holdout": holdout}
+
+
+def cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: float) -> tuple[str, str]:
+    """The times at which validation and holdout begin, as texts: the last rows are the holdout.
+
+    Rows of one time are never divided, so shares are met as nearly as the times allow.
+    """
+    import numpy as np
+
+    ordered = np.sort(times)
+    rows = len(ordered)
+    places = (round(rows * (1 - holdout_share - validation_share)), round(rows * (1 - holdout_share)))
+    validation, holdout = (str(ordered[min(place, rows - 1)]) for place in places)
+    return validation, holdout
+
+
+def split_by_time(
+    times: np.ndarray[Any, Any], validation_from: str, holdout_from: str
+) -> Mapping[PartName, np.ndarray[Any, Any]]:
+    """A mask of rows for each part: what comes last is the holdout, before it comes validation.
+
+    The times at which parts begin stay, so a later version moves no row; what came since is holdout.
+    """
+    import numpy as np
+
+    read = np.datetime64 if times.dtype.kind == "M" else float
+    validation, holdout = (read(text) for text in (validation_from, holdout_from))
+    held = times >= holdout
+    chosen = ~held & (times >= validation)
+    return {"train": ~held & ~chosen, "validation": chosen, "holdout": held}

@@ -55,6 +55,12 @@ class Record:
     """UTC, ISO 8601."""
     retired: str | None = None
     """sha256 of the digests of rows, keys or groups that left the holdout; None when none did."""
+    time: str | None = None
+    """The column by whose order rows fall into parts, the holdout last."""
+    validation_from: str | None = None
+    """The first time that is validation, as text; fixed by the first version."""
+    holdout_from: str | None = None
+    """The first time that is holdout."""
     said: tuple[str, ...] | None = None
     """Columns whose kind the user chose; None when none."""
 
@@ -62,6 +68,11 @@ class Record:
     def decided_by(self) -> str | None:
         """The column that places a row in a part; None: all of them together do."""
         return self.group or self.key
+
+    @property
+    def split_by(self) -> str:
+        """What places rows in parts, for people."""
+        return self.time or self.decided_by or "the whole row"
 
 
 def names(folder: Path) -> list[str]:

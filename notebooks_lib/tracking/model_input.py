@@ -1,0 +1,404 @@
+"""What a model is given: one meaning of values, whether rows come from a notebook, as CSV or as JSON.
+
+| column | a model gets | missing |
+|---|---|---|
+| double, float | numbers | NaN |
+| long, integer | whole numbers | only where MLflow's schema has them optional |
+| boolean | booleans; objects where the column is optional | NaN |
+| string | objects that are texts | NaN; so is an empty text, as in a file |
+| datetime | datetime64[ns] without a zone, in UTC | NaT |
+
+These are the types to which MLflow's own enforcement leaves nothing to do. It loads no model.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import reprlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import InputError, ModelError, reason
+from notebooks_lib.tracking.datasets.kinds import BOOLEANS, MISSING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKED_ROWS = 50
+"""Rows of an example on which a model must answer alike as it is and as it is served."""
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
+_BITS = {"long": 64, "integer": 32}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input, output or parameter of a model."""
+
+    name: str | None
+    """None: the signature names nothing, position counts."""
+    type: str
+    """MLflow's word (double, long, string, datetime, ...); of a tensor the numpy type."""
+    required: bool = True
+    shape: tuple[int, ...] | None = None
+    """Of a tensor, -1 for any length; None for a column of a table."""
+
+
+def columns_of(schema: Any) -> tuple[Column, ...]:
+    """The columns of one of MLflow's schemas; none where there is no schema."""
+    return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
+
+
+def word(kind: Any) -> str:
+    """A type as MLflow's signature writes it."""
+    return str(getattr(kind, "name", None) or kind)
+
+
+def _column(spec: Any) -> Column:
+    shape = getattr(spec, "shape", None)
+    required = bool(getattr(spec, "required", True))
+    return Column(spec.name, word(spec.type), required, tuple(shape) if shape is not None else None)
+
+
+def is_plain(columns: Sequence[Column]) -> bool:
+    """Whether these are the named columns of a table, each of a type with one value a row."""
+    return bool(columns) and all(
+        each.name is not None and each.shape is None and each.type in _CELLS for each in columns
+    )
+
+
+def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame | None:
+    """The table of a request in one of MLflow's four formats; None for one that is no table of named columns.
+
+    Raises InputError for the first value that is none of its column's type.
+    """
+    import pandas as pd
+
+    key, value = next(iter(payload.items()))
+    if key == "dataframe_split" and isinstance(value, Mapping) and value.get("columns"):
+        given: dict[Any, list[Any]] = {}
+        for place, name in enumerate(value["columns"]):
+            given[name] = [row[place] for row in value["data"]]
+        index = value.get("index")
+    elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+        names = dict.fromkeys(name for row in value for name in row)
+        given, index = {name: [row.get(name) for row in value] for name in names}, None
+    elif isinstance(value, Mapping) and key in ("inputs", "instances"):
+        given, index = {name: items if isinstance(items, list) else [items] for name, items in value.items()}, None
+    else:
+        return None
+    return pd.DataFrame(_columns(given, columns), index=index)
+
+
+def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
+    """The table of a CSV text with a header. Columns that the model does not know are left as texts.
+
+    Raises InputError for what is no table, and for the first value that is none of its column's type.
+    """
+    import pandas as pd
+
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise InputError(f"text/csv: {reason(error)}") from error
+    if not lines:
+        raise InputError("text/csv: the body is empty; expected a line of column names and one for each row")
+    names, *rows = lines
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"text/csv: column {_BRIEF.repr(twice)} stands there twice")
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise InputError(f"text/csv: row {number} has {len(row)} values; expected {len(names)}, as in the header")
+    given = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return pd.DataFrame(_columns(given, columns))
+
+
+def relax(model: Any) -> Any:
+    """Let a loaded pyfunc model take missing values in its optional columns of booleans and of whole numbers.
+
+    MLflow's signature calls them optional, and its enforcement refuses them: it has booleans as objects, but makes
+    numbers of a column in which all are missing, and has no whole number that is missing. Only in memory.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    schema = model.metadata.get_input_schema()
+    if not is_plain(columns_of(schema)):
+        return model
+    wide = {DataType.boolean: DataType.string, DataType.long: DataType.double, DataType.integer: DataType.double}
+    specs = [
+        spec if spec.required or spec.type not in wide else ColSpec(wide[spec.type], spec.name, required=False)
+        for spec in schema.inputs
+    ]
+    old = model.metadata.signature
+    model.metadata.signature = ModelSignature(inputs=Schema(specs), outputs=old.outputs, params=old.params)
+    return model
+
+
+def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows of a notebook's table as a served model gets them; what does not fit is left for MLflow to refuse."""
+    import numpy as np
+    import pandas as pd
+    from pandas.api.types import is_object_dtype
+
+    texts = (pd.StringDtype, pd.CategoricalDtype, pd.BooleanDtype)
+    served = frame.copy(deep=False)
+    for column in columns:
+        if column.name not in served:
+            continue
+        values = served[column.name]
+        dtype = values.dtype
+        if column.type == "string" and (dtype.kind == "b" or is_object_dtype(dtype) or isinstance(dtype, texts)):
+            values = values.astype(object)
+            values = values.mask(values.isna() | (values == ""), np.nan)
+        elif column.type == "datetime" and dtype.kind == "M":
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(dtype, "tz", None) else values
+            values = values.astype("datetime64[ns]")
+        elif column.type == "boolean" and not column.required and str(dtype) in ("bool", "boolean", "object"):
+            values = values.astype(object).mask(values.isna(), np.nan)
+        elif column.type == "boolean" and str(dtype) == "boolean" and not values.hasnans:
+            values = values.astype("bool")
+        elif dtype.kind in "iuf" and (column.type == "double" or (column.type in _BITS and not column.required)):
+            values = values.astype("float64")
+        served[column.name] = values
+    return served
+
+
+def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
+    """Raise ModelError, which names a column, where a model would be served other values than it is given here.
+
+    The example's rows are asked as they are, and as they come out of MLflow's schema and of a request in JSON.
+    """
+    import pandas as pd
+    from mlflow.models.utils import _enforce_schema
+    from mlflow.types import Schema
+
+    from notebooks_lib.tracking.store import quiet
+
+    if not isinstance(example, pd.DataFrame):
+        return
+    if not (schema is not None and schema.has_input_names()):
+        with quiet("mlflow", level=logging.ERROR), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _refuse_types(example)
+        return
+    if not is_plain(columns):
+        return
+    rows = _telling(example)
+    try:
+        served = as_served(rows, columns)
+        required = [spec for spec in schema.inputs if spec.required]
+        if required:
+            names = [spec.name for spec in required]
+            served = served.assign(**_enforce_schema(served[names], Schema(required)))
+    except Exception as error:
+        raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
+    changed = [str(name) for name in served if not _same(rows[name], served[name])]
+    if not changed:
+        return
+    try:
+        here = model.predict(rows)
+    except Exception:  # noqa: BLE001 - libraries whose models take no tables
+        return
+    what = f"its answers depend on how {_kept(rows, served, changed[0])}"
+    try:
+        there = model.predict(served)
+    except Exception as error:
+        raise ModelError(f"{what} ({reason(error)})") from error
+    if not _alike(here, there):
+        raise ModelError(what)
+
+
+def _columns(given: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[Any, pd.Series[Any]]:
+    """Every column in the types that the model gets; optional ones that were left out are missing."""
+    import pandas as pd
+
+    rows = len(next(iter(given.values()), []))
+    known = {column.name: column for column in columns}
+    found: dict[Any, Any] = {}
+    for name, items in given.items():
+        found[name] = _series(items, known[name]) if name in known else pd.Series(items, dtype=object)
+    for column in columns:
+        if not column.required and column.name not in found:
+            found[column.name] = _series([None] * rows, column)
+    return found
+
+
+def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
+    import numpy as np
+    import pandas as pd
+
+    read, expected = _CELLS[column.type]
+    cells = []
+    for number, item in enumerate(items):
+        try:
+            cell = read(item)
+        except (ValueError, OverflowError):
+            cell = item
+            wrong = True
+        else:
+            wrong = cell is None and column.type in _NEEDED and column.required
+        if wrong:
+            raise InputError(f"column {column.name!r}, row {number}: found {_BRIEF.repr(item)}; expected {expected}")
+        cells.append(np.nan if cell is None else cell)
+    if column.type == "datetime":
+        return pd.Series(pd.to_datetime(pd.Series(cells, dtype=object), utc=True).dt.tz_localize(None)).astype(
+            "datetime64[ns]"
+        )
+    if column.type in _BITS:
+        return pd.Series(cells, dtype=f"int{_BITS[column.type]}" if column.required else "float64")
+    dtypes = {"double": "float64", "float": "float32", "boolean": "bool" if column.required else "object"}
+    return pd.Series(cells, dtype=dtypes.get(column.type, "object"))
+
+
+def _number(item: Any) -> float | None:
+    if isinstance(item, str):
+        item = item.strip()
+        return None if item in MISSING else float(item)
+    if item is None or item != item:
+        return None
+    if not isinstance(item, int | float):
+        raise ValueError(item)
+    return float(item)
+
+
+def _whole(bits: int) -> Callable[[Any], int | None]:
+    def read(item: Any) -> int | None:
+        if isinstance(item, str):
+            item = item.strip()
+            if item in MISSING:
+                return None
+            item = int(item) if item.lstrip("+-").isdecimal() and len(item) < 25 else float(item)
+        if item is None or item != item:
+            return None
+        if not isinstance(item, int | float) or item != math.floor(item):
+            raise ValueError(item)
+        if not -(2 ** (bits - 1)) <= item < 2 ** (bits - 1):
+            raise OverflowError(item)
+        return int(item)
+
+    return read
+
+
+def _flag(item: Any) -> bool | None:
+    if isinstance(item, str):
+        item = item.strip()
+        if item in MISSING:
+            return None
+        item = _FLAGS.get(item)
+    elif item is None or item != item:
+        return None
+    if not isinstance(item, bool | int) or item not in (0, 1):
+        raise ValueError(item)
+    return bool(item)
+
+
+_FLAGS = BOOLEANS | {"1": True, "0": False}
+
+
+def _text(item: Any) -> str | None:
+    if item is None or item != item:
+        return None
+    if not isinstance(item, str):
+        raise ValueError(item)
+    return item or None
+
+
+def _moment(item: Any) -> Any:
+    import pandas as pd
+
+    if item is None or (isinstance(item, str) and item.strip() in MISSING):
+        return None
+    if not isinstance(item, str):
+        raise ValueError(item)
+    return pd.to_datetime(item.strip(), format="ISO8601", utc=True)
+
+
+_CELLS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "double": (_number, "a number"),
+    "float": (_number, "a number"),
+    "long": (_whole(64), "a whole number"),
+    "integer": (_whole(32), "a whole number"),
+    "boolean": (_flag, "true or false"),
+    "string": (_text, "a text"),
+    "datetime": (_moment, "a time such as 2026-12-31T23:59:00Z"),
+}
+"""How a value that was sent is read, and what it is called when it cannot be."""
+_NEEDED = ("long", "integer", "boolean")
+"""Types that have no missing value of their own."""
+
+
+def _telling(example: pd.DataFrame) -> pd.DataFrame:
+    """Some of its rows, those with missing values among them."""
+    places = dict.fromkeys(range(min(len(example), CHECKED_ROWS // 2)))
+    for name in example.columns:
+        places |= dict.fromkeys(example[name].isna().to_numpy().nonzero()[0][:2].tolist())
+    return example.iloc[list(places)[: 2 * CHECKED_ROWS]]
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    """Whether two columns are the same to a model: of one type, and missing in the same way."""
+    if mine.dtype != theirs.dtype:
+        return False
+    if mine.dtype != object:
+        return True
+    return all(
+        a is b or (a == b and type(a) is type(b)) or (a != a and b != b) for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+def _alike(here: Any, there: Any) -> bool:
+    import numpy as np
+
+    one, other = np.asarray(here), np.asarray(there)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind in "fiub" and other.dtype.kind in "fiub":
+        return bool(np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True))
+    return bool(np.all(one == other))
+
+
+def _refuse_types(example: pd.DataFrame) -> None:
+    """Name the column for which MLflow has no type; for its sake the whole table would have no columns."""
+    from mlflow.models import infer_signature
+
+    for name in example.columns:
+        if not infer_signature(example[[name]]).inputs.has_input_names():
+            dtype = str(example[name].dtype)
+            way = next((way for start, way in _WAYS.items() if dtype.startswith(start)), "give numbers, texts or times")
+            raise ModelError(f"column {name!r} ({dtype}) cannot be served: MLflow's schema has no such type; {way}")
+
+
+_WAYS = {
+    "period": "give its start, .dt.start_time, or its text, .astype(str)",
+    "timedelta": "give a number: .dt.total_seconds()",
+    "interval": "give its middle, .array.mid, or its text, .astype(str)",
+    "uint": "give .astype('int64')",
+    "object": "give values of one kind, such as .astype(str) or .astype(float)",
+    "complex": "give its real and imaginary parts",
+    "Sparse": "give it dense: .sparse.to_dense()",
+}
+
+
+def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
+    given, got = str(rows[name].dtype), str(served[name].dtype)
+    if given == got:
+        return f"a missing value of column {name!r} is kept; a served model gets NaN: fillna(float('nan')) before fit"
+    return (
+        f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by .astype({got!r})"
+    )
+
+
+def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> str:
+    """The first column that MLflow's message names, unless the message does so plainly."""
+    if any(f"column {name}" in str(error) or repr(name) in reason(error) for name in rows.columns):
+        return ""
+    suspects = [str(each.name) for each in columns if each.type == "datetime" and each.name in rows]
+    return f"column {suspects[0]!r}: " if suspects else ""
