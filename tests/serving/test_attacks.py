@@ -16,7 +16,7 @@ import pytest
 from notebooks_lib.errors import InputError
 from notebooks_lib.serving import bounds, connections, endpoint, origins
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking.scoring import Column
+from notebooks_lib.tracking.model_input import Column
 from tests.serving.conftest import DETAIL
 
 HEALTHY = 0.5
