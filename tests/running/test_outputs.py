@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from notebooks_lib import errors
-from notebooks_lib.running import outcome, runner
+from notebooks_lib.running import outcome, outputs, runner
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import MASK, Output, write_atomically
 
@@ -73,3 +74,42 @@ def test_input_in_a_notebook_is_told_how_to_be_asked_for() -> None:
     assert status == "FAILED"
     assert failure is not None
     assert "make the answer a parameter" in failure.message
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, "cut \ud83d", b"\xff", {"a": [math.nan, "\udc80"]}, {1: math.inf}]
+)
+@pytest.mark.parametrize("place", ["output", "metadata", "papermill"])
+def test_the_executed_notebook_is_json_that_every_parser_takes(value: object, place: str, tmp_path: Path) -> None:
+    data = {"application/json": {"value": value}} if place == "output" else {}
+    cell = new_code_cell("x", outputs=[new_output("display_data", data=data)])
+    notebook = new_notebook(cells=[cell], metadata={"papermill": {"parameters": {"x": value}}, "x": value})
+    Output(tmp_path / "n.ipynb").save(notebook)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    written = json.loads((tmp_path / "n.ipynb").read_bytes().decode(), parse_constant=refuse)
+    assert written["cells"][0]["source"] in ("x", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"application/vnd.plotly.v1+json": {"data": []}}, True),
+        ({"application/vnd.plotly.v1+json": {"data": []}, "text/plain": "Figure()"}, True),
+        ({"application/vnd.vegalite.v5+json": {}, "text/plain": "<VegaLite>"}, True),
+        ({"application/vnd.bokehjs_exec.v0+json": ""}, True),
+        ({"application/x-own": "x"}, True),
+        ({"application/vnd.plotly.v1+json": {}, "image/png": "iVBORw0KGgo="}, False),
+        ({"application/vnd.plotly.v1+json": {}, "text/html": "<div></div>"}, False),
+        ({"text/plain": "5"}, False),
+        ({"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "Slider()"}, False),
+        ({"text/latex": "$x$"}, False),
+    ],
+)
+def test_a_figure_that_the_page_cannot_show_is_named(data: dict[str, object], named: bool) -> None:
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=[new_output("display_data", data=data)])])
+    noted = outputs._with_notes(notebook).cells[0].outputs[0].data
+    assert ("this page cannot show it" in noted.get("text/plain", "")) == named
+    assert notebook.cells[0].outputs[0].data == data
