@@ -255,6 +255,23 @@ def test_a_fresh_holdout_has_rows_that_never_decided_and_takes_none_from_elsewhe
     assert not asked & {*range(500)} - set(later.train.frame["id"]) - set(later.validation.frame["id"])
 
 
+def test_with_a_time_a_fresh_holdout_begins_after_the_last_row_that_decided(store, project):
+    def grown(rows: int) -> datasets.Dataset:
+        file = project.root / "days.csv"
+        table(range(rows)).to_csv(file, index=False)
+        return datasets.add(file, "days", project, time="id")
+
+    old = grown(200)
+    ask(store, old, "a")
+    with pytest.raises(DatasetError, match="only 0 of 60 holdout rows have never decided"):
+        freshening.freshen(store, "days", min_rows=30)
+    later = grown(260)
+    made = freshening.freshen(store, "days", min_rows=30)
+    assert (made.rows_held_out, made.fingerprint != later.fingerprint) == (60, True)
+    assert [part.frame["id"].iloc[[0, -1]].tolist() for part in (made.train, made.validation)] == [[0, 139], [140, 199]]
+    assert spent(store, made.ref) == 0
+
+
 def test_a_holdout_that_has_not_decided_is_fresh(store, project):
     add(project, table(range(100)))
     with pytest.raises(UsageError, match="it is fresh"):
