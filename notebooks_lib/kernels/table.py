@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-TESTS = frozenset(("tests", "conftest", "_testing"))
+ASIDE = frozenset(("tests", "conftest", "_testing", "testing", "_examples", "examples"))
 """Parts of packages that no notebook needs beforehand."""
 
 
@@ -53,7 +53,7 @@ class Table:
         if _within(module, self._preload):
             return True
         entry = self._packages.get(self.package(module))
-        if entry is None or _within(module, self._except) or not TESTS.isdisjoint(module.split(".")):
+        if entry is None or _within(module, self._except) or not ASIDE.isdisjoint(module.split(".")):
             return False
         return "only" not in entry or module in self._packages or _within(module, entry["only"])
 
