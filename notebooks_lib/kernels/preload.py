@@ -109,7 +109,7 @@ class Preload:
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread
         os.environ["MPLBACKEND"] = backend or "module://matplotlib_inline.backend_inline"  # as every kernel does
-        with stand_ins.standing_in(self.streams), self._plugins():
+        with stand_ins.standing_in(self.streams), self._plugins(names):
             for name in names:
                 if self.wants(name):
                     tell(name)
@@ -160,23 +160,30 @@ class Preload:
         self.environment.update({key: value for key, value in os.environ.items() if before.get(key) != value})
 
     @contextlib.contextmanager
-    def _plugins(self) -> Iterator[None]:
+    def _plugins(self, names: list[str]) -> Iterator[None]:
         """Put off plugins of packages that are not in the table."""
-        entry_point = importlib.metadata.EntryPoint
-        load = entry_point.load
+        if "importlib_metadata" not in sys.modules and self.table.brings(names, "importlib_metadata"):
+            with contextlib.suppress(ImportError):  # it takes the place of Python's own, with entry points of its own
+                importlib.import_module("importlib_metadata")
+        places: list[Any] = [importlib.metadata, sys.modules.get("importlib_metadata")]
+        kinds: list[Any] = [place.EntryPoint for place in places if place is not None]
+        loads = [kind.load for kind in kinds]
+        for kind, load in zip(kinds, loads, strict=True):
+            kind.load = self._putting_off(load)
+        try:
+            yield
+        finally:
+            for kind, load in zip(kinds, loads, strict=True):
+                kind.load = load
 
+    def _putting_off(self, load: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def loaded(entry: Any) -> Any:
-            module = entry.value.partition(":")[0].strip()
-            if self.table.unfit([module]) is None:
+            if self.table.unfit([entry.value.partition(":")[0].strip()]) is None:
                 return load(entry)
             self.deferred.append(plugins.Deferred(entry, load))
             return self.deferred[-1]
 
-        entry_point.load = loaded  # type: ignore[assignment, method-assign]
-        try:
-            yield
-        finally:
-            entry_point.load = load  # type: ignore[method-assign]
+        return loaded
 
     def settle(self) -> None:
         """Take note of all that is there; then keep the memory shared."""

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-ASIDE = frozenset(("tests", "conftest", "_testing", "testing", "_examples", "examples"))
+ASIDE = frozenset(("tests", "test", "conftest", "_testing", "testing", "_examples", "examples"))
 """Parts of packages that no notebook needs beforehand."""
 
 
@@ -62,6 +62,11 @@ class Table:
         parts = module.split(".")
         names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((name for name in names if name in self._packages), "")
+
+    def brings(self, modules: Iterable[str], package: str) -> bool:
+        """Whether any of these modules belongs to a package that brings this one along."""
+        entries = (self._packages.get(self.package(module), {}) for module in modules)
+        return any(package in entry.get("brings", ()) for entry in entries)
 
     def unfit(self, modules: Iterable[str]) -> str | None:
         """A module among those that an import has brought which no template may hold, if there is one."""
