@@ -220,17 +220,16 @@ class Template:
             self._retire()
             asked.answer({"stale": changed or "a thread runs in it"})
             return
-        hidden = child.hidden(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
+        problem = child.hidden(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
         if request.get("protocol") != wire.PROTOCOL:
-            hidden = "nbops was upgraded since this program began; start it again for warm kernels"
-        if hidden is not None:
-            asked.answer({"refused": hidden})
-            return
-        self.preload.pools.limit(request["env"])
-        if (problem := self.kernels.fork(asked, self._forget)) is None:
-            self.forks += 1
-        else:
+            problem = "nbops was upgraded since this program began; start it again for warm kernels"
+        if problem is None:
+            self.preload.pools.limit(request["env"])
+            problem = self.kernels.fork(asked, self._forget)
+        if problem is not None:
             asked.answer({"refused": problem})
+        else:
+            self.forks += 1
 
     def _forget(self) -> None:
         """In a child: close all that is the template's."""
