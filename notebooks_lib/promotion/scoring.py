@@ -106,11 +106,12 @@ def unsteady(source: str, part: Part, metric: Metric) -> str:
     """
     import numpy as np
 
-    whole, again = (_predicted(source, part.X, metric.task, part.name) for _ in range(2))
+    model = models.load(source)
+    whole, again = (_predicted(model, part.X, metric.task, part.name) for _ in range(2))
     if not _alike(whole, again):
         return "it answers the same rows otherwise when it is asked again; fix what it draws at random"
     places = np.unique(np.linspace(0, len(part) - 1, min(SINGLE, len(part))).astype(int))
-    single = [_predicted(source, part.X.iloc[place : place + 1], metric.task, part.name) for place in places]
+    single = [_predicted(model, part.X.iloc[place : place + 1], metric.task, part.name) for place in places]
     different = sum(not _alike(whole[place : place + 1], one) for place, one in zip(places, single, strict=True))
     if different:
         return (
@@ -150,7 +151,7 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
     import numpy as np
 
     model = models.load(source)
-    values = _predicted(source, part.X, metric.task, part.name)
+    values = _predicted(model, part.X, metric.task, part.name)
     if values.shape != (len(part),):
         raise ModelError(f"it answers {len(part)} {part.name} rows with a result of shape {values.shape}")
     missing = int(np.sum(values != values))
@@ -164,11 +165,10 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
     return Answers(values, _probabilities(source, model, part, metric, truth))
 
 
-def _predicted(source: str, rows: Any, task: Task, name: str) -> Array:
+def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
     """What the model says of some rows, as one column."""
     import numpy as np
 
-    model = models.load(source)
     try:
         said = model.predict(_served(model, rows))
         kind = float if task == "regression" else None
