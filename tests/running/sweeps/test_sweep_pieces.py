@@ -185,7 +185,7 @@ def test_threads_begin_at_once_hand_over_what_is_raised_and_can_be_waited_for() 
 
 
 def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "cores", lambda: 8)
+    monkeypatch.setattr(executors.cores, "whole", lambda: 8)
     assert set(executors.thread_limits(3, {}).values()) == {"2"}
     assert set(executors.thread_limits(16, {}).values()) == {"1"}
     assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})
