@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +293,28 @@ def test_text_that_looks_like_something_else_is_remarked_on(
     (remark,) = datasets.remarks(added, empty_project)
     assert "column 'c' is text" in remark
     assert words in remark
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "odd"),
+    [
+        (range(60), pd.date_range("2024-01-01", periods=60).astype(str), "number and is time, as '2024-01-01'"),
+        (pd.date_range("2024-01-01", periods=60).astype(str), range(60), "time and is number, as '0'"),
+        (
+            pd.date_range("2024-01-01", periods=60).astype(str),
+            (f"{day:%Y-%m-%d}T00:30:00+02:00" for day in pd.date_range("2024-01-01", periods=60)),
+            "time and is instant, as '2024-01-01T00:30:00+02:00'",
+        ),
+        (range(1960, 2020), [*map(str, range(1960, 2020)), "2025-01-01"], "number and is text, as '2025-01-01'"),
+    ],
+)
+def test_a_time_keeps_its_kind_because_the_parts_begin_at_one(
+    empty_project: Settings, tmp_path: Path, before: Iterable[object], after: Iterable[object], odd: str
+) -> None:
+    for version, times in enumerate((before, after)):
+        table = pd.DataFrame({"at": list(times)}).assign(x=lambda t: t.index)
+        file = csv(tmp_path, table)
+        if not version:
+            datasets.add(file, "t", empty_project, time="at")
+    with pytest.raises(DatasetError, match=f"time 'at' was {re.escape(odd)}"):
+        datasets.add(file, "t", empty_project)

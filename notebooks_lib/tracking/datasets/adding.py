@@ -64,6 +64,7 @@ def add(
         deciding = [record.decided_by] if record.decided_by else read.table.column_names
         read = files.read_as_before(file, read, before.columns, deciding, name)
     _check_roles(file, read, record)
+    _check_time(file, read, record)
     table = read.table
     digests = access.Digests.of(table)
     record = replace(
@@ -239,6 +240,35 @@ def _check_roles(file: Path, read: files.Read, record: Record) -> None:
                 f"{file}: key {record.key!r} must name each row once, but {shown}{more} come(s) up more than once; "
                 "rows that belong together have a --group, not a --key"
             )
+
+
+def _check_time(file: Path, read: files.Read, record: Record) -> None:
+    """A time of another kind cannot be held against those at which the parts begin."""
+    if not record.rows or record.time is None:
+        return
+    before, found = (
+        "number" if kind in words.NUMBERS else kind
+        for kind in (record.columns[record.time], content.kind(read.table.schema.field(record.time).type))
+    )
+    if found != before:
+        shown = read.text(record.time, _odd(read, record.time, before))
+        raise DatasetError(
+            f"{file}: time {record.time!r} was {before} and is {found}, as {shown}: it would move rows; write it as "
+            "before, or take another --name"
+        )
+
+
+def _odd(read: files.Read, column: str, kind: str) -> int:
+    """The first row whose value, as it stands in the file, is of another kind; the first row where none tells."""
+    import pyarrow as pa
+
+    written = (read.table if read.written is None else read.written)[column]
+    if pa.types.is_large_string(written.type):
+        for row in range(len(written)):
+            found = words.kind_of(written[row : row + 1])
+            if ("number" if found in words.NUMBERS else found) != kind:
+                return row
+    return 0
 
 
 def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
