@@ -261,12 +261,19 @@ def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
 def _number(item: Any) -> float | None:
     if isinstance(item, str):
         item = item.strip()
-        return None if item in MISSING else float(item)
+        return None if item in MISSING else float(_digits(item))
     if item is None or item != item:
         return None
     if not isinstance(item, int | float):
         raise ValueError(item)
     return float(item)
+
+
+def _digits(text: str) -> str:
+    """A text that may be a number in any language: to Python 1_000 is one, too, and so are digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
 
 
 def _whole(bits: int) -> Callable[[Any], int | None]:
@@ -275,7 +282,7 @@ def _whole(bits: int) -> Callable[[Any], int | None]:
             item = item.strip()
             if item in MISSING:
                 return None
-            item = int(item) if item.lstrip("+-").isdecimal() and len(item) < 25 else float(item)
+            item = int(_digits(item)) if item.lstrip("+-").isdecimal() and len(item) < 25 else float(_digits(item))
         if item is None or item != item:
             return None
         if not isinstance(item, int | float) or item != math.floor(item):
@@ -316,7 +323,7 @@ def _moment(item: Any) -> Any:
 
     if item is None or (isinstance(item, str) and item.strip() in MISSING):
         return None
-    if not isinstance(item, str):
+    if not isinstance(item, str) or item.strip()[0] not in "0123456789":  # to pandas "now" and "today" are times
         raise ValueError(item)
     return pd.to_datetime(item.strip(), format="ISO8601", utc=True)
 
@@ -389,11 +396,15 @@ _WAYS = {
 
 def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
     given, got = str(rows[name].dtype), str(served[name].dtype)
+    if given == got and (rows[name] == "").any():
+        return (
+            f"an empty text of column {name!r} is kept; a served model gets NaN: .replace('', float('nan')) before fit"
+        )
     if given == got:
         return f"a missing value of column {name!r} is kept; a served model gets NaN: fillna(float('nan')) before fit"
-    return (
-        f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by .astype({got!r})"
-    )
+    zoned = getattr(rows[name].dtype, "tz", None) is not None  # which pandas' astype refuses to drop
+    way = ".dt.tz_convert('UTC').dt.tz_localize(None)" if zoned else f".astype({got!r})"
+    return f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by {way}"
 
 
 def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> str:

@@ -8,6 +8,7 @@ import decimal
 import io
 import json
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,15 @@ def test_an_optional_column_may_be_left_out(left_out: str) -> None:
         ("integer", str(2**31), "a whole number"),
         ("double", "1,5", "a number"),
         ("double", "0x1F", "a number"),
+        ("double", "1_000", "a number"),
+        ("double", "\u0661\u0662", "a number"),
+        ("long", "1_000", "a whole number"),
+        ("long", "\uff11\uff12", "a whole number"),
         ("boolean", "yes", "true or false"),
         ("boolean", "", "true or false"),
         ("datetime", "31.12.2026", "a time such as"),
+        ("datetime", "now", "a time such as"),
+        ("datetime", "today", "a time such as"),
         ("datetime", "tbd", "a time such as"),
     ],
 )
@@ -241,3 +248,21 @@ def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, t
 class _Every(BaseEstimator):
     def predict(self, X: pd.DataFrame) -> Any:
         return np.array([str([(type(value).__name__, str(value)) for value in row]) for row in X.to_numpy(object)])
+
+
+@pytest.mark.parametrize(
+    ("values", "way"),
+    [
+        (pd.date_range("2024-03-30", periods=3, freq="h", tz="Asia/Tokyo"), "tz_convert('UTC').dt.tz_localize(None)"),
+        (pd.Series(["a", "", "b"], dtype=object), "empty text of column 'c' is kept"),
+    ],
+)
+def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
+    class Told:
+        def predict(self, X: pd.DataFrame) -> list[int]:
+            return [int(str(X["c"].dtype) == str(values.dtype) and each == each) for each in X["c"]]
+
+    example = pd.DataFrame({"x": np.arange(3.0), "c": values})
+    schema = schema_of(example)
+    with pytest.raises(ModelError, match=re.escape(way)):
+        model_input.check(Told(), example, schema, model_input.columns_of(schema))
