@@ -282,10 +282,10 @@ def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = T
 
     It begins with what the interval alone finds: equal models may differ on too few rows for any gain to be promised.
     """
-    random = np.random.default_rng(seed)
-    _, truth, new, old, _ = (cell := real_table(name, rows)).draw(random)
-    paired = replace(pair(cell.draw(random)[0], truth, new, old), draws=None)
-    gain = outlook(paired, policy, policy.level(None)).detectable
+    random, equal = np.random.default_rng(seed), real_table(name, rows)
+    drawn = [pair(*equal.draw(random)[:4]) for _ in range(60)]
+    alone = [outlook(replace(each, draws=None), policy, policy.level(None)).detectable for each in drawn]
+    gain = float(np.nanmedian(alone))
     for step in range(5):
         told = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told
         gain = told if np.isfinite(told) else gain
