@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 import warnings
 from dataclasses import dataclass
 
@@ -20,6 +19,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_INDENT = re.compile(r"[ \t]+(?=\S)")
+_PROMPTS = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
+_NUMBERED_PROMPTS = re.compile(r"^(?:In \[\d+\]: |\s*\.{3,}: ?)")
 _CELL_MAGIC = re.compile(r"%%(\w+)?")
 _LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|[\w.*]+(?:\[[^\]\n]*\][\w.*]*)*\?{1,2}[\s;]*$)")
 _AUTOMAGIC = re.compile(
@@ -81,9 +83,13 @@ def _parse(text: str) -> Code:
 def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     lines = source.split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    if lines[first][:1] in (" ", "\t"):  # IPython takes an indented cell back to the margin, too
-        source = textwrap.dedent(source)
-        lines = source.split("\n")
+    if match := _INDENT.match(lines[first]):  # IPython takes it, and no other, from every line that has it
+        lines = [line.removeprefix(match[0]) for line in lines]
+        source = "\n".join(lines)
+    for prompts in (_PROMPTS, _NUMBERED_PROMPTS):
+        if prompts.match(lines[first]):  # pasted from a session
+            lines = [prompts.sub("", line, count=1) for line in lines]
+            source = "\n".join(lines)
     magics: list[tuple[int, str]] = []
     while cell_magic := _CELL_MAGIC.match(lines[first]):  # `%%capture` may stand over `%%sh`
         if cell_magic[1] not in _PYTHON_BODIES:
