@@ -86,7 +86,7 @@ def _replace(file: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".nbops-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as temporary:
-            temporary.write(text.encode("utf-8", "surrogatepass"))
+            temporary.write(text.encode())
         shutil.copystat(file, name)
         if hasattr(os, "chown"):
             with contextlib.suppress(OSError):  # only root may give a file away

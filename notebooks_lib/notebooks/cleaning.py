@@ -51,5 +51,7 @@ def like(before: str, notebook: Mapping[str, Any]) -> str:
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
     indent = first[2] if first and first[1] else None
     text = json.dumps(notebook, indent=indent, ensure_ascii=False)
+    # Half of a surrogate pair is none of UTF-8's characters: only as an escape can it stand in a file.
+    text = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
     text += "\n" if before.endswith("\n") else ""
     return text.replace("\n", "\r\n") if first and first[1] == "\r\n" else text

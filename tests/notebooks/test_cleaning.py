@@ -115,3 +115,13 @@ def test_what_scripts_leave_out_is_filled_in_and_traces_go(spoil: Callable[[Any]
     assert {finding.code for finding in rules.check(fixed)}.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
     assert fixed.raw["metadata"]["kernelspec"]["name"] == "python3"
     assert "Jane Roe" not in path.read_text()
+
+
+def test_half_an_emoji_stays_an_escape_and_the_file_readable(tmp_path: Path) -> None:
+    path = dirty(tmp_path / "n.ipynb")
+    raw = json.loads(path.read_text())
+    raw["cells"][0]["source"] = "x = '\ud83d' + '\U0001f600'"
+    path.write_text(json.dumps(raw))
+    run(["check", "--fix", str(path)])
+    assert "\\ud83d" in path.read_text(encoding="utf-8")
+    assert document.read(path).cells[0].source == raw["cells"][0]["source"]
