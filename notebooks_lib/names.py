@@ -34,6 +34,7 @@ class Tag:
     MODEL_SOURCE = "nbops.model.source"  # its real location
     MODEL_FORMAT = "nbops.model.format"  # "skops", "cloudpickle" or the flavour's own
     MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
+    OWN_READS = "nbops.own_reads"  # where the notebook read a table by itself, as "cell 3: read_csv"
     DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
     READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
     MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds

@@ -7,12 +7,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from notebooks_lib.settings import Settings, load
 from tests.azure.fixtures import any_store, azure_server, azure_workspace, either_store  # noqa: F401 - fixtures for all tests
 
 SCRUBBED = ("MLFLOW_", "NBOPS_", "AZUREML_", "AZURE_", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_")
+
+
+hypothesis.settings.register_profile("nbops", deadline=None)  # a busy machine is no fault; benchmarks take the time
+hypothesis.settings.load_profile("nbops")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -81,7 +81,9 @@ def gather(
     for candidate in candidates.ranked:
         found = replace(found, challenger=sides.challenger(store, candidate, data, policy))
         if found.itself:
-            return replace(found, rivals=tuple(refused)) if not failed else failed[0]
+            if not (failed or refused):
+                return found
+            break  # a better one was refused: that is what there is to tell
         (met,) = meeting.ask([(found, candidate.source)])
         if met.unread:
             refused.append(met)

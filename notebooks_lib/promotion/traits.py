@@ -118,9 +118,17 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
         loaded = overlap.seen_rows(data, tuple(run.datasets.values()) if run else (), store.settings)
         kept = training_rows.kept(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded is None or run is None or kept is None:
-            return loaded
+            return None if loaded == 0 and run is not None and Tag.OWN_READS in run.tags else loaded
         others = [value.partition("#")[0] for value in run.datasets.values()]
         logged = training_rows.seen_rows(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
+    if loaded == logged == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
+        return None  # the notebook read a table by itself, and logged too few rows to tell which
     return loaded or logged
+
+
+def _whole(kept: training_rows.Kept, data: Dataset) -> bool:
+    """Whether a model was logged with as many rows as there are to fit it on."""
+    columns = [name for name in kept.columns if name in data.train.frame.columns]
+    return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())

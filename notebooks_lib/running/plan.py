@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters
+from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters, table_reads
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import attaching, provenance
 from notebooks_lib.tracking import store as stores
@@ -78,6 +79,7 @@ class Source:
             self._ours = stores.tracking_uri(settings)
             self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
             self._modules = fingerprint.Modules(self.notebook, settings.root)
+            self._reads = table_reads.own_reads(self.notebook, settings.root)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
@@ -127,7 +129,7 @@ class Source:
             may_set_store=not self._of_project,
             source_fingerprint="",
             git=self.git,
-            tags=tags,
+            tags={**(tags or {}), Tag.OWN_READS: self._reads} if self._reads else tags,
         )
 
 

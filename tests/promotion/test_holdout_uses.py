@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,16 +227,19 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     folder = Path(urlparse(models.model_of_run(trials.store, run_id).source).path)
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "left.pyc").write_bytes(b"behind")
+    with pytest.raises(PromotionError, match="bytecode that was not scored"):
+        release.register()
+    shutil.rmtree(folder / "__pycache__")
     release.register()
     version = registry.get(trials.store, "houses", 1)
-    assert "as scored" in scored.confirm(version, folder)[1]
+    assert "as scored" in scored.confirm(version, folder, ["sklearn"])[1]
     unknown = replace(version, tags={})  # as an older nbops registered it
-    assert "has no digest" in scored.confirm(unknown, folder)[1]
+    assert "has no digest" in scored.confirm(unknown, folder, ["sklearn"])[1]
     with pytest.raises(PromotionError, match="nobody knows whether its files are those"):
-        scored.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder)
+        scored.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
     (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
     with pytest.raises(PromotionError, match="are not those that were scored"):
-        scored.confirm(version, folder)
+        scored.confirm(version, folder, ["sklearn"])
     with pytest.raises(PromotionError, match="a refit is a new challenger"):
         release.register()
 

@@ -59,10 +59,12 @@ def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tm
     assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
     copy = models.download(source, tmp_path / "copy")
     assert model_files.read(copy) == found
-    (copy / "__pycache__").mkdir()
-    (copy / "__pycache__" / "a.pyc").write_bytes(b"1")
     (copy / "registered_model_meta").write_text("model_version: 1")
     assert model_files.read(copy) == found
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
+    assert model_files.read(copy).sha256 != found.sha256
+    shutil.rmtree(copy / "__pycache__")
     (copy / "more").write_text("")
     assert model_files.read(copy).sha256 != found.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
@@ -143,7 +145,10 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
     assert "has values that train has not" in told
     add(frame.assign(x=frame["x"].where(~held)), "gaps")
     assert "column 'x': 100% is missing in the holdout, 0% in train" in likeness.faults("gaps", empty_project)
-    add(frame.assign(kind=frame["id"] / 7), "fine")
+    frame.assign(kind=frame["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
+    datasets.add(
+        empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
+    )
     assert "column 'kind' was text in fine@1 and is number now" in likeness.faults("fine", empty_project)
 
 

@@ -49,9 +49,8 @@ def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
         return Rule("holdout_unseen", False, max(known), 0, reason)
     if seen[found.challenger.label] is None:
         reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
-        reason += (
-            "here, or logged the model with others; load them by datasets.load, log the model with example=train.X"
-        )
+        reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "
+        reason += "the model with all of them: example=train.X"
         return Rule("holdout_unseen", False, None, 0, reason)
     if None in seen.values() and not policy.trust_champion_data:
         reason = f"the rows that {found.champion.label} was trained on are not known; if it has seen none of these, "

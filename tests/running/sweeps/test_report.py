@@ -447,9 +447,9 @@ def test_a_plot_that_cannot_be_drawn_costs_only_itself(
     monkeypatch.setattr(plots, "optimisation_history", fail)
     report.write(result, store)
     assert artifacts(store, result) == {"trials.csv", "trials.json", "summary.html", "parallel_coordinates.png"}
-    assert "Not drawn: ValueError: cannot &lt;draw&gt;." in read(store, result, "summary.html").decode()
+    assert "Not drawn: ValueError: cannot &lt;draw&gt; at all." in read(store, result, "summary.html").decode()
     (warned,) = [record.getMessage() for record in caplog.records if record.name == report.__name__]
-    assert warned == f"no plot optimisation_history of sweep {result.run_id}: ValueError: cannot <draw>"
+    assert warned == f"no plot optimisation_history of sweep {result.run_id}: ValueError: cannot <draw> at all"
 
 
 @pytest.mark.tracking

@@ -1,0 +1,45 @@
+"""Finds where a notebook reads a table by itself: of such rows nobody but the notebook knows which they are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from notebooks_lib.notebooks import fingerprint
+from notebooks_lib.notebooks.constants import dotted
+from notebooks_lib.notebooks.document import Notebook
+
+KINDS = "csv table parquet excel json feather pickle sql sql_query sql_table hdf orc stata sas spss fwf xml html gbq"
+READERS = {
+    *(f"read_{kind}" for kind in (*KINDS.split(), "ipc", "delta", "database", "avro")),
+    *(f"scan_{kind}" for kind in ("csv", "parquet", "ipc", "ndjson", "delta", "iceberg")),
+    *("loadtxt", "genfromtxt", "load_dataset", "fetch_openml", "load_svmlight_file"),
+}
+"""Functions of pandas, Polars, NumPy, Dask, scikit-learn and Hugging Face that read a table, by their last name."""
+
+
+def own_reads(notebook: Notebook, root: Path) -> str:
+    """Return where, as "cell 3: read_csv", in the notebook or a project module that it imports; empty if nowhere.
+
+    A reader under another name, or in an installed package, is not seen.
+    """
+    for cell in notebook.python_cells:
+        if cell.code.tree is not None and (name := _reader(cell.code.tree)):
+            return f"cell {cell.index}: {name}"
+    for module, _ in fingerprint.modules(notebook, root):
+        try:
+            name = _reader(ast.parse((root / module).read_bytes()))
+        except (OSError, SyntaxError, ValueError):
+            continue
+        if name:
+            return f"{module}: {name}"
+    return ""
+
+
+def _reader(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else dotted(node.func)
+            if name in READERS:
+                return name
+    return ""

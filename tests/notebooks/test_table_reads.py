@@ -1,0 +1,42 @@
+"""A notebook that reads a table by itself is known to do so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.table_reads import own_reads
+from tests import building
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("import pandas as pd\nrows = pd.read_csv('../churn.csv')", "read_csv"),
+        ("from pandas import read_parquet\nrows = read_parquet(path)", "read_parquet"),
+        ("import polars\nrows = polars.scan_csv('x.csv').collect()", "scan_csv"),
+        ("rows = __import__('pandas').read_excel('x.xlsx')", "read_excel"),
+        ("import numpy as np\nrows = np.loadtxt('x.txt')", "loadtxt"),
+        ("rows = pd.concat(pd.read_csv(each) for each in files)", "read_csv"),
+        ("def load():\n    return pd.read_sql('select 1', engine)", "read_sql"),
+        ("%time rows = pd.read_json('x.json')", "read_json"),
+        ("rows = fetch_openml('adult')", "fetch_openml"),
+        ("data = datasets.load('churn@1')", ""),
+        ("rows = data.train.frame  # not pd.read_csv('x')", ""),
+        ("text = 'pd.read_csv'", ""),
+        ("reader = csv_reader('x')", ""),
+    ],
+)
+def test_readers_are_found_by_their_names(tmp_path: Path, code: str, found: str):
+    path = building.write(tmp_path / "n.ipynb", "x = 1", code)
+    said = own_reads(document.read(path), tmp_path)
+    assert said.partition(": ")[2] == found
+    assert (said == "") == (found == "")
+
+
+def test_a_module_of_the_project_is_looked_at_too(tmp_path: Path):
+    (tmp_path / "mine.py").write_text("import pandas as pd\n\ndef rows():\n    return pd.read_csv('x.csv')\n")
+    path = building.write(tmp_path / "n.ipynb", "import mine")
+    assert own_reads(document.read(path), tmp_path) == "mine.py: read_csv"
