@@ -59,7 +59,7 @@ def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tm
     assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
     copy = models.download(source, tmp_path / "copy")
     assert model_files.read(copy) == found
-    (copy / "registered_model_meta").write_text("model_version: 1")
+    (copy / "registered_model_meta").write_text("model_name: houses\nmodel_version: 1\n")
     assert model_files.read(copy) == found
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
