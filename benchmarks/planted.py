@@ -287,6 +287,6 @@ def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = T
     alone = [outlook(replace(each, draws=None), policy, policy.level(None)).detectable for each in drawn]
     gain = float(np.nanmedian(alone))
     for step in range(5):
-        told = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told
-        gain = told if np.isfinite(told) else gain
+        median = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told
+        gain = median if np.isfinite(median) else gain
     return real_table(name, rows, gain, bar=bar)

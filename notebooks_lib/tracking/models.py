@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import flavors, model_contents, model_input
+from notebooks_lib.tracking import flavors, model_contents, model_input, servable
 from notebooks_lib.tracking.datasets import training_rows
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def log_model(
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
         schema = meta.get_input_schema()
-        model_input.check(model, example, schema, model_input.columns_of(schema))
+        servable.check(model, example, schema, model_input.columns_of(schema))
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

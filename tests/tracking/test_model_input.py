@@ -24,7 +24,7 @@ from sklearn.base import BaseEstimator
 from notebooks_lib.errors import InputError, ModelError
 from notebooks_lib.serving import formats
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import datasets, model_input
+from notebooks_lib.tracking import datasets, model_input, servable
 from notebooks_lib.tracking.model_input import Column
 
 FAST = settings(max_examples=20, deadline=None, database=None)
@@ -224,10 +224,10 @@ def test_what_would_be_served_otherwise_is_refused_by_name(column: str) -> None:
     for model, fault in ((Types(), strict), (Plain(), lenient)):
         if fault:
             with pytest.raises(ModelError, match=fault) as caught:
-                model_input.check(model, example, schema, model_input.columns_of(schema))
+                servable.check(model, example, schema, model_input.columns_of(schema))
             assert "column 'c'" in str(caught.value) or "column c" in str(caught.value)
         else:
-            model_input.check(model, example, schema, model_input.columns_of(schema))
+            servable.check(model, example, schema, model_input.columns_of(schema))
 
 
 def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, t
     X = datasets.add(tmp_path / "t.csv", "t", empty_project, target="y", key="id").train.X
     schema = schema_of(X)
     columns = model_input.columns_of(schema)
-    model_input.check(_Every(), X, schema, columns)
+    servable.check(_Every(), X, schema, columns)
     records = json.loads(X.to_json(orient="records", date_format="iso"))
     same(read("instances", records, columns)[list(X)].reset_index(drop=True), X.reset_index(drop=True))
 
@@ -265,4 +265,4 @@ def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
     example = pd.DataFrame({"x": np.arange(3.0), "c": values})
     schema = schema_of(example)
     with pytest.raises(ModelError, match=re.escape(way)):
-        model_input.check(Told(), example, schema, model_input.columns_of(schema))
+        servable.check(Told(), example, schema, model_input.columns_of(schema))
