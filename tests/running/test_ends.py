@@ -206,8 +206,8 @@ def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signa
 def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, project: Settings) -> None:
     other = "other = subprocess.Popen(['/bin/sleep', '617'], start_new_session=True, env={})\n"
     with started(project, other + cell) as (process, marker):
+        wait_for(lambda: sleepers(617), 10)  # before that it is a fork of the kernel, marked like it
         assert len(marked(marker)) == 2
-        wait_for(lambda: sleepers(617), 10)
         process.kill()
         process.communicate(timeout=10)
         wait_for(lambda: marked(marker) == [] and not sleepers(617), 5)
