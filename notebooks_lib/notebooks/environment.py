@@ -10,8 +10,9 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebooks_lib.notebooks import fingerprint, imports
+from notebooks_lib.notebooks import imports
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.fingerprint import Modules
 
 READ_LATER = ("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_", "MLFLOW_REGISTRY_", "NBOPS_", "AZURE_", "AWS_")
 """Beginnings of variables that are read when they are needed, never at import."""
@@ -23,11 +24,11 @@ _INSTALLS = re.compile(
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def too_late(notebook: Notebook, root: Path) -> list[str]:
-    """Each reason why libraries must not be imported before the notebook runs; empty for most notebooks.
+def too_late(notebook: Notebook, modules: Modules) -> list[str]:
+    """Return each reason why libraries must not be imported before the notebook runs; empty for most notebooks.
 
-    Looked at are its cells and what modules of the project around `root` do when they are imported; not what functions
-    do that are called, nor files of variables (.env).
+    Looked at are its cells and what the project's `modules` do when they are imported; not what functions do that are
+    called, nor files of variables (.env).
     """
     trees = [(cell.index, cell.code.tree) for cell in notebook.cells if cell.code.tree is not None]
     imported = imports.names(tree for _, tree in trees)
@@ -51,21 +52,17 @@ def too_late(notebook: Notebook, root: Path) -> list[str]:
         for _, line in cell.code.magics
         if cell.index <= last[0] and _INSTALLS.match(line)
     }
-    for name, _ in fingerprint.modules(notebook, root):
-        found |= {f"{name} {what}" for what in _done_by_module(root / name)}
+    for name, tree in modules.trees():
+        found |= {f"{name} {what}" for what in _done_by_module(tree, (modules.root / name).parent)}
     return sorted(found)
 
 
-def _done_by_module(path: Path) -> Iterator[str]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
+def _done_by_module(tree: ast.Module, folder: Path) -> Iterator[str]:
     imported = imports.names([tree])
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
-        yield from _done_by(node, imported, path.parent)
+        yield from _done_by(node, imported, folder)
         waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import re
@@ -85,21 +86,32 @@ def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
 
 
 class Modules:
-    """The same for a notebook that is run many times: looked up anew only when one of the files has changed."""
+    """The project's own modules that a notebook imports: looked up anew only when one of the files has changed."""
 
     def __init__(self, notebook: Notebook, root: Path) -> None:
         self._notebook = notebook
-        self._root = root.resolve()
+        self.root = root.resolve()
         self._stamps: list[tuple[int, int]] | None = None
         self._found: list[tuple[str, str]] = []
+        self._trees: list[tuple[str, ast.Module]] | None = None
         self._frozen = False
 
     def digests(self) -> list[tuple[str, str]]:
         """What `modules` says now."""
         if self._stamps is None or (not self._frozen and self._stamps != self._look()):
-            self._found = modules(self._notebook, self._root)
+            self._found, self._trees = modules(self._notebook, self.root), None
             self._stamps = self._look()
         return self._found
+
+    def trees(self) -> list[tuple[str, ast.Module]]:
+        """Return each module's path from the root and its syntax tree; modules that do not parse are left out."""
+        found = self.digests()
+        if self._trees is None:
+            self._trees = []
+            for name, _ in found:
+                with contextlib.suppress(OSError, SyntaxError, ValueError):
+                    self._trees.append((name, ast.parse((self.root / name).read_bytes())))
+        return self._trees
 
     def freeze(self) -> None:
         """Go on saying what is said now."""
@@ -110,7 +122,7 @@ class Modules:
         stamps = []
         for name, _ in self._found:
             try:
-                stat = (self._root / name).stat()
+                stat = (self.root / name).stat()
             except OSError:
                 return []
             stamps.append((stat.st_mtime_ns, stat.st_size))

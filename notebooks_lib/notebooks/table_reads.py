@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.notebooks.constants import dotted
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.fingerprint import Modules
 
 KINDS = "csv table parquet excel json feather pickle sql sql_query sql_table hdf orc stata sas spss fwf xml html gbq"
 READERS = {
@@ -18,20 +17,16 @@ READERS = {
 """Functions of pandas, Polars, NumPy, Dask, scikit-learn and Hugging Face that read a table, by their last name."""
 
 
-def own_reads(notebook: Notebook, root: Path) -> str:
-    """Return where, as "cell 3: read_csv", in the notebook or a project module that it imports; empty if nowhere.
+def own_reads(notebook: Notebook, modules: Modules) -> str:
+    """Return where, as "cell 3: read_csv", in the notebook or one of the project's `modules`; empty if nowhere.
 
     A reader under another name, or in an installed package, is not seen.
     """
     for cell in notebook.python_cells:
         if cell.code.tree is not None and (name := _reader(cell.code.tree)):
             return f"cell {cell.index}: {name}"
-    for module, _ in fingerprint.modules(notebook, root):
-        try:
-            name = _reader(ast.parse((root / module).read_bytes()))
-        except (OSError, SyntaxError, ValueError):
-            continue
-        if name:
+    for module, tree in modules.trees():
+        if name := _reader(tree):
             return f"{module}: {name}"
     return ""
 

@@ -74,12 +74,13 @@ class Source:
         self.tracked = tracked
         self._asked = experiment
         self._of_project = _of_project(self.notebook.opened, settings.root)
-        self._cold_because = _cold_because(self.notebook, settings.root)
+        self._modules = fingerprint.Modules(self.notebook, settings.root)
+        # In a warm kernel libraries are imported already: what is done before their import would come too late.
+        self._cold_because = "; ".join(environment.too_late(self.notebook, self._modules))
         if tracked:
             self._ours = stores.tracking_uri(settings)
             self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
-            self._modules = fingerprint.Modules(self.notebook, settings.root)
-            self._reads = table_reads.own_reads(self.notebook, settings.root)
+            self._reads = table_reads.own_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
@@ -131,11 +132,6 @@ class Source:
             git=self.git,
             tags={**(tags or {}), Tag.OWN_READS: self._reads} if self._reads else tags,
         )
-
-
-def _cold_because(notebook: Notebook, root: Path) -> str:
-    """In a warm kernel libraries are imported already: what is done before their import would come too late."""
-    return "; ".join(environment.too_late(notebook, root))
 
 
 def _of_project(path: Path, root: Path) -> bool:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.notebooks import document, environment
+from notebooks_lib.notebooks.fingerprint import Modules
 from tests import building
 
 
 def found(tmp_path: Path, *cells: str) -> list[str]:
-    return environment.too_late(document.read(building.write(tmp_path / "n.ipynb", *cells)), tmp_path)
+    notebook = document.read(building.write(tmp_path / "n.ipynb", *cells))
+    return environment.too_late(notebook, Modules(notebook, tmp_path))
 
 
 def sets(name: str) -> list[str]:

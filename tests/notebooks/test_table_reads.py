@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.fingerprint import Modules
 from notebooks_lib.notebooks.table_reads import own_reads
 from tests import building
+
+
+def reads(path: Path) -> str:
+    notebook = document.read(path)
+    return own_reads(notebook, Modules(notebook, path.parent))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +37,7 @@ from tests import building
 )
 def test_readers_are_found_by_their_names(tmp_path: Path, code: str, found: str):
     path = building.write(tmp_path / "n.ipynb", "x = 1", code)
-    said = own_reads(document.read(path), tmp_path)
+    said = reads(path)
     assert said.partition(": ")[2] == found
     assert (said == "") == (found == "")
 
@@ -39,4 +45,4 @@ def test_readers_are_found_by_their_names(tmp_path: Path, code: str, found: str)
 def test_a_module_of_the_project_is_looked_at_too(tmp_path: Path):
     (tmp_path / "mine.py").write_text("import pandas as pd\n\ndef rows():\n    return pd.read_csv('x.csv')\n")
     path = building.write(tmp_path / "n.ipynb", "import mine")
-    assert own_reads(document.read(path), tmp_path) == "mine.py: read_csv"
+    assert reads(path) == "mine.py: read_csv"
