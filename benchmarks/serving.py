@@ -174,7 +174,12 @@ def _wrk(port: int, text: bytes, seconds: int, scratch: Path) -> float:
 
 
 async def _client(port: int, text: bytes, seconds: int) -> float:
-    head = ["POST /invocations HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(text)}"]
+    head = [
+        "POST /invocations HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        f"Content-Length: {len(text)}",
+    ]
     request, until, done = "\r\n".join([*head, "", ""]).encode() + text, time.perf_counter() + seconds, 0
 
     async def one() -> None:
