@@ -45,7 +45,7 @@ stop:  ## stop the endpoint that `make run` started
 	nbops endpoint stop diabetes
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
-	pytest -n 2
+	pytest -n 2 --dist worksteal
 
 check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment, workflows
 	ruff check .
@@ -58,7 +58,7 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
-	pytest -n 2 -m proof
+	pytest -n 2 --dist worksteal -m proof
 	OMP_NUM_THREADS=1 python -m benchmarks.promotion
 
 bench: setup  ## what we claim about speed, side by side

@@ -193,6 +193,7 @@ def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_pa
     assert {run.run_id for run in runs_in(here) if run.ended and not run.superseded} == {first.run_id, second.run_id}
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="there are warm kernels on Linux only")
 @pytest.mark.parametrize("name", ["warm.ipynb"])
 def test_a_warm_kernel_is_chosen_run_interrupted_and_restarted_by_hand(

@@ -28,6 +28,7 @@ def test_the_front_end_tells_which_notebook_it_is(environ: dict[str, str], expec
     assert whereabouts.notebook(environ) == expected
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 def test_papermills_own_command_from_anywhere_leaves_its_run_in_the_notebooks_project(

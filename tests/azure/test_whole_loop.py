@@ -15,7 +15,7 @@ from notebooks_lib.records import Tag
 from notebooks_lib.tracking import query, registry, store
 from tests.azure.fixtures import AzureProject
 
-pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -75,6 +75,7 @@ def test_ctrl_c_ends_all_and_the_command_it_prints_goes_on(project: Settings) ->
     assert query.get_run(connected, parent.run_id).status == "FINISHED"
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 def test_after_kill_9_resume_closes_what_is_left_and_runs_only_the_rest(project: Settings) -> None:

@@ -111,6 +111,7 @@ def test_install_writes_a_kernelspec_that_jupyter_takes(
     assert program.run(["kernels", "install", "--prefix", "x", "--user"]) == 2
 
 
+@pytest.mark.proof
 def test_bench_measures_both(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["kernels", "bench", "--names", "csv,xmlrpc.client", "--repeats", "1"]) == 0
     told = capsys.readouterr()

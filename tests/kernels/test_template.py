@@ -254,6 +254,7 @@ def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.proof
 def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "MOST", 1)
     with start(folder, PYTHON_KIND="1"):
@@ -278,6 +279,7 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
     assert "nbops was upgraded since this program began" in caplog.text
 
 
+@pytest.mark.proof
 def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -> None:
     async def give_up() -> None:
         os.kill(template, signal.SIGSTOP)
@@ -316,6 +318,7 @@ def test_a_client_that_is_killed_takes_its_kernel_along_and_leaves_the_template(
         assert wait("that the template knows", lambda: status(template)["kernels"] == [], 5)
 
 
+@pytest.mark.proof
 def test_a_client_that_is_killed_after_the_template_takes_its_kernel_along(folder: Path) -> None:
     with other_client(folder) as process:
         kernel, started, template = told_by(process)
@@ -421,6 +424,7 @@ def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path
     assert not list(path.parent.glob(f"{path.name}-{pid}"))
 
 
+@pytest.mark.proof
 def test_a_changed_package_or_lock_means_another_template(folder: Path, environment: Environment) -> None:
     path = environment.write("upgraded")
     lock = folder / "requirements.lock"
@@ -466,6 +470,7 @@ def test_a_package_is_warm_on_its_second_run_without_any_setting(folder: Path, e
         assert early(kernel, "slow_one") == {"slow_one": True}
 
 
+@pytest.mark.proof
 def test_each_project_remembers_what_it_uses_whoever_had_it_imported_first(
     folder: Path, environment: Environment, home: Path
 ) -> None:
@@ -479,8 +484,12 @@ def test_each_project_remembers_what_it_uses_whoever_had_it_imported_first(
         with start(place, environment, PYTHON_OF_TEST=folder.name) as kernel:
             assert kernel.run(code).error == ""
             assert early(kernel, "shared_one") == {"shared_one": place is other}
+            first = parent(kernel)
             assert kernel.shut_down() == 0
-        wait("that it is imported", lambda: not any(told["importing"] for _, told in launching.templates()), 10)
+        if place is folder:
+            wait(
+                "the next template", lambda pid=first: {t["pid"] for _, t in launching.templates() if t["open"]} - {pid}
+            )
         wait("that it is on record", lambda place=place: "shared_one" in import_cache.read(memory_of(place)), 5)
 
 
@@ -562,6 +571,7 @@ def test_an_import_of_one_notebook_does_not_change_another(folder: Path) -> None
             assert kernel.shut_down() == 0
 
 
+@pytest.mark.proof
 def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_at_all(
     folder: Path, home: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -614,6 +624,7 @@ def memory_of(folder: Path) -> str:
     return preferences.of(str(folder), os.environ).memory
 
 
+@pytest.mark.proof
 def test_kernels_end_well_while_a_template_learns(folder: Path, environment: Environment) -> None:
     environment.write("takes_long", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(2)")
     with start(folder, environment) as one, start(folder, environment) as other:
@@ -659,6 +670,7 @@ def test_the_users_own_code_is_never_in_a_template(folder: Path, environment: En
             kernel.shut_down()
 
 
+@pytest.mark.proof
 def test_settings_pin_and_forbid(folder: Path, environment: Environment) -> None:
     environment.write("pinned_one", known=False)  # at the user's word
     environment.write("forbidden_one")
@@ -690,6 +702,7 @@ def test_elsewhere_than_on_linux_kernels_are_ordinary(
         launching.runtime_folder()
 
 
+@pytest.mark.proof
 def test_a_template_that_does_not_answer_or_does_not_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment, home: Path
 ) -> None:

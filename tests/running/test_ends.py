@@ -92,7 +92,7 @@ def test_a_stop_that_comes_before_any_code_runs_is_told_too(project: Settings) -
     [
         ("while True:\n    pass", {"timeout": 3.0}, "Timeout"),
         ("import time\ntime.sleep(60)", {"cell_timeout": 0.5}, "CellTimeout"),
-        (SWALLOW, {"cell_timeout": 0.5}, "CellTimeout"),
+        pytest.param(SWALLOW, {"cell_timeout": 0.5}, "CellTimeout", marks=pytest.mark.proof),
     ],
 )
 def test_a_time_limit_kills_even_a_cell_that_swallows_the_interrupt(
@@ -186,7 +186,7 @@ def wait_for(condition: Any, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.proof)]
+    "number", [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.proof) for one in (signal.SIGTERM, signal.SIGHUP))]
 )
 def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signals, project: Settings) -> None:
     with started(project, "import time\ntime.sleep(600)") as (process, marker):
@@ -202,7 +202,13 @@ def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signa
     assert Path(result["output"]).exists()
 
 
-@pytest.mark.parametrize("cell", ["while True:\n    pass", "sum(range(10**12))"], ids=["in Python", "in C"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param("while True:\n    pass", id="in Python", marks=pytest.mark.proof),
+        pytest.param("sum(range(10**12))", id="in C"),
+    ],
+)
 def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, project: Settings) -> None:
     other = "other = subprocess.Popen(['/bin/sleep', '617'], start_new_session=True, env={})\n"
     with started(project, other + cell) as (process, marker):

@@ -187,6 +187,7 @@ def test_what_cells_print_is_bounded_and_progress_bars_are_collapsed(project: Se
     assert result.output.stat().st_size < 1_000_000
 
 
+@pytest.mark.proof
 def test_two_at_once_on_a_database_that_does_not_exist_yet(empty_project: Settings) -> None:
     """Eight at once, and 24 in all, are among the slow proofs."""
     path = building.write(

@@ -196,6 +196,7 @@ for pid in [child(several, number) for number in range(2)]:
 """
 
 
+@pytest.mark.proof
 def test_kill_9_gives_no_free_use_and_two_at_once_never_ask_more_than_the_budget(store, project):
     steps = ("before", "counted", "read", "answered")
     data = {

@@ -191,6 +191,7 @@ def test_the_models_page_of_the_ui_shows_it_ready_and_with_its_run(store: Store)
     assert [output.model_id for output in store.client.get_run(run_id).outputs.model_outputs] == [shown.model_id]
 
 
+@pytest.mark.proof
 def test_a_class_from_a_projects_own_file_loads_where_that_file_is_not(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

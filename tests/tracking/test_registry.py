@@ -225,7 +225,7 @@ def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: s
 WRITES = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
 
 
-@pytest.mark.parametrize("move", ["forward", "back"])
+@pytest.mark.parametrize("move", ["forward", pytest.param("back", marks=pytest.mark.proof)])
 def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_new(
     either_store: Store, name: str, move: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def journey(trials, gate, endpoints, houses) -> Journey:
     return Journey(trials, gate)
 
 
+@pytest.mark.proof
 def test_there_and_back(journey, trials, houses, capsys):
     first = journey.promote()
     assert (journey.champion, journey.served, first.undo) == ("1", ("running", "1"), "")
