@@ -26,6 +26,8 @@ BREATH = 50
 PATIENCE = 60.0
 """Seconds without any message, after the kernel was asked for one, that mean loss."""
 LOST = "OutputLost"
+ALLOWED = "raises-exception"
+"""Jupyter's tag of a cell that may raise."""
 
 
 class Delivery(BoundedClient):
@@ -128,6 +130,11 @@ class Delivery(BoundedClient):
         for payload in (exec_reply or {}).get("content", {}).get("payload") or ():
             if payload.get("source") == "ask_exit":  # quit() of a kernel that does not raise
                 raise CellExecutionError("", "SystemExit", "")
+        if ALLOWED not in cell.metadata.get("tags", []):
+            # %run and %%capture show an error of their code and answer that all went well; papermill fails, too.
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    raise CellExecutionError("", output.ename, output.evalue)
 
 
 def received(channel: Any) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ NOTEBOOKS: dict[str, tuple[list[str], str | None, dict[str, object]]] = {
     "sysexit": (["print('before')", "import sys\nsys.exit()", "print('never')"], None, {}),
     "sysexit 0": (["print('before')", "import sys\nsys.exit(0)", "print('never')"], None, {}),
     "sysexit 1": (["print('before')", "import sys\nsys.exit(1)", "print('never')"], None, {}),
+    "captured error": (["%%capture kept\n1 / 0"], None, {}),
     "no parameters": (["a = 5\nprint(a)"], None, {}),
     "complex parameters": (
         ["for value in (a, b, c, d, e, f):\n    print(type(value).__name__, value)"],
@@ -68,6 +69,20 @@ def test_same_outcome_as_papermill(label: str, project: Settings) -> None:
     assert (result.failure.error if result.failure else None) == error
     info = query.get_run(store.connect(project), result.run_id or "")
     assert info.status == info.tags[Tag.END] == ("FAILED" if error else "FINISHED")
+
+
+def test_an_error_that_a_cell_shows_fails_the_notebook_though_its_kernel_says_that_all_went_well(
+    project: Settings,
+) -> None:
+    """IPython answers "ok" to %run and %%capture of code that raises, and Jupyter goes on: papermill fails at the end."""
+    (project.root / "broken.py").write_text("raise SystemExit(2)")
+    result = building.run(project, "print('before')", "%run ../broken.py", "print('never')")
+    assert result.status == "FAILED"
+    assert result.failure is not None
+    assert (result.failure.error, result.failure.message, result.failure.cell) == ("SystemExit", "2", 1)
+    assert "never" not in building.outputs(result)
+    result = building.run(project, "%%capture kept\nexit(0)", "print('never')")
+    assert (result.status, result.failure, "never" in building.outputs(result)) == ("FINISHED", None, False)
 
 
 def test_a_cell_that_may_raise_does_not_fail_the_notebook(project: Settings) -> None:
