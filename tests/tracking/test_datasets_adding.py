@@ -18,6 +18,7 @@ from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.sections import Data
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import datasets
+from notebooks_lib.tracking.datasets import access
 
 
 def frame(rows: int, seed: int = 0) -> pd.DataFrame:
@@ -124,6 +125,30 @@ def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not empty_project.data_folder.exists()
+
+
+@pytest.mark.parametrize("text", ['"n5', '"20" pipe', 'n5\n"x"y'])
+def test_a_quotation_mark_that_encloses_no_whole_field_is_refused(
+    empty_project: Settings, tmp_path: Path, text: str
+) -> None:
+    """Arrow joins what follows it to one text, up to the next mark: rows would be missing in silence."""
+    lines = [f'"n{row}",{row}.5' for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["name,x", *lines[:5], f"{text},5.5", *lines[6:]]))
+    with pytest.raises(DatasetError, match=r"t\.csv: line \d+: a quotation mark that does not enclose a whole field"):
+        datasets.add(tmp_path / "t.csv", "t", empty_project)
+    lines[5] = '"20"" pipe, a line\nand a ""word""",5.5'
+    lines[6] = 'plain 20" pipe,6.5'
+    (tmp_path / "t.csv").write_text("\n".join(["name,x", *lines]))
+    assert datasets.add(tmp_path / "t.csv", "t", empty_project).rows == 60
+
+
+def test_a_day_beyond_nanoseconds_gives_a_column_one_type_in_all_parts(empty_project: Settings, tmp_path: Path) -> None:
+    """9999-12-31 stands for "valid until further notice"; which part its row falls into must not decide."""
+    for number, (last, dtype) in enumerate([("2024-12-31", "datetime64[ns]"), ("9999-12-31", "datetime64[us]")], 1):
+        table = frame(80).assign(until=[last, *["2024-05-01"] * 79])
+        dataset = datasets.add(csv(tmp_path, table), "t", empty_project, key="id")
+        held = access.open_holdout(f"t@{number}", empty_project, reader="test")
+        assert {str(part.frame["until"].dtype) for part in (dataset.train, dataset.validation, held)} == {dtype}
 
 
 def test_an_unknown_column_is_an_unknown_name(empty_project: Settings, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -320,19 +319,19 @@ def _part(
     apart = {record.target, record.key, record.group}
     return Part(
         name=name,
-        frame=frame(table.filter(pa.array(masks[name]))),
+        frame=frame(table.filter(pa.array(masks[name])), like=table),
         target=record.target,
         features=tuple(column for column in record.columns if column not in apart),
     )
 
 
-def frame(table: pa.Table) -> pd.DataFrame:
+def frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
     """As pandas and MLflow have it: missing is NaN, times are datetime64[ns], instants without their zone, UTC.
 
-    Times that nanoseconds cannot hold (before 1678, after 2261) stay in microseconds.
+    A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in microseconds. `like` is the
+    table that these rows are of, so that a column has one type in all parts.
     """
     import numpy as np
-    import pandas as pd
 
     found: pd.DataFrame = table.to_pandas()
     for name, kind in content.kinds(table).items():
@@ -340,10 +339,19 @@ def frame(table: pa.Table) -> pd.DataFrame:
             found[name] = found[name].mask(found[name].isna(), np.nan)
         elif kind in ("time", "instant"):
             values = found[name].dt.tz_localize(None) if kind == "instant" else found[name]
-            with suppress(pd.errors.OutOfBoundsDatetime):
-                values = values.astype("datetime64[ns]")
-            found[name] = values
+            fits = _fits_nanoseconds((table if like is None else like)[name])
+            found[name] = values.astype("datetime64[ns]" if fits else "datetime64[us]")
     return found
+
+
+def _fits_nanoseconds(times: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    try:
+        times.cast(pa.timestamp("ns", times.type.tz))
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _entry_of_folder(settings: Settings, name: str) -> Entry:

@@ -140,6 +140,7 @@ def _read_text(file: Path, separator: str) -> pa.Table:
             f"{file}: its line of names looks separated by {other!r}, not {separator!r}: save it with {separator!r}, "
             "with a point in numbers (12.50) and dates as 2026-12-31"
         )
+    _check_quotes(file, separator)
     try:
         table = _infer(file, separator, as_bytes=True)
         names = table.column_names
@@ -153,6 +154,25 @@ def _read_text(file: Path, separator: str) -> pa.Table:
         except pa.ArrowInvalid as error:
             raise DatasetError(f"{file}: column {name!r} is not UTF-8 text; save the file as UTF-8") from error
     return table
+
+
+def _check_quotes(file: Path, separator: str) -> None:
+    """Refuse a quotation mark that does not close its field: Arrow would join rows, or drop the mark, in silence."""
+    with file.open("rb") as binary:
+        if not any(b'"' in block for block in iter(lambda: binary.read(1 << 20), b"")):
+            return
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text, delimiter=separator, strict=True)
+        try:
+            for _ in reader:
+                pass
+        except csv.Error as error:
+            if "field limit" in str(error):
+                return  # a long text
+            raise DatasetError(
+                f"{file}: line {reader.line_num}: a quotation mark that does not enclose a whole field ({error}); "
+                'write one within a text twice, as in "20"" pipe"'
+            ) from error
 
 
 def _infer(file: Path, separator: str, *, as_bytes: bool = False) -> pa.Table:
