@@ -87,7 +87,7 @@ def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
     if missing:
         problems.append(f"missing {_columns(missing)}")
     if extra:
-        left = [name for name in known if name not in sent]
+        left = [str(name) for name in known if name not in sent]
         near = nearest(str(extra[0]), left[:_MOST_COMPARED]) if left else None
         problems.append(f"unknown {_columns(extra)}" + (f", did you mean {near!r}?" if near else ""))
     if problems:

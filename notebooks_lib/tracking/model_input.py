@@ -89,7 +89,10 @@ def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.Da
         given, index = {name: items if isinstance(items, list) else [items] for name, items in value.items()}, None
     else:
         return None
-    return pd.DataFrame(_columns(given, columns), index=index)
+    table = pd.DataFrame(_columns(given, columns))
+    if index is not None:
+        table.index = pd.Index(index)  # given to DataFrame it would select rows, not name them
+    return table
 
 
 def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
@@ -286,7 +289,7 @@ _CELLS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "integer": (_whole(32), "a whole number"),
     "boolean": (_flag, "true or false"),
     "string": (_text, "a text"),
-    "datetime": (_moment, "a time such as 2026-12-31T23:59:00Z"),
+    "datetime": (_moment, "a time such as 2026-12-31T23:59:00Z, from 1678 to 2261"),
 }
 """How a value that was sent is read, and what it is called when it cannot be."""
 _NEEDED = ("long", "integer", "boolean")

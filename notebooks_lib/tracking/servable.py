@@ -42,8 +42,12 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
         served = as_served(rows, columns)
         required = [spec for spec in schema.inputs if spec.required]
         if required:
-            names = [spec.name for spec in required]
-            served = served.assign(**_enforce_schema(served[names], Schema(required)))
+            enforced = _enforce_schema(served[[spec.name for spec in required]], Schema(required))
+            lost = [spec.name for spec in required if spec.name not in enforced]
+            if lost:  # of columns 2, 0, 1 MLflow loses 0
+                raise ModelError(f"column {lost[0]!r} is lost in MLflow's schema: name columns by texts")
+            for spec in required:  # not `assign`: a column may be named by a number
+                served[spec.name] = enforced[spec.name]
     except Exception as error:
         raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
     changed = [str(name) for name in served if not _same(rows[name], served[name])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import decimal
@@ -111,6 +112,14 @@ def test_words_for_missing_are_missing_among_numbers_in_each_format(word: str) -
     columns = (Column("x", "double", required=False), Column("t", "string", required=False))
     found = [model_input.from_csv(f"x,t\n{word},a\n", columns), read("instances", [{"x": word, "t": "a"}], columns)]
     assert all(math.isnan(frame["x"][0]) for frame in found)
+
+
+@pytest.mark.parametrize("index", [[5, 3], [1, 0], [7, 7], ["b", "a"]])
+def test_an_index_names_rows_and_moves_no_value(index: list[Any]) -> None:
+    split = {"columns": ["real", "word"], "index": index, "data": [[1.5, "a"], [2.5, None]]}
+    found = read("dataframe_split", split, (Column("real", "double"), Column("word", "string", required=False)))
+    assert (list(found.index), list(found["real"])) == (index, [1.5, 2.5])
+    assert found["word"].iloc[0] == "a"
 
 
 @pytest.mark.parametrize("left_out", ["gap", "count", "vip", "word", "at"])
@@ -228,6 +237,17 @@ def test_what_would_be_served_otherwise_is_refused_by_name(column: str) -> None:
             assert "column 'c'" in str(caught.value) or "column c" in str(caught.value)
         else:
             servable.check(model, example, schema, model_input.columns_of(schema))
+
+
+def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
+    """A table made of an array has columns 0, 1, 2. Of 2, 0, 1 MLflow's schema loses 0 in silence."""
+    for names, fault in ([0, 1, 2], ""), ([2, 0, 1], "column 0 is lost in MLflow's schema: name columns by texts"):
+        example = pd.DataFrame(np.arange(9.0).reshape(3, 3), columns=names)
+        schema = schema_of(example)
+        with pytest.raises(ModelError, match=fault) if fault else contextlib.nullcontext():
+            servable.check(Plain(), example, schema, model_input.columns_of(schema))
+    with pytest.raises(InputError, match="unknown columns '0', '1'"):
+        read("dataframe_records", [{"0": 1, "1": 2}], (Column(0, "double"), Column(1, "double")))  # type: ignore[arg-type]
 
 
 def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, tmp_path: Path) -> None:
