@@ -150,7 +150,8 @@ def reason(error: BaseException, limit: int = 400) -> str:
     for marker in _MARKERS:
         text = text.rpartition(marker)[2].strip() or text
     text = _ADVICE.split(text, maxsplit=1)[0]
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not _ASIDE.match(line)]
+    stripped = (line.strip() for line in text.splitlines())
+    lines = [" ".join(line.split()) for line in stripped if line and not _ASIDE.match(line)]
     kept, *others = lines or [type(error).__name__]
     while others and len(kept) + len(others[0]) < limit:
         kept += f" {others.pop(0)}"
@@ -171,7 +172,7 @@ _RAISED = re.compile(r"^[A-Za-z_][\w.]*: (?=.)", re.MULTILINE)
 _MARKERS = ("]'. Error: ", "Original error was: ")
 """What stands before the reason: in MLflow after data and schema, in NumPy after advice on its installation."""
 _ADVICE = re.compile(r" You might want to try:\n|\n *Stack trace:\n")
-_ASIDE = re.compile(r"\s*(\[SQL: |\[parameters: |\(Background on this error|For further information visit|[-=^~|\s]+$)")
+_ASIDE = re.compile(r"(\[SQL: |\[parameters: |\(Background on this error|For further information visit|[-=^~|\s]+$)")
 _PREAMBLES = ("Invalid input. ", "Data is not compatible with model signature. ", "CSV parse error: ")
 
 
@@ -191,8 +192,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"{message} (known: {shown})" if names else f"{message} (there are none)"
 
 
+_LONGEST_NAME = 1000
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` is most likely a misspelling of, if any."""
+    if len(name) > _LONGEST_NAME:
+        return None  # to compare megabytes takes hundreds of them
     folded = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from pyarrow import csv, parquet
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 
-from notebooks_lib.errors import NbopsError, ParameterError, reason
+from notebooks_lib.errors import NbopsError, ParameterError, nearest, reason
 
 WIDTH = pd.DataFrame({"width": [1.5, 2.5]})
 FITTED = Ridge().fit(pd.DataFrame({"a": [1.0, 2, 3], "b": [1.0, 2, 1]}), [1, 2, 3])
@@ -150,3 +151,17 @@ def test_whatever_a_message_is_one_line_comes_of_it(error: Exception, expected: 
 
     assert found == expected or (len(str(error)) > 400 and found.endswith(expected))
     assert len(found) <= 401
+
+
+@pytest.mark.parametrize("text", ["x\n" + " " * 200_000 + "y", "x\n" + "-" * 200_000 + "y", "a" * 5_000_000])
+def test_the_reason_in_a_long_text_is_found_soon(text: str) -> None:
+    began = time.process_time()
+    assert len(reason(ValueError(text))) <= 402
+    assert time.process_time() - began < 2
+
+
+def test_a_name_of_megabytes_is_compared_with_none() -> None:
+    began = time.process_time()
+    assert nearest("inputs" * 1_000_000, ["inputs", "instances"]) is None
+    assert nearest("imputs", ["inputs", "instances"]) == "inputs"
+    assert time.process_time() - began < 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -223,11 +222,12 @@ class App:
 
     def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
         """The answer of a model that needs less time than handing the request to another thread would cost all."""
-        if slot.pace > AT_ONCE or len(body) > SMALL or kind != "application/json" or not slot.model.quick:
+        size = len(body)
+        if size > SMALL or slot.expected(size) > AT_ONCE or kind != "application/json" or not slot.model.quick:
             return None
         began = time.thread_time()  # of the processor: on a busy machine the clock would say that the model is slow
         said = quickly(slot.model, body)
-        slot.pace += 0.1 * (time.thread_time() - began - slot.pace)
+        slot.took(time.thread_time() - began, size)
         return said
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
@@ -238,7 +238,7 @@ class App:
             async with asyncio.timeout(self._limits.timeout):
                 said, seconds = await asyncio.wrap_future(work)
                 if len(body) <= SMALL:
-                    slot.pace = 0.9 * slot.pace + 0.1 * seconds if slot.pace < math.inf else seconds
+                    slot.took(seconds, len(body))
                 return said
         except TimeoutError:
             if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs

@@ -124,7 +124,10 @@ def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
     head = _first_record(body, (width + _SPARE) * (NAME + 3))
     if head.count(b",") >= width + _SPARE:
         raise InputError(f"text/csv: the header has more than {width} columns")
-    names = next(csv.reader([head.decode("utf-8-sig", "replace")], strict=False), [])
+    try:
+        names = next(csv.reader([head.decode("utf-8-sig", "replace")], strict=False), [])
+    except csv.Error as error:
+        raise InputError(f"text/csv: the header cannot be read: {error}") from error
     seen: set[str] = set()
     for name in names:
         if len(name) > NAME:

@@ -62,7 +62,9 @@ def read(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) 
 def decode(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises InputError."""
     try:
-        payload = json.loads(body)
+        payload = json.loads(
+            body.decode("utf-8-sig")
+        )  # of bytes it would also read UTF-16, which no bound has looked at
     except RecursionError as error:
         raise InputError("the body is nested too deeply") from error
     except UnicodeDecodeError as error:

@@ -31,6 +31,8 @@ class Slot:
 
     pace: float = math.inf
     """Seconds of a processor that its last predictions took, roughly; unknown at first."""
+    size: float = 1.0
+    """Bytes of the bodies that they were made of, as roughly."""
     busy: int = 0
     """Predictions that it was asked for and has not answered yet."""
 
@@ -41,6 +43,16 @@ class Slot:
         self.workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=f"predict-{self.name}")
         # Large bodies one after the other: reading one holds the interpreter's lock for a tenth of a second and more.
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
+
+    def expected(self, size: int) -> float:
+        """Seconds that a prediction for a body of so many bytes takes, if time grows no faster than bodies do."""
+        return self.pace * max(1.0, size / self.size)
+
+    def took(self, seconds: float, size: int) -> None:
+        """Take a prediction into account."""
+        known = 0.9 if self.pace < math.inf else 0.0
+        self.pace = known * self.pace + 0.1 * seconds if known else seconds
+        self.size = known * self.size + 0.1 * size if known else float(size)
 
     def released(self) -> None:
         """A prediction has ended that was given up long ago."""

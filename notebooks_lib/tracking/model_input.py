@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 60
 _BITS = {"long": 64, "integer": 32}
+_LONGEST_NUMBER = 1000
+"""Characters; every double can be told from all others by fewer than 800."""
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,11 @@ def _number(item: Any) -> float | None:
 
 
 def _digits(text: str) -> str:
-    """A text that may be a number in any language: to Python 1_000 is one, too, and so are digits of other scripts."""
-    if "_" in text or not text.isascii():
+    """A text that may be a number in any language: to Python 1_000 is one, too, and so are digits of other scripts.
+
+    Megabytes of digits take Python a second in which no other thread goes on.
+    """
+    if len(text) > _LONGEST_NUMBER or "_" in text or not text.isascii():
         raise ValueError(text)
     return text
 

@@ -376,6 +376,15 @@ def test_quick_predictions_are_made_at_once_and_slow_ones_in_a_thread(loaded: di
     assert refused.status_code == 400
 
 
+def test_a_body_much_larger_than_the_last_ones_is_not_predicted_at_once(loaded: dict[str, ServedModel]) -> None:
+    slot = Slot(loaded["table"], INFO)
+    slot.took(0.0005, 60)
+    assert slot.expected(60) < app.AT_ONCE < slot.expected(app.SMALL)
+    for _ in range(50):
+        slot.took(0.0005, app.SMALL)
+    assert slot.expected(app.SMALL) < app.AT_ONCE
+
+
 def test_a_slot_that_hangs_keeps_nobody_else_waiting(loaded: dict[str, ServedModel]) -> None:
     model, hanging = slow()
     both = Slots({"blue": Slot(loaded["table"], INFO), "green": Slot(hanging, INFO, "green")}, {"blue": 100})

@@ -91,6 +91,11 @@ def split(names: bytes, rows: bytes) -> bytes:
     return b'{"dataframe_split": {"columns": [' + names + b'], "data": [' + rows + b"]}}"
 
 
+def wide(text: str) -> bytes:
+    """Two bytes a character, which Python's JSON finds out by itself."""
+    return text.encode("utf-16-le")
+
+
 def many(part: bytes, times: int) -> bytes:
     return b",".join([part] * times)
 
@@ -142,6 +147,15 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], set[int]]] = {
     "half surrogates": (lambda: post(b'{"inputs": ["' + b"\\ud800" * 1_000_000 + b'"]}'), {400, 500}),
     "one key many times": (lambda: post(b"{" + many(b'"inputs": 1', 400_000) + b"}"), {400}),
     "unknown keys": (lambda: post(b"{" + b",".join(b'"k%d": 1' % n for n in range(200_000)) + b"}"), {400}),
+    "a key without end": (lambda: post(b'{"' + b"a" * 15_000_000 + b'": 1}'), {400}),
+    "a column's name without end": (lambda: post(split(b'"' + b"a" * 15_000_000 + b'"', b"[1]")), {400}),
+    "UTF-16, numbers of 4,000 digits": (
+        lambda: post(wide('{"inputs": [' + ",".join(["9" * 4000] * 1500) + "]}")),
+        {400},
+    ),
+    "UTF-16, millions of empty lists": (lambda: post(wide('{"inputs": ["\u2200"' + ",[]" * 2_500_000 + "]}")), {400}),
+    "UTF-32": (lambda: post('{"inputs": [1]}'.encode("utf-32")), {400}),
+    "csv, a quotation mark within a name": (lambda: post(b'a"b\nc,1\n2', "text/csv"), {400}),
     "blanks": (lambda: post(b" " * 16_000_000), {400}),
     "as many values as may come": (lambda: post(split(b'"x"', many(b"[0.1234567]", 140_000))), {200}),
     "more than the limit": (lambda: post(b" " * 17_000_000), {413}),

@@ -61,6 +61,8 @@ def test_azures_plain_list_is_a_tensor_for_a_tensor_model() -> None:
         (b"", ["not JSON", "dataframe_split"]),
         (b"{", ["not JSON"]),
         (b"\xff", ["not UTF-8"]),
+        ('{"inputs": 1}'.encode("utf-16-le"), ["not JSON"]),
+        ('{"inputs": 1}'.encode("utf-16"), ["not UTF-8"]),
         (b"[1, 2]", ["a list", "expected an object"]),
         (b"5", ["a number"]),
         (b"null", ["null"]),
