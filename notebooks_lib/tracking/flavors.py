@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.tracking import requirements
+from notebooks_lib.tracking import model_contents, requirements
 from notebooks_lib.tracking.store import quiet as quiet_logs
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ FLAVORS = {
 EXAMPLE_ROWS = 5
 """Rows of an example that are kept with the model; the signature is read from all of them."""
 
-_SKOPS_TRUSTED = ("sklearn.", "numpy.", "scipy.")
 _ALWAYS = ("mlflow", "numpy", "pandas")
 _NOISY = (
     "mlflow.sklearn",
@@ -144,7 +143,7 @@ def _modules(model: Any) -> set[str]:
 
 
 def _sklearn_format(model: Any) -> tuple[str, dict[str, Any]]:
-    """skops where every type is scikit-learn's, NumPy's or SciPy's own and it loads again; else cloudpickle."""
+    """skops where every type is one that estimators are made of and it loads again; else cloudpickle."""
     import skops.io
 
     if not callable(getattr(model, "predict", None)):
@@ -152,7 +151,7 @@ def _sklearn_format(model: Any) -> tuple[str, dict[str, Any]]:
     try:
         data = skops.io.dumps(model)
         unknown = skops.io.get_untrusted_types(data=data)
-        if all(name.startswith(_SKOPS_TRUSTED) for name in unknown):
+        if all(map(model_contents.trusted, unknown)):
             skops.io.loads(data, trusted=unknown)
             return "skops", {"serialization_format": "skops", "skops_trusted_types": unknown or None}
     except Exception as error:  # noqa: BLE001 - skops has no common error; cloudpickle is the answer to all

@@ -7,6 +7,7 @@ in itself, and code runs in a promotion only for flavours that the settings name
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -18,7 +19,16 @@ PYFUNC = "python_function"
 
 _DATA_ONLY = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")
 """Flavours that have a form in which nothing but numbers and the library's own classes is kept."""
-_SKOPS_TRUSTED = ("sklearn.", "numpy.", "scipy.")
+_TRUSTED = re.compile(
+    r"sklearn\.(?!(?:utils|datasets|externals|experimental|conftest|_build_utils|tests)\.)(?!.*\.tests\.)"
+    r"|scipy\.(?:interpolate|sparse|spatial|special)\."
+    r"|numpy\.random\."
+    r"|(?:sklearn\.utils\._bunch\.Bunch|sklearn\.utils\._metadata_requests\.\w+"
+    r"|scipy\._lib\.array_api_compat\.numpy\._aliases\.asarray|numpy\.ma\.core\.MaskedArray"
+    r"|numpy\.(?:dtype|around|clip|max|mean|median|min|nan_to_num|ravel|round|squeeze|std|sum|var))$"
+)
+_IN_FOLDER = ("data", "model_path", "pickled_model")
+"""Keys of MLmodel that name what is loaded. MLflow reads how to load it beside it, not at the top of the folder."""
 _CODE = frozenset((".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pkl", ".pickle", ".joblib", ".cloudpickle",
                    ".pt", ".pth", ".bin", ".whl", ".egg", ".zip", ".jar", ".dill"))  # fmt: skip
 _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
@@ -34,7 +44,8 @@ def check(folder: Path) -> None:
             )
         if not path.is_file() and not path.is_dir():
             raise ModelError(f"{path} is neither a file nor a folder; take it out")
-    for key, value in _strings(description(folder).get("flavors", {})):
+    described = description(folder)
+    for key, value in _strings([described.get("flavors"), described.get("saved_input_example_info")]):
         if key not in _NO_PATHS and _leaves(value):
             raise ModelError(f"{folder / MLMODEL}: {key} is {value!r}, out of the model's folder; log the model again")
 
@@ -51,20 +62,43 @@ def code(folder: Path) -> str:
     if loader not in {f"mlflow.{name}" for name in own}:
         return f"loader_module {loader!r}"
     for name, conf in flavors.items():
-        if conf.get("code") or conf.get("code_paths") or conf.get("model_code_path"):
-            return f"modules of its own ({name}: code)"
-        kind = str(conf.get("model_class", ""))
-        if kind and not kind.startswith(f"{name}."):
-            return f"a class of its own ({kind})"
-    if "sklearn" in flavors:
-        conf = flavors["sklearn"]
+        if said := _code_of_flavor(name, conf):
+            return said
+    for path in _walk(folder):
+        if path.suffix.lower() in _CODE:
+            return f"the file {path.relative_to(folder)}"
+        if path.name == MLMODEL and path.parent != folder:
+            return f"a model of another description ({path.relative_to(folder)})"
+    return ""
+
+
+def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
+    if conf.get("code") or conf.get("code_paths") or conf.get("model_code_path"):
+        return f"modules of its own ({name}: code)"
+    kind = str(conf.get("model_class", ""))
+    if kind and not kind.startswith(f"{name}."):
+        return f"a class of its own ({kind})"
+    for key in _IN_FOLDER:
+        if len(PureWindowsPath(str(conf.get(key) or "")).parts) > 1:
+            return f"a file that is loaded from a folder of its own ({name}: {key} {conf[key]!r})"
+    # LightGBM keeps its scikit-learn estimators as Python objects, and a booster in a form of its own.
+    if name == "sklearn" or (name == "lightgbm" and kind not in ("", "lightgbm.basic.Booster")):
         if conf.get("serialization_format") != "skops":
-            return f"a pickle (sklearn: {conf.get('serialization_format', 'pickle')})"
-        foreign = [name for name in conf.get("skops_trusted_types") or () if not str(name).startswith(_SKOPS_TRUSTED)]
+            return f"a pickle ({name}: {conf.get('serialization_format', 'pickle')})"
+        types = conf.get("skops_trusted_types") or []
+        foreign = [each for each in types if not trusted(str(each))] if isinstance(types, list) else [types]
         if foreign:
-            return f"classes beyond scikit-learn's ({foreign[0]})"
-    found = next((path for path in _walk(folder) if path.suffix.lower() in _CODE), None)
-    return f"the file {found.relative_to(folder)}" if found else ""
+            return f"classes or functions beyond what estimators are made of ({foreign[0]})"
+    return ""
+
+
+def trusted(name: str) -> bool:
+    """Whether a class or function that skops asks about does nothing but hold and compute numbers.
+
+    Not all of NumPy, SciPy and scikit-learn is such: `scipy.stats` runs text out of a distribution's state when one is
+    loaded, and `numpy.testing` has a function that runs what it is given.
+    """
+    return _TRUSTED.match(name) is not None
 
 
 def flavor(folder: Path) -> str:
@@ -103,15 +137,15 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield Path(top) / name
 
 
-def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _strings(each, str(name))
-    elif isinstance(value, list):
-        for each in value:
-            yield from _strings(each, key)
-    elif isinstance(value, str):
+def _strings(value: Any, key: str = "", seen: set[tuple[int, str]] | None = None) -> Iterator[tuple[str, str]]:
+    """All texts with their keys; what YAML's aliases repeat once, for they may repeat it without end."""
+    seen = set() if seen is None else seen
+    if isinstance(value, str):
         yield key, value
+    elif isinstance(value, Mapping | list) and (id(value), key) not in seen:
+        seen.add((id(value), key))
+        for name, each in value.items() if isinstance(value, Mapping) else ((key, each) for each in value):
+            yield from _strings(each, str(name), seen)
 
 
 def _leaves(value: str) -> bool:

@@ -23,6 +23,22 @@ SKOPS = {
 }
 
 
+CODE_OF_LIBRARIES = [
+    "numpy.testing._private.utils.runstring", "numpy.load", "numpy.fromfile", "numpy.f2py.compile", "numpy.memmap",
+    "numpy.ctypeslib._ctypeslib.load_library", "scipy.stats._distn_infrastructure.rv_continuous",
+    "scipy.stats._continuous_distns.norm_gen", "scipy._lib._testutils.PytestTester", "scipy.io._netcdf.netcdf_file",
+    "sklearn.utils._testing._delete_folder", "sklearn.datasets._base._fetch_remote", "sklearn.externals.x.y",
+    "sklearn.tests.test_base.MyEstimator", "sklearn.ensemble.tests.x.Y", "sklearn", "numpyx.y",
+]  # fmt: skip
+
+
+def lightgbm(**keys: Any) -> dict[str, Any]:
+    return {
+        "lightgbm": {"data": "model.lgb", **keys},
+        "python_function": {"loader_module": "mlflow.lightgbm", "data": "model.lgb"},
+    }
+
+
 def folder_of(tmp_path: Path, flavors: Any = SKOPS) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -44,6 +60,24 @@ def changed(flavor: str, **keys: Any) -> dict[str, Any]:
         (changed("sklearn", serialization_format=None), "a pickle"),
         (changed("sklearn", skops_trusted_types=["os.system"]), "os.system"),
         (changed("sklearn", skops_trusted_types=["sklearn.x.Y", "helper.Thing"]), "helper.Thing"),
+        (changed("sklearn", skops_trusted_types="sklearn.x.Y"), "sklearn.x.Y"),
+        (changed("sklearn", skops_trusted_types=True), "True"),
+        (changed("sklearn", skops_trusted_types=["sklearn.neighbors._kd_tree.KDTree64"]), ""),
+        (changed("sklearn", skops_trusted_types=["numpy.nan_to_num"]), ""),
+        *((changed("sklearn", skops_trusted_types=[name]), name) for name in CODE_OF_LIBRARIES),
+        (changed("python_function", data="deep/weights"), "a folder of its own"),
+        (changed("python_function", model_path="deep/model.skops"), "a folder of its own"),
+        (changed("sklearn", pickled_model=r"deep\\model.skops"), "a folder of its own"),
+        (lightgbm(), ""),
+        (lightgbm(model_class="lightgbm.basic.Booster"), ""),
+        (lightgbm(model_class="lightgbm.sklearn.LGBMClassifier"), "a pickle"),
+        (lightgbm(model_class="lightgbm.sklearn.LGBMClassifier", serialization_format="cloudpickle"), "a pickle"),
+        (
+            lightgbm(
+                model_class="lightgbm.sklearn.LGBMModel", serialization_format="skops", skops_trusted_types=["os.x"]
+            ),
+            "os.x",
+        ),
         (changed("sklearn", code="code"), "modules of its own"),
         (changed("python_function", code="code"), "modules of its own"),
         (changed("python_function", loader_module="helper"), "loader_module 'helper'"),
@@ -176,3 +210,38 @@ def test_a_description_that_is_none_is_one_line(text: str, tmp_path: Path) -> No
     with pytest.raises(ModelError, match="MLmodel") as caught:
         model_contents.check(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_another_description_within_the_folder_is_code(tmp_path: Path) -> None:
+    """MLflow reads it for what `data` names, and with it how to load that."""
+    folder = folder_of(tmp_path, changed("python_function", data="deep"))
+    (folder / "deep").mkdir()
+    (folder / "deep" / "MLmodel").write_text("flavors: {sklearn: {serialization_format: pickle}}")
+    assert "deep/MLmodel" in model_contents.code(folder)
+
+
+def test_no_path_of_the_example_leads_out_of_the_folder(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    described = {"flavors": SKOPS, "saved_input_example_info": {"serving_input_path": "../../secret.json"}}
+    (folder / "MLmodel").write_text(yaml.safe_dump(described))
+    with pytest.raises(ModelError, match="out of the model's folder"):
+        model_contents.check(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "flavors: {sklearn: {a: &a0 [x, x], "
+        + ", ".join(f"b{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
+        + "}}",
+        "flavors: {sklearn: {a: &a [x, *a]}}",
+    ],
+)
+def test_aliases_without_end_are_read_once(text: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "MLmodel").write_text(text)
+    model_contents.check(folder)
+    (folder / "MLmodel").write_text(text.replace("x", "/x").replace("a:", "uri:", 1).replace("}}", ", code: *a0}}"))
+    if "a0" in text:
+        with pytest.raises(ModelError, match="out of the model's folder"):
+            model_contents.check(folder)
