@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]*@")
+_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/?#\"'<>]*@")
+_UNENCODED = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/?#@:\[\]\"'<>]*:(?!\d*(?:[/?#\s\"']|$))[^\s@\"'<>]*@"
+)
+"""With a slash, a question mark or a number sign in the password, which drivers of databases take as it is."""
 _SIGNED = re.compile(
-    r"(?i)(?P<name>[?&;](?:sig|signature|token|access_token|password|passwd|pwd|secret|api_?key|key|code"
-    r"|x-amz-signature|x-amz-credential|x-amz-security-token|x-goog-signature|sharedaccesskey|accountkey)=)[^&\s\"'<>#;]+"
+    r"(?i)(?P<name>[?&;#](?:[a-z0-9_.-]{0,40}(?:token|secret|passw(?:or)?d|passwd|signature|credential|api_?key|accesskey)"
+    r"|sig|sas|pwd|auth|key|code|accountkey)=)[^&\s\"'<>#;]+"
 )
 MASK = "***"
 _HARMLESS = "\t\u200c\u200d\u00ad"  # a tab, and parts of words and of emoji
@@ -30,7 +34,9 @@ def masked(text: str) -> str:
     """`text` with the credentials of every URL in it replaced by stars: user and password, signatures and tokens."""
     if "://" not in text:
         return text
-    return _SIGNED.sub(rf"\g<name>{MASK}", _CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text))
+    for pattern in (_UNENCODED, _CREDENTIALS):
+        text = pattern.sub(rf"\g<scheme>{MASK}@", text)
+    return _SIGNED.sub(rf"\g<name>{MASK}", text)
 
 
 def _moves(character: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,13 @@ URLS = [
     "git+https://oauth2:pa55w0rd@github.com/a/b.git",
     "('http://u:pa55w0rd@h/', 'no answer')",
     "HTTPS://U:pa55w0rd@H",
+    "postgresql://u:pa55w0rd/1@db:5432/mlflow",
+    "mysql+pymysql://u:x/pa55w0rd?x#y@db/mlflow",
+    "https://host/?a=1&client_secret=pa55w0rd",
+    "https://gitlab.example/api?private_token=pa55w0rd",
+    "https://host/cb#access_token=pa55w0rd&x=1",
+    "https://host/?sas=pa55w0rd",
+    "jdbc:postgresql://db/mlflow?user=me&password=pa55w0rd",
 ]
 
 
@@ -42,7 +51,17 @@ def test_no_error_of_ours_shows_a_password(url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://host:5000/#/runs/1", "see https://a/b@c", "a@b.c", "sqlite:////home/me@work/x.db", "azureml://x/y?key_id"],
+    [
+        "http://host:5000/#/runs/1",
+        "see https://a/b@c",
+        "a@b.c",
+        "sqlite:////home/me@work/x.db",
+        "azureml://x/y?key_id",
+        "http://h:5000/a/me@b.c",
+        "http://[::1]:5000/me@b.c",
+        "s3://bucket/a:b@c",
+        "https://h/?keyword=a&design=b",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert outside.masked(text) == text
@@ -65,6 +84,14 @@ def test_what_is_no_secret_stays(text: str) -> None:
 )
 def test_what_moves_a_cursor_is_escaped(text: str, shown: str) -> None:
     assert outside.printable(text) == shown
+
+
+def test_a_long_text_is_masked_soon() -> None:
+    began = time.process_time()
+    text = "http://h " + "a" * 300_000
+    assert outside.masked(text) == text
+    assert outside.masked("x://" * 100_000).startswith("x://")
+    assert time.process_time() - began < 5
 
 
 @given(st.text())

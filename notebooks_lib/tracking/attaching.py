@@ -8,11 +8,10 @@ nobody can always know before it runs: it may happen in a branch, a function or 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Any
 
-from notebooks_lib import errors
+from notebooks_lib import errors, outside
 from notebooks_lib.names import Env, Tag
 
 _ignored: set[str] = set()
@@ -64,7 +63,7 @@ def owners_store(asked: object) -> str:
     raises NotebookError.
     """
     ours = os.environ.get(Env.OWNER_STORE, "")
-    named = re.sub(r"//[^/@]*@", "//***@", str(asked or ""))  # a password is nobody's business
+    named = outside.printable(outside.masked(str(asked or "")))
     if not asked or str(asked) == ours or named in _ignored:
         return ours
     if os.environ.get(Env.OTHER_STORE) == "refuse":
