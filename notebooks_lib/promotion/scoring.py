@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import ModelError, UsageError, reason
+from notebooks_lib.errors import ModelError, UsageError, as_model_error, reason
 from notebooks_lib.promotion.deciding.metric import Answers, Metric, Task, Truth
 from notebooks_lib.promotion.deciding.metrics import score_all
 from notebooks_lib.tracking import model_input, models
@@ -101,24 +101,55 @@ def _ordered(classes: Array, positive: str) -> Array:
 def unsteady(source: str, part: Part, metric: Metric) -> str:
     """Why the answers of the model cannot be relied on; empty when they can.
 
-    A row must be answered alone as among others, and twice alike. A model that standardises by the rows it is asked
-    about, or draws at random, answers callers otherwise than it was scored. Raises ModelError when it raises.
+    A row must be answered alone as among others, in any order, and twice alike. A model that standardises by the rows
+    it is asked about, or draws at random, answers callers otherwise than it was scored. A classifier's probabilities
+    are asked for in the same way. Raises ModelError when it raises.
     """
+    model = models.load(source)
+    why = _unsteady(lambda rows: _predicted(model, rows, metric.task, part.name), part.X)
+    if why or metric.task == "regression":
+        return why
+    try:
+        chances = _chances(models.native(source), model)
+        chances(part.X.iloc[:1])
+    except Exception:  # noqa: BLE001 - it has none; a metric that needs them says so
+        return ""
+    with as_model_error(f"it gives no probabilities of some {part.name} rows"):
+        return _unsteady(chances, part.X)
+
+
+def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
     import numpy as np
 
-    model = models.load(source)
-    whole, again = (_predicted(model, part.X, metric.task, part.name) for _ in range(2))
+    whole, again = ask(rows), ask(rows)
     if not _alike(whole, again):
         return "it answers the same rows otherwise when it is asked again; fix what it draws at random"
-    places = np.unique(np.linspace(0, len(part) - 1, min(SINGLE, len(part))).astype(int))
-    single = [_predicted(model, part.X.iloc[place : place + 1], metric.task, part.name) for place in places]
+    places = np.unique(np.linspace(0, len(rows) - 1, min(SINGLE, len(rows))).astype(int))
+    single = [ask(rows.iloc[place : place + 1]) for place in places]
     different = sum(not _alike(whole[place : place + 1], one) for place, one in zip(places, single, strict=True))
     if different:
         return (
             f"it answers {different} of {len(places)} rows otherwise alone than among others: a step learns from the "
             "rows that it is asked about; let it learn in fit only"
         )
+    order = np.random.default_rng(0).permutation(len(rows))
+    if len(whole) == len(rows) and not _alike(whole[order], ask(rows.iloc[order])):  # of few rows, perhaps
+        return "it answers rows otherwise in another order: a step looks at the rows beside; let it look at one alone"
     return ""
+
+
+def _chances(native: Any, model: Any) -> Callable[[Any], Array]:
+    """Asks the model, as its library knows it, for the probabilities of rows."""
+    import numpy as np
+
+    columns = model.metadata.get_input_schema()
+    named = columns.input_names() if columns is not None and columns.has_input_names() else None
+
+    def ask(rows: Any) -> Array:
+        served = _served(model, rows)
+        return np.asarray(native.predict_proba(served[named] if named else served), dtype=float)
+
+    return ask
 
 
 def _alike(one: Array, other: Array) -> bool:
@@ -189,11 +220,7 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
 
     try:
         native = models.native(source)
-        columns = model.metadata.get_input_schema()
-        named = columns.input_names() if columns is not None and columns.has_input_names() else None
-        rows = _served(model, part.X)
-        found = np.asarray(native.predict_proba(rows[named] if named else rows), dtype=float)
-        chances = _aligned(found, native.classes_, truth)
+        chances = _aligned(_chances(native, model)(part.X), native.classes_, truth)
         if not np.isfinite(chances).all() or len(chances) != len(part):
             raise ValueError("some are missing")
         if chances.min(initial=0.0) < -ROUNDED or chances.max(initial=0.0) > 1 + ROUNDED:

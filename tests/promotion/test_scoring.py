@@ -80,6 +80,25 @@ def test_an_answer_that_depends_on_other_rows_or_on_chance_is_refused(model, nam
     assert ("asked again" if name == "drawn at random" else "alone than among others") in said
 
 
+def test_a_step_that_looks_at_the_row_before_is_seen_where_few_rows_need_it(model):
+    gaps = Rows(ROWS.X.assign(x=ROWS.X["x"].mask(ROWS.X.index == 7)), ROWS.y)
+    model(lambda rows: rows["x"].ffill().fillna(0).to_numpy())
+    assert "in another order" in scoring.unsteady("m", gaps, metrics.find("rmse"))
+
+
+class Ranked:
+    """Classes by the row alone, and chances by the rows beside it."""
+
+    def predict_proba(self, rows: pd.DataFrame) -> np.ndarray:
+        chance = (rows["x"].to_numpy() + 1) / (rows["x"].max() + 1.5)
+        return np.column_stack([1 - chance, chance])
+
+
+def test_chances_that_depend_on_other_rows_are_refused(model):
+    model(lambda rows: np.where(rows["x"] > 0, "yes", "no"), Ranked())
+    assert "alone than among others" in scoring.unsteady("m", ROWS, metrics.find("log_loss"))
+
+
 @pytest.mark.parametrize(
     "predict",
     [
