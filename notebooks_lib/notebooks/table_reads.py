@@ -12,9 +12,18 @@ KINDS = "csv table parquet excel json feather pickle sql sql_query sql_table hdf
 READERS = {
     *(f"read_{kind}" for kind in (*KINDS.split(), "ipc", "delta", "database", "avro")),
     *(f"scan_{kind}" for kind in ("csv", "parquet", "ipc", "ndjson", "delta", "iceberg")),
-    *("loadtxt", "genfromtxt", "load_dataset", "fetch_openml", "load_svmlight_file"),
+    *("loadtxt", "genfromtxt", "fromfile", "load_dataset", "load_svmlight_file", "read_clipboard", "DictReader"),
+    *(f"load_{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")),
+    *(f"fetch_{name}" for name in ("openml", "california_housing", "covtype", "kddcup99", "species_distributions")),
 }
 """Functions of pandas, Polars, NumPy, Dask, scikit-learn and Hugging Face that read a table, by their last name."""
+BY_MODULE = {
+    **{module: {"load"} for module in ("np", "numpy", "joblib", "pickle", "cloudpickle", "dill")},
+    "csv": {"reader"},
+    "read": {"csv", "json", "load", "orc", "parquet", "table"},
+    "duckdb": {"connect", "execute", "from_csv_auto", "from_parquet", "query", "sql"},
+}
+"""Names that say nothing by themselves, by what stands before them; `read` is Spark's."""
 
 
 def own_reads(notebook: Notebook, modules: Modules) -> str:
@@ -37,4 +46,7 @@ def _reader(tree: ast.AST) -> str:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else dotted(node.func)
             if name in READERS:
                 return name
+            module = dotted(node.func).split(".")[-2:-1]
+            if module and name in BY_MODULE.get(module[0], ()):
+                return f"{module[0]}.{name}"
     return ""
