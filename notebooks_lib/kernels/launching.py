@@ -126,7 +126,8 @@ def start(
         if connection is not None:
             return connection
         times, last = _failure(failed)
-        if times and time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
+        # A negative age is that of a clock that was set back since.
+        if times and 0 <= time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
             raise Unavailable(f"the template did not start a moment ago ({last})")
         path.unlink(missing_ok=True)
         _make_room()

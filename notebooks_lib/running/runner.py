@@ -57,6 +57,8 @@ def run_notebook(
     kernel_name = installed(plan.notebook, kernel)
     stores.make_state(plan.settings.layout)
     prepared = prepare(plan.notebook, plan.given, plan.secrets)
+    if output is None:
+        stores.make_state(plan.settings.layout)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
     with interrupts.caught() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
         owned = None

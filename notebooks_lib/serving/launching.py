@@ -107,12 +107,24 @@ def follow(folder: Folder, timeout: float) -> Mapping[str, Any]:
 
 
 def said_by(folder: Folder, server: Server | None) -> dict[str, Any]:
-    """What the running server last said of itself in serving.json; empty when it has said nothing."""
-    with suppress(OSError, ValueError):
+    """What the running server last said of itself in serving.json; empty when it has said nothing that can be read."""
+    with suppress(OSError, ValueError, RecursionError):
         said = json.loads(folder.serving.read_text("utf-8"))
-        if server is not None and said.get("pid") == server.process.pid:
+        if server is not None and _is_said(said) and said["pid"] == server.process.pid:
             return dict(said)
     return {}
+
+
+def _is_said(said: Any) -> bool:
+    """Whether a file has the shape that `following` writes."""
+    kinds = {"pid": int, "generation": int, "slots": dict}
+    if not isinstance(said, dict) or not all(isinstance(said.get(key), kind) for key, kind in kinds.items()):
+        return False
+    kinds = {"state": str, "error": str, "of": list}
+    return all(
+        isinstance(slot, dict) and all(isinstance(slot.get(key), kind) for key, kind in kinds.items())
+        for slot in said["slots"].values()
+    )
 
 
 def follows(server: Server) -> bool:

@@ -231,6 +231,8 @@ def _check_shape(found: State) -> None:
         check_name("slot", name)
         _expect(entry, {"model": str, "version": str, "since": str, "detail": dict}, f"slots.{name}.")
         check_name("model", entry["model"].partition("~")[0])
+        known = {key: kind for key, kind in (("sha256", str), ("example", dict)) if entry.get(key) is not None}
+        _expect(entry, known, f"slots.{name}.")
     for share in ("traffic", "mirror"):
         if not isinstance(found[share], dict):
             raise ValueError(f"{share}: expected an object")

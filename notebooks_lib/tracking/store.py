@@ -194,12 +194,12 @@ def tracking_uri(settings: Settings) -> str:
 def make_state(layout: Layout) -> None:
     """Make the folder of all that is kept at run time, and keep it out of git, whoever's repository this is."""
     ignore = layout.state / ".gitignore"
-    if not ignore.exists():
-        try:
-            ignore.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        private.make_folder(layout.state)
+        if not ignore.exists():
             ignore.write_text("*\n")
-        except OSError:
-            pass  # whoever needs the folder says what is wrong with it
+    except OSError:
+        pass  # whoever needs the folder says what is wrong with it
 
 
 def artifact_root(uri: str) -> Path:
@@ -222,15 +222,12 @@ def _prepare_database(uri: str, settings: Settings) -> None:
     """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
     database = sqlite.path(uri)
     ready = database.with_name(database.name + ".ready")
-    if settings.layout.state.is_dir():
-        private.close(settings.layout.state)
     if database.is_file() and ready.is_file():
         _check_database(database, ready)
         return
     try:
-        if database.parent == settings.layout.state:
-            private.make_folder(database.parent)
         database.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(artifact_root(uri))  # elsewhere than in the folder of ours, what is beside is not ours
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
                 # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many

@@ -20,7 +20,7 @@ import pytest
 from notebooks_lib import private
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import assembling, client, server, state
+from notebooks_lib.serving import assembling, client, launching, server, state
 from notebooks_lib.settings import Settings
 
 KEY = "k" * 32
@@ -97,6 +97,7 @@ SHAPES: list[Any] = [
     STATE | {"slots": {"blue": None}}, STATE | {"slots": {"blue": {}}}, STATE | {"slots": {"../x": SLOT}},
     STATE | {"slots": {"blue": SLOT | {"model": "../../etc"}}}, STATE | {"slots": {"blue": SLOT | {"version": 1}}},
     STATE | {"slots": {"blue": SLOT | {"detail": "x"}}}, STATE | {"traffic": {"blue": "all"}}, STATE | {"traffic": 5},
+    STATE | {"slots": {"blue": SLOT | {"example": [1]}}}, STATE | {"slots": {"blue": SLOT | {"sha256": 5}}},
     STATE | {"mirror": [1]}, STATE | {"generation": "1"}, STATE | {"format": 99},
 ]  # fmt: skip
 
@@ -114,6 +115,25 @@ def test_a_state_of_another_shape_is_one_line_for_each_command(
         assert "deploy again" in said.out + said.err or words == ["list"], words
         assert "Traceback" not in said.err
     assert json.loads(path.read_text()) == SHAPES[number]
+
+
+SAID = {"pid": 5, "generation": 1, "slots": {"blue": {"state": "ready", "error": "", "of": []}}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [], 5, None, {}, {"pid": 5}, SAID | {"generation": "1"}, SAID | {"slots": []}, SAID | {"slots": {"blue": 5}},
+        SAID | {"slots": {"blue": {}}}, SAID | {"slots": {"blue": {"state": 1, "error": "", "of": []}}},
+        SAID | {"slots": {"blue": {"state": "ready", "error": "", "of": 5}}},
+    ],
+)  # fmt: skip
+def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(said: Any, folder: state.Folder) -> None:
+    running = type("Server", (), {"process": type("P", (), {"pid": 5})})()
+    folder.serving.write_text(json.dumps(said))
+    assert launching.said_by(folder, running) == {}
+    folder.serving.write_text(json.dumps(SAID))
+    assert launching.said_by(folder, running) == SAID
 
 
 @pytest.mark.parametrize(

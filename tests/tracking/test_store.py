@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors
+from notebooks_lib import errors, private
+from notebooks_lib.records import Layout
 from notebooks_lib.sections import Tracking
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tracking import provenance, query, store
+from notebooks_lib.tracking import provenance, query, sqlite, store
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,17 @@ def test_without_git_a_run_still_knows_its_environment(tmp_path: Path) -> None:
     tags = provenance.source_tags("n.ipynb", None, provenance.lock_sha256(load(tmp_path, {}).layout))
     assert "mlflow.source.git.commit" not in tags
     assert tags["mlflow.source.name"] == "n.ipynb"
+
+
+@pytest.mark.tracking
+@pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
+def test_what_is_kept_is_for_its_owner_wherever_the_store_is(tmp_path: Path) -> None:
+    """Executed notebooks lie there, too, when runs are tracked to a server, or not at all."""
+    layout = Layout(tmp_path)
+    layout.state.mkdir(mode=0o755)
+    store.make_state(layout)
+    assert not private.open_to_others(layout.state)
+    elsewhere = tmp_path / "elsewhere" / "x.db"
+    store.connect(Settings(root=tmp_path, tracking=Tracking(uri=sqlite.url(elsewhere))))
+    assert not private.open_to_others(elsewhere)
+    assert not private.open_to_others(elsewhere.parent / "artifacts")

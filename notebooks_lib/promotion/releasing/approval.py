@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.promotion.releasing import mending
 from notebooks_lib.promotion.releasing.change import beaten
 from notebooks_lib.promotion.releasing.stages import through
-from notebooks_lib.promotion.releasing.way import Way, going_back, note
+from notebooks_lib.promotion.releasing.way import Way, going_back, note, waits_for
 from notebooks_lib.records import Tag
 from notebooks_lib.tracking import registry
 from notebooks_lib.tracking.registry import Version
@@ -53,10 +52,15 @@ def go_on(store: Store, model: str) -> Way:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
         raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
-    told: dict[str, Any] = json.loads(found.tags[Tag.WAITING])
+    told = waits_for(found)
+    if told is None:
+        raise PromotionError(
+            f"version {found.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
+            "and promote again: nbops promote --live"
+        )
     first = str(told["stages"][0])
     way = Way(store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first)
-    way.version, way.compared, way.earlier = found, str(told["compared"]), tuple(told.get("passed", ()))
+    way.version, way.compared, way.earlier = found, str(told["compared"]), tuple(told["passed"])
     for name in way.names:
         mending.mend(store, model, name)
     _check_passed(store, registry.get(store, model, found.version), way.earlier)

@@ -15,7 +15,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +42,7 @@ _CHANGE: Mapping[str, type | tuple[type, ...]] = {
 _STEP: Mapping[str, type | tuple[type, ...]] = {"step": str}
 _LATEST = 32503680000
 """Seconds: the year 3000, beyond which not every system can name a time."""
+_NAMED = "%Y%m%dT%H%M%S.%f"
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and by which lock."""
 
@@ -131,14 +134,13 @@ class Desk:
 
     def begin(self, change: Mapping[str, Any]) -> Journal:
         """A new journal; older ended ones beyond KEPT are removed."""
-        for old in self._paths()[: -KEPT + 1]:
+        before = self._paths()
+        for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
-        now = time.time_ns()
-        name = (
-            f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now / 1e9))}.{now // 1000 % 10**6:06d}-{secrets.token_hex(3)}"
-        )
+        now = datetime.now(UTC)
+        name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
         journal = Journal(self.folder / f"{name}.jsonl", [])
-        journal._append({"pid": os.getpid(), "time": round(now / 1e9, 3), **change})
+        journal._append({"pid": os.getpid(), "time": round(now.timestamp(), 3), **change})
         if os.name == "posix":
             place = os.open(self.folder, os.O_RDONLY)
             try:
@@ -162,6 +164,14 @@ class Desk:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl"))
+
+
+def _after(paths: Sequence[Path], now: datetime) -> datetime:
+    """Now, or a moment after the last of these journals: names tell their order, also when the clock was set back."""
+    with suppress(ValueError, IndexError, OverflowError):
+        last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
+        return max(now, last + timedelta(microseconds=1))
+    return now
 
 
 def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.records import Tag
@@ -107,10 +107,24 @@ class Way:
         for other in registry.versions(self.store, self.model):
             if other.tags.get(Tag.WAITING) and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        before = json.loads(self.version.tags.get(Tag.WAITING) or "{}")
+        before = waits_for(self.version) or {}
         if any(before.get(key) != told[key] for key in ("stages", "compared", "passed")):
             registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
             note(self, "waiting", stage)
+
+
+def waits_for(version: Version) -> dict[str, Any] | None:
+    """What a version's tag says of its wait; None when it says nothing that `Way.wait` writes."""
+    try:
+        found = json.loads(version.tags.get(Tag.WAITING) or "null")
+    except (ValueError, RecursionError):
+        return None
+    kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        return None
+    passed = found.setdefault("passed", [])
+    stages = [*found["stages"], *passed] if found["stages"] and isinstance(passed, list) else [None]
+    return found if all(stage in STAGES for stage in stages) else None
 
 
 def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import private
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.sections import Data
 from notebooks_lib.settings import Settings, here
@@ -89,7 +90,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
         "fingerprint": found.record.fingerprint,
         "reader": reader,
     }
-    settings.layout.state.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.layout.state)
     with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return _part("holdout", found.record, found.table, found.masks)
