@@ -5,6 +5,7 @@ Values are read by `model_input`, and schema enforcement is MLflow's own.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from notebooks_lib.tracking import example, model_contents, model_input, probabi
 from notebooks_lib.tracking.encoding import encode, kind
 from notebooks_lib.tracking.model_input import Column, columns_of, word
 
+_importing, _imported = threading.Lock(), threading.Event()
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
 
 
@@ -52,6 +54,7 @@ class ServedModel:
 
     @classmethod
     def _by_mlflow(cls, folder: Path) -> ServedModel:
+        _import_mlflow()
         import mlflow.pyfunc
 
         try:
@@ -105,6 +108,7 @@ class ServedModel:
     @property
     def _model(self) -> Any:
         """The model as MLflow's pyfunc."""
+        _import_mlflow()
         if self._whole is None and self._make is not None:
             with self._making:
                 if self._whole is None:
@@ -125,6 +129,7 @@ class ServedModel:
 
         Raises InputError when MLflow cannot read it by the model's signature.
         """
+        _import_mlflow()
         from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
         if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
@@ -157,6 +162,7 @@ class ServedModel:
         Raises InputError when the data does not fit the signature, or the model calls them wrong (ValueError) but
         still answers its example; PredictionError when the model fails otherwise.
         """
+        _import_mlflow()
         from mlflow.exceptions import MlflowException
 
         try:
@@ -226,6 +232,14 @@ def _missing(data: Any) -> str:
         return ""
     found = [str(column) for column in columns if data[column].isna().any()]
     return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
+
+
+def _import_mlflow() -> None:
+    """Import MLflow whole, in one thread. Its modules import each other: two threads find it half made, for good."""
+    if not _imported.is_set():
+        with _importing:
+            importlib.import_module("mlflow.pyfunc")
+            _imported.set()
 
 
 def _get_plain(answer: Any) -> Any:

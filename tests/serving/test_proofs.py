@@ -293,3 +293,47 @@ def test_more_load_than_it_can_take_is_refused_politely(endpoints: Settings, lig
     assert {status for status, _, _ in load.answers} == {200, 429}
     assert threading.active_count() < 50
     assert psutil.pid_exists(status.pid or 0)
+
+
+AT_ONCE = """
+import sys, threading
+from pathlib import Path
+from notebooks_lib.serving import loading
+loading.prepare()
+model = loading.load(Path(sys.argv[1]))
+assert "mlflow" not in sys.modules
+together, said = threading.Barrier(9), []
+def ask(way, sent):
+    together.wait()
+    try:
+        said.append(list(model.predict(way(sent))))
+    except Exception as error:
+        said.append(repr(error))
+asked = [(model.parse, {"dataframe_records": [{"a": "1", "b": 2}]}), (model.parse_csv, "a,b\\n1,2\\n")] * 4
+threads = [threading.Thread(target=ask, args=each) for each in asked]
+threads.append(threading.Thread(target=lambda: (together.wait(), model.complete())))
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(said) == 8 and all(each == said[0] and len(each) == 1 for each in said), said
+"""
+
+
+def test_the_first_requests_that_need_mlflow_may_come_at_once(tmp_path: Path) -> None:
+    """Threads that import parts of MLflow at once find it half made: every such request was answered with 500 for good."""
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import Model
+    from sklearn.linear_model import Ridge
+
+    from notebooks_lib.tracking import flavors
+
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+    (tmp_path / "lock").touch()
+    flavors.save(
+        Ridge().fit(x, x["a"]), tmp_path / "model", flavor=None, example=x, lock=tmp_path / "lock", meta=Model()
+    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", AT_ONCE, str(tmp_path / "model")], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
