@@ -132,6 +132,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         number = 0 if isinstance(error, socket.gaierror) else error.errno  # its numbers are of another kind
         raise _PortError(number, f"{host}:{port}: {error.strerror}") from error
+    if os.name == "posix":
+        # Connections inherit it: those that this server closes would keep its next start from the port for a minute.
+        # Not before a free port was found: two servers could find the same one.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return listener
 
 

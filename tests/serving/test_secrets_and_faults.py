@@ -167,6 +167,18 @@ def test_why_a_server_cannot_listen_is_told_apart(
     assert "taken" not in str(caught.value)
 
 
+def test_a_server_may_start_at_its_port_again_although_it_closed_connections_there() -> None:
+    """A free port was found once, without the option that lets a connection that is over not keep it for a minute."""
+    first = server._bind("127.0.0.1", 0)
+    first.listen()
+    port = first.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        first.accept()[0].close()
+        assert client.recv(1) == b""
+    first.close()
+    server._bind("127.0.0.1", port).close()
+
+
 def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nameless:
         def setsockopt(self, *_: object) -> None: ...
