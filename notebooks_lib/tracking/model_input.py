@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 60
 _BITS = {"long": 64, "integer": 32}
+_DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", re.ASCII)
 _LONGEST_NUMBER = 1000
 """Characters; every double can be told from all others by fewer than 800."""
 
@@ -191,6 +193,8 @@ def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
     import numpy as np
     import pandas as pd
 
+    if column.type == "datetime" and (moments := _moments(items)) is not None:
+        return moments
     read, expected = _CELLS[column.type]
     cells = []
     for number, item in enumerate(items):
@@ -275,6 +279,23 @@ def _text(item: Any) -> str | None:
     if not isinstance(item, str):
         raise ValueError(item)
     return item or None
+
+
+def _moments(items: Sequence[Any]) -> pd.Series[Any] | None:
+    """What `_moment` reads of each, at once and in a hundredth of the time; None where one is no plain time."""
+    import pandas as pd
+
+    if not all(item is None or isinstance(item, str) for item in items):
+        return None
+    stripped = [item.strip() if item else None for item in items]
+    texts = [None if text is None or text in MISSING else text for text in stripped]
+    if not all(text is None or _DAY_AND_TIME.fullmatch(text) for text in texts):
+        return None  # with a zone, for one: beside it pandas takes a time without one for a time of that zone
+    try:
+        found = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True)
+    except (ValueError, OverflowError):
+        return None
+    return found.dt.tz_localize(None).astype("datetime64[ns]")
 
 
 def _moment(item: Any) -> Any:

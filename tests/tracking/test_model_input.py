@@ -286,3 +286,38 @@ def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
     schema = schema_of(example)
     with pytest.raises(ModelError, match=re.escape(way)):
         servable.check(Told(), example, schema, model_input.columns_of(schema))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [
+            "2024-01-01",
+            "",
+            "2024-01-01T10:00:00",
+            " 2024-06-01 ",
+            "NA",
+            "2024-02-29 23:59:59.123456789",
+            "2024-01-01T10:00",
+        ],
+        ["", "NA"],
+        [],
+    ],
+)
+def test_times_are_read_together_as_they_are_one_by_one(texts: list[str]) -> None:
+    together = model_input._moments(texts)
+    assert together is not None
+    single = [model_input._moment(text) for text in texts]
+    alone = pd.Series([pd.NaT if each is None else each.tz_localize(None) for each in single], dtype="datetime64[ns]")
+    pd.testing.assert_series_equal(together, alone)
+
+
+def test_times_with_a_zone_are_read_one_by_one() -> None:
+    assert model_input._moments(["2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00"]) is None
+
+
+@pytest.mark.parametrize("wrong", ["now", "31.12.2026", "1500-01-01", "2024-13-01", 5, True, ["2024-01-01"], {}])
+def test_among_many_times_the_wrong_one_is_named(wrong: Any) -> None:
+    rows = {"at": ["2024-01-01"] * 3 + [wrong]}
+    with pytest.raises(InputError, match="column 'at', row 3"):
+        model_input.from_payload({"inputs": rows}, [Column("at", "datetime")])
