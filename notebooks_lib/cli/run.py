@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import errors
+from notebooks_lib import errors, outside
 from notebooks_lib.cli import show
 from notebooks_lib.notebooks import document, parameters, values
 
@@ -181,7 +181,7 @@ def _print(result: RunResult) -> None:
     if result.metrics:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
-        click.echo(f"  reason    {result.failure}")
+        click.echo(f"  reason    {outside.printable_lines(str(result.failure))}")
     if result.output.exists():  # of a run on another machine it is among the artifacts
         click.echo(f"  notebook  {show.path(result.output)}")
     if result.run_id:

@@ -27,7 +27,7 @@ class Progress:
     """Which cell is running: a live line on a terminal, a line now and then elsewhere, on standard error."""
 
     def __init__(self, title: str, *, silent: bool = False) -> None:
-        self._title = title
+        self._title = outside.printable(title)
         self._silent = silent
         self._live: Any = None
         self._task: Any = None
@@ -39,7 +39,12 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Live
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._live = Live(*columns, console=Console(stderr=True), transient=True)
             self._live.start()
             self._task = self._live.add_task(self._title, total=None)
@@ -91,9 +96,9 @@ def notebook(document: Notebook, schema: Schema) -> None:
     """What a notebook is for and its parameters, as `--help-notebook` shows them."""
     from notebooks_lib.notebooks.parameters import describe
 
-    click.echo(click.style(document.title or document.path.stem, bold=True))
+    click.echo(click.style(outside.printable(document.title or document.path.stem), bold=True))
     if document.purpose:
-        click.echo(f"\n{document.purpose}")
+        click.echo(f"\n{outside.printable_lines(document.purpose)}")
     click.echo()
     rows = [(row.name, row.type, row.default, row.allowed, row.help) for row in describe(schema)]
     if rows:
@@ -123,7 +128,7 @@ def where(url: str) -> str:
 def path(value: Path) -> str:
     """A path as a person in this folder would write it."""
     here = Path.cwd()
-    return str(value.relative_to(here)) if value.is_relative_to(here) else str(value)
+    return outside.printable(str(value.relative_to(here) if value.is_relative_to(here) else value))
 
 
 def place(uri: str) -> str:
