@@ -112,9 +112,9 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
     """A sweep by the Python API, all of it: the parent run, the trials, the tables and plots at the end."""
     from notebooks_lib import settings
     from notebooks_lib.running.plan import Source
-    from notebooks_lib.running.sweeps import executors, space, sweep
-    from notebooks_lib.running.sweeps.records import Goal
-    from notebooks_lib.running.sweeps.request import Limits, Request
+    from notebooks_lib.sweeps import executors, search_space, sweep
+    from notebooks_lib.sweeps.records import Goal
+    from notebooks_lib.sweeps.request import Limits, Request
     from notebooks_lib.tracking import store
 
     here = settings.load(folder, {})
@@ -122,7 +122,7 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
 
     def request(values: Sequence[float], experiment: str | None) -> Request:
         source = Source(folder / NOTEBOOK, here, experiment=experiment)
-        domain = space.read(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
+        domain = search_space.read(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
         limits = Limits(environment=executors.thread_limits(jobs, {}))
         return Request(source, domain, Goal("rmse", "min"), jobs=jobs, limits=limits)
 

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from notebooks_lib.running.sweeps import executors
+from notebooks_lib.sweeps import executors
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent

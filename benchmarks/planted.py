@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from notebooks_lib.promotion.deciding.decision import Policy, decide
-from notebooks_lib.promotion.deciding.left_out import leaver, mean
-from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth, log_losses
-from notebooks_lib.promotion.deciding.metrics import METRICS
-from notebooks_lib.promotion.deciding.outlook import outlook
-from notebooks_lib.promotion.deciding.own_metric import own
-from notebooks_lib.promotion.deciding.pairing import pair
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.custom import own
+from notebooks_lib.metrics.jackknife import leaver, mean
+from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses
+from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.detectable_gain import outlook
+from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
-from notebooks_lib.statistics.leaving import Leaver
-from notebooks_lib.statistics.planting import Population, planted
+from notebooks_lib.statistics.leave_one_out import Leaver
+from notebooks_lib.statistics.simulation import Population, planted
 
 REPEATS = 2000
 POWER = 0.78

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.planted import Cell, Holdout, Random
-from notebooks_lib.promotion.deciding.metric import Answers, Truth
-from notebooks_lib.promotion.deciding.metrics import METRICS
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.metric import Answers, Truth
 
 CLASSES = np.array([0, 1])
 Array = np.ndarray[Any, Any]
@@ -47,7 +47,7 @@ def few_calls(rows: int, old: float, new: float, *, right: float) -> Cell:
 
 def own_ratio(rows: int) -> Cell:
     """A user's function of rare calls, which is computed anew for blocks of rows."""
-    from notebooks_lib.promotion.deciding.own_metric import own
+    from notebooks_lib.metrics.custom import own
 
     metric = own(hit_rate, "max", task="classification")
     cell = few_calls(rows, 0.0015, 0.02, right=0.6)

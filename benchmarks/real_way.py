@@ -27,8 +27,7 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.compose import make_column_transformer
-from notebooks_lib import tracking
-from notebooks_lib.tracking import datasets
+from notebooks_lib import datasets, tracking
 run = tracking.run()
 rows = datasets.load(data)
 """,
@@ -76,7 +75,8 @@ def measure(sweeps: int, trials: int) -> RealWay:
 
 def _one(root: Path, notebook: Path, number: int, trials: int) -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.tracking import registry, store
+    from notebooks_lib.models import registry
+    from notebooks_lib.tracking import store
 
     name, here = f"noise{number}", settings.load(root, {})
     _write(root / f"{name}.csv", number)
@@ -118,10 +118,10 @@ def _validation(store: Any, run_id: str) -> float:
 def _truly(store: Any, run_id: str) -> float:
     import numpy as np
 
-    from notebooks_lib.tracking import models
+    from notebooks_lib.models import logged_models
 
     frame = _frame(0, 100_000)
-    said = models.load(models.model_of_run(store, run_id).source).predict(frame.drop(columns="y"))
+    said = logged_models.load(logged_models.model_of_run(store, run_id).source).predict(frame.drop(columns="y"))
     return float(np.sqrt(np.mean((frame["y"] - said) ** 2)))
 
 

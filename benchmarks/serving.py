@@ -47,7 +47,7 @@ def save(project: Path) -> dict[str, tuple[Path, Any]]:
     from sklearn.preprocessing import StandardScaler
 
     from notebooks_lib import settings
-    from notebooks_lib.tracking import models
+    from notebooks_lib.models import logged_models as models
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.load(project, {}))
@@ -142,7 +142,7 @@ def ours(project: Path, model: Path, text: bytes) -> Iterator[tuple[int, float]]
 
 def _environment() -> dict[str, str]:
     """Without limits of threads: each server is as it comes."""
-    from notebooks_lib.running.sweeps import executors
+    from notebooks_lib.sweeps import executors
 
     path = os.pathsep.join((str(BIN), os.environ.get("PATH", os.defpath)))  # mlflow starts uvicorn by its name
     ours = machine.environment(PYTHONPATH=str(machine.ROOT), PATH=path)  # of this checkout, whatever is installed

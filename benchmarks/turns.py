@@ -12,10 +12,10 @@ from scipy.special import expit
 
 from benchmarks.planted import DEFAULT, ONCE
 from benchmarks.useless import Sequences
-from notebooks_lib.promotion.deciding.decision import decide
-from notebooks_lib.promotion.deciding.metric import Answers, Truth
-from notebooks_lib.promotion.deciding.metrics import METRICS
-from notebooks_lib.promotion.deciding.pairing import pair
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.promotion.decision import decide
+from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.promotion.selftest import asked
 
 Array = np.ndarray[Any, Any]

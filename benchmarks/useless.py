@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.planted import ONCE
-from notebooks_lib.promotion.deciding.decision import Policy, decide, decide_each
-from notebooks_lib.promotion.deciding.metric import Answers, Truth
-from notebooks_lib.promotion.deciding.metrics import METRICS
-from notebooks_lib.promotion.deciding.pairing import pair
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.promotion.decision import Policy, decide, decide_each
+from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.promotion.selftest import asked, tables
 
 Array = np.ndarray[Any, Any]

@@ -1,3 +1,37 @@
-"""nbops: from a notebook to a served model. Importing this package does nothing."""
+"""nbops: from a notebook to a served model. What notebooks and scripts import from here stays; all else may move.
+
+Nothing is imported before it is used. Types are in __init__.pyi.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Gate": "release.gate",
+    "Metric": "metrics.metric",
+    "Run": "notebook_run",
+    "Tag": "tags",
+    "compare": "promotion.comparison",
+    "connect": "tracking.store",
+    "datasets": "datasets",
+    "metrics": "metrics",
+    "query": "tracking.query",
+    "run": "notebook_run",
+    "tracking": "tracking",
+}
+"""The module behind each name: one that bears the name itself, or one that holds it."""
+_MODULES = ("compare", "datasets", "metrics", "query", "tracking")
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return module if name in _MODULES else getattr(module, name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

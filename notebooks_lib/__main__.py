@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import click
 
-from notebooks_lib import errors, faults, outside
+from notebooks_lib import errors, machine_faults, safe_text
 from notebooks_lib.cli.main import command
 
 
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return int(error.exit_code)
     except errors.NbopsError as error:
-        click.echo(f"nbops: {outside.printable_lines(str(error))}", err=True)
+        click.echo(f"nbops: {safe_text.printable_lines(str(error))}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("nbops: interrupted", err=True)
@@ -49,12 +49,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    fault = faults.fault(error)
+    fault = machine_faults.fault(error)
     if fault:
         click.echo(f"nbops: {fault}", err=True)
     else:
         text = "".join(traceback.format_exception(error))
-        click.echo(outside.masked(outside.printable_lines(text)), err=True, nl=False)
+        click.echo(safe_text.masked(safe_text.printable_lines(text)), err=True, nl=False)
     try:
         sys.stdout.flush()
     except OSError:

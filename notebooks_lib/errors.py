@@ -28,7 +28,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from notebooks_lib import outside
+from notebooks_lib import safe_text
 
 
 class NbopsError(Exception):
@@ -37,7 +37,7 @@ class NbopsError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(outside.masked(message))
+        super().__init__(safe_text.masked(message))
 
 
 class UsageError(NbopsError, ValueError):

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from notebooks_lib import outside
-from notebooks_lib.names import Env as Env
-from notebooks_lib.names import Tag as Tag
+from notebooks_lib import safe_text
+from notebooks_lib.tags import Env as Env
+from notebooks_lib.tags import Tag as Tag
 
+TrialState = Literal["running", "finished", "failed", "killed", "pruned", "skipped"]
+"""`skipped`: a run with the same source fingerprint had FINISHED before, and its metrics are taken."""
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended, in MLflow's own words."""
 
@@ -45,7 +47,7 @@ class Failure:
     def __post_init__(self) -> None:
         # It goes to tags, pages and terminals, and an error of a notebook often names the address that did not answer.
         for name in ("message", "line"):
-            object.__setattr__(self, name, outside.masked(getattr(self, name)))
+            object.__setattr__(self, name, safe_text.masked(getattr(self, name)))
 
     def __str__(self) -> str:
         where = f"cell {self.cell} ({self.line}): " if self.cell is not None else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import faults, private, processes
+from notebooks_lib import machine_faults, private_files, process_identity
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.settings import Settings
@@ -41,34 +41,34 @@ def test_a_fault_of_the_machine_is_said_with_what_to_do(error: Exception, words:
     wrapped = RuntimeError("somebody's own words")
     wrapped.__cause__ = error
     for each in (error, wrapped):
-        said = faults.fault(each)
+        said = machine_faults.fault(each)
         assert words in said
         assert bool(said) == bool(words)
         assert "\n" not in said
 
 
 def test_a_process_is_known_by_its_birth() -> None:
-    born = processes.birth()
-    assert processes.alive(os.getpid(), born)
-    assert processes.alive(os.getpid(), "")
-    assert not processes.alive(os.getpid(), born + "0")
-    assert not processes.alive(os.getpid(), "12.5"), "an older nbops wrote the time"
+    born = process_identity.birth()
+    assert process_identity.alive(os.getpid(), born)
+    assert process_identity.alive(os.getpid(), "")
+    assert not process_identity.alive(os.getpid(), born + "0")
+    assert not process_identity.alive(os.getpid(), "12.5"), "an older nbops wrote the time"
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    born = processes.birth(child.pid)
-    assert processes.alive(child.pid, born)
+    born = process_identity.birth(child.pid)
+    assert process_identity.alive(child.pid, born)
     child.communicate(b"\n")
-    assert not processes.alive(child.pid, born)
+    assert not process_identity.alive(child.pid, born)
     for wrong in ("x/y", "soon", "/"):
-        assert not processes.alive(os.getpid(), wrong)
+        assert not process_identity.alive(os.getpid(), wrong)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the boot and its ticks are Linux's")
 def test_a_clock_that_was_set_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
-    born = processes.birth()
+    born = process_identity.birth()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 1.0)
-    assert processes.birth() == born
+    assert process_identity.birth() == born
     assert re.fullmatch(r"[0-9a-f-]+/\d+", born)
 
 
@@ -113,10 +113,10 @@ def test_a_harmed_database_is_said_at_once_and_left_as_it_is(harm: object, proje
 def test_what_holds_peoples_data_is_for_their_owner(project: Settings) -> None:
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
-        assert not private.open_to_others(path), path
+        assert not private_files.open_to_others(path), path
     project.layout.state.chmod(0o755)
     store.connect(project)
-    assert not private.open_to_others(project.layout.state)
+    assert not private_files.open_to_others(project.layout.state)
 
 
 def test_output_that_nobody_can_take_is_one_line(tmp_path: Path) -> None:

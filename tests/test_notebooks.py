@@ -21,12 +21,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from notebooks_lib.metrics import builtin
+from notebooks_lib.models import logged_models
 from notebooks_lib.notebooks import document, mlflow_use, parameters, rules, values
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.promotion.deciding import metrics
 from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tracking import models, owner, query, store
+from notebooks_lib.tracking import owner, query, store
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experimentation").glob("*.ipynb"))
@@ -157,16 +158,16 @@ def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:
     assert plain
     assert {f"baseline_{name}" for name in plain} == set(run.metrics) - plain
     for name in plain:
-        assert metrics.METRICS[name].gain(run.metrics[name], run.metrics[f"baseline_{name}"]) > 0, name
+        assert builtin.METRICS[name].gain(run.metrics[name], run.metrics[f"baseline_{name}"]) > 0, name
     for name, figure in FIGURES.get(notebook.path.stem, {}).items():
         assert run.metrics[name] == pytest.approx(figure, abs=TOLERANCE[name.removeprefix("baseline_")]), name
 
     client = opened(here).client
     figures = [file.path for file in client.list_artifacts(run.run_id) if file.path.endswith(".png")]
     assert len(figures) == 1
-    source = models.model_of_run(opened(here), run.run_id).source
-    example = models.example(source)
-    assert len(models.load(source).predict(example)) == len(example)
+    source = logged_models.model_of_run(opened(here), run.run_id).source
+    example = logged_models.example(source)
+    assert len(logged_models.load(source).predict(example)) == len(example)
 
 
 @pytest.mark.notebooks
@@ -294,7 +295,7 @@ def test_a_model_that_is_too_good_to_be_true_is_not_recorded(tmp_path: Path, mig
     from papermill import PapermillExecutionError
     from sklearn.datasets import load_diabetes
 
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets
 
     here = project_at(tmp_path / "project", migrated)
     table = load_diabetes(as_frame=True).frame

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors, settings
-from notebooks_lib.promotion.deciding.policy import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.running import doctor
 
 

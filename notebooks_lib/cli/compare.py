@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import metric_names
 from notebooks_lib.cli import show
+from notebooks_lib.metrics import directions
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.compare import Ranking, Row, Table
+    from notebooks_lib.promotion.comparison import Ranking, Row, Table
     from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
@@ -33,10 +33,10 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     Only runs that ended well count. Runs on different data are never ranked against each other: each dataset has a
     table of its own. The numbers are the runs' own; `nbops promote` scores the models anew.
     """
-    name, direction = metric_names.parse(metric)
+    name, direction = directions.parse(metric)
 
     from notebooks_lib import settings
-    from notebooks_lib.promotion import compare
+    from notebooks_lib.promotion import comparison
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -47,7 +47,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
         look = query.Look(query.find_runs(store, experiment), whole=True)
     else:
         look = query.promising_runs(store, experiment, name, largest=direction == "max")
-    ranking = compare.rank(look.runs, name, direction)
+    ranking = comparison.rank(look.runs, name, direction)
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
     elif not ranking.tables:
@@ -56,7 +56,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
         _print(ranking, every=every)
         if not look.whole:
             click.echo(f"\n{look}; --all looks at every one")
-        if name in metric_names.DIRECTIONS and ranking.tables[0].datasets:
+        if name in directions.DIRECTIONS and ranking.tables[0].datasets:
             words = ["nbops", "promote", "-p", f"experiment={experiment}", "-p", f"metric={name}"]
             click.echo(f"\nnext  {shlex.join(words)}")
 
@@ -100,11 +100,11 @@ def _same(rows: Sequence[Row]) -> set[str]:
 
 
 def _cells(row: Row, hidden: Collection[str]) -> list[object]:
-    from notebooks_lib.promotion import compare
+    from notebooks_lib.promotion import comparison
 
     run = row.run
     others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name not in hidden)
-    return [row.rank, run.run_id[:8], run.name, row.value, others, compare.commit(run.tags), _age(run.started_ms)]
+    return [row.rank, run.run_id[:8], run.name, row.value, others, comparison.commit(run.tags), _age(run.started_ms)]
 
 
 def _age(started_ms: int) -> str:

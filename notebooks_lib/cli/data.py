@@ -13,7 +13,7 @@ from notebooks_lib.cli import show
 from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
-    from notebooks_lib.tracking.datasets import Dataset
+    from notebooks_lib.datasets import Dataset
 
 KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, date, boolean …"
 SHORT = 12
@@ -24,7 +24,7 @@ SHORT = 12
 def command() -> None:
     """List, show and add versioned datasets, and see what was trained on them.
 
-    In a notebook: datasets.load("NAME@V") from notebooks_lib.tracking gives the train and validation rows.
+    In a notebook: `from notebooks_lib import datasets`; datasets.load("NAME@V") gives the train and validation rows.
     """
 
 
@@ -32,7 +32,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def list_(as_json: bool) -> None:
     """List all datasets: the project's own, then the tables that ship with scikit-learn."""
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets
 
     entries = datasets.catalog()
     if as_json:
@@ -57,8 +57,7 @@ def list_(as_json: bool) -> None:
 @click.argument("ref", metavar="NAME[@V]")
 def show_(ref: str) -> None:
     """Show a dataset's columns, parts and fingerprint; the content is checked against its record."""
-    from notebooks_lib import settings
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets, settings
 
     _print(datasets.read(ref, settings.here()))
 
@@ -87,8 +86,7 @@ def add(
     What is left out is as in the version before; the same table again adds nothing. Each row falls into train,
     validation or holdout by its group, else its key, else its whole content, so the parts are the same everywhere.
     """
-    from notebooks_lib import settings
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets, settings
 
     here = settings.here()
     before = {f"{entry.name}@{version}" for entry in datasets.own(here) for version in entry.versions}
@@ -113,14 +111,14 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     The retired rows become train and validation rows of the version that is made, and of all after it.
     """
     from notebooks_lib import settings
-    from notebooks_lib.tracking.datasets import access, freshening, uses
+    from notebooks_lib.datasets import fresh_holdout, holdout_budget, loader
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.here())
     policy = store.settings.promotion
-    made = freshening.freshen(store, ref, min_rows=policy.min_rows) if fresh else None
-    found = made or access.read(ref, store.settings)
-    used = uses.uses(store, found.ref, alpha=policy.alpha, budget=policy.holdout_uses)
+    made = fresh_holdout.freshen(store, ref, min_rows=policy.min_rows) if fresh else None
+    found = made or loader.read(ref, store.settings)
+    used = holdout_budget.uses(store, found.ref, alpha=policy.alpha, budget=policy.holdout_uses)
     left = max(policy.holdout_uses - used, 0)
     if as_json:
         said = {"dataset": found.ref, "fingerprint": found.fingerprint, "rows": found.rows_held_out}
@@ -131,7 +129,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     spent = f"{used} of {policy.holdout_uses} uses spent, {left} left"
     click.echo(f"{found.ref}: {found.rows_held_out} holdout rows, {spent}")
     if not left:
-        which = freshening.wanted(found.group)
+        which = fresh_holdout.wanted(found.group)
         click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {found.name} --fresh")
 
 
@@ -140,9 +138,9 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def models(ref: str, as_json: bool) -> None:
     """Show which models were trained on a version of a dataset."""
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib.models.trained_on import trained_on
 
-    found = datasets.trained_on(ref)
+    found = trained_on(ref)
     if as_json:
         sys.stdout.write(json.dumps([vars(each) for each in found], ensure_ascii=False) + "\n")
         return

@@ -16,7 +16,7 @@ def command(as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion.releasing import journal
+    from notebooks_lib.release import journal
     from notebooks_lib.running import doctor
 
     here = settings.here()

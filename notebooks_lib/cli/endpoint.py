@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import outside
+from notebooks_lib import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebooks_lib.serving.counts import Counts
     from notebooks_lib.serving.endpoint import Status
+    from notebooks_lib.serving.slot_metrics import Counts
     from notebooks_lib.settings import Settings
 
 _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
@@ -37,12 +37,12 @@ def start(name: str | None) -> None:
     Where there is nothing to serve yet, or any more, that is the champion of the stage whose endpoint NAME is, or of
     the model NAME.
     """
-    from notebooks_lib.promotion.releasing import by_hand
+    from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
     name = name or state.only(here, None)
-    with by_hand.noted(here, name):
+    with manual.noted(here, name):
         status = endpoint.start(here, name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
@@ -68,7 +68,7 @@ def status(name: str | None, as_json: bool) -> int:
     from contextlib import suppress
 
     from notebooks_lib.errors import EndpointError
-    from notebooks_lib.promotion.releasing import journal
+    from notebooks_lib.release import journal
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
@@ -123,12 +123,12 @@ def deploy(name: str | None, version: str, slot: str) -> None:
 
     Its files must be those that were scored. A slot with traffic is not overwritten; a stopped server starts.
     """
-    from notebooks_lib.promotion.releasing import by_hand
+    from notebooks_lib.release import manual
     from notebooks_lib.serving import state
 
     here = _here()
     name = state.only(here, name)
-    chosen, status = by_hand.deploy(here, name, version=version, slot=slot)
+    chosen, status = manual.deploy(here, name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -143,11 +143,11 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile, and
     `nbops history` has it.
     """
-    from notebooks_lib.promotion.releasing import by_hand
+    from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, state
 
     here = _here()
-    with by_hand.noted(here, state.only(here, name)):
+    with manual.noted(here, state.only(here, name)):
         status = endpoint.split(here, name, _shares(shares))
     _print_slots(status)
 
@@ -286,7 +286,7 @@ def _print(status: Status) -> None:
     for label, value in facts:
         if value not in ("", None):
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            shown = text if label == "state" else outside.printable(text)  # the one with a colour of ours
+            shown = text if label == "state" else safe_text.printable(text)  # the one with a colour of ours
             click.echo(f"  {label:<{width}}  {shown}")
 
 

@@ -17,14 +17,15 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion.releasing import journal, way
+    from notebooks_lib.models import registry
+    from notebooks_lib.release import journal, rollout
     from notebooks_lib.serving.state import check_name
-    from notebooks_lib.tracking import ledger, registry
+    from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
     show.refuse_nothing(here)
-    way.check(here, [stage] if stage else [])
+    rollout.check(here, [stage] if stage else [])
     store = connect(here)
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):

@@ -12,8 +12,8 @@ import click
 from notebooks_lib.cli import show
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.profiling.profile import Outcome
-    from notebooks_lib.serving.profiling.recommending import Recommendation
+    from notebooks_lib.serving.profile.profile import Outcome
+    from notebooks_lib.serving.profile.recommending import Recommendation
 
 
 @click.command()
@@ -51,7 +51,7 @@ def command(
     second process; nothing that serves now is touched. The table and a plot are kept as a run of experiment `profile`.
     A target that nothing tried reaches is an answer too, and exits with 0.
     """
-    from notebooks_lib.serving.profiling import grid as grids
+    from notebooks_lib.serving.profile import grid as grids
 
     target = grids.target(rate, p95)
     machine = grids.machine()
@@ -61,7 +61,7 @@ def command(
     payload = None if data is None else _payload(data)
 
     from notebooks_lib import settings
-    from notebooks_lib.serving.profiling.profile import profile
+    from notebooks_lib.serving.profile.profile import profile
 
     def tell(line: str) -> None:
         click.echo(f"  {line}", err=True)

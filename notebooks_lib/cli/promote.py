@@ -95,7 +95,7 @@ def _promote(
             _tell_unfinished(here, _model({**schema.defaults, **given}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
-    from notebooks_lib.promotion import record
+    from notebooks_lib.release import record
     from notebooks_lib.tracking.store import connect
 
     content = record.read(connect(here), result.run_id)
@@ -125,7 +125,7 @@ def _promote(
 
 def _tell_unfinished(here: Settings, model: str) -> None:
     """What a killed notebook has left between two versions, and what to do about it."""
-    from notebooks_lib.promotion.releasing import journal
+    from notebooks_lib.release import journal
 
     for each in journal.unfinished(here, model):
         click.echo(f"  unfinished: {journal.told(each)}; {journal.mending(each)}")
@@ -136,7 +136,7 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
     from contextlib import suppress
 
     from notebooks_lib.errors import NbopsError
-    from notebooks_lib.promotion import record
+    from notebooks_lib.release import record
     from notebooks_lib.tracking.store import connect
 
     content: dict[str, Any] = {}
@@ -148,14 +148,14 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     """Raise UsageError for what cannot be asked, as a metric that there is not, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
+    from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import candidates
-    from notebooks_lib.promotion.deciding import metrics
     from notebooks_lib.serving.state import check_name
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     if isinstance(values.get("metric"), str):
-        metrics.check(values["metric"])
+        builtin.check(values["metric"])
     if isinstance(values.get("model_name"), str):
         check_name("model", _model(values))
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
@@ -174,7 +174,7 @@ def _model(values: Mapping[str, Any]) -> str:
 def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None, here: Settings) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
-    from notebooks_lib.promotion.deciding.tables import shown
+    from notebooks_lib.promotion.tables import shown
 
     rows = [
         (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
@@ -246,7 +246,7 @@ def _status(here: Settings, name: str) -> Status | None:
 
 def _check_stages(stages: Any, here: Settings) -> None:
     """Raise UsageError for a stage that there is not, before anything starts."""
-    from notebooks_lib.promotion.releasing import way as known
+    from notebooks_lib.release import rollout as known
 
     if isinstance(stages, str):
         known.check(here, [name.strip() for name in stages.split(",") if name.strip()])
@@ -254,13 +254,13 @@ def _check_stages(stages: Any, here: Settings) -> None:
 
 def _go_on(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
-    from notebooks_lib.promotion.releasing import approval
-    from notebooks_lib.promotion.releasing.way import continuing
+    from notebooks_lib.release import approvals
+    from notebooks_lib.release.rollout import continuing
     from notebooks_lib.tracking.store import connect
 
     show.refuse_nothing(settings.here())
     try:
-        way = approval.go_on(connect(settings.here()), model)
+        way = approvals.go_on(connect(settings.here()), model)
     except BaseException:
         _tell_github(promoted=False)
         raise

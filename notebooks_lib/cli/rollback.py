@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.releasing.rollback import Restored
+    from notebooks_lib.release.rollback import Restored
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import show
-    from notebooks_lib.promotion.releasing.rollback import rollback
+    from notebooks_lib.release.rollback import rollback
 
     here = settings.here()
     show.refuse_nothing(here)

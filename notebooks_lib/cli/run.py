@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import errors, outside
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import show
 from notebooks_lib.notebooks import document, parameters, values
 
@@ -151,12 +151,13 @@ def _run(
 def _seen(planned: Plan) -> RunResult | None:
     """The run that has said already what this one would say."""
     from notebooks_lib.records import RunResult
+    from notebooks_lib.running import run_cache
     from notebooks_lib.running.plan import executed_file
-    from notebooks_lib.tracking import seen, store
+    from notebooks_lib.tracking import store
 
     assert planned.start is not None
     connected = store.connect(planned.settings)
-    found = seen.find(connected, planned.notebook, planned.start)
+    found = run_cache.find(connected, planned.notebook, planned.start)
     if found is None:
         return None
     output = executed_file(planned, found.run_id)
@@ -181,7 +182,7 @@ def _print(result: RunResult) -> None:
     if result.metrics:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
-        click.echo(f"  reason    {outside.printable_lines(str(result.failure))}")
+        click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
     if result.output.exists():  # of a run on another machine it is among the artifacts
         click.echo(f"  notebook  {show.path(result.output)}")
     if result.run_id:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import outside
+from notebooks_lib import safe_text
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
@@ -27,7 +27,7 @@ class Progress:
     """Which cell is running: a live line on a terminal, a line now and then elsewhere, on standard error."""
 
     def __init__(self, title: str, *, silent: bool = False) -> None:
-        self._title = outside.printable(title)
+        self._title = safe_text.printable(title)
         self._silent = silent
         self._live: Any = None
         self._task: Any = None
@@ -96,9 +96,9 @@ def notebook(document: Notebook, schema: Schema) -> None:
     """What a notebook is for and its parameters, as `--help-notebook` shows them."""
     from notebooks_lib.notebooks.parameters import describe
 
-    click.echo(click.style(outside.printable(document.title or document.path.stem), bold=True))
+    click.echo(click.style(safe_text.printable(document.title or document.path.stem), bold=True))
     if document.purpose:
-        click.echo(f"\n{outside.printable_lines(document.purpose)}")
+        click.echo(f"\n{safe_text.printable_lines(document.purpose)}")
     click.echo()
     rows = [(row.name, row.type, row.default, row.allowed, row.help) for row in describe(schema)]
     if rows:
@@ -128,7 +128,7 @@ def where(url: str) -> str:
 def path(value: Path) -> str:
     """A path as a person in this folder would write it."""
     here = Path.cwd()
-    return outside.printable(str(value.relative_to(here) if value.is_relative_to(here) else value))
+    return safe_text.printable(str(value.relative_to(here) if value.is_relative_to(here) else value))
 
 
 def place(uri: str) -> str:
@@ -143,4 +143,4 @@ def place(uri: str) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else outside.printable(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else safe_text.printable(str(value))

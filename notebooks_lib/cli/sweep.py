@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import cores, errors, metric_names
+from notebooks_lib import cores, errors
 from notebooks_lib.cli import show
+from notebooks_lib.metrics import directions
 from notebooks_lib.notebooks import document, parameters
 
 if TYPE_CHECKING:
-    from notebooks_lib.running.sweeps.records import SweepResult
-    from notebooks_lib.running.sweeps.request import Request
     from notebooks_lib.settings import Settings
+    from notebooks_lib.sweeps.records import SweepResult
+    from notebooks_lib.sweeps.request import Request
 
 _ARGUMENTS = "notebooks_lib.sweep.arguments"
 
@@ -95,7 +96,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 
 
 def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -> int:
-    from notebooks_lib.running.sweeps import sweepfile
+    from notebooks_lib.sweeps import sweepfile
 
     if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
         given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run bears such a name
@@ -114,14 +115,14 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
-    from notebooks_lib.running.sweeps import executors, space, sweepfile
+    from notebooks_lib.sweeps import executors, search_space, sweepfile
 
     notebook: Path = given["notebook"]
     schema = parameters.schema(document.read(notebook))
     for option in ("name", "experiment"):
         if given[option] is not None and not given[option].strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
-    domain = space.read(
+    domain = search_space.read(
         schema,
         parameters=given["pairs"],
         grid=given["grid"],
@@ -130,13 +131,13 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
         notebook=notebook.name,
         environ=os.environ,
     )
-    if isinstance(domain.swept, space.Grid) and given["sampler"] is not None:
+    if isinstance(domain.swept, search_space.Grid) and given["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid is run as it is")
     goal = sweepfile.goal(given["metric"]) if given["metric"] else None
 
     from notebooks_lib import settings
     from notebooks_lib.running.plan import Source
-    from notebooks_lib.running.sweeps.request import Limits, Request
+    from notebooks_lib.sweeps.request import Limits, Request
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     on = given["on"] or executors.LOCAL
@@ -164,7 +165,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
 
 def _run(request: Request, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
     from notebooks_lib.cli.sweep_table import table
-    from notebooks_lib.running.sweeps import report, sweep
+    from notebooks_lib.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(here)
@@ -218,7 +219,7 @@ def _go_on(arguments: Sequence[str], run_id: str) -> str:
 
 
 def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, again: int) -> None:
-    from notebooks_lib.running.sweeps import labels, report
+    from notebooks_lib.sweeps import formatting, report
 
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
     click.echo(click.style(result.status, fg=colour))
@@ -227,12 +228,12 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
     if _aimless(result) and result.goal is not None:
         why = next((one.reason for one in result.trials if one.state == "finished" and one.reason), "")
-        click.echo(f"  no best   {labels.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
+        click.echo(f"  no best   {formatting.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
     if result.status != "FINISHED" or len(result.trials) < result.total or again:
         click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"
-        goal = result.goal.metric if result.goal.metric in metric_names.DIRECTIONS else goal
+        goal = result.goal.metric if result.goal.metric in directions.DIRECTIONS else goal
         click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
 
 

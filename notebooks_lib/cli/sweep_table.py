@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from notebooks_lib.running.sweeps import labels
-from notebooks_lib.running.sweeps.records import Goal, Trial
-from notebooks_lib.running.sweeps.tally import Tally
+from notebooks_lib.sweeps import formatting
+from notebooks_lib.sweeps.progress import Tally
+from notebooks_lib.sweeps.records import Goal, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -139,13 +139,13 @@ class Plain:
 
     def _line(self, trial: Trial) -> str:
         tally = self._tally
-        parts = [f"{_count(tally, tally.ended)} {trial.state:<8}", labels.assigned(trial.values, PLAIN_ROOM // 2)]
+        parts = [f"{_count(tally, tally.ended)} {trial.state:<8}", formatting.assigned(trial.values, PLAIN_ROOM // 2)]
         if tally.goal is not None and trial.state in ("finished", "skipped", "pruned"):
-            parts.append(f"{labels.one_line(tally.goal.metric, 24)} {labels.figure(trial.value)}")
+            parts.append(f"{formatting.one_line(tally.goal.metric, 24)} {formatting.figure(trial.value)}")
         if trial.seconds is not None:
-            parts.append(labels.duration(trial.seconds))
+            parts.append(formatting.duration(trial.seconds))
         if trial.reason:
-            parts.append(labels.one_line(trial.reason, PLAIN_ROOM))
+            parts.append(formatting.one_line(trial.reason, PLAIN_ROOM))
         line = "  ".join(part for part in parts if part)
         return line + ("" if trial.reason else _best(tally))
 
@@ -157,7 +157,7 @@ def _count(tally: Tally, ended: int) -> str:
 def _best(tally: Tally) -> str:
     if tally.best is None:
         return ""
-    return f"  (best {labels.figure(tally.best.value)}: {labels.assigned(tally.best.values, PLAIN_ROOM // 4)})"
+    return f"  (best {formatting.figure(tally.best.value)}: {formatting.assigned(tally.best.values, PLAIN_ROOM // 4)})"
 
 
 class Live:
@@ -202,7 +202,7 @@ class Live:
         ended, total = tally.ended, max(tally.total, tally.ended)
         gap, left = tally.gap(), tally.left()
         pace = [] if not gap else [f"{_rate(60 / gap)} trials a minute"]
-        pace += [] if left is None or ended >= total else [f"{labels.about(left)} left"]
+        pace += [] if left is None or ended >= total else [f"{formatting.about(left)} left"]
         share = f"{100 * ended // total if total else 0}%"
         wide = width >= NARROW
         grid = Grid.grid(padding=(0, 2, 0, 0))
@@ -212,13 +212,13 @@ class Live:
         if pace and not wide:
             yield _line("  ".join(pace))
         counts = {**tally.counts, "running": len(tally.running)}
-        words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in labels.STATES if counts.get(s)]
+        words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in formatting.STATES if counts.get(s)]
         yield from _filled(words, width) if words else (_line("no trial has started", "dim"),)
         if tally.best is not None and tally.goal is not None:
-            best = f"best {labels.one_line(tally.goal.metric, 24)} {labels.figure(tally.best.value)}"
+            best = f"best {formatting.one_line(tally.goal.metric, 24)} {formatting.figure(tally.best.value)}"
             number = f"(trial {tally.best.number})"
             room = max(2 * width - len(best) - len(number) - 4, 10)  # two lines, or three where words are long
-            yield Text.assemble((best, "bold"), f"  {labels.assigned(tally.best.values, room)}  {number}")
+            yield Text.assemble((best, "bold"), f"  {formatting.assigned(tally.best.values, room)}  {number}")
         yield Text()
 
     def _rows(self) -> Iterator[Text]:
@@ -230,7 +230,7 @@ class Live:
         ended = list(tally.last)[-(room - len(kept) - (len(kept) < len(running))) :]
         shown = [*((trial, trial.seconds) for trial in ended), *kept]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
-        figures = max(7, *(len(labels.figure(trial.value)) for trial, _ in shown), 0)  # 7: most fit, nothing jumps
+        figures = max(7, *(len(formatting.figure(trial.value)) for trial, _ in shown), 0)  # 7: most fit, nothing jumps
         for trial, seconds in shown:
             yield self._row(trial, seconds, numbers, figures)
         if len(kept) < len(running):
@@ -243,13 +243,13 @@ class Live:
         row.append(f"{trial.number:>{numbers}}  ", "dim")
         row.append(f"{trial.state:<8}", COLOURS[trial.state])
         if self._tally.goal is not None:
-            row.append(f"  {labels.figure(trial.value):>{figures}}")
+            row.append(f"  {formatting.figure(trial.value):>{figures}}")
         if self._console.width >= NARROW:
-            row.append(f"  {labels.duration(seconds):>11}")
+            row.append(f"  {formatting.duration(seconds):>11}")
         width = self._console.width
         if trial.reason:
-            row.append(f"  {labels.one_line(trial.reason, width)}", COLOURS[trial.state])
-        row.append(f"  {labels.assigned(trial.values, width)}")
+            row.append(f"  {formatting.one_line(trial.reason, width)}", COLOURS[trial.state])
+        row.append(f"  {formatting.assigned(trial.values, width)}")
         return row
 
 

@@ -12,7 +12,7 @@ from notebooks_lib.notebooks import constants, imports
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.parameters import schema
 
-_OURS = {"notebooks_lib.tracking.run", "notebooks_lib.tracking.runs.run"}
+_OURS = {"notebooks_lib.run", "notebooks_lib.tracking.run", "notebooks_lib.notebook_run.run"}
 _EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

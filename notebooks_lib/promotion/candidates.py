@@ -12,18 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from notebooks_lib import datasets
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
-from notebooks_lib.promotion import compare, scoring
-from notebooks_lib.promotion.deciding.metric import Metric, Truth, sort_key
-from notebooks_lib.promotion.deciding.tables import Table
-from notebooks_lib.promotion.releasing.way import going_back
+from notebooks_lib.metrics.metric import Metric, Truth, sort_key
+from notebooks_lib.models import files, logged_models, registry
+from notebooks_lib.promotion import comparison, scoring
+from notebooks_lib.promotion.tables import Table
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import datasets, model_files, models, query
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import Look, RunInfo
 
 if TYPE_CHECKING:
-    from notebooks_lib.tracking.datasets import Dataset
-    from notebooks_lib.tracking.registry import Version
+    from notebooks_lib.datasets import Dataset
+    from notebooks_lib.models.registry import Version
     from notebooks_lib.tracking.store import Store
 
 ROUNDING = 0.01
@@ -78,7 +79,7 @@ class Candidates:
                 each.run.name,
                 each.logged,
                 each.validation,
-                compare.commit(each.run.tags),
+                comparison.commit(each.run.tags),
                 each.refused or "in",
             )
             for each in (*self.ranked, *self.others)
@@ -141,7 +142,7 @@ def find(
         candidate = Candidate(run, run.metrics.get(metric.name))
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
-            how = " and ".join(going_back(back.model, stage, back.version) for stage in back.withdrawn)
+            how = " and ".join(registry.rollback_command(back.model, stage, back.version) for stage in back.withdrawn)
             out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
             continue
         candidate = _scored(store, candidate, data, metric, truth)
@@ -239,8 +240,8 @@ def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
 
 def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:
     try:
-        source = models.model_of_run(store, candidate.run.run_id).source
-        model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
+        source = logged_models.model_of_run(store, candidate.run.run_id).source
+        files.check_trusted(source, store.settings.promotion.trusted_flavors)
         found = scoring.score(source, data.validation, metric, truth).value
         shaky = scoring.unsteady(source, data.validation, metric)
     except ModelError as error:

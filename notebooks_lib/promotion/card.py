@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib.promotion import drawing
-from notebooks_lib.promotion.deciding.decision import Decision, Evidence, Rule
-from notebooks_lib.promotion.deciding.interval_rules import KEEP
-from notebooks_lib.promotion.deciding.rules import Figure
-from notebooks_lib.promotion.deciding.tables import percent, shown
+from notebooks_lib.promotion.decision import Decision, Evidence, Rule
 from notebooks_lib.promotion.drawing import few
 from notebooks_lib.promotion.figure import HIDDEN
+from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.sections import STAGES
+from notebooks_lib.promotion.rules import Figure
+from notebooks_lib.promotion.tables import percent, shown
+from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.deciding.metric import Direction
+    from notebooks_lib.metrics.metric import Direction
 
 ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
 STYLE = Path(__file__).with_name("card.css")

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 
-from notebooks_lib.promotion.deciding.tables import shown
+from notebooks_lib.promotion.tables import shown
 
 WIDTH = 720
 PAD = 24

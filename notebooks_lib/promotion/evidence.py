@@ -1,120 +1,140 @@
-"""Says who meets the champion on the holdout, and gathers the figures of all of them. It decides nothing.
-
-What can be known without the holdout is asked first; where that settles it, the holdout is not read. Each meeting is
-one use of the holdout; `meeting.py` holds it.
-"""
+"""What is asked of the gate: two models, their figures on the same holdout rows, and how often these decided. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from notebooks_lib.errors import PromotionError
-from notebooks_lib.promotion import ordering, scoring, sides, slices
-from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.deciding.decision import EARLY, Evidence, Policy, Side
-from notebooks_lib.promotion.meeting import Asked, Meeting
-from notebooks_lib.tracking import datasets
-from notebooks_lib.tracking.datasets import likeness
-
-if TYPE_CHECKING:
-    from notebooks_lib.tracking.registry import Version
-    from notebooks_lib.tracking.store import Store
+from notebooks_lib.metrics.metric import Direction, gain
+from notebooks_lib.promotion.policy import Uses
+from notebooks_lib.statistics.paired import Paired
 
 
-ABOUT_ALL = ("holdout_uses", "data_tests")
-"""Early rules that fail for every challenger alike."""
+@dataclass(frozen=True)
+class Side:
+    """One of the two models that meet on the holdout."""
+
+    label: str
+    """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
+    run_id: str = ""
+    version: str = ""
+    """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
+    score: float | None = None
+    """By the metric that decides, on the holdout; None when the model could not be scored."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    losses: tuple[float, ...] = field(default=(), repr=False)
+    """For each holdout row, in the order of the rows; empty when the metric has none."""
+    rows: int = 0
+    rows_sha256: str = ""
+    predictions_sha256: str = ""
+    dataset: str = ""
+    """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
+    signature: Mapping[str, Any] | None = None
+    commit: str = ""
+    dirty: bool | None = None
+    fault: str = ""
+    """Why it could not be scored."""
+    model_sha256: str = ""
+    """Digest of its files: of what was scored."""
+    size_bytes: int | None = None
+    latency_ms: float | None = None
+    """For one row, 95 % of the time; None when nobody set a limit, or it was not to be measured."""
+    loose: tuple[str, ...] | None = None
+    """Requirements that are not pinned or not what is here; None when they are not known."""
+    seen_rows: int | None = None
+    """Holdout rows among those it was trained on or chosen by; None when nobody knows."""
+    irreproducible: str | None = None
+    """Why its fingerprint does not come out again; None when that was not tried."""
 
 
-def gather(
-    store: Store,
-    candidates: Candidates,
-    champion: Version | None,
-    *,
-    model: str,
-    policy: Policy | None = None,
-    order_by: str = "",
-    challengers: int = 1,
-) -> Evidence:
-    """The figures of the best candidate and of the champion, or of a trivial baseline when there is none.
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of the holdout, by one column."""
 
-    A candidate that fails on the holdout is out, and the next best takes its place, which is another question. So it
-    does when a rule refuses a candidate that needs no row of the holdout, which spends no use; what was refused comes
-    back among the `rivals`. The holdout is not read when the best candidate left is the champion itself.
+    column: str
+    value: str
+    rows: int
+    challenger: float
+    champion: float
+    gain: float
+    """Positive when the challenger is better; NaN when the metric is undefined on these rows."""
 
-    With more than one of `challengers`, that many of the best meet the champion in one use: the champion itself
-    and copies of its files are none of them, one that fails is out without a substitute, and the figures of all but
-    the best are its `rivals`. `order_by` is a column that puts the rows in the order of time: rows near each other are
-    then not taken for independent. Raises UsageError when it cannot, or the dataset has groups, and PromotionError when
-    no candidate can be scored and there is no champion to stay.
-    """
-    policy = policy or Policy.of(store.settings.promotion, model)
-    data, metric = candidates.dataset, candidates.metric
-    if order_by:
-        ordering.check(order_by, data, store.settings)
-    slices.check(policy.slices, data)
-    meeting = Meeting(store, data, metric, champion, policy, order_by)
-    old = Side(scoring.baseline_name(metric.task), seen_rows=0)
-    if champion is not None:
-        old = sides.champion(store, champion, data, policy)
-        if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
-            old = meeting.tried(old, champion.source)
-    found = Evidence(
-        model=model,
-        metric=metric.name,
-        direction=metric.direction,
-        dataset=datasets.tag_value(data),
-        challenger=Side(""),
-        champion=old,
-        note=metric.note,
-        first=champion is None,
-        data_faults=likeness.faults(data.ref, store.settings) if policy.data_tests else None,
-    )
-    if not candidates.ranked:
-        return replace(found, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
-    several = _several(store, candidates, found, policy, challengers) if challengers > 1 else []
-    if several:
-        best, *rivals = meeting.ask(several)
-        return replace(best, rivals=tuple(rivals))
-    refused: list[Evidence] = []
-    failed: list[Evidence] = []
-    for candidate in candidates.ranked:
-        found = replace(found, challenger=sides.challenger(store, candidate, data, policy))
-        if found.itself:
-            if not (failed or refused):
-                return found
-            break  # a better one was refused: that is what there is to tell
-        (met,) = meeting.ask([(found, candidate.source)])
-        if met.unread:
-            refused.append(met)
-            if _refuses_all(met, policy):
-                break
-        elif met.challenger.fault:
-            failed.append(met)
-        else:
-            return replace(met, rivals=tuple(refused))
-    if failed and champion is None:
-        why = "; ".join(f"{each.challenger.label}: {each.challenger.fault}" for each in failed)
-        raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
-    best, *others = failed or refused
-    return replace(best, rivals=() if failed else tuple(others))
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.column} {self.value}"
 
 
-def _refuses_all(met: Evidence, policy: Policy) -> bool:
-    """A rule fails that is not about this challenger: the next one meets the same."""
-    checked = (check(met, policy) for check in EARLY)
-    return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
+@dataclass(frozen=True)
+class Evidence:
+    """All that the rules may look at."""
 
+    model: str
+    metric: str
+    direction: Direction
+    dataset: str
+    """Whose holdout was read, as "name@version#fingerprint"."""
+    challenger: Side
+    champion: Side
+    """The version that serves; a trivial baseline when there is none yet."""
+    note: str = ""
+    """What is different about the metric where it decides."""
+    nobody: str = ""
+    """Why there is no challenger at all; empty when there is one."""
+    first: bool = False
+    """There is no champion yet."""
+    paired: Paired | None = None
+    """The gain with its error; None when one of the two could not be scored."""
+    unpaired: str = ""
+    """Why there is none, when both could be scored."""
+    uses: Uses | None = None
+    """How often these rows have decided; None when nobody counted, which fails."""
+    unread: bool = False
+    """The holdout was not read, because a rule that needs none of its rows has failed."""
+    data_faults: tuple[str, ...] | None = None
+    """Where the holdout is unlike train; None when nobody looked."""
+    slices: tuple[Slice, ...] = ()
+    """Both models on pieces of the holdout."""
+    rivals: tuple[Evidence, ...] = ()
+    """The other challengers of the same use, the better by validation first; they have none themselves."""
 
-def _several(store: Store, candidates: Candidates, found: Evidence, policy: Policy, most: int) -> list[Asked]:
-    """The best candidates, at most so many, each with other files than the champion and those before it."""
-    chosen: list[Asked] = []
-    known = {found.champion.model_sha256} - {""}
-    for candidate in candidates.ranked:
-        if len(chosen) == most:
-            break
-        each = replace(found, challenger=sides.challenger(store, candidate, candidates.dataset, policy))
-        if not each.itself and each.challenger.model_sha256 not in known:
-            chosen.append((each, candidate.source))
-            known |= {each.challenger.model_sha256} - {""}
-    return chosen
+    @property
+    def every(self) -> tuple[Evidence, ...]:
+        """Each challenger of this use alone, the best by validation first."""
+        return (replace(self, rivals=()), *self.rivals)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The champion, and each challenger of this use, the best by validation first."""
+        champions = [each.champion for each in self.every]
+        scored = next((side for side in champions if side.score is not None), self.champion)
+        return (scored, *(each.challenger for each in self.every))
+
+    @property
+    def ref(self) -> str:
+        """name@version of the dataset."""
+        return self.dataset.partition("#")[0]
+
+    @property
+    def itself(self) -> bool:
+        """The best candidate is the very run that serves; then no holdout was read."""
+        return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
+
+    @property
+    def twin(self) -> bool:
+        """Both say the same on every row."""
+        said = self.challenger.predictions_sha256
+        return not self.first and bool(said) and said == self.champion.predictions_sha256
+
+    @property
+    def gain(self) -> float:
+        """Paired difference of the two scores on the same rows, positive when the challenger is better; may be NaN."""
+        one, other = self.challenger.score, self.champion.score
+        return math.nan if one is None or other is None else gain(self.direction, one, other)
+
+    @property
+    def shows(self) -> bool:
+        """Figures of the holdout may be shown."""
+        return self.uses is None or self.uses.show_estimate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebooks_lib.promotion.deciding.decision import Evidence, Side
-from notebooks_lib.promotion.deciding.tables import shown
+from notebooks_lib.promotion.decision import Evidence, Side
+from notebooks_lib.promotion.tables import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import NbopsError, UsageError
+from notebooks_lib.models import files as model_files
+from notebooks_lib.models import logged_models
 from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.deciding.decision import Decision
+from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import model_files, models, query
+from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.query import RunInfo
@@ -113,7 +115,7 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
 def _files(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
     """Its requirements, and what of it is code that runs wherever it is loaded."""
     try:
-        found = model_files.read(models.model_of_run(store, run.run_id).source) if run else None
+        found = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None
     except NbopsError:
         found = None
     if found is None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, UsageError, as_model_error, reason
-from notebooks_lib.promotion.deciding.metric import Answers, Metric, Task, Truth
-from notebooks_lib.promotion.deciding.metrics import score_all
-from notebooks_lib.tracking import model_input, models
+from notebooks_lib.metrics.builtin import score_all
+from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
+from notebooks_lib.models import input, logged_models
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.tracking.datasets import Dataset, Part
+    from notebooks_lib.datasets import Dataset, Part
 
     Array = np.ndarray[Any, Any]
 
@@ -105,12 +105,12 @@ def unsteady(source: str, part: Part, metric: Metric) -> str:
     it is asked about, or draws at random, answers callers otherwise than it was scored. A classifier's probabilities
     are asked for in the same way. Raises ModelError when it raises.
     """
-    model = models.load(source)
+    model = logged_models.load(source)
     why = _unsteady(lambda rows: _predicted(model, rows, metric.task, part.name), part.X)
     if why or metric.task == "regression":
         return why
     try:
-        chances = _chances(models.native(source), model)
+        chances = _chances(logged_models.native(source), model)
         chances(part.X.iloc[:1])
     except Exception:  # noqa: BLE001 - it has none; a metric that needs them says so
         return ""
@@ -181,7 +181,7 @@ def _values(part: Part, task: Task) -> Array:
 def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
     import numpy as np
 
-    model = models.load(source)
+    model = logged_models.load(source)
     values = _predicted(model, part.X, metric.task, part.name)
     if values.shape != (len(part),):
         raise ModelError(f"it answers {len(part)} {part.name} rows with a result of shape {values.shape}")
@@ -211,7 +211,7 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
 
 def _served(model: Any, rows: Any) -> Any:
     """The rows as a served model gets them."""
-    return model_input.as_served(rows, model_input.columns_of(model.metadata.get_input_schema()))
+    return input.as_served(rows, input.columns_of(model.metadata.get_input_schema()))
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:
@@ -219,7 +219,7 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
     import numpy as np
 
     try:
-        native = models.native(source)
+        native = logged_models.native(source)
         chances = _aligned(_chances(native, model)(part.X), native.classes_, truth)
         if not np.isfinite(chances).all() or len(chances) != len(part):
             raise ValueError("some are missing")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from notebooks_lib.promotion.deciding.decision import Answer, Evidence, Policy, Side, Uses, decide
-from notebooks_lib.promotion.deciding.left_out import leaver
-from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
-from notebooks_lib.promotion.deciding.metrics import METRICS
-from notebooks_lib.promotion.deciding.pairing import pair
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.metric import Answers, Metric, Truth
+from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
+from notebooks_lib.promotion.pairing import pair
 from notebooks_lib.statistics.paired import Paired
-from notebooks_lib.statistics.planting import Population, planted
+from notebooks_lib.statistics.simulation import Population, planted
 
 Array = np.ndarray[Any, Any]
 Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]

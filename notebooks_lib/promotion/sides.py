@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import ModelError, UsageError
-from notebooks_lib.promotion import traits
-from notebooks_lib.promotion.deciding.question import Side
+from notebooks_lib.models import logged_models
+from notebooks_lib.promotion import model_checks
+from notebooks_lib.promotion.evidence import Side
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, query
+from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
+    from notebooks_lib.datasets import Dataset
+    from notebooks_lib.models.registry import Version
     from notebooks_lib.promotion.candidates import Candidate
-    from notebooks_lib.promotion.deciding.policy import Policy
-    from notebooks_lib.tracking.datasets import Dataset
+    from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.tracking.query import RunInfo
-    from notebooks_lib.tracking.registry import Version
     from notebooks_lib.tracking.store import Store
 
 
@@ -43,7 +44,7 @@ def _side(
     tags = run.tags if run else {}
     used = sorted(run.datasets.values() if run else (), key=lambda value: not value.endswith(data.fingerprint))
     try:
-        signature = models.signature(source)
+        signature = logged_models.signature(source)
     except ModelError:
         signature = None  # the rule on signatures says that it is unknown
     return Side(
@@ -53,5 +54,5 @@ def _side(
         signature=signature,
         commit=tags.get("mlflow.source.git.commit", ""),
         dirty={"true": True, "false": False}.get(tags.get(Tag.GIT_DIRTY, "")),
-        **traits.of(store, source, run, data, policy=policy if judged else None),
+        **model_checks.of(store, source, run, data, policy=policy if judged else None),
     )

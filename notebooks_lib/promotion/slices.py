@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.promotion.deciding.metric import gain
-from notebooks_lib.promotion.deciding.question import Slice
+from notebooks_lib.metrics.metric import gain
+from notebooks_lib.promotion.evidence import Slice
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.promotion.deciding.metric import Answers, Metric, Truth
-    from notebooks_lib.tracking.datasets import Dataset, Part
+    from notebooks_lib.datasets import Dataset, Part
+    from notebooks_lib.metrics.metric import Answers, Metric, Truth
 
     Array = np.ndarray[Any, Any]
 

@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionComplete, CellExecutionError
 from nbformat.v4 import new_output
 
 from notebooks_lib.running import in_kernel
-from notebooks_lib.running.bounded import BoundedClient
+from notebooks_lib.running.output_limits import BoundedClient
 
 LOOK_AGAIN = 1.0
 """Seconds after which a channel is looked at again: a message that was announced beside the loop wakes nobody."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import outside
+from notebooks_lib import safe_text
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.settings import Settings
 
@@ -110,7 +110,7 @@ def _tracking(settings: Settings) -> Finding:
         advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
         if not isinstance(error, SettingsError) and sqlite.is_url(store.tracking_uri(settings)):  # a file
             advice = f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
-        return Finding("tracking", False, outside.masked(str(error)), advice)
+        return Finding("tracking", False, safe_text.masked(str(error)), advice)
     return Finding("tracking", True, f"{connected.shown}: {count} experiments, {models} MLflow 3's logged models")
 
 
@@ -130,7 +130,7 @@ def in_force(settings: Settings) -> dict[str, str]:
     for name, own in settings.promotion.models.items():
         said = own.model_dump(exclude_unset=True)
         flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in said.items()}
-    return {key: outside.masked(value) for key, value in flat.items()}
+    return {key: safe_text.masked(value) for key, value in flat.items()}
 
 
 def _or_none(file: Path) -> str:

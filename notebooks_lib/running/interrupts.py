@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from notebooks_lib.running.watchdog import StopReason
+from notebooks_lib.running.timeouts import StopReason
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if hasattr(signal, "SIGHUP"):  # the terminal was closed, or the connection to it lost

@@ -10,11 +10,10 @@ from typing import Any
 
 from nbformat.v4 import new_markdown_cell
 
-from notebooks_lib.records import Failure, RunStatus
+from notebooks_lib.records import Failure, RunStatus, TrialState
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.outputs import first_line
 from notebooks_lib.running.preparation import ERROR_TAG
-from notebooks_lib.running.sweeps.records import TrialState
 
 
 def of(execution: Execution, *, timeout: float | None, cell_timeout: float | None) -> tuple[RunStatus, Failure | None]:

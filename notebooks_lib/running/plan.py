@@ -16,7 +16,7 @@ from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_u
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import attaching, provenance
+from notebooks_lib.tracking import child_runs, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import Start
 
@@ -145,7 +145,7 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ou
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
             continue
         raise errors.NotebookError(
-            f"{notebook.path.name}: cell {call.cell}: {attaching.other_store(repr(call.value), ours)}"
+            f"{notebook.path.name}: cell {call.cell}: {child_runs.other_store(repr(call.value), ours)}"
         )
 
 

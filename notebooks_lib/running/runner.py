@@ -20,7 +20,7 @@ from notebooks_lib.running.kernel import installed
 from notebooks_lib.running.outputs import Output, cell_figures, to_html
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.preparation import prepare
-from notebooks_lib.running.watchdog import StopReason
+from notebooks_lib.running.timeouts import StopReason
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store

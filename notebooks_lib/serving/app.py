@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from notebooks_lib.errors import InputError, PredictionError, reason
-from notebooks_lib.serving import metrics, openapi, origins
+from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.serving import openapi, origins, prometheus
 from notebooks_lib.serving.access import AccessLog
-from notebooks_lib.serving.collecting import Collector, Seen
-from notebooks_lib.serving.counts import Tally
-from notebooks_lib.serving.mirroring import Mirror
-from notebooks_lib.serving.predicting import predict, quickly
+from notebooks_lib.serving.collector import Collector, Seen
+from notebooks_lib.serving.mirror import Mirror
+from notebooks_lib.serving.prediction import predict, quickly
 from notebooks_lib.serving.requests import (
     SLOT_HEADER,
     Answer,
@@ -29,8 +29,8 @@ from notebooks_lib.serving.requests import (
     refusal,
     write,
 )
+from notebooks_lib.serving.slot_metrics import Tally
 from notebooks_lib.serving.slots import Slot, Slots
-from notebooks_lib.tracking.scoring import ServedModel
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -298,7 +298,7 @@ class App:
         gauges = {"predictions_in_flight": float(sum(slot.busy for slot in self._slots.ready.values()))}
         if self._collector is not None:
             gauges |= {"collected": self._collector.collected, "collect_dropped": self._collector.dropped}
-        return Answer(200, metrics.text(self._name, self._slots, self._elsewhere, gauges), metrics.KIND.encode())
+        return Answer(200, prometheus.text(self._name, self._slots, self._elsewhere, gauges), prometheus.KIND.encode())
 
     async def _openapi(self, _: Request) -> Answer:
         slot = self._slots.main()

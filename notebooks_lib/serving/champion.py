@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
-from notebooks_lib.sections import STAGES
 from notebooks_lib.serving import state
 from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.tracking.registry import Version
+    from notebooks_lib.models.registry import Version
     from notebooks_lib.tracking.store import Store
 
 PROD = STAGES[-1]
@@ -36,8 +36,8 @@ def find(settings: Settings, name: str) -> Champion:
 
     Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
     """
+    from notebooks_lib.models import contents, logged_models, registry
     from notebooks_lib.records import Tag
-    from notebooks_lib.tracking import model_contents, models, registry
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings)
@@ -67,7 +67,7 @@ def find(settings: Settings, name: str) -> Champion:
     def fetch(folder: Path) -> Path:
         sha256, trusted = found.tags.get(Tag.MODEL_SHA256, ""), settings.promotion.trusted_flavors
         try:
-            model_dir = models.download(found.source, folder)
+            model_dir = logged_models.download(found.source, folder)
         except ModelError as error:
             back = f"nbops rollback {model}" + ("" if stage == PROD else f" --stage {stage}")
             raise EndpointError(
@@ -77,7 +77,7 @@ def find(settings: Settings, name: str) -> Champion:
 
         if not sha256:  # its mark was set by hand
             what = f"version {found.version} of {model!r}, which no promotion chose,"
-            model_contents.check_trusted(model_dir, trusted, what)
+            contents.check_trusted(model_dir, trusted, what)
         return model_dir
 
     return Champion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError, reason
-from notebooks_lib.serving import launching, process, state, trial
+from notebooks_lib.models import files
+from notebooks_lib.serving import launching, load_check, process, state
 from notebooks_lib.serving.process import Server
 from notebooks_lib.serving.state import Folder, State
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import model_files
 
 
 def deploy(
@@ -137,7 +137,7 @@ def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, A
         "id": uuid.uuid4().hex,
         "version": version,
         "model": copy.name,
-        "sha256": sha256 or model_files.read(copy).sha256,
+        "sha256": sha256 or files.read(copy).sha256,
         "detail": dict(detail),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -175,7 +175,7 @@ def _following(folder: Folder) -> Server | None:
 def _beside(settings: Settings, folder: Folder, new: State, slot: str) -> None:
     entry, timeout = new["slots"][slot], settings.endpoint.start_timeout
     try:
-        found = trial.load(folder.models / entry["model"], folder.log, timeout, process.environment())
+        found = load_check.load(folder.models / entry["model"], folder.log, timeout, process.environment())
         entry["example"] = found["example"]
         folder.write(new)
         said = launching.follow(folder, timeout)[slot]

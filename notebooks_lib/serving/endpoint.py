@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import champion, client, counts, deploying, launching, process, state
-from notebooks_lib.serving.counts import Counts
+from notebooks_lib.serving import champion, client, deploying, launching, process, slot_metrics, state
+from notebooks_lib.serving.slot_metrics import Counts
 from notebooks_lib.serving.state import Folder, State, check_name
 from notebooks_lib.serving.status import SlotStatus, Status, look
 from notebooks_lib.settings import Settings
@@ -213,7 +213,7 @@ def measured(settings: Settings, name: str, since: Mapping[str, Counts] | None =
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if code != 200:
         raise EndpointError(f"{address.url}/slots answered {code}: {told}")
-    found = {slot: counts.read(each["counts"]) for slot, each in told["slots"].items()}
+    found = {slot: slot_metrics.read(each["counts"]) for slot, each in told["slots"].items()}
     return {slot: now - (since or {}).get(slot, Counts()) for slot, now in found.items()}
 
 

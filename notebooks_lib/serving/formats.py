@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.errors import InputError, nearest, reason
+from notebooks_lib.models.input import Column
 from notebooks_lib.serving import bounds
-from notebooks_lib.tracking.model_input import Column
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
 AZURE = "input_data"

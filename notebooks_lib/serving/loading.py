@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from notebooks_lib.tracking.scoring import ServedModel
+from notebooks_lib.models.scorer import ServedModel
 
 _one_at_a_time = threading.Lock()
 

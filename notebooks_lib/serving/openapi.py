@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from notebooks_lib.models.input import Column
+from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
-from notebooks_lib.tracking.model_input import Column
-from notebooks_lib.tracking.scoring import ServedModel
 
 _TYPES: Mapping[str, dict[str, str]] = {
     "double": {"type": "number", "format": "double"},

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import psutil
 
-from notebooks_lib import processes
+from notebooks_lib import process_identity
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.records import Env
 from notebooks_lib.serving.state import Folder
@@ -59,7 +59,7 @@ def running(folder: Folder) -> Server | None:
     try:
         record = json.loads(folder.server.read_text("utf-8"))
         process = psutil.Process(int(record["pid"]))
-        if not processes.alive(process.pid, str(record.get("born") or record["created"])):
+        if not process_identity.alive(process.pid, str(record.get("born") or record["created"])):
             return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, psutil.Error):
         return None

@@ -31,14 +31,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from notebooks_lib import processes
-from notebooks_lib.serving import assembling
+from notebooks_lib import process_identity
+from notebooks_lib.serving import assembly
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.access import AccessLog
     from notebooks_lib.serving.app import App
-    from notebooks_lib.serving.collecting import Collector
-    from notebooks_lib.serving.following import Follower
+    from notebooks_lib.serving.collector import Collector
+    from notebooks_lib.serving.hot_reload import Follower
 
 LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
@@ -120,7 +120,7 @@ def _kind(error: OSError) -> str:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = assembling.tcp(family)
+    listener = assembly.tcp(family)
     if port and os.name == "posix":  # on Windows the option means that two may have the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -142,20 +142,20 @@ def _bind(host: str, port: int) -> socket.socket:
 def _load(order: Mapping[str, Any], folder: Path) -> Served:
     from notebooks_lib.serving import loading
     from notebooks_lib.serving.app import App
-    from notebooks_lib.serving.collecting import Collector
-    from notebooks_lib.serving.following import Follower
+    from notebooks_lib.serving.collector import Collector
+    from notebooks_lib.serving.hot_reload import Follower
     from notebooks_lib.serving.slots import Slots
 
     loading.prepare()
     slots, name, options = Slots(), order["endpoint"], order["options"]
     follower = Follower(folder, slots)
     follower.load_first(order["state"], set(order["must"]))
-    access = assembling.access_log(options, folder / "access.log")
+    access = assembly.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options["collect"]):
         share, rotate = options["collect_share"], options["collect_rotate"]
         collector = Collector(Path(order["collected"]), name, share=share, rotate=rotate)
-    limits = assembling.limits(options)
+    limits = assembly.limits(options)
     key = None if order["loopback"] else order["key"]
     hosts = options["hosts"]
     app = App(name, slots, key=key, hosts=hosts, limits=limits, access=access, collector=collector)
@@ -168,7 +168,7 @@ def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
 
     own = {
         "pid": os.getpid(),
-        "born": processes.birth(),
+        "born": process_identity.birth(),
         "host": order["host"],
         "port": port,
         "protocol": order["protocol"],
@@ -187,7 +187,7 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
         signal.signal(number, lambda *_: None)
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not look at it again, for a tenth of a second each time
-    config = assembling.web(served.app)
+    config = assembly.web(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
@@ -199,11 +199,11 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
             for task in tasks:
                 task.cancel()
 
-    assembling.run(server, run())
+    assembly.run(server, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:
-        served.collector.close(assembling.GRACE - 2)
+        served.collector.close(assembly.GRACE - 2)
     # A model may have left threads that never end, or one of ours may still be loading another.
     logging.shutdown()
     os._exit(0)

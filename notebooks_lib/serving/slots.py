@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from notebooks_lib.serving.counts import Tally
-from notebooks_lib.tracking.scoring import ServedModel
+from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.serving.slot_metrics import Tally
 
 _STEP = 0.6180339887498949
 """The golden section: multiples of it, less their whole part, fill every share evenly, and no rhythm of the requests

@@ -26,10 +26,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib import outside, private
+from notebooks_lib import private_files, safe_text
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
+from notebooks_lib.models import contents, files
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import model_contents, model_files
 
 FORMAT = 2
 SERVING = "serving.json"
@@ -107,9 +107,9 @@ class Folder:
     def locked(self) -> Iterator[None]:
         """Hold this endpoint alone. Raises EndpointError when somebody else holds it for too long."""
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
-            private.make_folder(self._lock.parent.parent)
-            private.make_folder(self._lock.parent)
-            private.make_folder(self.path)
+            private_files.make_folder(self._lock.parent.parent)
+            private_files.make_folder(self._lock.parent)
+            private_files.make_folder(self.path)
             lock = FileLock(self._lock)
         try:
             lock.acquire(timeout=self._patience)
@@ -141,7 +141,7 @@ class Folder:
         """The key in the file. Raises EndpointError where it protects nothing."""
         again = f"remove it, and the next start makes another: rm {self.key}"
         try:
-            if private.open_to_others(self.key):
+            if private_files.open_to_others(self.key):
                 raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
             key = self.key.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +161,7 @@ class Folder:
         """
         check_name("version", version)
         try:
-            model_contents.check(source)
+            contents.check(source)
         except ModelError as error:
             raise EndpointError(f"endpoint {self.name!r} cannot serve version {version}: {error}") from error
         target = self.models / version
@@ -202,7 +202,7 @@ class Folder:
                 text += file.read()
         lines = text.decode("utf-8", "replace").split("\n")
         lines = lines[:-1] if lines[-1] == "" else lines
-        return [outside.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
+        return [safe_text.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
 
     def log_size(self) -> int:
         """Bytes of the log now, to tell later what came after."""
@@ -264,7 +264,7 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     if not wanted:
         return
     try:
-        found = model_files.read(models / entry["model"]).sha256
+        found = files.read(models / entry["model"]).sha256
     except ModelError as error:
         raise EndpointError(
             f"the files of version {entry['version']} are gone or damaged ({error}); deploy the version again"

@@ -27,7 +27,7 @@ from scipy.special import stdtr
 
 from notebooks_lib.statistics import blocks as dealing
 from notebooks_lib.statistics.blocks import Array, Blocks, Kind
-from notebooks_lib.statistics.leaving import Leaver
+from notebooks_lib.statistics.leave_one_out import Leaver
 from notebooks_lib.statistics.resampling import Draws, critical, degrees, draw, sampled, skewness
 
 

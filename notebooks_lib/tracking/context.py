@@ -8,9 +8,9 @@ import socket
 from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
-from notebooks_lib import processes
-from notebooks_lib.names import Env, Tag
-from notebooks_lib.tracking import attaching, sqlite
+from notebooks_lib import process_identity
+from notebooks_lib.tags import Env, Tag
+from notebooks_lib.tracking import child_runs, sqlite
 
 
 class OwnedRunContext(RunContextProvider):
@@ -19,7 +19,7 @@ class OwnedRunContext(RunContextProvider):
     def __init__(self) -> None:
         # MLflow makes its providers when it is imported: the one moment to come before the notebook's first call.
         if os.environ.get(Env.OWNER_RUN):
-            attaching.install(self.tags())
+            child_runs.install(self.tags())
             store = os.environ.get(Env.OWNER_STORE, "")
             if sqlite.is_url(store):
                 sqlite.relax(store)
@@ -36,7 +36,7 @@ class OwnedRunContext(RunContextProvider):
             Tag.PARENT_OWNER: owner,
             Tag.OWNER_HOST: socket.gethostname(),
             Tag.OWNER_PID: str(os.getpid()),
-            Tag.OWNER_STARTED: processes.birth(),
+            Tag.OWNER_STARTED: process_identity.birth(),
         }
         notebook = os.environ.get("IPYNB_FILE")
         if notebook:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from notebooks_lib import processes
+from notebooks_lib import process_identity
 from notebooks_lib.records import RunStatus, Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import Store
@@ -78,4 +78,4 @@ def may_live(tags: Mapping[str, str]) -> bool:
 def alive(tags: Mapping[str, str]) -> bool:
     """Whether the owner that a run names is a process of this machine that goes on."""
     pid = tags.get(Tag.OWNER_PID, "")
-    return pid.isdecimal() and processes.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))
+    return pid.isdecimal() and process_identity.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import __version__, processes
+from notebooks_lib import __version__, process_identity
 from notebooks_lib.records import Layout, Tag
 
 DIFF_LIMIT = 1_000_000
@@ -76,7 +76,7 @@ def owner_tags() -> dict[str, str]:
     return {
         Tag.OWNER_HOST: socket.gethostname(),
         Tag.OWNER_PID: str(os.getpid()),
-        Tag.OWNER_STARTED: processes.birth(),
+        Tag.OWNER_STARTED: process_identity.birth(),
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from notebooks_lib import errors, faults, outside, private
+from notebooks_lib import errors, machine_faults, private_files, safe_text
 from notebooks_lib import settings as settings_module
 from notebooks_lib.records import Env, Layout
 from notebooks_lib.settings import Settings
@@ -70,7 +70,7 @@ class Store:
     @property
     def shown(self) -> str:
         """The URI for people: without the password that it may hold."""
-        return outside.masked(self.uri)
+        return safe_text.masked(self.uri)
 
     @property
     def local(self) -> bool:
@@ -123,7 +123,7 @@ class Store:
         if self.uri.startswith("azureml:"):
             workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
-        bare = outside.masked(self.uri).replace(f"://{outside.MASK}@", "://").rstrip("/")  # a browser asks for them
+        bare = safe_text.masked(self.uri).replace(f"://{safe_text.MASK}@", "://").rstrip("/")  # a browser asks for them
         base = bare if self.uri.startswith("http") else UI_ADDRESS
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
@@ -147,9 +147,9 @@ def connect(settings: Settings | None = None) -> Store:
         sqlite.relax(uri)
         _prepare_database(uri, settings)
     if uri.startswith("azureml:"):
-        from notebooks_lib.tracking import plugin
+        from notebooks_lib.tracking import azure_auth
 
-        plugin.attach(uri)
+        azure_auth.attach(uri)
     if uri.startswith("http"):
         _greet(uri)
     import mlflow
@@ -167,7 +167,7 @@ def connect(settings: Settings | None = None) -> Store:
 def _without_machine_faults(record: logging.LogRecord) -> bool:
     """Keep back what MLflow logs of a full disk, with forty lines of traceback: the error that it raises says it."""
     error = record.exc_info[1] if record.exc_info else None
-    return not (error is not None and faults.fault(error))
+    return not (error is not None and machine_faults.fault(error))
 
 
 def tracking_uri(settings: Settings) -> str:
@@ -195,7 +195,7 @@ def make_state(layout: Layout) -> None:
     """Make the folder of all that is kept at run time, and keep it out of git, whoever's repository this is."""
     ignore = layout.state / ".gitignore"
     try:
-        private.make_folder(layout.state)
+        private_files.make_folder(layout.state)
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError:
@@ -227,18 +227,19 @@ def _prepare_database(uri: str, settings: Settings) -> None:
         return
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        private.make_folder(artifact_root(uri))  # elsewhere than in the folder of ours, what is beside is not ours
+        # Outside our own folder, only the artifacts are ours.
+        private_files.make_folder(artifact_root(uri))
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
                 # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
                 # small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
-                private.close(database)
+                private_files.close(database)
                 _migrate(uri)
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()
     except sqlite3.DatabaseError as error:
-        advice = faults.fault(error) or "move it away"
+        advice = machine_faults.fault(error) or "move it away"
         raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): {advice}") from error
     except OSError as error:
         raise errors.TrackingError(
@@ -258,7 +259,7 @@ def _check_database(database: Path, ready: Path) -> None:
                 if table in tables:
                     connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except sqlite3.Error as error:
-        advice = faults.fault(error) or "move it away and put a backup in its place"
+        advice = machine_faults.fault(error) or "move it away and put a backup in its place"
         raise errors.TrackingError(f"{database} cannot be read ({error}): {advice}") from error
     if "alembic_version" not in tables:
         raise errors.TrackingError(
@@ -279,8 +280,8 @@ def _migrate(uri: str) -> None:
         try:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
-            if faults.fault(error):
-                raise errors.TrackingError(f"{uri} cannot be made ready: {faults.fault(error)}") from error
+            if machine_faults.fault(error):
+                raise errors.TrackingError(f"{uri} cannot be made ready: {machine_faults.fault(error)}") from error
             raise errors.TrackingError(
                 f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"
@@ -307,7 +308,7 @@ def answering(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        why = faults.fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
+        why = machine_faults.fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
         raise errors.TrackingError(f"{store.uri}: {why}") from error
 
 

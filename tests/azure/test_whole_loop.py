@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib.models import registry
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import query, registry, store
+from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
 
 pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(600)]

@@ -10,8 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from notebooks_lib.models import logged_models, registry
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, query, registry, store
+from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
 
 pytestmark = pytest.mark.tracking
@@ -20,8 +21,9 @@ ELSEWHERE = """
 import json
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
-from notebooks_lib.records import Tag
-from notebooks_lib.tracking import models, registry, store
+from notebooks_lib.models import logged_models, registry
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import store
 
 store = store.connect()
 assert store.uri.startswith("azureml://"), store.uri
@@ -30,7 +32,7 @@ run_id = store.client.create_run(store.experiment_id(store.settings.experiment))
 store.client.log_param(run_id, "alpha", 2.0)
 store.client.log_metric(run_id, "rmse", 55.5)
 store.client.log_text(run_id, "all well", "report/note.txt")
-models.log_model(store, run_id, Ridge(2.0).fit(X, y), example=X)
+logged_models.log_model(store, run_id, Ridge(2.0).fit(X, y), example=X)
 store.client.set_terminated(run_id, "FINISHED")
 store.client.set_tag(run_id, Tag.END, "FINISHED")
 version = registry.register(store, store.settings.experiment, run_id)
@@ -59,5 +61,5 @@ def test_what_one_process_logs_registers_and_marks_another_finds(azure_workspace
     champion = registry.champion(here, azure_workspace.settings.experiment)
     assert champion is not None
     assert champion.run_id == run_id
-    predicted = models.load(champion.uri).predict(models.example(champion.source))
+    predicted = logged_models.load(champion.uri).predict(logged_models.example(champion.source))
     assert np.isfinite(predicted).all()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from notebooks_lib.cli import sweep_table
 from notebooks_lib.cli.sweep_table import Live, Plain, Tally
-from notebooks_lib.running.sweeps.records import Goal, Trial, TrialState
+from notebooks_lib.sweeps.records import Goal, Trial, TrialState
 
 RMSE = Goal("rmse")
 NASTY = {"a\nb": "x\ty\x1b[31m\u202eevil\0", "s": "é" * 500, "$m$": "[bold]not markup[/bold]", "empty": ""}

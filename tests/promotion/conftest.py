@@ -50,7 +50,8 @@ class Trials:
         **tags: str,
     ) -> str:
         """One run; its id. Each is a second younger than the one before."""
-        from notebooks_lib.tracking import datasets, models
+        from notebooks_lib import datasets
+        from notebooks_lib.models import logged_models
 
         client = self.store.client
         given = {"mlflow.source.git.commit": "c0ffee00", Tag.GIT_DIRTY: "false", Tag.NOTEBOOK: "n.ipynb", **tags}
@@ -62,7 +63,7 @@ class Trials:
         for name, value in metrics.items():
             client.log_metric(run_id, name, value)
         if model is not None:
-            models.log_model(self.store, run_id, model, example=example)
+            logged_models.log_model(self.store, run_id, model, example=example)
         client.set_terminated(run_id, status=end or "FINISHED")
         if end:
             client.set_tag(run_id, Tag.END, end)
@@ -89,7 +90,7 @@ def trials(project: Settings) -> Trials:
 @pytest.fixture
 def houses(project: Settings, tmp_path: Path) -> Any:
     """Dataset houses@1 of the project."""
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets
 
     return datasets.add(write_houses(tmp_path / "houses.csv"), "houses", project, target="price", key="house")
 
@@ -117,7 +118,7 @@ def better() -> Any:
 @pytest.fixture
 def gate(project: Settings) -> Callable[..., Any]:
     """The gate of the project's houses; options as of Gate."""
-    from notebooks_lib.promotion.gate import Gate
+    from notebooks_lib.release.gate import Gate
 
     return lambda **options: Gate(
         "houses", **{"experiment": EXPERIMENT, "metric": "rmse", "settings": project, **options}

@@ -32,7 +32,7 @@ def test_liars_take_nobodys_place(trials, houses, gate):
 
 
 def test_runs_that_did_not_end_well_or_used_other_data_are_no_candidates(trials, houses, gate, tmp_path, project):
-    from notebooks_lib.tracking import datasets
+    from notebooks_lib import datasets
 
     more = datasets.add(write_houses(tmp_path / "more.csv", rows=320), "houses", project)
     assert more.ref == "houses@2"
@@ -89,7 +89,8 @@ def test_repetitions_are_looked_at_once(trials, houses, gate):
 
 
 def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, houses, gate, monkeypatch):
-    from notebooks_lib.tracking import query, registry
+    from notebooks_lib.models import registry
+    from notebooks_lib.tracking import query
 
     monkeypatch.setattr(query, "NEWEST", 2)
     monkeypatch.setattr(query, "BEST", 1)

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import pytest
 
 from notebooks_lib.promotion import card, drawing
-from notebooks_lib.promotion.deciding.decision import Policy, Uses, decide_use
-from notebooks_lib.promotion.deciding.outlook import outlook
-from notebooks_lib.promotion.deciding.question import Slice
+from notebooks_lib.promotion.decision import Policy, Uses, decide_use
+from notebooks_lib.promotion.detectable_gain import outlook
+from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from tests.promotion.deciding.test_decision import NEW, OLD, evidence, paired
-from tests.promotion.deciding.test_one_use import challenger, together
+from tests.promotion.test_decision import NEW, OLD, evidence, paired
+from tests.promotion.test_one_use import challenger, together
 
 ABOUT = ModelCard(
     "Is <it> good?",

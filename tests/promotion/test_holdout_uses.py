@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib import datasets
+from notebooks_lib.datasets import fresh_holdout, holdout_budget
 from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.models import registry
 from notebooks_lib.records import Tag
-from notebooks_lib.tracking import datasets, registry
-from notebooks_lib.tracking.datasets import freshening, uses
 from tests.promotion.conftest import better, worse, write_houses
-from tests.promotion.test_gate import answer, champion, failed, readings
+from tests.release.test_gate import answer, champion, failed, readings
 
 pytestmark = pytest.mark.tracking
 
 
 def spent(trials, ref: str = "houses@1") -> int:
-    return uses.uses(trials.store, ref, alpha=0.05, budget=10)
+    return holdout_budget.uses(trials.store, ref, alpha=0.05, budget=10)
 
 
 def within(project, **promotion):
@@ -70,14 +71,14 @@ def test_two_machines_at_the_last_use_both_see_each_other(trials, houses, gate, 
     """Between machines there is no lock: a use that appears between the count and the use is counted, too."""
     champion(trials, trials.fitted(worse(), houses))
     trials.fitted(better(), houses)
-    count = uses._Ask.count
+    count = holdout_budget._Ask.count
 
     def meanwhile(ask):
-        elsewhere = uses._Ask(ask.store, ask.data, {"q": 1}, alpha=0.05, budget=1, reader="elsewhere")
+        elsewhere = holdout_budget._Ask(ask.store, ask.data, {"q": 1}, alpha=0.05, budget=1, reader="elsewhere")
         count(elsewhere)
         return count(ask)
 
-    monkeypatch.setattr(uses._Ask, "count", meanwhile)
+    monkeypatch.setattr(holdout_budget._Ask, "count", meanwhile)
     late = answer(gate(settings=within(project, holdout_uses=1)))
     assert (late.answer, failed(late)) == ("undecided", ["holdout_uses"])
     assert readings(project) == 0
@@ -153,7 +154,7 @@ def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_it
     grown = datasets.add(write_houses(tmp_path / "more.csv", rows=700), "houses", project)
     trials.fitted(better(), grown)
     assert failed(answer(gate(settings=one))) == ["holdout_uses"]
-    fresh = freshening.freshen(trials.store, "houses", min_rows=30)
+    fresh = fresh_holdout.freshen(trials.store, "houses", min_rows=30)
     promoted = trials.fitted(better(), fresh)
     decision = answer(gate(settings=one))
     assert (decision.answer, decision.evidence.ref, decision.challenger.rows) == (
@@ -218,13 +219,13 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     from urllib.parse import urlparse
 
     from notebooks_lib.errors import PromotionError
-    from notebooks_lib.promotion.releasing import scored
-    from notebooks_lib.tracking import models
+    from notebooks_lib.models import logged_models
+    from notebooks_lib.release import checksums
 
     run_id = trials.fitted(better(), houses)
     asked = gate()
     release = asked.release(asked.decide(asked.holdout(asked.candidates())), dry_run=False)
-    folder = Path(urlparse(models.model_of_run(trials.store, run_id).source).path)
+    folder = Path(urlparse(logged_models.model_of_run(trials.store, run_id).source).path)
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "left.pyc").write_bytes(b"behind")
     with pytest.raises(PromotionError, match="bytecode that was not scored"):
@@ -232,14 +233,14 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     shutil.rmtree(folder / "__pycache__")
     release.register()
     version = registry.get(trials.store, "houses", 1)
-    assert "as scored" in scored.confirm(version, folder, ["sklearn"])[1]
+    assert "as scored" in checksums.confirm(version, folder, ["sklearn"])[1]
     unknown = replace(version, tags={})  # as an older nbops registered it
-    assert "has no digest" in scored.confirm(unknown, folder, ["sklearn"])[1]
+    assert "has no digest" in checksums.confirm(unknown, folder, ["sklearn"])[1]
     with pytest.raises(PromotionError, match="nobody knows whether its files are those"):
-        scored.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
+        checksums.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
     (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
     with pytest.raises(PromotionError, match="are not those that were scored"):
-        scored.confirm(version, folder, ["sklearn"])
+        checksums.confirm(version, folder, ["sklearn"])
     with pytest.raises(PromotionError, match="a refit is a new challenger"):
         release.register()
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from notebooks_lib.errors import ModelError
+from notebooks_lib.metrics.metric import Truth
 from notebooks_lib.promotion import scoring
-from notebooks_lib.promotion.deciding.metric import Truth
 
 
 @pytest.mark.parametrize(

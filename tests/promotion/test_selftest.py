@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.metric import Answers, gain
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.deciding.left_out import leaver
-from notebooks_lib.promotion.deciding.metric import Answers, gain
-from notebooks_lib.promotion.deciding.metrics import METRICS
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real, tables
-from notebooks_lib.statistics import blocks, paired, planting
+from notebooks_lib.statistics import blocks, paired, simulation
 
 
 def test_the_gate_passes(capsys):
@@ -106,7 +106,7 @@ def test_planted_pairs_are_equal_and_look_like_their_table(case):
     name, metric, new, old, _ = case
     found, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
     one, other = (
-        planting.weighted(leaver(judged, table.truth, table.models[each]), found.weights) for each in (new, old)
+        simulation.weighted(leaver(judged, table.truth, table.models[each]), found.weights) for each in (new, old)
     )
     assert one == pytest.approx(other, rel=1e-9)
     assert found.weights.sum() == pytest.approx(1)
@@ -120,7 +120,7 @@ def test_weights_count_as_repeated_rows_would(metric):
     model = table.models["tree"]
     times = np.random.default_rng(0).integers(0, 4, size=len(table.truth.values))
     places = np.repeat(np.arange(len(times)), times)
-    weighted = planting.weighted(leaver(judged, table.truth, model), times / times.sum())
+    weighted = simulation.weighted(leaver(judged, table.truth, model), times / times.sum())
     assert weighted == pytest.approx(leaver(judged, table.truth.at(places), model.at(places)).whole)
 
 
@@ -129,4 +129,4 @@ def test_a_gain_that_no_weights_give_is_refused():
     good, bad = Answers(truth.values + 1.0), Answers(truth.values + 50.0)
     leavers = [leaver(METRICS["rmse"], truth, each) for each in (good, bad)]
     with pytest.raises(ValueError, match="no weights"), np.errstate(all="ignore"):
-        planting.planted(*leavers, len(truth.values), sign=-1.0)
+        simulation.planted(*leavers, len(truth.values), sign=-1.0)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib.datasets import holdout_budget
 from notebooks_lib.errors import UsageError
-from notebooks_lib.promotion import record
-from notebooks_lib.promotion.deciding.policy import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.records import Tag
+from notebooks_lib.release import record
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.datasets import uses
 from tests.promotion.conftest import better, middling, worse
-from tests.promotion.test_gate import answer, champion, failed, readings
 from tests.promotion.test_holdout_uses import spent, within
+from tests.release.test_gate import answer, champion, failed, readings
 
 pytestmark = pytest.mark.tracking
 
@@ -82,7 +82,7 @@ def test_the_champion_is_no_challenger_and_one_alone_is_the_question_of_one(tria
     assert spent(trials) == 0
     decision = answer(gate(challengers=3))
     assert (decision.answer, runs(decision), spent(trials)) == ("keep", [other], 1)
-    found = query.search(trials.store, "", [trials.store.experiment_id(uses.EXPERIMENT)])
+    found = query.search(trials.store, "", [trials.store.experiment_id(holdout_budget.EXPERIMENT)])
     (use,) = [run for run in found if Tag.HOLDOUT_QUESTION in run.data.tags]
     question = {
         "form": 1,

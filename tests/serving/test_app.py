@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import access as access_module
 from notebooks_lib.serving import app
 from notebooks_lib.serving.access import AccessLog
-from notebooks_lib.serving.collecting import Collector
+from notebooks_lib.serving.collector import Collector
 from notebooks_lib.serving.requests import Request, as_json
 from notebooks_lib.serving.slots import Slot, Slots
-from notebooks_lib.tracking.scoring import ServedModel
 from tests.serving.conftest import TestClient
 
 INFO = {"model": "sample", "version": "3", "run_id": "r1", "dataset": "diabetes@1", "since": "2026-01-01", "detail": {}}

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from notebooks_lib.errors import InputError
+from notebooks_lib.models.input import Column
 from notebooks_lib.serving import bounds, connections, endpoint, origins
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking.model_input import Column
 from tests.serving.conftest import DETAIL
 
 HEALTHY = 0.5

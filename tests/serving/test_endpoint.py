@@ -246,8 +246,9 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     import pandas as pd
     from sklearn.linear_model import LinearRegression
 
+    from notebooks_lib.models import logged_models as models
+    from notebooks_lib.models import registry
     from notebooks_lib.records import Tag
-    from notebooks_lib.tracking import models, registry
     from notebooks_lib.tracking.store import connect
 
     store = connect(project)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import InputError
+from notebooks_lib.models.input import Column
 from notebooks_lib.serving import formats
-from notebooks_lib.tracking.model_input import Column
 
 TABLE = (Column("age", "double"), Column("rooms", "long"), Column("city", "string", required=False))
 TENSOR = (Column(None, "float64", shape=(-1, 3)),)

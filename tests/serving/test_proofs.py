@@ -325,7 +325,7 @@ def test_the_first_requests_that_need_mlflow_may_come_at_once(tmp_path: Path) ->
     from mlflow.models import Model
     from sklearn.linear_model import Ridge
 
-    from notebooks_lib.tracking import flavors
+    from notebooks_lib.models import flavors
 
     x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
     (tmp_path / "lock").touch()

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from notebooks_lib import private
+from notebooks_lib import private_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import assembling, client, launching, server, state
+from notebooks_lib.serving import assembly, client, launching, server, state
 from notebooks_lib.settings import Settings
 
 KEY = "k" * 32
@@ -49,7 +49,7 @@ def folder(empty_project: Settings) -> Iterator[state.Folder]:
     ],
 )
 def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: state.Folder) -> None:
-    folder.key.touch(private.FILE)
+    folder.key.touch(private_files.FILE)
     folder.key.write_bytes(content)
     with pytest.raises(EndpointError, match="remove it") as caught:
         folder.secret()
@@ -64,14 +64,14 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: state.Folder)
     folder.key.chmod(mode)
     with pytest.raises(EndpointError, match="other users"):
         folder.secret()
-    folder.key.chmod(private.FILE)
+    folder.key.chmod(private_files.FILE)
     assert folder.secret() == KEY
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 def test_an_endpoints_folder_is_for_its_owner(folder: state.Folder, empty_project: Settings) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
-        assert not private.open_to_others(path)
+        assert not private_files.open_to_others(path)
 
 
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_why_a_server_cannot_listen_is_told_apart(
             def bind(self, _: object) -> None:
                 raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(assembling, "tcp", lambda _: Failing())
+        monkeypatch.setattr(assembly, "tcp", lambda _: Failing())
     with pytest.raises(OSError) as caught:
         server._bind(host, 4001)
     assert server._kind(caught.value) == kind
@@ -186,7 +186,7 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
         def bind(self, _: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(assembling, "tcp", lambda _: Nameless())
+    monkeypatch.setattr(assembly, "tcp", lambda _: Nameless())
     with pytest.raises(OSError) as caught:
         server._bind("no.such.host.invalid", 4001)
     assert server._kind(caught.value) == "host"
@@ -195,9 +195,9 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
 LOADING = """
 import sys
 from pathlib import Path
-from notebooks_lib.serving import process, trial
+from notebooks_lib.serving import load_check, process
 print("begun", flush=True)
-trial.load(Path(sys.argv[1]), Path(sys.argv[2]), 100, process.environment())
+load_check.load(Path(sys.argv[1]), Path(sys.argv[2]), 100, process.environment())
 """
 
 
@@ -225,7 +225,7 @@ def test_a_load_check_ends_with_a_deployment_that_was_killed(tmp_path: Path) -> 
 def test_no_line_of_the_log_is_made_by_a_request() -> None:
     import logging
 
-    formatter = assembling.LogFormatter("%(levelname)s %(message)s")
+    formatter = assembly.LogFormatter("%(levelname)s %(message)s")
     record = logging.LogRecord("x", logging.WARNING, "", 1, "%s", ("/x\nFORGED\x1b[31m\u2028y",), None)
     assert len(formatter.format(record).splitlines()) == 1
     assert "\x1b" not in formatter.format(record)

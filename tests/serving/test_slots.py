@@ -11,12 +11,13 @@ import pytest
 
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import client, counts, endpoint, mirroring
-from notebooks_lib.serving.counts import BOUNDS, Counts, Tally
-from notebooks_lib.serving.following import Follower
+from notebooks_lib.models import files
+from notebooks_lib.serving import client, endpoint, slot_metrics
+from notebooks_lib.serving import mirror as mirroring
+from notebooks_lib.serving.hot_reload import Follower
+from notebooks_lib.serving.slot_metrics import BOUNDS, Counts, Tally
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import model_files
 from tests.serving.load import Load
 
 ROW = {"dataframe_records": [{"x": 2.0}]}
@@ -83,7 +84,7 @@ def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
     for number, apart in enumerate((0.9, 0.00012345, 0.3)):
         tally.mirrored = number + 1
         tally.differed(apart)
-    mark = counts.read(tally.counts().as_json())
+    mark = slot_metrics.read(tally.counts().as_json())
     assert mark == tally.counts()
     tally.answered(500, 0.01)
     since = tally.counts() - mark
@@ -103,7 +104,7 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     shutil.copytree(light["double"], tmp_path / "models" / "1")
     slot: dict[str, Any] = {"version": "1", "model": "1", "detail": {}, "since": "now"}
     wanted = {"generation": 1, "slots": {"blue": slot}, "traffic": {"blue": 100}, "mirror": {}}
-    slot["sha256"] = model_files.read(light["double"]).sha256
+    slot["sha256"] = files.read(light["double"]).sha256
     Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
     with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from notebooks_lib.statistics import blocks, paired
-from notebooks_lib.statistics.leaving import Anew, Placements, Sums
+from notebooks_lib.statistics.leave_one_out import Anew, Placements, Sums
 
 
 def mean(values: np.ndarray) -> Sums:

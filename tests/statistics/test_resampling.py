@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from notebooks_lib.statistics import blocks, paired, resampling
-from notebooks_lib.statistics.leaving import Sums
+from notebooks_lib.statistics.leave_one_out import Sums
 
 
 def mean(values: np.ndarray) -> Sums:

@@ -1,0 +1,70 @@
+"""Makes a version whose holdout has never decided. It moves rows out of the holdout, never into it.
+
+A row that a model was trained on can never judge a model, so a fresh holdout can only come from rows that arrived
+since: those that a later version brought, and that their digests place in the holdout. Rows that decided are retired:
+in this version and all after it they are train or validation. Where time deals the parts, the holdout begins after
+the last row that decided, and what was holdout is validation.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebooks_lib.datasets import holdout_budget, loader, storage
+from notebooks_lib.datasets.dataset import Dataset
+from notebooks_lib.errors import DatasetError, UsageError
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+
+def wanted(group: str | None) -> str:
+    """Which rows a fresh holdout can come from, in words. Those of a known group are placed with it, however new."""
+    return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
+
+
+def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
+    """The next version of a dataset: the same rows, and a holdout of those that have never decided.
+
+    Raises UsageError where there is nothing to do, DatasetError when fewer than `min_rows` would be left.
+    """
+    import numpy as np
+
+    settings = store.settings
+    found = loader.open_table(ref, settings)
+    if found.record.source == loader.BUNDLED:
+        raise UsageError(
+            f"{found.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
+        )
+    latest = storage.numbers(settings.data_folder, found.name)[-1]
+    if found.version != latest:
+        raise UsageError(f"{found.ref}: a fresh holdout is made of the latest version, {found.name}@{latest}")
+    decided = holdout_budget.spent(store, found) > 0
+    if not decided.any():
+        raise UsageError(f"{found.ref}: no row of its holdout has decided yet; it is fresh")
+    held = found.masks["holdout"]
+    if found.record.time:
+        retired, record, left = None, *loader.moved_on(found, decided)
+    else:
+        leaving = np.unique(found.placing[held][decided], axis=0)
+        retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
+        record = replace(found.record, retired=storage.retired_sha256(retired))
+        left = int((~loader.among(found.placing[held], retired)).sum())
+    if left < min_rows:
+        share = "they" if found.record.time else f"about {found.record.holdout_share:.0%} of them"
+        raise DatasetError(
+            f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
+            f"version with {wanted(found.record.group)}: nbops data add FILE --name {found.name}; {share} fall into "
+            "the holdout"
+        )
+    record = replace(record, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    record = replace(record, fingerprint=loader.fingerprint(found.table, found.plain, record))
+    loader.split(found.ref, found.table, found.placing, record, retired)
+    while True:
+        number = storage.next_number(settings.data_folder, found.name)
+        if storage.numbers(settings.data_folder, found.name)[-1] != found.version:
+            raise UsageError(f"{found.name}@{number - 1} was added meanwhile; ask again")
+        if storage.write(settings.data_folder, found.name, number, found.table, record, retired=retired):
+            return loader.read(f"{found.name}@{number}", settings)

@@ -1,0 +1,332 @@
+"""What a table holds, in a portable form: kinds of columns, digests of rows, one fingerprint. It touches no file.
+
+Two tables have one fingerprint when they hold the same values under the same column names, whatever the order of
+rows and columns, the file format, the operating system or the pandas version. Hence the rules for a value:
+
+- an integer and a number of equal value are one (1 and 1.0), -0.0 is 0, NaN, None, NaT and "" are all "missing";
+- a category is its text; text is compared in Unicode normal form C;
+- a date is midnight of that day; a time with a zone is an instant, without one it is not;
+- a text that is exactly how Python writes a number digests as the number. (They still differ in the fingerprint.)
+
+Parts are dealt by `folded_digests`, which do not depend on the kind of a column, only on what a value's text stands
+for by itself: a column of ids may get its first "A7", one of days its first "tbd", and no other row moves.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import struct
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.datasets import column_kinds as words
+from notebooks_lib.errors import DatasetError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+ALGORITHM = 1
+"""Number of the rules above. Other rules are another number, and never mean the same by accident."""
+
+_ROW_SALT = b"nbops.row.1"
+_BLOCK_CELLS = 1 << 21  # of 16 bytes: bounds the memory that hashing takes
+_MISSING, _INTEGER, _FLOAT, _TIME, _INSTANT = range(5)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_PERIOD = b"pandas.period"
+_BLANKS = " \t\n\v\f\r"
+
+
+def normalise(table: pa.Table) -> pa.Table:
+    """The table with each column as one of six kinds: integer, number, boolean, text, time, instant.
+
+    Raises DatasetError that names the column for a type that is none of these, or does not fit one without loss.
+    """
+    import pyarrow as pa
+
+    columns = []
+    for name, field, column in zip(table.column_names, table.schema, table.columns, strict=True):
+        try:
+            columns.append(_plain(_storage(column, field)))
+        except pa.ArrowInvalid as error:
+            raise DatasetError(f"column {name!r} does not fit: {errors.reason(error)}") from error
+        except TypeError as error:
+            raise DatasetError(
+                f"column {name!r} is of type {error}; a dataset holds integers, numbers, booleans, text and times: "
+                "convert the column, or leave it out"
+            ) from error
+    return pa.table(columns, names=table.column_names)
+
+
+def kinds(table: pa.Table) -> dict[str, str]:
+    """The kind of each column of a normalised table, in its order."""
+    return {field.name: kind(field.type) for field in table.schema}
+
+
+def row_digests(table: pa.Table) -> np.ndarray[Any, Any]:
+    """A digest for each row of a normalised table: an array (rows, 2) of unsigned 64-bit integers.
+
+    It depends on the row's values in the order of the column names, and on nothing else.
+    """
+    return _row_digests(table, _text_cell)
+
+
+def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
+    """The same, but a text counts as what it stands for: "0.50" as 0.5, "NA" as missing, "2024-05-01" as that day.
+
+    So a row keeps its digest when another row turns a column of numbers or times into text. `digests` are the
+    `row_digests`, if they are known: mostly they are the same.
+    """
+    if digests is not None and not any(_is_folded(column) for column in table.columns):
+        return digests
+    return _row_digests(table, _folded_cell)
+
+
+def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
+    """The sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
+    import numpy as np
+
+    found = kinds(table)
+    # How a file writes whole numbers or an empty column decides their kind, so neither may count.
+    wide = {
+        name: "empty" if table[name].null_count == len(table) else "number" if kind == "integer" else kind
+        for name, kind in found.items()
+    }
+    header = json.dumps([ALGORITHM, len(table), sorted((_nfc(name), kind) for name, kind in wide.items())])
+    ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
+    return hashlib.sha256(header.encode("utf-8") + b"\0" + ordered.tobytes()).hexdigest()
+
+
+def _storage(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """A column without its extension type. Raises TypeError for one whose values mean nothing without it."""
+    import pyarrow as pa
+
+    extension = getattr(field.type, "extension_name", None) or (field.metadata or {}).get(b"ARROW:extension:name")
+    if extension is None:
+        return column
+    name = extension if isinstance(extension, bytes) else extension.encode()
+    if name == _PERIOD:
+        return _periods(column, field)
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.cast(column.type.storage_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise TypeError(name.decode())
+    return column
+
+
+def _periods(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Months, quarters and other periods of pandas as text, such as 2024-01."""
+    import pandas as pd
+    import pyarrow as pa
+
+    serialized = (field.metadata or {}).get(b"ARROW:extension:metadata")
+    freq = json.loads(serialized)["freq"] if serialized else field.type.freq
+    numbers = (
+        column.cast(pa.int64())
+        if not isinstance(column.type, pa.BaseExtensionType)
+        else column.cast(column.type.storage_type)
+    )
+    texts = [None if each is None else str(pd.Period(ordinal=each, freq=freq)) for each in numbers.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, types = column.type, pa.types
+    if types.is_dictionary(kind):
+        return _plain(column.cast(kind.value_type))
+    if types.is_null(kind):
+        return column.cast(pa.float64())
+    if types.is_integer(kind):
+        return _whole(column)
+    if types.is_float32(kind):
+        # By way of its shortest text, as a CSV file has it: 0.1 stays 0.1, not 0.10000000149.
+        column = column.cast(pa.string()).cast(pa.float64())
+    if types.is_decimal(kind):
+        column = _decimal(column)
+    if types.is_floating(column.type):
+        column = column.cast(pa.float64())
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+    if types.is_boolean(kind):
+        return column
+    if types.is_string(column.type) or types.is_large_string(column.type) or types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+        return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.large_string()), column)
+    if types.is_date(kind) or types.is_timestamp(kind):
+        zone = "UTC" if types.is_timestamp(kind) and kind.tz else None
+        return column.cast(pa.timestamp("us", tz=zone))
+    if types.is_time(kind):
+        texts = [None if value is None else value.isoformat() for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
+    raise TypeError(kind)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers; as texts where no number holds them all, as ids of twenty digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    low, high = (pc.min_max(column)[end].as_py() or 0 for end in ("min", "max"))
+    if high >= 2**63 or (column.null_count and max(-low, high) > words.EXACT):
+        return column.cast(pa.large_string())
+    return column.cast(pa.float64() if column.null_count else pa.int64())
+
+
+def _decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals as numbers, or as texts where a number does not give back each digit."""
+    import pyarrow as pa
+
+    numbers = column.cast(pa.float64())
+    try:
+        if numbers.cast(column.type).equals(column):
+            return numbers
+    except pa.ArrowInvalid:
+        pass
+    return column.cast(pa.large_string())
+
+
+def kind(type_: pa.DataType) -> str:
+    """The kind of a column of a normalised table, by its type."""
+    import pyarrow as pa
+
+    tests: dict[str, Callable[[Any], bool]] = {
+        "integer": pa.types.is_integer,
+        "number": pa.types.is_floating,
+        "boolean": pa.types.is_boolean,
+        "text": pa.types.is_large_string,
+    }
+    for name, test in tests.items():
+        if test(type_):
+            return name
+    return "instant" if type_.tz else "time"
+
+
+def _blocks(table: pa.Table) -> Iterator[pa.Table]:
+    rows = max(1, _BLOCK_CELLS // max(1, table.num_columns))
+    for start in range(0, len(table), rows):
+        yield table.slice(start, rows)
+
+
+def _row_digests(table: pa.Table, cell: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    names = sorted(table.column_names, key=_nfc)
+    joined = b"".join(_digest_block(block, cell) for block in _blocks(table.select(names)))
+    return np.frombuffer(joined, dtype=">u8").reshape(-1, 2)
+
+
+def _digest_block(block: pa.Table, cell: Callable[[str], bytes]) -> bytes:
+    import numpy as np
+
+    data = memoryview(np.stack([_cells(column, cell) for column in block.columns], axis=1).tobytes())
+    width = 16 * block.num_columns
+    blake2b = hashlib.blake2b
+    return b"".join(
+        blake2b(data[start : start + width], digest_size=16, person=_ROW_SALT).digest()
+        for start in range(0, len(data), width)
+    )
+
+
+def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
+    """16 bytes a value, (rows, 2) in little-endian order: a tag and 64 bits, or the digest of a text."""
+    import numpy as np
+    import pyarrow as pa
+
+    found = kind(column.type)
+    if found in ("text", "boolean"):
+        texts = column.cast(pa.large_string()) if found == "text" else _boolean_texts(column)
+        encoded = texts.combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        known = [cell(text) for text in encoded.dictionary.to_pylist()]
+        known.append(struct.pack("<qq", _MISSING, 0))
+        by_code = np.frombuffer(b"".join(known), dtype="<u8").reshape(-1, 2)
+        codes = encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
+        picked: np.ndarray[Any, Any] = by_code[codes]
+        return picked
+    cells = np.zeros((len(column), 2), dtype="<i8")
+    present = column.is_valid().to_numpy()
+    if found == "number":
+        values = column.fill_null(0.0).to_numpy()
+        whole = (values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
+        cells[:, 0] = np.where(whole, _INTEGER, _FLOAT)
+        cells[:, 1] = np.where(whole, np.where(whole, values, 0.0).astype("<i8"), values.astype("<f8").view("<i8"))
+    else:
+        cells[:, 0] = {"integer": _INTEGER, "time": _TIME, "instant": _INSTANT}[found]
+        cells[:, 1] = column.cast(pa.int64()).fill_null(0).to_numpy()
+    cells[~present] = (_MISSING, 0)
+    return cells.view("<u8")
+
+
+def _boolean_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.if_else(column, "True", "False").cast("large_string")
+
+
+def _text_cell(text: str) -> bytes:
+    if text[0] in "-0123456789":
+        number = _as_number(text)
+        if number is not None:
+            return number
+    return hashlib.blake2b(_nfc(text).encode("utf-8"), digest_size=16).digest()
+
+
+def _as_number(text: str) -> bytes | None:
+    """The cell of the number that this text is Python's own spelling of; one text for each number."""
+    try:
+        value = int(text) if len(text) < 20 and text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        return None
+    if isinstance(value, int):
+        return struct.pack("<qq", _INTEGER, value) if str(value) == text and -(2**63) <= value < 2**63 else None
+    if repr(value) != text or value.is_integer() or value in (float("inf"), float("-inf")):
+        return None
+    return struct.pack("<qd", _FLOAT, value)
+
+
+def _folded_cell(text: str) -> bytes:
+    """The cell of the value that a text stands for by itself, whatever stands in the rest of its column."""
+    bare = text.strip(_BLANKS)
+    if bare in words.MISSING:
+        return struct.pack("<qq", _MISSING, 0)
+    if bare in words.BOOLEANS:
+        return _text_cell(str(words.BOOLEANS[bare]))
+    if bare[0] in "-0123456789i":
+        value = words.number(bare)
+        if value is not None:
+            return _number_cell(value)
+        at = words.moment(bare)
+        if at is not None:
+            tag = _TIME if at.tzinfo is None else _INSTANT
+            since = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)) - _EPOCH
+            return struct.pack("<qq", tag, since // datetime.timedelta(microseconds=1))
+    return _text_cell(text)
+
+
+def _number_cell(value: float) -> bytes:
+    if isinstance(value, int):
+        return struct.pack("<qq", _INTEGER, value)
+    if value.is_integer() and -(2.0**63) <= value < 2.0**63:
+        return struct.pack("<qq", _INTEGER, int(value))
+    return struct.pack("<qd", _FLOAT, value)
+
+
+def _is_folded(column: pa.ChunkedArray) -> bool:
+    """Whether some text of a column stands for something else."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_large_string(column.type):
+        return False
+    return any(_folded_cell(text) != _text_cell(text) for text in pc.unique(column.drop_null()).to_pylist())
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,273 @@
+"""Counts how often the rows of a holdout have decided, and keeps the answers. It opens the holdout, once counted.
+
+What is counted stands in the tracking store, in an experiment of its own, so that all who share the store share the
+count. One run lists the rows (digests, no values); one run is one use. The order of the writes:
+
+    rows      listed once for each holdout; without its last tag nobody reads the list
+    use       one write, before a row is read: whoever dies after it has spent the use
+    answer    stored on the use, before anybody sees it; the same question finds it there and spends nothing
+
+A use counts for every row that it reads, and a question is as far as its most used row. So no row takes part in
+more decisions than the budget allows, whatever versions and names it goes by. A row is known by digests, which lie
+in the store; and by its values, where the version that asked it lies here, with other columns. docs/decisions/0025.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib.datasets import loader, row_sets
+from notebooks_lib.datasets.dataset import Dataset, Part
+from notebooks_lib.datasets.leakage import Elsewhere
+from notebooks_lib.datasets.row_sets import Rows
+from notebooks_lib.errors import HoldoutError, TrackingError
+from notebooks_lib.records import Tag
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from notebooks_lib.tracking.store import Store
+
+    Array = np.ndarray[Any, Any]
+
+EXPERIMENT = "nbops-holdout"
+ROWS_FILE = "rows.npy"
+ANSWER_FILE = "answer.json.gz"
+PATIENCE = 1800.0
+"""Seconds that one promotion on this machine waits for another to have its answer."""
+_PAGE = 1000
+_ROUNDING = 1e-9
+
+
+@dataclass
+class Use:
+    """One question to a holdout: asked before, or to be asked now, or one too many."""
+
+    number: int
+    """Of this use, from 1."""
+    spent: int
+    """Uses of these rows so far; the share of the level that they took, in uses of this one's level."""
+    stored: Mapping[str, Any] | None
+    """The answer, when the same was asked before."""
+    asked: str = ""
+    """When; UTC, ISO 8601."""
+    _ask: _Ask | None = field(default=None, repr=False)
+    _run_id: str = ""
+
+    def open(self) -> Part:
+        """Count this use, then give the rows. Raises HoldoutError when they may not be asked (again)."""
+        ask = self._ask
+        if ask is None or self._run_id or self.stored is not None:
+            raise HoldoutError("a holdout is opened once for each question, inside `asking`")
+        if self.spent + 1 > ask.budget + _ROUNDING:
+            raise HoldoutError(f"{ask.data.ref}: the rows of its holdout have decided {self.spent} times, no more")
+        self._run_id = ask.count()
+        self.spent = ask.uses_before(self._run_id)
+        self.number = self.spent + 1
+        if self.number > ask.budget:  # another machine was quicker; this use is spent all the same
+            raise HoldoutError(f"{ask.data.ref}: the rows of its holdout were used up at this moment; ask again")
+        self.spent = self.number
+        return loader.open_holdout(ask.data.ref, ask.store.settings, reader=ask.reader)
+
+    def answer(self, content: Mapping[str, Any]) -> None:
+        """Store what was found, before it is shown to anybody."""
+        assert self._ask is not None
+        assert self._run_id
+        self._ask.keep(self._run_id, {"number": self.number, "asked": _now(), "content": content})
+
+
+@contextmanager
+def asking(
+    store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
+) -> Iterator[Use]:
+    """Ask the holdout of `data` one question; who asks the same again gets the stored answer.
+
+    `question` is plain values: all that the answer depends on, but for the rows. Each of `budget` uses is tested at
+    alpha / budget; what was spent at other levels counts by its level. Promotions on one machine ask one after the
+    other. Raises TrackingError when the store cannot say how often these rows were used.
+    """
+    settings = store.settings
+    settings.layout.state.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.layout.state / "holdout.lock", timeout=PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrackingError(f"another promotion has been at the holdout for {PATIENCE:.0f} s; end it first") from error
+    try:
+        ask = _Ask(store, data, question, alpha=alpha, budget=budget, reader=reader)
+        before = ask.stored()
+        if before is not None:
+            yield Use(before["number"], ask.uses_before(), before["content"], before["asked"])
+        else:
+            spent = ask.uses_before()
+            yield Use(spent + 1, spent, None, _ask=ask)
+    finally:
+        lock.release()
+
+
+def spent(store: Store, opened: loader.Opened) -> Array:
+    """For each holdout row of a version, in its order, the levels at which it decided."""
+    elsewhere = Elsewhere(opened.ref, opened.record.columns, store.settings)
+    return row_sets.rows(opened).spent(_known(_runs(store), store), elsewhere)
+
+
+def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
+    """How many of `budget` uses the holdout of a version has behind it."""
+    found = spent(store, loader.open_table(ref, store.settings))
+    return _in_uses(float(found.max(initial=0.0)), alpha / budget)
+
+
+class _Ask:
+    """What `asking` knows of one question."""
+
+    def __init__(
+        self, store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
+    ) -> None:
+        self.store, self.data, self.reader = store, data, reader
+        self.alpha, self.budget = alpha, budget
+        self.rows = row_sets.rows(loader.open_table(data.ref, store.settings))
+        self.elsewhere = Elsewhere(data.ref, data.columns, store.settings)
+        self.sha256 = self.rows.sha256
+        asked = json.dumps({"form": 1, "rows": self.sha256, **question}, sort_keys=True)
+        self.question = hashlib.sha256(asked.encode()).hexdigest()
+
+    def stored(self) -> dict[str, Any] | None:
+        """The answer to the same question, if it was asked and answered."""
+        for run in _runs(self.store):
+            if run.data.tags.get(Tag.HOLDOUT_QUESTION) == self.question and Tag.HOLDOUT_DONE in run.data.tags:
+                return dict(json.loads(gzip.decompress(_artifact(self.store, run.info.run_id, ANSWER_FILE))))
+        return None
+
+    def uses_before(self, mine: str = "") -> int:
+        """What was spent on the most used of these rows, in uses of this question's level; without the use `mine`."""
+        known = _known([run for run in _runs(self.store) if run.info.run_id != mine], self.store, self.rows)
+        return _in_uses(float(self.rows.spent(known, self.elsewhere).max(initial=0.0)), self.alpha / self.budget)
+
+    def count(self) -> str:
+        """Write the use; its run."""
+        self._list_rows()
+        tags = {
+            Tag.HOLDOUT_QUESTION: self.question,
+            Tag.HOLDOUT_LEVEL: repr(self.alpha / self.budget),
+            Tag.HOLDOUT_READER: self.reader,
+        }
+        return self._run(f"use of {self.data.ref}", tags)
+
+    def keep(self, run_id: str, content: Mapping[str, Any]) -> None:
+        """Store the answer on its use."""
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / ANSWER_FILE
+            file.write_bytes(gzip.compress(json.dumps(content).encode()))
+            self.store.client.log_artifact(run_id, str(file))
+        self.store.client.set_tag(run_id, Tag.HOLDOUT_DONE, "answered")
+        self.store.client.set_terminated(run_id)
+
+    def _list_rows(self) -> None:
+        import numpy as np
+
+        if any(_lists(run) and run.data.tags[Tag.HOLDOUT_ROWS] == self.sha256 for run in _runs(self.store)):
+            return
+        tags = {Tag.HOLDOUT_COLUMNS: self.rows.columns} if self.rows.columns else {}
+        run_id = self._run(f"rows of {self.data.ref}", tags)
+        rows = self.rows.listed
+        lines = [rows.whole, rows.placed] if len(rows.placed) else [rows.whole]
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / ROWS_FILE
+            np.save(file, np.stack(lines))
+            self.store.client.log_artifact(run_id, str(file))
+        self.store.client.set_tag(run_id, Tag.HOLDOUT_DONE, "listed")
+        self.store.client.set_terminated(run_id)
+
+    def _run(self, name: str, tags: Mapping[str, str]) -> str:
+        every = {Tag.HOLDOUT_ROWS: self.sha256, Tag.HOLDOUT_DATASET: self.rows.dataset, **tags}
+        experiment = self.store.experiment_id(EXPERIMENT)
+        return str(self.store.client.create_run(experiment, tags=every, run_name=name).info.run_id)
+
+
+def _runs(store: Store) -> list[Any]:
+    """Every run of the experiment, oldest first, those that somebody deleted too; none where nothing was ever asked."""
+    from mlflow.entities import ViewType
+
+    from notebooks_lib.tracking.store import answering
+
+    found: list[Any] = []
+    with answering(store):
+        experiment = store.client.get_experiment_by_name(EXPERIMENT)
+        token: str | None = None
+        while experiment is not None:
+            page = store.client.search_runs(
+                [experiment.experiment_id], run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                break
+    return sorted(found, key=lambda run: run.info.start_time or 0)
+
+
+def _lists(run: Any) -> bool:
+    return Tag.HOLDOUT_QUESTION not in run.data.tags and Tag.HOLDOUT_DONE in run.data.tags
+
+
+def _known(runs: Sequence[Any], store: Store, mine: Rows | None = None) -> list[tuple[Rows, float]]:
+    """Every list of rows that decided, with the levels of its uses added up. What cannot be read counts as unknown."""
+    levels: dict[str, float] = {}
+    for run in runs:
+        if Tag.HOLDOUT_QUESTION in run.data.tags:
+            sha256 = run.data.tags[Tag.HOLDOUT_ROWS]
+            levels[sha256] = levels.get(sha256, 0.0) + float(run.data.tags[Tag.HOLDOUT_LEVEL])
+    listed = {run.data.tags[Tag.HOLDOUT_ROWS]: run for run in runs if _lists(run)}
+    found = []
+    for sha256, level in levels.items():
+        if mine is not None and sha256 == mine.sha256:
+            found.append((mine.listed, level))
+        elif sha256 in listed:
+            found.append((_listed(listed[sha256], store), level))
+        else:
+            raise TrackingError(
+                f"experiment {EXPERIMENT!r} counts uses of rows that it does not list any more (digest {sha256[:12]}): "
+                "bring its run back, or no promotion can know how often its rows have decided"
+            )
+    return found
+
+
+def _listed(run: Any, store: Store) -> Rows:
+    import io
+
+    import numpy as np
+
+    tags = run.data.tags
+    lines = np.load(io.BytesIO(_artifact(store, run.info.run_id, ROWS_FILE)), allow_pickle=False)
+    placed = lines[1] if len(lines) > 1 else lines[0][:0]
+    return Rows(tags[Tag.HOLDOUT_DATASET], lines[0], placed, tags.get(Tag.HOLDOUT_COLUMNS, ""))
+
+
+def _artifact(store: Store, run_id: str, name: str) -> bytes:
+    from notebooks_lib.tracking.store import answering
+
+    with tempfile.TemporaryDirectory() as scratch, answering(store):
+        path = Path(store.client.download_artifacts(run_id, name, scratch))
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise TrackingError(f"{store.uri}: {name} of run {run_id} did not come: {error.strerror}") from error
+
+
+def _in_uses(level: float, each: float) -> int:
+    return math.ceil(level / each - _ROUNDING)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,291 @@
+"""Makes a version of a dataset from a file, after checking all that could be wrong with it. Reading is `access`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from time import gmtime, strftime
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.datasets import bundled, hashing, loader, readers, splits, storage
+from notebooks_lib.datasets import column_kinds as words
+from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
+from notebooks_lib.datasets.dataset import Dataset
+from notebooks_lib.datasets.storage import Record
+from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.settings import Settings, here
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+ALIKE = 0.05
+"""Share of holdout rows that may have the features of a training row without a remark."""
+
+
+def add(
+    file: str | Path,
+    name: str,
+    settings: Settings | None = None,
+    *,
+    target: str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Dataset:
+    """Make the table in `file` the next version of dataset `name`; the version there is when the content is the same.
+
+    What is not said is taken from the latest version. Its key, group and shares hold for all versions, so that a row
+    never changes sides between them. `key` names each row once; rows with equal `group` stay in one part. Without
+    either, the whole row decides, target included: then rows with equal features and different targets may fall
+    apart, and adding a column moves rows; give a key or a group where that matters. `kinds` says what columns hold
+    where the file does not show it, {"zip": "text"}; it holds for later versions, too.
+
+    Raises UsageError (file, name, columns), DatasetError (content), and leaves nothing behind when it does.
+    """
+    settings = settings or here()
+    folder = settings.data_folder
+    loader.check_name(name)
+    if not storage.numbers(folder, name) and name in bundled.names():
+        raise UsageError(
+            f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
+        )
+    file = Path(file)
+    before = _before(settings, name)
+    said = _said(before, name, kinds or {})
+    read = readers.read(file, before=before.columns, said=said)
+    record = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
+    record = replace(record, said=tuple(sorted(said)) or None)
+    if before.rows and before.parts == splits.KINDS_DECIDE:
+        deciding = [record.decided_by] if record.decided_by else read.table.column_names
+        read = readers.read_as_before(file, read, before.columns, deciding, name)
+    _check_roles(file, read, record)
+    _check_time(file, read, record)
+    table = read.table
+    digests = loader.Digests.of(table)
+    record = replace(
+        record,
+        rows=len(table),
+        columns=hashing.kinds(table),
+        description=description or record.description,
+        source=file.name,
+        created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
+    )
+    retired = _retired(settings, name, record)
+    record = loader.with_cuts(str(file), table, record)
+    record = replace(record, fingerprint=loader.fingerprint(table, digests.plain, record))
+    loader.split(str(file), table, loader.deciding_digests(table, record, digests), record, retired)
+    while True:
+        # The number before the look: what somebody else adds in between takes this number, and we look again.
+        number = storage.next_number(folder, name)
+        same = _same(settings, name, record)
+        if same is not None:
+            return same
+        if storage.write(folder, name, number, table, record, retired=retired):
+            return loader.read(f"{name}@{number}", settings)
+
+
+def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
+    """What a person should look at after adding: columns of text that look like something else, rows that are alike."""
+    found = []
+    for column, kind in dataset.columns.items():
+        if kind == "text":
+            values = dataset.train.frame[column].dropna().astype(str)
+            why = _looks_like(values) if len(values) else ""
+            if why:
+                found.append(f"column {column!r} is text: {why.format(column=column)}")
+    alike = 0.0 if dataset.group or dataset.key or dataset.time else loader.alike(dataset.ref, settings or here())
+    if alike > ALIKE:
+        found.append(
+            f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
+            "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
+        )
+    return found
+
+
+def _looks_like(values: pd.Series[str]) -> str:
+    odd = values[[not _is_number(value) for value in values]]
+    if odd.empty:
+        lossy = next((value for value in values if words.number(value) is None), None)
+        if lossy is None:
+            return "all values are numbers; if it is one, say --kind {column}=number"
+        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {{column}}=number"
+    if len(odd) <= len(values) / 10:
+        return (
+            f"{len(values) - len(odd)} of {len(values)} values are numbers, but not {odd.iloc[0]!r}; "
+            "leave a field empty when its value is missing"
+        )
+    for pattern, advice in _FOREIGN:
+        if odd.str.fullmatch(pattern).mean() > 0.9:
+            return f"{odd.iloc[0]!r} {advice}"
+    return ""
+
+
+_FOREIGN = (
+    (r"\s*[+-]?\d{1,3}([.\u00a0' ]\d{3})*,\d+\s*|\s*[+-]?\d+,\d+\s*", "has a comma; write numbers with a point: 12.50"),
+    (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
+)
+"""How numbers and dates are written elsewhere. Which comma is a decimal one, and which number a month, nobody knows."""
+
+
+def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
+    """The kinds that the user chose, now or for a version before. Raises UsageError for one that would move rows."""
+    said = {column: before.columns[column] for column in before.said or () if column in before.columns}
+    for column, word in kinds.items():
+        kind = ALIASES.get(word, word)
+        if kind not in KINDS:
+            raise UnknownNameError("kind", word, (*KINDS, *ALIASES))
+        decides = bool(before.rows) and before.decided_by in (None, column)
+        fixed = said.get(column, "text" if before.parts != splits.KINDS_DECIDE else before.columns.get(column))
+        if decides and kind != fixed:
+            raise UsageError(
+                f"kind of {column!r}: it decides the parts of {name} as {before.columns.get(column)}, and "
+                "rows must not change sides between versions; leave it out, or take another name"
+            )
+        said[column] = kind
+    return said
+
+
+def _before(settings: Settings, name: str) -> Record:
+    """How the name's rows are split so far; the settings in force for a new name."""
+    numbers = storage.numbers(settings.data_folder, name)
+    if numbers:
+        return storage.read_record(settings.data_folder, name, numbers[-1])
+    return Record(
+        fingerprint="",
+        rows=0,
+        columns={},
+        validation_share=settings.data.validation_share,
+        holdout_share=settings.data.holdout_share,
+        parts=splits.ALGORITHM,
+    )
+
+
+def _retired(settings: Settings, name: str, record: Record) -> np.ndarray[Any, Any] | None:
+    """What left the holdout stays out of it in every later version."""
+    if record.retired is None:
+        return None
+    latest = storage.numbers(settings.data_folder, name)[-1]
+    return storage.read_retired(settings.data_folder, name, latest, record)
+
+
+def _roles(
+    before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None, time: str | None
+) -> Record:
+    fixed_roles = (("key", key, before.key), ("group", group, before.group), ("time", time, before.time))
+    for role, asked, fixed in fixed_roles:
+        if before.rows and asked is not None and asked != fixed:
+            raise UsageError(
+                f"{role} {asked!r}: versions before are split by {before.split_by}, and rows must "
+                "not change sides between versions; leave it out, or add the file under another name"
+            )
+    record = replace(
+        before,
+        target=target or before.target,
+        key=key or before.key,
+        group=group or before.group,
+        time=time or before.time,
+    )
+    if record.time and record.group:
+        raise UsageError(
+            f"parts are dealt by time {record.time!r} or by group {record.group!r}, not by both: with --time, rows of "
+            "a group may be on both sides, as they are when a model is used"
+        )
+    for role, column in (
+        ("target", record.target),
+        ("key", record.key),
+        ("group", record.group),
+        ("time", record.time),
+    ):
+        if column is not None and column not in columns:
+            raise UnknownNameError(f"{role} column", column, columns)
+    if record.time is not None and record.time == record.target:
+        raise UsageError(f"column {record.time!r} cannot be the target and the time")
+    if record.target is not None and record.target in (record.key, record.group):
+        raise UsageError(
+            f"column {record.target!r} cannot be the target and the {'key' if record.key == record.target else 'group'}"
+        )
+    if not set(columns) - {record.target, record.key, record.group}:
+        raise UsageError("no column is left as a feature beside target, key and group")
+    return record
+
+
+def _check_roles(file: Path, read: readers.Read, record: Record) -> None:
+    import numpy as np
+
+    table = read.table
+    for role, column in (
+        ("target", record.target),
+        ("key", record.key),
+        ("group", record.group),
+        ("time", record.time),
+    ):
+        if column is not None and table[column].null_count:
+            first = table[column].is_null().index(True).as_py() + 1
+            raise DatasetError(
+                f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
+            )
+    if record.key is not None:
+        digests = hashing.row_digests(table.select([record.key]))
+        _, first_at, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
+        twice = np.sort(first_at[counts > 1])
+        if len(twice):
+            shown = ", ".join(read.text(record.key, int(at)) for at in twice[:3])
+            more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
+            raise DatasetError(
+                f"{file}: key {record.key!r} must name each row once, but {shown}{more} come(s) up more than once; "
+                "rows that belong together have a --group, not a --key"
+            )
+
+
+def _check_time(file: Path, read: readers.Read, record: Record) -> None:
+    """A time of another kind cannot be held against those at which the parts begin."""
+    if not record.rows or record.time is None:
+        return
+    before, found = (
+        "number" if kind in words.NUMBERS else kind
+        for kind in (record.columns[record.time], hashing.kind(read.table.schema.field(record.time).type))
+    )
+    if found != before:
+        shown = read.text(record.time, _odd(read, record.time, before))
+        raise DatasetError(
+            f"{file}: time {record.time!r} was {before} and is {found}, as {shown}: it would move rows; write it as "
+            "before, or take another --name"
+        )
+
+
+def _odd(read: readers.Read, column: str, kind: str) -> int:
+    """The first row whose value, as it stands in the file, is of another kind; the first row where none tells."""
+    import pyarrow as pa
+
+    written = (read.table if read.written is None else read.written)[column]
+    if pa.types.is_large_string(written.type):
+        for row in range(len(written)):
+            found = words.kind_of(written[row : row + 1])
+            if ("number" if found in words.NUMBERS else found) != kind:
+                return row
+    return 0
+
+
+def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
+    """The latest version of this content and target, if it is still whole."""
+    for number in reversed(storage.numbers(settings.data_folder, name)):
+        known = storage.read_record(settings.data_folder, name, number)
+        if (known.fingerprint, known.target) == (record.fingerprint, record.target):
+            try:
+                return loader.read(f"{name}@{number}", settings)
+            except DatasetError:
+                continue  # damaged since: what is being added replaces it as a new version
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

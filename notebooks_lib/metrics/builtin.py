@@ -1,0 +1,155 @@
+"""The one table of metrics: which way is better, and how each is computed. How rows are left out: `left_out.py`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Any
+
+from notebooks_lib.errors import UsageError, nearest
+from notebooks_lib.metrics import custom
+from notebooks_lib.metrics.directions import DIRECTIONS
+from notebooks_lib.metrics.metric import (
+    Answers,
+    Losses,
+    Metric,
+    Score,
+    Task,
+    Truth,
+    absolute,
+    brier_losses,
+    log_losses,
+    squared,
+    wrong,
+)
+
+
+def find(name: str, *, positive: str = "") -> Metric:
+    """A metric that promotion can compute by itself: one of the table, or a user's function.
+
+    `positive` names the class that f1, precision, recall and auc of two classes are about.
+
+    A function is named as `module:function:min` (or `max`), and as `module:function:min:classes` when it judges names
+    of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
+    """
+    check(name)
+    metric = METRICS[name] if name in METRICS else custom.imported(name)
+    if not positive:
+        return metric
+    if metric.task == "regression":
+        raise UsageError(f"positive={positive}: {metric.name} is a metric of numbers, without classes; leave it out")
+    return replace(metric, positive=positive, note=f"of class {positive}" if metric.note == LAST else metric.note)
+
+
+def check(name: str) -> None:
+    """Raise UsageError unless `find` may find it; a user's function is not imported for that."""
+    if name in METRICS:
+        return
+    if name.count(":") >= 2:
+        module, function, said, *rest = name.split(":")
+        if not (module and function) or said not in ("min", "max") or rest not in ([], ["classes"]):
+            raise UsageError(f"metric {name!r}: write module:function:min or :max, and :classes after it for classes")
+        return
+    match = nearest(name, METRICS)
+    meant = f", did you mean {match!r}?" if match else ""
+    raise UsageError(
+        f"metric {name!r}: promotion decides only by metrics that it computes itself{meant} "
+        f"(known: {', '.join(sorted(METRICS))}; or a function of yours, as module:function:min)"
+    )
+
+
+def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
+    """All metrics of a task that these answers allow; one that is undefined for these rows is NaN."""
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn on metrics that are undefined here: NaN says it
+        for metric in METRICS.values():
+            if metric.task == task and (answers.probabilities is not None or not metric.needs_probabilities):
+                try:
+                    found[metric.name] = float(metric.score(truth, answers))
+                except ValueError:
+                    found[metric.name] = math.nan
+    return found
+
+
+def _of_sklearn(function: str, **options: Any) -> Score:
+    def score(truth: Truth, answers: Answers) -> float:
+        from sklearn import metrics
+
+        return float(getattr(metrics, function)(truth.values, answers.values, **options))
+
+    return score
+
+
+def _by_class(function: str, average: str = "") -> Score:
+    """Of two classes for the positive one, of more the mean over classes."""
+
+    def score(truth: Truth, answers: Answers) -> float:
+        from sklearn import metrics
+
+        assert truth.classes is not None
+        how: dict[str, Any] = {"average": average or "macro"}
+        if not average and len(truth.classes) == 2:
+            how = {"average": "binary", "pos_label": truth.classes[1]}
+        return float(getattr(metrics, function)(truth.values, answers.values, zero_division=0, **how))
+
+    return score
+
+
+def _roc_auc(truth: Truth, answers: Answers) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    assert truth.classes is not None
+    assert answers.probabilities is not None
+    if len(truth.classes) == 2:
+        return float(roc_auc_score(truth.values == truth.classes[1], answers.probabilities[:, 1]))
+    shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
+    return float(roc_auc_score(truth.values, shares, multi_class="ovr", average="macro", labels=truth.classes))
+
+
+def _mean(losses: Losses) -> Score:
+    return lambda truth, answers: float(losses(truth, answers).mean())
+
+
+def _metric(name: str, task: Task, score: Score, losses: Losses | None = None, **more: Any) -> Metric:
+    return Metric(name, DIRECTIONS[name], task, score, losses, **more)
+
+
+LAST = "of two classes it is that of the last by name, as 1 of 0 and 1"
+
+
+def _table() -> dict[str, Metric]:
+    regression = [
+        _metric("rmse", "regression", _of_sklearn("root_mean_squared_error"), squared),
+        _metric("mse", "regression", _of_sklearn("mean_squared_error"), squared),
+        _metric("mae", "regression", _of_sklearn("mean_absolute_error"), absolute),
+        _metric("median_ae", "regression", _of_sklearn("median_absolute_error")),
+        _metric("mape", "regression", _of_sklearn("mean_absolute_percentage_error")),
+        _metric("r2", "regression", _of_sklearn("r2_score")),
+    ]
+    classification = [
+        _metric("accuracy", "classification", _of_sklearn("accuracy_score"), wrong),
+        _metric("balanced_accuracy", "classification", _of_sklearn("balanced_accuracy_score")),
+        _metric("f1", "classification", _by_class("f1_score"), note=LAST),
+        _metric("f1_macro", "classification", _by_class("f1_score", "macro")),
+        _metric("precision", "classification", _by_class("precision_score"), note=LAST),
+        _metric("recall", "classification", _by_class("recall_score"), note=LAST),
+        _metric("mcc", "classification", _of_sklearn("matthews_corrcoef")),
+        _metric("auc", "classification", _roc_auc, needs_probabilities=True),
+        _metric("roc_auc", "classification", _roc_auc, needs_probabilities=True),
+        _metric(
+            "log_loss",
+            "classification",
+            _mean(log_losses),
+            log_losses,
+            needs_probabilities=True,
+            note="chances below 0.01 count as 0.01",
+        ),
+        _metric("brier", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
+    ]
+    return {metric.name: metric for metric in [*regression, *classification]}
+
+
+METRICS = _table()
+"""Every metric that nbops knows."""

@@ -1,0 +1,189 @@
+"""How rows are left out of each metric of the table: as what sums it is a function of. It compares nothing.
+
+Log loss counts a chance below `CLIP` as `CLIP` here. One row that is given nearly nothing would else outweigh all the
+others, and no interval holds its level (docs/promotion-figures.md shows the raw one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from notebooks_lib.metrics import metric as losses
+from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.statistics.leave_one_out import Anew, Leaver, Mean, Placements, Sums
+
+if TYPE_CHECKING:
+    from notebooks_lib.metrics.metric import Metric, Way
+
+Array = np.ndarray[Any, Any]
+
+CLIP = 0.01
+MANY = 20
+"""Classes from which a metric that is computed anew is not asked about rows that may be missing by chance."""
+LARGE = 5_000_000
+"""Rows times classes from which a table of them is not held in memory, and the metric is computed anew for blocks."""
+
+
+def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
+    """The metric on these rows, ready for leaving some out."""
+    large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
+    way = metric.way or (None if metric.own else WAYS.get(metric.name))
+    if way is not None and not large:
+        return way(truth, answers)
+
+    def score(places: Array) -> float:
+        return metric.score(truth.at(places), answers.at(places))
+
+    return Anew(len(truth.values), score, None if large else _once_more(metric, truth, answers))
+
+
+def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> Way:
+    """`of` the mean of one figure for each row."""
+
+    def way(truth: Truth, answers: Answers) -> Leaver:
+        each = np.asarray(figures(truth, answers), dtype=float)
+        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: of(sums[..., 1] / sums[..., 0]))
+
+    return way
+
+
+def _root(mean: Array) -> Array:
+    return np.sqrt(np.maximum(mean, 0.0))  # a difference of sums may fall short of zero by rounding
+
+
+def _relative(truth: Truth, answers: Answers) -> Array:
+    return np.asarray(losses.absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
+
+
+def _right(truth: Truth, answers: Answers) -> Array:
+    return np.asarray(truth.values == answers.values)
+
+
+def _log_losses(truth: Truth, answers: Answers) -> Array:
+    return losses.log_losses(truth, answers, CLIP)
+
+
+def _r2(truth: Truth, answers: Answers) -> Leaver:
+    centred = truth.values - truth.values.mean()  # the same, with less rounding
+    ones = np.ones(len(centred))
+    return Sums(
+        np.column_stack([ones, losses.squared(truth, answers), centred, centred**2]),
+        lambda sums: 1 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0]),
+    )
+
+
+def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Way:
+    """`of` rows rightly called, rows called and rows true, by class; with two classes, of the `positive` one alone."""
+
+    def way(truth: Truth, answers: Answers) -> Leaver:
+        classes = truth.classes
+        assert classes is not None
+        names = classes[1:] if positive and len(classes) == 2 else classes
+        called, true = answers.values[:, None] == names, truth.values[:, None] == names
+        size = len(names)
+
+        def metric(sums: Array) -> Array:
+            return of(sums[..., :size], sums[..., size : 2 * size], sums[..., 2 * size :])
+
+        return Sums(np.column_stack([called & true, called, true]).astype(float), metric, _outcomes(size))
+
+    return way
+
+
+def _outcomes(classes: int) -> Array:
+    """Of each class a row that is called rightly, one that is missed, and one that is called wrongly."""
+    if classes == 1:
+        return np.array([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]])
+    one, none = np.eye(classes), np.zeros((classes, classes))
+    return np.vstack([np.hstack([one, one, one]), np.hstack([none, np.roll(one, 1, axis=1), one])])
+
+
+def _once_more(metric: Metric, truth: Truth, answers: Answers) -> Callable[[], Array] | None:
+    """The same rows for a metric that is computed anew; None for numbers, and for more classes than `MANY`."""
+    classes = truth.classes
+    if classes is None or len(classes) > MANY:
+        return None
+
+    def scores() -> Array:
+        return np.array([_with_row(metric, truth, answers, *cell) for cell in _cells(len(classes))])
+
+    return scores
+
+
+def _cells(classes: int) -> list[tuple[int, int]]:
+    return [(true, called % classes) for true in range(classes) for called in (true, true + 1)]
+
+
+def _with_row(metric: Metric, truth: Truth, answers: Answers, true: int, called: int) -> float:
+    classes, chances = truth.classes, answers.probabilities
+    assert classes is not None
+    values = np.concatenate([answers.values, classes[[called]]])
+    if chances is not None:
+        chances = np.vstack([chances, np.eye(len(classes))[called]])
+    return metric.score(Truth(np.concatenate([truth.values, classes[[true]]]), classes), Answers(values, chances))
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """Zero where there is nothing to divide by, as scikit-learn has it with zero_division=0."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _average(each: Array, called: Array, true: Array) -> Array:
+    """Over the classes that occur, among the rows or among the answers."""
+    return np.asarray(_ratio((each * (called + true > 0)).sum(axis=-1), (called + true > 0).sum(axis=-1).astype(float)))
+
+
+def _f1(right: Array, called: Array, true: Array) -> Array:
+    return _average(_ratio(2 * right, called + true), called, true)
+
+
+def _precision(right: Array, called: Array, true: Array) -> Array:
+    return _average(_ratio(right, called), called, true) if right.shape[-1] > 1 else _ratio(right, called)[..., 0]
+
+
+def _recall(right: Array, called: Array, true: Array) -> Array:
+    return _average(_ratio(right, true), called, true) if right.shape[-1] > 1 else _ratio(right, true)[..., 0]
+
+
+def _balanced(right: Array, called: Array, true: Array) -> Array:
+    return _average(_ratio(right, true), np.zeros_like(true), true)
+
+
+def _mcc(right: Array, called: Array, true: Array) -> Array:
+    rows, hits = true.sum(axis=-1), right.sum(axis=-1)
+    covariance = hits * rows - (called * true).sum(axis=-1)
+    spread = (rows**2 - (called**2).sum(axis=-1)) * (rows**2 - (true**2).sum(axis=-1))
+    return _ratio(np.asarray(covariance), np.sqrt(np.maximum(spread, 0.0)))
+
+
+def _auc(truth: Truth, answers: Answers) -> Leaver:
+    assert truth.classes is not None
+    assert answers.probabilities is not None
+    if len(truth.classes) == 2:
+        return Placements(truth.values == truth.classes[1], answers.probabilities[:, 1])
+    shares = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
+    return Mean(tuple(Placements(truth.values == name, shares[:, i]) for i, name in enumerate(truth.classes)))
+
+
+WAYS: dict[str, Way] = {
+    "rmse": mean(losses.squared, _root),
+    "mse": mean(losses.squared),
+    "mae": mean(losses.absolute),
+    "mape": mean(_relative),
+    "r2": _r2,
+    "accuracy": mean(_right),
+    "balanced_accuracy": _counts(_balanced, positive=False),
+    "f1": _counts(_f1, positive=True),
+    "f1_macro": _counts(_f1, positive=False),
+    "precision": _counts(_precision, positive=True),
+    "recall": _counts(_recall, positive=True),
+    "mcc": _counts(_mcc, positive=False),
+    "auc": _auc,
+    "roc_auc": _auc,
+    "log_loss": mean(_log_losses),
+    "brier": mean(losses.brier_losses),
+}
+"""By the name of the metric. What is missing here is computed anew for each block."""

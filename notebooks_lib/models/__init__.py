@@ -1,0 +1,1 @@
+"""Models of runs: their files, the registry, and the scorer that serving and promotion share."""

@@ -1,0 +1,322 @@
+"""What a model is given: one meaning of values, whether rows come from a notebook, as CSV or as JSON.
+
+| column | a model gets | missing |
+|---|---|---|
+| double, float | numbers | NaN |
+| long, integer | whole numbers | only where MLflow's schema has them optional |
+| boolean | booleans; objects where the column is optional | NaN |
+| string | objects that are texts | NaN; so is an empty text, as in a file |
+| datetime | datetime64[ns] without a zone, in UTC | NaT |
+
+These are the types to which MLflow's own enforcement leaves nothing to do. It loads no model.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.datasets.column_kinds import BOOLEANS, MISSING
+from notebooks_lib.errors import InputError, reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
+_BITS = {"long": 64, "integer": 32}
+_DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", re.ASCII)
+_LONGEST_NUMBER = 1000
+"""Characters; every double can be told from all others by fewer than 800."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input, output or parameter of a model."""
+
+    name: str | None
+    """None: the signature names nothing, position counts."""
+    type: str
+    """MLflow's word (double, long, string, datetime, ...); of a tensor the numpy type."""
+    required: bool = True
+    shape: tuple[int, ...] | None = None
+    """Of a tensor, -1 for any length; None for a column of a table."""
+
+
+def columns_of(schema: Any) -> tuple[Column, ...]:
+    """The columns of one of MLflow's schemas; none where there is no schema."""
+    return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
+
+
+def word(kind: Any) -> str:
+    """A type as MLflow's signature writes it."""
+    return str(getattr(kind, "name", None) or kind)
+
+
+def _column(spec: Any) -> Column:
+    shape = getattr(spec, "shape", None)
+    required = bool(getattr(spec, "required", True))
+    return Column(spec.name, word(spec.type), required, tuple(shape) if shape is not None else None)
+
+
+def is_plain(columns: Sequence[Column]) -> bool:
+    """Whether these are the named columns of a table, each of a type with one value a row."""
+    return bool(columns) and all(
+        each.name is not None and each.shape is None and each.type in _CELLS for each in columns
+    )
+
+
+def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame | None:
+    """The table of a request in one of MLflow's four formats; None for one that is no table of named columns.
+
+    Raises InputError for the first value that is none of its column's type.
+    """
+    import pandas as pd
+
+    key, value = next(iter(payload.items()))
+    if key == "dataframe_split" and isinstance(value, Mapping) and value.get("columns"):
+        given: dict[Any, list[Any]] = {}
+        for place, name in enumerate(value["columns"]):
+            given[name] = [row[place] for row in value["data"]]
+        index = value.get("index")
+    elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+        names = dict.fromkeys(name for row in value for name in row)
+        given, index = {name: [row.get(name) for row in value] for name in names}, None
+    elif isinstance(value, Mapping) and key in ("inputs", "instances"):
+        given, index = {name: items if isinstance(items, list) else [items] for name, items in value.items()}, None
+    else:
+        return None
+    table = pd.DataFrame(_columns(given, columns))
+    if index is not None:
+        table.index = pd.Index(index)  # given to DataFrame it would select rows, not name them
+    return table
+
+
+def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
+    """The table of a CSV text with a header. Columns that the model does not know are left as texts.
+
+    Raises InputError for what is no table, and for the first value that is none of its column's type.
+    """
+    import pandas as pd
+
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise InputError(f"text/csv: {reason(error)}") from error
+    if not lines:
+        raise InputError("text/csv: the body is empty; expected a line of column names and one for each row")
+    names, *rows = lines
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"text/csv: column {_BRIEF.repr(twice)} stands there twice")
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise InputError(f"text/csv: row {number} has {len(row)} values; expected {len(names)}, as in the header")
+    given = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return pd.DataFrame(_columns(given, columns))
+
+
+def relax(model: Any) -> Any:
+    """Let a loaded pyfunc model take missing values in its optional columns of booleans and of whole numbers.
+
+    MLflow's signature calls them optional, and its enforcement refuses them: it has booleans as objects, but makes
+    numbers of a column in which all are missing, and has no whole number that is missing. Only in memory.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    schema = model.metadata.get_input_schema()
+    if not is_plain(columns_of(schema)):
+        return model
+    wide = {DataType.boolean: DataType.string, DataType.long: DataType.double, DataType.integer: DataType.double}
+    specs = [
+        spec if spec.required or spec.type not in wide else ColSpec(wide[spec.type], spec.name, required=False)
+        for spec in schema.inputs
+    ]
+    old = model.metadata.signature
+    model.metadata.signature = ModelSignature(inputs=Schema(specs), outputs=old.outputs, params=old.params)
+    return model
+
+
+def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows of a notebook's table as a served model gets them; what does not fit is left for MLflow to refuse."""
+    import numpy as np
+    import pandas as pd
+    from pandas.api.types import is_object_dtype
+
+    texts = (pd.StringDtype, pd.CategoricalDtype, pd.BooleanDtype)
+    served = frame.copy(deep=False)
+    for column in columns:
+        if column.name not in served:
+            continue
+        values = served[column.name]
+        dtype = values.dtype
+        if column.type == "string" and (dtype.kind == "b" or is_object_dtype(dtype) or isinstance(dtype, texts)):
+            values = values.astype(object)
+            values = values.mask(values.isna() | (values == ""), np.nan)
+        elif column.type == "datetime" and dtype.kind == "M":
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(dtype, "tz", None) else values
+            values = values.astype("datetime64[ns]")
+        elif column.type == "boolean" and not column.required and str(dtype) in ("bool", "boolean", "object"):
+            values = values.astype(object).mask(values.isna(), np.nan)
+        elif column.type == "boolean" and str(dtype) == "boolean" and not values.hasnans:
+            values = values.astype("bool")
+        elif dtype.kind in "iuf" and (column.type == "double" or (column.type in _BITS and not column.required)):
+            values = values.astype("float64")
+        served[column.name] = values
+    return served
+
+
+def _columns(given: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[Any, pd.Series[Any]]:
+    """Every column in the types that the model gets; optional ones that were left out are missing."""
+    import pandas as pd
+
+    rows = len(next(iter(given.values()), []))
+    known = {column.name: column for column in columns}
+    found: dict[Any, Any] = {}
+    for name, items in given.items():
+        found[name] = _series(items, known[name]) if name in known else pd.Series(items, dtype=object)
+    for column in columns:
+        if not column.required and column.name not in found:
+            found[column.name] = _series([None] * rows, column)
+    return found
+
+
+def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
+    import numpy as np
+    import pandas as pd
+
+    if column.type == "datetime" and (moments := _moments(items)) is not None:
+        return moments
+    read, expected = _CELLS[column.type]
+    cells = []
+    for number, item in enumerate(items):
+        try:
+            cell = read(item)
+        except (ValueError, OverflowError):
+            cell = item
+            wrong = True
+        else:
+            wrong = cell is None and column.type in _NEEDED and column.required
+        if wrong:
+            raise InputError(f"column {column.name!r}, row {number}: found {_BRIEF.repr(item)}; expected {expected}")
+        cells.append(np.nan if cell is None else cell)
+    if column.type == "datetime":
+        return pd.Series(pd.to_datetime(pd.Series(cells, dtype=object), utc=True).dt.tz_localize(None)).astype(
+            "datetime64[ns]"
+        )
+    if column.type in _BITS:
+        return pd.Series(cells, dtype=f"int{_BITS[column.type]}" if column.required else "float64")
+    dtypes = {"double": "float64", "float": "float32", "boolean": "bool" if column.required else "object"}
+    return pd.Series(cells, dtype=dtypes.get(column.type, "object"))
+
+
+def _number(item: Any) -> float | None:
+    if isinstance(item, str):
+        item = item.strip()
+        return None if item in MISSING else float(_digits(item))
+    if item is None or item != item:
+        return None
+    if not isinstance(item, int | float):
+        raise ValueError(item)
+    return float(item)
+
+
+def _digits(text: str) -> str:
+    """A text that may be a number in any language: to Python 1_000 is one, too, and so are digits of other scripts.
+
+    Megabytes of digits take Python a second in which no other thread goes on.
+    """
+    if len(text) > _LONGEST_NUMBER or "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+def _whole(bits: int) -> Callable[[Any], int | None]:
+    def read(item: Any) -> int | None:
+        if isinstance(item, str):
+            item = item.strip()
+            if item in MISSING:
+                return None
+            item = int(_digits(item)) if item.lstrip("+-").isdecimal() and len(item) < 25 else float(_digits(item))
+        if item is None or item != item:
+            return None
+        if not isinstance(item, int | float) or item != math.floor(item):
+            raise ValueError(item)
+        if not -(2 ** (bits - 1)) <= item < 2 ** (bits - 1):
+            raise OverflowError(item)
+        return int(item)
+
+    return read
+
+
+def _flag(item: Any) -> bool | None:
+    if isinstance(item, str):
+        item = item.strip()
+        if item in MISSING:
+            return None
+        item = _FLAGS.get(item)
+    elif item is None or item != item:
+        return None
+    if not isinstance(item, bool | int) or item not in (0, 1):
+        raise ValueError(item)
+    return bool(item)
+
+
+_FLAGS = BOOLEANS | {"1": True, "0": False}
+
+
+def _text(item: Any) -> str | None:
+    if item is None or item != item:
+        return None
+    if not isinstance(item, str):
+        raise ValueError(item)
+    return item or None
+
+
+def _moments(items: Sequence[Any]) -> pd.Series[Any] | None:
+    """What `_moment` reads of each, at once and in a hundredth of the time; None where one is no plain time."""
+    import pandas as pd
+
+    if not all(item is None or isinstance(item, str) for item in items):
+        return None
+    stripped = [item.strip() if item else None for item in items]
+    texts = [None if text is None or text in MISSING else text for text in stripped]
+    if not all(text is None or _DAY_AND_TIME.fullmatch(text) for text in texts):
+        return None  # with a zone, for one: beside it pandas takes a time without one for a time of that zone
+    try:
+        found = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True)
+    except (ValueError, OverflowError):
+        return None
+    return found.dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _moment(item: Any) -> Any:
+    import pandas as pd
+
+    if item is None or (isinstance(item, str) and item.strip() in MISSING):
+        return None
+    if not isinstance(item, str) or item.strip()[0] not in "0123456789":  # to pandas "now" and "today" are times
+        raise ValueError(item)
+    return pd.to_datetime(item.strip(), format="ISO8601", utc=True)
+
+
+_CELLS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "double": (_number, "a number"),
+    "float": (_number, "a number"),
+    "long": (_whole(64), "a whole number"),
+    "integer": (_whole(32), "a whole number"),
+    "boolean": (_flag, "true or false"),
+    "string": (_text, "a text"),
+    "datetime": (_moment, "a time such as 2026-12-31T23:59:00Z, from 1678 to 2261"),
+}
+"""How a value that was sent is read, and what it is called when it cannot be."""
+_NEEDED = ("long", "integer", "boolean")
+"""Types that have no missing value of their own."""

@@ -1,0 +1,286 @@
+"""Logs a run's model in the one form that every store accepts, finds it again and loads it. It registers nothing.
+
+The form (docs/design D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say
+where. On a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models
+page shows it; that costs its size again on disk and a few requests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.datasets import training_rows
+from notebooks_lib.models import contents, flavors, input, servable
+from notebooks_lib.records import Tag
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
+"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
+MLMODEL = "MLmodel"
+_DEPTH = 3
+"""How many folders deep a model is looked for among a run's artifacts."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of a run."""
+
+    name: str
+    """The artifact folder, or the name of the logged model."""
+    source: str
+    """Its real location, to load or register it by."""
+    format: str = ""
+    """"skops", "cloudpickle" or the flavour; empty when others logged it."""
+    size_bytes: int | None = None
+    """None when it was found, not logged here."""
+    logged_model_id: str | None = None
+    """Its id on the UI's Models page, where the store has one."""
+
+
+def log_model(
+    store: Store, run_id: str, model: Any, *, example: Any, name: str = "model", flavor: str | None = None
+) -> ModelInfo:
+    """Keep a fitted model with its signature, an example and pinned requirements as artifacts of a run.
+
+    `example` is rows as they come to `predict`: all of the training data is best (the signature then knows of missing
+    values), five rows are kept. `flavor` is found from the model's class; give it to choose another MLflow flavour.
+    A second model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure
+    ML refuses to). Raises ModelError when it cannot be saved, does not predict the example, or would be served other
+    values than it was given here (`model_input`).
+    """
+    from mlflow.models import Model
+
+    if not name or "/" in name or name != name.strip(" ."):
+        raise errors.ModelError(f"{name!r} cannot name a model: give one word, as in name='model'")
+    with tempfile.TemporaryDirectory() as scratch, errors.as_model_error(f"the model of run {run_id} cannot be logged"):
+        run = store.client.get_run(run_id)
+        name = _free_name(store, run, name)
+        folder = Path(scratch) / name
+        meta = Model(artifact_path=name, run_id=run_id)
+        form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
+        schema = meta.get_input_schema()
+        servable.check(model, example, schema, input.columns_of(schema))
+        for cache in folder.rglob("__pycache__"):
+            shutil.rmtree(cache, ignore_errors=True)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        store.client.log_artifacts(run_id, str(folder), name)
+        training_rows.keep(store, run_id, name, example)
+        title = type(model).__name__
+        logged = _as_logged_model(store, run, folder, title) if store.has_logged_models else None
+        info = ModelInfo(name, f"{run.info.artifact_uri.rstrip('/')}/{name}", form, size, logged)
+        tags = {Tag.MODEL: name, Tag.MODEL_SOURCE: info.source, Tag.MODEL_FORMAT: form}
+        _tag(store, run_id, tags | ({Tag.MODEL_LOGGED: logged} if logged else {}))
+    return info
+
+
+def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInfo:
+    """Where a run's model really is: ours by its tag, else a model among its artifacts, else MLflow 3's logged models.
+
+    With several, `name` chooses. Raises ModelError when there is none, or several and no `name`.
+    """
+    with errors.as_model_error(f"the model of run {run_id} cannot be looked up"):
+        run = store.client.get_run(run_id)
+        tags = run.data.tags
+        if Tag.MODEL_SOURCE in tags and (name is None or _is_called(tags.get(Tag.MODEL, ""), name)):
+            return ModelInfo(
+                tags.get(Tag.MODEL, "model"),
+                tags[Tag.MODEL_SOURCE],
+                tags.get(Tag.MODEL_FORMAT, ""),
+                logged_model_id=tags.get(Tag.MODEL_LOGGED),
+            )
+        found = list(_artifact_models(store, run)) + list(_logged_models(store, run))
+    chosen = [model for model in found if name is None or _is_called(model.name, name)]
+    if len(chosen) == 1 or (chosen and name is not None):
+        return max(chosen, key=lambda model: _number(model.name))
+    if not found:
+        raise errors.ModelError(f"run {run_id} has no model: log one with run.log_model(model, example=X)")
+    names = ", ".join(sorted(model.name for model in found))
+    if not chosen:
+        raise errors.ModelError(f"run {run_id} has no model {name!r}; it has: {names}")
+    raise errors.ModelError(f"run {run_id} has {len(chosen)} models ({names}): name the one you mean")
+
+
+def load(source: str | Path) -> Any:
+    """MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`. Raises ModelError."""
+
+    def open_folder(folder: Path) -> Any:
+        import mlflow.pyfunc
+
+        return input.relax(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
+
+    return _opened(source, open_folder)
+
+
+def native(source: str | Path) -> Any:
+    """The model as its library knows it, with `predict_proba` and the like. Raises ModelError."""
+    import importlib
+
+    from mlflow.models import Model
+
+    def open_folder(folder: Path) -> Any:
+        native = [flavor for flavor in Model.load(str(folder)).flavors if flavor != "python_function"]
+        if native:
+            return importlib.import_module(f"mlflow.{native[0]}").load_model(str(folder))
+        model = load(folder).unwrap_python_model()
+        return getattr(model, "inner", model)
+
+    return _opened(source, open_folder)
+
+
+def download(source: str | Path, folder: Path) -> Path:
+    """Copy the model at a location under `folder`; return the folder that holds its MLmodel. Raises ModelError."""
+    import mlflow
+
+    folder.mkdir(parents=True, exist_ok=True)
+    here = local(source)
+    if here is not None and here.is_dir():
+        contents.check(here)  # a copy has no links any more
+    with errors.as_model_error(f"the model at {source} cannot be fetched"):
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
+    if not (found / MLMODEL).is_file():
+        # The Azure plugin can come back without an error and without the files (docs/azure.md).
+        raise errors.ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
+    return found
+
+
+def example(source: str | Path) -> Any:
+    """The example that was logged with a model, as it goes to `predict`; None when it has none."""
+    from mlflow.models import Model
+
+    with errors.as_model_error(f"the model at {source} cannot be read"):
+        place = str(local(source) or source)
+        return Model.load(place).load_input_example(place)
+
+
+def signature(source: str | Path) -> dict[str, Any]:
+    """Inputs, outputs and params of a model as plain values, each a list or None, in MLflow's own schema form."""
+    from mlflow.models import Model
+
+    with errors.as_model_error(f"the model at {source} cannot be read"):
+        found = Model.load(str(local(source) or source)).signature
+    parts = found.to_dict() if found else {}
+    return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
+
+
+def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
+    here = local(source)
+    with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
+        if here is not None:
+            contents.check(here)
+            with _no_bytecode():
+                return open_folder(here)
+        scratch = tempfile.mkdtemp(prefix="nbops-model-")
+        try:
+            folder = download(source, Path(scratch))
+            contents.check(folder)
+            model = open_folder(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        # Some flavours read files later on, so the folder lives as long as the model.
+        weakref.finalize(model, shutil.rmtree, scratch, ignore_errors=True)
+        return model
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Load from a folder and leave nothing in it: what Python would keep of a model's modules changes its digest."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def local(source: str | Path) -> Path | None:
+    """The folder of a model that lies on this machine; None when it has to be fetched."""
+    text = str(source)
+    if text.startswith("file:"):
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        return Path(local_file_uri_to_path(text))
+    return None if _SCHEME.match(text) else Path(text)
+
+
+def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
+    """Keep the folder as a logged model too, under its class's name: MLflow lists two of one name twice."""
+    from mlflow.entities import LoggedModelOutput
+
+    made = store.client.create_logged_model(run.info.experiment_id, title, source_run_id=run.info.run_id)
+    try:
+        store.client.log_model_artifacts(made.model_id, str(folder))
+    except BaseException:
+        store.client.finalize_logged_model(made.model_id, "FAILED")
+        raise
+    store.client.finalize_logged_model(made.model_id, "READY")
+    store.client.log_outputs(run.info.run_id, [LoggedModelOutput(made.model_id, step=0)])
+    return str(made.model_id)
+
+
+def _free_name(store: Store, run: Any, name: str) -> str:
+    taken = {entry.path for entry in _repository(store, run).list_artifacts(None)}
+    return name if name not in taken else next(new for n in count(2) if (new := f"{n}-{name}") not in taken)
+
+
+def _is_called(found: str, name: str) -> bool:
+    return re.fullmatch(rf"(\d+-)?{re.escape(name)}", found) is not None
+
+
+def _number(name: str) -> int:
+    match = re.match(r"(\d+)-", name)
+    return int(match[1]) if match else 1
+
+
+def _repository(store: Store, run: Any) -> Any:
+    # Not client.list_artifacts(run, folder): it asks for logged models first, which Azure ML answers with 404.
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri, registry_uri=store.uri)
+
+
+def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+    repository = _repository(store, run)
+
+    def walk(folder: str | None, depth: int) -> Iterator[str]:
+        entries = repository.list_artifacts(folder)
+        if folder and any(entry.path == f"{folder}/{MLMODEL}" for entry in entries):
+            yield folder
+        elif depth < _DEPTH:
+            for entry in entries:
+                if entry.is_dir:
+                    yield from walk(entry.path, depth + 1)
+
+    for folder in walk(None, 0):
+        yield ModelInfo(folder, f"{run.info.artifact_uri.rstrip('/')}/{folder}")
+
+
+def _logged_models(store: Store, run: Any) -> Iterator[ModelInfo]:
+    if store.has_logged_models:
+        for model_id in _logged_model_ids(run):
+            model = store.client.get_logged_model(model_id)
+            yield ModelInfo(model.name, model.artifact_location, logged_model_id=model_id)
+
+
+def _logged_model_ids(run: Any) -> list[str]:
+    outputs = getattr(run, "outputs", None)
+    return [output.model_id for output in outputs.model_outputs] if outputs else []
+
+
+def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])

@@ -1,0 +1,185 @@
+"""Which version is champion of a stage and which was before it. It moves marks and knows of no endpoint.
+
+A mark is an alias where the registry has aliases and a version tag where it has not (docs/design D6): `champion` and
+`previous` in prod, `champion-dev` and `previous-dev` in dev. Each moves in one write, so there is never a moment
+without a champion. Each version also says which was champion before it, so that one can go back more than one step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from notebooks_lib import errors
+from notebooks_lib.models.versions import Version, set_tags, versions
+from notebooks_lib.records import Tag
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
+
+    from notebooks_lib.tracking.store import Store
+
+PROD = "prod"
+"""The stage whose marks bear no suffix: other tools look for an alias `champion`."""
+NONE = "none"
+
+
+def champion(store: Store, model: str, stage: str = PROD) -> Version | None:
+    """The version that a stage serves, if any."""
+    return _Marks(store, model).champion(stage)
+
+
+def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
+    """The version that one goes back to: champion before the present one, and not withdrawn since."""
+    return _Marks(store, model).previous(stage)
+
+
+def mark_champion(
+    store: Store, version: Version, *, reason: str, stage: str = PROD, back: bool = False
+) -> Version | None:
+    """Make `version` the champion of a stage; return the one that was before it.
+
+    With `back` it is one that was champion already: what was before *it* stays known, and it is withdrawn no more.
+    Cut short between two writes, the next call finishes; until then the old or the new one is champion, and `previous`
+    is right either way: it is written first when the champion becomes the previous one, last when the previous one
+    becomes champion, so that in between both are the same version, which no reader takes for an answer.
+    """
+    with errors.as_model_error(f"{version.uri} cannot be marked champion of {stage}"):
+        marks = _Marks(store, version.model)
+        old = marks.champion(stage)
+        if old is None or old.version != version.version:
+            known = marks.known.get(version.version, version)
+            tags = {Tag.REASON: reason}
+            if not (back and _before_tag(stage) in known.tags):
+                tags[_before_tag(stage)] = old.version if old else NONE
+                if old is not None:
+                    marks.put(_name("previous", stage), old)
+            if back and stage in known.withdrawn:
+                tags[_withdrawn_tag(stage)] = ""
+            set_tags(store, version, tags)
+            marks.put(_name("champion", stage), version)
+        marks = _Marks(store, version.model)
+        before = marks.before(marks.known[version.version], stage)
+        held = marks.holder(_name("previous", stage))
+        if (before.version if before else "") != (held.version if held else ""):
+            marks.put(_name("previous", stage), before)
+        marks.tidy(_name("champion", stage))
+    return old
+
+
+def withdraw(store: Store, version: Version, *, stage: str = PROD) -> None:
+    """Say that a version was taken back from a stage: no promotion takes it anywhere by itself, approved of or not."""
+    with errors.as_model_error(f"{version.uri} cannot be withdrawn"):
+        set_tags(store, version, {_withdrawn_tag(stage): "true", Tag.WAITING: ""})
+
+
+def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
+    """Whether a version is or was champion of a stage; one may go back to those only."""
+    marks = _Marks(store, version.model)
+    mine = marks.known.get(version.version, version).tags
+    held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))
+    named = {each.tags.get(_before_tag(stage)) for each in marks.known.values()}
+    named |= {each.version for each in held if each is not None}
+    return _before_tag(stage) in mine or _withdrawn_tag(stage) in mine or version.version in named
+
+
+def _name(mark: str, stage: str) -> str:
+    return mark if stage == PROD else f"{mark}-{stage}"
+
+
+def _withdrawn_tag(stage: str) -> str:
+    return f"{Tag.WITHDRAWN_PREFIX}{stage}"
+
+
+def _before_tag(stage: str) -> str:
+    return f"{Tag.BEFORE_PREFIX}{stage}"
+
+
+class _Marks:
+    """The marks of one model, as they are now."""
+
+    def __init__(self, store: Store, model: str) -> None:
+        self.store = store
+        self.model = model
+        self.known: Mapping[str, Version] = {each.version: each for each in versions(store, model)}
+        self.aliases = _aliases(store, model) if self.known else {}
+
+    def holder(self, name: str) -> Version | None:
+        """By alias; where there is none, of the versions that bear the tag the one that got it last."""
+        if name in self.aliases:
+            return self.known.get(self.aliases[name])
+        tag = Tag.MARK_PREFIX + name
+        bearing = [each for each in self.known.values() if each.tags.get(tag)]
+        return max(bearing, key=lambda each: (int(each.tags[tag]), int(each.version)), default=None)
+
+    def champion(self, stage: str) -> Version | None:
+        return self.holder(_name("champion", stage))
+
+    def previous(self, stage: str) -> Version | None:
+        now, held = self.champion(stage), self.holder(_name("previous", stage))
+        if now is None:
+            return None
+        usable = held is not None and held.version != now.version and stage not in held.withdrawn
+        return held if usable else self.before(now, stage)
+
+    def before(self, version: Version, stage: str) -> Version | None:
+        """Back along what each says was before it, past those that are gone or withdrawn."""
+        seen = {version.version}
+        number = version.tags.get(_before_tag(stage), NONE)
+        while number not in seen and number in self.known:
+            found = self.known[number]
+            if stage not in found.withdrawn:
+                return found
+            seen.add(number)
+            number = found.tags.get(_before_tag(stage), NONE)
+        return None
+
+    def put(self, name: str, version: Version | None) -> None:
+        """Move a mark to a version, or away."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if version is None:
+                self.store.client.delete_registered_model_alias(self.model, name)
+            else:
+                self.store.client.set_registered_model_alias(self.model, name, version.version)
+        except MlflowException as error:
+            if not _has_none(error):
+                raise
+            self._tag(name, version)
+
+    def _tag(self, name: str, version: Version | None) -> None:
+        tag = Tag.MARK_PREFIX + name
+        if version is not None:
+            # Later than any: another machine's clock may be ahead.
+            times = [int(each.tags.get(tag) or 0) + 1 for each in self.known.values()]
+            set_tags(self.store, version, {tag: str(max([int(time.time() * 1000), *times]))})
+        self._clear(tag, version)
+
+    def tidy(self, name: str) -> None:
+        """Take away what a crash left: a tag that counts no more."""
+        if name not in self.aliases:
+            self._clear(Tag.MARK_PREFIX + name, self.holder(name))
+
+    def _clear(self, tag: str, holder: Version | None) -> None:
+        for other in self.known.values():
+            if other.tags.get(tag) and (holder is None or other.version != holder.version):
+                set_tags(self.store, other, {tag: ""})
+
+
+def _aliases(store: Store, model: str) -> Mapping[str, str]:
+    with errors.as_model_error(f"the marks of {model!r} cannot be read"):
+        found = store.client.get_registered_model(model).aliases or {}
+    return {str(name): str(version) for name, version in found.items()}
+
+
+def _has_none(error: MlflowException) -> bool:
+    """Whether the registry knows no aliases: the plain 404 of an address that is not there."""
+    return error.error_code == "ENDPOINT_NOT_FOUND" or "error code 404" in str(error)
+
+
+def rollback_command(model: str, stage: str, version: str = "") -> str:
+    """Return the command that takes a stage back: to the previous champion, or to `version`, which was one."""
+    where, to = "" if stage == PROD else f" --stage {stage}", f" --to {version}" if version else ""
+    return f"nbops rollback {model}{where}{to}"

@@ -1,0 +1,277 @@
+"""A model as a server sees it: columns as plain values, parsing, predictions. It needs only the model's folder.
+
+Values are read by `model_input`, and schema enforcement is MLflow's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
+from notebooks_lib.models import contents, example, input, probabilities
+from notebooks_lib.models import fast_scorer as quick
+from notebooks_lib.models.encoding import encode, kind
+from notebooks_lib.models.input import Column, columns_of, word
+
+_importing, _imported = threading.Lock(), threading.Event()
+_NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
+
+
+class ServedModel:
+    """A model loaded from its folder. Thread-safe as far as the model's own predict is."""
+
+    def __init__(self, model: Any) -> None:
+        signature = model.metadata.signature
+        self.columns = columns_of(model.metadata.get_input_schema())
+        self.outputs = columns_of(signature.outputs if signature else None)
+        params = model.metadata.get_params_schema()
+        self.example: dict[str, Any] | None = None
+        """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
+        self._whole: Any = input.relax(model)
+        self._make: Callable[[], Any] | None = None
+        self._making = threading.Lock()
+        estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
+        self._quick = quick.of(estimator, _plain_columns(self.columns)) if estimator is not None else None
+        own = tuple(Column(p.name, word(p.dtype), required=False) for p in params) if params else ()
+        self._offer(estimator, own)
+
+    @classmethod
+    def load(cls, folder: Path) -> ServedModel:
+        """The model in `folder`, after it has answered its own example.
+
+        Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
+        """
+        if not (folder / "MLmodel").is_file():
+            raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
+        contents.check(folder)
+        plain = quick.load(folder)
+        served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
+        served._choose_example(plain.example if plain is not None else example.logged(folder, served._model), folder)
+        return served
+
+    @classmethod
+    def _by_mlflow(cls, folder: Path) -> ServedModel:
+        _import_mlflow()
+        import mlflow.pyfunc
+
+        try:
+            # The scan of every installed distribution that this silences takes longer than loading the model.
+            return cls(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
+        except Exception as error:  # a flavour may raise anything
+            raise ModelError(f"{folder}: the model cannot be loaded: {reason(error)}") from error
+
+    @classmethod
+    def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
+        """The same without MLflow, whose import takes longer than all the rest; see `complete`."""
+        served = cls.__new__(cls)
+        served.columns = tuple(Column(*each) for each in plain.inputs)
+        served.outputs = tuple(_output(each) for each in plain.outputs)
+        served._offer(plain.estimator, ())
+        served.example = None
+        served._whole = None
+        served._make = lambda: _pyfunc(folder, plain.estimator)
+        served._making = threading.Lock()
+        served._quick = quick.of(plain.estimator, plain.inputs)
+        return served
+
+    def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
+        """Take the parameters of the model, and beside them the one that asks a classifier for probabilities."""
+        known = {param.name for param in own}
+        self._has_probabilities = probabilities.PARAM not in known and probabilities.offered(estimator)
+        self.params = (*own, Column(probabilities.PARAM, "string", required=False)) if self._has_probabilities else own
+
+    def complete(self) -> None:
+        """Make ready what requests beyond the quick way need: MLflow's import, for which the first would wait.
+
+        The example is asked both ways: a model that they do not answer alike loses the quick one.
+        """
+        if self.example is None:
+            _ = self._model
+            return
+        answer = self._answer(self.example)
+        quickly = self.answer_quickly(self.example)
+        if quickly is not None and encode(quickly) != encode(_get_plain(answer)):
+            self._quick = None
+
+    @property
+    def quick(self) -> bool:
+        """Whether there is a quick way for requests of plain numbers."""
+        return self._quick is not None
+
+    def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
+        """The predictions for a request of plain numbers, as `parse` and `predict` give them; None for any other."""
+        return self._quick.answer(payload) if self._quick is not None else None
+
+    @property
+    def _model(self) -> Any:
+        """The model as MLflow's pyfunc."""
+        _import_mlflow()
+        if self._whole is None and self._make is not None:
+            with self._making:
+                if self._whole is None:
+                    self._whole = self._make()
+        return self._whole
+
+    @property
+    def _schema(self) -> Any:
+        return self._model.metadata.get_input_schema()
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the input is a table of columns, not tensors."""
+        return bool(self.columns) and self.columns[0].shape is None
+
+    def parse(self, payload: Mapping[str, Any]) -> Any:
+        """What the model is to be given for a request with exactly one of MLflow's four format keys.
+
+        Raises InputError when MLflow cannot read it by the model's signature.
+        """
+        _import_mlflow()
+        from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+        if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
+            return payload.get("inputs")  # MLflow leaves the checking of such models to the model's own type hint
+        if input.is_plain(self.columns):
+            table = input.from_payload(payload, self.columns)
+            if table is not None:
+                return table
+        try:
+            return infer_and_parse_data(dict(payload), self._schema)
+        except Exception as error:  # parsing asks nobody but the input, so whatever is raised is its fault
+            raise InputError(reason(error)) from error
+
+    def parse_csv(self, text: str) -> Any:
+        """The rows of a CSV text with a header. Raises InputError when they do not fit the signature's types."""
+        import io
+
+        import pandas as pd
+
+        if input.is_plain(self.columns):
+            return input.from_csv(text, self.columns)
+        try:
+            return pd.read_csv(io.StringIO(text))
+        except Exception as error:  # as in parse
+            raise InputError(f"text/csv: {reason(error)}") from error
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """What the model answers, as lists, dicts and numbers.
+
+        Raises InputError when the data does not fit the signature, or the model calls them wrong (ValueError) but
+        still answers its example; PredictionError when the model fails otherwise.
+        """
+        _import_mlflow()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            chances, others = probabilities.wanted(params or {}) if self._has_probabilities else (False, params)
+            if chances:
+                return probabilities.of(self._model, data)
+            answer = self._model.predict(data, params=dict(others) if others else None)
+        except InputError:
+            raise
+        except MlflowException as error:
+            if str(error).startswith(_NOT_THE_MODEL):
+                raise InputError(reason(error)) from error
+            raise PredictionError(f"the model raised {_named(error)}") from error
+        except ValueError as error:
+            if not self._answers_example():
+                raise PredictionError(f"the model raised {_named(error)}") from error
+            raise InputError(f"the model refused these rows{_missing(data)}: {reason(error)}") from error
+        except (Exception, SystemExit) as error:  # a model is anybody's code
+            raise PredictionError(f"the model raised {_named(error)}") from error
+        return _get_plain(answer)
+
+    def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
+        """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
+        if whole is None:
+            return
+        for candidate in (example.first_rows(whole), whole):
+            try:
+                if self.answer_quickly(candidate) is None:
+                    self._answer(candidate)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below; a model is anybody's code
+                fault = error
+            else:
+                self.example = candidate
+                return
+        raise ModelError(f"{folder}: the model does not answer its own example: {_named(fault)}") from fault
+
+    def _answers_example(self) -> bool:
+        """Tells a wrong row from a broken model: scikit-learn raises the same ValueError for both."""
+        try:
+            return self.example is not None and self._answer(self.example) is not None
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, the model is broken
+            return False
+
+    def _answer(self, payload: Mapping[str, Any]) -> Any:
+        rows = {key: value for key, value in payload.items() if key != "params"}
+        return self._model.predict(self.parse(rows), params=payload.get("params"))
+
+
+def rows(data: Any) -> int | None:
+    """How many rows parsed data have; None when that cannot be said."""
+    if isinstance(data, Mapping):
+        data = next(iter(data.values()), [])
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if shape else None
+    return len(data) if isinstance(data, list) else None
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {reason(error)}"
+
+
+def _missing(data: Any) -> str:
+    """Name the columns with missing values: the usual reason for which a model refuses rows."""
+    columns = getattr(data, "columns", None)
+    if columns is None:
+        return ""
+    found = [str(column) for column in columns if data[column].isna().any()]
+    return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
+
+
+def _import_mlflow() -> None:
+    """Import MLflow whole, in one thread. Its modules import each other: two threads find it half made, for good."""
+    if not _imported.is_set():
+        with _importing:
+            importlib.import_module("mlflow.pyfunc")
+            _imported.set()
+
+
+def _get_plain(answer: Any) -> Any:
+    from mlflow.utils.proto_json_utils import _get_jsonable_obj
+
+    return answer if kind(answer) == "M" else _get_jsonable_obj(answer)
+
+
+def _is_sklearn(model: Any) -> bool:
+    flavors = model.metadata.flavors
+    conf = flavors.get("python_function", {})
+    return bool(conf.get("loader_module") == "mlflow.sklearn" and conf.get("predict_fn", "predict") == "predict")
+
+
+def _pyfunc(folder: Path, estimator: Any) -> Any:
+    """What `mlflow.pyfunc.load_model` makes of the folder, around the estimator that is loaded already."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
+    from mlflow.sklearn import _SklearnModelWrapper
+
+    model = PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
+    return input.relax(model)
+
+
+def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:
+    return [(each.name, each.type if each.shape is None else "tensor", each.required) for each in columns]
+
+
+def _output(spec: Mapping[str, Any]) -> Column:
+    """A column from the JSON of a signature."""
+    tensor = spec.get("tensor-spec")
+    if tensor is not None:
+        return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
+    return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))

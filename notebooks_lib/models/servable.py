@@ -1,0 +1,139 @@
+"""Checks that a model is served the values that it was fitted on: MLflow's schema and a request may change them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import ModelError, reason
+from notebooks_lib.models.input import Column, as_served, is_plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKED_ROWS = 50
+"""Rows of an example on which a model must answer alike as it is and as it is served."""
+
+
+def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
+    """Raise ModelError, which names a column, where a model would be served other values than it is given here.
+
+    The example's rows are asked as they are, and as they come out of MLflow's schema and of a request in JSON.
+    """
+    import pandas as pd
+    from mlflow.models.utils import _enforce_schema
+    from mlflow.types import Schema
+
+    from notebooks_lib.tracking.store import quiet
+
+    if not isinstance(example, pd.DataFrame):
+        return
+    if not (schema is not None and schema.has_input_names()):
+        with quiet("mlflow", level=logging.ERROR), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _refuse_types(example)
+        return
+    if not is_plain(columns):
+        return
+    rows = _telling(example)
+    try:
+        served = as_served(rows, columns)
+        required = [spec for spec in schema.inputs if spec.required]
+        if required:
+            enforced = _enforce_schema(served[[spec.name for spec in required]], Schema(required))
+            lost = [spec.name for spec in required if spec.name not in enforced]
+            if lost:  # of columns 2, 0, 1 MLflow loses 0
+                raise ModelError(f"column {lost[0]!r} is lost in MLflow's schema: name columns by texts")
+            for spec in required:  # not `assign`: a column may be named by a number
+                served[spec.name] = enforced[spec.name]
+    except Exception as error:
+        raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
+    changed = [str(name) for name in served if not _same(rows[name], served[name])]
+    if not changed:
+        return
+    try:
+        here = model.predict(rows)
+    except Exception:  # noqa: BLE001 - libraries whose models take no tables
+        return
+    what = f"its answers depend on how {_kept(rows, served, changed[0])}"
+    try:
+        there = model.predict(served)
+    except Exception as error:
+        raise ModelError(f"{what} ({reason(error)})") from error
+    if not _alike(here, there):
+        raise ModelError(what)
+
+
+def _telling(example: pd.DataFrame) -> pd.DataFrame:
+    """Some of its rows, those with missing values among them."""
+    places = dict.fromkeys(range(min(len(example), CHECKED_ROWS // 2)))
+    for name in example.columns:
+        places |= dict.fromkeys(example[name].isna().to_numpy().nonzero()[0][:2].tolist())
+    return example.iloc[list(places)[: 2 * CHECKED_ROWS]]
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    """Whether two columns are the same to a model: of one type, and missing in the same way."""
+    if mine.dtype != theirs.dtype:
+        return False
+    if mine.dtype != object:
+        return True
+    return all(
+        a is b or (a == b and type(a) is type(b)) or (a != a and b != b) for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+def _alike(here: Any, there: Any) -> bool:
+    import numpy as np
+
+    one, other = np.asarray(here), np.asarray(there)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind in "fiub" and other.dtype.kind in "fiub":
+        return bool(np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True))
+    return bool(np.all(one == other))
+
+
+def _refuse_types(example: pd.DataFrame) -> None:
+    """Name the column for which MLflow has no type; for its sake the whole table would have no columns."""
+    from mlflow.models import infer_signature
+
+    for name in example.columns:
+        if not infer_signature(example[[name]]).inputs.has_input_names():
+            dtype = str(example[name].dtype)
+            way = next((way for start, way in _WAYS.items() if dtype.startswith(start)), "give numbers, texts or times")
+            raise ModelError(f"column {name!r} ({dtype}) cannot be served: MLflow's schema has no such type; {way}")
+
+
+_WAYS = {
+    "period": "give its start, .dt.start_time, or its text, .astype(str)",
+    "timedelta": "give a number: .dt.total_seconds()",
+    "interval": "give its middle, .array.mid, or its text, .astype(str)",
+    "uint": "give .astype('int64')",
+    "object": "give values of one kind, such as .astype(str) or .astype(float)",
+    "complex": "give its real and imaginary parts",
+    "Sparse": "give it dense: .sparse.to_dense()",
+}
+
+
+def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
+    given, got = str(rows[name].dtype), str(served[name].dtype)
+    if given == got and (rows[name] == "").any():
+        return (
+            f"an empty text of column {name!r} is kept; a served model gets NaN: .replace('', float('nan')) before fit"
+        )
+    if given == got:
+        return f"a missing value of column {name!r} is kept; a served model gets NaN: fillna(float('nan')) before fit"
+    zoned = getattr(rows[name].dtype, "tz", None) is not None  # which pandas' astype refuses to drop
+    way = ".dt.tz_convert('UTC').dt.tz_localize(None)" if zoned else f".astype({got!r})"
+    return f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by {way}"
+
+
+def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> str:
+    """The first column that MLflow's message names, unless the message does so plainly."""
+    if any(f"column {name}" in str(error) or repr(name) in reason(error) for name in rows.columns):
+        return ""
+    suspects = [str(each.name) for each in columns if each.type == "datetime" and each.name in rows]
+    return f"column {suspects[0]!r}: " if suspects else ""

@@ -1,0 +1,134 @@
+"""Ranks runs by a logged metric, never across different data. Pure: it reads values, not the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib.errors import UsageError, nearest
+from notebooks_lib.metrics.metric import Direction, sort_key
+from notebooks_lib.records import Tag, finite
+from notebooks_lib.tracking.query import RunInfo
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in its place."""
+
+    rank: int
+    """1 is the best; equal values share a rank."""
+    run: RunInfo
+    value: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs on the same data, the best first."""
+
+    datasets: tuple[str, ...]
+    """"name@version#fingerprint" of each dataset; empty when the runs recorded none and may differ in it."""
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """The data, for people."""
+        names = [f"{ref} ({fingerprint[:12]})" for ref, _, fingerprint in (one.partition("#") for one in self.datasets)]
+        return ", ".join(names) or "data not recorded: these runs may have used different rows"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All runs of an experiment that have the metric, one table for each set of data."""
+
+    metric: str
+    direction: Direction
+    tables: tuple[Table, ...]
+    """The one with the newest run first."""
+    without: tuple[RunInfo, ...]
+    """Runs that do not have the metric, or not as a number."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `nbops compare --json` prints."""
+        return {
+            "metric": self.metric,
+            "direction": self.direction,
+            "tables": [
+                {"datasets": list(table.datasets), "runs": [_row_json(row) for row in table.rows]}
+                for table in self.tables
+            ],
+            "without_metric": [run.run_id for run in self.without],
+        }
+
+
+def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
+    """Tables of the runs by their logged `metric`; runs on different data are never in one table.
+
+    Raises UsageError when there are runs and none has the metric.
+    """
+    has = [run for run in runs if _is_number(run.metrics.get(metric))]
+    if runs and not has:
+        raise UsageError(no_metric(runs, metric))
+    groups: dict[tuple[str, ...], list[RunInfo]] = {}
+    for run in sorted(has, key=lambda run: run.started_ms, reverse=True):
+        groups.setdefault(data_of(run), []).append(run)
+    tables = tuple(
+        Table(tuple(sorted(members[0].datasets.values())), _ranked(members, metric, direction))
+        for members in groups.values()
+    )
+    return Ranking(metric, direction, tables, tuple(run for run in runs if not _is_number(run.metrics.get(metric))))
+
+
+def data_of(run: RunInfo) -> tuple[str, ...]:
+    """Fingerprints of what the run was computed from: where they are equal, numbers may be compared.
+
+    One content under two names or versions is the same data.
+    """
+    return tuple(sorted({value.partition("#")[2] for value in run.datasets.values()}))
+
+
+def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
+    """Say that none of the runs has the metric, and which they have."""
+    known = sorted({name for run in runs for name in run.metrics})
+    match = nearest(metric, known)
+    meant = f"; did you mean {match!r}?" if match else ""
+    if metric in known:
+        return f"none of {len(runs)} finished run(s) has a finite {metric!r}: all are nan or infinite"
+    have = f"they have: {', '.join(known)}" if known else "they have no metrics at all"
+    return f"none of {len(runs)} finished run(s) has the metric {metric!r}{meant} ({have})"
+
+
+def commit(tags: Mapping[str, str]) -> str:
+    """The commit a run was made from, with a star when there was more than was committed; empty when unknown."""
+    found = tags.get("mlflow.source.git.commit", "")[:8]
+    return found + ("*" if found and tags.get(Tag.GIT_DIRTY) == "true" else "")
+
+
+def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[Row, ...]:
+    ordered = sorted(runs, key=lambda run: sort_key(direction, run.metrics[metric]))
+    rows: list[Row] = []
+    for place, run in enumerate(ordered, 1):
+        value = run.metrics[metric]
+        tied = rows and rows[-1].value == value
+        rows.append(Row(rows[-1].rank if tied else place, run, value))
+    return tuple(rows)
+
+
+def _is_number(value: float | None) -> bool:
+    """What is not finite is a missing value: nan is neither better nor worse, and infinity would always win."""
+    return finite(value)
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    run = row.run
+    return {
+        "rank": row.rank,
+        "run_id": run.run_id,
+        "name": run.name,
+        "notebook": run.tags.get(Tag.NOTEBOOK, ""),
+        "value": row.value,
+        "metrics": {name: value if finite(value) else None for name, value in run.metrics.items()},
+        "commit": run.tags.get("mlflow.source.git.commit", ""),
+        "dirty": {"true": True, "false": False}.get(run.tags.get(Tag.GIT_DIRTY, "")),
+        "started_ms": run.started_ms,
+    }

@@ -1,0 +1,257 @@
+"""The gate: `decide` turns figures into promote, keep or undecided, rule by rule. Pure; it loads and writes nothing.
+
+Of several challengers in one use of the holdout `decide_use` says which, if any, is promoted.
+
+What the rules look at stands in `question.py`, what they want in `policy.py`, and they themselves in `rules.py` and
+`interval_rules.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from notebooks_lib.promotion import guardrails, interval_rules, rules
+from notebooks_lib.promotion.detectable_gain import Outlook, outlook
+from notebooks_lib.promotion.evidence import Evidence, Side, Slice
+from notebooks_lib.promotion.policy import Policy, Uses
+from notebooks_lib.promotion.rules import EARLY, RULES, Rule, plain, rule
+from notebooks_lib.promotion.tables import Table, percent
+from notebooks_lib.statistics.paired import holm
+
+__all__ = [
+    "EARLY",
+    "RULES",
+    "Answer",
+    "Decision",
+    "Evidence",
+    "Policy",
+    "Rule",
+    "Side",
+    "Uses",
+    "decide",
+    "decide_each",
+    "decide_use",
+    "rule",
+]
+
+Answer = Literal["promote", "keep", "undecided"]
+RULE_MODULES = (rules, interval_rules, guardrails)
+"""To import one is to add its rules."""
+
+
+@dataclass(frozen=True, repr=False)
+class Decision:
+    """The answer and everything it rests on."""
+
+    answer: Answer
+    rules: tuple[Rule, ...]
+    evidence: Evidence
+    policy: Policy
+    summary: str
+    """One sentence for people, with the figures."""
+    others: tuple[Decision, ...] = ()
+    """On the other challengers of the same use, the better by validation first."""
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides."""
+        return self.evidence.metric
+
+    @property
+    def challenger(self) -> Side:
+        """The best candidate."""
+        return self.evidence.challenger
+
+    @property
+    def champion(self) -> Side:
+        """What it had to beat."""
+        return self.evidence.champion
+
+    @property
+    def level(self) -> float:
+        """At which this use of the holdout was tested."""
+        return self.policy.level(self.evidence.uses)
+
+    @property
+    def unread(self) -> bool:
+        """No challenger of this use has met the holdout: each was refused by a rule that needs none of its rows."""
+        return all(each.evidence.unread for each in (self, *self.others))
+
+    @property
+    def rows_needed(self) -> int | None:
+        """Holdout rows that would settle `promotion.worthwhile_gain`; None when nobody said what that is."""
+        ahead, wish = self.outlook, self.policy.worthwhile_gain
+        return None if ahead is None or wish is None else ahead.rows_for(wish)
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """What holdouts like this one can find; None when the two could not be paired."""
+        paired = self.evidence.paired
+        return None if paired is None else outlook(paired, self.policy, self.level)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a file: without the figures of single rows; null for what is not a finite number.
+
+        Estimates are left out, too, where the budget of the holdout is so large that they would give it away.
+        """
+        found = self.evidence
+        return {
+            "answer": self.answer,
+            "summary": self.summary,
+            "model": found.model,
+            "metric": found.metric,
+            "direction": found.direction,
+            "gain": plain(found.gain) if found.shows else None,
+            "min_gain": self.policy.min_gain,
+            "interval": self._interval(),
+            "uses": found.uses.as_json() if found.uses else None,
+            "dataset": found.dataset,
+            "first": found.first,
+            "unread": self.unread,
+            "slices": [_slice_json(each, shows=found.shows) for each in found.slices],
+            "rules": [each.as_json() for each in self.rules],
+            "challenger": _side_json(found.challenger, shows=found.shows),
+            "champion": _side_json(found.champion, shows=found.shows),
+            "others": [each._brief() for each in self.others],
+        }
+
+    def _brief(self) -> dict[str, Any]:
+        """What the decision on another challenger says of this one; no level for whom no holdout row has judged."""
+        side, level = self.challenger, None if self.evidence.unread else self.level
+        told = {"label": side.label, "run": side.run_id, "answer": self.answer}
+        return {**told, "summary": self.summary, "level": level}
+
+    def _interval(self) -> dict[str, Any] | None:
+        paired, ahead = self.evidence.paired, self.outlook
+        if paired is None or ahead is None:
+            return None
+        told = {
+            **paired.as_json(),
+            "level": self.level,
+            "lower": plain(paired.lower(self.level)),
+            "upper": plain(paired.upper(interval_rules.KEEP)),
+            "detectable": plain(ahead.detectable),
+            "obstacle": ahead.obstacle or None,
+            "rows_needed": self.rows_needed,
+        }
+        hidden = () if self.evidence.shows else ("gain", "lower", "upper")
+        return {key: None if key in hidden else value for key, value in told.items()}
+
+    @property
+    def table(self) -> Table:
+        """Every rule, with what it found and what it wants."""
+        rows = [(each.mark, each.id, each.figure, each.limit, each.reason) for each in self.rules]
+        return Table.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
+
+    @property
+    def others_table(self) -> Table:
+        """What became of the other challengers; of the level that they share, a part for each that had some."""
+        header = ("other challengers", "answer", "tested at", "reason")
+        told = [each._brief() for each in self.others]
+        rows = [(each["label"], each["answer"], percent(each["level"]), each["summary"]) for each in told]
+        return Table.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self._tables()))
+
+    def _repr_html_(self) -> str:
+        return "".join(each._repr_html_() for each in self._tables())
+
+    def _tables(self) -> list[Table]:
+        return [self.table, *([self.others_table] if self.others else [])]
+
+
+def decide(evidence: Evidence, policy: Policy) -> Decision:
+    """Promote when every rule passes; undecided when one fails that leaves the question open; else keep.
+
+    Promote means: the lower bound of the gain, at policy.level, is above `min_gain`.
+    """
+    checks = RULES
+    if evidence.nobody:
+        checks = [rules.challenger_known]
+    elif evidence.itself or evidence.twin:
+        checks = [rules.not_itself]
+    elif evidence.unread:
+        checks = EARLY
+    found = tuple(each for each in (check(evidence, policy) for check in checks) if each is not None)
+    failed = [each for each in found if not each.ok]
+    answer: Answer = "promote"
+    if failed:
+        answer = "undecided" if any(each.otherwise == "undecided" for each in failed) else "keep"
+    return Decision(answer, found, evidence, policy, _summary(answer, evidence, found))
+
+
+def decide_use(evidence: Evidence, policy: Policy) -> Decision:
+    """On the challenger with whom this use of the holdout ends, with what became of the others.
+
+    That is, of those that may be promoted, the one with the highest lower bound, and among equals the better by
+    validation; the best by validation when none may. The bounds are taken at one level, the one that Holm begins with:
+    each at its own would favour who is tested later, of two alike the second.
+    """
+    if not evidence.rivals:
+        return decide(evidence, policy)
+    decisions = decide_each(evidence.every, policy)
+    promoted = [each for each in decisions if each.answer == "promote"]
+    level = min((each.level for each in promoted), default=0.0)
+    shown = max(promoted, key=lambda each: _lower(each, level)) if promoted else decisions[0]
+    return replace(shown, others=tuple(_beside(each, shown) for each in decisions if each is not shown))
+
+
+def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision, ...]:
+    """Of several challengers in one use of the holdout: the chance that any is promoted wrongly stays that of one.
+
+    They share the level of the use after Holm: the smallest p-value comes first, and a level is handed on only by who
+    is promoted at it. Whom another rule than `gain` refuses takes p = 1, so nothing is handed on by it, however small
+    its p-value. That must be so where a rule doubts the interval (too few rows, one row that outweighs the others):
+    such a p-value is none. After a rule that has nothing to do with the interval (a limit, a slice) it would be right
+    to hand on, and a little power is given up so that the promise needs no list of which rule is which. A p-value
+    that is only ever raised is still one, and Holm asks no more, however the challengers depend on each other. Who did
+    not meet the holdout has no share, for it was left out without a look at its rows.
+    """
+    share = min((policy.level(each.uses) for each in evidences), default=0.0)
+    levels = iter(holm([_p_value(each, policy) for each in evidences if not each.unread], share))
+    return tuple(decide(each, policy if each.unread else replace(policy, at=next(levels))) for each in evidences)
+
+
+def _p_value(found: Evidence, policy: Policy) -> float:
+    """Of a gain of `min_gain` or less; 1 where another rule refuses the challenger. No other rule asks the level."""
+    refused = any(not each.ok and each.id != "gain" for each in decide(found, policy).rules)
+    return 1.0 if refused or found.paired is None else found.paired.p_value(policy.min_gain)
+
+
+def _beside(other: Decision, winner: Decision) -> Decision:
+    """The decision on another challenger: who may be promoted, too, and is not, is told why."""
+    if other.answer != "promote":
+        return other
+    why = f"not taken, for the lower bound of {winner.challenger.label} is no lower"
+    return replace(other, summary=f"{other.summary}; {why}")
+
+
+def _lower(decision: Decision, level: float) -> float:
+    paired = decision.evidence.paired
+    return -math.inf if paired is None else paired.lower(level)
+
+
+def _summary(answer: Answer, found: Evidence, checked: Sequence[Rule]) -> str:
+    if answer == "promote":
+        new = found.challenger
+        gain = next((each.reason for each in checked if each.id == "gain"), "")
+        return f"{new.label} wins on the {new.rows} holdout rows of {found.ref}: {gain}"
+    what = "no model is promoted" if found.first else f"{found.champion.label} stays"
+    return f"{what}: " + "; ".join(each.reason for each in checked if not each.ok)
+
+
+def _slice_json(found: Slice, *, shows: bool) -> dict[str, Any]:
+    told = ("column", "value", "rows")
+    return {key: plain(value) if shows or key in told else None for key, value in vars(found).items()}
+
+
+def _side_json(side: Side, *, shows: bool) -> dict[str, Any]:
+    content = {key: value for key, value in vars(side).items() if key not in ("losses", "signature")}
+    content["score"] = plain(side.score) if shows else None
+    content["metrics"] = {name: plain(value) for name, value in side.metrics.items()} if shows else {}
+    return content

@@ -1,0 +1,120 @@
+"""Says who meets the champion on the holdout, and gathers the figures of all of them. It decides nothing.
+
+What can be known without the holdout is asked first; where that settles it, the holdout is not read. Each meeting is
+one use of the holdout; `meeting.py` holds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebooks_lib import datasets
+from notebooks_lib.datasets import data_tests
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.promotion import scoring, sides, slices, time_order
+from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side
+from notebooks_lib.promotion.holdout_evaluation import Asked, Meeting
+
+if TYPE_CHECKING:
+    from notebooks_lib.models.registry import Version
+    from notebooks_lib.tracking.store import Store
+
+
+ABOUT_ALL = ("holdout_uses", "data_tests")
+"""Early rules that fail for every challenger alike."""
+
+
+def gather(
+    store: Store,
+    candidates: Candidates,
+    champion: Version | None,
+    *,
+    model: str,
+    policy: Policy | None = None,
+    order_by: str = "",
+    challengers: int = 1,
+) -> Evidence:
+    """The figures of the best candidate and of the champion, or of a trivial baseline when there is none.
+
+    A candidate that fails on the holdout is out, and the next best takes its place, which is another question. So it
+    does when a rule refuses a candidate that needs no row of the holdout, which spends no use; what was refused comes
+    back among the `rivals`. The holdout is not read when the best candidate left is the champion itself.
+
+    With more than one of `challengers`, that many of the best meet the champion in one use: the champion itself
+    and copies of its files are none of them, one that fails is out without a substitute, and the figures of all but
+    the best are its `rivals`. `order_by` is a column that puts the rows in the order of time: rows near each other are
+    then not taken for independent. Raises UsageError when it cannot, or the dataset has groups, and PromotionError when
+    no candidate can be scored and there is no champion to stay.
+    """
+    policy = policy or Policy.of(store.settings.promotion, model)
+    data, metric = candidates.dataset, candidates.metric
+    if order_by:
+        time_order.check(order_by, data, store.settings)
+    slices.check(policy.slices, data)
+    meeting = Meeting(store, data, metric, champion, policy, order_by)
+    old = Side(scoring.baseline_name(metric.task), seen_rows=0)
+    if champion is not None:
+        old = sides.champion(store, champion, data, policy)
+        if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
+            old = meeting.tried(old, champion.source)
+    found = Evidence(
+        model=model,
+        metric=metric.name,
+        direction=metric.direction,
+        dataset=datasets.tag_value(data),
+        challenger=Side(""),
+        champion=old,
+        note=metric.note,
+        first=champion is None,
+        data_faults=data_tests.faults(data.ref, store.settings) if policy.data_tests else None,
+    )
+    if not candidates.ranked:
+        return replace(found, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
+    several = _several(store, candidates, found, policy, challengers) if challengers > 1 else []
+    if several:
+        best, *rivals = meeting.ask(several)
+        return replace(best, rivals=tuple(rivals))
+    refused: list[Evidence] = []
+    failed: list[Evidence] = []
+    for candidate in candidates.ranked:
+        found = replace(found, challenger=sides.challenger(store, candidate, data, policy))
+        if found.itself:
+            if not (failed or refused):
+                return found
+            break  # a better one was refused: that is what there is to tell
+        (met,) = meeting.ask([(found, candidate.source)])
+        if met.unread:
+            refused.append(met)
+            if _refuses_all(met, policy):
+                break
+        elif met.challenger.fault:
+            failed.append(met)
+        else:
+            return replace(met, rivals=tuple(refused))
+    if failed and champion is None:
+        why = "; ".join(f"{each.challenger.label}: {each.challenger.fault}" for each in failed)
+        raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
+    best, *others = failed or refused
+    return replace(best, rivals=() if failed else tuple(others))
+
+
+def _refuses_all(met: Evidence, policy: Policy) -> bool:
+    """A rule fails that is not about this challenger: the next one meets the same."""
+    checked = (check(met, policy) for check in EARLY)
+    return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
+
+
+def _several(store: Store, candidates: Candidates, found: Evidence, policy: Policy, most: int) -> list[Asked]:
+    """The best candidates, at most so many, each with other files than the champion and those before it."""
+    chosen: list[Asked] = []
+    known = {found.champion.model_sha256} - {""}
+    for candidate in candidates.ranked:
+        if len(chosen) == most:
+            break
+        each = replace(found, challenger=sides.challenger(store, candidate, candidates.dataset, policy))
+        if not each.itself and each.challenger.model_sha256 not in known:
+            chosen.append((each, candidate.source))
+            known |= {each.challenger.model_sha256} - {""}
+    return chosen

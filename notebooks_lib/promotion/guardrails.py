@@ -1,0 +1,171 @@
+"""The rules beside the interval: what must hold however large the gain is. Pure.
+
+A new one is one function under `@rule`, or `@early` where no row of the holdout is needed. It looks at figures that
+`traits.py`, `slices.py` and the evidence have found; a figure that is unknown fails.
+"""
+
+from __future__ import annotations
+
+import math
+
+from notebooks_lib.errors import UnknownNameError, UsageError
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.metric import Metric, gain
+from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.policy import Policy
+from notebooks_lib.promotion.rules import Rule, early, rule
+from notebooks_lib.promotion.tables import shown
+
+MEGABYTE = 1_000_000
+
+
+def check(policy: Policy, model: str, metric: Metric) -> None:
+    """Raise UsageError for a metric in `limits` or `not_worse` that is not known, or is of another task than `metric`.
+
+    It would fail its rule only after a use of the holdout was spent, and again at each.
+    """
+    same = [each.name for each in METRICS.values() if each.task == metric.task]
+    for key, names in (("limits", policy.limits), ("not_worse", policy.not_worse)):
+        for name in names:
+            if name not in METRICS:
+                raise UnknownNameError(f"metric in promotion.{key} for {model}", name, same)
+            if name not in same:
+                raise UsageError(
+                    f"promotion.{key} names {name} for {model}, a metric of {METRICS[name].task}, but {metric.name}, "
+                    f"which decides, is one of {metric.task}; give {model} its own {key} under "
+                    f"[promotion.models.{model}]"
+                )
+
+
+@early
+def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
+    """Neither model has seen a row that judges it."""
+    sides = [found.challenger] if found.first else [found.challenger, found.champion]
+    seen = {side.label: side.seen_rows for side in sides}
+    known = [rows for rows in seen.values() if rows is not None]
+    if any(known):
+        who = " and ".join(f"{name} has seen {rows}" for name, rows in seen.items() if rows)
+        reason = f"{who} of the holdout rows of {found.ref} in training; refit on {found.ref}"
+        return Rule("holdout_unseen", False, max(known), 0, reason)
+    if seen[found.challenger.label] is None:
+        reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
+        reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "
+        reason += "the model with all of them: example=train.X"
+        return Rule("holdout_unseen", False, None, 0, reason)
+    if None in seen.values() and not policy.trust_champion_data:
+        reason = f"the rows that {found.champion.label} was trained on are not known; if it has seen none of these, "
+        reason += "set promotion.trust_champion_data"
+        return Rule("holdout_unseen", False, None, 0, reason, "undecided")
+    return Rule(
+        "holdout_unseen",
+        True,
+        0,
+        0,
+        "no holdout row is among those that its notebook loaded by name or logged with the model",
+    )
+
+
+@early
+def answers(found: Evidence, policy: Policy) -> Rule:
+    """Both models work, which the validation rows have shown."""
+    faults = "; ".join(f"{side.label}: {side.fault}" for side in (found.challenger, found.champion) if side.fault)
+    return Rule("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
+
+
+@early
+def requirements_known(found: Evidence, policy: Policy) -> Rule:
+    """Whoever serves it can install what made it."""
+    loose = found.challenger.loose
+    if loose is None:
+        return Rule("requirements", False, None, 0, "its requirements are not known; log it with run.log_model(...)")
+    reason = (
+        f"not known: {'; '.join(loose[:3])}; refit it here" if loose else "every requirement is pinned and installed"
+    )
+    return Rule("requirements", not loose, len(loose), 0, reason)
+
+
+@early
+def size_within(found: Evidence, policy: Policy) -> Rule | None:
+    """The model is not larger than allowed."""
+    if policy.max_size_mb is None:
+        return None
+    size = found.challenger.size_bytes
+    megabytes = math.nan if size is None else size / MEGABYTE
+    reason = f"its files take {megabytes:g} MB, at most {policy.max_size_mb:g} may (promotion.max_size_mb)"
+    reason = "its size is not known" if size is None else reason
+    return Rule("size_mb", megabytes <= policy.max_size_mb, megabytes, policy.max_size_mb, reason)
+
+
+@early
+def latency_within(found: Evidence, policy: Policy) -> Rule | None:
+    """One row is answered quickly enough, 19 times of 20."""
+    if policy.max_latency_ms is None:
+        return None
+    took = found.challenger.latency_ms
+    took = math.nan if took is None else took
+    reason = f"it answers one validation row within {took:g} ms in 95 % of cases, in this process; at most "
+    reason += f"{policy.max_latency_ms:g} wanted (promotion.max_latency_ms)"
+    reason = reason if math.isfinite(took) else "how long it takes was not measured"
+    return Rule("latency_p95_ms", took <= policy.max_latency_ms, took, policy.max_latency_ms, reason)
+
+
+@early
+def fingerprint_again(found: Evidence, policy: Policy) -> Rule | None:
+    """Its commit, parameters and data give its fingerprint again."""
+    if not policy.require_fingerprint:
+        return None
+    why = found.challenger.irreproducible
+    reason = "its fingerprint comes out again from its commit"
+    reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'nobody computed it'}"
+    return Rule("fingerprint", why == "", why == "", True, reason)
+
+
+@early
+def data_tests(found: Evidence, policy: Policy) -> Rule | None:
+    """The holdout looks like the rows that models are trained on."""
+    if not policy.data_tests:
+        return None
+    if found.data_faults is None:
+        return Rule("data_tests", False, None, 0, "nobody has tested the data", "undecided")
+    faults = found.data_faults
+    reason = (
+        f"the holdout is unlike train: {'; '.join(faults[:3])}"
+        if faults
+        else "kinds, missing values and ranges of the holdout are as in train"
+    )
+    return Rule("data_tests", not faults, len(faults), 0, reason, "undecided")
+
+
+@rule
+def others_not_worse(found: Evidence, policy: Policy) -> Rule | None:
+    """No other metric pays for the gain, beyond the margin that it was given."""
+    if not policy.not_worse:
+        return None
+    worst: list[str] = []
+    for name, margin in policy.not_worse.items():
+        new, old = found.challenger.metrics.get(name), found.champion.metrics.get(name)
+        if name not in METRICS or new is None or old is None or not (math.isfinite(new) and math.isfinite(old)):
+            worst.append(f"{name} is unknown")
+        elif not gain(METRICS[name].direction, new, old) >= -margin:
+            worst.append(f"{name} {shown(new)} against {shown(old)}" if found.shows else name)
+    wanted = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
+    reason = f"worse than promotion.not_worse allows: {', '.join(worst)}" if worst else "within promotion.not_worse"
+    return Rule("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
+
+
+@rule
+def worst_slice(found: Evidence, policy: Policy) -> Rule | None:
+    """No group of rows pays for the gain."""
+    if not policy.slices or policy.slice_margin is None:
+        return None
+    judged = [each for each in found.slices if each.rows >= policy.min_slice_rows]
+    if not judged:
+        reason = f"no slice by {', '.join(policy.slices)} has {policy.min_slice_rows} holdout rows"
+        return Rule("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
+    worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
+    ok = worst.gain >= -policy.slice_margin
+    figure = worst.gain if found.shows else None
+    how = f"the gain is {shown(worst.gain)}" if found.shows else "it is too bad" if not ok else "it is good enough"
+    reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
+    reason += f"{shown(-policy.slice_margin)} wanted"
+    return Rule("worst_slice", ok, figure, -policy.slice_margin, reason)

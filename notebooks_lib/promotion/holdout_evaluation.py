@@ -1,0 +1,216 @@
+"""Lets challengers and champion meet on the holdout, scored from their files, in one use. It decides nothing.
+
+A use is counted before the holdout is read; what came of it is stored before anybody sees it, and is the answer when
+the same challengers are asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from notebooks_lib.datasets import holdout_budget
+from notebooks_lib.errors import HoldoutError, ModelError, reason
+from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.metric import Answers, Metric, Truth
+from notebooks_lib.promotion import scoring, slices
+from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
+from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.scoring import Scores
+from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.resampling import Draws
+
+if TYPE_CHECKING:
+    from notebooks_lib.datasets import Dataset, Part
+    from notebooks_lib.models.registry import Version
+    from notebooks_lib.tracking.store import Store
+
+    Array = np.ndarray[Any, Any]
+
+READER = "promotion"
+SCORED = ("score", "metrics", "losses", "rows", "rows_sha256", "predictions_sha256", "fault")
+"""What the holdout says of a side."""
+
+Asked = tuple[Evidence, str]
+"""What is known of a challenger and the champion before they meet, and where the challenger's model is."""
+
+
+class Meeting:
+    """Champion and holdout, which are the same for every challenger."""
+
+    def __init__(
+        self, store: Store, data: Dataset, metric: Metric, champion: Version | None, policy: Policy, order_by: str
+    ) -> None:
+        self.store, self.data, self.metric = store, data, metric
+        self.champion, self.policy, self.order_by = champion, policy, order_by
+
+    def tried(self, side: Side, source: str) -> Side:
+        """The side with what is wrong with its model, as the validation rows show: they cost nothing."""
+        part = self.data.validation
+        truth = scoring.truth(self.data, part, self.metric)
+        return replace(side, fault=_with(side, lambda: scoring.score(source, part, self.metric, truth))[0].fault)
+
+    def ask(self, asked: Sequence[Asked]) -> list[Evidence]:
+        """One question to the holdout about all of these; their figures, now or from when it was asked before.
+
+        Whom a rule refuses that needs no row of the holdout is left out of the question, and comes back unread.
+        """
+        budget = self.policy.uses
+        may = self._allowed(asked, Uses(budget, 1))
+        asking = holdout_budget.asking(
+            self.store,
+            self.data,
+            self._question([found for found, _ in may or asked]),
+            alpha=self.policy.alpha,
+            budget=budget,
+            reader=f"{READER} of {asked[0][0].model}",
+        )
+        met: list[Evidence] = []
+        with asking as use:
+            counted = Uses(budget, use.number, use.asked, use.spent if use.stored is not None else None)
+            may = self._allowed(may, counted)
+            if not may:
+                counted = replace(counted, spent=use.spent)
+            elif use.stored is not None:
+                met = [_restored(replace(found, uses=counted), use.stored) for found, _ in may]
+            else:
+                part = _opened(use)
+                counted = Uses(budget, use.number)
+                if part is not None:
+                    met = self._scored([(replace(found, uses=counted), source) for found, source in may], part)
+                    use.answer(_kept(met))
+        answered = {each.challenger.run_id: each for each in met}
+        left = [replace(found, uses=counted, unread=True) for found, _ in asked]
+        return [answered.get(each.challenger.run_id, each) for each in left]
+
+    def _allowed(self, asked: Iterable[Asked], counted: Uses) -> list[Asked]:
+        """Those whom no rule refuses that needs no row of the holdout, if its uses stand like this."""
+        return [each for each in asked if not self._refused(replace(each[0], uses=counted))]
+
+    def _refused(self, found: Evidence) -> bool:
+        return any(rule is not None and not rule.ok for rule in (check(found, self.policy) for check in EARLY))
+
+    def _question(self, asked: Sequence[Evidence]) -> dict[str, Any]:
+        """All that the answer depends on; of several challengers in whatever order."""
+        first, files = asked[0], sorted(each.challenger.model_sha256 for each in asked)
+        return {
+            **({"challenger": files[0]} if len(files) == 1 else {"challengers": files}),
+            "champion": f"baseline of {self.data.fingerprint}" if first.first else first.champion.model_sha256,
+            "metric": [first.metric, first.direction, self.metric.code, *filter(None, [self.metric.positive])],
+            "policy": self.policy.question(),
+            "order_by": self.order_by,
+        }
+
+    def _scored(self, asked: Sequence[Asked], part: Part) -> list[Evidence]:
+        data, metric, champion = self.data, self.metric, self.champion
+        truth = scoring.truth(data, part, metric)
+
+        def judge() -> Scores:
+            if champion is None:
+                return scoring.baseline(data.train, part, metric, truth)
+            return scoring.score(champion.source, part, metric, truth)
+
+        old, his = _with(asked[0][0].champion, judge, truth, metric)
+        return [self._paired(replace(found, champion=old), source, part, truth, his) for found, source in asked]
+
+    def _paired(self, found: Evidence, source: str, part: Part, truth: Truth, his: Answers | None) -> Evidence:
+        data, metric = self.data, self.metric
+        new, its = _with(found.challenger, lambda: scoring.score(source, part, metric, truth), truth, metric)
+        found = replace(found, challenger=new)
+        if its is None or his is None:
+            return found
+        cut = slices.cut(self.policy.slices, data, part, metric, truth, (its, his))
+        found = replace(found, slices=cut)
+        try:
+            groups, times = _groups(data, part), part.frame[self.order_by].to_numpy() if self.order_by else None
+            return replace(found, paired=pair(metric, truth, its, his, groups=groups, times=times))
+        except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
+            return replace(found, unpaired=f"no error of the gain can be computed: {reason(error)}")
+
+
+def _opened(use: holdout_budget.Use) -> Part | None:
+    """The rows; None when another machine took the last use at this moment."""
+    try:
+        return use.open()
+    except HoldoutError:
+        return None
+
+
+def _groups(data: Dataset, part: Part) -> Array | None:
+    import pandas as pd
+
+    return None if data.group is None else np.asarray(pd.factorize(part.frame[data.group])[0])
+
+
+def _with(
+    side: Side, compute: Callable[[], Scores], truth: Truth | None = None, metric: Metric | None = None
+) -> tuple[Side, Answers | None]:
+    try:
+        found = compute()
+        score = found.value
+        if metric is not None and truth is not None and found.answers is not None:
+            score = leaver(metric, truth, found.answers).whole
+    except ModelError as error:
+        return replace(side, fault=str(error)), None
+    side = replace(
+        side,
+        score=score,
+        metrics=found.metrics,
+        losses=found.losses,
+        rows=found.rows,
+        rows_sha256=found.rows_sha256,
+        predictions_sha256=found.predictions_sha256,
+    )
+    return side, found.answers
+
+
+def _kept(met: Sequence[Evidence]) -> dict[str, Any]:
+    """What is stored of an answer: plain values, NaN among them. Several challengers go by the digests of their files.
+
+    The form for one is older than that for several: answers in it are still found.
+    """
+    champion = {"champion": _side_kept(met[0].champion, shows=met[0].shows)}
+    told = {
+        each.challenger.model_sha256: {
+            "challenger": _side_kept(each.challenger, shows=each.shows),
+            "paired": _paired_kept(each.paired) if each.paired else None,
+            "unpaired": each.unpaired,
+            "slices": [vars(one) for one in each.slices],
+        }
+        for each in met
+    }
+    return champion | (next(iter(told.values())) if len(met) == 1 else {"challengers": told})
+
+
+def _side_kept(side: Side, *, shows: bool) -> dict[str, Any]:
+    told = {key: value for key, value in vars(side).items() if key in SCORED}
+    losses = list(side.losses) if shows else []  # from a row's losses its target can be guessed
+    return {**told, "metrics": dict(side.metrics), "losses": losses}
+
+
+def _paired_kept(paired: Paired) -> dict[str, Any]:
+    return {**vars(paired), "draws": paired.draws.as_json() if paired.draws else None}
+
+
+def _paired_restored(kept: Mapping[str, Any]) -> Paired:
+    draws = kept.get("draws")
+    return Paired(**{**kept, "draws": Draws.of_json(draws) if draws else None})
+
+
+def _restored(found: Evidence, kept: Mapping[str, Any]) -> Evidence:
+    def side(one: Side, told: Mapping[str, Any]) -> Side:
+        return replace(one, **{**told, "losses": tuple(told["losses"])})
+
+    told = kept["challengers"][found.challenger.model_sha256] if "challengers" in kept else kept
+    return replace(
+        found,
+        challenger=side(found.challenger, told["challenger"]),
+        champion=side(found.champion, kept["champion"]),
+        paired=_paired_restored(told["paired"]) if told["paired"] else None,
+        unpaired=told["unpaired"],
+        slices=tuple(Slice(**each) for each in told["slices"]),
+    )

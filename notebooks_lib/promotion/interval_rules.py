@@ -1,0 +1,160 @@
+"""The rules on the holdout: may it be asked again, does it hold enough, and what does the interval say. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from notebooks_lib.promotion.detectable_gain import outlook
+from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.policy import Policy
+from notebooks_lib.promotion.rules import Rule, early, rule
+from notebooks_lib.promotion.tables import apart, percent, shown
+from notebooks_lib.statistics.paired import Paired
+
+KEEP = 0.05
+"""Level of the upper bound: keeping harms nobody, so the many uses of a holdout need no correction there."""
+
+
+@early
+def holdout_uses(found: Evidence, policy: Policy) -> Rule:
+    """The holdout has not decided too often."""
+    uses = found.uses
+    if uses is None:
+        return Rule("holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided")
+    fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {found.ref} --fresh"
+    reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
+    if uses.asked:
+        reason += f", the answer of {uses.asked} to the same question"
+    return Rule("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided", fault=False)
+
+
+@rule
+def holdout_rows(found: Evidence, policy: Policy) -> Rule:
+    """Too few rows prove nothing."""
+    rows = found.challenger.rows
+    return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
+
+
+@rule
+def class_rows(found: Evidence, policy: Policy) -> Rule | None:
+    """Nor do too few of one class; of rows that are left out by group, the groups that hold the class count."""
+    if found.paired is None or found.paired.rarer is None:
+        return None
+    units, least = found.paired.rarer, policy.min_class_rows
+    reason = f"{units} holdout {_units(found.paired)} of the rarest class, at least {least} wanted"
+    return _floor("class_rows", units, least, reason)
+
+
+@rule
+def rows_differ(found: Evidence, policy: Policy) -> Rule | None:
+    """Two classifiers that nearly always agree are told apart by the few rows, or groups, where they do not."""
+    if found.paired is None or found.paired.differing is None:
+        return None
+    units, least = found.paired.differing, policy.min_differing
+    reason = f"the two differ on {units} holdout {_units(found.paired)}, at least {least} wanted"
+    return _floor("rows_differ", units, least, reason)
+
+
+@rule
+def groups_enough(found: Evidence, policy: Policy) -> Rule | None:
+    """Rows of one group speak with one voice."""
+    if found.paired is None or found.paired.by != "groups":
+        return None
+    groups, least = round(found.paired.effective, 1), policy.min_groups
+    reason = f"{found.paired.blocks} groups in the holdout that say as much as {groups:g} equal ones, {least:g} wanted"
+    return _floor("groups", groups, least, reason)
+
+
+@rule
+def time_enough(found: Evidence, policy: Policy) -> Rule | None:
+    """Rows that resemble the row before count for less."""
+    if found.paired is None or found.paired.by != "time":
+        return None
+    again = found.paired.autocorrelation
+    again = math.nan if again is None else max(again, 0.0)
+    least = math.ceil(policy.min_rows * (1 + again) / (1 - again)) if again < 1 else math.inf
+    rows = found.paired.rows
+    reason = f"{rows} rows in the order of time with autocorrelation {again:.2f}, at least {least} wanted"
+    return Rule("time_rows", rows >= least, rows, least, reason, "undecided", fault=False)
+
+
+@rule
+def error_known(found: Evidence, policy: Policy) -> Rule:
+    """The gain has an error that can be computed."""
+    paired = found.paired
+    if paired is None:
+        return Rule("error", False, None, "> 0", found.unpaired or "the two were not paired row by row", "undecided")
+    error = paired.standard_error
+    reason = f"the standard error of the gain is {shown(error) if paired.sound else 'zero or undefined'}"
+    shape = {"rows": "rows", "blocks": "blocks of rows", "groups": "groups", "time": "stretches of time"}[paired.by]
+    return Rule("error", paired.sound, error, "> 0", f"{reason}, from {paired.blocks} {shape}", "undecided")
+
+
+@rule
+def one_row(found: Evidence, policy: Policy) -> Rule | None:
+    """One row alone does not decide, whatever the others say: where one catastrophe is rare, no interval holds."""
+    if found.paired is None or not found.paired.sound:
+        return None
+    share, most = found.paired.largest_share, policy.max_share
+    carried, allowed = apart(share, most)
+    reason = f"one holdout row carries {carried} of what the gain rests on, at most {allowed} may"
+    return Rule("one_row", share <= most, share, most, reason, "undecided", fault=False)
+
+
+@rule
+def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
+    """The challenger is surely better by more than `min_gain`; or surely not; or these rows cannot tell."""
+    paired = found.paired
+    if paired is None or not paired.sound:
+        return None  # `error` has said so
+    level = policy.level(found.uses)
+    side, bound, at = _told(paired, policy, level)
+    ok, worse = side == "better", side == "worse"
+    wanted = f"more than {shown(policy.min_gain)} wanted"
+    if found.shows:
+        new, old = found.challenger, found.champion
+        note = f" ({found.note})" if found.note else ""
+        what = f"{found.metric}{note} {shown(new.score)} against {shown(old.score)} of "
+        what += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
+        what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
+    else:
+        says = "surely more than" if ok else "surely not more than" if worse else "not told from"
+        what = f"the gain in {found.metric} is {says} {shown(policy.min_gain)}"
+    if not (ok or worse):
+        what += f". {_ahead(paired, policy, level)}"
+    figure = bound if found.shows else None
+    return Rule("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
+
+
+def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
+    """What the interval says, the bound that says it, and the level of that bound."""
+    lower, upper = paired.lower(level), paired.upper(KEEP)
+    if upper < policy.min_gain:
+        return "worse", upper, KEEP
+    return "better" if lower > policy.min_gain else "open", lower, level
+
+
+def _ahead(paired: Paired, policy: Policy, level: float) -> str:
+    """What these rows can find, and how many rows it takes to find what is worth it."""
+    ahead = outlook(paired, policy, level)
+    if ahead.obstacle:
+        what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
+        what += f"{ahead.obstacle} fails in {ahead.fails:.0%}"
+        return what + (f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else "")
+    what = f"{paired.rows} rows find a gain of {shown(ahead.detectable)} in {policy.power:.0%} of cases"
+    wish = policy.worthwhile_gain
+    if wish is None:
+        return f"{what}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
+    rows = ahead.rows_for(wish)
+    if rows is None:
+        return f"{what}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
+    return f"{what}; to settle a gain of {shown(wish)} takes {rows} rows"
+
+
+def _units(paired: Paired) -> str:
+    return "groups" if paired.by == "groups" else "rows"
+
+
+def _floor(name: str, found: float, least: float, reason: str) -> Rule:
+    return Rule(name, found >= least, found, least, reason, "undecided", fault=False)

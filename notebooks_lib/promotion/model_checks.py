@@ -1,0 +1,136 @@
+"""What is known of a model without a row of the holdout: its file, its requirements, its code, the data it has seen."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.datasets import leakage, training_rows
+from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
+from notebooks_lib.models import files as model_files
+from notebooks_lib.models import logged_models, requirements
+from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.records import Layout, Tag
+from notebooks_lib.tracking import provenance
+
+if TYPE_CHECKING:
+    from notebooks_lib.datasets import Dataset
+    from notebooks_lib.promotion.policy import Policy
+    from notebooks_lib.tracking.query import RunInfo
+    from notebooks_lib.tracking.store import Store
+
+CALLS = 50
+"""Single rows that are timed."""
+WARM_UP = 3
+"""The first calls import what a model needs."""
+
+
+def of(store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy: Policy | None) -> dict[str, Any]:
+    """The fields of a `Side` that say it; what cannot be known stays as it is there: unknown.
+
+    For whom a policy judges, time is measured where a limit is set, and the code computed anew where it must be
+    reproducible.
+    """
+    found: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
+    try:
+        files = model_files.read(source)
+        found |= {"model_sha256": files.sha256, "size_bytes": files.size_bytes}
+        if files.requirements is not None:
+            found["loose"] = tuple(requirements.faults(files.requirements, store.settings.layout.lock))
+        if policy is not None and policy.max_latency_ms is not None:
+            found["latency_ms"] = latency(source, data)
+    except ModelError:
+        pass  # its rules fail
+    if policy is not None and policy.require_fingerprint:
+        found["irreproducible"] = irreproducible(store, run)
+    return found
+
+
+def latency(source: str, data: Dataset) -> float:
+    """The time, in milliseconds, within which 95 % of predictions of one validation row return, in this process."""
+    model = logged_models.load(source)
+    rows = data.validation.X
+    took = []
+    try:
+        for number in range(CALLS + WARM_UP):
+            place = number % len(rows)
+            one = rows.iloc[place : place + 1]
+            began = time.perf_counter()
+            model.predict(one)
+            took.append(1000 * (time.perf_counter() - began))
+    except Exception as error:
+        raise ModelError(f"it does not predict one row: {reason(error)}") from error
+    timed = sorted(took[WARM_UP:])
+    return timed[int(0.95 * (len(timed) - 1))]
+
+
+def irreproducible(store: Store, run: RunInfo | None) -> str:
+    """Why the run's fingerprint does not come out again from its commit and its parameters; empty when it does."""
+    tags = run.tags if run else {}
+    commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
+    if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:
+        return "its run has no fingerprint: nobody ran its notebook with nbops"
+    if fingerprint.run_fingerprint(wanted, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
+        return "its data are not those of its fingerprint"
+    with tempfile.TemporaryDirectory() as scratch:
+        if not (commit and _checked_out(store.settings.root, commit, Path(scratch))):
+            return f"its commit {commit[:8] or '(unknown)'} is not in this repository"
+        try:
+            again = _source_fingerprint(store, run, Path(scratch), tags)
+        except (NbopsError, OSError, ValueError) as error:
+            return f"it cannot be computed anew: {reason(error)}"
+    return "" if again == wanted else f"commit {commit[:8]} and its parameters give another one"
+
+
+def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[str, str]) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        found = store.client.download_artifacts(run.run_id, "nbops/parameters.json", scratch)
+        values = json.loads(Path(found).read_text("utf-8"))
+    notebook = document.read(root / tags.get(Tag.NOTEBOOK, ""))
+    return fingerprint.source_fingerprint(notebook, values, provenance.lock_sha256(Layout(root)), root)
+
+
+def _checked_out(root: Path, commit: str, folder: Path) -> bool:
+    """The files of the project at a commit, without touching the work tree."""
+    if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
+        return False
+    done = subprocess.run(
+        ["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=False, timeout=120
+    )
+    if done.returncode != 0:
+        return False
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and newer
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)  # git's own archive of this project
+    return True
+
+
+def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
+    """Holdout rows among those that the run loaded by name, or that its model was logged with; None: nobody knows."""
+    try:
+        loaded = leakage.seen_rows(data, tuple(run.datasets.values()) if run else (), store.settings)
+        kept = training_rows.kept(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        if loaded is None or run is None or kept is None:
+            return None if loaded == 0 and run is not None and Tag.OWN_READS in run.tags else loaded
+        others = [value.partition("#")[0] for value in run.datasets.values()]
+        logged = training_rows.seen_rows(data.ref, others, kept, store.settings)
+    except DatasetError:  # a tag that names no dataset
+        return None
+    if loaded == logged == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
+        return None  # the notebook read a table by itself, and logged too few rows to tell which
+    return loaded or logged
+
+
+def _whole(kept: training_rows.Kept, data: Dataset) -> bool:
+    """Whether a model was logged with as many rows as there are to fit it on."""
+    columns = [name for name in kept.columns if name in data.train.frame.columns]
+    return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())

@@ -1,0 +1,77 @@
+"""Somebody says yes to the stage before which a version waits: it goes on from there. Nothing is compared again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.models import registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.records import Tag
+from notebooks_lib.release import recovery
+from notebooks_lib.release.rollout import Way, note, waits_for
+from notebooks_lib.release.stage_change import beaten
+from notebooks_lib.release.stages import through
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+
+def waiting(store: Store, model: str) -> Version | None:
+    """The version that waits for an approval, if any."""
+    return next((each for each in registry.versions(store, model) if each.tags.get(Tag.WAITING)), None)
+
+
+def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None:
+    """Raise PromotionError when what was found in the stages before does not hold any more."""
+    number, again = version.version, "promote again: nbops promote --live"
+    if version.withdrawn:
+        how = " and ".join(registry.rollback_command(version.model, stage, number) for stage in version.withdrawn)
+        raise PromotionError(
+            f"version {number} of {version.model!r} was withdrawn from {', '.join(version.withdrawn)}, so it goes no "
+            f"further; if that was wrong: {how}, then {again}"
+        )
+    for stage in passed:
+        now = registry.champion(store, version.model, stage)
+        if now is None or now.version != number:
+            serves = f"version {now.version} is champion there now" if now else "it has no champion now"
+            raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
+
+
+def go_on(store: Store, model: str) -> Way:
+    """Say yes to the stage before which a version waits, and take it there, and through what comes after.
+
+    Raises UsageError when nothing waits, PromotionError when the decision does not count any more: the version was
+    taken back somewhere, or another one became champion, of prod or of a stage that this one had passed. When a stage
+    does not take it, its approval is used up: it waits no more.
+    """
+    found = waiting(store, model)
+    if found is None:
+        if model not in registry.models(store):
+            registry.get(store, model, "1")  # raises, naming the models there are
+        raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
+    told = waits_for(found)
+    if told is None:
+        raise PromotionError(
+            f"version {found.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
+            "and promote again: nbops promote --live"
+        )
+    first = str(told["stages"][0])
+    way = Way(store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first)
+    way.version, way.compared, way.earlier = found, str(told["compared"]), tuple(told["passed"])
+    for name in way.names:
+        recovery.mend(store, model, name)
+    _check_passed(store, registry.get(store, model, found.version), way.earlier)
+    now = registry.champion(store, model)
+    if now is not None and now.version not in (way.compared, found.version):
+        raise PromotionError(beaten(now))
+    note(way, "approved", first)
+    for stage in through(way):
+        for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+            step()
+    if way.run_id:
+        with suppress(Exception):  # the run was deleted since; the ledger knows, too
+            store.client.set_tag(way.run_id, Tag.PROMOTED, str(way.promoted).lower())
+    return way

@@ -1,0 +1,190 @@
+"""Watches a new version while it answers a share of the requests, beside the old one. It moves no traffic.
+
+It compares what the running server counts (`endpoint.measured`): the shares of requests that failed and that were
+refused, the p95, and, where the new version is only asked beside the old one, its predictions. Where nobody asks the
+endpoint, it asks itself: golden rows, to both versions alike. So a step ends, whether there is traffic or not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import EndpointError, InputError, PromotionError
+from notebooks_lib.release import contract_tests
+from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import Counts
+from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.statistics.proportions import chance
+
+if TYPE_CHECKING:
+    from notebooks_lib.release.golden import Golden
+    from notebooks_lib.settings import Settings
+    from notebooks_lib.settings.sections import CanaryStep, Stage
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the counts."""
+QUIET = 2.0
+"""Seconds without a request for the new version after which it is asked by us."""
+PROBES = 10
+"""Requests of our own to each version, between two looks."""
+ENOUGH = 20
+"""Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
+EARLY = 5
+"""Failures from which a share is too large before the step has ended."""
+REFUSING, REFUSING_EARLY = 0.005, 0.0001
+"""How likely chance alone finds a version guilty of refusing more than the other: at a step's end, at a look before."""
+FAILING, FAILING_EARLY = 0.03, 0.001
+"""The same of failing more, which is worse: one that passes wrongly answers everybody."""
+SURE = 100
+"""Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step came to."""
+
+    new: Counts
+    old: Counts
+    seconds: float
+
+    def __str__(self) -> str:
+        new, old = self.new, self.old
+        asked = asked_of(new)
+        own = f", {new.probes} of them ours" if new.probes else ""
+        text = f"{asked} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
+        if new.p95 is not None and old.p95 is not None:
+            text += f", p95 {1000 * new.p95:.0f} ms beside {1000 * old.p95:.0f} ms"
+        if new.rows_compared:
+            text += f"; {new.rows_different} of {new.rows_compared} predictions differ"
+            if new.largest_difference:
+                text += f", by {new.largest_difference:.3g} at most (relative)"
+        return text
+
+
+def asked_of(counts: Counts) -> int:
+    """Requests that a version was asked, whether or not its answer was sent."""
+    return counts.requests + counts.mirrored
+
+
+class Watch:
+    """One step of a canary, from now on: the traffic is split already."""
+
+    def __init__(
+        self, settings: Settings, name: str, new: str, old: str, *, golden: Golden, old_golden: Golden
+    ) -> None:
+        self.settings = settings
+        self.name = name
+        self.slots = (new, old)
+        self._golden = {new: golden, old: old_golden}
+        self._mark = endpoint.measured(settings, name)
+
+    def until_done(self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic) -> Seen:
+        """Look on until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
+        began = moved = clock()
+        goal, last = step.requests or ENOUGH, -1
+        while True:
+            new, old = self._counts()
+            seen = Seen(new, old, clock() - began)
+            asked = asked_of(new)
+            over = asked >= goal and seen.seconds >= 60 * step.minutes
+            wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
+            if wrong:
+                raise PromotionError(f"{wrong} ({seen})")
+            if over:
+                return seen
+            if seen.seconds > 60 * (step.minutes + stage.wait_minutes):
+                raise PromotionError(f"only {asked} of {goal} requests were seen in {seen.seconds / 60:.0f} minutes")
+            moved = clock() if asked - new.probes > last else moved
+            last = max(last, asked - new.probes)
+            # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
+            if clock() - moved >= QUIET and (step.requests or seen.seconds >= 60 * step.minutes):
+                self._probe(min(PROBES, max(goal - asked, 0)), mirrored=bool(step.mirror))
+            else:
+                time.sleep(LOOK_EVERY)
+
+    def _counts(self) -> tuple[Counts, Counts]:
+        found = endpoint.measured(self.settings, self.name, since=self._mark)
+        new, old = (found.get(slot, Counts()) for slot in self.slots)
+        return new, old
+
+    def _probe(self, count: int, *, mirrored: bool) -> None:
+        """Ask both versions the same number of golden requests; a wrong prediction is counted by nobody but us.
+
+        Where the step is `mirrored`, the champion is asked as its callers ask it, who name no slot: so the share of
+        these requests is mirrored, too, and predictions are compared.
+        """
+        ask = contract_tests.asker(self.settings, self.name)
+        for turn in range(count):
+            for slot in self.slots:
+                pairs = self._golden[slot].pairs
+                request, known = pairs[turn % len(pairs)]
+                try:
+                    answer = ask(request, None if mirrored and slot == self.slots[1] else slot)
+                except (InputError, EndpointError) as error:
+                    if slot == self.slots[1] or "answered" in str(error) or "refused" in str(error):
+                        continue  # the server counts it
+                    raise PromotionError(f"the endpoint does not answer: {error}") from error
+                tolerance = self.settings.promotion.tolerance
+                if slot == self.slots[0] and difference(known, answer.get("predictions")) > tolerance:
+                    raise PromotionError("it answers known rows otherwise than when it was registered")
+
+
+def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = None, over: bool = True) -> str:
+    """What is wrong with the new version; empty when nothing is. Until the step is over only what is sure by then.
+
+    `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
+    needs, so beside each other both look slow.
+    """
+    asked = asked_of(new)
+    past = before or Counts()  # a champion that hardly gets requests any more is known from before
+    for what, bad, theirs, of_old, level in (
+        (
+            "failed",
+            _failed(new),
+            _failed(old) + _failed(past),
+            asked_of(old) + asked_of(past),
+            FAILING if over else FAILING_EARLY,
+        ),
+        # A client that sends what no model takes meets both versions: only what this one alone refuses is its fault.
+        ("were refused", new.refused, old.refused, asked_of(old), REFUSING if over else REFUSING_EARLY),
+    ):
+        allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
+        if asked and bad > allowed * asked and (over or bad >= EARLY):
+            by_chance = chance(bad, asked, theirs, of_old) if of_old else 0.0
+            if by_chance <= level:
+                return (
+                    f"{bad} of {asked} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
+                    f"of the champion's (by chance: {by_chance:.2g})"
+                )
+    if new.rows_misshapen:
+        return f"it answers {new.rows_misshapen} of {new.rows_compared} rows in another form than the champion does"
+    unlike = _unlike(new, stage, over=over)
+    if unlike:
+        return unlike
+    if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
+        usual = before.p95 if before is not None and sum(before.times) >= ENOUGH else old.p95
+        return contract_tests.too_slow(
+            new.p95, min(filter(None, (usual, old.p95)), default=None), stage.max_latency_ratio
+        )
+    return ""
+
+
+def _unlike(new: Counts, stage: Stage, *, over: bool) -> str:
+    """Why its predictions are too far from the champion's, where the settings say how far they may be."""
+    apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
+    if stage.max_difference is not None and apart > stage.max_difference:
+        return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
+    # A share may yet fall, and nobody gets what is mirrored: there is time until the step's end.
+    if over and stage.max_different is not None and different > stage.max_different * rows:
+        return (
+            f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"
+        )
+    return ""
+
+
+def _failed(counts: Counts) -> int:
+    """What the version did not answer although it should: of its own, and of copies of what the other did answer."""
+    return counts.failed + counts.mirror_failed

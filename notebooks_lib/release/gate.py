@@ -1,0 +1,180 @@
+"""What production/promote.ipynb imports: a cell is one call of this. The other modules do the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from notebooks_lib import settings as settings_module
+from notebooks_lib.metrics import builtin
+from notebooks_lib.metrics.metric import Metric
+from notebooks_lib.models import registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import decision as decisions
+from notebooks_lib.promotion import figure, guardrails
+from notebooks_lib.promotion import gathering as evidence_module
+from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.decision import Decision, Evidence, Policy
+from notebooks_lib.promotion.tables import Table
+from notebooks_lib.records import Tag
+from notebooks_lib.release import journal, record, recovery
+from notebooks_lib.release.release import Release
+from notebooks_lib.serving import endpoint, state
+from notebooks_lib.tracking.store import Store, connect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from notebooks_lib.notebook_run import Run
+    from notebooks_lib.settings import Settings
+
+
+class Gate:
+    """One question: is the best run of an experiment, or one of the best, better than what serves as `model`?"""
+
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        experiment: str,
+        metric: str | Metric,
+        positive: str = "",
+        min_gain: float = 0.0,
+        max_candidates: int = 5,
+        challengers: int = 1,
+        dataset: str = "",
+        order_by: str = "",
+        target: Literal["local"] = "local",
+        settings: Settings | None = None,
+    ) -> None:
+        """Check what can be checked before anything is read; without `model` it bears the name of the experiment.
+
+        Raises UsageError, as for an unknown metric.
+        """
+        self.model = state.check_name("model", model or experiment)
+        self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
+        self.experiment = experiment
+        self.dataset = dataset
+        self.order_by = order_by
+        candidates_module.check(challengers, max_candidates)
+        self.max_candidates = max_candidates
+        self.challengers = challengers
+        self.target = target
+        self.store: Store = connect(settings or settings_module.here())
+        self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
+        guardrails.check(self.policy, self.model, self.metric)
+
+    def mend(self, *, dry_run: bool = True) -> Table:
+        """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
+        left = journal.unfinished(self.store.settings, self.model)
+        stages = [str(each.change["stage"]) for each in left]
+        if dry_run:
+            rows = [
+                (stage, f"{journal.told(each)}, goes on or was cut short")
+                for stage, each in zip(stages, left, strict=True)
+            ]
+        else:
+            mended = [(stage, recovery.mend(self.store, self.model, stage)) for stage in stages]
+            rows = [(stage, each.text) for stage, each in mended if each is not None]
+        return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
+
+    def champion(self) -> Version | None:
+        """The version that serves now, if any."""
+        return registry.champion(self.store, self.model)
+
+    def champion_table(self) -> Table:
+        """For a notebook: the champion and its endpoint, or that there is none yet."""
+        found = self.champion()
+        serves = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
+        rows = [
+            ("champion", f"version {found.version}" if found else "none yet"),
+            ("run", found.run_id if found else ""),
+            ("reason", found.tags.get(Tag.REASON, "") if found else ""),
+            ("endpoint", f"{serves[0].state}, version {serves[0].version}" if serves else "none yet"),
+        ]
+        return Table.of((self.model, ""), rows)
+
+    def candidates(self) -> Candidates:
+        """The runs that may replace it. Raises PromotionError when there is neither such a run nor a champion."""
+        return candidates_module.find(
+            self.store,
+            self.experiment,
+            self.metric,
+            dataset=self.dataset,
+            limit=self.max_candidates,
+            champion=self.champion(),
+            versions=registry.versions(self.store, self.model),
+        )
+
+    def holdout(self, found: Candidates) -> Evidence:
+        """The figures of the best of them, as many as are to meet it, and of the champion on the holdout."""
+        return evidence_module.gather(
+            self.store,
+            found,
+            self.champion(),
+            model=self.model,
+            policy=self.policy,
+            order_by=self.order_by,
+            challengers=self.challengers,
+        )
+
+    def scores(self, evidence: Evidence) -> Table:
+        """For a notebook: the metrics of all on the holdout, the one that decides first."""
+        sides = evidence.sides
+        if not evidence.shows:
+            return Table.of(("", *(side.label for side in sides)), [], figure.HIDDEN)
+        every = {name for side in sides for name in side.metrics} - {evidence.metric}
+        rows = [(evidence.metric, *(side.score for side in sides))]
+        rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
+        caption = f"{max(side.rows for side in sides)} holdout rows of {evidence.ref}"
+        if evidence.nobody:
+            caption = "there is no candidate: the holdout was not read"
+        elif evidence.itself:
+            caption = "the best candidate is the champion itself: the holdout was not read"
+        elif all(each.unread for each in evidence.every):
+            caption = "the holdout was not read: a rule failed that needs none of its rows"
+        return Table.of(("", *(side.label for side in sides)), rows, caption)
+
+    def figure(self, evidence: Evidence) -> Figure:
+        """All on one axis."""
+        return figure.draw(evidence)
+
+    def decide(self, evidence: Evidence) -> Decision:
+        """Promote, keep or undecided, with every rule, and what became of other challengers."""
+        return decisions.decide_use(evidence, self.policy)
+
+    def release(
+        self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
+    ) -> Release:
+        """The way of the decision through the stages ("dev,test,prod"; empty: the settings' default), step by step."""
+        names = [name.strip() for name in stages.split(",") if name.strip()]
+        run_id = run.id if run else ""
+        return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
+
+    def record(self, run: Run, release: Release, found: Candidates) -> Table:
+        """Write decision and deeds on the run, for those who read them from MLflow."""
+        record.write(self.store, run.id, release, found)
+        rows = [
+            ("decision", release.decision.answer),
+            ("promoted", release.promoted),
+            ("version", release.version.version if release.version else None),
+            ("previous", release.before.version if release.before else None),
+            ("waiting", release.way.waiting),
+        ]
+        return Table.of(("recorded", run.id), rows)
+
+    def outcome(self, release: Release) -> Table:
+        """For a notebook: what each step did, and how to take it back."""
+        rows = [(step.stage, step.name, step.text) for step in release.steps]
+        last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
+        return Table.of(("stage", "step", "what it did"), [*rows, last])
+
+    def __repr__(self) -> str:
+        own = self.model in self.store.settings.promotion.models
+        lines = (
+            f"tracking   {self.store.shown}",
+            f"registry   model {self.model!r}, in the same store",
+            f"target     {self.target} endpoint {self.model!r}",
+            f"policy     [promotion]{f' and [promotion.models.{self.model}]' if own else ''}",
+        )
+        return "\n".join(lines)

@@ -1,0 +1,134 @@
+"""Golden predictions: known rows and what a version answered to them when it was registered, kept with the version.
+
+So a version can be checked long after its data has gone, here and through an endpoint, and on another machine. They
+are an artifact of the version's run, named by their content; a tag on the version says which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
+from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models.encoding import encode
+from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.records import Tag
+from notebooks_lib.serving.prediction_diff import difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from notebooks_lib.models.registry import Version
+    from notebooks_lib.tracking.store import Store
+
+FOLDER = "promotion"
+ROWS = 20
+"""Rows of the dataset that are known beside the model's own example."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Requests in one of MLflow's formats, each with the predictions that belong to it, as plain JSON values."""
+
+    pairs: tuple[tuple[Mapping[str, Any], Any], ...]
+
+    @property
+    def rows(self) -> int:
+        """How many predictions are known."""
+        return sum(len(known) if isinstance(known, list) else 1 for _, known in self.pairs)
+
+    def differences(self, model: ServedModel) -> float:
+        """The largest relative difference between what is known and what a model answers here and now."""
+        return max(difference(_answer(model, request), known) for request, known in self.pairs)
+
+
+def of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
+    """The golden predictions of a version; made and kept now when it has none yet, from its example and from `rows`.
+
+    Raises PromotionError when it has neither, or what is kept is not what was kept.
+    """
+    known = read(store, version)
+    if known is not None:
+        return known
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make(ServedModel.load(logged_models.download(version.source, Path(scratch))), rows())
+    if not made.pairs:
+        raise PromotionError(
+            f"version {version.version} of {version.model!r} cannot be verified: its model was logged without an "
+            "example, and no rows of its dataset are known"
+        )
+    if version.run_id:
+        keep(store, version, made)
+    return made
+
+
+def make(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
+    """What a model answers to its example and to the first of `rows`."""
+    requests: list[Mapping[str, Any]] = []
+    if model.example is not None:
+        requests.append(model.example)
+    if rows is not None and model.tabular:
+        known = [column.name for column in model.columns if column.name in rows.columns]
+        few = (rows[known] if known else rows).iloc[:ROWS]
+        requests.append({"dataframe_split": split(few, named=bool(known))})
+    return Golden(tuple((request, _answer(model, request)) for request in requests))
+
+
+def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
+    """A table as MLflow's dataframe_split, in plain JSON values: null for what is missing, times in ISO form."""
+    plain = rows.astype(object)
+    plain[rows.isna()] = None
+    data = json.loads(json.dumps(plain.to_numpy().tolist(), default=str))
+    return {"columns": [str(name) for name in rows.columns], "data": data} if named else {"data": data}
+
+
+def keep(store: Store, version: Version, golden: Golden) -> None:
+    """Keep golden predictions with a version: the artifact first, then the tag that names it."""
+    text = json.dumps([{"request": request, "predictions": known} for request, known in golden.pairs], indent=1)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    name = f"golden-{digest[:16]}.json"
+    path = f"{FOLDER}/{name}"
+    try:
+        store.client.log_text(version.run_id, text, path)
+    except Exception as error:  # a workspace refuses to write it again after a call that died before the tag
+        if _text(store, version, path) != text:
+            raise PromotionError(f"{version.uri}: its golden predictions cannot be kept: {reason(error)}") from error
+    registry.set_tags(store, version, {Tag.GOLDEN: f"{path}#{digest}"})
+
+
+def read(store: Store, version: Version) -> Golden | None:
+    """The golden predictions that were kept with a version; None when none were.
+
+    Raises PromotionError when they are gone or were altered: then nothing is known, and nothing may be assumed.
+    """
+    path, _, digest = version.tags.get(Tag.GOLDEN, "").partition("#")
+    if not path:
+        return None
+    whose = f"the golden predictions of version {version.version} of {version.model!r}"
+    try:
+        text = _text(store, version, path)
+    except Exception as error:  # of whatever kind of store
+        raise PromotionError(f"{whose} cannot be fetched ({path} of its run): {reason(error)}") from error
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise PromotionError(f"{whose} were altered since it was registered ({path} of its run)")
+    return Golden(tuple((pair["request"], pair["predictions"]) for pair in json.loads(text)))
+
+
+def _text(store: Store, version: Version, path: str) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        return Path(store.client.download_artifacts(version.run_id, path, scratch)).read_text("utf-8")
+
+
+def _answer(model: ServedModel, request: Mapping[str, Any]) -> Any:
+    plain = {key: value for key, value in request.items() if key != "params"}
+    try:
+        said = model.predict(model.parse(plain), request.get("params"))
+    except (InputError, ModelError) as error:
+        raise PromotionError(f"the model does not answer known rows here: {error}") from error
+    return json.loads(encode(said))

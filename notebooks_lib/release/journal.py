@@ -1,0 +1,246 @@
+"""What a change of a stage is about to do, on disk before it does it. It does nothing itself and judges nothing.
+
+.nbops/changes/MODEL/STAGE/
+    TIME-ID.jsonl      one change: a line for what it is, one before each of its steps, one for how it ended
+    lock               held by the process that carries a change out; gone with it, however it ended
+
+Each line is flushed to the disk before the step begins. So the last line of a journal without an end names the one
+step of which nobody knows whether it was done; everything before it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.models import registry
+from notebooks_lib.settings import Settings
+
+KEPT = 20
+"""Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
+END = "end"
+MOVES = ("traffic", "ledger")
+"""Entries that are made within a step."""
+NAMES = {"share": "canary"}
+"""What people call a step, where that is not what it is called here."""
+_CHANGE: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "model", "stage", "version", "who"), str),
+    "pid": int,
+    "time": (int, float),
+}
+_STEP: Mapping[str, type | tuple[type, ...]] = {"step": str}
+_LATEST = 32503680000
+"""Seconds: the year 3000, beyond which not every system can name a time."""
+_NAMED = "%Y%m%dT%H%M%S.%f"
+_held: dict[Path, tuple[int, FileLock]] = {}
+"""Lock file -> the thread of this process that holds it, and by which lock."""
+
+
+class Journal:
+    """The journal of one change."""
+
+    def __init__(self, path: Path, entries: list[dict[str, Any]]) -> None:
+        self.path = path
+        self.entries = entries
+
+    @property
+    def id(self) -> str:
+        """Names the change, everywhere."""
+        return self.path.stem
+
+    @property
+    def change(self) -> Mapping[str, Any]:
+        """What it is: the first line."""
+        return self.entries[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.entries[-1].get("step") == END
+
+    @property
+    def steps(self) -> list[str]:
+        """The names of the steps begun so far, in order."""
+        return [str(entry["step"]) for entry in self.entries[1:]]
+
+    def last(self, step: str) -> Mapping[str, Any] | None:
+        """What was written before this step was last begun; None if it never was."""
+        return next((entry for entry in reversed(self.entries) if entry.get("step") == step), None)
+
+    def write(self, step: str, **detail: Any) -> None:
+        """Say that this step comes now. When it returns, the line is on the disk."""
+        self._append({"step": step, "time": round(time.time(), 3), **detail})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
+        with self.path.open("a+b") as file:
+            if file.tell() and _torn(file):
+                line = f"\n{line}"
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self.entries.append(entry)
+
+
+class Desk:
+    """The journals of one stage of a model."""
+
+    def __init__(self, settings: Settings, model: str, stage: str) -> None:
+        self.model = model
+        self.stage = stage
+        self.folder = settings.layout.changes / model / stage
+        self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
+
+    def take(self) -> None:
+        """Become the only one that changes this stage. Raises PromotionError that says who else is at it.
+
+        Whoever began a change in this very thread and now begins another, as somebody who runs the cells of a notebook
+        again, has given the first one up.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        thread, former = _held.get(self.folder, (0, self._lock))
+        if thread == threading.get_ident():
+            former.release(force=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            other = self.pending()
+            about = f" ({told(other)})" if other else ""
+            what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
+            raise PromotionError(f"{what}: try again when it is done") from error
+        _held[self.folder] = (threading.get_ident(), self._lock)
+
+    @property
+    def taken(self) -> bool:
+        """Whether we are the one that changes this stage."""
+        return bool(self._lock.is_locked)
+
+    def release(self) -> None:
+        """Let others in."""
+        if self._lock.is_locked:
+            _held.pop(self.folder, None)
+            self._lock.release(force=True)
+
+    def begin(self, change: Mapping[str, Any]) -> Journal:
+        """A new journal; older ended ones beyond KEPT are removed."""
+        before = self._paths()
+        for old in before[: -KEPT + 1]:
+            old.unlink(missing_ok=True)
+        now = datetime.now(UTC)
+        name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
+        journal = Journal(self.folder / f"{name}.jsonl", [])
+        journal._append({"pid": os.getpid(), "time": round(now.timestamp(), 3), **change})
+        if os.name == "posix":
+            place = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(place)  # the file's name too
+            finally:
+                os.close(place)
+        return journal
+
+    def pending(self) -> Journal | None:
+        """The journal of a change that has not ended: it goes on, or was cut short."""
+        newest = self.newest()
+        return None if newest is None or newest.ended else newest
+
+    def newest(self) -> Journal | None:
+        """The journal of the last change, ended or not."""
+        for path in reversed(self._paths()):
+            entries = _read(path)
+            if entries:
+                return Journal(path, entries)
+        return None
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+
+def _after(paths: Sequence[Path], now: datetime) -> datetime:
+    """Now, or a moment after the last of these journals: names tell their order, also when the clock was set back."""
+    with suppress(ValueError, IndexError, OverflowError):
+        last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
+        return max(now, last + timedelta(microseconds=1))
+    return now
+
+
+def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
+    """The changes that have not ended, of one model or of all. Nothing is locked or mended."""
+    folder = settings.layout.changes
+    places = sorted(folder.glob(f"{model or '*'}/*/lock"))
+    found = (Desk(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
+    return [journal for journal in found if journal is not None]
+
+
+def told(journal: Journal) -> str:
+    """A change in one line, for people."""
+    change = journal.change
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(change["time"])))
+    steps = [step for step in journal.steps if step not in MOVES]
+    at = f"at step {NAMES.get(steps[-1], steps[-1])!r}" if steps else "before its first step"
+    what = f"the {change['kind']} of version {change['version']} to {change['stage']}"
+    return f"{what}, begun {began} UTC by {change['who']} (process {change['pid']}), {at}"
+
+
+def mending(journal: Journal) -> str:
+    """What to do about a change that has not ended."""
+    back = registry.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
+    return (
+        f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
+        "nbops promote --live again mends it and goes on"
+    )
+
+
+def _torn(file: BinaryIO) -> bool:
+    """Whether the machine went down in the middle of a line."""
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The whole lines. A torn one announced a step that was never begun.
+
+    Raises PromotionError when a whole line is none that this module writes: what it announced is not known.
+    """
+    entries: list[dict[str, Any]] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise PromotionError(f"{path}: the journal of a change cannot be read: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        problem = _problem(entry, first=not entries)
+        if problem:
+            raise PromotionError(
+                f"{path}: line {number} is none of a change's journal ({problem}); look at nbops endpoint status "
+                "and nbops history, then move the file away: the next promotion begins anew"
+            )
+        entries.append(entry)
+    return entries
+
+
+def _problem(entry: Any, *, first: bool) -> str:
+    """What a line lacks; empty when it has what every reader of it needs."""
+    if not isinstance(entry, dict):
+        return f"it is {type(entry).__name__}, expected an object"
+    kinds = _CHANGE if first else _STEP
+    missing = [key for key in kinds if key not in entry]
+    if missing:
+        return f"{missing[0]!r} is missing"
+    wrong = [key for key, kind in kinds.items() if not isinstance(entry[key], kind) or isinstance(entry[key], bool)]
+    if wrong:
+        return f"{wrong[0]!r} is {type(entry[wrong[0]]).__name__}"
+    return "'time' is out of range" if first and not 0 <= entry["time"] < _LATEST else ""

@@ -1,0 +1,109 @@
+"""What somebody does to a stage's endpoint by hand: it waits for a promotion to be done.
+
+Traffic that moves gets its entry in the ledger, too. A version that is deployed gets none: nobody is answered by it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from notebooks_lib.errors import NbopsError, PromotionError, TrackingError, UnknownNameError, UsageError
+from notebooks_lib.models import registry
+from notebooks_lib.release import journal, slots
+from notebooks_lib.release.journal import Desk
+from notebooks_lib.serving import endpoint, state
+from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.ledger import Entry
+from notebooks_lib.tracking.store import Store, connect
+
+
+@contextmanager
+def noted(settings: Settings, name: str) -> Iterator[None]:
+    """Whatever traffic of an endpoint moves in this block, the ledger says so.
+
+    Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
+    cannot be reached. Where nothing moves, the store is not asked.
+    """
+    before = _status(settings, name)
+    desk = _desk(settings, name, before)
+    if desk is not None:
+        desk.take()
+    try:
+        yield
+    finally:
+        if desk is not None:
+            desk.release()
+    now = _status(settings, name)
+    desk = desk or _desk(settings, name, now)
+    told = slots.traffic(before), slots.traffic(now)
+    if desk is not None and told[0] != told[1]:
+        try:
+            entry = Entry(desk.model, desk.stage, "traffic", *told, reason="by hand: nbops endpoint")
+            ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
+        except NbopsError as error:
+            raise TrackingError(
+                f"the traffic of {name!r} moved from {told[0] or 'none'} to {told[1] or 'none'}, but the ledger does "
+                f"not say so: {error}"
+            ) from error
+
+
+def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, Status]:
+    """The slot of endpoint `name` that holds a version of its model now, and how the endpoint is. No traffic moves.
+
+    The version is the champion of the endpoint's stage where none is named; the slot the one that holds it already,
+    else the idle one. A server that was stopped starts. Raises UnknownNameError for a slot or a version that is not
+    there, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
+    those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
+    """
+    store, found = connect(settings), endpoint.status(settings, name)
+    known = {*state.SLOTS, *found.slots}
+    if slot and slot not in known:
+        raise UnknownNameError("slot", slot, known)
+    desk = _desk(settings, name, found) or _registered(store, name)
+    desk.take()
+    try:
+        left = desk.pending()
+        if left is not None:  # it may need the very slot
+            raise PromotionError(f"stage {desk.stage!r} is not free: {journal.told(left)}; {journal.mending(left)}")
+        if version:
+            chosen = registry.get(store, desk.model, version)
+        else:
+            champion = registry.champion(store, desk.model, desk.stage)
+            if champion is None:
+                raise UsageError(f"model {desk.model!r} has no champion in {desk.stage}; name one with --version")
+            chosen = champion
+        return slots.put(store, name, chosen, slot=slot), endpoint.status(settings, name)
+    finally:
+        desk.release()
+
+
+def _status(settings: Settings, name: str) -> Status | None:
+    with suppress(UnknownNameError):
+        return endpoint.status(settings, name)
+    return None
+
+
+def _desk(settings: Settings, name: str, found: Status | None) -> Desk | None:
+    """Of the stage whose endpoint this is; None for one that belongs to none."""
+    return _of(settings, name, {str(slot.detail.get("model", "")) for slot in found.slots.values()} if found else ())
+
+
+def _registered(store: Store, name: str) -> Desk:
+    """The same for an endpoint without any slot."""
+    found = _of(store.settings, name, registry.models(store))
+    if found is None:
+        raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model: nobody knows what to deploy")
+    return found
+
+
+def _of(settings: Settings, name: str, models: Iterable[str]) -> Desk | None:
+    for model in sorted({*models} - {""}):
+        for stage in STAGES:
+            if settings.stages.endpoint(stage, model) == name:
+                return Desk(settings, model, stage)
+    return None

@@ -1,0 +1,184 @@
+"""What a change of a stage does to traffic and marks: each move is in the journal before it, and in the ledger after.
+
+Every move can be made twice. Which are made, and when, is decided in change.py and, after a crash, in mending.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from notebooks_lib.errors import EndpointError, ModelError, PromotionError
+from notebooks_lib.models import registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.release import golden, slots
+from notebooks_lib.release.golden import Golden
+from notebooks_lib.release.journal import END, MOVES, Journal
+from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.ledger import Entry, What
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+Kind = Literal["promotion", "rollback", "repair"]
+"""A repair brings an endpoint back in line with the champion's mark."""
+
+
+class Moves:
+    """The moves of one change, which its journal describes."""
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        about = journal.change
+        self.store = store
+        self.journal = journal
+        self.kind: Kind = about["kind"]
+        self.model = str(about["model"])
+        self.stage = str(about["stage"])
+        self.reason = str(about["reason"])
+        self.name = str(about["endpoint"])
+        """The endpoint's."""
+        versions = {each.version: each for each in registry.versions(store, self.model)}
+        self.before = versions.get(about["before"])
+        """The champion when it began."""
+        self.number = str(about["version"])
+        self._version = versions.get(self.number)
+        self._golden: dict[str, Golden] = {}
+
+    @property
+    def version(self) -> Version:
+        """What is to serve. Raises PromotionError when it was deleted since."""
+        if self._version is None:
+            raise PromotionError(f"version {self.number} of {self.model!r} is gone from the registry")
+        return self._version
+
+    @property
+    def status(self) -> Status:
+        """How the endpoint is now."""
+        return endpoint.status(self.store.settings, self.name)
+
+    @property
+    def slot(self) -> str:
+        """The slot that holds the version."""
+        found = slots.holding(self.status, self.version)
+        if not found:
+            raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
+        return found
+
+    @property
+    def empties(self) -> bool:
+        """Whether the endpoint is freed in the end."""
+        return self.kind == "promotion" and self.store.settings.stages.of(self.stage).empty_after
+
+    def known(self, version: Version) -> Golden:
+        """The golden predictions of a version, fetched once."""
+        if version.version not in self._golden:
+            self._golden[version.version] = known(self.store, version)
+        return self._golden[version.version]
+
+    def beside(self) -> tuple[str, Golden] | None:
+        """The slot and the golden predictions of the champion, where it serves and is another version."""
+        if self.before is None or self.before.version == self.number:
+            return None
+        status = self.status
+        slot = slots.holding(status, self.before)
+        if not slot or not status.slots[slot].traffic:
+            return None
+        try:
+            return slot, self.known(self.before)
+        except (PromotionError, ModelError):  # it came without an example, or its files are gone: it is to be replaced
+            return None
+
+    def rival(self) -> Version | None:
+        """A champion that nobody knew of when this began: made on another machine, or by hand."""
+        now = registry.champion(self.store, self.model, self.stage)
+        mine = {self.number, self.before.version if self.before else ""}
+        return now if now is not None and now.version not in mine else None
+
+    def put(self) -> str:
+        """The slot that the version is loaded into, without traffic."""
+        try:
+            return slots.put(self.store, self.name, self.version, reason=self.reason)
+        except EndpointError:
+            found = slots.status(self.store, self.name)
+            slot = slots.holding(found, self.version)
+            if self.kind != "rollback" or not slot or found is None or found.state == "running":
+                raise
+        # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
+        self.split({slot: 100})
+        endpoint.start(self.store.settings, self.name)
+        return slot
+
+    def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
+        """Move traffic; what is mirrored otherwise ends."""
+        found = slots.status(self.store, self.name)
+        if found is None:
+            return
+        settings, before, after = self.store.settings, slots.traffic(found), slots.shares(found, shares)
+        self.journal.write("traffic", before=before, after=after, reason=reason)
+        now = endpoint.split(settings, self.name, shares)
+        if mirror or any(slot.mirror for slot in now.slots.values()):
+            endpoint.mirror(settings, self.name, mirror or {})
+        self._note("traffic", before, after, reason=reason)
+
+    def mark(self) -> None:
+        """Move the champion's mark; what a rollback takes back is withdrawn."""
+        back, old = self.kind == "rollback", self.before
+        registry.mark_champion(self.store, self.version, reason=self.reason, stage=self.stage, back=back)
+        if back and old is not None and old.version != self.number:
+            registry.withdraw(self.store, old, stage=self.stage)
+        self._note("mark", old.version if old else "", self.number)
+
+    def empty(self) -> None:
+        """Free the endpoint: no traffic, no slots."""
+        found = slots.status(self.store, self.name)
+        self.split({}, reason="it has passed; the settings say empty_after")
+        for slot in found.slots if found else ():
+            endpoint.delete(self.store.settings, self.name, slot)
+
+    def take_back(self, why: str) -> str:
+        """Let the champion serve again, whoever it is by now. The version stays in its slot, without traffic."""
+        champion, found = registry.champion(self.store, self.model, self.stage), slots.status(self.store, self.name)
+        if champion is None or (self.empties and champion.version != self.number):
+            if found is not None and found.state != "stopped":
+                self.split({}, reason=why)
+                endpoint.stop(self.store.settings, self.name)
+            said = f"nothing serves at endpoint {self.name!r}, as before"
+        else:
+            slot = slots.put(self.store, self.name, champion)
+            self.split({slot: 100}, reason=why)
+            said = f"version {champion.version} serves as before and is champion"
+        self.failed(why)
+        self.journal.write(END, outcome="undone")
+        return said
+
+    def failed(self, why: str) -> None:
+        """Say in the ledger that the version did not come in, and why."""
+        champion = registry.champion(self.store, self.model, self.stage)
+        self._note("failed", champion.version if champion else "", self.number, reason=why)
+
+    def catch_up(self) -> None:
+        """Add to the ledger what moved before a crash and does not stand there yet."""
+        entries = self.journal.entries[1:]
+        last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
+        if last is not None and last["step"] == "ledger":
+            ledger.write(self.store, Entry(**last["entry"]), str(last["key"]))
+        elif last is not None and slots.traffic(slots.status(self.store, self.name)) == last["after"]:
+            self._note("traffic", last["before"], last["after"], reason=last["reason"])
+
+    def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:
+        """One entry of the ledger, written down whole before it is added, so that it is added once."""
+        if before == after and what in ("mark", "traffic"):
+            return
+        about = self.journal.change
+        reason = f"{self.kind}: {reason or self.reason}"
+        entry = Entry(self.model, self.stage, what, before, after, reason, run=str(about["run"]), who=str(about["who"]))
+        # A mark moves once in a change; the same share of the traffic may come again.
+        key = f"{self.journal.id}-{len(self.journal.entries) if what == 'traffic' else what}"
+        self.journal.write("ledger", key=key, entry=vars(entry))
+        ledger.write(self.store, entry, key)
+
+
+def known(store: Store, version: Version) -> Golden:
+    """The golden predictions of a version; made now, from its example and its dataset, when none were kept."""
+    return golden.of(store, version, lambda: slots.known_rows(store, version))

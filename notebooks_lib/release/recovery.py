@@ -1,0 +1,91 @@
+"""Finishes or undoes a change that was cut short, from what its journal says. It begins none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from notebooks_lib.errors import EndpointError, ModelError, PromotionError
+from notebooks_lib.release.journal import END, Desk, told
+from notebooks_lib.release.moves import Kind, Moves
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+NO_RETURN = "switch"
+"""The step from which a change that was cut short is finished: the version was found good, and gets all traffic."""
+
+
+Outcome = Literal["finished", "undone", "given up"]
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A change that was cut short, and what became of it."""
+
+    kind: Kind
+    version: str
+    """That was to come in."""
+    outcome: Outcome
+    text: str
+    """All of it, for people."""
+
+    @property
+    def back(self) -> bool:
+        """Whether the stage is back at an earlier version by this: a promotion was undone, or a rollback finished."""
+        return (self.kind, self.outcome) in (("promotion", "undone"), ("rollback", "finished"))
+
+
+def mend(store: Store, model: str, stage: str, *, giving_up: bool = False, asked: str = "") -> Mended | None:
+    """Finish or undo what was cut short in a stage; None when nothing was.
+
+    With `giving_up` one that can be neither is closed as it is: a rollback is for when nothing else works. `asked` says
+    in the ledger what undid it. Raises PromotionError when a process is changing the stage right now.
+    """
+    desk = Desk(store.settings, model, stage)
+    if desk.pending() is None:
+        return None
+    desk.take()
+    try:
+        return mend_at(store, desk, giving_up=giving_up, asked=asked)
+    finally:
+        desk.release()
+
+
+def mend_at(store: Store, desk: Desk, *, giving_up: bool, asked: str = "") -> Mended | None:
+    """The same for whoever holds the stage already."""
+    left = desk.pending()
+    if left is None:
+        return None
+    moves, said = Moves(store, left), f"{told(left)}, was cut short"
+    why = f"cut short {told(left).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
+    try:
+        outcome, text = _finish_or_undo(moves, why)
+    except (EndpointError, ModelError, PromotionError) as error:
+        if not giving_up:
+            raise
+        moves.failed(f"given up: {error}")
+        left.write(END, outcome="given up")
+        text = f"{said}, and can be neither finished nor undone: {error}"
+        return Mended(moves.kind, moves.number, "given up", text)
+    return Mended(moves.kind, moves.number, outcome, f"{said}: {text}")
+
+
+def _finish_or_undo(moves: Moves, why: str) -> tuple[Outcome, str]:
+    steps = moves.journal.steps
+    moves.catch_up()
+    if NO_RETURN in steps and "undo" not in steps and moves.rival() is None:
+        try:
+            if "empty" not in steps:
+                moves.put()
+                moves.split({moves.slot: 100})
+            moves.mark()
+            if moves.empties:
+                moves.empty()
+        except (EndpointError, ModelError, PromotionError) as error:  # gone, or it cannot be served any more
+            why = f"{why}; it cannot be finished: {error}"
+        else:
+            moves.journal.write(END, outcome="finished")
+            return "finished", "finished"
+    moves.journal.write("undo", reason=why)
+    return "undone", f"undone, {moves.take_back(why)}"

@@ -1,0 +1,117 @@
+"""Takes a stage back to an earlier version, once that has shown that it still predicts what it did.
+
+What was cut short there is mended first. Where that is the way back already, nothing else moves: whoever says so after
+a release that died half way wants the champion from before it, not the one before that.
+
+The older version is first loaded here and held against its golden predictions: an upgraded library or a damaged file
+shows before anything moves. Then it is a Change like a promotion, without a canary: deploy, test, switch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models.registry import PROD, Version
+from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.records import Tag
+from notebooks_lib.release import moves, recovery, rollout, slots
+from notebooks_lib.release.recovery import Mended
+from notebooks_lib.release.stage_change import Change
+from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking.store import Store, connect
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What serves now and what did before."""
+
+    version: Version | None
+    """The champion; None when there was none before what was taken back."""
+    before: Version | None
+    """The champion that it took the place of; None when all that was needed was to mend."""
+    status: Status | None
+    """None where there is no endpoint."""
+    rows: int = 0
+    """Golden predictions that it gave again, here and through the endpoint."""
+    mended: Mended | None = None
+    """What an earlier command had left unfinished, and what became of it."""
+    further: str = ""
+    """The command that goes one more back; empty where nothing was before."""
+
+
+def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | None = None, reason: str = "") -> Restored:
+    """Let a stage serve the champion before this one again, or version `to`, and move the mark back.
+
+    A promotion that was cut short there is undone, or a rollback finished, and that is all, unless `to` names another
+    version. The version that is replaced is withdrawn: no later promotion brings it back by itself. Raises UsageError
+    when there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does
+    not predict what it did. Nothing moved then.
+    """
+    rollout.check(settings, [stage])
+    store = connect(settings)
+    asked = f"nbops rollback: {reason}" if reason else "nbops rollback"
+    mended = recovery.mend(store, model, stage, giving_up=True, asked=asked)
+    before = registry.champion(store, model, stage)
+    there = before is not None and before.version == to
+    if mended is not None and (mended.back if to is None else there and mended.outcome != "given up"):
+        status = slots.status(store, settings.stages.endpoint(stage, model))
+        return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
+    if before is None:
+        if model not in registry.models(store):
+            registry.get(store, model, to or "1")  # raises, naming the models there are
+        raise UsageError(f"model {model!r} has no champion in {stage}, so there is nothing to go back from")
+    target = _target(store, before, stage, to)
+    rows = _check(store, target)
+    reason = reason or f"version {before.version} was taken back by hand"
+    change = Change.begin(store, target, kind="rollback", stage=stage, reason=reason)
+    change.deploy()
+    change.test()
+    change.switch()
+    change.end()
+    restored = registry.get(store, model, target.version)
+    return Restored(restored, before, change.status, rows, mended, _further(store, model, stage))
+
+
+def _further(store: Store, model: str, stage: str) -> str:
+    return registry.rollback_command(model, stage) if registry.previous(store, model, stage) else ""
+
+
+def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:
+    if to is None:
+        found = registry.previous(store, before.model, stage)
+        if found is None:
+            name = store.settings.stages.endpoint(stage, before.model)
+            raise UsageError(
+                f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
+                f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {name}"
+            )
+        return found
+    found = registry.get(store, before.model, to)
+    if found.version == before.version:
+        raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
+    if not registry.was_champion(store, found, stage):
+        on = f"it waits: {rollout.continuing(before.model)}" if found.tags.get(Tag.WAITING) else "nbops promote --live"
+        raise UsageError(
+            f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
+            f"through all that {stage} asks for: {on}"
+        )
+    return found
+
+
+def _check(store: Store, version: Version) -> int:
+    """Load a version here and ask it for its golden predictions; how many there are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = ServedModel.load(logged_models.download(version.source, Path(scratch)))
+        known = moves.known(store, version)
+        apart = known.differences(model)
+    if apart > store.settings.promotion.tolerance:
+        raise PromotionError(
+            f"version {version.version} of {version.model!r} does not predict here what it predicted when it was "
+            f"registered (they differ by {apart:.3g}): its files or a library changed; nothing was moved"
+        )
+    return known.rows

@@ -1,0 +1,151 @@
+"""A version's way through the stages: where it has come, and what each step did. It takes none of them itself."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.models import registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.records import Tag
+from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.ledger import Entry, What
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+StepName = Literal["register", "deploy", "test", "canary", "switch"]
+REASON_LIMIT = 400
+"""Characters of a reason that are kept with what waits; a tag holds little."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step did, or would do."""
+
+    name: StepName
+    changed: bool
+    text: str
+    stage: str = ""
+
+    def __repr__(self) -> str:
+        return f"{f'{self.stage} ' if self.stage else ''}{self.name}: {self.text}"
+
+
+class Way:
+    """A version on its way through some stages."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        stages: Sequence[str] = (),
+        *,
+        dry_run: bool = True,
+        reason: str = "",
+        run_id: str = "",
+        approved: str = "",
+    ) -> None:
+        self.store = store
+        self.model = model
+        self.names = check(store.settings, stages)
+        self.dry_run = dry_run
+        self.reason = reason
+        self.run_id = run_id
+        self.approved = approved
+        """The stage that may be entered although it wants an approval."""
+        self.compared = ""
+        """The champion that the version was compared with, by its number."""
+        self.version: Version | None = None
+        self.promoting = True
+        """False: the champion stays, and is only looked after."""
+        self.waiting = ""
+        """The stage before which it waits for an approval."""
+        self.passed: list[str] = []
+        """Stages whose champion the version is now."""
+        self.candidate = ""
+        """The run whose model is registered, or would be; what a dry run goes by."""
+        self.ends = ""
+        """In a dry run: why it would not get through all stages; empty when nothing is known against it."""
+        self.earlier: tuple[str, ...] = ()
+        """Stages that it passed before it waited for an approval."""
+        self.undo = ""
+        """The command that goes back from the last stage that was passed; empty where nothing was before."""
+        self.status: Status | None = None
+        """Of the last endpoint that was touched."""
+        self.steps: list[Step] = []
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version became champion of all the stages that were asked for."""
+        return self.promoting and not self.dry_run and self.passed == list(self.names)
+
+    def done(self, step: Step) -> Step:
+        """Keep what a step did; a notebook's cell may be run again."""
+        kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
+        self.steps = [*kept, step]
+        return step
+
+    def passes(self, stage: str, instead_of: Version | None) -> None:
+        """It is champion of a stage now."""
+        self.passed.append(stage)
+        self.undo = registry.rollback_command(self.model, stage) if instead_of else ""
+
+    def wait(self, stage: str) -> None:
+        """Say on the version, and in the ledger, that it waits before a stage."""
+        assert self.version is not None
+        self.waiting = stage
+        rest = list(self.names[self.names.index(stage) :])
+        told = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
+        told["passed"] = [*self.earlier, *self.passed]
+        for other in registry.versions(self.store, self.model):
+            if other.tags.get(Tag.WAITING) and other.version != self.version.version:
+                registry.set_tags(self.store, other, {Tag.WAITING: ""})
+        before = waits_for(self.version) or {}
+        if any(before.get(key) != told[key] for key in ("stages", "compared", "passed")):
+            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
+            note(self, "waiting", stage)
+
+
+def waits_for(version: Version) -> dict[str, Any] | None:
+    """What a version's tag says of its wait; None when it says nothing that `Way.wait` writes."""
+    try:
+        found = json.loads(version.tags.get(Tag.WAITING) or "null")
+    except (ValueError, RecursionError):
+        return None
+    kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        return None
+    passed = found.setdefault("passed", [])
+    stages = [*found["stages"], *passed] if found["stages"] and isinstance(passed, list) else [None]
+    return found if all(stage in STAGES for stage in stages) else None
+
+
+def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
+    """The stages that are meant, in their order; the settings' default when none is named. Raises UsageError."""
+    names = tuple(stages) or settings.stages.default
+    for name in names:
+        if name not in STAGES:
+            raise UnknownNameError("stage", name, STAGES)
+    return tuple(name for name in STAGES if name in names)
+
+
+def continuing(model: str) -> str:
+    """The command that says yes."""
+    return f"nbops promote --continue {model}"
+
+
+def note(way: Way, what: What, stage: str) -> None:
+    """An entry of the ledger that moves nothing: somebody is waited for, or has said yes."""
+    assert way.version is not None
+    champion = registry.champion(way.store, way.model, stage)
+    before, after = champion.version if champion else "", way.version.version
+    entry = Entry(way.model, stage, what, before, after, reason=way.reason, run=way.run_id)
+    ledger.write(way.store, entry, f"{what}-{uuid.uuid4().hex}")

@@ -1,0 +1,124 @@
+"""Puts a version of the registry into a slot of an endpoint, and says who has which traffic. It moves no mark."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import datasets
+from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.models import logged_models
+from notebooks_lib.models.registry import Version
+from notebooks_lib.records import Tag
+from notebooks_lib.release import checksums
+from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import SlotStatus, Status
+from notebooks_lib.tracking import query
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from notebooks_lib.tracking.query import RunInfo
+    from notebooks_lib.tracking.store import Store
+
+
+def status(store: Store, name: str) -> Status | None:
+    """How an endpoint is; None when there is none of that name."""
+    try:
+        return endpoint.status(store.settings, name)
+    except UnknownNameError:
+        return None
+
+
+def holding(found: Status | None, version: Version) -> str:
+    """The slot that holds this very version and works, the one with most traffic first; empty when none does."""
+    slots = found.slots if found else {}
+    mine = [name for name, slot in slots.items() if _is(slot, version) and slot.state != "failed"]
+    return max(mine, key=lambda name: slots[name].traffic, default="")
+
+
+def serves(found: Status | None, version: Version) -> bool:
+    """Whether an endpoint runs and gives this version all its traffic."""
+    slot = holding(found, version)
+    return found is not None and found.state == "running" and bool(slot) and found.slots[slot].traffic == 100
+
+
+def put(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
+    """The slot of endpoint `name` that holds `version`: the one that does already, or the idle one, now.
+
+    With `slot` it is that one. No traffic moves. Raises EndpointError when it cannot be loaded, UsageError when the
+    named slot has traffic and holds another version; what served before serves on.
+    """
+    settings, now = store.settings, status(store, name)
+    held = holding(now, version)
+    if held and slot in ("", held) and endpoint.whole(settings, name, held):
+        if now is not None and now.state != "running":
+            endpoint.start(settings, name)
+        return held
+    slot = slot or endpoint.idle(settings, name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = logged_models.download(version.source, Path(scratch))
+        sha256, told = checksums.confirm(version, folder, settings.promotion.trusted_flavors)
+        detail = _detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
+        endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)
+    return slot
+
+
+def traffic(found: Status | None) -> str:
+    """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
+
+    It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
+    """
+    return shares(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
+
+
+def shares(found: Status, percents: Mapping[str, int]) -> str:
+    """The same for percentages by slot."""
+    by_version: dict[str, int] = {}
+    for name, percent in percents.items():
+        if percent:
+            version = found.slots[name].version
+            by_version[version] = by_version.get(version, 0) + percent
+    return ",".join(f"{version}={percent}" for version, percent in sorted(by_version.items()))
+
+
+def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
+    """Validation rows of the dataset that a version was trained on, if its run says which and it is still there."""
+    for key, value in sorted(run_tags(store, version).items()):
+        if key.startswith(Tag.DATASET_PREFIX):
+            try:
+                return datasets.read(value.partition("#")[0], store.settings).validation.X
+            except (UnknownNameError, DatasetError):
+                continue
+    return None
+
+
+def run_tags(store: Store, version: Version) -> Mapping[str, str]:
+    """What the run of a version says of itself; nothing when it was deleted."""
+    run = run_of(store, version)
+    return run.tags if run else {}
+
+
+def run_of(store: Store, version: Version) -> RunInfo | None:
+    """The run that a version was made by; None when it was deleted, or the version names none."""
+    try:
+        return query.get_run(store, version.run_id) if version.run_id else None
+    except UsageError:
+        return None
+
+
+def _is(slot: SlotStatus, version: Version) -> bool:
+    """Whether a slot holds this very version: another store may have one of the same number."""
+    mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
+    scored_as = version.tags.get(Tag.MODEL_SHA256, "")
+    same = not (slot.sha256 and scored_as) or slot.sha256 == scored_as
+    return slot.version == version.version and mine and same
+
+
+def _detail(store: Store, version: Version, reason: str) -> dict[str, Any]:
+    tags = run_tags(store, version)
+    used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
+    refs = ", ".join(value.partition("#")[0] for value in used)
+    return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}

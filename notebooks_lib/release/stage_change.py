@@ -1,0 +1,177 @@
+"""One version on its way into a stage, step by step; a step that fails takes everything back at once.
+
+    deploy    the version is loaded into a slot without traffic
+    test      the slot keeps the contract
+    share     some of the traffic, or of its copies, goes to it; it is watched beside the champion
+    switch    it gets all traffic; from here on a change that is cut short is finished, before it is undone
+    mark      the champion's mark moves
+    empty     the endpoint is freed, where the settings say so
+
+Each step stands in the journal before it is done. A process that dies leaves a journal without an end: whoever changes
+the stage next reads there how far it came, and mends it first (mending.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from notebooks_lib import errors
+from notebooks_lib.errors import NbopsError, PromotionError
+from notebooks_lib.models import registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.records import Tag
+from notebooks_lib.release import contract_tests
+from notebooks_lib.release.canary import Seen, Watch
+from notebooks_lib.release.contract_tests import Check
+from notebooks_lib.release.journal import END, Desk, Journal
+from notebooks_lib.release.moves import Kind, Moves
+from notebooks_lib.release.recovery import NO_RETURN, mend_at
+from notebooks_lib.settings.sections import CanaryStep
+from notebooks_lib.tracking import ledger
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+_NEXT = "the next nbops promote --live or nbops rollback"
+
+
+class Change(Moves):
+    """Call deploy, test, share for each step of a canary, switch, and end. One process changes a stage at a time."""
+
+    def __init__(self, store: Store, desk: Desk, journal: Journal) -> None:
+        super().__init__(store, journal)
+        self._desk = desk
+
+    @classmethod
+    def begin(cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = "") -> Change:
+        """Lock the stage, mend what was cut short there, and open a journal.
+
+        Raises PromotionError when another process is changing the stage.
+        """
+        desk = Desk(store.settings, version.model, stage)
+        desk.take()
+        try:
+            mend_at(store, desk, giving_up=kind == "rollback")
+            champion = registry.champion(store, version.model, stage)
+            about = {
+                "kind": kind,
+                "model": version.model,
+                "stage": stage,
+                "endpoint": store.settings.stages.endpoint(stage, version.model),
+                "version": version.version,
+                "before": champion.version if champion else "",
+                "reason": reason,
+                "run": run_id,
+                "who": ledger.who(),
+            }
+            return cls(store, desk, desk.begin(about))
+        except BaseException:
+            desk.release()
+            raise
+
+    def deploy(self) -> str:
+        """The slot that the version was loaded into, without traffic; no other slot is touched."""
+        with self._step("deploy"):
+            return self.put()
+
+    def test(self) -> list[Check]:
+        """What the slot was asked, and how it did. Raises PromotionError when it does not keep the contract."""
+        with self._step("test"):
+            checks = contract_tests.contract(
+                self.store.settings,
+                self.name,
+                self.slot,
+                self.known(self.version),
+                # Whoever goes back wants out of what serves now, however quick it is and whatever more it takes.
+                champion=None if self.kind == "rollback" else self.beside(),
+                ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
+            )
+            if contract_tests.refused(checks):
+                raise PromotionError(
+                    f"version {self.number} does not keep its contract: {contract_tests.refused(checks)}"
+                )
+            return checks
+
+    def share(self, step: CanaryStep) -> Seen | None:
+        """Give the version a share of the requests and look on; None where no champion serves to compare it with.
+
+        Raises PromotionError as soon as it does worse than the settings of the stage allow.
+        """
+        settings = self.store.settings
+        with self._step("share", traffic=step.traffic, mirror=step.mirror):
+            beside = self.beside()
+            if beside is None:
+                return None
+            new, (old, theirs) = self.slot, beside
+            shares = {old: 100 - step.traffic, new: step.traffic} if step.traffic else {old: 100}
+            self.split(shares, mirror={new: step.mirror} if step.mirror else None)
+            watch = Watch(settings, self.name, new, old, golden=self.known(self.version), old_golden=theirs)
+            return watch.until_done(step, settings.stages.of(self.stage))
+
+    def switch(self) -> None:
+        """Give the version all requests and the champion's mark; free the endpoint where the settings say so."""
+        with self._step(NO_RETURN):
+            rival = self.rival()
+            if rival is not None:
+                raise PromotionError(beaten(rival))
+            self.split({self.slot: 100})
+        with self._step("mark"):
+            self.mark()
+        if self.empties:
+            with self._step("empty"):
+                self.empty()
+
+    def end(self) -> None:
+        """Close the journal and let others in."""
+        self.journal.write(END, outcome="done")
+        self._desk.release()
+
+    def undo(self, why: str) -> str:
+        """Take everything back; say what serves now. What cannot be taken back is left to the next command."""
+        self.journal.write("undo", reason=why)
+        try:
+            return self.take_back(why)
+        finally:
+            self._desk.release()
+
+    @contextmanager
+    def _step(self, name: str, **detail: object) -> Iterator[None]:
+        """Write the step down and do it. When it fails, take the change back, or leave it to be finished; say which."""
+        if self.journal.ended or not self._desk.taken:
+            raise PromotionError(f"this {self.kind} of version {self.number} has ended; begin again")
+        self.journal.write(name, **detail)
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            why = str(error) or type(error).__name__
+            try:
+                said = self._left() if name in ("mark", "empty") else self.undo(why)
+                if "undo" in self.journal.steps and isinstance(error, NbopsError):
+                    self._decided()
+            except NbopsError as second:
+                said = f"it cannot be taken back now: {second}; {_NEXT} tries again"
+            if isinstance(error, NbopsError):
+                raise PromotionError(f"{why}; {said}") from error
+            error.add_note(said)
+            raise
+
+    def _decided(self) -> None:
+        """It was tried and found wanting: whoever said yes to it, or is asked to, starts from a new decision."""
+        if self.kind == "promotion" and self.version.tags.get(Tag.WAITING):
+            with errors.as_model_error("what waits for an approval cannot be written"):
+                registry.set_tags(self.store, self.version, {Tag.WAITING: ""})
+
+    def _left(self) -> str:
+        """The version serves and keeps its contract: what is missing is that the registry says so."""
+        self._desk.release()
+        return f"version {self.number} serves; {_NEXT} finishes this"
+
+
+def beaten(rival: Version) -> str:
+    """Why a comparison does not count any more."""
+    return (
+        f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "
+        "promote again to compare it with that one"
+    )

@@ -1,0 +1,78 @@
+"""Finds a run that has said what another would say: same source fingerprint, FINISHED, and the data as they are now.
+
+The source fingerprint holds code, parameters, environment and the project's modules, not the data: which these are is
+known only when a notebook has run. So of a run that is found, each dataset that it used must still be what it would get
+now: the newest version of that name, or one that code or parameters name (`sales@3`). Data that a notebook reads by
+itself, from a file or an address, nobody knows of: there a run counts as seen although they may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from notebooks_lib.datasets import parse_tag, storage
+from notebooks_lib.errors import DatasetError
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.records import Tag
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.query import RunInfo
+from notebooks_lib.tracking.store import Store, answering
+
+
+class Seen:
+    """The runs of one notebook's code that ended well, looked up once: in one experiment, or in the whole store."""
+
+    def __init__(self, store: Store, notebook: Notebook, experiment_id: str | None = None) -> None:
+        self._settings = store.settings
+        self._notebook = notebook
+        self._runs: dict[str, list[RunInfo]] = {}
+        condition = f"tags.`{Tag.CODE_SHA256}` = '{notebook.code_sha256}' AND tags.`{Tag.END}` = 'FINISHED'"
+        with answering(store):
+            found = query.search(store, condition, None if experiment_id is None else [experiment_id])
+        for run in map(query.plain, found):
+            if run.ended and not run.superseded:
+                self._runs.setdefault(run.tags.get(Tag.SOURCE_FINGERPRINT, ""), []).append(run)
+
+    def find(self, source_fingerprint: str, parameters: Mapping[str, object]) -> RunInfo | None:
+        """The newest run that counts, or None."""
+        text = words(self._notebook, parameters)
+        runs = self._runs.get(source_fingerprint, ()) if source_fingerprint else ()
+        return next((run for run in runs if same_data(run, text, self._settings)), None)
+
+
+def words(notebook: Notebook, parameters: Mapping[str, object]) -> str:
+    """All places where a run may name the version of a dataset: code and parameters."""
+    code = "\n".join(cell.source for cell in notebook.code_cells)
+    return f"{code}\n{list(parameters.values())!r}"
+
+
+def same_data(run: RunInfo, text: str, settings: Settings) -> bool:
+    """Whether a run with these `words` would get the datasets now that the other used."""
+    return all(_is_current(value, text, settings) for value in run.datasets.values())
+
+
+def _is_current(tag: str, text: str, settings: Settings) -> bool:
+    try:
+        name, version, fingerprint = parse_tag(tag)
+        known = storage.numbers(settings.data_folder, name)
+        if not known:  # one of scikit-learn's, which has one version
+            return True
+        if version not in known or (version != known[-1] and f"{name}@{version}" not in text):
+            return False
+        return storage.read_record(settings.data_folder, name, version).fingerprint == fingerprint
+    except DatasetError:
+        return False
+
+
+def find(store: Store, notebook: Notebook, start: Start) -> RunInfo | None:
+    """The run of the same experiment that has said already what a run with this start would say."""
+    with answering(store):
+        experiment_id = start.experiment_id
+        if experiment_id is None:
+            experiment = store.client.get_experiment_by_name(start.experiment)
+            if experiment is None:
+                return None
+            experiment_id = experiment.experiment_id
+    return Seen(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters)

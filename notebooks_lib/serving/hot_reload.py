@@ -1,0 +1,176 @@
+"""Keeps a running server in line with the endpoint's state file, and says in serving.json how far it is.
+
+Whoever changes an endpoint replaces state.json and waits until serving.json names that generation. Nothing is sent to
+the server, so nothing can be lost on the way: a starter that dies in between has made the change all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.serving import loading, state
+from notebooks_lib.serving.slots import Slot, Slots
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at the state file."""
+SETTLED = 1.0
+"""Seconds of a new server that belong to its starter's questions and its first requests, not to imports beside them."""
+
+log = logging.getLogger("nbops.endpoint")
+
+T = TypeVar("T")
+
+
+class Follower:
+    """Loads what the state names, beside what serves, and lets it serve once it is there."""
+
+    def __init__(self, folder: Path, slots: Slots) -> None:
+        self._folder = folder
+        self._state = folder / "state.json"
+        self._slots = slots
+        self._held: dict[str, tuple[tuple[Any, ...], Slot]] = {}
+        self._failed: dict[str, tuple[tuple[Any, ...], str]] = {}
+
+    def load_first(self, wanted: Mapping[str, Any], must: set[str]) -> None:
+        """Load the slots of a server that does not serve yet. Raises what the model of a slot in `must` raises."""
+        for name, entry in wanted["slots"].items():
+            try:
+                self._keep(name, entry, self._load(entry))
+            except Exception as error:
+                if name in must:
+                    raise
+                self._refuse(name, entry, error)
+        self._serve(wanted)
+
+    def example(self) -> dict[str, dict[str, Any] | None]:
+        """By slot, a request that its model answers."""
+        return {name: slot.model.example for name, (_, slot) in self._held.items()}
+
+    async def follow(self) -> None:
+        """Look at the state again and again; a newer one is not kept waiting by one that is being loaded."""
+        seen, applying = None, None
+        asyncio.get_running_loop().call_later(SETTLED, lambda: _aside(self._complete))
+        while True:
+            now = _identity(self._state)
+            if now is not None and now != seen:
+                seen = now
+                if applying is not None:
+                    applying.cancel()
+                applying = asyncio.create_task(self._apply())
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _complete(self) -> None:
+        """What a start leaves out, because the first request that needs it may come later, or never."""
+        for name, (_, slot) in list(self._held.items()):
+            try:
+                slot.model.complete()
+            except Exception:
+                log.exception("slot %s: what is not plain numbers cannot be answered", name)
+
+    async def _apply(self) -> None:
+        try:
+            wanted = state.load(self._state)
+        except Exception:
+            log.exception("the state cannot be read; what served before serves on")
+            return
+        for name, entry in wanted["slots"].items():
+            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == state.deployment(entry):
+                continue
+            try:
+                model = await _aside(partial(self._load, entry, whole=True))
+            except Exception as error:  # noqa: BLE001 - a model is anybody's code; the others serve on
+                self._refuse(name, entry, error)
+            else:
+                self._keep(name, entry, model)
+                log.info("slot %s: version %s is loaded", name, entry["version"])
+        self._serve(wanted)
+        self._say(wanted)
+
+    def _load(self, entry: Mapping[str, Any], *, whole: bool = False) -> ServedModel:
+        """The model of a slot, if its files are those that were deployed: a model runs code when it is loaded."""
+        models = self._folder / "models"
+        state.check_model(models, entry)
+        return loading.load(models / entry["model"], whole=whole)
+
+    def _has(self, name: str, entry: Mapping[str, Any]) -> bool:
+        held = self._held.get(name)
+        return held is not None and held[0] == state.deployment(entry)
+
+    def _keep(self, name: str, entry: Mapping[str, Any], model: ServedModel) -> None:
+        self._held[name] = state.deployment(entry), Slot(model, {**info(entry), "slot": name}, name)
+        self._failed.pop(name, None)
+
+    def _refuse(self, name: str, entry: Mapping[str, Any], error: Exception) -> None:
+        log.error("slot %s: version %s cannot be loaded", name, entry["version"], exc_info=error)
+        self._failed[name] = state.deployment(entry), str(error) or type(error).__name__
+
+    def _serve(self, wanted: Mapping[str, Any]) -> None:
+        for name in [name for name in self._held if name not in wanted["slots"]]:
+            del self._held[name]
+        # A model that could not be loaded does not drive out what its slot held before.
+        ready = {name: slot for name, (_, slot) in self._held.items()}
+        self._slots.replace(ready, wanted["traffic"], wanted["mirror"])
+
+    def _say(self, wanted: Mapping[str, Any]) -> None:
+        found = {
+            name: {
+                "state": "ready" if self._has(name, entry) else "failed",
+                "error": "" if self._has(name, entry) else self._failed.get(name, ((), ""))[1],
+                "of": state.deployment(entry),
+            }
+            for name, entry in wanted["slots"].items()
+        }
+        said = {"pid": os.getpid(), "generation": wanted["generation"], "slots": found}
+        with suppress(OSError):  # a full disk: who waits is told that the server does not answer
+            path = self._folder / state.SERVING
+            state.stage(path, said, durable=False).replace(path)
+
+
+def info(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What `/version` answers for a slot of the state."""
+    first = {key: entry["detail"].get(key) for key in ("model", "run_id", "dataset")}
+    rest = {key: value for key, value in entry["detail"].items() if key not in first}
+    return {"model": first.pop("model"), "version": entry["version"], **first, "since": entry["since"], "detail": rest}
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run `work` in a thread that nobody waits for when the server ends: a model may hang while it is loaded."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return  # a newer state has come meanwhile
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # what `work` returned
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - SystemExit too: it must not look like an answer
+            error = raised if isinstance(raised, Exception) else RuntimeError(f"{type(raised).__name__}: {raised}")
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return future

@@ -1,0 +1,244 @@
+"""The client process of a profile: asks over HTTP, in closed loops or at times that are fixed beforehand.
+
+`python -m notebooks_lib.serving.profile.driver STARTER`. Standard library only: it shares a small machine with what
+it measures. In lines of JSON:
+
+    reads   {"port", "body", "concurrency", "arrivals", "warm_up", "seconds", "patience"}
+    writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client"}; then the next
+
+Without `arrivals` each of `concurrency` connections asks again once it is answered. A server that stalls is asked less
+meanwhile, so these are the times of that many patient clients (coordinated omission). With `arrivals` requests fall due
+at that rate, at random, whoever is still being answered; times count from when they were due, whether a connection was
+free or not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import selectors
+import socket
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from notebooks_lib.serving import starter
+
+GIVEN_UP = 20
+"""Failed connections in a row after which nobody is there any more."""
+
+
+class Connection:
+    """One client: a request out, its answer in, and again."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self._port = port
+        self._request = request
+        self.socket: socket.socket | None = None
+        self.due = 0.0
+        self._out = memoryview(b"")
+        self._in = bytearray()
+        self._wanted = -1
+        self.status = 0
+
+    def ask(self) -> None:
+        """Send the request anew. Raises OSError."""
+        if self.socket is None:
+            self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setblocking(False)
+        self._in.clear()
+        self._wanted, self.status = -1, 0
+        self._out = memoryview(self._request)
+        self.push()
+
+    def push(self) -> None:
+        """Send as much as the system takes. Raises OSError."""
+        assert self.socket is not None
+        while self._out:
+            try:
+                self._out = self._out[self.socket.send(self._out) :]
+            except BlockingIOError:
+                return
+
+    @property
+    def pushing(self) -> bool:
+        """Whether a part of the request is still to be sent."""
+        return bool(self._out)
+
+    def pull(self) -> bool:
+        """Take what has come; whether the answer is whole. Raises OSError, also when the other side hangs up."""
+        assert self.socket is not None
+        while True:
+            try:
+                part = self.socket.recv(1 << 18)
+            except BlockingIOError:
+                return False
+            if not part:
+                raise ConnectionResetError("the server hung up")
+            self._in += part
+            if self._wanted < 0:
+                self._read_head()
+            if 0 <= self._wanted <= len(self._in):
+                return True
+
+    def _read_head(self) -> None:
+        end = self._in.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self._in[:end]).lower()
+        self.status = int(head[9:12])
+        at = head.find(b"\r\ncontent-length:")
+        if at < 0:
+            raise ConnectionError("an answer without its length")
+        self._wanted = end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+
+class Drive:
+    """One order, carried out."""
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        body = str(order["body"]).encode()
+        head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._idle = [Connection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
+        self._selector = selectors.DefaultSelector()
+        self._first = time.perf_counter() + float(order["warm_up"])
+        self._seconds = float(order["seconds"])
+        self._last = self._first + self._seconds
+        self._deadline = self._last + float(order["patience"])
+        now = time.perf_counter()
+        due = _arrivals(float(order["arrivals"]), (now, self._first), (self._first, self._last))
+        self._due = deque(due)
+        self._closed = not order["arrivals"]
+        self._failures = 0
+        self._inside = 0
+        self._times: list[float] = []
+        self._errors: Counter[str] = Counter()
+        self._cpu: list[float] = []
+
+    def run(self) -> dict[str, Any]:
+        """Ask as ordered, and say what came of it. What was begun or due during the warm-up is not counted."""
+        everyone = list(self._idle)
+        self._begin()
+        while self._failures < GIVEN_UP and time.perf_counter() < self._deadline:
+            waiting = self._due[0] - time.perf_counter() if self._due and self._idle else 0.5
+            for key, events in self._selector.select(max(0.0, min(waiting, 0.5))):
+                self._go_on(key.data, events)
+            self._begin()
+            if len(self._idle) == len(everyone) and not self._more():
+                break
+        ended = time.perf_counter()
+        left = len(everyone) - len(self._idle)
+        if left:
+            self._errors["no answer"] += left
+        for connection in everyone:
+            connection.close()
+        self._selector.close()
+        # Requests that take longer than the measurement: what was answered, by the time that it took.
+        late = len(self._times) / max(ended - self._first, 1e-9)
+        ordered = sorted(self._times)
+        return {
+            "rate": self._inside / self._seconds if self._inside else late,
+            "requests": len(ordered),
+            **{name: percentile(ordered, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
+            "errors": dict(self._errors),
+            "client": (self._cpu[-1] - self._cpu[0]) / self._seconds if self._cpu else 0.0,
+        }
+
+    def _more(self) -> bool:
+        return bool(self._due) if not self._closed else time.perf_counter() < self._last
+
+    def _begin(self) -> None:
+        """Ask with every idle connection that has something to ask."""
+        while self._idle and self._failures < GIVEN_UP:
+            now = time.perf_counter()
+            if self._closed and now >= self._last:
+                return
+            if not self._closed and not (self._due and self._due[0] <= now):
+                return
+            connection = self._idle.pop()
+            connection.due = now if self._closed else self._due.popleft()
+            try:
+                connection.ask()
+            except OSError as error:
+                self._done(connection, type(error).__name__)
+                time.sleep(0.01)
+                continue
+            assert connection.socket is not None
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
+            self._selector.register(connection.socket, wanted, connection)
+
+    def _go_on(self, connection: Connection, events: int) -> None:
+        assert connection.socket is not None
+        try:
+            if events & selectors.EVENT_WRITE:
+                connection.push()
+                if not connection.pushing:
+                    self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+            if not (events & selectors.EVENT_READ and connection.pull()):
+                return
+            status = str(connection.status)
+        except (OSError, ValueError) as error:
+            status = type(error).__name__
+        self._selector.unregister(connection.socket)
+        self._done(connection, status)
+
+    def _done(self, connection: Connection, status: str) -> None:
+        now = time.perf_counter()
+        self._idle.append(connection)
+        if status.isdigit():
+            self._failures = 0
+        else:
+            self._failures += 1
+            connection.close()
+        if self._first < now <= self._last:
+            self._cpu.append(time.process_time())
+            self._inside += status == "200"
+        if connection.due >= self._first:
+            if status == "200":
+                self._times.append(now - connection.due)
+            else:
+                self._errors[status] += 1
+
+
+def _arrivals(rate: float, *windows: tuple[float, float]) -> list[float]:
+    """When requests fall due: at random, but as many in each window as the rate says, and the same at every call.
+
+    So arrivals at a rate are (Poisson), once their number is known.
+    """
+    chance = random.Random(0)
+    return [
+        due
+        for began, ended in windows
+        for due in sorted(chance.uniform(began, ended) for _ in range(_number(rate * (ended - began))))
+    ]
+
+
+def _number(expected: float) -> int:
+    return max(1, round(expected)) if expected > 0 else 0
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest value that `share` of all do not exceed; None without any."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def main() -> None:
+    """Run as a process of its own; see the module."""
+    starter.bind(int(sys.argv[1]))
+    for line in sys.stdin:
+        print(json.dumps(Drive(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Runs a grid: a limited server process per limit, driven by a client process. It recommends and records nothing.
+
+The rates come from the largest memory limit, for each number of CPUs. Memory is tried apart, with the heaviest of the
+requests and on the most CPUs: a limit that leaves a server alive does not change its speed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import EndpointError, UsageError
+from notebooks_lib.serving import client as http
+from notebooks_lib.serving.client import Address
+from notebooks_lib.serving.profile import batches, limits, processes, recommending
+from notebooks_lib.serving.profile.grid import MOST_AT_ONCE, Grid, Target, milliseconds
+from notebooks_lib.serving.profile.limits import Held
+from notebooks_lib.serving.profile.processes import Child
+from notebooks_lib.serving.profile.results import Cell, Trial
+from notebooks_lib.settings.sections import Endpoint
+
+WARM_UP = 0.25
+"""Of the measured time, before it: the first requests start threads and fill caches."""
+PATIENCE = 30.0
+"""Seconds that a request may take to be waited for, after the end of its measurement."""
+
+Tell = Callable[[str], None]
+
+
+class Bench:
+    """What all trials of a model share: the client process, and the request."""
+
+    def __init__(
+        self, model: Path, target: Target, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
+    ) -> None:
+        self._model = model
+        self._target = target
+        self._data = data
+        self._options = options
+        self._tell = tell
+        self._numbers = 0
+
+    def run(self, grid: Grid) -> tuple[Trial, ...]:
+        """Try it all. Raises ModelError or EndpointError when the model does not serve even without a tight limit."""
+        most = grid.memories[-1]
+        trials = []
+        with processes.driver() as driver:
+            for cpus in grid.cpus:
+                trials.append(self._trial(driver, grid, cpus, most, check=True))
+                if trials[-1].outcome == "memory":
+                    return tuple(trials)  # smaller limits and more threads can only be worse
+            heaviest = replace(grid, batches=(max(grid.batches),), concurrencies=(max(grid.concurrencies),))
+            for memory in reversed(grid.memories[:-1]):
+                trials.append(self._trial(driver, heaviest, grid.cpus[-1], memory))
+                if trials[-1].outcome == "memory":
+                    break
+        return tuple(trials)
+
+    def _trial(self, driver: Child, grid: Grid, cpus: float, memory: float, *, check: bool = False) -> Trial:
+        self._numbers += 1
+        self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
+        with ExitStack() as stack:
+            server = stack.enter_context(processes.server(self._model))
+            held = stack.enter_context(Held(server.pid, cpus, memory, self._numbers))
+            stack.callback(server.kill)  # before its group is taken away
+            stack.callback(held.let_go)  # before its pid can be another's
+            trial = Trial(cpus, memory, "served", memory_by=held.memory_by)
+            ready = self._load(server, cpus)
+            if ready is None:
+                return self._ended(trial, server, held, "while it was loaded")
+            trial = replace(trial, load_seconds=float(ready["seconds"]))
+            port, bodies = int(ready["port"]), self._bodies(ready["example"], grid)
+            held.limit_cpu()
+            cells: list[Cell] = []
+            for rows, body in bodies.items():
+                for at_once in grid.concurrencies:
+                    order = {"port": port, "body": body, "concurrency": at_once, "seconds": grid.seconds}
+                    cell = _cell(driver, held, order, rows, cpus)
+                    if server.ended is not None:
+                        doing = f"while it was asked by {at_once} at once, {_rows(rows)} each"
+                        return self._ended(replace(trial, cells=tuple(cells)), server, held, doing)
+                    self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
+                    trial = replace(trial, peak=max(trial.peak, held.peak))
+                    cells.append(cell)
+            trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
+            rate = recommending.to_check(trial, self._target, grid.batches[0]) if check else None
+            if rate is not None:
+                order = {"port": port, "body": bodies[grid.batches[0]], "concurrency": MOST_AT_ONCE}
+                cell = _cell(driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate)
+                if server.ended is not None:
+                    return self._ended(trial, server, held, f"while requests came at {rate:.3g}/s")
+                self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
+                trial = replace(trial, checked=cell)
+            told = "" if held.alone() else "the model starts processes of its own, which only cgroups hold too"
+            trial = replace(trial, peak=max(trial.peak, held.peak), told=told)
+            return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
+
+    def _load(self, server: Child, cpus: float) -> dict[str, Any] | None:
+        """Where the server listens; None when it ended before. Raises EndpointError, or InputError for wrong rows."""
+        server.tell({"model": str(self._model), "cores": limits.cores(cpus), "options": self._options.model_dump()})
+        try:
+            ready = server.hear(self._options.start_timeout)
+        except TimeoutError:
+            raise EndpointError(
+                f"the model is not loaded after {self._options.start_timeout:.0f} s; "
+                "raise endpoint.start_timeout if it needs longer"
+            ) from None
+        if ready is not None and "error" in ready:
+            raise EndpointError(f"the model cannot be served: {ready['error']}{server.tail()}")
+        if ready is not None and self._data is not None:
+            try:
+                http.invoke(Address("127.0.0.1", int(ready["port"])), self._data)
+            except EndpointError:
+                if server.ended is None:  # else it was killed, which is a result
+                    raise
+        return ready
+
+    def _bodies(self, example: Mapping[str, Any] | None, grid: Grid) -> dict[int, str]:
+        """The requests by their number of rows."""
+        payload = self._data if self._data is not None else example
+        if payload is None:
+            raise UsageError("the model was logged without an example; give rows of your own with --data @FILE")
+        return {rows: json.dumps(batches.batch(payload, rows)) for rows in grid.batches}
+
+    def _ended(self, trial: Trial, server: Child, held: Held, doing: str) -> Trial:
+        """The trial of a server that its limit or the system ended. Raises EndpointError when it ended by itself."""
+        code = server.ended
+        if held.killed:
+            self._tell(f"{trial.cpus:g} CPU, {trial.memory_gib:g} GiB: killed for memory {doing}")
+            told = f"it needs more than {trial.memory_gib:g} GiB: killed {doing}"
+            return replace(trial, outcome="memory", cpu_by=held.cpu_by, told=told)
+        if code == -signal.SIGKILL:
+            told = f"killed by the system {doing}, perhaps for memory"
+            return replace(trial, outcome="died", cpu_by=held.cpu_by, told=told)
+        raise EndpointError(f"the server ended {doing} (code {code}){server.tail()}")
+
+
+def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: float, arrivals: float = 0.0) -> Cell:
+    """Drive it as ordered."""
+    mine, its = limits.places(cpus)
+    if its:
+        os.sched_setaffinity(driver.pid, its)
+    warm_up = WARM_UP * order["seconds"]
+    timeout = warm_up + order["seconds"] + 2 * PATIENCE
+    began, used, waited, busy = time.monotonic(), _used(held), held.waited, _busy()
+    answer = processes.drive(driver, {**order, "arrivals": arrivals, "warm_up": warm_up, "patience": PATIENCE}, timeout)
+    wall = time.monotonic() - began
+    client = float(answer.pop("client"))
+    cpu = max(0.0, _used(held) - used) / wall
+    waited = (held.waited - waited) / wall
+    return Cell(
+        concurrency=order["concurrency"],
+        batch=rows,
+        arrivals=arrivals,
+        **answer,
+        wall=wall,
+        cpu=cpu,
+        client=client,
+        shared=not its or bool(set(mine) & set(its)),
+        others=max(0.0, (_busy() - busy) / wall - cpu - client),
+        lost=max(0.0, min(cpus - cpu, waited)),
+    )
+
+
+def describe(cell: Cell) -> str:
+    """A cell in one line."""
+    times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
+    wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
+    how = f"arrivals at {cell.arrivals:.3g}/s" if cell.arrivals else f"{cell.concurrency} at once"
+    return f"{_rows(cell.batch)}, {how}: {cell.rate:.0f}/s, {times}{wrong}"
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'' if number == 1 else 's'}"
+
+
+def _used(held: Held) -> float:
+    try:
+        return held.seconds
+    except OSError:
+        return 0.0
+
+
+def _busy() -> float:
+    """CPU seconds that this machine has worked since it started."""
+    import psutil
+
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))

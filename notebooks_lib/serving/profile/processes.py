@@ -1,0 +1,110 @@
+"""The two child processes of a profile: the limited server and the client that drives it. Both end with this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from notebooks_lib.errors import EndpointError
+from notebooks_lib.serving import process
+
+_SHOWN_LOG = 8
+_PACKAGE = "notebooks_lib.serving.profile"
+
+
+class Child:
+    """A Python process of ours that is spoken to in lines of JSON, and killed at the end of the `with` block."""
+
+    def __init__(self, module: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - without a name, so that nothing is left
+        self._process = subprocess.Popen(
+            # -P: nothing in the current folder is to be imported.
+            [sys.executable, "-P", "-m", f"{_PACKAGE}.{module}", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=os.name == "posix",  # Ctrl-C is ours to handle
+        )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+        self._log.close()
+
+    def kill(self) -> None:
+        """End it at once, also when it is paused."""
+        self._process.kill()
+        self._process.wait()
+
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """Send it a line; one that has ended is found out by `hear`."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def hear(self, timeout: float) -> dict[str, Any] | None:
+        """Its next line; None when it ended without one. Raises TimeoutError."""
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            return None
+        return dict(json.loads(line))
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def tail(self) -> str:
+        """The last lines that it wrote to standard error, to put behind a message."""
+        self._log.seek(0)
+        lines = [line for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
+
+
+def server(model: Path) -> Child:
+    """A server for `model`, which waits for its order: the limits come first."""
+    return Child("served", {"OMP_NUM_THREADS": "1", **process.environment()}, model.parent)  # as an endpoint's
+
+
+def driver() -> Child:
+    """The client; it waits for orders."""
+    return Child("driver", process.environment())
+
+
+def drive(client: Child, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """What an order came to. Raises EndpointError when the client itself fails."""
+    client.tell(order)
+    try:
+        answer = client.hear(timeout)
+    except TimeoutError:
+        raise EndpointError(f"the client of the profile did not answer within {timeout:.0f} s; try again") from None
+    if answer is None:
+        raise EndpointError(f"the client of the profile ended (code {client.ended}):{client.tail()}")
+    return answer

@@ -1,0 +1,205 @@
+"""From what was measured to CPU, memory and number of instances. Pure: it measures nothing and reads no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from notebooks_lib.serving.profile.grid import GIB, Target, milliseconds
+from notebooks_lib.serving.profile.instances import SYSTEM_GIB, Instance, smallest
+from notebooks_lib.serving.profile.results import Cell, Trial
+
+HEADROOM = 0.7
+"""Of the rate of a closed loop, what is counted on: arrivals at a rate queue as patient clients never do, and Azure's
+own example of autoscaling adds an instance above 70 % CPU (learn.microsoft.com, how-to-autoscale-endpoints)."""
+
+MEMORY_FILL = 0.8
+"""Of a memory limit, what the measured peak may fill: a profile takes minutes, servers run for months. Our choice."""
+
+STEP_GIB = 0.5
+"""To which a memory that was not tried is rounded up."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The most that a number of CPUs does within the wanted p95."""
+
+    cpus: float
+    batch: int
+    p95: float
+    """Seconds that were wanted."""
+    cell: Cell
+    checked: Cell | None = None
+    """Arrivals at the rate that is counted on, if they were tried."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether arrivals have shown that the rate cannot be counted on within the p95."""
+        return self.checked is not None and not within(self.checked, self.p95)
+
+    @property
+    def counted(self) -> float:
+        """Requests a second to count on."""
+        return HEADROOM * self.cell.rate
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to give the endpoint for requests of `batch` rows, or why there is nothing to recommend."""
+
+    batch: int
+    met: bool
+    text: str
+    cpus: float | None = None
+    memory_gib: float | None = None
+    memory_tried: bool = False
+    """Whether a server lived under this limit; otherwise it is worked out from the measured peak."""
+    instances: int | None = None
+    rate: float | None = None
+    """That one of them can be counted on for."""
+    disturbed: bool = False
+    """Whether others took CPU from the servers that this rests on: it may need less, and a profile on an idle machine
+    would say so."""
+    azure: tuple[Instance, ...] = ()
+    """The smallest types that have so much; any of them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequence[Instance]) -> Recommendation:
+    """The smallest that was tried and holds the target; where one does not, the fewest CPUs in several."""
+    able = [each for each in capacities(trials, target, batch) if not each.fails]
+    if not able:
+        return Recommendation(batch, met=False, text=_unmet(trials, target, batch), disturbed=_disturbed(trials))
+    alone = next((each for each in able if each.counted >= target.rate), None)
+    chosen = alone or min(able, key=lambda each: (_number(each, target) * each.cpus, _number(each, target)))
+    number = _number(chosen, target)
+    memory, tried = needed_memory(trials)
+    return Recommendation(
+        batch,
+        met=True,
+        text=_met(chosen, number, memory, target, tried=tried),
+        cpus=chosen.cpus,
+        memory_gib=memory,
+        memory_tried=tried,
+        instances=number,
+        rate=chosen.counted,
+        disturbed=_disturbed(trials, chosen.cpus),
+        azure=smallest(known, chosen.cpus, memory) if memory is not None else (),
+    )
+
+
+def capacities(trials: Sequence[Trial], target: Target, batch: int) -> Iterator[Capacity]:
+    """For each number of CPUs that was really held, its fastest faultless cell within the wanted p95, if any."""
+    for cpus in sorted({trial.cpus for trial in trials}):
+        good = [cell for cell in _cells(trials, batch, cpus) if within(cell, target.p95)]
+        if good:
+            arrived = [trial.checked for trial in trials if _counts(trial) and trial.cpus == cpus and trial.checked]
+            checked = next((cell for cell in arrived if cell.batch == batch), None)
+            yield Capacity(cpus, batch, target.p95, max(good, key=lambda cell: cell.rate), checked)
+
+
+def within(cell: Cell, p95: float) -> bool:
+    """Whether everything was answered, and quickly enough."""
+    return cell.faultless and cell.p95 is not None and cell.p95 <= p95
+
+
+def to_check(trial: Trial, target: Target, batch: int) -> float | None:
+    """The rate of arrivals that would show whether a server can be counted on; None when it cannot anyway."""
+    found = next(capacities([trial], target, batch), None)
+    return min(target.rate, found.counted) if found else None
+
+
+def needed_memory(trials: Sequence[Trial]) -> tuple[float | None, bool]:
+    """GiB to give it, and whether a server lived with that: the smallest limit that the peak leaves enough of.
+
+    None when no server lived.
+    """
+    served = [trial for trial in trials if trial.outcome == "served" and trial.peak]
+    if not served:
+        return None, False
+    peak = max(trial.peak for trial in served) / GIB
+    for trial in sorted(served, key=lambda trial: trial.memory_gib):
+        if trial.memory_by != "nothing" and peak <= MEMORY_FILL * trial.memory_gib:
+            return trial.memory_gib, True
+    return math.ceil(peak / MEMORY_FILL / STEP_GIB) * STEP_GIB, False
+
+
+def _number(capacity: Capacity, target: Target) -> int:
+    return max(1, math.ceil(target.rate / capacity.counted))
+
+
+def _disturbed(trials: Sequence[Trial], most: float = math.inf) -> bool:
+    """Whether a server with at most so many CPUs would have done better alone."""
+    return any(trial.starved for trial in trials if trial.cpus <= most)
+
+
+def _counts(trial: Trial) -> bool:
+    """Whether its figures say anything: a server that was killed may have been swapping or failing before."""
+    return trial.held and trial.outcome == "served"
+
+
+def _cells(trials: Sequence[Trial], batch: int, cpus: float | None = None) -> list[Cell]:
+    held = [trial for trial in trials if _counts(trial) and cpus in (None, trial.cpus)]
+    return [cell for trial in held for cell in trial.cells if cell.batch == batch]
+
+
+def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *, tried: bool) -> str:
+    cell = chosen.cell
+    assert cell.p95 is not None
+    each = "" if number == 1 else f"{number} instances of "
+    verb = "holds" if number == 1 and memory is None else "hold"
+    given = f"{chosen.cpus:g} CPU" + ("" if memory is None else f" and {memory:g} GiB")
+    source = "" if tried or memory is None else " (memory worked out from the peak, not tried)"
+    return (
+        f"{each}{given} {verb} {target}{source}: one does {_rate(cell.rate)} with a p95 of {milliseconds(cell.p95)} "
+        f"at {cell.concurrency} at once, and {100 * HEADROOM:.0f} % of that is counted on{_proof(chosen.checked)}"
+    )
+
+
+def _proof(checked: Cell | None) -> str:
+    if checked is None or checked.p95 is None:
+        return ""
+    return f"; arrivals at {_rate(checked.arrivals)} had a p95 of {milliseconds(checked.p95)}"
+
+
+def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
+    killed = [trial for trial in trials if trial.outcome != "served"]
+    if killed and not any(trial.outcome == "served" for trial in trials):
+        return f"nothing to recommend: {killed[0].told}; give it more with --memory, or less to do with --batch"
+    if trials and not any(trial.held for trial in trials):
+        return "nothing to recommend: no CPU limit could be enforced here"
+    answered = [cell for cell in _cells(trials, batch) if cell.p95 is not None]
+    if not answered:
+        return f"nothing to recommend: no request was answered{_errors(_cells(trials, batch))}"
+    if all(not cell.faultless for cell in answered):
+        return f"nothing to recommend: requests failed in every combination{_errors(answered)}"
+    failed = [each for each in capacities(trials, target, batch) if each.checked is not None]
+    if failed:
+        cell = failed[-1].checked
+        assert cell is not None
+        came = "failed" if not cell.faultless or cell.p95 is None else f"had a p95 of {milliseconds(cell.p95)}"
+        return f"no size tried holds {target}: arrivals at {_rate(cell.arrivals)} {came} ({failed[-1].cpus:g} CPU)"
+    best = min((cell for cell in answered if cell.faultless), key=lambda cell: (cell.p95, -cell.rate))
+    cpus = next(trial.cpus for trial in trials if best in trial.cells)
+    return (
+        f"no size tried reaches {target.rate:g}/s at {milliseconds(target.p95)}; the best was {_rate(best.rate)} with "
+        f"a p95 of {milliseconds(best.p95 or 0.0)} ({cpus:g} CPU, {best.concurrency} at once)"
+    )
+
+
+def _errors(cells: Sequence[Cell]) -> str:
+    """What the first that failed met, in brackets."""
+    wrong = next((cell.errors for cell in cells if cell.errors), {})
+    return f" ({', '.join(f'{count} x {name}' for name, count in wrong.items())})" if wrong else ""
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}/s" if value >= 10 else f"{value:.2g}/s"
+
+
+__all__ = ["HEADROOM", "MEMORY_FILL", "SYSTEM_GIB", "Recommendation", "capacities", "needed_memory", "recommend"]

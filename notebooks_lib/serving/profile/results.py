@@ -1,0 +1,124 @@
+"""What a profile has measured, as plain values. It measures and recommends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from notebooks_lib.serving.profile.grid import GIB, Grid, Machine, Target
+from notebooks_lib.serving.profile.pausing import PERIOD
+
+MIB = 2**20
+LOST = 0.1
+"""Of its CPUs, what a server may lose to others before its figures are too low to go by."""
+CLOSE = 1.1
+"""A limit that a process was measured to exceed by more than a tenth was none."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination, driven for some seconds."""
+
+    concurrency: int
+    """Clients at once; of arrivals, the connections that there were."""
+    batch: int
+    """Rows of a request."""
+    rate: float
+    """Requests answered with 200 a second."""
+    requests: int
+    """That the percentiles are of."""
+    p50: float | None
+    """Seconds; None when nothing was answered."""
+    p95: float | None
+    p99: float | None
+    arrivals: float = 0.0
+    """Requests that fell due a second, whatever the answers; 0 for a closed loop."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Status, or name of the fault -> how often."""
+    wall: float = 4.0
+    """Seconds that it took, with the warm-up."""
+    cpu: float = 0.0
+    """Cores that the server used in these."""
+    client: float = 0.0
+    """Cores that the client used, on cores of its own unless `shared`."""
+    shared: bool = False
+    """Whether client and server ran on the same cores, because there are no others."""
+    others: float = 0.0
+    """Cores that all else on the machine used meanwhile."""
+    lost: float = 0.0
+    """Cores that the server was ready to use, and was meant to have, but that others used."""
+
+    @property
+    def faultless(self) -> bool:
+        """Whether every request was answered with 200, and there were some."""
+        return not self.errors and self.p95 is not None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One server process under one limit."""
+
+    cpus: float
+    memory_gib: float
+    outcome: Literal["served", "memory", "died"]
+    """"memory": killed because it wanted more than `memory_gib`."""
+    cells: tuple[Cell, ...] = ()
+    cpu_by: str = "nothing"
+    """By what the CPU limit was enforced: cgroup, pauses, affinity; "nothing": it was not."""
+    memory_by: str = "nothing"
+    """By what the memory limit was enforced: cgroup, watch; "nothing": it was not."""
+    load_seconds: float | None = None
+    """Until the model was ready; the CPU limit held from then on."""
+    peak: int = 0
+    """Most bytes in memory."""
+    checked: Cell | None = None
+    """After the closed loops: arrivals at the rate that the recommendation counts on, of the first batch size."""
+    told: str = ""
+    """What is to be said of it: why it ended, or why a limit was not enforced."""
+
+    @property
+    def starved(self) -> bool:
+        """Whether others took so much from it that it would be faster on a machine of its own."""
+        cells = (*self.cells, *([self.checked] if self.checked else []))
+        return any(cell.lost > LOST * self.cpus for cell in cells)
+
+    @property
+    def held(self) -> bool:
+        """Whether its figures are those of a server with so many CPUs; a period's quota may fall in from the side."""
+        most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
+        used = (cell.cpu * cell.wall for cell in self.cells)
+        return self.cpu_by != "nothing" and all(each <= limit for each, limit in zip(used, most, strict=True))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that was measured of one model version."""
+
+    model: str
+    """Its registered name, or the folder."""
+    version: str
+    """Empty for a folder."""
+    target: Target
+    grid: Grid
+    machine: Machine
+    trials: tuple[Trial, ...]
+    when: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times in seconds."""
+        trials = [
+            {**asdict(trial), "peak_gib": trial.peak / GIB, "held": trial.held, "starved": trial.starved}
+            for trial in self.trials
+        ]
+        return {
+            "model": self.model,
+            "version": self.version,
+            "when": self.when,
+            "seconds": round(self.seconds, 1),
+            "target": asdict(self.target),
+            "grid": self.grid.as_json(),
+            "machine": self.machine.as_json(),
+            "trials": trials,
+        }

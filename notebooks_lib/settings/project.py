@@ -1,0 +1,160 @@
+"""Where the project is and what is in force there: one frozen value from one file and NBOPS_* variables.
+
+It reads only what it is given (a root and an environment mapping) and never writes.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from notebooks_lib import errors, notebook_path
+from notebooks_lib.records import Env, Layout
+from notebooks_lib.settings.sections import (
+    Azure,
+    CanaryStep,
+    Data,
+    Endpoint,
+    Kernels,
+    ModelPolicy,
+    Project,
+    Promotion,
+    Section,
+    Stages,
+    Tracking,
+)
+
+PREFIX = "NBOPS_"
+_MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}
+"""Keys that hold several sections."""
+_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTHER_STORE, Env.KERNEL}
+
+
+class Settings(Section):
+    """All that is in force, checked."""
+
+    root: Path
+    project: Project = Project()
+    tracking: Tracking = Tracking()
+    azure: Azure = Azure()
+    data: Data = Data()
+    promotion: Promotion = Promotion()
+    stages: Stages = Stages()
+    endpoint: Endpoint = Endpoint()
+    kernels: Kernels = Kernels()
+
+    @property
+    def layout(self) -> Layout:
+        """Where files lie."""
+        return Layout(self.root)
+
+    @property
+    def project_name(self) -> str:
+        """The project's name, or that of its folder."""
+        return self.project.name or self.root.name or "nbops"
+
+    @property
+    def experiment(self) -> str:
+        """Where runs go that name no experiment."""
+        return self.tracking.experiment or self.project_name
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of versioned datasets."""
+        return self.root / self.data.folder
+
+
+def find_root(start: Path, fallback: Path | None = None) -> Path:
+    """The first folder from `start` up with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
+    # A linked notebook belongs to where its link lies, as in JupyterLab.
+    folder = start.resolve() if start.is_dir() else start.parent.resolve()
+    for candidate in (folder, *folder.parents):
+        if is_project(candidate):
+            return candidate
+    return (fallback or folder).resolve()
+
+
+def load(root: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
+
+    A variable whose first word is no section, nor like one, is not ours and is left alone. Raises SettingsError that
+    names the file or variable, the key and the nearest known one.
+    """
+    layout = Layout(root)
+    origin: dict[str, str] = {}
+    try:
+        content = tomllib.loads(layout.settings_file.read_text("utf-8"))
+    except FileNotFoundError:
+        content = {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise errors.SettingsError(f"{layout.settings_file}: cannot be read: {error}") from error
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX) and variable not in _OURS:
+            section, _, key = variable[len(PREFIX) :].lower().partition("_")
+            if section not in Settings.model_fields and not errors.nearest(section, Settings.model_fields):
+                continue  # somebody else's variable, as a script's NBOPS_CLONE; a misspelt section is refused below
+            table = content.setdefault(section, {})
+            if not key or not isinstance(table, dict):
+                raise errors.SettingsError(f"{variable}: say NBOPS_SECTION_KEY, as in NBOPS_TRACKING_URI")
+            table[key] = value
+            origin[f"{section}.{key}"] = variable
+    if "root" in content:
+        raise errors.SettingsError(f"{layout.settings_file}: root: the root is where the file lies; take the key out")
+    try:
+        return Settings.model_validate({**content, "root": root})
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem, origin, layout.settings_file) for problem in error.errors())
+        raise errors.SettingsError(problems) from error
+
+
+def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """The settings of the project that this process works in.
+
+    An owner of this kernel has said it. Else it is the project around the current folder; else the one around the
+    notebook, which papermill may have started from anywhere; else the current folder is one without settings.
+    """
+    environ = os.environ if environ is None else environ
+    root = environ.get(Env.ROOT)
+    if root:
+        return load(Path(root), environ)
+    folder = (cwd or Path.cwd()).resolve()
+    found = find_root(folder)
+    notebook = None if is_project(found) else notebook_path.notebook(environ)
+    if notebook is not None and notebook.is_absolute():
+        found = find_root(notebook, fallback=folder)
+    return load(found, environ)
+
+
+def is_project(folder: Path) -> bool:
+    """Whether the folder says that it is a project's root."""
+    return (folder / "production" / "settings.toml").is_file() or _has_tool_table(folder)
+
+
+def _has_tool_table(folder: Path) -> bool:
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+    tool = content.get("tool", {})
+    return isinstance(tool, dict) and "nbops" in tool
+
+
+def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    where = origin.get(path, str(file))
+    if problem["type"] == "extra_forbidden":
+        model: Any = Settings
+        for part in problem["loc"][:-1]:
+            inner = getattr(model, "model_fields", {}).get(part)
+            # A step of a canary stands in a list, a model's policy under its name: neither says anything of its keys.
+            model = _MANY.get(part) or (inner.annotation if inner is not None else model)
+        known = set(getattr(model, "model_fields", {})) - {"root"}
+        kind = "key" if len(problem["loc"]) > 1 else "section"
+        return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), known)}"
+    found = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
+    return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{found}"

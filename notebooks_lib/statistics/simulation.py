@@ -1,0 +1,79 @@
+"""Populations in which the true gain of one model over another is known exactly: real rows, reweighted.
+
+What two models said about the rows of a table is tilted by weights until the gain, by the metric itself, is what is
+wished; holdouts are then drawn from these weights. Nothing but the weights is made up: errors stay as skewed, as tied
+and as correlated as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+from notebooks_lib.statistics import blocks
+from notebooks_lib.statistics.leave_one_out import Leaver, Mean, Placements, Sums
+
+Array = np.ndarray[Any, Any]
+
+STEEPEST = 60.0
+"""Of a tilt, in standard deviations of influence: beyond, a population would be a handful of rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Rows to draw holdouts from."""
+
+    weights: Array
+    gain: float
+    """The true one."""
+    effective: float
+    """How many rows of equal weight the population is like."""
+
+    def draw(self, rows: int, random: np.random.Generator) -> Array:
+        """Places of the rows of a holdout."""
+        return random.choice(len(self.weights), size=rows, p=self.weights)
+
+
+def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gain: float = 0.0) -> Population:
+    """The rows, weighted so that the challenger's true gain is `gain`. Raises ValueError when no tilt gives that."""
+    every = blocks.rows(rows)
+    left = sign * (challenger.without(every) - champion.without(every))
+    influence = left.mean() - left  # a row that helps the challenger lowers the gain when it is left out
+    influence = influence / influence.std()
+
+    def miss(tilt: float) -> float:
+        weights = softmax(tilt * influence)
+        return sign * (weighted(challenger, weights) - weighted(champion, weights)) - gain
+
+    ends = next((end for end in (1.0, 4.0, STEEPEST) if miss(-end) < 0 < miss(end)), None)
+    if ends is None:
+        raise ValueError(f"no weights of these rows give a gain of {gain:g}")
+    tilt = brentq(miss, -ends, ends, xtol=1e-14, rtol=1e-14)
+    weights = softmax(tilt * influence)
+    return Population(weights, gain, float(1 / (weights**2).sum()))
+
+
+def weighted(leaver: Leaver, weights: Array) -> float:
+    """The metric on a population with these weights."""
+    if isinstance(leaver, Sums):
+        with np.errstate(all="ignore"):
+            return float(leaver.of(weights @ leaver.figures))
+    if isinstance(leaver, Mean):
+        return float(np.mean([weighted(part, weights) for part in leaver.parts]))
+    if isinstance(leaver, Placements):
+        return _weighted_area(leaver, weights)
+    raise TypeError("only metrics in closed form can be weighted")
+
+
+def _weighted_area(leaver: Placements, weights: Array) -> float:
+    """Of ones and zeros drawn by weight, the chance of the right order; a tie counts half."""
+    values, place = np.unique(leaver.chance, return_inverse=True)
+    ones = np.bincount(place, weights * leaver.positive, len(values))
+    zeros = np.bincount(place, weights * ~leaver.positive, len(values))
+    pairs = ones.sum() * zeros.sum()
+    return float((ones * (np.cumsum(zeros) - zeros / 2)).sum() / pairs) if pairs > 0 else math.nan

@@ -1,0 +1,142 @@
+"""Whether a worker of a cluster would run a notebook as this machine would: same Python, packages, store, secrets."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from notebooks_lib import errors
+from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps import trial
+from notebooks_lib.tracking import sqlite
+from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.store import Store
+
+_ALWAYS = ("nbops", "distributed", "dask", "cloudpickle")
+_PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==")
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a worker must have in common with the machine that asks for the sweep; it can be sent there."""
+
+    python: str
+    packages: Mapping[str, str]
+    """Name -> version there, of all that the lock pins; without a lock of what nbops needs."""
+    uri: str
+    """The store."""
+    secrets: tuple[str, ...] = ()
+    """Environment variables; their values are never sent."""
+    host: str = ""
+    files: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
+    """Where runs or artifacts are kept on `host` itself: path -> what tells this file from others, if it exists."""
+
+
+def wanted(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> Wanted:
+    """What trials of this experiment need, as it is here."""
+    path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
+    files = {path: _identity(path)} if path else {}
+    return Wanted(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
+
+
+def problems(wanted: Wanted, settings: Settings) -> Iterator[str]:
+    """What is wrong with this process as a worker, each with what to do; `settings` are those it would run with."""
+    if _python() != wanted.python:
+        yield f"it has Python {_python()}, this machine {wanted.python}: give both the same"
+        return  # and hence other packages
+    other = [f"{name} {there or 'missing'}, here {here}" for name, here, there in _others(wanted.packages)]
+    if other:
+        more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+        yield f"it has other packages ({'; '.join(other[:_NAMED])}{more}): install the same requirements.lock there"
+    unset = [name for name in wanted.secrets if name not in os.environ]
+    if unset:
+        yield f"it has no {', '.join(unset)}: secrets are not sent, set them where that worker starts"
+    here = socket.gethostname()
+    for path, identity in wanted.files.items():
+        if here != wanted.host or (identity is not None and _identity(path) != identity):
+            yield _not_shared(wanted, path, here)
+            return
+    yield from _unreached(wanted, settings)
+
+
+def _not_shared(wanted: Wanted, path: str, here: str) -> str:
+    where = f"it runs on {here} and cannot share {path} of {wanted.host}"
+    if _path(wanted.uri):
+        return (
+            f"{where}: a SQLite file and its locks are for one machine; start `mlflow server` where all reach it and "
+            "name it in NBOPS_TRACKING_URI or [tracking] uri"
+        )
+    return (
+        f"{where}, where artifacts are kept: let the server hand them over, as `mlflow server` does without "
+        "--no-serve-artifacts, and take another experiment, for this one keeps its place"
+    )
+
+
+def _unreached(wanted: Wanted, settings: Settings) -> Iterator[str]:
+    try:
+        uri = stores.tracking_uri(settings)
+        if uri == wanted.uri:
+            trial.connected(settings).client.search_experiments(max_results=1)
+        else:
+            yield f"it was started with another store, {uri}: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
+    except Exception as error:  # noqa: BLE001  # a network, a sign-in, a plugin: told as it is
+        yield f"it does not get through to {wanted.uri}: {errors.reason(error)}"
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _packages(settings: Settings) -> dict[str, str]:
+    try:
+        lines = settings.layout.lock.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    pinned = [match[1] for line in lines if (match := _PIN.match(line))]
+    versions = {name: _version(name) for name in (*_ALWAYS, *(pinned or _needed()))}
+    return {name: version for name, version in versions.items() if version}
+
+
+def _others(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Those that this process has in another version; or lacks, and nbops cannot do without."""
+    needed = {*_ALWAYS, *_needed()}
+    for name, here in packages.items():
+        there = _version(name)
+        if there != here and (there or name in needed):
+            yield name, here, there
+
+
+def _needed() -> list[str]:
+    lines = [line for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
+    return [match[1] for line in lines if (match := _PIN.match(line))]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _path(uri: str) -> str:
+    """The file or folder that a URI names on this machine; empty when it names another place."""
+    if sqlite.is_url(uri):
+        return str(sqlite.path(uri))
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme in ("", "file") else ""
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,157 @@
+"""What happens on a worker of a Dask cluster: it is given a project, and runs trials in its copy. No client's work."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from notebooks_lib.kernels import preferences
+from notebooks_lib.records import Env
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import Tracking
+from notebooks_lib.sweeps import executors, resume, stopping, trial
+from notebooks_lib.sweeps.dask import bundle, preflight
+from notebooks_lib.sweeps.dask.preflight import Wanted
+from notebooks_lib.sweeps.records import Trial
+from notebooks_lib.sweeps.tasks import Task
+from notebooks_lib.sweeps.trial import Outcome
+from notebooks_lib.tracking import orphans
+from notebooks_lib.tracking.store import Store, answering
+
+WAIT = 60.0
+"""Seconds that a trial waits for the project, on a worker that came while the sweep ran; then it is handed back."""
+PAUSE = 1.0
+"""Seconds that a worker which is not fit keeps a trial, so that others take it."""
+BEGUN_ANEW = "its worker is gone, and the trial was begun anew"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """All that the trials of one session of a sweep have in common; sent once to each worker."""
+
+    session: str
+    settings: Settings
+    """As they are on the machine that asks for the sweep."""
+    wanted: Wanted
+    packed: bytes = field(repr=False)
+    """The project."""
+    learned: bytes = field(repr=False)
+    """What warm kernels have learned to import for it."""
+    environment: Mapping[str, str]
+    """For the kernels."""
+    user: str
+
+
+@dataclass(frozen=True)
+class _Ready:
+    settings: Settings
+    parcel: Parcel
+
+
+_ready: dict[str, _Ready] = {}
+_unfit: set[str] = set()
+
+
+async def prepare(parcel: Parcel, dask_worker: Any) -> list[str]:
+    """Look whether this worker is fit and unpack the project; what is wrong with it, empty when it is ready."""
+    folder = Path(dask_worker.local_directory) / f"nbops-{parcel.session}"
+    return await asyncio.to_thread(_prepare, parcel, folder)
+
+
+def _prepare(parcel: Parcel, folder: Path) -> list[str]:
+    root = folder / parcel.settings.root.name
+    tracking = Tracking(uri=parcel.wanted.uri, experiment=parcel.settings.tracking.experiment)
+    settings = parcel.settings.model_copy(update={"root": root, "tracking": tracking})
+    found = list(preflight.problems(parcel.wanted, settings))
+    if found:
+        _unfit.add(parcel.session)
+    elif parcel.session not in _ready:
+        shutil.rmtree(folder, ignore_errors=True)
+        bundle.unpack(parcel.packed, root)
+        if parcel.learned:
+            memory = _memory(root, parcel)
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_bytes(parcel.learned)
+        _ready[parcel.session] = _Ready(settings, dataclasses.replace(parcel, packed=b"", learned=b""))
+    return found
+
+
+def forget(session: str) -> None:
+    """The session is over: its copy of the project goes, but for what the store did not take."""
+    ready = _ready.pop(session, None)
+    _unfit.discard(session)
+    if ready is None:
+        return
+    executed = ready.settings.layout.executed
+    if executed.is_dir() and any(executed.iterdir()):
+        return
+    _memory(ready.settings.root, ready.parcel).unlink(missing_ok=True)
+    shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
+
+
+def run(session: str, threads: Mapping[str, int], work: Callable[[Task], Outcome], task: Task) -> Outcome | None:
+    """Run the trial in this worker's copy of the project; None when it gets none.
+
+    It waits for it: Dask counts how many workers died of one task, and a task that is handed back is another one.
+    `threads` says how many trials the workers of each host run at once: they share its cores.
+    """
+    until = time.monotonic() + WAIT
+    while session not in _ready and session not in _unfit and time.monotonic() < until:
+        time.sleep(0.1)
+    ready = _ready.get(session)
+    if ready is None:
+        time.sleep(PAUSE)
+        return None
+    here = _relocated(task, ready, threads)
+    try:
+        store = trial.connected(ready.settings)
+        if stopping.is_over(store, task.sweep):
+            return Outcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
+        close_earlier(store, task, BEGUN_ANEW)
+    except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
+        return Outcome(trial.failed(task.number, task.values, error), unwritten=True)
+    outcome = work(here)
+    if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds it, and disks of workers are small
+        for copy in ready.settings.layout.executed.glob(f"*-{outcome.trial.run_id[:8]}.ipynb"):
+            copy.unlink(missing_ok=True)
+    return outcome
+
+
+def close_earlier(store: Store, task: Task, reason: str) -> list[str]:
+    """End the trial's open runs; their ids. When a worker is gone, Dask begins anew what it ran."""
+    with answering(store):
+        runs = resume.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
+        for run in runs:
+            stopping.ask(store, run.run_id, "stopped")  # should its worker live after all
+            orphans.close(store, run.run_id, run.tags, reason)
+    return [run.run_id for run in runs]
+
+
+def _relocated(task: Task, ready: _Ready, threads: Mapping[str, int]) -> Task:
+    """The task as it is to be run here: same run, other places."""
+    start = dataclasses.replace(task.start, tags={**(task.start.tags or {}), "mlflow.user": ready.parcel.user})
+    notebook = dataclasses.replace(task.plan.notebook, path=ready.settings.root / task.start.notebook)
+    plan = dataclasses.replace(task.plan, notebook=notebook, settings=ready.settings, start=start)
+    environment = {**_limits(threads), **task.limits.environment, **ready.parcel.environment}
+    return dataclasses.replace(task, plan=plan, limits=dataclasses.replace(task.limits, environment=environment))
+
+
+def _limits(threads: Mapping[str, int]) -> dict[str, str]:
+    """Threads for each kernel, whatever a nanny told this worker: its variables are meant for Dask's own arrays."""
+    from dask.system import CPU_COUNT
+    from distributed import get_worker
+
+    at_once = threads.get(urlsplit(get_worker().address).hostname or "", 1)
+    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, CPU_COUNT // at_once)))
+
+
+def _memory(root: Path, parcel: Parcel) -> Path:
+    return Path(preferences.of(str(root), {**os.environ, **parcel.environment, Env.ROOT: str(root)}).memory)

@@ -1,0 +1,94 @@
+"""The parent run of a sweep: opened with what is swept, ended with what came of it. Only one process holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib import errors
+from notebooks_lib.records import Failure, RunStatus, Tag, TrialState
+from notebooks_lib.running.plan import Source
+from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps.records import Goal, SweepResult, Trial
+from notebooks_lib.sweeps.search_space import Domain, Grid
+from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.store import answering
+
+NAMES_SHOWN = 6
+
+
+def described(domain: Domain, goal: Goal | None) -> dict[str, Any]:
+    """What a sweep goes through, as JSON: the fixed values, the swept ones, the goal."""
+    return {
+        "grid" if isinstance(domain.swept, Grid) else "space": domain.swept.described,
+        "fixed": {name: repr(value) for name, value in domain.fixed.items()},
+        "goal": f"{goal.metric}:{goal.direction}" if goal is not None else None,
+    }
+
+
+def digest(notebook: str, what: Mapping[str, Any]) -> str:
+    """What makes one sweep the continuation of another: notebook, fixed and swept values, goal. Not how many trials."""
+    return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
+
+
+def start(source: Source, domain: Domain, goal: Goal | None, name: str | None) -> Start:
+    """What is known of the parent before its first trial."""
+    what = described(domain, goal)
+    swept = list(domain.swept.described)
+    shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
+    parameters = {**source.schema.defaults, **domain.fixed}
+    found = source.common(parameters, name=name or f"{source.notebook.path.stem}: sweep of {shown}")
+    tags = {
+        Tag.SWEEP: "parent",
+        Tag.SWEEP_DIGEST: digest(found.notebook, what),
+        Tag.SWEEP_SPACE: json.dumps(what, ensure_ascii=False),
+        Tag.SWEEP_GOAL: what["goal"] or "",
+    }
+    kept = {key: value for key, value in parameters.items() if key not in swept}
+    return dataclasses.replace(found, parameters=kept, tags=tags)
+
+
+@contextlib.contextmanager
+def held(settings: Settings, run_id: str) -> Iterator[None]:
+    """Hold the sweep within the block. Raises UsageError when another process does."""
+    lock = FileLock(settings.layout.sweeps / f"{run_id}.lock")
+    try:
+        settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise errors.UsageError(f"sweep {run_id} is going on in another process: wait for it, or stop it") from error
+    except OSError as error:
+        raise errors.UsageError(
+            f"{settings.layout.sweeps} cannot be written: {error}; make it a writable folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
+    """Write what came of it: status, how many trials are in each state, the best of them."""
+    tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
+    tags[Tag.SWEEP_TOTAL] = str(result.total)
+    tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
+    best = result.best
+    with answering(owned.store):
+        if best is not None and best.run_id is not None and result.goal is not None and best.value is not None:
+            tags[Tag.SWEEP_BEST] = best.run_id
+            owned.store.client.log_metric(owned.run_id, f"best_{result.goal.metric}", best.value)
+        owned.end(result.status, failure=failure, tags=tags)
+
+
+def status(trials: Mapping[int, Trial], *, stopped: RunStatus | None) -> RunStatus:
+    """FINISHED when all trials were done, also if some failed; FAILED when all did."""
+    if stopped is not None:
+        return stopped
+    good = any(trial.state in ("finished", "skipped", "pruned") for trial in trials.values())
+    return "FINISHED" if good or not trials else "FAILED"

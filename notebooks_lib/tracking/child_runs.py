@@ -1,0 +1,90 @@
+"""Adapts MLflow inside a kernel that has an owner, so that a notebook's own calls find the owner's run. Only there.
+
+MLflow attaches to the run in MLFLOW_RUN_ID, but raises when the notebook has set another experiment by then, which
+nobody can always know before it runs: it may happen in a branch, a function or an imported module. With this, such a
+`start_run` opens a run of its own where the notebook wants it, and the owner adopts it. Another store is never taken.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from notebooks_lib import errors, safe_text
+from notebooks_lib.tags import Env, Tag
+
+_ignored: set[str] = set()
+
+
+def install(tags: dict[str, str]) -> None:
+    """Attach where MLflow would, open a run where it would raise, and put `tags` on client-made runs too."""
+    from mlflow import environment_variables as variables
+    from mlflow.tracking._model_registry import utils as registry
+    from mlflow.tracking._tracking_service import utils
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    # An instance's own `get` goes before its class's: MLflow asks these objects.
+    variables.MLFLOW_RUN_ID.get = attachable  # type: ignore[method-assign]
+    uri = variables.MLFLOW_TRACKING_URI.get
+    variables.MLFLOW_TRACKING_URI.get = lambda: owners_store(uri())  # type: ignore[method-assign,no-untyped-call]
+    # The code of the functions, not their names: those stand in modules that have imported them.
+    utils.set_tracking_uri.__code__ = _set_store.__code__
+    registry.set_registry_uri.__code__ = _set_store.__code__
+    create = TrackingServiceClient.create_run
+
+    def create_run(client: Any, *arguments: Any, **named: Any) -> Any:
+        # A run that a client makes is asked for no context; without the tags nobody would end it.
+        run = create(client, *arguments, **named)
+        if client.tracking_uri == os.environ.get(Env.OWNER_STORE):
+            for key, value in tags.items():
+                if key not in run.data.tags:
+                    client.set_tag(run.info.run_id, key, value)
+        return run
+
+    TrackingServiceClient.create_run = create_run  # type: ignore[method-assign,assignment]
+
+
+def attachable() -> str | None:
+    """The owner's run as long as MLflow takes it: the notebook has set no other experiment."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    from mlflow.tracking import fluent
+
+    active = fluent._active_experiment_id
+    return run_id if active in (None, os.environ.get(Env.OWNER_EXPERIMENT)) else None
+
+
+def owners_store(asked: object) -> str:
+    """The owner's store, whatever store the notebook asks for.
+
+    In a notebook of another project that is noted in the run. In one of this project's own folders it is an error:
+    raises NotebookError.
+    """
+    ours = os.environ.get(Env.OWNER_STORE, "")
+    named = safe_text.printable(safe_text.masked(str(asked or "")))
+    if not asked or str(asked) == ours or named in _ignored:
+        return ours
+    if os.environ.get(Env.OTHER_STORE) == "refuse":
+        raise errors.NotebookError(other_store(named, ours))
+    _ignored.add(named)
+    sys.stderr.write(f"nbops: the run stays in {ours}: the tracking URI {named} is not used\n")
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=ours).set_tag(os.environ[Env.OWNER_RUN], Tag.IGNORED_STORE, ", ".join(sorted(_ignored)))
+    return ours
+
+
+def other_store(named: str, ours: str) -> str:
+    """Why a notebook of the project may not send its runs elsewhere."""
+    return (
+        f"it sets the tracking URI to {named}, but the run is tracked to {ours}: take the line out, or run the "
+        "notebook as it is with --untracked"
+    )
+
+
+def _set_store(uri: str) -> None:
+    from notebooks_lib.tracking import child_runs
+
+    child_runs.owners_store(uri)

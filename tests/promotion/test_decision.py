@@ -1,0 +1,261 @@
+"""The gate, from figures alone: what it must never promote, what it must, and that what is unknown fails."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses, decide
+from notebooks_lib.statistics.paired import Paired
+
+DATA = "cats@1#" + "a" * 64
+SIGNATURE = {
+    "inputs": [{"name": "x", "type": "double", "required": True}],
+    "outputs": [{"type": "double", "required": True}],
+    "params": None,
+}
+NEW = Side(
+    "run 1",
+    run_id="r1",
+    score=1.0,
+    rows=100,
+    rows_sha256="d",
+    predictions_sha256="p1",
+    dataset=DATA,
+    signature=SIGNATURE,
+    commit="c0ffee00",
+    dirty=False,
+    seen_rows=0,
+    loose=(),
+)
+OLD = replace(NEW, label="version 3", run_id="r0", version="3", score=2.0, predictions_sha256="p0")
+
+
+def paired(gain: float = 1.0, error: float = 0.2, **more) -> Paired:
+    """A gain of five standard errors: promoted at any level that is used here."""
+    figures = {"df": 99.0, "rows": 100, "blocks": 100, "by": "rows", "effective": 100.0, "largest_share": 0.05}
+    return Paired(gain=gain, standard_error=error, **{**figures, **more})
+
+
+def evidence(new: Side = NEW, old: Side = OLD, **more) -> Evidence:
+    question = {
+        "model": "m",
+        "metric": "rmse",
+        "direction": "min",
+        "dataset": DATA,
+        "uses": Uses(10, 1),
+        "data_faults": (),
+    }
+    return Evidence(**{**question, "paired": paired(), **more}, challenger=new, champion=old)
+
+
+def failed(decision) -> list[str]:
+    return [rule.id for rule in decision.rules if not rule.ok]
+
+
+def rule(decision, name: str):
+    return next(rule for rule in decision.rules if rule.id == name)
+
+
+def test_a_better_model_is_promoted_with_the_figures_in_one_sentence():
+    decision = decide(evidence(), Policy())
+    assert decision.answer == "promote"
+    assert not failed(decision)
+    assert decision.summary == (
+        "run 1 wins on the 100 holdout rows of cats@1: rmse 1 against 2 of version 3: a gain of 1, with 99.5 % "
+        "confidence above 0.474719; more than 0 wanted"
+    )
+
+
+def test_a_gain_is_promoted_kept_or_left_open_by_its_bounds():
+    at = Policy().level(Uses(10, 1))
+    assert at == 0.005
+    barely = paired(gain=paired(0.0).upper(at))  # its lower bound is 0
+    assert decide(evidence(paired=replace(barely, gain=barely.gain * 1.000001)), Policy()).answer == "promote"
+    assert decide(evidence(paired=replace(barely, gain=barely.gain * 0.999999)), Policy()).answer == "undecided"
+    hardly = paired(gain=paired(0.0).lower(0.05))  # its upper bound is 0
+    assert decide(evidence(paired=replace(hardly, gain=hardly.gain * 0.999999)), Policy()).answer == "undecided"
+    kept = decide(evidence(paired=replace(hardly, gain=hardly.gain * 1.000001)), Policy())
+    assert kept.answer == "keep"
+    assert [(each.id, each.mark) for each in kept.rules if not each.ok] == [("gain", "keep")]
+
+
+def test_the_gain_must_exceed_the_minimum():
+    assert decide(evidence(), Policy(min_gain=0.4)).answer == "promote"
+    assert decide(evidence(), Policy(min_gain=0.5)).answer == "undecided"
+    assert decide(evidence(), Policy(min_gain=1.5)).answer == "keep"
+
+
+def test_an_open_question_says_what_these_rows_can_tell_and_how_many_it_takes():
+    found = evidence(paired=paired(gain=0.3))
+    decision = decide(found, Policy())
+    assert decision.answer == "undecided"
+    assert "100 rows find a gain of 0.694334 in 80% of cases; say what gain would be worth it" in decision.summary
+    told = decide(found, Policy(worthwhile_gain=0.35))
+    assert told.rows_needed == 394
+    assert "to settle a gain of 0.35 takes 394 rows" in told.summary
+    other = decide(evidence(paired=paired(gain=-0.2)), Policy(worthwhile_gain=0.35))
+    assert other.rows_needed == told.rows_needed  # the observed gain plays no part
+    assert "not more than min_gain" in decide(found, Policy(min_gain=0.1, worthwhile_gain=0.1)).summary
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"rarer": 19}, "class_rows"),
+        ({"rarer": 50, "differing": 9}, "rows_differ"),
+        ({"by": "groups", "effective": 19.4, "blocks": 40}, "groups"),
+        ({"by": "time", "autocorrelation": 0.6}, "time_rows"),
+        ({"by": "time", "autocorrelation": math.nan}, "time_rows"),
+        ({"by": "time", "autocorrelation": None}, "time_rows"),
+        ({"standard_error": 0.0}, "error"),
+        ({"standard_error": math.nan}, "error"),
+        ({"standard_error": math.inf}, "error"),
+        ({"df": 0.0}, "error"),
+        ({"largest_share": math.nan}, "one_row"),
+    ],
+)
+def test_too_little_to_tell_is_undecided_and_says_so(change, name):
+    decision = decide(evidence(paired=replace(paired(), **change)), Policy())
+    assert decision.answer == "undecided"
+    assert failed(decision) == [name]
+    assert rule(decision, name).reason in decision.summary
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rarer": 20, "differing": 10},
+        {"by": "groups", "effective": 20.0},
+        {"by": "time", "autocorrelation": 0.5},
+        {"by": "time", "autocorrelation": -0.9},
+        {"largest_share": 0.25},
+    ],
+)
+def test_just_enough_decides(change):
+    assert decide(evidence(paired=replace(paired(), **change)), Policy()).answer == "promote"
+
+
+def test_without_an_error_of_the_gain_it_is_undecided():
+    decision = decide(evidence(paired=None, unpaired="the metric raised"), Policy())
+    assert (decision.answer, failed(decision)) == ("undecided", ["error"])
+    assert decision.summary == "version 3 stays: the metric raised"
+
+
+@pytest.mark.parametrize("uses", [None, Uses(10, 11)])
+def test_a_holdout_that_is_used_up_or_uncounted_decides_nothing(uses):
+    decision = decide(evidence(uses=uses), Policy())
+    assert (decision.answer, failed(decision)) == ("undecided", ["holdout_uses"])
+    assert uses is None or "nbops data holdout cats@1 --fresh" in decision.summary
+
+
+def test_each_use_of_a_holdout_is_tested_at_its_share_of_the_level():
+    asked = evidence(paired=paired(gain=0.6))
+    assert decide(replace(asked, uses=Uses(10, 10)), Policy()).answer == "promote"
+    assert decide(replace(asked, uses=Uses(100, 1)), Policy()).answer == "undecided"
+    assert decide(replace(asked, uses=Uses(100, 1)), Policy(alpha=0.49)).answer == "promote"
+
+
+def test_with_more_than_ten_uses_no_estimate_is_shown():
+    new, old = (
+        replace(NEW, score=1.2345, metrics={"rmse": 1.2345}),
+        replace(OLD, score=2.3456, metrics={"rmse": 2.3456}),
+    )
+    for gain in (1.1111, 0.3333, -1.1111):
+        found = evidence(new, old, paired=paired(gain=gain), uses=Uses(11, 1))
+        decision = decide(found, Policy(worthwhile_gain=0.5, limits={"rmse": 1.0}))
+        text = json.dumps(decision.as_json()) + repr(decision)
+        assert not any(figure in text for figure in ("1.23", "2.34", "1.11", "0.33"))
+        content = decision.as_json()["interval"]
+        assert (content["gain"], content["lower"], content["upper"]) == (None, None, None)
+        assert content["detectable"] > 0
+        assert content["rows_needed"] > 0
+
+
+def test_a_metric_beyond_its_absolute_limit_is_kept_out():
+    found = evidence(replace(NEW, metrics={"rmse": 1.0, "r2": 0.6}), first=True)
+    assert decide(found, Policy(limits={"rmse": 1.0, "r2": 0.5})).answer == "promote"
+    for limits, says in (({"rmse": 0.9}, "rmse is 1"), ({"r2": 0.7}, "r2 is 0.6"), ({"mae": 9.0}, "mae is unknown")):
+        kept = decide(found, Policy(limits=limits))
+        assert (kept.answer, failed(kept)) == ("keep", ["limits"])
+        assert says in kept.summary
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "answer"),
+    [
+        ({"predictions_sha256": "p0"}, "not_itself", "keep"),
+        ({"dataset": "cats@2#" + "b" * 64}, "data_same", "keep"),
+        ({"dataset": ""}, "data_same", "keep"),
+        ({"rows_sha256": "other"}, "rows_same", "undecided"),
+        ({"rows_sha256": ""}, "rows_same", "undecided"),
+        ({"score": math.nan}, "metric_finite", "undecided"),
+        ({"score": -math.inf}, "metric_finite", "undecided"),
+        ({"score": None, "fault": "it raised"}, "metric_finite", "undecided"),
+        ({"signature": None}, "signature", "keep"),
+    ],
+)
+def test_what_is_wrong_or_unknown_of_the_challenger_fails(change, rule, answer):
+    decision = decide(evidence(replace(NEW, **change)), Policy())
+    assert rule in failed(decision)
+    assert decision.answer == answer
+
+
+@pytest.mark.parametrize("change", [{"score": None, "fault": "it does not load"}, {"score": math.inf}])
+def test_a_champion_that_cannot_be_scored_leaves_it_undecided(change):
+    decision = decide(evidence(old=replace(OLD, **change)), Policy())
+    assert decision.answer == "undecided"
+    assert "metric_finite" in failed(decision)
+
+
+def test_too_few_rows_are_undecided_however_large_the_gain():
+    few = {"rows": 29}
+    sides = replace(NEW, score=0.0, **few), replace(OLD, score=1e9, **few)
+    decision = decide(evidence(*sides, paired=paired(1e9)), Policy())
+    assert decision.answer == "undecided"
+    assert decision.summary == "version 3 stays: 29 holdout rows, at least 30 wanted"
+    assert rule(decision, "holdout_rows").mark == "undecided"
+
+
+@pytest.mark.parametrize("change", [{"dirty": True}, {"dirty": None}, {"commit": ""}])
+def test_an_unclean_commit_is_a_warning_unless_the_policy_wants_it(change):
+    found = evidence(replace(NEW, **change))
+    warned = decide(found, Policy())
+    assert warned.answer == "promote"
+    assert "a warning" in next(rule.reason for rule in warned.rules if rule.id == "clean_commit")
+    refused = decide(found, Policy(require_clean=True))
+    assert refused.answer == "keep"
+    assert failed(refused) == ["clean_commit"]
+
+
+def test_the_champion_itself_is_kept_without_a_look_at_the_holdout():
+    decision = decide(evidence(replace(NEW, run_id="r0", score=None, rows=0)), Policy())
+    assert decision.answer == "keep"
+    assert decision.summary == "version 3 stays: the best candidate is the champion itself"
+    assert [(each.id, each.mark) for each in decision.rules] == [("not_itself", "keep")]  # no fault of anybody's
+    assert "FAIL" not in repr(decision)
+
+
+def test_the_first_model_must_beat_the_baseline():
+    dull = Side("the mean of the training rows", score=2.0, rows=100, rows_sha256="d", predictions_sha256="p0")
+    assert decide(evidence(old=dull, first=True), Policy()).answer == "promote"
+    kept = decide(evidence(replace(NEW, score=3.0), dull, first=True, paired=paired(-1.0)), Policy())
+    assert kept.answer == "keep"
+    assert kept.summary.startswith("no model is promoted: rmse 3 against 2 of the mean of the training rows")
+
+
+def test_the_decision_is_plain_json_without_rows_and_without_nan():
+    found = evidence(replace(NEW, score=math.nan, losses=(1.0, 2.0)))
+    content = json.dumps(decide(found, Policy()).as_json(), allow_nan=False)
+    assert "losses" not in content
+    assert json.loads(content)["challenger"]["score"] is None
+
+
+def test_a_notebook_shows_every_rule():
+    decision = decide(evidence(replace(NEW, label="<b>")), Policy())
+    shown = decision._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert all(rule.id in shown and rule.id in repr(decision) for rule in decision.rules)

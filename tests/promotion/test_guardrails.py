@@ -1,0 +1,98 @@
+"""Each guardrail refuses what is beyond its limit, and what nobody knows, however large the gain is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from notebooks_lib.promotion.decision import Policy, Uses, decide
+from notebooks_lib.promotion.evidence import Slice
+from tests.promotion.test_decision import NEW, OLD, evidence, failed, rule
+
+MAE = {"mae": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("side", "policy", "name", "answer"),
+    [
+        ({"seen_rows": 3}, {}, "holdout_unseen", "keep"),
+        ({"seen_rows": None}, {}, "holdout_unseen", "keep"),
+        ({"seen_rows": None}, {"trust_champion_data": True}, "holdout_unseen", "keep"),
+        ({"loose": ("numpy pins no version",)}, {}, "requirements", "keep"),
+        ({"loose": None}, {}, "requirements", "keep"),
+        ({"fault": "it raised"}, {}, "answers", "undecided"),
+        ({"size_bytes": 2_000_001}, {"max_size_mb": 2.0}, "size_mb", "keep"),
+        ({}, {"max_size_mb": 2.0}, "size_mb", "keep"),
+        ({"latency_ms": 20.1}, {"max_latency_ms": 20.0}, "latency_p95_ms", "keep"),
+        ({}, {"max_latency_ms": 20.0}, "latency_p95_ms", "keep"),
+        ({"irreproducible": "another commit"}, {"require_fingerprint": True}, "fingerprint", "keep"),
+        ({}, {"require_fingerprint": True}, "fingerprint", "keep"),
+        ({"metrics": {"mae": 1.6}}, {"not_worse": MAE}, "not_worse", "keep"),
+        ({"metrics": {"mae": math.nan}}, {"not_worse": MAE}, "not_worse", "keep"),
+        ({}, {"not_worse": MAE}, "not_worse", "keep"),
+        ({"metrics": {"mae": 1.0}}, {"not_worse": {"maee": 1.0}}, "not_worse", "keep"),
+    ],
+)
+def test_what_is_beyond_its_limit_or_unknown_fails(side, policy, name, answer):
+    old = replace(OLD, metrics={"mae": 1.0})
+    decision = decide(evidence(new=replace(NEW, **side), old=old), Policy(**policy))
+    assert (decision.answer, failed(decision)) == (answer, [name])
+    assert rule(decision, name).reason in decision.summary
+
+
+@pytest.mark.parametrize(
+    ("side", "policy"),
+    [
+        ({"size_bytes": 2_000_000}, {"max_size_mb": 2.0}),
+        ({"latency_ms": 20.0}, {"max_latency_ms": 20.0}),
+        ({"irreproducible": ""}, {"require_fingerprint": True}),
+        ({"metrics": {"mae": 1.5}}, {"not_worse": MAE}),
+    ],
+)
+def test_what_is_just_within_its_limit_passes(side, policy):
+    old = replace(OLD, metrics={"mae": 1.0})
+    assert decide(evidence(new=replace(NEW, **side), old=old), Policy(**policy)).answer == "promote"
+
+
+@pytest.mark.parametrize(
+    ("faults", "on", "answer"),
+    [((), True, "promote"), (("odd",), True, "undecided"), (None, True, "undecided"), (("odd",), False, "promote")],
+)
+def test_data_that_are_odd_or_were_not_tested_leave_it_open(faults, on, answer):
+    assert decide(evidence(data_faults=faults), Policy(data_tests=on)).answer == answer
+
+
+def test_a_champion_of_unknown_data_is_let_through_when_somebody_vouches():
+    unknown = evidence(old=replace(OLD, seen_rows=None))
+    assert decide(unknown, Policy()).answer == "undecided"
+    assert decide(unknown, Policy(trust_champion_data=True)).answer == "promote"
+    found_out = evidence(old=replace(OLD, seen_rows=5))
+    assert decide(found_out, Policy(trust_champion_data=True)).answer == "keep"
+    first = evidence(old=replace(OLD, seen_rows=None), first=True)
+    assert decide(first, Policy()).answer == "promote"
+
+
+def test_the_worst_slice_that_is_large_enough_judges():
+    policy = Policy(slices=("sex",), slice_margin=0.5, min_slice_rows=30)
+    good, bad = Slice("sex", "f", 60, 1.0, 2.0, 1.0), Slice("sex", "m", 40, 2.0, 1.5, -0.5)
+    assert decide(evidence(slices=(good, bad)), policy).answer == "promote"
+    worse = replace(bad, gain=-0.51)
+    refused = decide(evidence(slices=(good, worse)), policy)
+    assert (refused.answer, failed(refused)) == ("keep", ["worst_slice"])
+    assert "sex m (40 rows), the gain is -0.51; at least -0.5 wanted" in refused.summary
+    hidden = decide(evidence(slices=(good, worse), uses=Uses(20, 1)), policy)
+    assert hidden.answer == "keep"
+    assert "-0.51" not in repr(hidden.as_json())
+    assert decide(evidence(slices=(good, replace(worse, rows=29))), policy).answer == "promote"
+    assert decide(evidence(slices=(good, replace(bad, gain=math.nan))), policy).answer == "keep"
+    assert decide(evidence(slices=()), policy).answer == "undecided"
+    assert decide(evidence(slices=(worse,)), replace(policy, slice_margin=None)).answer == "promote"
+
+
+def test_an_unread_holdout_is_judged_by_the_rules_that_need_none_of_its_rows():
+    unread = evidence(new=replace(NEW, score=None, rows=0, loose=None), paired=None, unread=True)
+    decision = decide(unread, Policy())
+    assert (decision.answer, failed(decision)) == ("keep", ["requirements"])
+    assert not {"gain", "rows_same", "metric_finite"} & {each.id for each in decision.rules}

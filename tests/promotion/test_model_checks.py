@@ -1,0 +1,163 @@
+"""What is known of a model without the holdout: its file, its requirements, where its code is, what the data are like."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from notebooks_lib import datasets
+from notebooks_lib.datasets import data_tests
+from notebooks_lib.errors import ModelError
+from notebooks_lib.models import files, logged_models, requirements
+from notebooks_lib.promotion import model_checks
+from notebooks_lib.records import Tag
+from notebooks_lib.running import plan
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import query
+from tests.building import write
+from tests.promotion.conftest import middling
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{name}=={version}", ""),
+        ("{name}=={version} ; python_version >= '3'", ""),
+        ("nowhere==1 ; python_version < '3'", ""),
+        ("# a comment", ""),
+        ("{name}", "pins no version"),
+        ("{name}>={version}", "pins no version"),
+        ("{name}==1.*", "pins no version"),
+        ("{name}==0.0.1", "here it is"),
+        ("not-installed-anywhere==1.0", "neither installed nor locked"),
+        ("locked-only==1.0", ""),
+        ("locked-only==1.1", "here it is 1.0"),
+        ("git+https://example.org/x", "no requirement"),
+    ],
+)
+def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path, line: str, fault: str) -> None:
+    import click
+
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("locked-only==1.0\n")
+    version = requirements._installed("click")
+    assert click
+    found = requirements.faults([line.format(name="click", version=version)], lock)
+    assert (fault in found[0]) if fault else not found
+
+
+@pytest.mark.tracking
+def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tmp_path: Path) -> None:
+    run_id = trials.fitted(middling(), houses)
+    source = logged_models.model_of_run(trials.store, run_id).source
+    found = files.read(source)
+    assert found.size_bytes > 1000
+    assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
+    copy = logged_models.download(source, tmp_path / "copy")
+    assert files.read(copy) == found
+    (copy / "registered_model_meta").write_text("model_name: houses\nmodel_version: 1\n")
+    assert files.read(copy) == found
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
+    assert files.read(copy).sha256 != found.sha256
+    shutil.rmtree(copy / "__pycache__")
+    (copy / "more").write_text("")
+    assert files.read(copy).sha256 != found.sha256
+    with pytest.raises(ModelError, match="holds no MLmodel"):
+        files.read(tmp_path)
+    assert 0 < model_checks.latency(source, houses) < 10_000
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    done = subprocess.run(["git", "-C", str(root), *who, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.tracking
+def test_a_fingerprint_comes_out_again_from_commit_parameters_and_data(trials, houses, project: Settings) -> None:
+    root = project.root
+    (root / ".gitignore").write_text(".nbops\ndata\n")
+    (root / "helping.py").write_text("x = 1\n")
+    path = write(root / "experimentation" / "n.ipynb", "import helping", parameters="alpha: float = 1.0")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    start = plan.make(path, project, {"alpha": 2.0}).start
+    assert start is not None
+
+    from notebooks_lib.notebooks.fingerprint import run_fingerprint
+
+    used = datasets.tag_value(houses)
+    tags = {
+        "mlflow.source.git.commit": git(root, "rev-parse", "HEAD"),
+        Tag.NOTEBOOK: "experimentation/n.ipynb",
+        Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
+        Tag.RUN_FINGERPRINT: run_fingerprint(start.source_fingerprint, [used]),
+    }
+
+    def why(parameters: object, **changes: str) -> str | None:
+        run_id = trials.run({}, dataset=houses, **{**tags, **changes})
+        trials.store.client.log_text(run_id, json.dumps(parameters), "nbops/parameters.json")
+        return model_checks.irreproducible(trials.store, query.get_run(trials.store, run_id))
+
+    given = dict(start.parameters)
+    (root / "helping.py").write_text("x = 2\n")  # what lies in the work tree does not matter
+    assert why(given) == ""
+    assert "give another one" in why({**given, "alpha": 3.0})
+    assert "is not in this repository" in why(given, **{"mlflow.source.git.commit": "c0ffee00"})
+    assert "its data are not those" in why(given, **{Tag.RUN_FINGERPRINT: run_fingerprint("a", [used])})
+    assert "cannot be computed anew" in why(given, **{Tag.NOTEBOOK: "experimentation/gone.ipynb"})
+    assert "has no fingerprint" in why(given, **{Tag.SOURCE_FINGERPRINT: ""})
+    git(root, "commit", "-qam", "second")
+    assert "give another one" in why(given, **{"mlflow.source.git.commit": git(root, "rev-parse", "HEAD")})
+    shutil.rmtree(root / ".git")
+    assert "is not in this repository" in why(given)
+
+
+def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": range(400), "x": random.normal(size=400), "kind": random.choice(["a", "b"], size=400)})
+    frame["price"] = frame["x"] + 1
+
+    def add(table: pd.DataFrame, name: str) -> datasets.Dataset:
+        file = empty_project.root / "t.csv"
+        table.to_csv(file, index=False)
+        return datasets.add(file, name, empty_project, target="price", key="id")
+
+    data = add(frame, "fine")
+    assert data_tests.faults("fine", empty_project) == ()
+    known = {*data.train.frame["id"], *data.validation.frame["id"]}
+    held = ~frame["id"].isin(known)
+    odd = frame.assign(
+        x=frame["x"].where(~held | (frame["id"] % 2 == 0), 99.0),
+        kind=frame["kind"].where(~held | (frame["id"] % 3 > 0), "c"),
+    )
+    add(odd, "odd")
+    told = " ".join(data_tests.faults("odd", empty_project))
+    assert "column 'x': " in told
+    assert "lies outside what train holds" in told
+    assert "column 'kind': " in told
+    assert "has values that train has not" in told
+    add(frame.assign(x=frame["x"].where(~held)), "gaps")
+    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_tests.faults("gaps", empty_project)
+    frame.assign(kind=frame["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
+    datasets.add(
+        empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
+    )
+    assert "column 'kind' was text in fine@1 and is number now" in data_tests.faults("fine", empty_project)
+
+
+def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
+    assert {name: data_tests.faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")} == {
+        "breast_cancer": (),
+        "diabetes": (),
+        "iris": (),
+        "wine": (),
+    }

@@ -1,0 +1,185 @@
+"""Every metric is left out in closed form exactly as computing it anew would, and the right rows go together."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from notebooks_lib.errors import UsageError
+from notebooks_lib.metrics import builtin
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.metrics.custom import own
+from notebooks_lib.metrics.jackknife import CLIP, WAYS, leaver
+from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.statistics import blocks
+from notebooks_lib.statistics.leave_one_out import Anew
+
+
+def answers(task: str, classes: int = 2, rows: int = 60, seed: int = 0) -> tuple[Truth, Answers, Answers]:
+    """Two models of middling quality; chances are rounded, so that some are equal."""
+    random = np.random.default_rng(seed)
+    if task == "regression":
+        truth = random.normal(10, 3, size=rows)
+        return Truth(truth), *(Answers(truth + random.normal(size=rows)) for _ in range(2))
+    names = np.array(["ant", "bee", "cat"][:classes])
+    place = random.integers(0, classes, size=rows)
+
+    def model() -> Answers:
+        chances = np.round(random.dirichlet(np.ones(classes), size=rows) + 0.6 * np.eye(classes)[place], 1) + 0.01
+        chances /= chances.sum(axis=1, keepdims=True)
+        return Answers(names[chances.argmax(axis=1)], chances)
+
+    return Truth(names[place], names), model(), model()
+
+
+KINDS = (
+    blocks.rows(36),
+    blocks.groups(np.random.default_rng(1).integers(0, 12, size=36)),
+    blocks.stratified(36, blocks=8),
+    blocks.contiguous(36, blocks=5),
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [(METRICS[name], size) for name in WAYS for size in ((2, 3) if METRICS[name].task == "classification" else (0,))],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_leaving_out_in_closed_form_is_computing_anew(metric, classes):
+    truth, model, _ = answers(metric.task, classes, rows=36)
+    left = leaver(metric, truth, model)
+    assert left.cheap
+    assert left.whole == pytest.approx(metric.score(truth, model))
+    anew = Anew(36, lambda at: metric.score(truth.at(at), model.at(at)))
+    for dealt in KINDS:
+        assert left.without(dealt) == pytest.approx(anew.without(dealt), abs=1e-12), dealt.kind
+
+
+def test_every_metric_is_known_or_computed_anew():
+    assert set(METRICS) - set(WAYS) == {"median_ae"}
+    truth, model, other = answers("regression", rows=90)
+    found = pair(METRICS["median_ae"], truth, model, other)
+    assert (found.by, found.blocks) == ("blocks", 40)
+
+
+def test_a_table_of_rows_and_classes_is_not_made_too_large(monkeypatch):
+    truth, one, other = answers("classification", rows=100)
+    assert pair(METRICS["f1_macro"], truth, one, other).by == "rows"
+    monkeypatch.setattr("notebooks_lib.metrics.jackknife.LARGE", 199)
+    found = pair(METRICS["f1_macro"], truth, one, other)
+    assert found.by == "blocks"
+    assert found.gain == pytest.approx(METRICS["f1_macro"].score(truth, one) - METRICS["f1_macro"].score(truth, other))
+
+
+def test_log_loss_is_clipped_where_it_decides_and_nowhere_else():
+    classes = np.array([0, 1])
+    truth, sure = Truth(np.array([0, 1]), classes), Answers(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    metric = METRICS["log_loss"]
+    assert metric.score(truth, sure) > 15
+    assert leaver(metric, truth, sure).whole == pytest.approx(-np.log(CLIP) / 2)
+    assert str(CLIP) in metric.note
+
+
+def test_a_better_model_has_a_gain_whatever_the_direction():
+    truth, model, _ = answers("regression")
+    near = Answers(truth.values + 0.1 * (model.values - truth.values))
+    for name in ("rmse", "r2"):
+        assert pair(METRICS[name], truth, near, model).lower(0.001) > 0
+        assert pair(METRICS[name], truth, model, near).upper(0.001) < 0
+
+
+def test_swapping_the_models_turns_the_sign():
+    truth, one, other = answers("classification")
+    for name in ("auc", "f1", "log_loss", "mcc"):
+        there, back = pair(METRICS[name], truth, one, other), pair(METRICS[name], truth, other, one)
+        assert there.gain == pytest.approx(-back.gain)
+        assert there.standard_error == pytest.approx(back.standard_error)
+
+
+def test_rows_of_a_group_go_together():
+    truth, one, other = answers("regression")
+    found = pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
+    assert (found.by, found.blocks, found.rows) == ("groups", 20, 60)
+    with pytest.raises(ValueError, match="not by both"):
+        pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3), times=np.arange(60))
+
+
+def test_rows_are_put_in_the_order_of_time():
+    truth, one, other = answers("regression", rows=200)
+    shuffled = np.random.default_rng(0).permutation(200)
+    when = np.arange(200).astype("datetime64[D]")
+    straight = pair(METRICS["rmse"], truth, one, other, times=when)
+    mixed = pair(METRICS["rmse"], *(each.at(shuffled) for each in (truth, one, other)), times=when[shuffled])
+    assert (straight.by, straight.blocks) == ("time", 10)
+    assert mixed.standard_error == pytest.approx(straight.standard_error)
+    assert mixed.autocorrelation == pytest.approx(straight.autocorrelation)
+    costly = pair(METRICS["median_ae"], truth, one, other, times=when)
+    assert costly.autocorrelation is not None
+    assert abs(costly.autocorrelation) < 0.3
+
+
+def test_rows_that_tell_classifiers_apart_are_counted():
+    truth, one, other = answers("classification")
+    found = pair(METRICS["accuracy"], truth, one, other)
+    assert found.differing == int((one.values != other.values).sum())
+    assert found.rarer == min(int((truth.values == name).sum()) for name in truth.classes)
+    doubtful = replace(one, probabilities=one.probabilities * 0.99 + 0.005)
+    assert pair(METRICS["accuracy"], truth, one, doubtful).differing == 0
+    assert pair(METRICS["brier"], truth, one, doubtful).differing == int((one.probabilities != 0.5).any(axis=1).sum())
+    absent = Truth(truth.values, np.array([*truth.classes, "dog"]))
+    assert pair(METRICS["accuracy"], absent, one, other).rarer == 0
+    assert pair(METRICS["rmse"], *answers("regression")).rarer is None
+
+
+def cost(truth, predicted):
+    """A missed bee is five times as bad as a false one."""
+    return float(np.mean(np.where(truth == "bee", 5.0, 1.0) * (truth != predicted)))
+
+
+def spread(truth, predicted, probabilities):
+    return float(probabilities[:, 1].std())
+
+
+def test_a_function_of_ones_own_can_decide():
+    metric = own(cost, "min", task="classification")
+    truth, one, other = answers("classification", rows=300)
+    found = pair(metric, truth, one, other)
+    assert (metric.name, found.by, found.blocks) == ("cost", "blocks", 40)
+    by_row = pair(METRICS["accuracy"], truth, one, other)
+    assert found.differing == by_row.differing
+    assert found.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
+    assert own(spread, "max", task="classification").needs_probabilities
+    assert pair(own(spread, "max", task="classification"), truth, one, other).gain != 0
+
+
+def test_a_function_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "our_costs.py").write_text("def cost(truth, predicted):\n    return abs(truth - predicted).max()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    builtin.check("our_costs:cost:min")
+    found = builtin.find("our_costs:cost:min")
+    assert (found.name, found.direction, found.task, found.own) == ("cost", "min", "regression", True)
+    assert found.score(Truth(np.array([1.0, 2.0])), Answers(np.array([1.0, 5.0]))) == 3.0
+    assert builtin.find("our_costs:cost:max:classes").task == "classification"
+    for text, says in (
+        ("our_costs:price:min", "has no attribute 'price'"),
+        ("no_such_module:cost:min", "No module named"),
+        ("our_costs:cost:up", "module:function:min or :max"),
+        ("our_costs:cost:min:words", "and :classes after it"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            builtin.find(text)
+    sys.modules.pop("our_costs")
+
+
+def test_it_takes_about_a_millisecond():
+    for name in ("rmse", "f1", "auc"):
+        truth, one, other = answers(METRICS[name].task, rows=500)
+        began = time.process_time()
+        for _ in range(20):
+            pair(METRICS[name], truth, one, other)
+        assert (time.process_time() - began) / 20 < 0.02  # several times what it takes, for a machine that is busy

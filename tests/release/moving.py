@@ -1,0 +1,127 @@
+"""Versions that load in a moment, their way into a stage, and what must agree whatever became of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.records import Tag
+from notebooks_lib.release import journal, moves, slots
+from notebooks_lib.release.journal import Journal
+from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.stage_change import Change
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.store import Store
+
+MODEL = "houses"
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches a SIGKILL: only locks are let go, as the kernel does for a dead process."""
+
+
+BUSY = 7.0
+"""Rooms of the houses that callers really ask for; no known row has so many."""
+
+
+def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = "") -> Version:
+    """A registered version that always says `value` and has golden predictions.
+
+    `when_busy` is "slow" or "failing": so it is for the rows of real callers, and right on all that are known.
+    """
+    import pandas as pd
+
+    rows = pd.DataFrame({"rooms": [1.0, 2.0]})
+
+    class Constant:
+        """Defined here, so that it is saved whole: a server knows no module of the tests."""
+
+        def __init__(self, value: float, when_busy: str, busy: float) -> None:
+            self.value = value
+            self.when_busy = when_busy
+            self.busy = busy
+
+        def predict(self, X: Any) -> list[float]:
+            if self.when_busy and (X["rooms"] == self.busy).any():
+                if self.when_busy == "failing":
+                    raise RuntimeError("a house so large was not foreseen")
+                import time
+
+                time.sleep(0.2)
+            return [self.value] * len(X)
+
+    run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
+    logged_models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
+    found = registry.register(store, model, run_id)
+    moves.known(store, found)
+    return registry.get(store, model, found.version)
+
+
+def promote(store: Store, found: Version, stage: str = "prod") -> Change:
+    """As a release does it, step by step."""
+    moving = Change.begin(store, found, kind="promotion", stage=stage, reason="a test")
+    moving.deploy()
+    moving.test()
+    for step in store.settings.stages.of(stage).canary:
+        moving.share(step)
+    moving.switch()
+    moving.end()
+    return moving
+
+
+def agreed(store: Store, *, stage: str = "prod") -> str:
+    """The champion, after holding mark, traffic and ledger against each other."""
+    settings = store.settings
+    found = registry.champion(store, MODEL, stage)
+    champion = found.version if found else ""
+    name = settings.stages.endpoint(stage, MODEL)
+    entries = ledger.read(store, MODEL, stage)
+    for what, now in (("mark", champion), ("traffic", slots.traffic(slots.status(store, name)))):
+        moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
+        assert moves, what
+        assert moves[-1][1] == now, f"the ledger's last {what}"
+        for earlier, later in itertools.pairwise(moves):
+            assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
+    if not settings.stages.of(stage).empty_after:
+        assert slots.traffic(slots.status(store, name)) == f"{champion}=100"
+    assert journal.unfinished(settings, MODEL) == []
+    return champion
+
+
+@contextmanager
+def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
+    """Die at a journal's entry number `at`: just after it was `written`, or just before, when the last one's is done."""
+    real = Journal._append
+
+    def append(self: Journal, entry: dict[str, Any]) -> None:
+        here = len(self.entries) == at
+        if here and not written:
+            how()
+        real(self, entry)
+        if here and written:
+            how()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "_append", append)
+        yield
+
+
+def die() -> None:
+    raise Killed
+
+
+def forgive(store: Store, number: int) -> None:
+    """As if nobody had ever taken the version back: a rollback to it would do that, and move traffic."""
+    found = registry.get(store, MODEL, number)
+    registry.set_tags(store, found, {Tag.WITHDRAWN_PREFIX + stage: "" for stage in found.withdrawn})
+
+
+def back(settings: Settings) -> None:
+    rollback(settings, MODEL)

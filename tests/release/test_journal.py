@@ -1,0 +1,29 @@
+"""The journal of a change: the last one is known, whatever the clock says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.release import journal
+from notebooks_lib.settings import Settings
+
+CHANGE = {"kind": "promotion", "model": "m", "stage": "prod", "version": "1", "who": "me@here"}
+
+
+@pytest.mark.parametrize("name", ["20991231T235959.999999-aaaaaa", "a"])
+def test_a_change_begun_after_the_clock_was_set_back_is_the_last_one(tmp_path: Path, name: str) -> None:
+    desk = journal.Desk(Settings(root=tmp_path), "m", "prod")
+    desk.take()
+    old = desk.begin(CHANGE)
+    old.write(journal.END)
+    old.path.rename(old.path.with_name(f"{name}.jsonl"))
+    if name == "a":
+        (desk.folder / "a.jsonl").rename(desk.folder / "0.jsonl")  # one that no nbops named
+    for version in ("2", "3"):
+        desk.begin({**CHANGE, "version": version})
+    desk.release()
+    pending = desk.pending()
+    assert pending is not None
+    assert pending.change["version"] == "3"

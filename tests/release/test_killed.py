@@ -1,0 +1,174 @@
+"""SIGKILL at every entry of the journal, before its step and after, while the endpoint is asked without a pause."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib.models import registry
+from notebooks_lib.release import recovery
+from notebooks_lib.release.journal import END, Desk, Journal
+from notebooks_lib.serving import endpoint
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking.store import Store, connect
+from tests.promotion.conftest import better, worse
+from tests.release.moving import MODEL, agreed, back, forgive, promote, version
+from tests.release.test_release import Journey
+from tests.serving.load import Load
+
+pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+CANARY = """
+[stages.prod]
+canary = [{mirror = 100, requests = 20}, {traffic = 10, requests = 20}, {traffic = 50, requests = 20}]
+"""
+
+
+@pytest.fixture
+def store(endpoints: Settings) -> Store:
+    """Version 1 serves, version 2 is in the other slot, and comes by a canary of three steps."""
+    with endpoints.layout.settings_file.open("a") as file:
+        file.write(CANARY)
+    found = connect(load(endpoints.root, {}))
+    promote(found, version(found, 1.0))
+    promote(found, version(found, 2.0))
+    back(found.settings)
+    return found
+
+
+@pytest.fixture
+def killed(store: Store) -> Iterator[Any]:
+    """Carries an order out in a process of its own; how that process ended."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "tests.release.killer", str(store.settings.root)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=store.settings.root, env=environment
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["ready"]
+
+        def order(**what: Any) -> dict[str, int]:
+            process.stdin.write(json.dumps(what) + "\n")
+            process.stdin.flush()
+            return dict(json.loads(process.stdout.readline()))
+
+        yield order
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("kind", ["promotion", "rollback"])
+def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store, killed: Any, kind: str) -> None:
+    two = registry.get(store, MODEL, 2)
+    there, back_again = lambda: promote(store, two), lambda: back(store.settings)
+    do, undo = (there, back_again) if kind == "promotion" else (back_again, there)
+    if kind == "rollback":
+        there()
+    do()
+    entries = Desk(store.settings, MODEL, "prod").newest().entries  # the kill points: nobody lists them by hand
+    assert entries[-1]["step"] == END
+    undo()
+    start = agreed(store)
+    port = endpoint.status(store.settings, MODEL).port
+    ended: dict[tuple[int, bool], str] = {}
+    payload = {"dataframe_split": {"columns": ["rooms"], "data": [[1.0]]}}
+    with Load(port, payload, connections=2, pause=0.005) as load_:
+        for at in range(len(entries)):
+            for written in (False, True):
+                assert killed(kind=kind, at=at, written=written)["signal"] == signal.SIGKILL
+                said = recovery.mend(store, MODEL, "prod")
+                ended[at, written] = agreed(store)
+                cut = at > 0 or written
+                assert (said is not None) == (cut and not (at == len(entries) - 1 and written))
+                if ended[at, written] != start:
+                    undo()
+                assert agreed(store) == start
+    assert load_.failed == {}
+    assert load_.total > 1000
+    moved = [each != start for each in ended.values()]
+    assert moved == sorted(moved), "from some entry on it is finished, never undone again"
+    assert 0 < sum(moved) < len(moved)
+    print(f"{kind}: {len(ended)} kills, {sum(moved)} finished, {load_.total} requests, none failed")
+
+
+def test_the_command_itself_is_killed_and_given_again(
+    trials: Any, houses: Any, gate: Any, endpoints: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nbops promote --live`, killed from outside as soon as an entry stands in its journal; then given once more."""
+    import shutil
+
+    shutil.copy(ROOT / "production" / "promote.ipynb", endpoints.root / "production")
+    trials.fitted(worse(), houses)
+    Journey(trials, gate).promote()
+    trials.fitted(better(), houses)
+    store, desk = trials.store, Desk(endpoints, MODEL, "prod")
+    port = endpoint.status(endpoints, MODEL).port
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [
+        sys.executable,
+        "-m",
+        "notebooks_lib",
+        "promote",
+        "--live",
+        "-p",
+        "experiment=houses",
+        "-p",
+        "model_name=houses",
+    ]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=endpoints.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def reset() -> None:
+        back(endpoints)
+        forgive(store, 2)
+
+    with start() as first:
+        assert first.wait(120) == 0, first.stdout.read() if first.stdout else ""
+    whole = len(desk.newest().entries)
+    reset()
+    payload = {"dataframe_split": {"columns": ["rooms", "roof"], "data": [[1.0, 1.0]]}}
+    outcomes = []
+    with Load(port, payload, connections=1, pause=0.01) as load_:
+        for at in range(1, whole):
+            before = desk.newest().id
+            with start() as cut:
+                journal = _reached(desk, before, at, cut)
+                with_end = journal.ended
+                os.kill(int(journal.change["pid"]), signal.SIGKILL)
+                said = cut.communicate(timeout=120)[0]
+            assert cut.returncode == (0 if "promoted: houses" in said else 1), said
+            with start() as again:
+                told = again.communicate(timeout=120)[0]
+            assert again.returncode == 0, told
+            assert agreed(store) == "2"
+            outcomes.append((at, with_end, "undone, then promoted" if "promoted: houses" in told else "finished"))
+            reset()
+            assert agreed(store) == "1"
+    assert load_.failed == {}
+    print(outcomes, f"{load_.total} requests, none failed")
+
+
+def _reached(desk: Desk, before: str, entries: int, process: subprocess.Popen[str]) -> Journal:
+    """The new journal as soon as it has so many entries after its first line."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        newest = desk.newest()
+        if newest is not None and newest.id != before and len(newest.entries) > entries:
+            return newest
+        assert process.poll() is None, process.communicate()[0]
+    raise AssertionError("no such entry was written")

@@ -1,0 +1,398 @@
+"""A change of a stage that dies anywhere is finished or undone by the next command; one that fails goes back at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.cli import promote as promote_command
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.models import registry
+from notebooks_lib.records import Tag
+from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, slots
+from notebooks_lib.release.journal import Desk
+from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.rollout import Way
+from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stages import through
+from notebooks_lib.serving import endpoint
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.store import Store, connect
+from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
+
+pytestmark = pytest.mark.tracking
+
+
+@pytest.fixture
+def store(endpoints: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Version 1 serves, 2 is in the other slot. A canary's requests are our own, at once; the small load is very small."""
+    monkeypatch.setattr(canary, "QUIET", 0.0)
+    monkeypatch.setattr(contract_tests, "LOAD", 8)
+    section = endpoints.endpoint.model_copy(update={"collect": ("*",)})
+    found = connect(endpoints.model_copy(update={"endpoint": section}))
+    promote(found, version(found, 1.0))
+    promote(found, version(found, 2.0))
+    back(endpoints)
+    return found
+
+
+def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One test for one endpoint: starting it takes longer than all the rest."""
+    assert agreed(store) == "1"
+    for part in (
+        died_anywhere_it_is_finished_or_undone_by_the_next_command,
+        a_canary_that_does_badly_goes_back_by_itself,
+        a_rollback_takes_back_what_was_cut_short_and_no_more,
+        two_at_once_are_one_after_the_other,
+        from_stage_to_stage_with_an_approval,
+        a_champion_whose_files_were_changed_is_deployed_anew,
+    ):
+        part(store)
+        if agreed(store) == "2":
+            back(store.settings)
+    a_version_is_deployed_by_hand_without_traffic(store, capsys)
+    history_tells_what_moved_and_what_is_unfinished(store, capsys)
+    of_all_requests_only_those_of_callers_are_collected(store)
+
+
+def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
+    """After every entry that a rollback's journal has; test_killed.py does it to both, for real, before and after."""
+    two = registry.get(store, MODEL, 2)
+    promote(store, two)
+    back(store.settings)
+    entries = Desk(store.settings, MODEL, "prod").newest().entries
+    finished = []
+    for at in range(len(entries)):
+        if not finished or agreed(store) == "1":
+            promote(store, two)
+        with pytest.raises(Killed), dying(at, written=True, how=die):
+            back(store.settings)
+        said = recovery.mend(store, MODEL, "prod")
+        finished.append(agreed(store) == "1")
+        assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries) - 1)
+    assert finished == sorted(finished), "from some entry on it is finished, never undone again"
+    assert {*finished} == {False, True}
+
+
+def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    registry.set_tags(store, two, {Tag.WAITING: "{}"})
+    moving = Change.begin(store, two, kind="promotion", stage="prod", reason="a test")
+    moving.deploy()
+    moving.test()
+    assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
+    real = contract_tests.asker
+
+    def fewer(settings: Any, name: str) -> Any:
+        """Our own requests for the new version are refused by it."""
+        ask = real(settings, name)
+        wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
+        return lambda payload, slot: ask(payload if slot == old else wrong, slot)
+
+    old = slots.holding(endpoint.status(store.settings, MODEL), registry.champion(store, MODEL))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
+        patch.setattr(contract_tests, "asker", fewer)
+        moving.share(CanaryStep(traffic=20, requests=40))
+    assert "requests were refused, more than 1 %" in str(caught.value)
+    assert "version 1 serves as before and is champion" in str(caught.value)
+    assert approvals.waiting(store, MODEL) is None
+    assert agreed(store) == "1"
+    newest = ledger.read(store, MODEL)
+    assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
+        ("failed", "1", "2"),
+        ("traffic", "1=80,2=20", "1=100"),
+        ("traffic", "1=50,2=50", "1=80,2=20"),
+    ]
+    assert "were refused" in newest[0].reason
+    with pytest.raises(PromotionError, match="has ended; begin again"):
+        moving.switch()  # as from a cell that is run although the one before it failed
+
+
+def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
+    """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
+    one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
+    forgive(store, 2)
+    mark = [entry.get("step") for entry in promote(store, two).journal.entries].index("mark")
+    moving = Change.begin(store, one, kind="promotion", stage="prod", reason="a test")
+    moving.deploy()
+    moving.test()
+    with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
+        moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
+    assert slots.traffic(endpoint.status(here, MODEL)) == "1=50,2=50"
+    done = rollback(here, MODEL, reason="they call us")
+    assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
+    assert done.status.version == agreed(store) == "2"
+    assert registry.get(store, MODEL, 2).withdrawn == ()
+    newest = ledger.read(store, MODEL)[0]
+    assert newest.what == "failed"
+    assert newest.reason == "promotion: cut short at step 'canary', undone by nbops rollback: they call us"
+
+    # Said again it goes one further back. Cut short before it had, it does so then; after that, it has gone back already.
+    assert done.further == "nbops rollback houses"
+    for entry in (1, mark):
+        with pytest.raises(Killed), dying(entry, written=True, how=die):
+            rollback(here, MODEL)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before, done.mended.outcome) == ("1", None, "finished")
+    assert agreed(store) == "1"
+
+    # A promotion that was past its point of no return is finished, and gone back from.
+    with pytest.raises(Killed), dying(mark, written=True, how=die):
+        promote(store, two)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before.version, done.mended.outcome) == ("1", "2", "finished")
+    assert agreed(store) == "1"
+
+    # A version that is named and serves by mending is there; where nothing was before, nothing is.
+    with pytest.raises(Killed), dying(1, written=True, how=die):
+        promote(store, two)
+    assert rollback(here, MODEL, to="1").before is None
+    assert agreed(store) == "1"
+    with pytest.raises(Killed), dying(0, written=True, how=die):
+        promote(store, two, "test")
+    done = rollback(here, MODEL, stage="test")
+    assert (done.version, done.status, done.further) == (None, None, "")
+    with pytest.raises(UsageError, match="no champion in test, so there is nothing to go back from"):
+        rollback(here, MODEL, stage="test")
+
+
+def two_at_once_are_one_after_the_other(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    desk = Desk(store.settings, MODEL, "prod")
+    code = (
+        f"import sys, filelock\nlock = filelock.FileLock({str(desk.folder / 'lock')!r})\nlock.acquire()\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(PromotionError, match="being changed by another process"):
+            Change.begin(store, two, kind="promotion", stage="prod", reason="too early")
+        other.stdin.close()
+    Change.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
+
+
+def from_stage_to_stage_with_an_approval(store: Store) -> None:
+    policy = Stages(
+        dev=Stage(empty_after=True, endpoint="try-{model}"),
+        prod=Stage(
+            approval=True, require_clean=False, require_fingerprint=False, canary=(CanaryStep(mirror=100, requests=20),)
+        ),
+    )
+    forgive(store, 2)
+    here = connect(store.settings.model_copy(update={"stages": policy}))
+    two = registry.get(store, MODEL, 2)
+
+    def go(*stages: str) -> Way:
+        way = Way(here, MODEL, stages, dry_run=False, reason="a test")
+        way.version, way.compared = two, "1"
+        for stage in through(way):
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
+        return way
+
+    way = go("prod", "dev")
+    assert (way.passed, way.waiting, way.promoted) == (["dev"], "prod", False)
+    assert "its endpoint was freed" in str(way.steps[3])
+    assert endpoint.status(store.settings, "try-houses").slots == {}
+    assert agreed(here, stage="dev") == "2"
+    assert agreed(store) == "1"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)[:4]] == [
+        ("prod", "waiting"),
+        ("dev", "traffic"),
+        ("dev", "mark"),
+        ("dev", "traffic"),
+    ]
+    with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
+        go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
+    assert agreed(store) == "1"
+    assert approvals.waiting(store, MODEL).version == "2"
+
+    one = registry.get(store, MODEL, 1)
+    registry.mark_champion(store, one, reason="elsewhere", stage="dev")
+    with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
+        approvals.go_on(here, MODEL)
+    registry.mark_champion(store, two, reason="again", stage="dev")
+    registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
+    with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
+        approvals.go_on(here, MODEL)
+    assert agreed(store) == "1"
+    forgive(store, 2)
+
+    way = approvals.go_on(here, MODEL)
+    assert way.promoted
+    asked, ours, compared = (
+        int(re.search(pattern, str(way.steps[2])).group(1))
+        for pattern in (r"100 % mirrored: (\d+) requests", r"(\d+) of them ours", r"of (\d+) predictions differ")
+    )
+    assert 20 <= asked == ours < 30  # nobody else asks; more than 20 where a copy came late
+    assert 0 < compared < asked
+    assert agreed(store) == "2"
+    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
+    with pytest.raises(UsageError, match="no version of 'houses' waits"):
+        approvals.go_on(here, MODEL)
+
+
+def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
+    """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
+    here, champion = store.settings, registry.champion(store, MODEL)
+    slot = slots.holding(endpoint.stop(here, MODEL), champion)
+    copy = here.layout.endpoints / MODEL / "models" / champion.version
+    (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
+    way = Way(store, MODEL, dry_run=False, reason="a test")
+    way.promoting, way.version = False, champion
+    (stage,) = through(way)
+    for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+        step()
+    now = endpoint.status(here, MODEL)
+    assert (now.state, now.version) == ("running", champion.version)
+    assert now.slots[slot].traffic == 0
+    assert endpoint.whole(here, MODEL, slots.holding(now, champion))
+
+
+def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
+    desk = Desk(project, "m", "prod")
+    desk.take()
+    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    begun = desk.begin(change)
+    begun.write("deploy")
+    with begun.path.open("ab") as file:
+        file.write(b'{"step": "te')
+    (left,) = journal.unfinished(project, "m")
+    assert left.steps == ["deploy"]
+    assert "the promotion of version 7 to prod, begun" in journal.told(left)
+    left.write("undo")
+    again = desk.pending()
+    assert again.steps == ["deploy", "undo"]
+    again.write("end", outcome="undone")
+    assert desk.pending() is None
+    for _ in range(25):
+        desk.begin(change)
+    assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
+    desk.release()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "5", "null", '"x"', "{}", '{"step": 1}', '{"kind": "promotion"}', '{"step": null}', '{"steps": "end"}']
+    + [json.dumps({"kind": "p", "model": "m", "version": "7", "stage": "prod", "who": "w", "pid": 1, "time": when})
+       for when in ("soon", None, -1, 1e300, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("after", [False, True])
+def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
+    desk = Desk(empty_project, "m", "prod")
+    desk.take()
+    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    path = desk.begin(change).path
+    content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(PromotionError, match="line .* move the file away") as caught:
+        journal.unfinished(empty_project, "m")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+    desk.release()
+
+
+def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
+    serving = slots.holding(endpoint.status(here, MODEL), one)
+    (idle,) = {"blue", "green"} - {serving}
+    entries = ledger.read(store, MODEL)
+
+    def deploy(*words: str) -> int:
+        capsys.readouterr()
+        return nbops(["endpoint", "deploy", *words])
+
+    endpoint.delete(here, MODEL, idle)
+    assert deploy(MODEL, "--version", "2") == 0
+    assert f"slot '{idle}' of {MODEL} holds version 2, with 0 % of the traffic" in capsys.readouterr().out
+    now = endpoint.status(here, MODEL).slots
+    assert {name: (slot.version, slot.traffic, slot.state) for name, slot in now.items()} == {
+        serving: ("1", 100, "ready"),
+        idle: ("2", 0, "ready"),
+    }
+    assert endpoint.invoke(here, MODEL, endpoint.example(here, MODEL), slot=idle, probe=True) == {"predictions": [2.0]}
+    assert deploy(MODEL, "--version", "2", "--slot", idle) == 0  # it was there, as is the champion
+    assert deploy(MODEL) == 0
+    assert f"slot '{serving}' of {MODEL} holds version 1, with 100 %" in capsys.readouterr().out
+
+    registry.set_tags(store, two, {Tag.MODEL_SHA256: "0" * 64})
+    for words, why in {
+        f"{MODEL} --version 2": "are not those that were scored",
+        f"{MODEL} --version 9": "unknown version of houses '9'",
+        f"{MODEL} --version latest": "unknown version of houses 'latest'",
+        f"{MODEL} --slot gren": "unknown slot 'gren', did you mean 'green'",
+        "hauses": "did you mean 'houses'",
+        "try-houses": "belongs to no stage",
+    }.items():
+        assert deploy(*words.split()) > 0, words
+        assert why in capsys.readouterr().err
+    store.client.delete_model_version_tag(MODEL, "2", Tag.MODEL_SHA256)
+    assert deploy(MODEL, "--version", "2", "--slot", serving) == 2
+    assert "has 100 % of the traffic" in capsys.readouterr().err
+    assert {name: slot.since for name, slot in endpoint.status(here, MODEL).slots.items()} == {
+        name: slot.since for name, slot in now.items()
+    }
+    assert ledger.read(store, MODEL) == entries
+    assert agreed(store) == "1"
+
+
+def of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
+    """After contracts, canaries and rollbacks without number, somebody asks once."""
+    assert nbops(["endpoint", "invoke", MODEL]) == 0
+    endpoint.stop(store.settings, MODEL)  # which closes the files
+    files = sorted(store.settings.layout.collected.rglob("model_inputs/**/*.parquet"))
+    assert [len(pq.read_table(each)) for each in files] == [1]
+
+
+def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    two = registry.get(store, MODEL, 2)
+    with pytest.raises(Killed), dying(2, written=True, how=die):
+        promote(store, two)
+    assert nbops(["history", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "promotion: a test" in out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    promote_command._tell_unfinished(store.settings, MODEL)  # after a notebook that was killed
+    out = capsys.readouterr().out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    assert f"nbops rollback {MODEL} takes the stage back to the version before" in out
+    nbops(["endpoint", "status", MODEL])
+    assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
+    assert nbops(["endpoint", "deploy", MODEL]) > 0
+    assert "not free: the promotion of version 2 to prod, begun" in capsys.readouterr().err
+    assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"mark", "traffic"} <= {entry["what"] for entry in told["entries"]}
+    assert len(told["unfinished"]) == 1
+    assert nbops(["history", "hauses"]) == 2
+    assert nbops(["history", MODEL, "--stage", "tets"]) == 2
+    assert "did you mean 'houses'" in capsys.readouterr().err
+    assert nbops(["rollback", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "was cut short: undone, version 1 serves as before and is champion" in out
+    assert "houses version 1 is champion of prod\n" in out
+    assert "nothing else was moved" in out
+    assert "goes back one more" not in out  # it is the first
+    assert agreed(store) == "1"
+    one, other = (
+        slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
+        slots.holding(endpoint.status(store.settings, MODEL), two),
+    )
+    for shares in ((90, 10), (100, 0)):
+        assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
+    assert [(each.before, each.after) for each in ledger.read(store, MODEL)[:2]] == [
+        ("1=90,2=10", "1=100"),
+        ("1=100", "1=90,2=10"),
+    ]
+    assert agreed(store) == "1"

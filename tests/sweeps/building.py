@@ -1,0 +1,60 @@
+"""Schemas and domains for tests of sweeps; nothing here starts a kernel."""
+
+from __future__ import annotations
+
+import ast
+
+from notebooks_lib.notebooks import hints
+from notebooks_lib.notebooks.kinds import Kind
+from notebooks_lib.notebooks.parameters import Parameter, Schema
+from notebooks_lib.sweeps import search_space
+from notebooks_lib.sweeps.search_space import Grid, Space
+
+
+def kind(annotation: str) -> Kind:
+    """What an annotation stands for; "" for none at all."""
+    return hints.kind(ast.parse(annotation, mode="eval").body) if annotation else Kind()
+
+
+def schema(**annotations: str) -> Schema:
+    """Parameters of these annotations; a secret is read from TOKEN."""
+    return Schema(
+        tuple(
+            Parameter(name, text, default="TOKEN" if text == "SecretStr" else None, kind=kind(text))
+            for name, text in annotations.items()
+        ),
+        "built.ipynb",
+    )
+
+
+WIDE = schema(
+    alpha="Annotated[float, '>0']",
+    beta="float",
+    gamma="float",
+    delta="Annotated[float, '(0, 1)']",
+    seed="int",
+    depth="Annotated[int, '1..20']",
+    width="Literal[16, 32, 64]",
+    model="Literal['ridge', 'lasso']",
+    name="str",
+    note="str | None",
+    layers="list[int]",
+    shape="tuple[int, int]",
+    fast="bool",
+    rate="float | None",
+    either="int | str",
+    token="SecretStr",
+    free="",
+)
+
+
+def grid(*texts: str) -> Grid:
+    found = search_space.read(WIDE, grid=texts).swept
+    assert isinstance(found, Grid)
+    return found
+
+
+def spread(*texts: str) -> Space:
+    found = search_space.read(WIDE, space=texts).swept
+    assert isinstance(found, Space)
+    return found

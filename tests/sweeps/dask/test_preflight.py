@@ -1,0 +1,122 @@
+"""A worker that would run a notebook differently is refused by name, with what to do; what is alike is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import socket
+import sys
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import Tracking
+from notebooks_lib.sweeps import executors
+from notebooks_lib.sweeps.dask import preflight
+from notebooks_lib.tracking import store
+from tests.azure.emulator import Emulated
+
+pytestmark = pytest.mark.tracking
+
+
+@pytest.fixture
+def here(project: Settings) -> tuple[preflight.Wanted, Settings]:
+    """What a sweep of this process wants, and the settings of a worker that has it: this process."""
+    project.layout.lock.write_text("click==8.5.1 \\\n    --hash=sha256:00\nnumpy==1.0\nnot-installed==1.0 ; extra\n")
+    connected = store.connect(project)
+    wanted = preflight.wanted(project, connected, connected.experiment_id("sample"), ["TOKEN"])
+    return wanted, project.model_copy(update={"tracking": Tracking(uri=connected.uri)})
+
+
+def only(wanted: preflight.Wanted, settings: Settings) -> str:
+    (problem,) = preflight.problems(wanted, settings)
+    return problem
+
+
+def test_a_worker_on_this_machine_with_the_same_environment_is_fit_also_for_sqlite(
+    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, settings = here
+    monkeypatch.setenv("TOKEN", "its value")
+    assert list(preflight.problems(wanted, settings)) == []
+    assert wanted.packages["numpy"] == importlib.metadata.version("numpy"), "what is installed counts"
+    assert {"nbops", "distributed", "click", "numpy"} <= wanted.packages.keys()
+    assert "not-installed" not in wanted.packages
+    assert "its value" not in repr(wanted)
+    monkeypatch.delenv("TOKEN")
+    assert only(wanted, settings) == "it has no TOKEN: secrets are not sent, set them where that worker starts"
+
+
+def test_another_python_and_other_packages_are_named(
+    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, settings = here
+    monkeypatch.setenv("TOKEN", "secret")
+    python = dataclasses.replace(wanted, python="3.99", packages={"numpy": "0.1"})
+    running = ".".join(str(part) for part in sys.version_info[:2])
+    assert only(python, settings) == f"it has Python {running}, this machine 3.99: give both the same"
+
+    numpy = importlib.metadata.version("numpy")
+    other = {"numpy": "0.1", "click": "0.2", "rich": "0.3", "psutil": "0.4", "only-here": "1.0", "nbops": "9.9"}
+    problem = only(dataclasses.replace(wanted, packages=other), settings)
+    assert problem.startswith(f"it has other packages (numpy {numpy}, here 0.1; click ")
+    assert problem.endswith("; and 2 more): install the same requirements.lock there")
+    assert "only-here" not in problem, "a tool of this machine, which no trial needs"
+    monkeypatch.setattr(preflight, "_needed", lambda: ["only-here"])
+    missing = dataclasses.replace(wanted, packages={"only-here": "1.0"})
+    assert "(only-here missing, here 1.0)" in only(missing, settings)
+
+
+def test_sqlite_on_another_machine_is_refused_with_the_reason(
+    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, settings = here
+    monkeypatch.setenv("TOKEN", "secret")
+    database = settings.layout.database
+    elsewhere = only(dataclasses.replace(wanted, host="laptop"), settings)
+    assert elsewhere == (
+        f"it runs on {socket.gethostname()} and cannot share {database} of laptop: a SQLite file and its locks are for "
+        "one machine; start `mlflow server` where all reach it and name it in NBOPS_TRACKING_URI or [tracking] uri"
+    )
+    # The same name of a host, as in two containers, but another file under that path.
+    files = {**wanted.files, str(database): (0, 0)}
+    assert f"cannot share {database}" in only(dataclasses.replace(wanted, files=files), settings)
+    database.unlink()
+    assert f"cannot share {database}" in only(wanted, settings)
+    assert not database.exists(), "nothing was made in its place"
+
+
+def test_a_server_is_reached_or_told_of_and_artifacts_in_a_folder_are_refused_elsewhere(
+    azure_server: Emulated, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = empty_project.model_copy(update={"tracking": Tracking(uri=azure_server.backend)})
+    connected = store.connect(settings)
+    wanted = preflight.wanted(settings, connected, connected.experiment_id("fitness"), [])
+    assert wanted.files == {}, "the server hands artifacts over"
+    assert list(preflight.problems(dataclasses.replace(wanted, host="laptop"), settings)) == []
+
+    folder = empty_project.root / "its files"
+    folder.mkdir()
+    kept = connected.client.create_experiment("in a folder", artifact_location=folder.as_uri())
+    wanted = preflight.wanted(settings, connected, kept, [])
+    assert wanted.files.keys() == {str(folder)}
+    assert list(preflight.problems(wanted, settings)) == []
+    problem = only(dataclasses.replace(wanted, host="laptop"), settings)
+    assert f"cannot share {folder} of laptop, where artifacts are kept: let the server hand them over" in problem
+
+    nobody = dataclasses.replace(wanted, uri="http://127.0.0.1:9", files={})
+    away = settings.model_copy(update={"tracking": Tracking(uri="http://127.0.0.1:9")})
+    assert only(nobody, away).startswith("it does not get through to http://127.0.0.1:9: ")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "http://other:5000")
+    assert only(wanted, settings) == (
+        "it was started with another store, http://other:5000: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
+    )
+
+
+def test_without_dask_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    executors.check("dask://[::1]:8786")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(errors.UsageError, match=r"Dask is not installed: pip install 'distributed==[\d.]+', here and"):
+        executors.check("dask://host:8786")

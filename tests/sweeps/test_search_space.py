@@ -1,0 +1,203 @@
+"""What a sweep goes through is checked whole, against the notebook's own schema, before anything starts."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebooks_lib.errors import ParameterError, UsageError
+from notebooks_lib.notebooks import parameters
+from notebooks_lib.sweeps import search_space, sweepfile
+from notebooks_lib.sweeps.search_space import Domain, Grid, Space
+from notebooks_lib.sweeps.sweepfile import SweepFile
+from tests.notebooks import building
+from tests.sweeps.building import WIDE, grid, schema, spread
+
+
+def read(**given: object) -> Domain:
+    return search_space.read(WIDE, **given)
+
+
+def problems(**given: object) -> list[str]:
+    with pytest.raises(ParameterError) as caught:
+        read(**given)
+    assert caught.value.exit_code == 2
+    return list(caught.value.problems)
+
+
+def test_a_grid_is_the_product_in_the_order_given_and_the_last_varies_fastest():
+    found = grid("alpha=0.1,1", "seed=1..3", 'name=["a,b","c"]')
+    assert found.axes == {"alpha": (0.1, 1.0), "seed": (1, 2, 3), "name": ("a,b", "c")}
+    listed = list(found.combinations())
+    assert [tuple(one.values()) for one in listed] == list(itertools.product(*found.axes.values()))
+    assert [list(one) for one in listed] == [["alpha", "seed", "name"]] * 12
+    assert found.size == 12
+    assert found.described == {"alpha": "[0.1, 1.0]", "seed": "[1, 2, 3]", "name": "['a,b', 'c']"}
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_each_number_of_a_grid_is_another_combination(sizes):
+    made = Grid({f"p{place}": tuple(range(size)) for place, size in enumerate(sizes)})
+    found = {tuple(one.items()) for one in made.combinations()}
+    assert len(found) == made.size
+    assert [made.at(number) for number in range(made.size)] == list(made.combinations())
+
+
+def test_a_grid_is_never_laid_out():
+    huge = Grid({f"p{place}": range(1000) for place in range(20)})
+    assert huge.size == 10**60
+    assert next(huge.combinations()) == dict.fromkeys(huge.axes, 0)
+    assert huge.at(10**60 - 1) == dict.fromkeys(huge.axes, 999)
+    with pytest.raises(IndexError):
+        huge.at(10**60)
+
+
+def test_a_space_holds_a_distribution_for_each_name():
+    found = spread("alpha=loguniform(1e-3,10)", "model=choice(ridge,lasso)", "seed=randint(5)")
+    assert found.described == {
+        "alpha": "loguniform(0.001, 10)",
+        "model": "choice('ridge', 'lasso')",
+        "seed": "int(0, 4)",
+    }
+
+
+def test_what_is_fixed_is_read_as_for_a_run():
+    found = read(grid=["seed=1..2"], parameters=["alpha=0.5", "note=None"])
+    assert found.fixed == {"alpha": 0.5, "note": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "found nothing to sweep; give --grid NAME=1,2,3 or --space 'NAME=uniform(0, 1)'"),
+        ({"grid": ["alpha"]}, "--grid 'alpha': found no NAME=...; write it as --grid name=1,2,3"),
+        ({"grid": ["=1"]}, "--grid '=1': found no NAME=..."),
+        ({"grid": [""]}, "--grid '': found no NAME=..."),
+        ({"space": ["alpha"]}, "--space 'alpha': found no NAME=...; write it as --space name=uniform(0, 1)"),
+        ({"grid": ["alhpa=1"]}, "unknown parameter 'alhpa', did you mean 'alpha'?"),
+        ({"grid": ["αlpha=1"]}, "unknown parameter 'αlpha', did you mean 'alpha'?"),
+        ({"space": ["a=foo(1)"]}, "unknown parameter 'a'"),
+        ({"space": ["alpha=foo(1)"]}, "alpha: unknown distribution 'foo'"),
+        ({"grid": ["alpha=0"]}, "alpha: found 0.0 (float), allowed float > 0"),
+        ({"space": ["alpha=uniform(0,1)"]}, "alpha: uniform(0, 1): found 0.0 (float), allowed float > 0"),
+        ({"grid": ["alpha=1", "alpha=2"]}, "alpha: found more than one --grid for it, allowed one"),
+        ({"grid": ["alpha=1"], "parameters": ["alpha=2"]}, "alpha: found a fixed value and values to sweep"),
+        ({"space": ["beta=normal(0,1)"], "parameters": ["beta=2"]}, "beta: found a fixed value and values to sweep"),
+        ({"grid": ["alpha=1"], "space": ["alpha=uniform(1,2)"]}, "alpha: found both in the grid and in the space"),
+        ({"grid": ["alpha=1"], "space": ["seed=int(1,2)"]}, "--space 'alpha=choice(...)', or leave the space out"),
+        ({"grid": ["token=hunter2,b"]}, "token: found values (not shown), allowed none: secrets cannot be swept"),
+        ({"space": ["token=choice(hunter2)"]}, "token: found values (not shown)"),
+        ({"grid": ["seed=1"], "parameters": ["alhpa=1"]}, "unknown parameter 'alhpa'"),
+        ({"grid": ["seed=1"], "parameters": ["alpha=x"]}, "alpha: found 'x' (str), allowed float > 0"),
+    ],
+)
+def test_one_thing_wrong_is_one_line(given, said):
+    (line,) = problems(**given)
+    assert said in line
+    assert "hunter2" not in line
+
+
+def test_everything_wrong_is_said_at_once():
+    found = problems(
+        grid=["alpha=0", "seed=1..0", "nothing", "modle=ridge"],
+        parameters=["beta=x", "gamma"],
+    )
+    assert len(found) == 6
+
+
+def test_whitespace_around_names_means_nothing():
+    assert grid(" alpha = 1 , 2 ").axes == {"alpha": (1.0, 2.0)}
+    assert spread(" alpha = uniform( 1 , 2 ) ").described == {"alpha": "uniform(1, 2)"}
+
+
+def test_a_parameter_without_default_may_be_swept_fixed_or_is_asked_for():
+    needy = parameters.schema(building.parameters("rows: int\nalpha: float = 1.0"))
+    assert search_space.read(needy, grid=["rows=1,2"]).fixed == {}
+    assert search_space.read(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
+    assert search_space.read(needy, grid=["alpha=1,2"], file=SweepFile(parameters={"rows": 5})).fixed == {"rows": 5}
+    for file in (None, SweepFile(parameters={"alpha": 1.0})):
+        with pytest.raises(ParameterError, match="rows: found no value"):
+            search_space.read(needy, grid=["alpha=1,2"], file=file)
+
+
+def test_secrets_must_be_there_and_a_notebook_without_parameters_has_nothing_to_sweep():
+    with pytest.raises(ParameterError, match="found nothing in the environment variable TOKEN"):
+        read(grid=["seed=1"], environ={})
+    assert read(grid=["seed=1"], environ={"TOKEN": "x"}).fixed == {}
+    bare = parameters.schema(building.notebook(building.code("x = 1")))
+    with pytest.raises(ParameterError, match="seed: the notebook has no cell tagged `parameters`"):
+        search_space.read(bare, grid=["seed=1"])
+
+
+def from_file(text: str, **given: object) -> Domain:
+    Path("sweep.yaml").write_text(text, "utf-8")
+    return read(file=sweepfile.load(Path("sweep.yaml")), **given)
+
+
+def test_a_file_says_the_same_as_the_options():
+    options = {"alpha": "loguniform(0.001, 10)", "beta": "normal(0, 1)", "seed": "int(0, 4)"}
+    found = from_file("space: {alpha: 'loguniform(1e-3, 10)', beta: {normal: [0, 1]}, seed: {randint: 5}}")
+    assert found.swept == spread(*(f"{name}={text}" for name, text in options.items()))
+    found = from_file("grid:\n  alpha: [1e-3, 0.1]\n  seed: 1..3\n  fast: [yes, no]\nparameters: {beta: 1e-2}")
+    assert found == read(grid=["alpha=1e-3,0.1", "seed=1..3", "fast=yes,no"], parameters=["beta=0.01"])
+
+
+def test_words_of_a_file_are_settled_by_the_schema():
+    found = from_file("grid: {name: [yes, no, 1e-3], fast: [yes, no], rate: [1e-3, null]}\nparameters: {note: on}")
+    assert found.swept.axes == {"name": ("yes", "no", "1e-3"), "fast": (True, False), "rate": (0.001, None)}
+    assert found.fixed == {"note": "on"}
+
+
+def test_options_win_over_a_file_name_by_name():
+    text = "grid: {alpha: [1, 2], seed: [1, 2]}\nparameters: {beta: 1.0, gamma: 1.0}"
+    assert from_file(text, grid=["alpha=5"]).swept.axes == {"seed": (1, 2), "alpha": (5.0,)}
+    assert from_file(text, parameters=["seed=7", "beta=2"]).fixed == {"gamma": 1.0, "seed": 7, "beta": 2.0}
+    assert from_file(text, grid=["gamma=1,2"]).fixed == {"beta": 1.0}
+    text = "grid: {alpha: [1, 2]}"
+    assert isinstance(from_file(text, space=["alpha=uniform(1, 2)"]).swept, Space)
+    assert from_file("space: {alpha: nonsense}", grid=["alpha=1,2"]).swept == grid("alpha=1,2")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("grid: {alpha: 0.1}", "alpha: found 0.1 (float), allowed a list of values"),
+        ("grid: {alpha: []}", "alpha: found an empty list"),
+        ("grid: {seed: ['1']}", "seed: found '1' (str), allowed int"),
+        ("grid: &a {layers: [*a]}", "layers: "),
+        ("grid: {free: &a [*a]}", "free: found a value that holds itself"),
+        ("grid: {seed: [1]}\nparameters: {layers: &a [*a]}", "layers: found a value that holds itself"),
+        ("space: {alpha: [1, 2]}", "alpha: found [1, 2], allowed a distribution"),
+        ("space: {alpha: {uniform: [1e-3, yes]}}", "alpha: found 'yes', allowed a finite number"),
+        ("grid: {seed: [1]}\nparameters: {seed: 2}", "seed: found a fixed value and values to sweep"),
+        ("grid: {seed: [1]}\nparameters: {alpha: 0}", "alpha: found 0 (int), allowed float > 0"),
+        ("grid: {seed: [1]}\nparameters: {alhpa: 1}", "unknown parameter 'alhpa', did you mean 'alpha'?"),
+        ("grid: {seed: [1]}\nparameters: {token: hunter2}", "token: found a value (not shown)"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_in_one_line(text, said):
+    with pytest.raises(ParameterError) as caught:
+        from_file(text)
+    (line,) = caught.value.problems
+    assert said in line
+    assert "hunter2" not in line
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=15), st.builds("{}={}".format, st.sampled_from(list("ab")), st.text()))),
+    st.lists(st.one_of(st.text(max_size=15), st.builds("{}={}".format, st.sampled_from(list("ab")), st.text()))),
+)
+def test_any_texts_are_read_or_refused(grids, spaces):
+    try:
+        found = search_space.read(schema(a="float", b="str | None"), grid=grids, space=spaces)
+    except UsageError:
+        return
+    assert set(found.swept.described) <= {"a", "b"}
+    assert found.swept.described
+
+
+def test_a_space_without_a_continuous_parameter_says_how_many_it_holds():
+    assert spread("seed=int(1, 2)", "depth=choice(1, 2, 3)").size == 6
+    assert spread("seed=int(1, 2)", "beta=uniform(0, 1)").size is None

@@ -1,0 +1,275 @@
+"""A sweep leaves one parent run and a child run for each trial; whatever ends it, every run says how it ended."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from notebooks_lib import __main__ as program
+from notebooks_lib import cores, errors
+from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.promotion import comparison
+from notebooks_lib.records import Tag
+from notebooks_lib.running.plan import Source
+from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps import executors, resume, search_space, session, stopping, sweep, trial
+from notebooks_lib.sweeps.records import Goal, Proposal, SweepResult, Trial
+from notebooks_lib.sweeps.request import Limits, Request
+from notebooks_lib.sweeps.tasks import Tasks
+from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.owner import OwnedRun, Start
+from tests import building
+
+pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
+
+LOGS = "from notebooks_lib.tracking import run\nrun().log({'rmse': (alpha - 2.0) ** 2})"
+
+
+def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0", **options: Any) -> Request:
+    """A request over a notebook with these cells; `grid` and `space` as on the command line."""
+    path = project.root / "work" / "n.ipynb"
+    if cells:
+        building.write(path, *cells, parameters=declared)
+    schema = parameters.schema(document.read(path))
+    swept = {key: options.pop(key, ()) for key in ("grid", "space", "parameters")}
+    return Request(Source(path, project), search_space.read(schema, **swept), **options)
+
+
+def children(project: Settings, result: SweepResult) -> dict[int, query.RunInfo]:
+    found = query.children(store.connect(project), result.run_id)
+    return {int(run.tags[Tag.TRIAL]): run for run in found}
+
+
+def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: Settings) -> None:
+    cells = (
+        "import os\nprint(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])",
+        "if alpha == 3:\n    raise ValueError('three')",
+    )
+    shown: list[dict[int, str]] = []
+
+    def show(trials: Mapping[int, Trial], total: int) -> None:
+        assert total == 4
+        shown.append({number: one.state for number, one in trials.items()})
+
+    asked = request(
+        project,
+        *cells,
+        grid=["alpha=1,2,3,4"],
+        jobs=2,
+        limits=Limits(environment=executors.thread_limits(1, {"MKL_NUM_THREADS": "7"}) | {"MKL_NUM_THREADS": "7"}),
+    )
+    result = sweep.run(asked, store.connect(project), on_change=show)
+
+    assert [one.state for one in result.trials] == ["finished", "finished", "failed", "finished"]
+    assert [one.values for one in result.trials] == [{"alpha": float(k)} for k in range(1, 5)]
+    assert "ValueError: three, in cell 2 (if alpha == 3:)" in result.trials[2].reason
+    assert result.status == "FINISHED"
+    assert {0: "running", 1: "running"} in shown
+    assert max(list(states.values()).count("running") for states in shown) == 2
+    parent = query.get_run(store.connect(project), result.run_id)
+    assert parent.status == parent.tags[Tag.END] == "FINISHED"
+    assert parent.holds_trials
+    assert parent.name == "n: sweep of alpha"
+    assert (parent.tags[Tag.SWEEP_COUNT + "finished"], parent.tags[Tag.SWEEP_COUNT + "failed"]) == ("3", "1")
+    assert json.loads(parent.tags[Tag.SWEEP_SPACE])["grid"].keys() == {"alpha"}
+    runs = children(project, result)
+    assert sorted(runs) == [0, 1, 2, 3]
+    for number, run in runs.items():
+        assert run.run_id == result.trials[number].run_id
+        assert run.name == f"n alpha={number + 1}"
+        assert run.parent == result.run_id
+        assert run.tags[Tag.TRIAL_STATE] == result.trials[number].state
+        assert run.status == run.tags[Tag.END] == ("FAILED" if number == 2 else "FINISHED")
+        assert run.params == {"alpha": f"{number + 1}.0"}
+    executed = next(project.layout.executed.glob(f"*{runs[0].run_id[:8]}*"))
+    assert f"{cores.whole()} 7" in executed.read_text()
+
+
+def test_the_first_failure_stops_a_sweep_that_is_told_to(project: Settings) -> None:
+    asked = request(project, "1 / (alpha - 1)", grid=["alpha=1,2,3"], jobs=1, fail_fast=True)
+    result = sweep.run(asked, store.connect(project))
+    assert [one.state for one in result.trials] == ["failed"]
+    assert (result.status, result.total) == ("FAILED", 3)
+    assert query.get_run(store.connect(project), result.run_id).status == "FAILED"
+
+
+def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
+    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = Goal("rmse")
+    connected = store.connect(project)
+    first = sweep.run(request(project, LOGS, grid=["alpha=1,2"], goal=goal, jobs=2), connected)
+    assert first.best is not None
+    assert (first.best.values, first.best.value) == ({"alpha": 2.0}, 0.0)
+    parent = query.get_run(connected, first.run_id)
+    assert parent.tags[Tag.SWEEP_BEST] == first.best.run_id
+    assert parent.metrics == {"best_rmse": 0.0}
+    files = [file.path for file in connected.client.list_artifacts(first.run_id, "sweep")]
+    assert {"sweep/trials.csv", "sweep/summary.html"} <= set(files)
+
+    runs = query.find_runs(connected, "sample")
+    assert {run.run_id for run in runs} == {one.run_id for one in first.trials}, "the sweep's own run is no candidate"
+    assert comparison.rank(runs, "rmse", "min").without == ()
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("nothing may be started")
+
+    monkeypatch.setattr(trial, "run_notebook", start)
+    monkeypatch.setattr("notebooks_lib.running.runner.execute", start)
+    again = sweep.run(request(project, grid=["alpha=2,1"], goal=goal, jobs=2, skip_seen=True), connected)
+    assert [(one.state, one.value) for one in again.trials] == [("skipped", 0.0), ("skipped", 1.0)]
+    assert [one.run_id for one in again.trials] == [one.run_id for one in reversed(first.trials)]
+    assert children(project, again) == {}
+    path = str(project.root / "work" / "n.ipynb")
+    capsys.readouterr()
+    assert program.run(["run", path, "-p", "alpha=2", "--skip-seen", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["seen"], told["run_id"], told["metrics"]) == (True, first.best.run_id, {"rmse": 0.0})
+    assert program.run(["run", path, "-p", "alpha=2", "--skip-seen"]) == 0
+    assert "not run again" in capsys.readouterr().out
+
+
+def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(project: Settings) -> None:
+    """As on a worker of a cluster: nothing is shared but the store."""
+    flag = project.root / "flag"
+    cell = f"open({str(flag)!r}, 'w').close()\nimport time\nfor _ in range(600):\n    time.sleep(0.1)"
+    asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
+    connected = store.connect(project)
+    parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    task = Tasks(Request(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
+        Proposal(7, {"alpha": 2.0})
+    )
+    _ = asked.source.notebook.cells[0].code  # parsed, which must not be sent along
+    sent = pickle.dumps(task)
+    assert len(sent) < 10_000
+    done: list[trial.Outcome] = []
+    thread = threading.Thread(target=lambda: done.append(trial.run(pickle.loads(sent))))
+    thread.start()
+    wait_for(flag.exists)
+    (run,) = resume.open_trials(connected, parent.run_id)
+    stopping.ask(connected, run.run_id, "pruned", (3, 9.0))
+    thread.join(60)
+    (outcome,) = done
+    assert (outcome.trial.state, outcome.trial.number) == ("pruned", 7)
+    assert outcome.trial.reason.startswith("cell 2 (open(")
+    info = query.get_run(connected, run.run_id)
+    assert (info.status, info.tags[Tag.END], info.tags[Tag.TRIAL_STATE]) == ("KILLED", "KILLED", "pruned")
+    assert info.tags[Tag.TRIAL] == "7"
+    assert not [tag for tag in info.tags if tag.startswith("nbops.failure")]
+    (executed,) = project.layout.executed.glob("*.ipynb")
+    assert "not worth finishing" in executed.read_text()
+
+
+def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> None:
+    """Optuna's median pruner looks at five trials before it stops one."""
+    curve = (
+        "import time\nfrom notebooks_lib.tracking import run\n"
+        "for step in range(600 if alpha > 50 else 3):\n"
+        "    run().log({'rmse': alpha + 1 / (step + 1)}, step=step)\n    time.sleep(0.1 if alpha > 50 else 0)"
+    )
+    asked = request(project, "x = 1", curve, grid=["alpha=1,2,3,4,5,99"], goal=Goal("rmse"), prune="median", jobs=1)
+    result = sweep.run(asked, store.connect(project))
+    assert [one.state for one in result.trials] == ["finished"] * 5 + ["pruned"]
+    assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
+    assert result.trials[5].value == 100.0, "that of the step, not of what it logged until it stopped"
+    assert result.status == "FINISHED"
+    run = children(project, result)[5]
+    assert (run.status, run.tags[Tag.TRIAL_STATE], run.tags[Tag.STOP_STEP]) == ("KILLED", "pruned", "0")
+    assert query.get_run(store.connect(project), result.run_id).tags[Tag.SWEEP_COUNT + "pruned"] == "1"
+    assert (project.layout.sweeps / f"{result.run_id}.journal").is_file()
+
+
+def test_a_run_that_the_store_does_not_take_is_a_failed_trial_and_two_sweeps_do_not_mix(project: Settings) -> None:
+    deletes = (
+        "import os, sqlite3\nif alpha == 1:\n    with sqlite3.connect('../.nbops/mlflow.db') as database:\n"
+        "        database.execute('update runs set lifecycle_stage = ? where run_uuid = ?', ('deleted', os.environ['MLFLOW_RUN_ID']))"
+    )
+    connected = store.connect(project)
+    asked = request(project, deletes, grid=["alpha=1,2"])
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: sweep.run(asked, connected), range(2)))
+    assert results[0].run_id != results[1].run_id
+    for result in results:
+        assert [one.state for one in result.trials] == ["failed", "finished"]
+        assert "could not be written" in result.trials[0].reason
+        assert result.status == "FINISHED"
+        assert [run.run_id for run in children(project, result).values()] == [result.trials[1].run_id]
+
+
+def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settings) -> None:
+    connected = store.connect(project)
+    parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    tags = {"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "3"}
+    mine = OwnedRun.open(connected, Start("sample", "c", "n.ipynb", "", {}, "", "", None, tags))
+    resume.close_open(connected, parent.run_id)
+    info = query.get_run(connected, mine.run_id)
+    assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", resume.OVER)
+
+
+def test_a_store_that_goes_away_for_good_ends_the_sweep_with_one_line(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "STORE_PATIENCE", 0.1)
+    breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
+    told: list[str] = []
+    with pytest.raises(errors.TrackingError, match=r"the sweep stopped: sqlite:.* takes no more runs"):
+        sweep.run(
+            request(project, breaks, grid=["alpha=1..9"], jobs=1, parameters=[]),
+            store.connect(project),
+            tell=told.append,
+        )
+    assert len(list(project.layout.executed.glob("*.ipynb"))) == 1
+    assert any("could not be ended" in line for line in told)
+
+
+def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
+    connected = store.connect(project)
+    with pytest.raises(errors.UsageError, match="has no sweep of work/n.ipynb over these values; leave --resume out"):
+        sweep.run(request(project, "1", grid=["alpha=1,2"], resume=""), connected)
+    assert query.find_runs(connected, "sample", ended_only=False) == [], "nothing was started"
+    plain = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    with pytest.raises(errors.UsageError, match="is no sweep"):
+        sweep.run(request(project, grid=["alpha=1,2"], resume=plain.run_id), connected)
+    other = sweep.run(request(project, "1 /", grid=["alpha=1"]), connected)
+    assert other.status == "FAILED"
+    with pytest.raises(
+        errors.UsageError, match=rf"the newest of this notebook, {other.run_id}, goes over alpha in \[1.0\];"
+    ):
+        sweep.run(request(project, grid=["alpha=1,2"], resume=""), connected)
+    with pytest.raises(errors.UsageError, match="goes over something else"):
+        sweep.run(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
+
+
+def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
+    told: list[str] = []
+    options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}
+    connected = store.connect(project)
+    with pytest.raises(errors.UsageError, match=r"unknown kernel 'python33', did you mean 'python3'"):
+        sweep.run(request(project, LOGS, limits=Limits(kernel="python33"), **options), connected)
+    assert "sample" not in query.experiments(connected), "nothing was started"
+    result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
+    assert (result.status, len(result.trials)) == ("FAILED", session.BLIND)
+    assert "did you mean 'rmse'?" in told[0]
+    run = query.get_run(connected, result.run_id)
+    assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)
+
+
+def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
+
+
+def test_a_sweep_that_cannot_begin_leaves_no_run_open(project: Settings) -> None:
+    (project.layout.state / "sweeps").write_text("a file where a folder must be")
+    with pytest.raises(errors.UsageError, match="sweeps cannot be written"):
+        sweep.run(request(project, "print(alpha)", grid=["alpha=1,2"]), store.connect(project))
+    assert [run.status for run in query.find_runs(store.connect(project), "sample", ended_only=False)] == ["FAILED"]

@@ -1,0 +1,159 @@
+"""A sweep file says what the options say; what is wrong in it is said with the file and the key."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notebooks_lib.errors import UsageError
+from notebooks_lib.sweeps import sweepfile
+from notebooks_lib.sweeps.records import Goal
+from notebooks_lib.sweeps.sweepfile import SweepFile, goal, pruning
+
+
+def load(text: str, name: str = "sweep.yaml") -> SweepFile:
+    Path(name).write_text(text, "utf-8")
+    return sweepfile.load(Path(name))
+
+
+WHOLE = """
+notebook: ../experimentation/ridge.ipynb
+parameters: {dataset: diabetes@1}
+grid: {alpha: [0.01, 0.1], seed: 1..5}
+space: {beta: "loguniform(1e-3, 10)", depth: {int: [2, 8]}}
+trials: 50
+sampler: random
+seed: 7
+metric: auc:max
+jobs: 2
+on: local
+prune: percentile:25
+timeout: 60
+cell_timeout: 1.5
+experiment: sweeps
+name: first
+fail_fast: true
+"""
+
+
+def test_everything_that_can_be_said_is_read():
+    found = load(WHOLE)
+    assert found.notebook == Path("../experimentation/ridge.ipynb")
+    assert found.parameters == {"dataset": "diabetes@1"}
+    assert found.grid == {"alpha": [0.01, 0.1], "seed": "1..5"}
+    assert found.space == {"beta": "loguniform(1e-3, 10)", "depth": {"int": [2, 8]}}
+    assert (found.trials, found.sampler, found.seed, found.metric) == (50, "random", 7, "auc:max")
+    assert (found.jobs, found.on, found.prune) == (2, "local", "percentile:25")
+    assert (found.timeout, found.cell_timeout) == (60.0, 1.5)
+    assert (found.experiment, found.name, found.fail_fast) == ("sweeps", "first", True)
+    assert all(getattr(found, one.name) not in (None, {}) for one in fields(SweepFile))
+
+
+def test_the_notebook_lies_beside_the_file():
+    Path("deep").mkdir()
+    assert load("notebook: a.ipynb", "deep/sweep.yaml").notebook == Path("deep/a.ipynb")
+
+
+def test_what_is_not_said_is_nothing():
+    assert load("") == SweepFile()
+    assert load("prune:\ntrials: ~\ngrid:\n") == SweepFile()
+
+
+def test_json_is_read_too():
+    assert load('{"trials": 3, "grid": {"a": [1]}}', "sweep.json") == SweepFile(trials=3, grid={"a": [1]})
+
+
+def test_words_that_yaml_may_read_as_bools_are_texts_where_texts_belong():
+    found = load("name: yes\non: local\nexperiment: 1e3")
+    assert (found.name, found.on, found.experiment) == ("yes", "local", "1e3")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gird: {}", "unknown key 'gird', did you mean 'grid'?"),
+        ("1: 2", "unknown key '1'"),
+        ("trials: many", "trials: found 'many' (str), allowed int >= 1"),
+        ("trials: 0", "trials: found 0 (int), allowed int >= 1"),
+        ("trials: 1.5", "trials: found 1.5 (float), allowed int"),
+        ("trials: true", "trials: found True (bool), allowed int"),
+        ("jobs: -1", "jobs: found -1 (int), allowed int >= 1"),
+        ("seed: -1", "seed: found -1 (int)"),
+        ("sampler: bayes", "sampler: found 'bayes' (str), allowed one of 'tpe', 'random'"),
+        ("metric: ':max'", "metric: metric ':max': it has no name"),
+        ("metric: [rmse]", "metric: found ['rmse'] (list), allowed str"),
+        ("prune: mediann", "prune: found the pruner 'mediann', did you mean 'median'?"),
+        ("timeout: 0", "timeout: found 0 (int), allowed float > 0"),
+        ("timeout: .inf", "timeout: found inf"),
+        ("timeout: .nan", "timeout: found nan"),
+        ("cell_timeout: 1m", "cell_timeout: found '1m' (str), allowed float > 0"),
+        ("fail_fast: 1", "fail_fast: found 1 (int), allowed bool"),
+        ("grid: [1]", "grid: found [1] (list), allowed a mapping of parameters to values"),
+        ("space: text", "space: found 'text' (str), allowed a mapping"),
+        ("parameters: {1: 2}", "parameters: found the key 1 (int), allowed names of parameters"),
+        ("- a", "found a list, allowed a mapping"),
+        ("a: [", "line 1: "),
+        ("trials: 1\ntrials: 2", "key 'trials' stands twice"),
+        ("name: &a [*a]", "a value holds itself"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_key(text, said):
+    with pytest.raises(UsageError) as caught:
+        load(text)
+    assert str(caught.value).startswith("sweep.yaml: ")
+    assert said in str(caught.value)
+
+
+def test_everything_wrong_is_said_at_once_and_a_missing_file_too():
+    with pytest.raises(UsageError, match=r"trials: .*; jobs: .*; unknown key 'x'.*; prune: "):
+        load("trials: 0\njobs: 0\nx: 1\nprune: no")
+    with pytest.raises(UsageError, match=r"absent\.yaml: No such file"):
+        sweepfile.load(Path("absent.yaml"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.text(), st.dictionaries(st.sampled_from(["grid", "trials", "on", "name"]), st.text()).map(str)))
+def test_any_text_is_read_or_refused(text):
+    try:
+        found = load(text.encode("utf-8", "replace").decode())
+    except UsageError:
+        return
+    assert isinstance(found.grid, dict)
+    assert found.trials is None or found.trials >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rmse", Goal("rmse", "min")),
+        ("rmse:min", Goal("rmse", "min")),
+        ("auc", Goal("auc", "max")),
+        ("r2", Goal("r2", "max")),
+        (" auc : MAX ", Goal("auc", "max")),
+        ("val:loss:max", Goal("val:loss", "max")),
+    ],
+)
+def test_a_goal_is_a_metric_and_a_direction(text, found):
+    assert goal(text) == found
+
+
+@pytest.mark.parametrize("text", ["", ":max", "auc:", "auc:up", "auc:min", "rmse:max", "val:loss", "my_score"])
+def test_what_is_no_goal_is_refused(text):
+    with pytest.raises(UsageError, match=f"metric '{text}.*write |metric 'auc.*write "):
+        goal(text)
+
+
+def test_pruners_are_named():
+    assert pruning("median") == ("median", 50.0)
+    assert pruning(" Percentile:12.5 ") == ("percentile", 12.5)
+    assert pruning("hyperband") == ("hyperband", 0.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "foo", "percentile", "percentile:", "percentile:0", "percentile:100", "percentile:nan", "hyperband:3"]
+)
+def test_other_pruners_are_refused(text):
+    with pytest.raises(UsageError, match="allowed: median, percentile:25, hyperband"):
+        pruning(text)
