@@ -1,6 +1,6 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run pages stop test check proof bench lock clean
+.PHONY: help setup run pages stop test check proof bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -56,6 +56,8 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	python -m tests.environment
 	zizmor --offline --no-progress --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	python -m tests.api --check
 
 proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
 	pytest -n 2 --dist worksteal -m proof
@@ -65,6 +67,9 @@ bench: setup  ## what we claim about speed, side by side
 	-uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --compile-bytecode \
 		--target .nbops/bench-packages --requirements benchmarks/requirements.lock
 	python -m benchmarks
+
+api:  ## write docs/api.md anew from the docstrings of what is exported
+	python -m tests.api
 
 lock:  ## write requirements.lock anew from pyproject.toml, without index addresses
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \

@@ -5,7 +5,7 @@ Nothing is imported before it is used. Types are in __init__.pyi.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Gate": "release.gate",
