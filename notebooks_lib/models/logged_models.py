@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import training_rows
-from notebooks_lib.models import contents, flavors, input, servable
+from notebooks_lib.models import contents, flavors, input_schema, servable
 from notebooks_lib.records import Tag
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def log_model(
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
         schema = meta.get_input_schema()
-        servable.check(model, example, schema, input.columns_of(schema))
+        servable.check(model, example, schema, input_schema.columns_of(schema))
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -120,7 +120,7 @@ def load(source: str | Path) -> Any:
     def open_folder(folder: Path) -> Any:
         import mlflow.pyfunc
 
-        return input.relax(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
+        return input_schema.relax(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
 
     return _opened(source, open_folder)
 

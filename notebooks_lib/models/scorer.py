@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.models import contents, example, input, probabilities
+from notebooks_lib.models import contents, example, input_schema, probabilities
 from notebooks_lib.models import fast_scorer as quick
 from notebooks_lib.models.encoding import encode, kind
-from notebooks_lib.models.input import Column, columns_of, word
+from notebooks_lib.models.input_schema import Column, columns_of, word
 
 _importing, _imported = threading.Lock(), threading.Event()
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
@@ -31,7 +31,7 @@ class ServedModel:
         params = model.metadata.get_params_schema()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
-        self._whole: Any = input.relax(model)
+        self._whole: Any = input_schema.relax(model)
         self._make: Callable[[], Any] | None = None
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
@@ -135,8 +135,8 @@ class ServedModel:
 
         if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
             return payload.get("inputs")  # MLflow leaves the checking of such models to the model's own type hint
-        if input.is_plain(self.columns):
-            table = input.from_payload(payload, self.columns)
+        if input_schema.is_plain(self.columns):
+            table = input_schema.from_payload(payload, self.columns)
             if table is not None:
                 return table
         try:
@@ -150,8 +150,8 @@ class ServedModel:
 
         import pandas as pd
 
-        if input.is_plain(self.columns):
-            return input.from_csv(text, self.columns)
+        if input_schema.is_plain(self.columns):
+            return input_schema.from_csv(text, self.columns)
         try:
             return pd.read_csv(io.StringIO(text))
         except Exception as error:  # as in parse
@@ -262,7 +262,7 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
     from mlflow.sklearn import _SklearnModelWrapper
 
     model = PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
-    return input.relax(model)
+    return input_schema.relax(model)
 
 
 def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:

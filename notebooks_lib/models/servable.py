@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, reason
-from notebooks_lib.models.input import Column, as_served, is_plain
+from notebooks_lib.models.input_schema import Column, as_served, is_plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import ModelError, UsageError, as_model_error, reason
 from notebooks_lib.metrics.builtin import score_all
 from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
-from notebooks_lib.models import input, logged_models
+from notebooks_lib.models import input_schema, logged_models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,7 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
 
 def _served(model: Any, rows: Any) -> Any:
     """The rows as a served model gets them."""
-    return input.as_served(rows, input.columns_of(model.metadata.get_input_schema()))
+    return input_schema.as_served(rows, input_schema.columns_of(model.metadata.get_input_schema()))
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:

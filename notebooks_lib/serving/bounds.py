@@ -16,7 +16,7 @@ from notebooks_lib.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.models.input import Column
+    from notebooks_lib.models.input_schema import Column
 
 VALUES = 300_000
 """Values in a body, and cells of the table that is made of it."""

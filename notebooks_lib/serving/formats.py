@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.errors import InputError, nearest, reason
-from notebooks_lib.models.input import Column
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.serving import bounds
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")

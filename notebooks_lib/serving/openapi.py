@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from notebooks_lib.models.input import Column
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
 

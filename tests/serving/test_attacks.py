@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from notebooks_lib.errors import InputError
-from notebooks_lib.models.input import Column
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.serving import bounds, connections, endpoint, origins
 from notebooks_lib.settings import Settings
 from tests.serving.conftest import DETAIL

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import InputError
-from notebooks_lib.models.input import Column
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.serving import formats
 
 TABLE = (Column("age", "double"), Column("rooms", "long"), Column("city", "string", required=False))

@@ -24,8 +24,8 @@ from sklearn.base import BaseEstimator
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import InputError, ModelError
-from notebooks_lib.models import input, servable
-from notebooks_lib.models.input import Column
+from notebooks_lib.models import input_schema, servable
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.serving import formats
 from notebooks_lib.settings import Settings
 
@@ -69,7 +69,7 @@ def requests(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def read(key: str, value: Any, columns: tuple[Column, ...] = COLUMNS) -> pd.DataFrame:
     request = formats.read(json.dumps({key: value}).encode(), columns)
-    found = input.from_payload(request.payload, columns)
+    found = input_schema.from_payload(request.payload, columns)
     assert found is not None
     return found
 
@@ -92,7 +92,7 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
 @given(rows=st.lists(ROW, min_size=1, max_size=4))
 def test_every_format_gives_the_same_table(rows: list[dict[str, Any]]) -> None:
     first, *others = [read(key, value)[NAMES] for key, value in requests(rows).items()]
-    for other in (*others, input.from_csv(as_csv(rows), COLUMNS)[NAMES]):
+    for other in (*others, input_schema.from_csv(as_csv(rows), COLUMNS)[NAMES]):
         same(first, other)
     one = [read("dataframe_records", [row])[NAMES] for row in rows]  # the types do not depend on the other rows
     assert all(frame.dtypes.equals(first.dtypes) for frame in one)
@@ -105,13 +105,13 @@ def test_a_table_of_a_notebook_is_served_as_a_request_is(rows: list[dict[str, An
     here = pd.DataFrame(rows).astype(typed)
     moments = [pd.NaT if at is None else pd.to_datetime(at, utc=True, format="ISO8601") for at in here["at"]]
     here["at"] = pd.Series(moments, dtype="datetime64[us, UTC]")
-    same(input.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
+    same(input_schema.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "NULL", "n/a", "#N/A", "", " "])
 def test_words_for_missing_are_missing_among_numbers_in_each_format(word: str) -> None:
     columns = (Column("x", "double", required=False), Column("t", "string", required=False))
-    found = [input.from_csv(f"x,t\n{word},a\n", columns), read("instances", [{"x": word, "t": "a"}], columns)]
+    found = [input_schema.from_csv(f"x,t\n{word},a\n", columns), read("instances", [{"x": word, "t": "a"}], columns)]
     assert all(math.isnan(frame["x"][0]) for frame in found)
 
 
@@ -153,7 +153,7 @@ def test_an_optional_column_may_be_left_out(left_out: str) -> None:
 )
 def test_a_value_that_does_not_fit_is_named(kind: str, item: str, expected: str) -> None:
     with pytest.raises(InputError, match=f"column 'c', row 1: found '{item}'; expected {expected}"):
-        input.from_csv(f'c,n\n{GOOD[kind]},1\n"{item}",1\n', (Column("c", kind), Column("n", "long")))
+        input_schema.from_csv(f'c,n\n{GOOD[kind]},1\n"{item}",1\n', (Column("c", kind), Column("n", "long")))
 
 
 GOOD = {"long": "1", "integer": "1", "double": "1", "boolean": "true", "datetime": "2024-01-01"}
@@ -170,7 +170,7 @@ GOOD = {"long": "1", "integer": "1", "double": "1", "boolean": "true", "datetime
 )
 def test_what_is_no_table_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        input.from_csv(text, (Column("a", "double"), Column("n", "long")))
+        input_schema.from_csv(text, (Column("a", "double"), Column("n", "long")))
 
 
 def schema_of(example: pd.DataFrame) -> Any:
@@ -234,10 +234,10 @@ def test_what_would_be_served_otherwise_is_refused_by_name(column: str) -> None:
     for model, fault in ((Types(), strict), (Plain(), lenient)):
         if fault:
             with pytest.raises(ModelError, match=fault) as caught:
-                servable.check(model, example, schema, input.columns_of(schema))
+                servable.check(model, example, schema, input_schema.columns_of(schema))
             assert "column 'c'" in str(caught.value) or "column c" in str(caught.value)
         else:
-            servable.check(model, example, schema, input.columns_of(schema))
+            servable.check(model, example, schema, input_schema.columns_of(schema))
 
 
 def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
@@ -246,7 +246,7 @@ def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
         example = pd.DataFrame(np.arange(9.0).reshape(3, 3), columns=names)
         schema = schema_of(example)
         with pytest.raises(ModelError, match=fault) if fault else contextlib.nullcontext():
-            servable.check(Plain(), example, schema, input.columns_of(schema))
+            servable.check(Plain(), example, schema, input_schema.columns_of(schema))
     with pytest.raises(InputError, match="unknown columns '0', '1'"):
         read("dataframe_records", [{"0": 1, "1": 2}], (Column(0, "double"), Column(1, "double")))  # type: ignore[arg-type]
 
@@ -260,7 +260,7 @@ def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, t
     (tmp_path / "t.csv").write_text(f"id,real,word,flag,day,at,y\n{rows}")
     X = datasets.add(tmp_path / "t.csv", "t", empty_project, target="y", key="id").train.X
     schema = schema_of(X)
-    columns = input.columns_of(schema)
+    columns = input_schema.columns_of(schema)
     servable.check(_Every(), X, schema, columns)
     records = json.loads(X.to_json(orient="records", date_format="iso"))
     same(read("instances", records, columns)[list(X)].reset_index(drop=True), X.reset_index(drop=True))
@@ -286,7 +286,7 @@ def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
     example = pd.DataFrame({"x": np.arange(3.0), "c": values})
     schema = schema_of(example)
     with pytest.raises(ModelError, match=re.escape(way)):
-        servable.check(Told(), example, schema, input.columns_of(schema))
+        servable.check(Told(), example, schema, input_schema.columns_of(schema))
 
 
 @pytest.mark.parametrize(
@@ -306,19 +306,19 @@ def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
     ],
 )
 def test_times_are_read_together_as_they_are_one_by_one(texts: list[str]) -> None:
-    together = input._moments(texts)
+    together = input_schema._moments(texts)
     assert together is not None
-    single = [input._moment(text) for text in texts]
+    single = [input_schema._moment(text) for text in texts]
     alone = pd.Series([pd.NaT if each is None else each.tz_localize(None) for each in single], dtype="datetime64[ns]")
     pd.testing.assert_series_equal(together, alone)
 
 
 def test_times_with_a_zone_are_read_one_by_one() -> None:
-    assert input._moments(["2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00"]) is None
+    assert input_schema._moments(["2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00"]) is None
 
 
 @pytest.mark.parametrize("wrong", ["now", "31.12.2026", "1500-01-01", "2024-13-01", 5, True, ["2024-01-01"], {}])
 def test_among_many_times_the_wrong_one_is_named(wrong: Any) -> None:
     rows = {"at": ["2024-01-01"] * 3 + [wrong]}
     with pytest.raises(InputError, match="column 'at', row 3"):
-        input.from_payload({"inputs": rows}, [Column("at", "datetime")])
+        input_schema.from_payload({"inputs": rows}, [Column("at", "datetime")])
