@@ -1,0 +1,48 @@
+"""The pages for people: every relative link leads somewhere, and every page is reached by one."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
+
+
+def _links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Yield file and anchor of every relative link of a page."""
+    for target in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            yield ((page.parent / path).resolve() if path else page), anchor
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    anchors: list[str] = []
+    for heading in _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        anchors.append(f"{slug}-{anchors.count(slug)}" if slug in anchors else slug)
+    return set(anchors)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_anchors_of_a_page_resolve(page: Path) -> None:
+    missing = [str(file) for file, _ in _links(page) if not file.exists()]
+    missing += [
+        f"{file.name}#{anchor}"
+        for file, anchor in _links(page)
+        if anchor and file.suffix == ".md" and file.exists() and anchor not in _anchors(file)
+    ]
+    assert not missing
+
+
+def test_every_page_of_docs_is_linked() -> None:
+    linked = {file for page in PAGES for file, _ in _links(page) if file != page}
+    linked |= {file / "README.md" for file in linked if file.is_dir()}
+    assert not [page for page in PAGES if page.parent != ROOT and page not in linked]
