@@ -60,7 +60,7 @@ def _run(store: Store) -> str:
     """A run with all that one leaves in the store."""
     from mlflow.entities import Metric
 
-    from notebooks_lib.records import Tag
+    from notebooks_lib.tags import Tag
     from notebooks_lib.tracking.owner import OwnedRun, Start
 
     parameters = {"dataset": "sales@2", "model": "ridge", "alpha": 0.1, "test_share": 0.2, "seed": 1, "note": ""}

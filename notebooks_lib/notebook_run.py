@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.records import Env, Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import interactive
 from notebooks_lib.tracking.store import Store, connect
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notebooks_lib import safe_text
-from notebooks_lib.tags import Env as Env
-from notebooks_lib.tags import Tag as Tag
 
 TrialState = Literal["running", "finished", "failed", "killed", "pruned", "skipped"]
 """`skipped`: a run with the same source fingerprint had FINISHED before, and its metrics are taken."""

@@ -69,7 +69,9 @@ def _signature(value: Any) -> str:
             starred = True
         lines.append("    " + str(parameter).replace("'", "") + ",")
     result = str(signature.return_annotation).replace("'", "")
-    return "(\n" + "\n".join(lines) + "\n)" + ("" if signature.return_annotation is signature.empty else f" -> {result}")
+    return (
+        "(\n" + "\n".join(lines) + "\n)" + ("" if signature.return_annotation is signature.empty else f" -> {result}")
+    )
 
 
 def main() -> int:

@@ -20,8 +20,8 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.kernels import provisioner, spec
 from notebooks_lib.notebooks import document
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
 

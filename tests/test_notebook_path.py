@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import notebook_path
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
 

@@ -25,8 +25,8 @@ from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
 from notebooks_lib.notebooks import document, mlflow_use, parameters, rules, values
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owner, query, store
 
 ROOT = Path(__file__).parent.parent

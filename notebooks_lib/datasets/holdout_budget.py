@@ -33,7 +33,7 @@ from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.leakage import Elsewhere
 from notebooks_lib.datasets.row_sets import Rows
 from notebooks_lib.errors import HoldoutError, TrackingError
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     import numpy as np

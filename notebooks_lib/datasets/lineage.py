@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError
-from notebooks_lib.records import Env, Tag
+from notebooks_lib.tags import Env, Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets.dataset import Dataset

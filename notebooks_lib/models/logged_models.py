@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib import errors
 from notebooks_lib.datasets import training_rows
 from notebooks_lib.models import contents, flavors, input_schema, servable
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store

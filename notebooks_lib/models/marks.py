@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
 from notebooks_lib.models.versions import Version, set_tags, versions
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import lineage, loader
-from notebooks_lib.records import Tag, measured
+from notebooks_lib.records import measured
 from notebooks_lib.settings import Settings, here
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store

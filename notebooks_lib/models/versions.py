@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.models.logged_models import load, model_of_run
-from notebooks_lib.records import Tag
 from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import quiet
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import files, logged_models, registry
 from notebooks_lib.promotion import comparison, scoring
 from notebooks_lib.promotion.tables import Table
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import Look, RunInfo
 

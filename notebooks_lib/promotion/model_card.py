@@ -13,7 +13,7 @@ from notebooks_lib.models import logged_models
 from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:

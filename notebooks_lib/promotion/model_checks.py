@@ -18,7 +18,8 @@ from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import files as model_files
 from notebooks_lib.models import logged_models, requirements
 from notebooks_lib.notebooks import document, fingerprint
-from notebooks_lib.records import Layout, Tag
+from notebooks_lib.records import Layout
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 
 if TYPE_CHECKING:

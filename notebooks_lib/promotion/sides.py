@@ -9,7 +9,7 @@ from notebooks_lib.errors import ModelError, UsageError
 from notebooks_lib.models import logged_models
 from notebooks_lib.promotion import model_checks
 from notebooks_lib.promotion.evidence import Side
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:

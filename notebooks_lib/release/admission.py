@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.models.registry import PROD
 from notebooks_lib.promotion import model_checks
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.release.rollout import Way

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
 from notebooks_lib.release import recovery
 from notebooks_lib.release.rollout import Way, note, waits_for
 from notebooks_lib.release.stage_change import beaten
 from notebooks_lib.release.stages import through
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store

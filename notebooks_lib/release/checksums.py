@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import ModelError, PromotionError
 from notebooks_lib.models import contents, files, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store

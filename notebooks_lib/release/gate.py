@@ -16,10 +16,10 @@ from notebooks_lib.promotion import gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.tables import Table
-from notebooks_lib.records import Tag
 from notebooks_lib.release import journal, record, recovery
 from notebooks_lib.release.release import Release
 from notebooks_lib.serving import endpoint, state
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
 from notebooks_lib.models import logged_models, registry
 from notebooks_lib.models.encoding import encode
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.records import Tag
 from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import card, model_card
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.records import Tag
 from notebooks_lib.release.release import Release
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.records import Tag
 from notebooks_lib.release import checksums, moves
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.rollout import Step, Way, continuing
 from notebooks_lib.release.stages import OneStage, through
 from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.ledger import LIMIT
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import logged_models, registry
 from notebooks_lib.models.registry import PROD, Version
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.records import Tag
 from notebooks_lib.release import moves, recovery, rollout, slots
 from notebooks_lib.release.recovery import Mended
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.models import registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import Entry, What
 

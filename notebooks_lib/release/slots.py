@@ -11,10 +11,10 @@ from notebooks_lib import datasets
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.models import logged_models
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
 from notebooks_lib.release import checksums
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import SlotStatus, Status
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:

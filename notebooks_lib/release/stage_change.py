@@ -21,7 +21,6 @@ from notebooks_lib import errors
 from notebooks_lib.errors import NbopsError, PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import Seen, Watch
 from notebooks_lib.release.contract_tests import Check
@@ -29,6 +28,7 @@ from notebooks_lib.release.journal import END, Desk, Journal
 from notebooks_lib.release.moves import Kind, Moves
 from notebooks_lib.release.recovery import NO_RETURN, mend_at
 from notebooks_lib.settings.sections import CanaryStep
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.models.registry import PROD, Version
-from notebooks_lib.records import Tag
 from notebooks_lib.release import admission, contract_tests, dry_run, moves, recovery, slots
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.rollout import Step, StepName, Way, continuing
@@ -17,6 +16,7 @@ from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings.sections import Stage
+from notebooks_lib.tags import Tag
 
 
 def through(way: Way) -> tuple[OneStage, ...]:

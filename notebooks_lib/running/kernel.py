@@ -22,9 +22,9 @@ from jupyter_client.manager import AsyncKernelManager
 from notebooks_lib import errors
 from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import Env
 from notebooks_lib.running import reaper
 from notebooks_lib.running.orphans import GUARD
+from notebooks_lib.tags import Env
 
 SOCKET_PATH_LIMIT = 100
 """A Unix socket's path has room for 107 bytes on Linux and 103 on macOS."""

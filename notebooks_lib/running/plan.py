@@ -14,8 +14,8 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters, table_reads
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import child_runs, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import Start

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from notebooks_lib.datasets import parse_tag, storage
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import Start
 from notebooks_lib.tracking.query import RunInfo

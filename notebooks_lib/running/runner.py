@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunResult, RunStatus, Tag
+from notebooks_lib.records import Failure, RunResult, RunStatus
 from notebooks_lib.running import interrupts, outcome
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.kernel import installed
@@ -21,6 +21,7 @@ from notebooks_lib.running.outputs import Output, cell_figures, to_html
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.preparation import prepare
 from notebooks_lib.running.timeouts import StopReason
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store

@@ -37,7 +37,7 @@ def find(settings: Settings, name: str) -> Champion:
     Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
     """
     from notebooks_lib.models import contents, logged_models, registry
-    from notebooks_lib.records import Tag
+    from notebooks_lib.tags import Tag
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings)

@@ -18,8 +18,8 @@ import psutil
 
 from notebooks_lib import process_identity
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.records import Env
 from notebooks_lib.serving.state import Folder
+from notebooks_lib.tags import Env
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL: more than the server gives its last requests."""

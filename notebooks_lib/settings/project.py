@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from notebooks_lib import errors, notebook_path
-from notebooks_lib.records import Env, Layout
+from notebooks_lib.records import Layout
 from notebooks_lib.settings.sections import (
     Azure,
     CanaryStep,
@@ -28,6 +28,7 @@ from notebooks_lib.settings.sections import (
     Stages,
     Tracking,
 )
+from notebooks_lib.tags import Env
 
 PREFIX = "NBOPS_"
 _MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}

@@ -12,11 +12,12 @@ from typing import Any, get_args
 from filelock import FileLock, Timeout
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunStatus, Tag, TrialState
+from notebooks_lib.records import Failure, RunStatus, TrialState
 from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps.records import Goal, SweepResult, Trial
 from notebooks_lib.sweeps.search_space import Domain, Grid
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.store import answering
 

@@ -6,9 +6,10 @@ import dataclasses
 import time
 from collections.abc import Collection
 
-from notebooks_lib.records import Tag, measured
+from notebooks_lib.records import measured
 from notebooks_lib.sweeps import resume, stopping
 from notebooks_lib.sweeps.records import Goal, Proposals, Trial
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 0.1

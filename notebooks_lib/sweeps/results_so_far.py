@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import Tag
 from notebooks_lib.running.run_cache import Seen, same_data, words
 from notebooks_lib.sweeps.records import Goal, Proposal, Trial
 from notebooks_lib.sweeps.resume import Earlier
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import Start
 from notebooks_lib.tracking.store import Store
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from notebooks_lib import errors
-from notebooks_lib.records import Tag, TrialState
+from notebooks_lib.records import TrialState
 from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.records import Goal, Trial
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphans, query
 from notebooks_lib.tracking.owner import Start
 from notebooks_lib.tracking.query import RunInfo

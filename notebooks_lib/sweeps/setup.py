@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from notebooks_lib.records import Tag
 from notebooks_lib.sweeps import resume
 from notebooks_lib.sweeps.grid import GridProposals
 from notebooks_lib.sweeps.records import Proposals, Trial
@@ -13,6 +12,7 @@ from notebooks_lib.sweeps.request import Request
 from notebooks_lib.sweeps.results_so_far import Known
 from notebooks_lib.sweeps.resume import Earlier
 from notebooks_lib.sweeps.search_space import Grid, Space
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import OwnedRun
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from notebooks_lib.records import Tag
 from notebooks_lib.running.timeouts import StopReason
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 1.0

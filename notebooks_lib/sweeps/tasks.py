@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from notebooks_lib.records import Tag
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.sweeps import executors, formatting
 from notebooks_lib.sweeps.records import Goal, Proposal
 from notebooks_lib.sweeps.request import Limits, Request
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import OwnedRun, Start
 
 NAME_ROOM = 100

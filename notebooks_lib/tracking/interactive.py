@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import notebook_path
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.store import Store
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from notebooks_lib import process_identity
-from notebooks_lib.records import RunStatus, Tag
+from notebooks_lib.records import RunStatus
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import Store
 

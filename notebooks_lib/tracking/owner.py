@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.notebooks import fingerprint
-from notebooks_lib.records import Env, Failure, RunStatus, Tag, measured
+from notebooks_lib.records import Failure, RunStatus, measured
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import orphans, provenance
 from notebooks_lib.tracking.store import ARTIFACT_ROOT, RETRIES, Store, answering
 

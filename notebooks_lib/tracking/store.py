@@ -18,8 +18,9 @@ from filelock import FileLock
 
 from notebooks_lib import errors, machine_faults, private_files, safe_text
 from notebooks_lib import settings as settings_module
-from notebooks_lib.records import Env, Layout
+from notebooks_lib.records import Layout
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Env
 from notebooks_lib.tracking import sqlite
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from notebooks_lib.models import logged_models, registry
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
 

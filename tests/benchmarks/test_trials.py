@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import contestants, trials
 from benchmarks.measuring import Failed
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import connect
 
 pytestmark = pytest.mark.tracking

@@ -20,8 +20,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from notebooks_lib import errors
 from notebooks_lib.models import logged_models, requirements
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 pytestmark = pytest.mark.tracking

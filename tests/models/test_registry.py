@@ -13,7 +13,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.models import logged_models, marks, registry
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 
 pytestmark = pytest.mark.tracking

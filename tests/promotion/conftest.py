@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.records import Tag
 from notebooks_lib.serving import process, state
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 
 EXPERIMENT = "houses"
 _started = itertools.count(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notebooks_lib.errors import PromotionError, UnknownNameError
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse, write_houses
 
 pytestmark = pytest.mark.tracking

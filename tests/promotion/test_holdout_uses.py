@@ -14,7 +14,7 @@ from notebooks_lib import datasets
 from notebooks_lib.datasets import fresh_holdout, holdout_budget
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, worse, write_houses
 from tests.release.test_gate import answer, champion, failed, readings
 

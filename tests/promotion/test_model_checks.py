@@ -16,9 +16,9 @@ from notebooks_lib.datasets import data_tests
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import files, logged_models, requirements
 from notebooks_lib.promotion import model_checks
-from notebooks_lib.records import Tag
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.building import write
 from tests.promotion.conftest import middling

@@ -12,8 +12,8 @@ import pytest
 from notebooks_lib.datasets import holdout_budget
 from notebooks_lib.errors import UsageError
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.records import Tag
 from notebooks_lib.release import record
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.promotion.conftest import better, middling, worse
 from tests.promotion.test_holdout_uses import spent, within

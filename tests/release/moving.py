@@ -11,12 +11,12 @@ import pytest
 
 from notebooks_lib.models import logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.records import Tag
 from notebooks_lib.release import journal, moves, slots
 from notebooks_lib.release.journal import Journal
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.store import Store
 

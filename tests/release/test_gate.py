@@ -9,8 +9,8 @@ import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
 from notebooks_lib.settings.sections import Promotion, Stage, Stages
+from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse, write_houses
 
 pytestmark = pytest.mark.tracking

@@ -11,7 +11,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.models import registry
 from notebooks_lib.notebooks import document, parameters, rules
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.building import write
 from tests.promotion.conftest import better, worse

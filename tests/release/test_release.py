@@ -12,12 +12,12 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import logged_models, registry
-from notebooks_lib.records import Tag
 from notebooks_lib.release import golden
 from notebooks_lib.release.release import Release
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving import endpoint
+from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse
 from tests.release.moving import agreed
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.records import Tag
 from notebooks_lib.release import rollout
+from notebooks_lib.tags import Tag
 
 TOLD = {"stages": ["prod"], "compared": "1", "run": "r", "reason": "", "passed": ["test"]}
 

@@ -15,7 +15,6 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
 from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, slots
 from notebooks_lib.release.journal import Desk
 from notebooks_lib.release.rollback import rollback
@@ -25,6 +24,7 @@ from notebooks_lib.release.stages import through
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.store import Store, connect
 from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.records import Tag
 from notebooks_lib.running.reaper import marked
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphans, query, store
 from tests import building
 

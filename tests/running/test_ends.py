@@ -17,11 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from notebooks_lib.records import RunResult, Tag
+from notebooks_lib.records import RunResult
 from notebooks_lib.running import plan
 from notebooks_lib.running.reaper import marked
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphans, query, store
 from tests import building
 

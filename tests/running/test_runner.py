@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.records import Tag
 from notebooks_lib.running import plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
 

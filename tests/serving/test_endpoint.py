@@ -248,7 +248,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
 
     from notebooks_lib.models import logged_models as models
     from notebooks_lib.models import registry
-    from notebooks_lib.records import Tag
+    from notebooks_lib.tags import Tag
     from notebooks_lib.tracking.store import connect
 
     store = connect(project)

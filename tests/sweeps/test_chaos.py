@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from notebooks_lib.records import Tag
 from notebooks_lib.running.reaper import marked
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
 

@@ -16,13 +16,13 @@ from notebooks_lib import __main__ as program
 from notebooks_lib import cores, errors
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import comparison
-from notebooks_lib.records import Tag
 from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, resume, search_space, session, stopping, sweep, trial
 from notebooks_lib.sweeps.records import Goal, Proposal, SweepResult, Trial
 from notebooks_lib.sweeps.request import Limits, Request
 from notebooks_lib.sweeps.tasks import Tasks
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owner import OwnedRun, Start
 from tests import building

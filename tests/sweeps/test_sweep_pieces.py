@@ -9,12 +9,12 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import document
-from notebooks_lib.records import Tag
 from notebooks_lib.running.run_cache import Seen
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, parent, pruning, stopping
 from notebooks_lib.sweeps.pruning import Curves
 from notebooks_lib.sweeps.records import Goal, Proposal, Trial
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owner import OwnedRun, Start
 from tests import building

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
-from notebooks_lib.records import Tag
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]

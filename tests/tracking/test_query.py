@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.records import Tag
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite, store
 from notebooks_lib.tracking.store import Store
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.records import Tag
 from notebooks_lib.serving.profile.grid import milliseconds
 from notebooks_lib.serving.profile.recommending import HEADROOM, Recommendation
 from notebooks_lib.serving.profile.results import Profile, Trial
+from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

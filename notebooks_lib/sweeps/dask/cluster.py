@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 from notebooks_lib import errors
 from notebooks_lib.kernels import preferences
-from notebooks_lib.records import Env
 from notebooks_lib.running.plan import Source
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.dask import bundle, preflight
 from notebooks_lib.sweeps.dask.executor import Cluster
 from notebooks_lib.sweeps.dask.worker import Parcel
 from notebooks_lib.sweeps.executors import Threads
+from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.owner import Start
 from notebooks_lib.tracking.store import Store

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from notebooks_lib.kernels import preferences
-from notebooks_lib.records import Env
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
 from notebooks_lib.sweeps import executors, resume, stopping, trial
@@ -23,6 +22,7 @@ from notebooks_lib.sweeps.dask.preflight import Wanted
 from notebooks_lib.sweeps.records import Trial
 from notebooks_lib.sweeps.tasks import Task
 from notebooks_lib.sweeps.trial import Outcome
+from notebooks_lib.tags import Env
 from notebooks_lib.tracking import orphans
 from notebooks_lib.tracking.store import Store, answering
 

@@ -17,10 +17,10 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
 from notebooks_lib.serving.process import ended
 from notebooks_lib.serving.profile import cgroups, profile, record
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 from tests.serving.profile.test_record import measured
 

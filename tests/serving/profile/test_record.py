@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.models import registry
-from notebooks_lib.records import Tag
 from notebooks_lib.serving.profile import record
 from notebooks_lib.serving.profile.grid import Grid, Machine, Target
 from notebooks_lib.serving.profile.recommending import recommend
 from notebooks_lib.serving.profile.results import Profile
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 from tests.serving.profile.test_recommending import KNOWN, cell, trial
 

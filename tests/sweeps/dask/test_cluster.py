@@ -20,11 +20,11 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
-from notebooks_lib.records import Tag
 from notebooks_lib.running import plan
 from notebooks_lib.running.reaper import marked
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.sweeps.dask import cluster as dask
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.query import RunInfo
 from tests import building
