@@ -198,9 +198,9 @@ def check(folder: Path, trials: int, parent: str | None, known: dict[float, floa
 def stop_templates(environment: dict[str, str]) -> None:
     """End the templates of one environment; they leave once their last kernel has."""
     code = """
-from notebooks_lib.kernels import launching
-for path, _ in launching.templates():
-    launching.ask(path, "stop")
+from notebooks_lib.kernels import template_manager
+for path, _ in template_manager.templates():
+    template_manager.ask(path, "stop")
 """
     subprocess.run([sys.executable, "-c", code], env=environment, check=False)
 

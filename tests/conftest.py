@@ -23,10 +23,10 @@ hypothesis.settings.load_profile("nbops")
 @pytest.fixture(scope="session", autouse=True)
 def warm_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """papermill, nbval and whoever else asks for `python3` gets a warm kernel, as from `nbops run`."""
-    from notebooks_lib.kernels import spec
+    from notebooks_lib.kernels import kernelspecs
 
     folder = tmp_path_factory.mktemp("jupyter")
-    spec.install(prefix=str(folder), name="python3")
+    kernelspecs.install(prefix=str(folder), name="python3")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JUPYTER_PATH", str(folder / "share" / "jupyter"))
         yield

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.kernels import provisioner, spec
+from notebooks_lib.kernels import kernelspecs
 from notebooks_lib.notebooks import document
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -205,10 +205,10 @@ def test_a_warm_kernel_is_chosen_run_interrupted_and_restarted_by_hand(
 
     page.locator(".jp-KernelName, .jp-Toolbar-kernelName").first.click()
     dialog = page.locator(".jp-Dialog")
-    dialog.locator("select").select_option(label=spec.DISPLAY)
+    dialog.locator("select").select_option(label=kernelspecs.DISPLAY)
     dialog.locator(".jp-mod-accept").click()
     kernel = f"{OPEN}.sessionContext.session?.kernel"
-    page.wait_for_function(f"{kernel}?.name === '{provisioner.NAME}' && {kernel}.status === 'idle'", timeout=60_000)
+    page.wait_for_function(f"{kernel}?.name === '{kernelspecs.NAME}' && {kernel}.status === 'idle'", timeout=60_000)
 
     def text(cell: int) -> str:
         outputs = page.evaluate(CELLS)[cell].get("outputs", ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from notebooks_lib.kernels.bench import Start
+    from notebooks_lib.kernels.benchmark import Start
 
 NAMES = "mlflow,sklearn,pandas"
 
@@ -33,18 +33,18 @@ def install(user: bool, prefix: str | None) -> None:
     if user and prefix:
         raise click.UsageError("--user and --prefix are two places: name one")
     from notebooks_lib import errors
-    from notebooks_lib.kernels import provisioner, spec
+    from notebooks_lib.kernels import kernelspecs
 
     try:
-        folder = spec.install(user=user, prefix=prefix)
+        folder = kernelspecs.install(user=user, prefix=prefix)
     except OSError as error:
         raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
-    click.echo(f"{spec.DISPLAY} is installed in {folder}")
-    found = spec.installed()
+    click.echo(f"{kernelspecs.DISPLAY} is installed in {folder}")
+    found = kernelspecs.installed()
     if found is None:
         click.echo(f"  Jupyter does not look there by itself: export JUPYTER_PATH={folder.parent.parent}")
     # By its name Jupyter takes out the first that it finds, which may be another environment's.
-    words = ["jupyter", "kernelspec", "remove", provisioner.NAME] if found == folder else ["rm", "-r", str(folder)]
+    words = ["jupyter", "kernelspec", "remove", kernelspecs.NAME] if found == folder else ["rm", "-r", str(folder)]
     click.echo("  take it out   " + shlex.join(words))
 
 
@@ -70,19 +70,19 @@ def status(as_json: bool) -> None:
 
 def _found() -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.kernels import import_cache, launching, preferences, spec
+    from notebooks_lib.kernels import import_history, kernelspecs, preferences, template_manager
 
     here = settings.here()
     wanted = preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
     templates: list[dict[str, Any]] = []
     kind = "warm" if wanted.enabled else "cold: warm = false in the settings"
     try:
-        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in launching.templates()]
-    except launching.Unavailable as error:
+        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in template_manager.templates()]
+    except template_manager.Unavailable as error:
         kind = f"cold: {error}"
-    table = wanted.table()
-    modules = [name for name in import_cache.read(wanted.memory) if table.allows(name)]
-    folder = spec.installed()
+    table = wanted.safe_packages()
+    modules = [name for name in import_history.read(wanted.memory) if table.allows(name)]
+    folder = kernelspecs.installed()
     return {
         "kernels": kind,
         "kernelspec": str(folder) if folder else None,
@@ -125,11 +125,11 @@ def _print(told: dict[str, Any]) -> None:
 def stop(forget: bool) -> None:
     """Let templates fork no more. Kernels that run are not touched: a template leaves with its last one."""
     from notebooks_lib import errors, settings
-    from notebooks_lib.kernels import launching, preferences
+    from notebooks_lib.kernels import preferences, template_manager
 
     try:
-        stopped = launching.stop()
-    except launching.Unavailable as error:
+        stopped = template_manager.stop()
+    except template_manager.Unavailable as error:
         raise errors.KernelError(f"there are no warm kernels: {error}") from error
     for told in stopped:
         left = f"leaves with its kernels {', '.join(map(str, told['kernels']))}" if told["kernels"] else "has left"
@@ -153,7 +153,7 @@ def bench(names: str, repeats: int) -> None:
     if wrong or not modules:
         raise click.UsageError(f"--names takes modules with commas between them; found {names!r}")
     from notebooks_lib import errors
-    from notebooks_lib.kernels import bench as measuring
+    from notebooks_lib.kernels import benchmark as measuring
 
     def told(start: Start) -> None:
         kind = "warm" if start.warm else "cold"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import resource
@@ -12,10 +11,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
-debugging, exit, report, wire = (sys.modules[f"_nbops_{name}"] for name in ("debugging", "exit", "report", "wire"))
+protocol = sys.modules["_nbops_protocol"]
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 """Where modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
@@ -65,8 +63,6 @@ class Child:
         self._template: int = forked.template
         self._request: dict[str, Any] = forked.request
         self._fds: list[int] = forked.fds
-        self._report: int = forked.report
-        self._client: int | None = forked.client_pidfd
         self._signals = signals
         self._preload = preload
 
@@ -125,7 +121,7 @@ class Child:
         try:
             if not ready:
                 os._exit(1)
-            wire.receive(self._connection)
+            protocol.receive(self._connection)
         except (OSError, EOFError):
             os._exit(1)
         self._connection.close()
@@ -138,87 +134,6 @@ class Child:
         if "multiprocessing.process" in sys.modules:
             process: Any = sys.modules["multiprocessing.process"]
             process.current_process().authkey = os.urandom(32)
-
-    def run(self) -> int:
-        """Be the kernel until it ends. It does not return when all went well: see `exit`."""
-        for name in [name for name in sys.modules if name.startswith("_nbops_")]:
-            del sys.modules[name]
-        for plugin in self._preload.deferred:  # one that does not load is its user's affair, in any kernel
-            try:
-                plugin.resolve()
-            except Exception as error:  # noqa: BLE001
-                sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
-        sys.modules["__main__"].__dict__.pop("__file__", None)
-        told = report.Report(self._report, self._preload.known, self._preload.learnable)
-        atexit.register(lambda: told.send(all_of_it=True))  # registered first, so it is the last to run
-        from ipykernel import kernelapp
-
-        argv = self._request["argv"]
-        sys.orig_argv = self._request["command"]
-        sys.argv = [os.path.join(os.path.dirname(os.path.dirname(kernelapp.__file__)), "ipykernel_launcher.py"), *argv]
-        app_class: Any = kernelapp.IPKernelApp
-        client, parent = self._client, 0
-        if client is not None:
-            parent = int(os.environ.get("JPY_PARENT_PID") or 0)
-            app_class.init_poller = lambda app: setattr(app, "poller", _ClientWatch(client))
-        ipkernel: Any = sys.modules["ipykernel.ipkernel"]
-        # It takes every module that is there for the kernel's own, which the debugger then steps over; and looking at
-        # each would copy the memory of all of them.
-        ipkernel.sys = debugging.Sys(lambda: self._preload.base)
-        finish = app_class.init_extensions
-
-        def finished(app: Any) -> None:
-            ipkernel.sys = sys
-            debugging.prepare(app.kernel, self._preload.base, self._preload.known, told.used)
-            for stream in self._preload.streams:
-                stream.bind(getattr(sys, stream.name))
-            for name, work in FINISH.items():
-                if name in sys.modules:
-                    work(sys.modules[name])
-            after = app.kernel.post_handler_hook
-
-            def handled() -> None:
-                after()
-                told.send()
-
-            app.kernel.post_handler_hook = handled
-            finish(app)
-
-        app_class.init_extensions = finished
-        code: object = 0
-        try:
-            kernelapp.launch_new_instance(parent_handle=parent)
-        except SystemExit as end:
-            code = end.code
-        installed = {name for name in list(sys.modules) if name in self._preload.known or self._preload.installed(name)}
-        exit.leave(code, installed)
-        return 0
-
-
-def _widgets(module: Any) -> None:
-    module._handle_ipython()
-
-
-FINISH: dict[str, Callable[[Any], None]] = {"ipywidgets": _widgets}
-"""What modules that were imported before there was a shell have to do once there is one."""
-
-
-class _ClientWatch(threading.Thread):
-    """Ends the kernel when the process that wanted it is gone, as ipykernel does; its parent is the template."""
-
-    PATIENCE = 2.0
-    """Seconds for the template to end the kernel with all that it started; this is for when it is gone, too."""
-
-    def __init__(self, pidfd: int) -> None:
-        super().__init__(daemon=True)
-        self._pidfd = pidfd
-
-    def run(self) -> None:
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        poll.poll()
-        time.sleep(self.PATIENCE)
-        os._exit(1)
 
 
 def _show(request: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-wire = sys.modules["_nbops_wire"]
+protocol = sys.modules["_nbops_protocol"]
 
 
 class Request:
@@ -30,7 +30,7 @@ class Request:
     def answer(self, message: dict[str, Any]) -> None:
         """Send the last word, if anybody still listens."""
         try:
-            wire.send(self.connection, message)
+            protocol.send(self.connection, message)
         except OSError:
             pass
         self.forget()
@@ -81,7 +81,7 @@ class Kernels:
 
         Raises Forked in the child, after `forget` has closed what is the template's.
         """
-        client_pidfd = None if asked.request["independent"] else _pidfd(wire.peer(asked.connection)[0])
+        client_pidfd = None if asked.request["independent"] else _pidfd(protocol.peer(asked.connection)[0])
         template = os.pidfd_open(os.getpid())
         report, written = os.pipe()
         try:
@@ -110,7 +110,7 @@ class Kernels:
         if client_pidfd is not None:
             self._selector.register(client_pidfd, selectors.EVENT_READ, lambda _: self._abandoned(kernel))
         try:
-            wire.send(client, {"pid": pid}, [kernel.pidfd])
+            protocol.send(client, {"pid": pid}, [kernel.pidfd])
         except OSError:
             self._abandoned(kernel)
 
@@ -147,7 +147,7 @@ class Kernels:
         except ChildProcessError:
             code = 255
         try:
-            wire.send(kernel.client, {"exit": code})
+            protocol.send(kernel.client, {"exit": code})
         except OSError:
             pass  # it does not want to know
         kernel.client.close()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from notebooks_lib.kernels import command, launching, template_path, wire
+from notebooks_lib.kernels import kernelspecs, protocol, template_manager, template_path
+from notebooks_lib.kernels.forked_process import ForkedProcess
 from notebooks_lib.kernels.preferences import Preferences
-from notebooks_lib.kernels.process import ForkedProcess
 
 ATTEMPTS = 5
 """A template that leaves or grows meanwhile has the client ask again."""
@@ -42,48 +42,50 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
     Raises launching.Unavailable.
     """
     interpreter, arguments = _split(request)
-    home = launching.runtime_folder()
-    environment = preferences.table().environment(request.environment, request.folder)
+    home = template_manager.runtime_folder()
+    environment = preferences.safe_packages().environment(request.environment, request.folder)
     key = _key(interpreter, environment, preferences)
     path = home / key
     for _ in range(ATTEMPTS):
-        connection = launching.connect(path) or launching.start(path, interpreter, environment, preferences)
+        connection = template_manager.connect(path) or template_manager.start(
+            path, interpreter, environment, preferences
+        )
         with contextlib.ExitStack() as cleaning:
             cleaning.callback(connection.close)
             fds, pipes = _streams(request, cleaning)
-            connection.settimeout(launching.FORK_TIMEOUT)
+            connection.settimeout(template_manager.FORK_TIMEOUT)
             try:
-                wire.send(connection, _message(request, arguments, preferences), fds)
-                answer, received = wire.receive(connection)
+                protocol.send(connection, _message(request, arguments, preferences), fds)
+                answer, received = protocol.receive(connection)
                 if "pid" in answer:
-                    wire.send(connection, {"op": "go"})  # to the kernel itself, which waits for it
+                    protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for it
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
                     path.unlink(missing_ok=True)  # it leaves when it wakes; the next caller starts another one
-                    raise launching.Unavailable(
-                        f"the template did not answer within {launching.FORK_TIMEOUT:g} s"
+                    raise template_manager.Unavailable(
+                        f"the template did not answer within {template_manager.FORK_TIMEOUT:g} s"
                     ) from error
                 continue  # it has just left
             if "stale" in answer:
                 continue
             if "refused" in answer:
-                raise launching.Unavailable(str(answer["refused"]))
+                raise template_manager.Unavailable(str(answer["refused"]))
             cleaning.pop_all()
             for fd in fds:
                 os.close(fd)
             return ForkedProcess(answer["pid"], received[0], connection, pipes)
-    raise launching.Unavailable("templates left one after the other")
+    raise template_manager.Unavailable("templates left one after the other")
 
 
 def _split(request: Request) -> tuple[list[str], list[str]]:
     """Interpreter with its flags, and the arguments of the kernel."""
-    found = command.split(request.command)
+    found = kernelspecs.split_command(request.command)
     if found is None:
-        raise launching.Unavailable(f"{request.command[0]} starts the kernel, not Python with ipykernel alone")
+        raise template_manager.Unavailable(f"{request.command[0]} starts the kernel, not Python with ipykernel alone")
     (name, *options), arguments = found
-    interpreter = command.program(name, request.environment.get("PATH"))
+    interpreter = kernelspecs.find_interpreter(name, request.environment.get("PATH"))
     if interpreter is None:
-        raise launching.Unavailable(f"{name} is not there, or is a script, and only that knows what it sets")
+        raise template_manager.Unavailable(f"{name} is not there, or is a script, and only that knows what it sets")
     return [interpreter, *options], arguments
 
 
@@ -142,7 +144,7 @@ def _message(request: Request, arguments: list[str], preferences: Preferences) -
     ignored = int(status["SigIgn"], 16)
     return {
         "op": "fork",
-        "protocol": wire.PROTOCOL,
+        "protocol": protocol.PROTOCOL,
         "argv": arguments,
         "env": dict(request.environment),
         "cwd": request.folder,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.kernels.table import Table, content
+from notebooks_lib.kernels.safe_packages import SafePackages, content
 
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
 """Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
@@ -32,9 +32,9 @@ class Preferences:
     """Files whose change makes a template stale."""
     enabled: bool = True
 
-    def table(self) -> Table:
+    def safe_packages(self) -> SafePackages:
         """What a template may import for it."""
-        return Table(content(), self.preload, self.never)
+        return SafePackages(content(), self.preload, self.never)
 
 
 def of(folder: str, environment: Mapping[str, str]) -> Preferences:

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-stand_ins, warmup, plugins = (sys.modules[f"_nbops_{name}"] for name in ("stand_ins", "warmup", "plugins"))
+placeholders, warmup = sys.modules["_nbops_placeholders"], sys.modules["_nbops_warmup"]
 BASE = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
@@ -50,7 +50,7 @@ class Preload:
         self.table = table
         self.never = never
         self.pools = pools
-        self.streams = (stand_ins.Stream("stdout"), stand_ins.Stream("stderr"))
+        self.streams = (placeholders.Stream("stdout"), placeholders.Stream("stderr"))
         self.deferred: list[Any] = []
         """Plugins that are not in the table, for each kernel to load."""
         self.environment: dict[str, str] = {}
@@ -109,7 +109,7 @@ class Preload:
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread
         os.environ["MPLBACKEND"] = backend or "module://matplotlib_inline.backend_inline"  # as every kernel does
-        with stand_ins.standing_in(self.streams), self._plugins(names):
+        with placeholders.standing_in(self.streams), self._plugins(names):
             for name in names:
                 if self.wants(name):
                     tell(name)
@@ -141,8 +141,8 @@ class Preload:
         new = set(sys.modules) - before
         if self.table.package(name) and (brought := self.table.unfit(new)) is not None:
             raise Unfit(f"it imports {brought}, which is not in the table")
-        if plugins.early:
-            raise Unfit(f"it uses a plugin at once: {plugins.early[0]}")
+        if placeholders.early:
+            raise Unfit(f"it uses a plugin at once: {placeholders.early[0]}")
         _without_threads()
         self._note_variables(environment)
 
@@ -180,7 +180,7 @@ class Preload:
         def loaded(entry: Any) -> Any:
             if self.table.unfit([entry.value.partition(":")[0].strip()]) is None:
                 return load(entry)
-            self.deferred.append(plugins.Deferred(entry, load))
+            self.deferred.append(placeholders.Deferred(entry, load))
             return self.deferred[-1]
 
         return loaded

@@ -13,10 +13,8 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 
-from notebooks_lib.kernels.process import ForkedProcess
+from notebooks_lib.kernels.forked_process import ForkedProcess
 
-NAME = "nbops-warm"
-"""Of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
 KNOWN = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
 """What a client may ask of a kernel's start for a forked kernel to do; anything else gets an ordinary one."""
 
@@ -57,11 +55,11 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     def _fork(
         cmd: list[str], environment: dict[str, str], folder: str, arguments: dict[str, Any], wanted: Any
     ) -> ForkedProcess:
-        from notebooks_lib.kernels import client, launching
+        from notebooks_lib.kernels import client, template_manager
 
         unknown = arguments.keys() - KNOWN
         if unknown:
-            raise launching.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
+            raise template_manager.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
         independent = bool(arguments.get("independent"))
         if not independent:
             environment["JPY_PARENT_PID"] = str(os.getpid())

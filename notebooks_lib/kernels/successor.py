@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import_cache, preload = sys.modules["_nbops_import_cache"], sys.modules["_nbops_preload"]
+import_history, preload = sys.modules["_nbops_import_history"], sys.modules["_nbops_preload"]
 
 PATIENCE = 10.0
 """Seconds for which a kernel waits for modules that its project needs; to import them would take it as long."""
@@ -140,7 +140,7 @@ class Learning:
             now = preload.stamp(project)
             if now != seen:
                 self.projects[project] = now
-                for name in [*self._pinned, *import_cache.read(project)]:
+                for name in [*self._pinned, *import_history.read(project)]:
                     if self._preload.wants(name) and self._preload.table.allows(name):
                         missing.setdefault(name, set()).add(project)
         return missing

@@ -1,6 +1,6 @@
 """The template process: it has the libraries imported, and forks a kernel whenever one is asked for.
 
-Started by path with its settings as JSON, and the table of packages on stdin; never imported. It speaks `wire` on a
+Started by path with its settings as JSON, and the table of packages on stdin; never imported. It speaks `protocol` on a
 Unix socket, one connection a kernel: the request and its three streams come in, the kernel's pid and pidfd go out, and
 at its end the exit code.
 It leaves when it was idle for long, when its files changed, or when its successor knows more; kernels that still run
@@ -25,8 +25,8 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = (
-    *("wire", "table", "import_cache", "stand_ins", "plugins", "thread_pools", "warmup", "preload", "successor"),
-    *("children", "exit", "report", "debugging", "child"),
+    *("protocol", "safe_packages", "import_history", "placeholders", "thread_pools", "warmup", "preload", "successor"),
+    *("children", "kernel_app", "child"),
 )
 LOOK_EVERY = 5.0
 """Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
@@ -45,7 +45,9 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-wire, table, import_cache, _, _, thread_pools, _, preload, successor, children, _, _, _, child = map(_sibling, SIBLINGS)
+protocol, safe_packages, import_history, _, thread_pools, _, preload, successor, children, kernel_app, child = map(
+    _sibling, SIBLINGS
+)
 
 
 class Template:
@@ -56,7 +58,7 @@ class Template:
         self.path = config["socket"]
         self.idle = float(config["idle"])
         never = dict.fromkeys(config["never"], "forbidden by the settings")
-        known = table.Table(config["table"], config["preload"], config["never"])
+        known = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
         self.preload = preload.Preload(known, never, thread_pools.Pools())
         self.waiting: list[Any] = []
         """Kernels that had better have what the successor imports."""
@@ -72,7 +74,7 @@ class Template:
 
     def _begin(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.kernels = children.Kernels(self.selector, import_cache.add, self._grow)
+        self.kernels = children.Kernels(self.selector, import_history.add, self._grow)
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
@@ -170,9 +172,9 @@ class Template:
             return
         connection.settimeout(5.0)
         try:
-            if wire.peer(connection)[1] != os.getuid():
+            if protocol.peer(connection)[1] != os.getuid():
                 raise EOFError("another user")
-            request, fds = wire.receive(connection)
+            request, fds = protocol.receive(connection)
         except (OSError, EOFError, ValueError):
             connection.close()
             return
@@ -221,7 +223,7 @@ class Template:
             asked.answer({"stale": changed or "a thread runs in it"})
             return
         problem = child.hidden(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
-        if request.get("protocol") != wire.PROTOCOL:
+        if request.get("protocol") != protocol.PROTOCOL:
             problem = "nbops was upgraded since this program began; start it again for warm kernels"
         if problem is None:
             self.preload.pools.limit(request["env"])
@@ -269,7 +271,7 @@ def _inode(path: str) -> int | None:
         return None
 
 
-def main() -> int:
+def main() -> None:
     """Go into the background, import, serve; a child comes out of here as an ordinary kernel."""
     ready = int(sys.argv[2])
     if os.fork():
@@ -285,15 +287,16 @@ def main() -> int:
         template.start(ready)
         template.serve()
     except children.Forked as forked:
-        found = forked
+        request = forked
     else:
         os._exit(0)  # not by way of all that was imported: taking it apart would copy it
-    kernel = child.Child(found, template.preload, template.signals)
+    imported = template.preload
+    kernel = child.Child(request, imported, template.signals)
     del template
     kernel.become()
     kernel.wait_for_client()
-    return int(kernel.run())
+    kernel_app.run(request.request, imported, request.report, request.client_pidfd)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

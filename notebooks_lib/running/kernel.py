@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib import errors
-from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
+from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.running import reaper
 from notebooks_lib.running.orphans import GUARD

@@ -17,8 +17,8 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from notebooks_lib.kernels import launching
-from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
+from notebooks_lib.kernels import template_manager
+from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 
 SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
 SECONDS = 60.0
@@ -67,8 +67,8 @@ def own_templates() -> Iterator[Path]:
             yield home
         finally:
             if (home / "run" / "nbops").is_dir():
-                for path, _ in launching.templates():
-                    launching.ask(path, "stop")
+                for path, _ in template_manager.templates():
+                    template_manager.ask(path, "stop")
             left = marked(folder)
             with contextlib.suppress(AssertionError):
                 wait("the end of the templates", lambda: not any(map(alive, left)), 5)

@@ -187,9 +187,8 @@ def kept(value: object, everything: dict[str, Any]) -> str:
 
 
 def main(folder: str, modules: list[str]) -> dict[str, object]:
-    stand_ins = sibling(folder, "stand_ins")
-    for name in ("plugins", "warmup"):
-        sibling(folder, name)
+    placeholders = sibling(folder, "placeholders")
+    sibling(folder, "warmup")
     preload = sibling(folder, "preload")
     for name in preload.BASE:
         with contextlib.suppress(ImportError):
@@ -197,7 +196,7 @@ def main(folder: str, modules: list[str]) -> dict[str, object]:
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     there, environ, before, old_names = set(sys.modules), dict(os.environ), state(), names()
     old_loggers, objects, failed = loggers(), chance(), {}
-    with stand_ins.standing_in((stand_ins.Stream("stdout"), stand_ins.Stream("stderr"))), reads() as read:
+    with placeholders.standing_in((placeholders.Stream("stdout"), placeholders.Stream("stderr"))), reads() as read:
         for name in modules:
             try:
                 importlib.import_module(name)
@@ -205,7 +204,7 @@ def main(folder: str, modules: list[str]) -> dict[str, object]:
                 failed[name] = repr(error)[:200]
     after, new_names = state(), names()
     made = [value for key, value in chance().items() if key not in objects]
-    shells = [value for value in gc.get_objects() if type(value) is stand_ins._Shell]
+    shells = [value for value in gc.get_objects() if type(value) is placeholders._Shell]
     changes = [name for name in after if name in before and after[name] != before[name]]
     changes += [f"logger {name}" for name, text in loggers().items() if old_loggers.get(name) != text]
     changes += [f"sets {name}" for name, value in os.environ.items() if environ.get(name) != value]

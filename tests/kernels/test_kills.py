@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.kernels import launching
+from notebooks_lib.kernels import template_manager
 from tests.kernels.building import marked, own_templates, wait
 
 ROOT = Path(__file__).parent.parent.parent
@@ -71,9 +71,9 @@ def test_kernels_come_and_go_well_while_templates_are_killed() -> None:
         assert [process.returncode for process in clients] == [0] * CLIENTS, told
         assert kills >= 5
         assert sum(int(out) for out, _ in told) > CLIENTS * KERNELS / 5  # many were warm all the same
-        launching.stop()
+        template_manager.stop()
         wait("that nothing is left", lambda: not marked(str(home)), 10)
-        assert not [path for path, _ in launching.templates()]
+        assert not [path for path, _ in template_manager.templates()]
 
 
 def command(pid: int) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors, settings
-from notebooks_lib.kernels import import_cache, preferences
+from notebooks_lib.kernels import import_history, preferences
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
 
 def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
     path = str(tmp_path / "deep" / "cache.json")
-    import_cache.add(path, ["b", "a"])
-    import_cache.add(path, ["a", "c"])
-    assert import_cache.read(path) == ["b", "a", "c"]
+    import_history.add(path, ["b", "a"])
+    import_history.add(path, ["a", "c"])
+    assert import_history.read(path) == ["b", "a", "c"]
     assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["cache.json"]
 
 
@@ -81,12 +81,12 @@ def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
     path = tmp_path / "cache.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    assert import_cache.read(str(path)) == []
-    import_cache.add(str(path), ["a"])
-    assert import_cache.read(str(path)) == ["a"]
+    assert import_history.read(str(path)) == []
+    import_history.add(str(path), ["a"])
+    assert import_history.read(str(path)) == ["a"]
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    import_cache.add(str(tmp_path / "file" / "cache.json"), ["a"])
-    assert import_cache.read(str(tmp_path / "file" / "cache.json")) == []
+    import_history.add(str(tmp_path / "file" / "cache.json"), ["a"])
+    assert import_history.read(str(tmp_path / "file" / "cache.json")) == []

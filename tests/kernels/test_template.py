@@ -22,7 +22,16 @@ from typing import Any
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
-from notebooks_lib.kernels import client, import_cache, launching, preferences, provisioner, spec, table, template_path
+from notebooks_lib.kernels import (
+    client,
+    import_history,
+    kernelspecs,
+    preferences,
+    provisioner,
+    safe_packages,
+    template_manager,
+    template_path,
+)
 from tests.kernels.building import SPECS, Kernel, alive, marked, own_templates, wait
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,7 +67,7 @@ class Environment:
     def write(self, name: str, version: str = "1", more: str = "", *, known: bool = True) -> Path:
         """Install a package of one module, and put it into the table."""
         if known:
-            table.content()["packages"][name] = {"why": "a test's"}
+            safe_packages.content()["packages"][name] = {"why": "a test's"}
         path = self.site / name / "__init__.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(MODULE.format(version=version, more=textwrap.dedent(more)))
@@ -67,7 +76,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> Iterator[Environment]:
-    packages = table.content()["packages"]
+    packages = safe_packages.content()["packages"]
     before = dict(packages)
     yield Environment(home / "venv")
     packages.clear()
@@ -112,7 +121,7 @@ def _command(pid: int) -> bytes:
 
 
 def status(pid: int) -> dict[str, Any]:
-    return next(told for _, told in launching.templates() if told["pid"] == pid)
+    return next(told for _, told in template_manager.templates() if told["pid"] == pid)
 
 
 def parent(kernel: Kernel) -> int:
@@ -168,7 +177,7 @@ def test_two_first_callers_start_one_template(folder: Path) -> None:
 
 
 def test_nobody_else_may_enter_the_folder_of_the_sockets(home: Path) -> None:
-    found = launching.runtime_folder()
+    found = template_manager.runtime_folder()
     assert found.stat().st_mode & 0o777 == 0o700
     assert found.parent == home / "run"
 
@@ -191,19 +200,19 @@ def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
     place.rmdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     place.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(launching.Unavailable, match="not a folder that only"):
-        launching.runtime_folder()
+    with pytest.raises(template_manager.Unavailable, match="not a folder that only"):
+        template_manager.runtime_folder()
     place.unlink()
     place.write_text("")
-    with pytest.raises(launching.Unavailable, match="cannot be made|not a folder"):
-        launching.runtime_folder()
+    with pytest.raises(template_manager.Unavailable, match="cannot be made|not a folder"):
+        template_manager.runtime_folder()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_is_not_answered(folder: Path, home: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in launching.templates() if told["pid"] == pid)
+        path = next(path for path, told in template_manager.templates() if told["pid"] == pid)
         opened = [home, home / "run", path.parent]
         code = f"""
 import os, socket, struct
@@ -229,11 +238,11 @@ except ConnectionError:
     monkey = home / "run" / "foreign"
     monkey.mkdir(mode=0o700)
     os.chown(monkey, 65534, 65534)
-    with pytest.MonkeyPatch.context() as changed, pytest.raises(launching.Unavailable, match="only this user"):
+    with pytest.MonkeyPatch.context() as changed, pytest.raises(template_manager.Unavailable, match="only this user"):
         monkey.rename(home / "foreign")
         (home / "foreign").rename(home / "run" / "nbops2")
         changed.setattr(os, "getuid", lambda: 4711)
-        launching.runtime_folder()
+        template_manager.runtime_folder()
 
 
 def test_a_deep_temporary_folder_is_no_reason_for_ordinary_kernels(
@@ -242,21 +251,21 @@ def test_a_deep_temporary_folder_is_no_reason_for_ordinary_kernels(
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(launching.tempfile, "gettempdir", lambda: str(deep))
-    assert launching.runtime_folder() == Path("/tmp") / f"nbops-kernels-{os.getuid()}"
+    monkeypatch.setattr(template_manager.tempfile, "gettempdir", lambda: str(deep))
+    assert template_manager.runtime_folder() == Path("/tmp") / f"nbops-kernels-{os.getuid()}"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
 def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(tmp_path, 65534, 65534)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert launching.runtime_folder().name == f"nbops-kernels-{os.getuid()}"
+    assert template_manager.runtime_folder().name == f"nbops-kernels-{os.getuid()}"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.proof
 def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "MOST", 1)
+    monkeypatch.setattr(template_manager, "MOST", 1)
     with start(folder, PYTHON_KIND="1"):
         (first,) = templates(folder)
         with start(folder, PYTHON_KIND="2") as kernel:  # the first has a kernel, so it stays
@@ -272,7 +281,7 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(provisioner, "_told", False)
-    monkeypatch.setattr(client.wire, "PROTOCOL", 0)
+    monkeypatch.setattr(client.protocol, "PROTOCOL", 0)
     with caplog.at_level(logging.WARNING), start(folder) as kernel:
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"
@@ -298,7 +307,7 @@ def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -
 
     with start(folder):
         (template,) = templates(folder)
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=spec.WarmSpecs(kernel_dirs=SPECS))
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernelspecs.WarmSpecs(kernel_dirs=SPECS))
     with Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name}) as kernel:
         env = kernel.env
     forks = status(template)["forks"]
@@ -355,12 +364,14 @@ def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kerne
     text = (package / "children.py").read_text()
     die = "os.path.exists(HERE) or (open(HERE, 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
     changed = text.replace(
-        '        try:\n            wire.send(client, {"pid"',
-        f'        {die}\n        try:\n            wire.send(client, {{"pid"',
+        '        try:\n            protocol.send(client, {"pid"',
+        f'        {die}\n        try:\n            protocol.send(client, {{"pid"',
     )
     assert changed != text
-    (package / "children.py").write_text(changed.replace("wire = sys", f"HERE = {str(folder / 'once')!r}\nwire = sys"))
-    for module in (client, launching):
+    (package / "children.py").write_text(
+        changed.replace("protocol = sys", f"HERE = {str(folder / 'once')!r}\nprotocol = sys")
+    )
+    for module in (client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     with start(folder) as kernel:
         assert kernel.warm
@@ -404,14 +415,14 @@ def test_a_template_leaves_when_nobody_needs_it(folder: Path) -> None:
         time.sleep(1)
         assert alive(pid)  # a kernel keeps it
     wait("the end of the template", lambda: not alive(pid), 10)
-    assert not [path for path, _ in launching.templates() if alive(pid)]
+    assert not [path for path, _ in template_manager.templates() if alive(pid)]
 
 
 def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in launching.templates() if told["pid"] == pid)
-        told = launching.ask(path, "stop")
+        path = next(path for path, told in template_manager.templates() if told["pid"] == pid)
+        told = template_manager.ask(path, "stop")
         assert told is not None
         assert not told["open"]
         assert not path.exists()
@@ -488,9 +499,10 @@ def test_each_project_remembers_what_it_uses_whoever_had_it_imported_first(
             assert kernel.shut_down() == 0
         if place is folder:
             wait(
-                "the next template", lambda pid=first: {t["pid"] for _, t in launching.templates() if t["open"]} - {pid}
+                "the next template",
+                lambda pid=first: {t["pid"] for _, t in template_manager.templates() if t["open"]} - {pid},
             )
-        wait("that it is on record", lambda place=place: "shared_one" in import_cache.read(memory_of(place)), 5)
+        wait("that it is on record", lambda place=place: "shared_one" in import_history.read(memory_of(place)), 5)
 
 
 BAD = {
@@ -519,7 +531,7 @@ def test_what_no_template_can_import_costs_a_copy_and_is_left_to_the_kernels(
     assert "thread" in told["starts_a_thread"]
     assert "nobody_knows, which is not in the table" in told["brings_another"]
     assert told["aborts"] == "aborts: a process that imported it ended"
-    assert "nobody_knows" not in import_cache.read(memory_of(folder))
+    assert "nobody_knows" not in import_history.read(memory_of(folder))
 
 
 UNKNOWN = {
@@ -582,7 +594,7 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
     text, changed = re.subn(r"^PATIENCE = [0-9.]+$", "PATIENCE = 1.0", text, flags=re.MULTILINE)
     assert changed == 1
     (package / "successor.py").write_text(text)
-    for module in (client, launching):
+    for module in (client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     flag = folder / "slow"
     environment.write("slow_once", more=f"if os.path.exists({str(flag)!r}): os.unlink({str(flag)!r}); time.sleep(6)")
@@ -599,7 +611,10 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
             assert another.warm
             assert status(parent(another))["importing"] == "slow_once"
         assert time.monotonic() - began < 6
-    wait("that the next template is there", lambda: not any(told["importing"] for _, told in launching.templates()))
+    wait(
+        "that the next template is there",
+        lambda: not any(told["importing"] for _, told in template_manager.templates()),
+    )
     with start(folder, environment) as kernel:
         assert early(kernel, "slow_once") == {"slow_once": True}
         assert status(parent(kernel))["never"] == {}
@@ -698,15 +713,15 @@ def test_elsewhere_than_on_linux_kernels_are_ordinary(
         assert kernel.run("1 + 1").text == "2"
     assert "an ordinary kernel instead of a warm one: not on darwin" in caplog.messages
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(launching.Unavailable, match="not on win32"):
-        launching.runtime_folder()
+    with pytest.raises(template_manager.Unavailable, match="not on win32"):
+        template_manager.runtime_folder()
 
 
 @pytest.mark.proof
 def test_a_template_that_does_not_answer_or_does_not_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment, home: Path
 ) -> None:
-    monkeypatch.setattr(launching, "FORK_TIMEOUT", 1.0)
+    monkeypatch.setattr(template_manager, "FORK_TIMEOUT", 1.0)
     with start(folder) as kernel:
         pid = parent(kernel)
         os.kill(pid, signal.SIGSTOP)
@@ -718,20 +733,22 @@ def test_a_template_that_does_not_answer_or_does_not_start(
             os.kill(pid, signal.SIGCONT)
 
         def left() -> bool:
-            told = [told for _, told in launching.templates() if told["pid"] == pid]
+            told = [told for _, told in template_manager.templates() if told["pid"] == pid]
             return bool(told) and not told[0]["open"] and told[0]["kernels"] == [kernel.pid]
 
         wait("that it leaves, and that who went away has no kernel", left)
     broken = home / "broken.py"
     broken.write_text("raise SystemExit('broken')")
-    for module in (client, launching):
+    for module in (client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(broken))
     request = client.Request([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
     wanted = preferences.of(str(folder), {})
-    with pytest.raises(launching.Unavailable, match="did not start: it ended while it was starting; .*log says more"):
+    with pytest.raises(
+        template_manager.Unavailable, match="did not start: it ended while it was starting; .*log says more"
+    ):
         client.fork(request, wanted)
     began = time.monotonic()
-    with pytest.raises(launching.Unavailable, match="did not start a moment ago"):
+    with pytest.raises(template_manager.Unavailable, match="did not start a moment ago"):
         client.fork(request, wanted)
     assert time.monotonic() - began < 0.5
 
@@ -740,7 +757,7 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
     kernels = folder / "kernels"
     wrapper = folder / "wrapper.py"
     wrapper.write_text("from ipykernel.kernelapp import launch_new_instance\nlaunch_new_instance()\n")
-    metadata = {"kernel_provisioner": {"provisioner_name": provisioner.NAME}}
+    metadata = {"kernel_provisioner": {"provisioner_name": kernelspecs.NAME}}
     for name, argv in {
         "python3": [sys.executable, str(wrapper), "-f", "{connection_file}"],
         "ir": ["R", "-e", "IRkernel::main()", "--args", "{connection_file}"],
@@ -754,16 +771,16 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
             "python3": metadata,
         }.get(name, {})
         (kernels / name / "kernel.json").write_text(json.dumps(found))
-    specs = spec.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+    specs = kernelspecs.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
     for name in ("ir", "wrapped"):
         assert "kernel_provisioner" not in specs.get_kernel_spec(name).metadata
     assert specs.get_kernel_spec("own").metadata["kernel_provisioner"]["provisioner_name"] == "local-provisioner"
-    native = spec.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
-    assert native.metadata["kernel_provisioner"] == {"provisioner_name": provisioner.NAME}
+    native = kernelspecs.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
+    assert native.metadata["kernel_provisioner"] == {"provisioner_name": kernelspecs.NAME}
     with Kernel(folder, warm=True, specs=[str(kernels)]) as kernel:  # it names our provisioner, but starts otherwise
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"
-    with pytest.raises(launching.Unavailable, match="cannot be started with preexec_fn"):
+    with pytest.raises(template_manager.Unavailable, match="cannot be started with preexec_fn"):
         provisioner.WarmProvisioner._fork([], {}, str(folder), {"preexec_fn": print}, None)
 
 

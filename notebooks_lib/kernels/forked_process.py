@@ -10,7 +10,7 @@ import subprocess
 import threading
 from typing import IO
 
-from notebooks_lib.kernels import wire
+from notebooks_lib.kernels import protocol
 
 UNKNOWN = 255
 """Exit code of a kernel whose end nobody saw, because its template had been killed before."""
@@ -70,7 +70,7 @@ class ForkedProcess:
     def _code(self) -> int:
         try:
             self._connection.settimeout(PATIENCE)
-            return int(wire.receive(self._connection)[0]["exit"])
+            return int(protocol.receive(self._connection)[0]["exit"])
         except (OSError, EOFError, ValueError, KeyError):
             return UNKNOWN
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
-from notebooks_lib.kernels.command import split
-from notebooks_lib.kernels.provisioner import NAME
-
+NAME = "nbops-warm"
+"""Of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
 DISPLAY = "Python 3 (warm)"
+LAUNCHERS = ("ipykernel_launcher", "ipykernel")
+PYTHON = re.compile(r"(python|pypy)[\d.]*t?$")
+OPTIONS = re.compile(r"-[bBdEIOPqRsSuv]+$")
 
 
 class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
@@ -25,7 +31,7 @@ class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The installed kernelspec, with our provisioner if it fits."""
         spec = super().get_kernel_spec(kernel_name)
-        if "kernel_provisioner" not in spec.metadata and split(spec.argv) is not None:
+        if "kernel_provisioner" not in spec.metadata and split_command(spec.argv) is not None:
             spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
         return spec
 
@@ -67,3 +73,34 @@ def installed() -> Path | None:
     """Where the kernelspec lies, if anywhere."""
     found = KernelSpecManager().find_kernel_specs().get(NAME)
     return Path(found) if found else None
+
+
+def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """Interpreter with its options, and the arguments of the kernel; None when it is no ordinary ipykernel.
+
+    Before `-m ipykernel…` stands a Python with its options alone: what a wrapper sets (`env A=1 python`, `nice`,
+    `uv run`), only the wrapper knows.
+    """
+    words = list(command)
+    if not words or not PYTHON.match(Path(words[0]).name):
+        return None
+    place = 1
+    while place < len(words) and words[place] != "-m":
+        if words[place] in ("-X", "-W"):
+            place += 1
+        elif not OPTIONS.match(words[place]) and not words[place].startswith(("-X", "-W")):
+            return None
+        place += 1
+    if words[place + 1 : place + 2] not in ([launcher] for launcher in LAUNCHERS):
+        return None
+    return words[:place], words[place + 2 :]
+
+
+def find_interpreter(name: str, path: str | None) -> str | None:
+    """The file of an interpreter; None when it is a script (pyenv's, a module's), for that sets what we cannot see."""
+    found = shutil.which(name, path=path)
+    try:
+        with open(found or name, "rb") as file:  # noqa: PTH123
+            return os.fspath(found) if found and file.read(4) == b"\x7fELF" else None
+    except OSError:
+        return None

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.kernels import table, template_path, wire
+from notebooks_lib.kernels import protocol, safe_packages, template_path
 from notebooks_lib.kernels.preferences import Preferences
 
 START_TIMEOUT = 30.0
@@ -67,8 +67,8 @@ def ask(path: Path, op: str) -> dict[str, Any] | None:
     with connection:
         try:
             connection.settimeout(FORK_TIMEOUT)
-            wire.send(connection, {"op": op})
-            return wire.receive(connection)[0]
+            protocol.send(connection, {"op": op})
+            return protocol.receive(connection)[0]
         except (OSError, EOFError):
             return None
 
@@ -108,7 +108,7 @@ def connect(path: Path) -> socket.socket | None:
     try:
         connection.settimeout(2.0)
         connection.connect(os.fspath(path))
-        if wire.peer(connection)[1] == os.getuid():
+        if protocol.peer(connection)[1] == os.getuid():
             return connection
     except OSError:
         pass
@@ -178,7 +178,7 @@ def _launch(
             with path.with_suffix(".log").open("wb") as log:
                 subprocess.run(
                     [*interpreter, template_path(), json.dumps(config), str(write)],
-                    input=json.dumps(table.content()).encode(),
+                    input=json.dumps(safe_packages.content()).encode(),
                     stdout=log,
                     stderr=log,
                     env={**environment, "NBOPS_KERNEL": "0" * 32},

@@ -27,7 +27,7 @@ def content() -> dict[str, Any]:
         return tomllib.load(file)
 
 
-class Table:
+class SafePackages:
     """The table, with the packages that a user adds at their word (`preload`) or takes out (`never`)."""
 
     def __init__(self, content: Mapping[str, Any], preload: Sequence[str] = (), never: Sequence[str] = ()) -> None:

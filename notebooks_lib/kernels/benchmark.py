@@ -67,7 +67,7 @@ def _start(code: str, *, warm: bool) -> Start:
     import psutil
     from jupyter_client.manager import KernelManager
 
-    from notebooks_lib.kernels.spec import ColdSpecs, WarmSpecs
+    from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 
     with tempfile.TemporaryDirectory(prefix="nbops-") as private:
         # Like a run's: sockets in a folder of its own, and no wait for what does not come.

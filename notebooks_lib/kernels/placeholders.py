@@ -1,0 +1,120 @@
+"""Placeholders for what modules look for while a template imports them: streams, IPython's shell, and plugins.
+
+Streams become the kernel's own after the fork. No function is replaced, because a module may keep whatever it finds.
+Plugins that packages find by entry points and that are not in the table wait for the fork: imported in a template, they
+would grow stale and would not see the kernel's environment. Standard library only.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib.metadata
+import io
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+
+class _Closed(io.StringIO):
+    """What a kernel's stream says of itself, before there is a kernel."""
+
+    encoding = "UTF-8"
+
+    def isatty(self) -> bool:
+        return True  # says ipykernel's OutStream
+
+    def write(self, text: str) -> int:
+        """Into the template's log: there is no notebook to show it in."""
+        assert sys.__stderr__ is not None
+        return sys.__stderr__.write(text)
+
+
+class Stream:
+    """Stands for sys.stdout or sys.stderr during imports, where handlers of loggers keep it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._target: Any = _Closed()
+
+    def bind(self, target: Any) -> None:
+        """In the kernel: be this stream from now on."""
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
+class _Shell:
+    """Stands for IPython's shell: modules ask whether this is a kernel, and it is going to be one."""
+
+    config: ClassVar[dict[str, object]] = {"IPKernelApp": {}}
+    kernel = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return sys.modules["ipykernel.zmqshell"].ZMQInteractiveShell
+
+
+@contextlib.contextmanager
+def standing_in(streams: tuple[Any, Any]) -> Iterator[None]:
+    """For the time of imports."""
+    import IPython
+    from IPython.core.interactiveshell import InteractiveShell
+
+    own = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = streams
+    InteractiveShell._instance = _Shell()
+    builtins.get_ipython = IPython.get_ipython  # type: ignore[attr-defined]  # as while a cell runs
+    try:
+        yield
+    finally:
+        del builtins.get_ipython  # type: ignore[attr-defined]
+        del InteractiveShell._instance  # the base class's is None
+        sys.stdout, sys.stderr = own
+
+
+early: list[str] = []
+"""Plugins that a package did not only load in the template, but used."""
+
+
+class Deferred:
+    """Stands for what an entry point leads to: a class or a function."""
+
+    def __init__(self, entry: importlib.metadata.EntryPoint, load: Callable[[Any], Any]) -> None:
+        self._entry = entry
+        self._load = load
+        self._made: list[_Made] = []
+        self._real: Any = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if self._real is not None:
+            return self._real(*arguments, **named)
+        self._made.append(_Made(self, arguments, named))
+        return self._made[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        if self._real is None:
+            early.append(f"{self._entry.value}.{name}")
+            raise AttributeError(name)
+        return getattr(self._real, name)
+
+    def resolve(self) -> None:
+        """In the kernel: do now what was put off."""
+        self._real = self._load(self._entry)
+        for made in self._made:
+            made._real = self._real(*made._arguments, **made._named)
+
+
+class _Made:
+    """Stands for an instance that was wanted in the template."""
+
+    def __init__(self, of: Deferred, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._of, self._arguments, self._named = of, arguments, named
+        self._real: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._real is None:
+            early.append(f"{self._of._entry.value}().{name}")
+            raise AttributeError(name)
+        return getattr(self._real, name)
