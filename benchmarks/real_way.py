@@ -75,7 +75,7 @@ def measure(sweeps: int, trials: int) -> RealWay:
 
 def _one(root: Path, notebook: Path, number: int, trials: int) -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.models import registry
+    from notebooks_lib.models import champions, registry
     from notebooks_lib.tracking import store
 
     name, here = f"noise{number}", settings.load(root, {})
@@ -84,7 +84,7 @@ def _one(root: Path, notebook: Path, number: int, trials: int) -> dict[str, Any]
     first = json.loads(_nbops(root, "run", str(notebook), "-p", f"data={name}", "--experiment", name, "--json"))
     connected = store.connect(here)
     champion = registry.register(connected, name, first["run_id"])
-    registry.mark_champion(connected, champion, reason="knows the one column that counts")
+    champions.mark_champion(connected, champion, reason="knows the one column that counts")
     swept = (
         "--grid",
         f"seed=1..{trials}",

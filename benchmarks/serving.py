@@ -48,6 +48,7 @@ def save(project: Path) -> dict[str, tuple[Path, Any]]:
 
     from notebooks_lib import settings
     from notebooks_lib.models import logged_models as models
+    from notebooks_lib.models import model_files
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.load(project, {}))
@@ -61,7 +62,8 @@ def save(project: Path) -> dict[str, tuple[Path, Any]]:
         models.log_model(store, run, model.fit(x, y), example=x)
         target = project / name.partition(",")[0]
         target.mkdir()
-        found[name] = models.download(models.model_of_run(store, run).source, target).rename(target / target.name), x
+        folder = model_files.download(models.model_of_run(store, run).source, target)
+        found[name] = folder.rename(target / target.name), x
     return found
 
 

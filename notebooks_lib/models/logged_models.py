@@ -22,15 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import training_rows
-from notebooks_lib.models import contents, flavors, input_schema, servable
+from notebooks_lib.models import flavors, input_schema, model_files, servable
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
 """Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
-MLMODEL = "MLmodel"
 _DEPTH = 3
 """How many folders deep a model is looked for among a run's artifacts."""
 
@@ -141,28 +139,12 @@ def native(source: str | Path) -> Any:
     return _opened(source, open_folder)
 
 
-def download(source: str | Path, folder: Path) -> Path:
-    """Copy the model at a location under `folder`; return the folder that holds its MLmodel. Raises ModelError."""
-    import mlflow
-
-    folder.mkdir(parents=True, exist_ok=True)
-    here = local(source)
-    if here is not None and here.is_dir():
-        contents.check(here)  # a copy has no links any more
-    with errors.as_model_error(f"the model at {source} cannot be fetched"):
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
-    if not (found / MLMODEL).is_file():
-        # The Azure plugin can come back without an error and without the files (docs/azure.md).
-        raise errors.ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
-    return found
-
-
 def example(source: str | Path) -> Any:
     """The example that was logged with a model, as it goes to `predict`; None when it has none."""
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        place = str(local(source) or source)
+        place = str(model_files.local(source) or source)
         return Model.load(place).load_input_example(place)
 
 
@@ -171,22 +153,22 @@ def signature(source: str | Path) -> dict[str, Any]:
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        found = Model.load(str(local(source) or source)).signature
+        found = Model.load(str(model_files.local(source) or source)).signature
     parts = found.to_dict() if found else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
 
 
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
-    here = local(source)
+    here = model_files.local(source)
     with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if here is not None:
-            contents.check(here)
+            model_files.check_folder(here)
             with _no_bytecode():
                 return open_folder(here)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
         try:
-            folder = download(source, Path(scratch))
-            contents.check(folder)
+            folder = model_files.download(source, Path(scratch))
+            model_files.check_folder(folder)
             model = open_folder(folder)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -204,16 +186,6 @@ def _no_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = before
-
-
-def local(source: str | Path) -> Path | None:
-    """The folder of a model that lies on this machine; None when it has to be fetched."""
-    text = str(source)
-    if text.startswith("file:"):
-        from mlflow.utils.file_utils import local_file_uri_to_path
-
-        return Path(local_file_uri_to_path(text))
-    return None if _SCHEME.match(text) else Path(text)
 
 
 def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
@@ -257,7 +229,7 @@ def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
 
     def walk(folder: str | None, depth: int) -> Iterator[str]:
         entries = repository.list_artifacts(folder)
-        if folder and any(entry.path == f"{folder}/{MLMODEL}" for entry in entries):
+        if folder and any(entry.path == f"{folder}/{model_files.MLMODEL}" for entry in entries):
             yield folder
         elif depth < _DEPTH:
             for entry in entries:

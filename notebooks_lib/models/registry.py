@@ -1,20 +1,190 @@
-"""The registry of models, one door: versions and the marks on them. The work is done in versions.py and marks.py."""
+"""Versions of registered models, on any registry: made once for a run, announced once they work. It marks nothing.
 
-from notebooks_lib.models.marks import PROD, champion, mark_champion, previous, rollback_command, was_champion, withdraw
-from notebooks_lib.models.versions import Version, get, models, register, set_tags, versions
+A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted.
+"""
 
-__all__ = [
-    "PROD",
-    "Version",
-    "champion",
-    "get",
-    "mark_champion",
-    "models",
-    "previous",
-    "register",
-    "rollback_command",
-    "set_tags",
-    "versions",
-    "was_champion",
-    "withdraw",
-]
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.models.logged_models import load, model_of_run
+from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.store import quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from notebooks_lib.tracking.store import Store
+
+PAGE = 200
+IS_PROMPT_TAG_KEY = "mlflow.prompt.is_prompt"
+"""MLflow keeps prompts as registered models with this tag."""
+
+_FIRST_USE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    model: str
+    version: str
+    run_id: str
+    source: str
+    """Where its files are."""
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        """What MLflow and `load` load it by."""
+        return f"models:/{self.model}/{self.version}"
+
+    @property
+    def withdrawn(self) -> tuple[str, ...]:
+        """The stages from which it was taken back; none for most. No promotion takes it anywhere by itself."""
+        return tuple(stage for stage in STAGES if self.tags.get(Tag.WITHDRAWN_PREFIX + stage))
+
+
+def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> Version:
+    """Make the run's model a version of `model`; the same run always gives the same version.
+
+    The version is announced once it has loaded and predicted its example; when it does not, it is deleted and
+    ModelError says why. A registration that died half-way is finished by the next call. Two at once agree on one.
+    """
+    found = model_of_run(store, run_id)
+    with errors.as_model_error(f"run {run_id} cannot be registered as {model!r}"):
+        _create_model(store, model)
+        mine = _of_run(store, model, run_id, found.source)
+        if mine is None:
+            with quiet("mlflow.store.model_registry.abstract_store"):
+                store.client.create_model_version(
+                    model, found.source, run_id, tags=dict(tags or {}), model_id=found.logged_model_id
+                )
+            # Somebody else may have registered this run meanwhile: whoever looks now sees the same lowest version.
+            mine = _of_run(store, model, run_id, found.source, tidy=True)
+    if mine is None:
+        raise errors.ModelError(f"run {run_id} was registered as {model!r}, but its version is gone: try again")
+    if Tag.READY in mine.tags:
+        return mine
+    try:
+        checked = _check(mine)
+    except errors.ModelError:
+        with suppress(Exception):  # the reason it failed is what the caller must hear
+            store.client.delete_model_version(model, mine.version)
+        raise
+    with errors.as_model_error(f"{mine.uri} cannot be announced"):
+        set_tags(store, mine, {**(tags or {}), Tag.READY: checked})
+    return get(store, model, mine.version)
+
+
+def versions(store: Store, model: str) -> list[Version]:
+    """All announced versions of a model, newest first; none if there is no such model."""
+    return [version for version in _all(store, model) if Tag.READY in version.tags]
+
+
+def get(store: Store, model: str, version: str | int) -> Version:
+    """One announced version. Raises UnknownNameError that lists the known ones."""
+    known = {each.version: each for each in versions(store, model)}
+    if str(version) in known:
+        return known[str(version)]
+    if not known and model not in models(store):
+        raise errors.UnknownNameError("model", model, models(store))
+    raise errors.UnknownNameError(f"version of {model}", str(version), known)
+
+
+def models(store: Store) -> list[str]:
+    """Names of the registered models, sorted."""
+    names: set[str] = set()
+    token: str | None = None
+    with errors.as_model_error("the registered models cannot be listed"):
+        # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (docs/azure.md).
+        registry = _client(store)._get_registry_client().store
+        while True:
+            page = registry.search_registered_models(None, PAGE, None, token)
+            names |= {found.name for found in page if IS_PROMPT_TAG_KEY not in found.tags}
+            token = page.token
+            if not token:
+                return sorted(names)
+
+
+def _check(version: Version) -> str:
+    loaded = load(version.uri)
+    example = getattr(loaded, "input_example", None)
+    if example is None:
+        return "loaded"  # others' models may come without an example; the holdout will be predicted anyway
+    try:
+        predicted = loaded.predict(example)
+    except Exception as error:
+        raise errors.ModelError(
+            f"{version.uri} loads but does not predict its example: {type(error).__name__}: {errors.reason(error)}"
+        ) from error
+    if predicted is None:
+        raise errors.ModelError(f"{version.uri} loads but predicts nothing for its example")
+    return "predicted"
+
+
+def _create_model(store: Store, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _client(store).create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = False) -> Version | None:
+    """The lowest version made of this run's model; with `tidy` the others, made at the same moment, are deleted."""
+    same = [each for each in reversed(_all(store, model)) if (each.run_id, each.source) == (run_id, source)]
+    for extra in same[1:] if tidy else ():
+        if Tag.READY not in extra.tags:
+            with suppress(Exception):  # the other caller deletes it as well
+                store.client.delete_model_version(model, extra.version)
+    return same[0] if same else None
+
+
+def _all(store: Store, model: str) -> list[Version]:
+    quoted = model.replace("'", "''")
+    with errors.as_model_error(f"the versions of {model!r} cannot be listed"):
+        found = [_plain(each) for each in _search(store, f"name='{quoted}'") if each.name == model]
+    return sorted(found, key=lambda each: int(each.version), reverse=True)
+
+
+def _search(store: Store, condition: str) -> Iterator[Any]:
+    token: str | None = None
+    client = _client(store)
+    while True:
+        page = client.search_model_versions(condition, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _client(store: Store) -> MlflowClient:
+    """MLflow's client, ready for several threads: its table of registries is filled at first use, and unguarded."""
+    with _FIRST_USE:
+        store.client._get_registry_client()
+    return store.client
+
+
+def _plain(found: Any) -> Version:
+    return Version(found.name, str(found.version), found.run_id or "", found.source or "", dict(found.tags or {}))
+
+
+def set_tags(store: Store, version: Version, tags: Mapping[str, str]) -> None:
+    """Write tags on a version, in this order."""
+    from mlflow.exceptions import MlflowException
+
+    for key, value in tags.items():
+        try:
+            store.client.set_model_version_tag(version.model, version.version, key, value)
+        except MlflowException:
+            # Two that write a new tag at once collide in MLflow's database; the second attempt finds it there.
+            store.client.set_model_version_tag(version.model, version.version, key, value)

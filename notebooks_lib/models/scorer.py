@@ -1,21 +1,22 @@
 """A model as a server sees it: columns as plain values, parsing, predictions. It needs only the model's folder.
 
-Values are read by `model_input`, and schema enforcement is MLflow's own.
+Values are read by `input_schema`, and schema enforcement is MLflow's own.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.models import contents, example, input_schema, probabilities
 from notebooks_lib.models import fast_scorer as quick
-from notebooks_lib.models.encoding import encode, kind
+from notebooks_lib.models import input_schema, model_files, predictions
 from notebooks_lib.models.input_schema import Column, columns_of, word
+from notebooks_lib.models.predictions import dtype_kind, encode
 
 _importing, _imported = threading.Lock(), threading.Event()
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
@@ -47,10 +48,10 @@ class ServedModel:
         """
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
-        contents.check(folder)
+        model_files.check_folder(folder)
         plain = quick.load(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
-        served._choose_example(plain.example if plain is not None else example.logged(folder, served._model), folder)
+        served._choose_example(plain.example if plain is not None else logged_example(folder, served._model), folder)
         return served
 
     @classmethod
@@ -81,8 +82,9 @@ class ServedModel:
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
         """Take the parameters of the model, and beside them the one that asks a classifier for probabilities."""
         known = {param.name for param in own}
-        self._has_probabilities = probabilities.PARAM not in known and probabilities.offered(estimator)
-        self.params = (*own, Column(probabilities.PARAM, "string", required=False)) if self._has_probabilities else own
+        self._has_probabilities = predictions.METHOD_PARAM not in known and predictions.has_probabilities(estimator)
+        by_method = (Column(predictions.METHOD_PARAM, "string", required=False),) if self._has_probabilities else ()
+        self.params = (*own, *by_method)
 
     def complete(self) -> None:
         """Make ready what requests beyond the quick way need: MLflow's import, for which the first would wait.
@@ -167,9 +169,9 @@ class ServedModel:
         from mlflow.exceptions import MlflowException
 
         try:
-            chances, others = probabilities.wanted(params or {}) if self._has_probabilities else (False, params)
+            chances, others = predictions.split_method(params or {}) if self._has_probabilities else (False, params)
             if chances:
-                return probabilities.of(self._model, data)
+                return predictions.predict_probabilities(self._model, data)
             answer = self._model.predict(data, params=dict(others) if others else None)
         except InputError:
             raise
@@ -189,7 +191,7 @@ class ServedModel:
         """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
         if whole is None:
             return
-        for candidate in (example.first_rows(whole), whole):
+        for candidate in (first_rows(whole), whole):
             try:
                 if self.answer_quickly(candidate) is None:
                     self._answer(candidate)
@@ -246,7 +248,7 @@ def _import_mlflow() -> None:
 def _get_plain(answer: Any) -> Any:
     from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
-    return answer if kind(answer) == "M" else _get_jsonable_obj(answer)
+    return answer if dtype_kind(answer) == "M" else _get_jsonable_obj(answer)
 
 
 def _is_sklearn(model: Any) -> bool:
@@ -275,3 +277,35 @@ def _output(spec: Mapping[str, Any]) -> Column:
     if tensor is not None:
         return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
     return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
+
+
+EXAMPLE_ROWS = 1
+"""Rows that are kept: they show the form and are short enough to print."""
+
+
+def logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
+    """What lies in the model's folder; None when it was logged without an example, or it is damaged."""
+    info = getattr(model.metadata, "saved_input_example_info", None) or {}
+    name = info.get("serving_input_path")
+    if not name:
+        return None
+    try:
+        payload = json.loads((folder / str(name)).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The same request with its first row only, where rows can be told."""
+    return {key: _cut_rows(key, value) for key, value in payload.items()}
+
+
+def _cut_rows(key: str, value: Any) -> Any:
+    if key == "dataframe_split":
+        return {part: v[:EXAMPLE_ROWS] if part in ("index", "data") else v for part, v in value.items()}
+    if key in ("dataframe_records", "instances", "inputs") and isinstance(value, list):
+        return value[:EXAMPLE_ROWS]
+    if key == "inputs" and isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
+        return {name: column[:EXAMPLE_ROWS] for name, column in value.items()}
+    return value

@@ -14,7 +14,7 @@ from notebooks_lib.tags import Tag
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
-_PAGE = 1000
+_RUNS_PAGE = 1000
 _MODEL_TAGS = (Tag.MODEL, "mlflow.log-model.history")
 
 
@@ -44,8 +44,8 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
     store = connect(settings)
     experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
     condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{lineage.tag_value(dataset)}'"
-    runs = sorted(_search(store, list(experiments), condition), key=lambda run: run.info.start_time, reverse=True)
-    versions = _versions(store) if runs else {}
+    runs = sorted(_search_runs(store, list(experiments), condition), key=lambda run: run.info.start_time, reverse=True)
+    versions = _versions_by_run(store) if runs else {}
     return [
         Trained(
             run_id=run.info.run_id,
@@ -61,17 +61,17 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
     ]
 
 
-def _search(store: Store, experiments: list[str], condition: str) -> Iterator[Any]:
+def _search_runs(store: Store, experiments: list[str], condition: str) -> Iterator[Any]:
     token: str | None = None
     while experiments:
-        page = store.client.search_runs(experiments, filter_string=condition, max_results=_PAGE, page_token=token)
+        page = store.client.search_runs(experiments, filter_string=condition, max_results=_RUNS_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
 
 
-def _versions(store: Store) -> dict[str, list[tuple[str, str]]]:
+def _versions_by_run(store: Store) -> dict[str, list[tuple[str, str]]]:
     from notebooks_lib.models import registry
 
     by_run: dict[str, list[tuple[str, str]]] = {}

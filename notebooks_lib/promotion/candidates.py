@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib import datasets
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
-from notebooks_lib.models import files, logged_models, registry
+from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import comparison, scoring
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.tags import Tag
@@ -142,7 +142,7 @@ def find(
         candidate = Candidate(run, run.metrics.get(metric.name))
         back = withdrawn.get(_fingerprint(run))
         if back is not None and not (champion and champion.run_id == run.run_id):
-            how = " and ".join(registry.rollback_command(back.model, stage, back.version) for stage in back.withdrawn)
+            how = " and ".join(champions.rollback_command(back.model, stage, back.version) for stage in back.withdrawn)
             out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
             continue
         candidate = _scored(store, candidate, data, metric, truth)
@@ -241,7 +241,7 @@ def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
 def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, truth: Truth) -> Candidate:
     try:
         source = logged_models.model_of_run(store, candidate.run.run_id).source
-        files.check_trusted(source, store.settings.promotion.trusted_flavors)
+        model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
         found = scoring.score(source, data.validation, metric, truth).value
         shaky = scoring.unsteady(source, data.validation, metric)
     except ModelError as error:

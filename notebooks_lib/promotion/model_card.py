@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import NbopsError, UsageError
-from notebooks_lib.models import files as model_files
-from notebooks_lib.models import logged_models
+from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision

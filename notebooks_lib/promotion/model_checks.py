@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import leakage, training_rows
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
-from notebooks_lib.models import files as model_files
-from notebooks_lib.models import logged_models, requirements
+from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
 from notebooks_lib.records import Layout
 from notebooks_lib.tags import Tag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebooks_lib.models.registry import PROD
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.promotion import model_checks
 from notebooks_lib.tags import Tag
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
 from notebooks_lib.release.rollout import Way, note, waits_for
@@ -28,13 +28,13 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
     """Raise PromotionError when what was found in the stages before does not hold any more."""
     number, again = version.version, "promote again: nbops promote --live"
     if version.withdrawn:
-        how = " and ".join(registry.rollback_command(version.model, stage, number) for stage in version.withdrawn)
+        how = " and ".join(champions.rollback_command(version.model, stage, number) for stage in version.withdrawn)
         raise PromotionError(
             f"version {number} of {version.model!r} was withdrawn from {', '.join(version.withdrawn)}, so it goes no "
             f"further; if that was wrong: {how}, then {again}"
         )
     for stage in passed:
-        now = registry.champion(store, version.model, stage)
+        now = champions.champion(store, version.model, stage)
         if now is None or now.version != number:
             serves = f"version {now.version} is champion there now" if now else "it has no champion now"
             raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
@@ -64,7 +64,7 @@ def go_on(store: Store, model: str) -> Way:
     for name in way.names:
         recovery.mend(store, model, name)
     _check_passed(store, registry.get(store, model, found.version), way.earlier)
-    now = registry.champion(store, model)
+    now = champions.champion(store, model)
     if now is not None and now.version not in (way.compared, found.version):
         raise PromotionError(beaten(now))
     note(way, "approved", first)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import ModelError, PromotionError
-from notebooks_lib.models import contents, files, logged_models, registry
+from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.tags import Tag
 
@@ -19,9 +19,9 @@ def pin(store: Store, version: Version, sha256: str) -> None:
     """Write on the version what was scored. Raises PromotionError when its files are not those."""
     if not sha256:
         return  # a decision that was made without files, as tests make them
-    found = files.read(version.source).sha256
+    found = model_files.read(version.source).sha256
     if found != sha256:
-        raise PromotionError(_other(version, found, sha256, logged_models.local(version.source)))
+        raise PromotionError(_other(version, found, sha256, model_files.local(version.source)))
     registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
 
 
@@ -32,7 +32,7 @@ def confirm(version: Version, folder: Path, trusted: Sequence[str]) -> tuple[str
     version that was registered otherwise, or by an older nbops, is taken as it is, and that is said.
     """
     wanted = version.tags.get(Tag.MODEL_SHA256, "")
-    found = files.read(folder).sha256
+    found = model_files.read(folder).sha256
     if wanted and found != wanted:
         raise PromotionError(_other(version, found, wanted, folder))
     if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
@@ -43,14 +43,14 @@ def confirm(version: Version, folder: Path, trusted: Sequence[str]) -> tuple[str
     if not wanted:
         try:
             what = f"version {version.version} of {version.model!r}, which no promotion chose,"
-            contents.check_trusted(folder, trusted, what)
+            model_files.check_folder_trusted(folder, trusted, what)
         except ModelError as error:
             raise PromotionError(str(error)) from error
     return found, f"{found[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
 
 
 def _other(version: Version, found: str, wanted: str, folder: Path | None) -> str:
-    left = files.bytecode(folder) if folder is not None else []
+    left = model_files.bytecode(folder) if folder is not None else []
     if left:
         return (
             f"beside the files of version {version.version} of {version.model!r} there is bytecode that was not scored "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.models import registry
-from notebooks_lib.models.registry import PROD
+from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import admission, slots
 from notebooks_lib.release.rollout import continuing
 from notebooks_lib.serving import endpoint
@@ -26,7 +26,7 @@ def foreseen(way: Way, stage: str) -> str:
         return f"{OVER}: {way.ends}"
     if not way.promoting:
         return _after(way, stage, name)
-    mine = registry.champion(way.store, way.model, stage)
+    mine = champions.champion(way.store, way.model, stage)
     if mine is not None and mine.run_id == way.candidate:
         passed = way.store.settings.stages.of(stage).empty_after
         done = "has passed already" if passed else "is its champion already, and would be asked for known rows"

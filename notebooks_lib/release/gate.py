@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from notebooks_lib import settings as settings_module
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Metric
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import candidates as candidates_module
 from notebooks_lib.promotion import decision as decisions
@@ -80,7 +80,7 @@ class Gate:
 
     def champion(self) -> Version | None:
         """The version that serves now, if any."""
-        return registry.champion(self.store, self.model)
+        return champions.champion(self.store, self.model)
 
     def champion_table(self) -> Table:
         """For a notebook: the champion and its endpoint, or that there is none yet."""

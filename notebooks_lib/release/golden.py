@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
-from notebooks_lib.models import logged_models, registry
-from notebooks_lib.models.encoding import encode
+from notebooks_lib.models import model_files, registry
+from notebooks_lib.models.predictions import encode
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving.prediction_diff import difference
 from notebooks_lib.tags import Tag
@@ -57,7 +57,7 @@ def of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] =
     if known is not None:
         return known
     with tempfile.TemporaryDirectory() as scratch:
-        made = make(ServedModel.load(logged_models.download(version.source, Path(scratch))), rows())
+        made = make(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
     if not made.pairs:
         raise PromotionError(
             f"version {version.version} of {version.model!r} cannot be verified: its model was logged without an "

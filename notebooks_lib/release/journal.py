@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions
 from notebooks_lib.settings import Settings
 
 KEPT = 20
@@ -194,7 +194,7 @@ def told(journal: Journal) -> str:
 
 def mending(journal: Journal) -> str:
     """What to do about a change that has not ended."""
-    back = registry.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
+    back = champions.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
     return (
         f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
         "nbops promote --live again mends it and goes on"

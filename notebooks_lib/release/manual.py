@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from notebooks_lib.errors import NbopsError, PromotionError, TrackingError, UnknownNameError, UsageError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.release import journal, slots
 from notebooks_lib.release.journal import Desk
 from notebooks_lib.serving import endpoint, state
@@ -73,7 +73,7 @@ def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") 
         if version:
             chosen = registry.get(store, desk.model, version)
         else:
-            champion = registry.champion(store, desk.model, desk.stage)
+            champion = champions.champion(store, desk.model, desk.stage)
             if champion is None:
                 raise UsageError(f"model {desk.model!r} has no champion in {desk.stage}; name one with --version")
             chosen = champion

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import golden, slots
 from notebooks_lib.release.golden import Golden
@@ -91,7 +91,7 @@ class Moves:
 
     def rival(self) -> Version | None:
         """A champion that nobody knew of when this began: made on another machine, or by hand."""
-        now = registry.champion(self.store, self.model, self.stage)
+        now = champions.champion(self.store, self.model, self.stage)
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
 
@@ -124,9 +124,9 @@ class Moves:
     def mark(self) -> None:
         """Move the champion's mark; what a rollback takes back is withdrawn."""
         back, old = self.kind == "rollback", self.before
-        registry.mark_champion(self.store, self.version, reason=self.reason, stage=self.stage, back=back)
+        champions.mark_champion(self.store, self.version, reason=self.reason, stage=self.stage, back=back)
         if back and old is not None and old.version != self.number:
-            registry.withdraw(self.store, old, stage=self.stage)
+            champions.withdraw(self.store, old, stage=self.stage)
         self._note("mark", old.version if old else "", self.number)
 
     def empty(self) -> None:
@@ -138,7 +138,7 @@ class Moves:
 
     def take_back(self, why: str) -> str:
         """Let the champion serve again, whoever it is by now. The version stays in its slot, without traffic."""
-        champion, found = registry.champion(self.store, self.model, self.stage), slots.status(self.store, self.name)
+        champion, found = champions.champion(self.store, self.model, self.stage), slots.status(self.store, self.name)
         if champion is None or (self.empties and champion.version != self.number):
             if found is not None and found.state != "stopped":
                 self.split({}, reason=why)
@@ -154,7 +154,7 @@ class Moves:
 
     def failed(self, why: str) -> None:
         """Say in the ledger that the version did not come in, and why."""
-        champion = registry.champion(self.store, self.model, self.stage)
+        champion = champions.champion(self.store, self.model, self.stage)
         self._note("failed", champion.version if champion else "", self.number, reason=why)
 
     def catch_up(self) -> None:

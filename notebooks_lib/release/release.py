@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import checksums, moves
@@ -45,7 +45,7 @@ class Release:
         self.decision = decision
         self.model = decision.evidence.model
         self.reason = ". ".join(part for part in (reason.strip().rstrip("."), decision.summary) if part)[:LIMIT]
-        self.before = registry.champion(store, self.model)
+        self.before = champions.champion(store, self.model)
         """The champion when this began."""
         self.way = Way(store, self.model, stages, dry_run=dry_run, reason=self.reason, run_id=run_id)
         self.way.promoting = self.promoting
@@ -134,6 +134,6 @@ class Release:
 
     def _rival(self) -> Version | None:
         """A champion that the decision did not know of: somebody else promoted meanwhile."""
-        now, mine = registry.champion(self.store, self.model), self.decision.challenger.run_id
+        now, mine = champions.champion(self.store, self.model), self.decision.challenger.run_id
         known = now is None or now.version == self.decision.champion.version or now.run_id == mine
         return None if known else now

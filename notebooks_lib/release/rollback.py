@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.models import logged_models, registry
-from notebooks_lib.models.registry import PROD, Version
+from notebooks_lib.models import champions, model_files, registry
+from notebooks_lib.models.champions import PROD
+from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.release import moves, recovery, rollout, slots
 from notebooks_lib.release.recovery import Mended
@@ -56,7 +57,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     store = connect(settings)
     asked = f"nbops rollback: {reason}" if reason else "nbops rollback"
     mended = recovery.mend(store, model, stage, giving_up=True, asked=asked)
-    before = registry.champion(store, model, stage)
+    before = champions.champion(store, model, stage)
     there = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else there and mended.outcome != "given up"):
         status = slots.status(store, settings.stages.endpoint(stage, model))
@@ -78,12 +79,12 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
 
 
 def _further(store: Store, model: str, stage: str) -> str:
-    return registry.rollback_command(model, stage) if registry.previous(store, model, stage) else ""
+    return champions.rollback_command(model, stage) if champions.previous(store, model, stage) else ""
 
 
 def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:
     if to is None:
-        found = registry.previous(store, before.model, stage)
+        found = champions.previous(store, before.model, stage)
         if found is None:
             name = store.settings.stages.endpoint(stage, before.model)
             raise UsageError(
@@ -94,7 +95,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     found = registry.get(store, before.model, to)
     if found.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
-    if not registry.was_champion(store, found, stage):
+    if not champions.was_champion(store, found, stage):
         on = f"it waits: {rollout.continuing(before.model)}" if found.tags.get(Tag.WAITING) else "nbops promote --live"
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
@@ -106,7 +107,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
 def _check(store: Store, version: Version) -> int:
     """Load a version here and ask it for its golden predictions; how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
-        model = ServedModel.load(logged_models.download(version.source, Path(scratch)))
+        model = ServedModel.load(model_files.download(version.source, Path(scratch)))
         known = moves.known(store, version)
         apart = known.differences(model)
     if apart > store.settings.promotion.tolerance:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -96,7 +96,7 @@ class Way:
     def passes(self, stage: str, instead_of: Version | None) -> None:
         """It is champion of a stage now."""
         self.passed.append(stage)
-        self.undo = registry.rollback_command(self.model, stage) if instead_of else ""
+        self.undo = champions.rollback_command(self.model, stage) if instead_of else ""
 
     def wait(self, stage: str) -> None:
         """Say on the version, and in the ledger, that it waits before a stage."""
@@ -145,7 +145,7 @@ def continuing(model: str) -> str:
 def note(way: Way, what: What, stage: str) -> None:
     """An entry of the ledger that moves nothing: somebody is waited for, or has said yes."""
     assert way.version is not None
-    champion = registry.champion(way.store, way.model, stage)
+    champion = champions.champion(way.store, way.model, stage)
     before, after = champion.version if champion else "", way.version.version
     entry = Entry(way.model, stage, what, before, after, reason=way.reason, run=way.run_id)
     ledger.write(way.store, entry, f"{what}-{uuid.uuid4().hex}")

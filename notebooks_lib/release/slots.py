@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.models import logged_models
+from notebooks_lib.models import model_files
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import checksums
 from notebooks_lib.serving import endpoint
@@ -59,7 +59,7 @@ def put(store: Store, name: str, version: Version, *, slot: str = "", reason: st
         return held
     slot = slot or endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = logged_models.download(version.source, Path(scratch))
+        folder = model_files.download(version.source, Path(scratch))
         sha256, told = checksums.confirm(version, folder, settings.promotion.trusted_flavors)
         detail = _detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
         endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
 from notebooks_lib.errors import NbopsError, PromotionError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import Seen, Watch
@@ -54,7 +54,7 @@ class Change(Moves):
         desk.take()
         try:
             mend_at(store, desk, giving_up=kind == "rollback")
-            champion = registry.champion(store, version.model, stage)
+            champion = champions.champion(store, version.model, stage)
             about = {
                 "kind": kind,
                 "model": version.model,

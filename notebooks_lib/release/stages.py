@@ -7,8 +7,9 @@ approval ends it too, without a failure: approval.py continues there.
 from __future__ import annotations
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.models import registry
-from notebooks_lib.models.registry import PROD, Version
+from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
+from notebooks_lib.models.registry import Version
 from notebooks_lib.release import admission, contract_tests, dry_run, moves, recovery, slots
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.rollout import Step, StepName, Way, continuing
@@ -111,7 +112,7 @@ class OneStage:
         if version is None:
             return "nothing to deploy: there is no champion"
         status = slots.status(way.store, self.endpoint)
-        mine = registry.champion(way.store, way.model, self.name)
+        mine = champions.champion(way.store, way.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (
             way.promoting
@@ -130,14 +131,14 @@ class OneStage:
         if not holds:
             return ""
         if self.policy.empty_after and way.promoting:
-            way.passes(self.name, registry.previous(way.store, way.model, self.name))
+            way.passes(self.name, champions.previous(way.store, way.model, self.name))
             return f"version {version.version} has passed already"
         if slots.serves(status, version) or self._only_stopped(status, version):
             way.status = endpoint.start(way.store.settings, self.endpoint)
             known = moves.known(way.store, version)
             rows = contract_tests.predictions(way.store.settings, self.endpoint, known)
             if way.promoting:
-                way.passes(self.name, registry.previous(way.store, way.model, self.name))
+                way.passes(self.name, champions.previous(way.store, way.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 

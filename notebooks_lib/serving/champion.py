@@ -36,7 +36,7 @@ def find(settings: Settings, name: str) -> Champion:
 
     Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
     """
-    from notebooks_lib.models import contents, logged_models, registry
+    from notebooks_lib.models import champions, model_files, registry
     from notebooks_lib.tags import Tag
     from notebooks_lib.tracking.store import connect
 
@@ -51,7 +51,7 @@ def find(settings: Settings, name: str) -> Champion:
             )
         raise UnknownNameError("endpoint or model", name, {*state.known(settings), *names, *served})
     stage, model = served.get(name, (PROD, name))
-    found = registry.champion(store, model, stage)
+    found = champions.champion(store, model, stage)
     if found is None:
         where, how = ("", "") if stage == PROD else (f" in {stage}", f" --stages {stage}")
         raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
@@ -67,7 +67,7 @@ def find(settings: Settings, name: str) -> Champion:
     def fetch(folder: Path) -> Path:
         sha256, trusted = found.tags.get(Tag.MODEL_SHA256, ""), settings.promotion.trusted_flavors
         try:
-            model_dir = logged_models.download(found.source, folder)
+            model_dir = model_files.download(found.source, folder)
         except ModelError as error:
             back = f"nbops rollback {model}" + ("" if stage == PROD else f" --stage {stage}")
             raise EndpointError(
@@ -77,7 +77,7 @@ def find(settings: Settings, name: str) -> Champion:
 
         if not sha256:  # its mark was set by hand
             what = f"version {found.version} of {model!r}, which no promotion chose,"
-            contents.check_trusted(model_dir, trusted, what)
+            model_files.check_folder_trusted(model_dir, trusted, what)
         return model_dir
 
     return Champion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))

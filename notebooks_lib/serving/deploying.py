@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError, reason
-from notebooks_lib.models import files
+from notebooks_lib.models import model_files
 from notebooks_lib.serving import launching, load_check, process, state
 from notebooks_lib.serving.process import Server
 from notebooks_lib.serving.state import Folder, State
@@ -137,7 +137,7 @@ def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, A
         "id": uuid.uuid4().hex,
         "version": version,
         "model": copy.name,
-        "sha256": sha256 or files.read(copy).sha256,
+        "sha256": sha256 or model_files.read(copy).sha256,
         "detail": dict(detail),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }

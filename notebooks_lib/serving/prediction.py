@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models import scorer
-from notebooks_lib.models.encoding import encode
+from notebooks_lib.models.predictions import encode
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import bounds, formats
 

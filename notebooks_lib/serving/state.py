@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from notebooks_lib import private_files, safe_text
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
-from notebooks_lib.models import contents, files
+from notebooks_lib.models import model_files
 from notebooks_lib.settings import Settings
 
 FORMAT = 2
@@ -161,7 +161,7 @@ class Folder:
         """
         check_name("version", version)
         try:
-            contents.check(source)
+            model_files.check_folder(source)
         except ModelError as error:
             raise EndpointError(f"endpoint {self.name!r} cannot serve version {version}: {error}") from error
         target = self.models / version
@@ -264,7 +264,7 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     if not wanted:
         return
     try:
-        found = files.read(models / entry["model"]).sha256
+        found = model_files.read(models / entry["model"]).sha256
     except ModelError as error:
         raise EndpointError(
             f"the files of version {entry['version']} are gone or damaged ({error}); deploy the version again"

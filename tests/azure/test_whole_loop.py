@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
@@ -67,6 +67,6 @@ def test_the_loop_of_the_readme_holds_on_a_workspace(azure_workspace: AzureProje
         assert info.ended
         assert info.tags[Tag.DATASET_PREFIX + "diabetes"].startswith("diabetes@1#")
         assert {"rmse", "baseline_rmse"} <= set(info.metrics)
-    champion = registry.champion(connected, name)
+    champion = champions.champion(connected, name)
     assert champion is not None
     assert champion.run_id == runs[0]["run_id"]

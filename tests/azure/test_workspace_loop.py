@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models import champions, logged_models
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
@@ -58,7 +58,7 @@ def test_what_one_process_logs_registers_and_marks_another_finds(azure_workspace
     (run,) = query.find_runs(here, azure_workspace.settings.experiment)
     assert (run.run_id, run.params, run.metrics) == (run_id, {"alpha": "2.0"}, {"rmse": 55.5})
     assert run.tags[Tag.MODEL_FORMAT] == "skops"
-    champion = registry.champion(here, azure_workspace.settings.experiment)
+    champion = champions.champion(here, azure_workspace.settings.experiment)
     assert champion is not None
     assert champion.run_id == run_id
     predicted = logged_models.load(champion.uri).predict(logged_models.example(champion.source))

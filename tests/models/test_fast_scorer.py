@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import fast_scorer
-from notebooks_lib.models.encoding import encode
+from notebooks_lib.models.predictions import encode
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
 
@@ -212,14 +212,14 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
 FIRST_LOAD = """
 import sys
 from pathlib import Path
-from notebooks_lib.models import files
+from notebooks_lib.models import model_files
 from notebooks_lib.serving.hot_reload import Follower
 from notebooks_lib.serving.slots import Slots
 
 root = Path(sys.argv[1])
 (root / "models").mkdir()
 (root / "model").rename(root / "models" / "1")
-detail = {"sha256": files.read(root / "models" / "1").sha256}
+detail = {"sha256": model_files.read(root / "models" / "1").sha256}
 entry = {"model": "1", "version": "1", "since": "", "detail": {"model": "sample"}, **detail}
 Follower(root, Slots()).load_first({"slots": {"blue": entry}, "traffic": {"blue": 100}, "mirror": {}}, {"blue"})
 (root / "models" / "1").rename(root / "model")

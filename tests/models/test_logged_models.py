@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from notebooks_lib import errors
-from notebooks_lib.models import logged_models, requirements
+from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
@@ -120,7 +120,7 @@ def test_a_model_is_kept_with_signature_example_and_files(any_store: Store, tmp_
     assert [(each["name"], each["type"]) for each in inputs] == [("age", "long"), ("bmi", "double"), ("site", "string")]
     assert [each["type"] for each in logged_models.signature(info.source)["outputs"]] == ["double"]
     pd.testing.assert_frame_equal(logged_models.example(info.source), table()[0].head())
-    folder = logged_models.download(info.source, tmp_path / "here")
+    folder = model_files.download(info.source, tmp_path / "here")
     assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= {f.name for f in folder.iterdir()}
     assert info.size_bytes == sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     assert (info.logged_model_id is not None) == any_store.has_logged_models
@@ -223,7 +223,7 @@ def test_a_class_from_a_projects_own_file_loads_where_that_file_is_not(
 
 def test_requirements_are_the_locks_own_lines(store: Store, tmp_path: Path) -> None:
     store.settings.layout.lock.write_bytes(LOCK.read_bytes())
-    folder = logged_models.download(ridge(store, new_run(store)).source, tmp_path / "here")
+    folder = model_files.download(ridge(store, new_run(store)).source, tmp_path / "here")
 
     wanted = (folder / "requirements.txt").read_text().split()
     assert [line.partition("==")[0] for line in wanted] == [

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.models import logged_models, marks, registry
+from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 
@@ -57,7 +57,7 @@ def registered(store: Store, name: str, count: int) -> list[registry.Version]:
 
 def held(store: Store, name: str, stage: str = "prod") -> tuple[str | None, str | None]:
     """Champion and previous."""
-    found = registry.champion(store, name, stage), registry.previous(store, name, stage)
+    found = champions.champion(store, name, stage), champions.previous(store, name, stage)
     return tuple(version.version if version else None for version in found)  # type: ignore[return-value]
 
 
@@ -147,10 +147,10 @@ def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str)
     one, two, three = registered(any_store, name, 3)
     assert held(any_store, name) == (None, None)
 
-    assert registry.mark_champion(any_store, one, reason="first") is None
+    assert champions.mark_champion(any_store, one, reason="first") is None
     assert held(any_store, name) == (one.version, None)
-    registry.mark_champion(any_store, two, reason="better")
-    before = registry.mark_champion(any_store, three, reason="best")
+    champions.mark_champion(any_store, two, reason="better")
+    before = champions.mark_champion(any_store, three, reason="best")
 
     assert before is not None
     assert before.version == two.version
@@ -158,16 +158,16 @@ def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str)
     assert marked(any_store, name) == {"champion": three.version, "previous": two.version}
     assert registry.get(any_store, name, three.version).tags[Tag.REASON] == "best"
 
-    registry.mark_champion(any_store, two, reason="it failed", back=True)
-    registry.withdraw(any_store, three)
+    champions.mark_champion(any_store, two, reason="it failed", back=True)
+    champions.withdraw(any_store, three)
     assert held(any_store, name) == (two.version, one.version)
-    registry.mark_champion(any_store, one, reason="it failed too", back=True)
-    registry.withdraw(any_store, two)
+    champions.mark_champion(any_store, one, reason="it failed too", back=True)
+    champions.withdraw(any_store, two)
     assert held(any_store, name) == (one.version, None)
     assert marked(any_store, name) == {"champion": one.version}
     assert [each.withdrawn for each in registry.versions(any_store, name)] == [("prod",), ("prod",), ()]
 
-    registry.mark_champion(any_store, three, reason="after all", back=True)  # as asked for by its number
+    champions.mark_champion(any_store, three, reason="after all", back=True)  # as asked for by its number
     assert registry.get(any_store, name, three.version).withdrawn == ()
     assert held(any_store, name) == (three.version, one.version)  # past the one that is withdrawn
 
@@ -175,8 +175,8 @@ def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str)
 def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None:
     one, two = registered(either_store, name, 2)
     for stage in ("dev", "prod"):
-        registry.mark_champion(either_store, one, reason="first", stage=stage)
-    registry.mark_champion(either_store, two, reason="better", stage="dev")
+        champions.mark_champion(either_store, one, reason="first", stage=stage)
+    champions.mark_champion(either_store, two, reason="better", stage="dev")
 
     assert held(either_store, name, "dev") == (two.version, one.version)
     assert held(either_store, name, "prod") == (one.version, None)
@@ -191,32 +191,32 @@ def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None
 def test_what_was_taken_back_from_two_stages_is_withdrawn_from_both(either_store: Store, name: str) -> None:
     one, two, three = registered(either_store, name, 3)
     for stage in ("test", "prod"):
-        registry.mark_champion(either_store, one, reason="first", stage=stage)
-        registry.mark_champion(either_store, two, reason="better", stage=stage)
+        champions.mark_champion(either_store, one, reason="first", stage=stage)
+        champions.mark_champion(either_store, two, reason="better", stage=stage)
     registry.set_tags(either_store, two, {Tag.WAITING: "{}"})
     for stage in ("prod", "test"):
-        registry.mark_champion(either_store, one, reason="it failed", stage=stage, back=True)
-        registry.withdraw(either_store, two, stage=stage)
+        champions.mark_champion(either_store, one, reason="it failed", stage=stage, back=True)
+        champions.withdraw(either_store, two, stage=stage)
     taken = registry.get(either_store, name, two.version)
     assert taken.withdrawn == ("test", "prod")
     assert not taken.tags[Tag.WAITING]
 
-    registry.mark_champion(either_store, two, reason="by another way", stage="prod")
+    champions.mark_champion(either_store, two, reason="by another way", stage="prod")
     assert registry.get(either_store, name, two.version).withdrawn == ("test", "prod")
-    registry.mark_champion(either_store, two, reason="as asked for", stage="test", back=True)
+    champions.mark_champion(either_store, two, reason="as asked for", stage="test", back=True)
     assert registry.get(either_store, name, two.version).withdrawn == ("prod",)
 
-    assert [registry.was_champion(either_store, each, "test") for each in (one, two, three)] == [True, True, False]
-    assert not registry.was_champion(either_store, one, "dev")
+    assert [champions.was_champion(either_store, each, "test") for each in (one, two, three)] == [True, True, False]
+    assert not champions.was_champion(either_store, one, "dev")
 
 
 def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: str) -> None:
     one, two = registered(either_store, name, 2)
-    registry.mark_champion(either_store, one, reason="first")
-    registry.mark_champion(either_store, two, reason="better")
+    champions.mark_champion(either_store, one, reason="first")
+    champions.mark_champion(either_store, two, reason="better")
     before = registry.versions(either_store, name)
 
-    registry.mark_champion(either_store, two, reason="again")
+    champions.mark_champion(either_store, two, reason="again")
 
     assert held(either_store, name) == (two.version, one.version)
     assert registry.versions(either_store, name) == before
@@ -231,7 +231,7 @@ def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_
 ) -> None:
     one, two, three = registered(either_store, name, 3)
     for version in (one, two, three)[: 2 if move == "forward" else 3]:
-        registry.mark_champion(either_store, version, reason="made ready")
+        champions.mark_champion(either_store, version, reason="made ready")
     old, new = (two, one), (three, two)
     if move == "back":
         old, new = (three, two), (two, one)
@@ -250,7 +250,7 @@ def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_
                 for call in WRITES:
                     real = getattr(either_store.client, call)
                     patch.setattr(either_store.client, call, functools.partial(dying, real=real))
-                registry.mark_champion(either_store, new[0], reason="moved", back=move == "back")
+                champions.mark_champion(either_store, new[0], reason="moved", back=move == "back")
         except errors.ModelError:
             seen.append(held(either_store, name))
         else:
@@ -267,10 +267,10 @@ def test_of_two_that_bear_the_tag_the_later_holds_though_a_clock_is_slow(
     either_store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = registered(either_store, name, 2)
-    registry.mark_champion(either_store, two, reason="first")
-    monkeypatch.setattr(marks.time, "time", lambda: 1.0)
+    champions.mark_champion(either_store, two, reason="first")
+    monkeypatch.setattr(champions.time, "time", lambda: 1.0)
     tags = registry.get(either_store, name, two.version).tags
-    registry.mark_champion(either_store, one, reason="from a machine whose clock is slow")
+    champions.mark_champion(either_store, one, reason="from a machine whose clock is slow")
     registry.set_tags(
         either_store, two, {k: v for k, v in tags.items() if k.startswith(Tag.MARK_PREFIX)}
     )  # died before
@@ -280,7 +280,7 @@ def test_of_two_that_bear_the_tag_the_later_holds_though_a_clock_is_slow(
 
 def test_marks_are_aliases_where_there_are_any_and_tags_where_there_are_none(either_store: Store, name: str) -> None:
     (one,) = registered(either_store, name, 1)
-    registry.mark_champion(either_store, one, reason="first")
+    champions.mark_champion(either_store, one, reason="first")
 
     tags = registry.get(either_store, name, one.version).tags
     if either_store.local:
@@ -301,4 +301,4 @@ def test_an_unknown_name_is_told_the_known_ones(either_store: Store, name: str) 
     with pytest.raises(errors.UnknownNameError, match=f"did you mean '{name}'"):
         registry.get(either_store, name + "x", 1)
     assert registry.versions(either_store, "nobody") == []
-    assert registry.champion(either_store, "nobody") is None
+    assert champions.champion(either_store, "nobody") is None

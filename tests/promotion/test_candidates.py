@@ -89,14 +89,14 @@ def test_repetitions_are_looked_at_once(trials, houses, gate):
 
 
 def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, houses, gate, monkeypatch):
-    from notebooks_lib.models import registry
+    from notebooks_lib.models import champions, registry
     from notebooks_lib.tracking import query
 
     monkeypatch.setattr(query, "NEWEST", 2)
     monkeypatch.setattr(query, "BEST", 1)
     champion = trials.fitted(worse(), houses)
     version = registry.register(trials.store, "houses", champion)
-    registry.mark_champion(trials.store, version, reason="first")
+    champions.mark_champion(trials.store, version, reason="first")
     best = trials.fitted(better(), houses)
     trials.fitted(middling(), houses)
     again = [trials.fitted(worse(), houses, **{Tag.RUN_FINGERPRINT: champion}) for _ in range(2)]

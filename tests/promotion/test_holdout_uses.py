@@ -13,7 +13,7 @@ import pytest
 from notebooks_lib import datasets
 from notebooks_lib.datasets import fresh_holdout, holdout_budget
 from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, worse, write_houses
 from tests.release.test_gate import answer, champion, failed, readings
@@ -267,4 +267,4 @@ def test_a_hundred_useless_trials_do_not_dethrone_the_champion(trials, houses, g
         trials.run({"rmse": value}, dataset=houses)
     decision = answer(gate())
     assert decision.answer != "promote", decision
-    assert registry.champion(trials.store, "houses").version == "1"
+    assert champions.champion(trials.store, "houses").version == "1"

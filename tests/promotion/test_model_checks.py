@@ -14,7 +14,7 @@ import pytest
 from notebooks_lib import datasets
 from notebooks_lib.datasets import data_tests
 from notebooks_lib.errors import ModelError
-from notebooks_lib.models import files, logged_models, requirements
+from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.promotion import model_checks
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
@@ -56,21 +56,21 @@ def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path
 def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tmp_path: Path) -> None:
     run_id = trials.fitted(middling(), houses)
     source = logged_models.model_of_run(trials.store, run_id).source
-    found = files.read(source)
+    found = model_files.read(source)
     assert found.size_bytes > 1000
     assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
-    copy = logged_models.download(source, tmp_path / "copy")
-    assert files.read(copy) == found
+    copy = model_files.download(source, tmp_path / "copy")
+    assert model_files.read(copy) == found
     (copy / "registered_model_meta").write_text("model_name: houses\nmodel_version: 1\n")
-    assert files.read(copy) == found
+    assert model_files.read(copy) == found
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
-    assert files.read(copy).sha256 != found.sha256
+    assert model_files.read(copy).sha256 != found.sha256
     shutil.rmtree(copy / "__pycache__")
     (copy / "more").write_text("")
-    assert files.read(copy).sha256 != found.sha256
+    assert model_files.read(copy).sha256 != found.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
-        files.read(tmp_path)
+        model_files.read(tmp_path)
     assert 0 < model_checks.latency(source, houses) < 10_000
 
 

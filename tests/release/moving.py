@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import journal, moves, slots
 from notebooks_lib.release.journal import Journal
@@ -79,7 +79,7 @@ def promote(store: Store, found: Version, stage: str = "prod") -> Change:
 def agreed(store: Store, *, stage: str = "prod") -> str:
     """The champion, after holding mark, traffic and ledger against each other."""
     settings = store.settings
-    found = registry.champion(store, MODEL, stage)
+    found = champions.champion(store, MODEL, stage)
     champion = found.version if found else ""
     name = settings.stages.endpoint(stage, MODEL)
     entries = ledger.read(store, MODEL, stage)

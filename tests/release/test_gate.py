@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.settings.sections import Promotion, Stage, Stages
 from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse, write_houses
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tracking
 def champion(trials, run_id: str, model: str = "houses", stage: str = "prod"):
     """Make a run's model the champion, as a release does last."""
     version = registry.register(trials.store, model, run_id)
-    registry.mark_champion(trials.store, version, reason="planted", stage=stage)
+    champions.mark_champion(trials.store, version, reason="planted", stage=stage)
     return version
 
 
@@ -303,7 +303,7 @@ def test_a_champion_that_came_meanwhile_is_not_overwritten(trials, houses, gate)
     rival = champion(trials, trials.fitted(middling(), houses, experiment="elsewhere"))
     with pytest.raises(PromotionError, match="version 2 of 'houses' became champion while this run was compared"):
         release.register()
-    assert registry.champion(trials.store, "houses").version == rival.version
+    assert champions.champion(trials.store, "houses").version == rival.version
 
 
 def test_a_function_of_ones_own_decides(trials, houses, gate):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions
 from notebooks_lib.notebooks import document, parameters, rules
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -54,15 +54,15 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert f"run {lesser[:8]}" in out
     assert "waiting: houses version 1 needs an approval to enter prod" in out
     assert "nbops promote --continue houses" in out
-    assert registry.champion(trials.store, "houses") is None
-    assert registry.champion(trials.store, "houses", "dev").run_id == good
+    assert champions.champion(trials.store, "houses") is None
+    assert champions.champion(trials.store, "houses", "dev").run_id == good
     assert nbops(["promote", "--continue", "houses"]) == 0
     assert github.read_text() == "promoted=false\nwaiting=prod\ndecision=promote\npromoted=true\n"
     out += capsys.readouterr().out
     assert "houses version 1: promoted" in out
     assert "curl -sS" in out
     assert "nbops ui" in out
-    champion = registry.champion(trials.store, "houses")
+    champion = champions.champion(trials.store, "houses")
     assert champion is not None
     assert champion.run_id == good
     recorded = query.get_run(trials.store, champion.tags[Tag.DECISION_RUN])

@@ -11,7 +11,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.release import golden
 from notebooks_lib.release.release import Release
 from notebooks_lib.release.rollback import rollback
@@ -44,7 +44,7 @@ class Journey:
 
     @property
     def champion(self) -> str | None:
-        found = registry.champion(self.store, "houses")
+        found = champions.champion(self.store, "houses")
         return found.version if found else None
 
     @property
@@ -121,8 +121,8 @@ def test_there_must_be_something_to_go_back_to(trials, houses):
         rollback(trials.settings, "houses")
 
     two = registry.register(trials.store, "houses", trials.fitted(better(), houses))
-    registry.mark_champion(trials.store, one, reason="first")
-    registry.mark_champion(trials.store, two, reason="only tested", stage="test")
+    champions.mark_champion(trials.store, one, reason="first")
+    champions.mark_champion(trials.store, two, reason="only tested", stage="test")
     with pytest.raises(UsageError, match="before version 2; .* nbops endpoint stop houses-test"):
         rollback(trials.settings, "houses", stage="test")
     with pytest.raises(UsageError, match=r"was never champion of prod, .* nbops promote --live"):

@@ -14,7 +14,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, slots
 from notebooks_lib.release.journal import Desk
 from notebooks_lib.release.rollback import rollback
@@ -100,7 +100,7 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
         return lambda payload, slot: ask(payload if slot == old else wrong, slot)
 
-    old = slots.holding(endpoint.status(store.settings, MODEL), registry.champion(store, MODEL))
+    old = slots.holding(endpoint.status(store.settings, MODEL), champions.champion(store, MODEL))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
         patch.setattr(contract_tests, "asker", fewer)
         moving.share(CanaryStep(traffic=20, requests=40))
@@ -219,10 +219,10 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     assert approvals.waiting(store, MODEL).version == "2"
 
     one = registry.get(store, MODEL, 1)
-    registry.mark_champion(store, one, reason="elsewhere", stage="dev")
+    champions.mark_champion(store, one, reason="elsewhere", stage="dev")
     with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
         approvals.go_on(here, MODEL)
-    registry.mark_champion(store, two, reason="again", stage="dev")
+    champions.mark_champion(store, two, reason="again", stage="dev")
     registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
     with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
         approvals.go_on(here, MODEL)
@@ -245,7 +245,7 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
 
 def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
-    here, champion = store.settings, registry.champion(store, MODEL)
+    here, champion = store.settings, champions.champion(store, MODEL)
     slot = slots.holding(endpoint.stop(here, MODEL), champion)
     copy = here.layout.endpoints / MODEL / "models" / champion.version
     (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")

@@ -246,8 +246,8 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     import pandas as pd
     from sklearn.linear_model import LinearRegression
 
+    from notebooks_lib.models import champions, registry
     from notebooks_lib.models import logged_models as models
-    from notebooks_lib.models import registry
     from notebooks_lib.tags import Tag
     from notebooks_lib.tracking.store import connect
 
@@ -261,13 +261,13 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     version = registry.register(store, "sample", run)
     with pytest.raises(EndpointError, match="no champion yet"):
         endpoint.start(project, "sample")
-    registry.mark_champion(store, version, reason="the only one")
+    champions.mark_champion(store, version, reason="the only one")
     with pytest.raises(EndpointError, match="no champion in dev yet; make one with: nbops promote --live --stages dev"):
         endpoint.start(project, "sample-dev")
     assert champion.find(project, "sample").detail["model"] == "sample"
 
     # The endpoint of a stage, all of whose slots were deleted: its port stays.
-    registry.mark_champion(store, version, reason="the only one", stage="dev")
+    champions.mark_champion(store, version, reason="the only one", stage="dev")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

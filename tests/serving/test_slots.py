@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.models import files
+from notebooks_lib.models import model_files
 from notebooks_lib.serving import client, endpoint, slot_metrics
 from notebooks_lib.serving import mirror as mirroring
 from notebooks_lib.serving.hot_reload import Follower
@@ -104,7 +104,7 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     shutil.copytree(light["double"], tmp_path / "models" / "1")
     slot: dict[str, Any] = {"version": "1", "model": "1", "detail": {}, "since": "now"}
     wanted = {"generation": 1, "slots": {"blue": slot}, "traffic": {"blue": 100}, "mirror": {}}
-    slot["sha256"] = files.read(light["double"]).sha256
+    slot["sha256"] = model_files.read(light["double"]).sha256
     Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
     with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):

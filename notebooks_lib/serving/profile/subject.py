@@ -46,7 +46,7 @@ def as_folder(text: str, version: str | None, stage: str | None) -> Subject | No
 
 def find(store: Store, name: str, version: str | None, stage: str | None) -> Version:
     """A version of the registered model: the one asked for, or the champion. Raises UsageError or UnknownNameError."""
-    from notebooks_lib.models import registry
+    from notebooks_lib.models import champions, registry
 
     if version is not None and stage is not None:
         raise UsageError("give --version or --stage, not both")
@@ -55,7 +55,7 @@ def find(store: Store, name: str, version: str | None, stage: str | None) -> Ver
     known = registry.versions(store, name)
     if not known:
         registry.get(store, name, "1")  # says which models and versions there are
-    found = registry.champion(store, name, stage or registry.PROD)
+    found = champions.champion(store, name, stage or champions.PROD)
     if found is None:
         where = f" in {stage}" if stage else ""
         raise UsageError(f"model {name!r} has no champion{where} yet; say which version: --version {known[0].version}")
@@ -78,11 +78,11 @@ def check_example(folder: Path) -> None:
 @contextmanager
 def fetched(version: Version) -> Iterator[Subject]:
     """The version's files: where they are, when that is this machine, else a copy for the length of the block."""
-    from notebooks_lib.models import logged_models
+    from notebooks_lib.models import model_files
 
     here = Path(version.source.removeprefix("file://"))
     if (here / "MLmodel").is_file():
         yield Subject(version.model, here, version)
         return
     with tempfile.TemporaryDirectory(prefix="nbops-profile-") as scratch:
-        yield Subject(version.model, logged_models.download(version.source, Path(scratch)), version)
+        yield Subject(version.model, model_files.download(version.source, Path(scratch)), version)

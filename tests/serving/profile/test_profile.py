@@ -16,7 +16,7 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
-from notebooks_lib.models import registry
+from notebooks_lib.models import champions, registry
 from notebooks_lib.serving.process import ended
 from notebooks_lib.serving.profile import cgroups, profile, record
 from notebooks_lib.settings import Settings
@@ -36,7 +36,7 @@ def registered(project: Settings, light: dict[str, Path]) -> Store:
     run = store.client.create_run(store.experiment_id("any")).info.run_id
     store.client.log_artifacts(run, str(light["double"]), "model")
     version = registry.register(store, "sample", run)
-    registry.mark_champion(store, version, reason="first")
+    champions.mark_champion(store, version, reason="first")
     return store
 
 

@@ -1,4 +1,4 @@
-"""What a model's folder holds beside weights: links, paths out of it, code that runs when it is loaded. It loads none.
+"""The files of a model: digest, size, requirements, and what of them is code. It loads none.
 
 Loading a model may run code of whoever logged it, before any rule has looked at its figures. So a folder must be whole
 in itself, and code runs in a promotion only for flavours that the settings name ([promotion] trusted_flavors).
@@ -6,15 +6,22 @@ in itself, and code runs in a promotion only for flavours that the settings name
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from notebooks_lib import errors
 from notebooks_lib.errors import ModelError
 
 MLMODEL = "MLmodel"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
 PYFUNC = "python_function"
 
 _DATA_ONLY = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")
@@ -35,7 +42,7 @@ _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
 """Keys of MLmodel whose values nobody opens in the folder."""
 
 
-def check(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise ModelError when the folder reaches out of itself: its digest would not say what is loaded."""
     for path in _walk(folder):
         if path.is_symlink():
@@ -44,15 +51,15 @@ def check(folder: Path) -> None:
             )
         if not path.is_file() and not path.is_dir():
             raise ModelError(f"{path} is neither a file nor a folder; take it out")
-    described = description(folder)
+    described = read_mlmodel(folder)
     for key, value in _strings([described.get("flavors"), described.get("saved_input_example_info")]):
         if key not in _NO_PATHS and _leaves(value):
             raise ModelError(f"{folder / MLMODEL}: {key} is {value!r}, out of the model's folder; log the model again")
 
 
-def code(folder: Path) -> str:
+def code_in(folder: Path) -> str:
     """What of a model is code, or may hold it, in words; empty where loading it runs its libraries' own code only."""
-    flavors = description(folder).get("flavors", {})
+    flavors = read_mlmodel(folder).get("flavors", {})
     pyfunc = flavors.get(PYFUNC, {})
     own = [name for name in flavors if name != PYFUNC]
     unknown = [name for name in own if name not in _DATA_ONLY]
@@ -86,13 +93,13 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
         if conf.get("serialization_format") != "skops":
             return f"a pickle ({name}: {conf.get('serialization_format', 'pickle')})"
         types = conf.get("skops_trusted_types") or []
-        foreign = [each for each in types if not trusted(str(each))] if isinstance(types, list) else [types]
+        foreign = [each for each in types if not is_data_type(str(each))] if isinstance(types, list) else [types]
         if foreign:
             return f"classes or functions beyond what estimators are made of ({foreign[0]})"
     return ""
 
 
-def trusted(name: str) -> bool:
+def is_data_type(name: str) -> bool:
     """Whether a class or function that skops asks about does nothing but hold and compute numbers.
 
     Not all of NumPy, SciPy and scikit-learn is such: `scipy.stats` runs text out of a distribution's state when one is
@@ -103,13 +110,13 @@ def trusted(name: str) -> bool:
 
 def flavor(folder: Path) -> str:
     """The name by which the settings trust a model: its library's flavour, else python_function."""
-    return next((name for name in description(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
+    return next((name for name in read_mlmodel(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
 
 
-def check_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
+def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
     """Raise ModelError when a model brings code and its flavour is none of those named; `what` says which model."""
-    check(folder)
-    brings = code(folder)
+    check_folder(folder)
+    brings = code_in(folder)
     if brings and flavor(folder) not in trusted:
         raise ModelError(
             f"{what} brings code, which would run here before any rule: {brings}; if you trust everybody who can log "
@@ -117,7 +124,7 @@ def check_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
         )
 
 
-def description(folder: Path) -> dict[str, Any]:
+def read_mlmodel(folder: Path) -> dict[str, Any]:
     """The content of MLmodel. Raises ModelError when it is none."""
     import yaml
 
@@ -153,3 +160,97 @@ def _leaves(value: str) -> bool:
     windows = PureWindowsPath(value)
     absolute = PurePosixPath(value).is_absolute() or bool(windows.drive and windows.root)
     return absolute or ".." in (*PurePosixPath(value).parts, *windows.parts)
+
+
+def download(source: str | Path, folder: Path) -> Path:
+    """Copy the model at a location under `folder`; return the folder that holds its MLmodel. Raises ModelError."""
+    import mlflow
+
+    folder.mkdir(parents=True, exist_ok=True)
+    here = local(source)
+    if here is not None and here.is_dir():
+        check_folder(here)  # a copy has no links any more
+    with errors.as_model_error(f"the model at {source} cannot be fetched"):
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
+    if not (found / MLMODEL).is_file():
+        # The Azure plugin can come back without an error and without the files (docs/azure.md).
+        raise ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
+    return found
+
+
+def local(source: str | Path) -> Path | None:
+    """The folder of a model that lies on this machine; None when it has to be fetched."""
+    text = str(source)
+    if text.startswith("file:"):
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        return Path(local_file_uri_to_path(text))
+    return None if _SCHEME.match(text) else Path(text)
+
+
+_NOTE = re.compile(rb"(model_(name|version): [^\r\n]*\n?){2}")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a model is as a file: the thing that is scored, registered and deployed."""
+
+    sha256: str
+    """Of the names and contents of all files, but for the note that MLflow puts beside a downloaded version."""
+    size_bytes: int
+    requirements: tuple[str, ...] | None
+    """Lines of its requirements.txt; None when it has none."""
+    code: str = ""
+    """What of it is code that runs when it is loaded, in words; empty when nothing is."""
+
+
+def read(source: str | Path) -> ModelFiles:
+    """The model at a location as a file. Raises ModelError when it cannot be read."""
+    with _folder(source) as folder:
+        return _files(folder)
+
+
+def check_trusted(source: str | Path, trusted: Sequence[str]) -> None:
+    """Raise ModelError when the model at a location brings code and its flavour is none of those trusted."""
+    with _folder(source) as folder:
+        check_folder_trusted(folder, trusted, "it")
+
+
+@contextmanager
+def _folder(source: str | Path) -> Iterator[Path]:
+    here = local(source)
+    with errors.as_model_error(f"the model at {source} cannot be read"):
+        if here is not None:
+            yield here
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            yield download(source, Path(scratch))
+
+
+def _files(folder: Path) -> ModelFiles:
+    if not (folder / MLMODEL).is_file():
+        raise errors.ModelError(f"{folder} holds no {MLMODEL} file")
+    check_folder(folder)
+    total, digest = 0, hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_note(path, folder)):
+        content = hashlib.sha256()
+        with file.open("rb") as opened:
+            for block in iter(lambda: opened.read(1 << 20), b""):
+                content.update(block)
+                total += len(block)
+        digest.update(json.dumps([file.relative_to(folder).as_posix(), content.hexdigest()]).encode())
+    needed = folder / "requirements.txt"
+    lines = tuple(needed.read_text("utf-8").splitlines()) if needed.is_file() else None
+    return ModelFiles(digest.hexdigest(), total, lines, code_in(folder))
+
+
+def bytecode(folder: Path) -> list[str]:
+    """The folders of bytecode that loading a model's modules by plain MLflow leaves: they count, and can be removed."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("__pycache__"))
+
+
+def _is_note(path: Path, folder: Path) -> bool:
+    """The file that MLflow adds to what it downloads from a registry, if it holds that and nothing else."""
+    if path != folder / "registered_model_meta" or path.stat().st_size > 1000:
+        return False
+    return _NOTE.fullmatch(path.read_bytes()) is not None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
-from notebooks_lib.models.versions import Version, set_tags, versions
+from notebooks_lib.models.registry import Version, set_tags, versions
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:

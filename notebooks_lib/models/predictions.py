@@ -1,0 +1,82 @@
+"""What a model answers: as JSON, and for a classifier its probabilities where a request asks for them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from notebooks_lib.errors import InputError
+
+
+def encode(value: Any) -> bytes:
+    """Predictions as JSON: numpy and pandas types, dates in ISO form, NaN and infinities as null (JSON has none)."""
+    try:
+        text = json.dumps(value, default=_simpler, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError):
+        text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
+    return text.encode()
+
+
+def dtype_kind(value: Any) -> str:
+    """numpy's letter for the type of an array's elements; M are dates."""
+    return str(getattr(getattr(value, "dtype", None), "kind", ""))
+
+
+def _plain(value: Any) -> Any:
+    """What the quick way cannot write: numbers that JSON does not have, keys that are no text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return _plain(_simpler(value))
+
+
+def _simpler(value: Any) -> Any:
+    """A value nearer to JSON, as MLflow's own encoder makes it, but for dates: it writes them as numbers, or "NaT"."""
+    from mlflow.utils.proto_json_utils import NumpyEncoder
+
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    if dtype_kind(value) == "M":
+        return value.astype("datetime64[us]").tolist()  # dates; whole numbers if left in nanoseconds
+    if hasattr(value, "toarray"):
+        return value.toarray().tolist()
+    converted, known = NumpyEncoder().try_convert(value)
+    return converted if known else str(value)
+
+
+METHOD_PARAM = "predict_method"
+"""The parameter, as in `"params": {"predict_method": "predict_proba"}`."""
+METHODS = ("predict", "predict_proba")
+
+
+def has_probabilities(estimator: Any) -> bool:
+    """Whether an estimator of scikit-learn gives a probability for each of its classes."""
+    classes = getattr(estimator, "classes_", None)
+    # A list of them, one for each output, is a classifier of several things at once: its answer is another form.
+    return callable(getattr(estimator, "predict_proba", None)) and getattr(classes, "ndim", 0) == 1
+
+
+def split_method(params: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Whether a request asks for them, and its other parameters. Raises InputError for a method that is none."""
+    rest = dict(params)
+    method = rest.pop(METHOD_PARAM, None)
+    if method is not None and method not in METHODS:
+        raise InputError(f"params: {METHOD_PARAM} is {str(method)[:60]!r}; expected {' or '.join(METHODS)}")
+    return method == "predict_proba", rest
+
+
+def predict_probabilities(model: Any, data: Any) -> list[dict[str, float]]:
+    """For each row the probability of each class by its name, from MLflow's pyfunc model of a classifier."""
+    from mlflow.pyfunc import PyFuncModel
+
+    implementation = model._model_impl  # MLflow's own check of the data comes before whatever method it calls
+    found: Any = PyFuncModel(model.metadata, implementation, predict_fn="predict_proba").predict(data)
+    names = [str(name) for name in implementation.get_raw_model().classes_.tolist()]
+    return [dict(zip(names, row, strict=True)) for row in found.tolist()]
