@@ -17,8 +17,7 @@ from notebooks_lib.metrics.custom import own
 from notebooks_lib.metrics.jackknife import leaver, mean
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses
 from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.detectable_gain import outlook
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.paired_gain import outlook, pair
 from notebooks_lib.promotion.selftest import asked, tables
 from notebooks_lib.statistics.leave_one_out import Leaver
 from notebooks_lib.statistics.simulation import Population, planted

@@ -112,13 +112,13 @@ def _copy(database: Path, pattern: str, placed: list[str]) -> None:
 def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
     from notebooks_lib.metrics import builtin
-    from notebooks_lib.promotion import candidates, comparison
+    from notebooks_lib.promotion import candidates, ranking
     from notebooks_lib.tracking import orphans, query
 
     rmse = builtin.find("rmse")
 
     def compared(store: Store) -> object:
-        return comparison.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
+        return ranking.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
 
     return {
         "`nbops compare`": compared,

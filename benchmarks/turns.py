@@ -15,7 +15,7 @@ from benchmarks.useless import Sequences
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import decide
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.paired_gain import pair
 from notebooks_lib.promotion.selftest import asked
 
 Array = np.ndarray[Any, Any]

@@ -16,7 +16,7 @@ from benchmarks.planted import ONCE
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import Policy, decide, decide_each
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.paired_gain import pair
 from notebooks_lib.promotion.selftest import asked, tables
 
 Array = np.ndarray[Any, Any]

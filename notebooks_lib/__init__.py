@@ -12,7 +12,7 @@ _HOMES = {
     "Metric": "metrics.metric",
     "Run": "notebook_run",
     "Tag": "tags",
-    "compare": "promotion.comparison",
+    "compare": "promotion.ranking",
     "connect": "tracking.store",
     "datasets": "datasets",
     "metrics": "metrics",

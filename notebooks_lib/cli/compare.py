@@ -15,7 +15,7 @@ from notebooks_lib.cli import show
 from notebooks_lib.metrics import directions
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.comparison import Ranking, Row, Table
+    from notebooks_lib.promotion.ranking import Ranking, Row, Table
     from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
@@ -36,7 +36,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     name, direction = directions.parse(metric)
 
     from notebooks_lib import settings
-    from notebooks_lib.promotion import comparison
+    from notebooks_lib.promotion.ranking import rank
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -47,7 +47,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
         look = query.Look(query.find_runs(store, experiment), whole=True)
     else:
         look = query.promising_runs(store, experiment, name, largest=direction == "max")
-    ranking = comparison.rank(look.runs, name, direction)
+    ranking = rank(look.runs, name, direction)
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
     elif not ranking.tables:
@@ -100,11 +100,11 @@ def _same(rows: Sequence[Row]) -> set[str]:
 
 
 def _cells(row: Row, hidden: Collection[str]) -> list[object]:
-    from notebooks_lib.promotion import comparison
+    from notebooks_lib.promotion.ranking import commit
 
     run = row.run
     others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name not in hidden)
-    return [row.rank, run.run_id[:8], run.name, row.value, others, comparison.commit(run.tags), _age(run.started_ms)]
+    return [row.rank, run.run_id[:8], run.name, row.value, others, commit(run.tags), _age(run.started_ms)]
 
 
 def _age(started_ms: int) -> str:

@@ -16,7 +16,7 @@ from notebooks_lib import datasets
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
-from notebooks_lib.promotion import comparison, scoring
+from notebooks_lib.promotion import ranking, scoring
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -79,7 +79,7 @@ class Candidates:
                 each.run.name,
                 each.logged,
                 each.validation,
-                comparison.commit(each.run.tags),
+                ranking.commit(each.run.tags),
                 each.refused or "in",
             )
             for each in (*self.ranked, *self.others)

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.promotion import drawing
+from notebooks_lib.promotion import charts
+from notebooks_lib.promotion.charts import HIDDEN, few
 from notebooks_lib.promotion.decision import Decision, Evidence, Rule
-from notebooks_lib.promotion.drawing import few
-from notebooks_lib.promotion.figure import HIDDEN
 from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
 from notebooks_lib.promotion.rules import Figure
@@ -105,7 +104,7 @@ def _gain(decision: Decision) -> str:
         return f"<section><h2>The gain</h2><p>{_t(why or 'One of the two models could not be scored.')}</p></section>"
     drawn = f'<p class="note">{_t(HIDDEN)}</p>'
     if found.shows and paired.sound:
-        drawn = drawing.interval(
+        drawn = charts.interval_svg(
             lower=paired.lower(decision.level),
             gain=paired.gain,
             upper=paired.upper(KEEP),
@@ -174,7 +173,7 @@ def _slices(decision: Decision) -> str:
     if not found.shows:
         return f'<section><h2>Slices</h2><p class="note">{_t(HIDDEN)}</p></section>'
     margin = decision.policy.slice_margin
-    drawn = drawing.slices([(each.label, each.rows, each.gain) for each in found.slices], margin=margin)
+    drawn = charts.slices_svg([(each.label, each.rows, each.gain) for each in found.slices], margin=margin)
     said = (
         f"No slice may lose more than {shown(margin)} (dashed)."
         if margin is not None
@@ -203,7 +202,7 @@ def _holdout(decision: Decision) -> str:
         f"<section><h2>Uses of the holdout: {uses.left} of {uses.budget} left</h2>"
         "<p>Who asks the same rows again and again finds what these rows happen to like. So they answer "
         f"{uses.budget} questions, each tested at {100 * level:.3g} %.{_t(asked)}</p>"
-        f"{drawing.uses(uses.budget, spent, 0 if decision.unread else uses.number)}"
+        f"{charts.uses_svg(uses.budget, spent, 0 if decision.unread else uses.number)}"
         '<p class="note">Dark: spent before. Coloured: this question. Empty: left.</p></section>'
     )
 

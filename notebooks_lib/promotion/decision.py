@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from notebooks_lib.promotion import guardrails, interval_rules, rules
-from notebooks_lib.promotion.detectable_gain import Outlook, outlook
 from notebooks_lib.promotion.evidence import Evidence, Side, Slice
+from notebooks_lib.promotion.paired_gain import Outlook, outlook
 from notebooks_lib.promotion.policy import Policy, Uses
 from notebooks_lib.promotion.rules import EARLY, RULES, Rule, plain, rule
 from notebooks_lib.promotion.tables import Table, percent

@@ -1,7 +1,7 @@
 """The rules beside the interval: what must hold however large the gain is. Pure.
 
 A new one is one function under `@rule`, or `@early` where no row of the holdout is needed. It looks at figures that
-`traits.py`, `slices.py` and the evidence have found; a figure that is unknown fails.
+`model_checks.py` and `holdout_evaluation.py` have found; a figure that is unknown fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from notebooks_lib.promotion.tables import shown
 MEGABYTE = 1_000_000
 
 
-def check(policy: Policy, model: str, metric: Metric) -> None:
+def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
     """Raise UsageError for a metric in `limits` or `not_worse` that is not known, or is of another task than `metric`.
 
     It would fail its rule only after a use of the holdout was spent, and again at each.

@@ -6,20 +6,21 @@ the same challengers are asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from notebooks_lib.datasets import holdout_budget
-from notebooks_lib.errors import HoldoutError, ModelError, reason
+from notebooks_lib.errors import HoldoutError, ModelError, UnknownNameError, reason
 from notebooks_lib.metrics.jackknife import leaver
-from notebooks_lib.metrics.metric import Answers, Metric, Truth
-from notebooks_lib.promotion import scoring, slices
+from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
+from notebooks_lib.promotion import scoring
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
 from notebooks_lib.promotion.evidence import Slice
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.paired_gain import pair
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.resampling import Draws
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+SLICE_VALUES = 12
+"""A column with more values than this is cut in quarters when it holds numbers, else its rarer values go together."""
 READER = "promotion"
 SCORED = ("score", "metrics", "losses", "rows", "rows_sha256", "predictions_sha256", "fault")
 """What the holdout says of a side."""
@@ -123,7 +126,7 @@ class Meeting:
         found = replace(found, challenger=new)
         if its is None or his is None:
             return found
-        cut = slices.cut(self.policy.slices, data, part, metric, truth, (its, his))
+        cut = cut_slices(self.policy.slices, data, part, metric, truth, (its, his))
         found = replace(found, slices=cut)
         try:
             groups, times = _groups(data, part), part.frame[self.order_by].to_numpy() if self.order_by else None
@@ -214,3 +217,50 @@ def _restored(found: Evidence, kept: Mapping[str, Any]) -> Evidence:
         unpaired=told["unpaired"],
         slices=tuple(Slice(**each) for each in told["slices"]),
     )
+
+
+def check_slices(columns: Sequence[str], data: Dataset) -> None:
+    """Raise UnknownNameError for a column that the dataset has not."""
+    for name in columns:
+        if name not in data.columns:
+            raise UnknownNameError(f"column of {data.ref} in promotion.slices", name, data.columns)
+
+
+def cut_slices(
+    columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
+) -> tuple[Slice, ...]:
+    """A slice for each value of each column, in the order of the columns."""
+    found = []
+    for name in columns:
+        for value, places in _slice_rows(name, data, part):
+            new, old = (_slice_score(metric, truth.at(places), each.at(places)) for each in both)
+            found.append(Slice(name, value, len(places), new, old, gain(metric.direction, new, old)))
+    return tuple(found)
+
+
+def _slice_score(metric: Metric, truth: Truth, answers: Answers) -> float:
+    try:
+        return float(metric.score(truth, answers))
+    except Exception:  # noqa: BLE001 - undefined there, as for one class alone, or a metric of somebody's own
+        return float("nan")
+
+
+def _slice_rows(name: str, data: Dataset, part: Part) -> Iterator[tuple[str, Array]]:
+    import pandas as pd
+
+    column, known = part.frame[name], data.train.frame[name]
+    names: list[str] = []
+    if data.columns[name] in ("integer", "number") and known.nunique() > SLICE_VALUES:
+        edges = np.unique(np.nanquantile(known.to_numpy(dtype=float), [0.25, 0.5, 0.75]))
+        codes = np.searchsorted(edges, column.to_numpy(dtype=float), side="left")
+        names = [f"to {edges[0]:.4g}", *(f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges))]
+        names.append(f"over {edges[-1]:.4g}")
+        labels = pd.Series(names).take(codes).reset_index(drop=True)
+    else:
+        common = set(known.astype(str).value_counts().index[:SLICE_VALUES])
+        labels = column.astype(str).reset_index(drop=True)
+        labels = labels.where(labels.isin(common), "others")
+    labels = labels.where(~column.isna().reset_index(drop=True), "missing")
+    here = set(labels)
+    for value in [*(name for name in names if name in here), *sorted(here - set(names))]:
+        yield str(value), np.flatnonzero((labels == value).to_numpy())

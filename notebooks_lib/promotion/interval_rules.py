@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from notebooks_lib.promotion.detectable_gain import outlook
 from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.paired_gain import outlook
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.rules import Rule, early, rule
 from notebooks_lib.promotion.tables import apart, percent, shown

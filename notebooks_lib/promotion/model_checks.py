@@ -1,4 +1,4 @@
-"""What is known of a model without a row of the holdout: its file, its requirements, its code, the data it has seen."""
+"""Collect what is known of a model without a holdout row: its files, requirements, code and the data it has seen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import leakage, training_rows
-from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
+from notebooks_lib.errors import DatasetError, ModelError, NbopsError, UsageError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.promotion.evidence import Side
 from notebooks_lib.records import Layout
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking import provenance, query
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
+    from notebooks_lib.models.registry import Version
+    from notebooks_lib.promotion.candidates import Candidate
     from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
@@ -33,7 +37,9 @@ WARM_UP = 3
 """The first calls import what a model needs."""
 
 
-def of(store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy: Policy | None) -> dict[str, Any]:
+def model_facts(
+    store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy: Policy | None
+) -> dict[str, Any]:
     """The fields of a `Side` that say it; what cannot be known stays as it is there: unknown.
 
     For whom a policy judges, time is measured where a limit is set, and the code computed anew where it must be
@@ -134,3 +140,40 @@ def _whole(kept: training_rows.Kept, data: Dataset) -> bool:
     """Whether a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())
+
+
+def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: Policy) -> Side:
+    """A candidate, before it is scored."""
+    return _side(store, candidate.label, candidate.run, candidate.source, data, policy)
+
+
+def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
+    """The version that serves, before it is scored."""
+    run = None
+    if version.run_id:
+        try:
+            run = query.get_run(store, version.run_id)
+        except UsageError:
+            run = None  # deleted since; its version still serves
+    told = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
+    return replace(told, run_id=version.run_id, version=version.version)
+
+
+def _side(
+    store: Store, label: str, run: RunInfo | None, source: str, data: Dataset, policy: Policy, *, judged: bool = True
+) -> Side:
+    tags = run.tags if run else {}
+    used = sorted(run.datasets.values() if run else (), key=lambda value: not value.endswith(data.fingerprint))
+    try:
+        signature = logged_models.signature(source)
+    except ModelError:
+        signature = None  # the rule on signatures says that it is unknown
+    return Side(
+        label=label,
+        run_id=run.run_id if run else "",
+        dataset=used[0] if used else "",
+        signature=signature,
+        commit=tags.get("mlflow.source.git.commit", ""),
+        dirty={"true": True, "false": False}.get(tags.get(Tag.GIT_DIRTY, "")),
+        **model_facts(store, source, run, data, policy=policy if judged else None),
+    )

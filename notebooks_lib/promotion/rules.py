@@ -8,13 +8,12 @@ None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import sort_key
-from notebooks_lib.promotion import signatures
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.tables import shown
@@ -124,9 +123,9 @@ def metric_finite(found: Evidence, policy: Policy) -> Rule:
 def signature_compatible(found: Evidence, policy: Policy) -> Rule:
     """Whoever calls the champion can call the challenger."""
     if found.first:
-        problem = signatures.missing(found.challenger.signature)
+        problem = missing_signature(found.challenger.signature)
         return Rule("signature", not problem, not problem, True, problem or "it says what it takes and gives")
-    problem = signatures.conflict(found.champion.signature, found.challenger.signature)
+    problem = signature_conflict(found.champion.signature, found.challenger.signature)
     reason = f"{problem}; a model with another interface needs another model name" if problem else "as the champion's"
     return Rule("signature", not problem, not problem, True, reason)
 
@@ -164,3 +163,79 @@ def metric_limits(found: Evidence, policy: Policy) -> Rule | None:
 def _short(dataset: str) -> str:
     ref, _, fingerprint = dataset.partition("#")
     return f"{ref} {fingerprint[:12]}".strip()
+
+
+Signature = Mapping[str, Any]
+"""As `tracking.models.signature` gives it: "inputs", "outputs" and "params", lists of columns or None."""
+
+_WIDENS = {
+    "integer": {"long", "float", "double"},
+    "long": {"double"},
+    "float": {"double"},
+}
+"""A column of the first type may be sent where one of these is taken: MLflow converts it without loss."""
+
+
+def missing_signature(signature: Signature | None) -> str:
+    """What the signature does not say; empty when it is whole."""
+    parts = [name for name in ("inputs", "outputs") if not (signature or {}).get(name)]
+    return f"its signature has no {' and no '.join(parts)}" if parts else ""
+
+
+def signature_conflict(old: Signature | None, new: Signature | None) -> str:
+    """Why a caller of the model with signature `old` could not call the one with `new`; empty when it can."""
+    if unknown := missing_signature(new):
+        return unknown
+    if unknown := missing_signature(old):
+        return f"the champion's is unknown: {unknown}"
+    assert old is not None
+    assert new is not None
+    return _inputs(old["inputs"], new["inputs"]) or _outputs(old["outputs"], new["outputs"])
+
+
+def _inputs(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
+    if not all("name" in column for column in [*old, *new]):
+        return "" if _types(old) == _types(new) else f"it takes {_types(new)}, the champion {_types(old)}"
+    sent = {column["name"]: column for column in old}
+    taken = {column["name"]: column for column in new}
+    lacking = [name for name, column in taken.items() if column.get("required", True) and name not in sent]
+    if lacking:
+        return f"it needs {_names(lacking)}, which the champion's callers do not send"
+    refused = [name for name in sent if name not in taken]
+    if refused:
+        return f"it does not take {_names(refused)}, which the champion's callers send"
+    for name, column in taken.items():
+        if name in sent and not _fits(sent[name], column):
+            return f"its input {name!r} is {_type(column)}, the champion's is {_type(sent[name])}"
+        if name in sent and column.get("required", True) and not sent[name].get("required", True):
+            return f"its input {name!r} must not be missing, the champion's may be"
+    return ""
+
+
+def _outputs(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
+    if len(old) != len(new) or [column.get("name") for column in old] != [column.get("name") for column in new]:
+        return f"it gives {_types(new)}, the champion {_types(old)}"
+    differing = [(one, other) for one, other in zip(old, new, strict=True) if not _fits(one, other, outputs=True)]
+    return f"it gives {_type(differing[0][1])}, the champion {_type(differing[0][0])}" if differing else ""
+
+
+def _fits(old: Mapping[str, Any], new: Mapping[str, Any], *, outputs: bool = False) -> bool:
+    one, other = _type(old), _type(new)
+    # A reader of JSON does not tell an integer from a number; a name is something else.
+    numbers = {"integer", "long", "float", "double"}
+    return one == other or other in _WIDENS.get(one, ()) or (outputs and {one, other} <= numbers)
+
+
+def _type(column: Mapping[str, Any]) -> str:
+    spec = column.get("tensor-spec")
+    if spec:
+        return f"{spec.get('dtype')}{list(spec.get('shape', ()))}"
+    return str(column.get("type"))
+
+
+def _types(columns: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{column.get('name', '')} {_type(column)}".strip() for column in columns)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -18,7 +18,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import leaver
 from notebooks_lib.metrics.metric import Answers, Metric, Truth
 from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
-from notebooks_lib.promotion.pairing import pair
+from notebooks_lib.promotion.paired_gain import pair
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.simulation import Population, planted
 

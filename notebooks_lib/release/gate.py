@@ -10,9 +10,9 @@ from notebooks_lib.metrics.metric import Metric
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import charts, guardrails
 from notebooks_lib.promotion import decision as decisions
-from notebooks_lib.promotion import figure, guardrails
-from notebooks_lib.promotion import gathering as evidence_module
+from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.tables import Table
@@ -62,7 +62,7 @@ class Gate:
         self.target = target
         self.store: Store = connect(settings or settings_module.here())
         self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
-        guardrails.check(self.policy, self.model, self.metric)
+        guardrails.check_metrics(self.policy, self.model, self.metric)
 
     def mend(self, *, dry_run: bool = True) -> Table:
         """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
@@ -122,7 +122,7 @@ class Gate:
         """For a notebook: the metrics of all on the holdout, the one that decides first."""
         sides = evidence.sides
         if not evidence.shows:
-            return Table.of(("", *(side.label for side in sides)), [], figure.HIDDEN)
+            return Table.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
@@ -137,7 +137,7 @@ class Gate:
 
     def figure(self, evidence: Evidence) -> Figure:
         """All on one axis."""
-        return figure.draw(evidence)
+        return charts.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
         """Promote, keep or undecided, with every rule, and what became of other challengers."""

@@ -10,13 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from notebooks_lib.promotion import card, drawing
+from notebooks_lib.promotion import card, charts
 from notebooks_lib.promotion.decision import Policy, Uses, decide_use
-from notebooks_lib.promotion.detectable_gain import outlook
 from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from tests.promotion.test_decision import NEW, OLD, evidence, paired
-from tests.promotion.test_one_use import challenger, together
+from notebooks_lib.promotion.paired_gain import outlook
+from tests.promotion.test_decision import NEW, OLD, challenger, evidence, paired, together
 
 ABOUT = ModelCard(
     "Is <it> good?",
@@ -148,6 +147,8 @@ def test_without_a_reading_there_is_nothing_to_draw():
 
 @pytest.mark.parametrize("gain", [1e-9, 3e6, 0.0])
 def test_axes_fit_any_figure(gain):
-    drawn = drawing.interval(lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x", names=("a", "b"))
+    drawn = charts.interval_svg(
+        lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x", names=("a", "b")
+    )
     assert 1 <= drawn.count('y2="118"') <= 9
-    assert "undefined" in drawing.slices([("a", 3, math.nan)], margin=None)
+    assert "undefined" in charts.slices_svg([("a", 3, math.nan)], margin=None)

@@ -15,7 +15,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib import cores, errors
 from notebooks_lib.notebooks import document, parameters
-from notebooks_lib.promotion import comparison
+from notebooks_lib.promotion import ranking
 from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, resume, search_space, session, stopping, sweep, trial
@@ -116,7 +116,7 @@ def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
 
     runs = query.find_runs(connected, "sample")
     assert {run.run_id for run in runs} == {one.run_id for one in first.trials}, "the sweep's own run is no candidate"
-    assert comparison.rank(runs, "rmse", "min").without == ()
+    assert ranking.rank(runs, "rmse", "min").without == ()
 
     def start(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be started")

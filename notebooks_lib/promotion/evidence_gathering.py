@@ -1,7 +1,6 @@
-"""Says who meets the champion on the holdout, and gathers the figures of all of them. It decides nothing.
+"""Choose the challengers that meet the champion on the holdout, and gather the figures of all of them.
 
-What can be known without the holdout is asked first; where that settles it, the holdout is not read. Each meeting is
-one use of the holdout; `meeting.py` holds it.
+Whatever can be checked without the holdout is checked first. The holdout is not read when that settles the answer.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import datasets
 from notebooks_lib.datasets import data_tests
-from notebooks_lib.errors import PromotionError
-from notebooks_lib.promotion import scoring, sides, slices, time_order
+from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
+from notebooks_lib.promotion import model_checks, scoring
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side
-from notebooks_lib.promotion.holdout_evaluation import Asked, Meeting
+from notebooks_lib.promotion.holdout_evaluation import Asked, Meeting, check_slices
 
 if TYPE_CHECKING:
+    from notebooks_lib.datasets import Dataset
     from notebooks_lib.models.registry import Version
+    from notebooks_lib.settings import Settings
     from notebooks_lib.tracking.store import Store
-
 
 ABOUT_ALL = ("holdout_uses", "data_tests")
 """Early rules that fail for every challenger alike."""
@@ -51,12 +51,12 @@ def gather(
     policy = policy or Policy.of(store.settings.promotion, model)
     data, metric = candidates.dataset, candidates.metric
     if order_by:
-        time_order.check(order_by, data, store.settings)
-    slices.check(policy.slices, data)
+        check_time_order(order_by, data, store.settings)
+    check_slices(policy.slices, data)
     meeting = Meeting(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)
     if champion is not None:
-        old = sides.champion(store, champion, data, policy)
+        old = model_checks.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
             old = meeting.tried(old, champion.source)
     found = Evidence(
@@ -79,7 +79,7 @@ def gather(
     refused: list[Evidence] = []
     failed: list[Evidence] = []
     for candidate in candidates.ranked:
-        found = replace(found, challenger=sides.challenger(store, candidate, data, policy))
+        found = replace(found, challenger=model_checks.challenger_side(store, candidate, data, policy))
         if found.itself:
             if not (failed or refused):
                 return found
@@ -113,8 +113,35 @@ def _several(store: Store, candidates: Candidates, found: Evidence, policy: Poli
     for candidate in candidates.ranked:
         if len(chosen) == most:
             break
-        each = replace(found, challenger=sides.challenger(store, candidate, candidates.dataset, policy))
+        each = replace(found, challenger=model_checks.challenger_side(store, candidate, candidates.dataset, policy))
         if not each.itself and each.challenger.model_sha256 not in known:
             chosen.append((each, candidate.source))
             known |= {each.challenger.model_sha256} - {""}
     return chosen
+
+
+UNORDERED = ("text", "boolean")
+"""Kinds of columns that tell no time: text has an order, but that of the alphabet."""
+
+
+def check_time_order(column: str, data: Dataset, settings: Settings) -> None:
+    """Raise UsageError unless `column` puts every row of `data` in order, and its rows are independent but for that.
+
+    Rows of a group are left out together, wherever they stand in time: with a group column there is no order.
+    """
+    if column not in data.columns:
+        raise UnknownNameError(f"column of {data.ref} to order the rows by", column, data.columns)
+    if data.group is not None:
+        raise UsageError(
+            f"order_by={column!r}: {data.ref} has the group column {data.group!r}; rows of a group belong together and "
+            "are left out by group, not by stretches of an order: leave order_by away"
+        )
+    kind = data.columns[column]
+    if kind in UNORDERED:
+        raise UsageError(f"order_by={column!r}: this column of {data.ref} is {kind}; name one of numbers or of dates")
+    missing = data_tests.missing(data.ref, column, settings)
+    if missing:
+        raise UsageError(
+            f"order_by={column!r}: {missing} of {data.rows} rows of {data.ref} have no value in it, so they have no "
+            "place in the order; name a column without missing values"
+        )

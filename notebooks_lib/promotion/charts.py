@@ -1,18 +1,23 @@
-"""Draws a decision as inline SVG: the interval, uses of the holdout, slices. Pure: figures in, text out."""
+"""Draw a decision: as inline SVG for the page, and as a matplotlib figure for the notebook."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from notebooks_lib.promotion.decision import Evidence, Side
 from notebooks_lib.promotion.tables import shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDTH = 720
 PAD = 24
 
 
-def interval(*, lower: float, gain: float, upper: float, least: float, unit: str, names: tuple[str, str]) -> str:
+def interval_svg(*, lower: float, gain: float, upper: float, least: float, unit: str, names: tuple[str, str]) -> str:
     """The gain with its bounds on an axis where `least` is what a promotion wants.
 
     `names` is who is better on the left and on the right of nought.
@@ -47,10 +52,10 @@ def interval(*, lower: float, gain: float, upper: float, least: float, unit: str
         f'<text x="{WIDTH - PAD}" y="152" class="end small">{html.escape(names[1])} better &#8594;</text>',
     ]
     told = f"Gain {few(gain)}, from {few(lower)} to {few(upper)}; wanted: above {shown(least)}"
-    return _svg(160, told, parts)
+    return _svg_element(160, told, parts)
 
 
-def uses(budget: int, spent: int, number: int) -> str:
+def uses_svg(budget: int, spent: int, number: int) -> str:
     """A box for each use: spent, this one, left."""
     count = min(budget, 40)
     size = min(26.0, (WIDTH - 2 * PAD) / count)
@@ -59,10 +64,10 @@ def uses(budget: int, spent: int, number: int) -> str:
         kind = "now" if place == number else "spent" if place <= spent else "left"
         box = f'x="{PAD + (place - 1) * size:.1f}" y="4" width="{size - 4:.1f}" height="18" rx="3"'
         parts.append(f'<rect {box} class="use {kind}"/>')
-    return _svg(26, f"Use {number} of {budget}, {max(budget - spent, 0)} left", parts)
+    return _svg_element(26, f"Use {number} of {budget}, {max(budget - spent, 0)} left", parts)
 
 
-def slices(rows: Sequence[tuple[str, int, float]], *, margin: float | None) -> str:
+def slices_svg(rows: Sequence[tuple[str, int, float]], *, margin: float | None) -> str:
     """A bar for each slice: its name, its rows, and the gain in it; NaN has no bar."""
     known = [gain for _, _, gain in rows if math.isfinite(gain)]
     reach = max([abs(gain) for gain in known] + [margin or 0.0]) or 1.0
@@ -84,7 +89,7 @@ def slices(rows: Sequence[tuple[str, int, float]], *, margin: float | None) -> s
         tone = "good" if gain >= 0 else "bad"
         parts.append(f'<rect x="{start:.1f}" y="{y}" width="{max(width, 1):.1f}" height="18" class="slice {tone}"/>')
         parts.append(f'<text x="{WIDTH - PAD}" y="{y + 14}" class="end small">{few(gain)}</text>')
-    return _svg(height, f"The gain in each of {len(rows)} slices", parts)
+    return _svg_element(height, f"The gain in each of {len(rows)} slices", parts)
 
 
 def few(value: float | None) -> str:
@@ -104,9 +109,47 @@ def _inside(x: float, half: float) -> float:
     return min(max(x, PAD + half), WIDTH - PAD - half)
 
 
-def _svg(height: float, told: str, parts: Sequence[str]) -> str:
+def _svg_element(height: float, told: str, parts: Sequence[str]) -> str:
     label = html.escape(told, quote=True)
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}"><title>{label}</title>'
         f"{''.join(parts)}</svg>"
     )
+
+
+FIGURE_INCHES = 8.0
+"""Inches."""
+
+HIDDEN = "the budget of this holdout is more than ten uses: its estimates are not shown, they would wear it out"
+
+
+def scores_figure(evidence: Evidence) -> Figure:
+    """The metric of each on the holdout and, where the metric has them, the spread of the figures of single rows."""
+    import matplotlib.pyplot as plt
+
+    sides = [side for side in evidence.sides if side.score is not None]
+    sides = sides if evidence.shows else []
+    spread = bool(sides) and all(side.losses for side in sides)
+    figure, axes = plt.subplots(figsize=(FIGURE_INCHES, 1.2 + 0.7 * max(len(sides), 1)))
+    if not sides:
+        nothing = "the best candidate is the champion itself" if evidence.itself else "the holdout was not read"
+        nothing = "there is no candidate" if evidence.nobody else nothing
+        nothing = nothing if evidence.shows else HIDDEN
+        axes.text(0.5, 0.5, nothing, ha="center", va="center")
+        axes.set_axis_off()
+    elif spread:
+        axes.boxplot([list(side.losses) for side in sides], orientation="horizontal", showmeans=True, widths=0.6)
+        axes.set_xlabel(f"loss of each of {sides[0].rows} holdout rows, behind {evidence.metric} (triangle: the mean)")
+    else:
+        axes.barh(range(1, len(sides) + 1), [side.score or 0.0 for side in sides], height=0.5)
+        axes.set_xlabel(f"{evidence.metric} on {sides[0].rows} holdout rows")
+    if sides:
+        axes.set_yticks(range(1, len(sides) + 1), [_score_label(side, evidence.metric) for side in sides])
+        axes.set_title(f"Champion and challenger{'s' if evidence.rivals else ''} on the holdout of {evidence.ref}")
+    figure.tight_layout()
+    plt.close(figure)  # else a notebook shows it twice
+    return figure
+
+
+def _score_label(side: Side, metric: str) -> str:
+    return f"{side.label}\n{metric} {shown(side.score)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebooks_lib.promotion.signatures import conflict, missing
+from notebooks_lib.promotion.rules import missing_signature, signature_conflict
 
 
 def column(name: str, kind: str = "double", **more):
@@ -31,7 +31,7 @@ OLD = model(column("age"), column("rooms", "long"))
     ids=["same", "order", "wider", "optional", "may be missing", "another number"],
 )
 def test_callers_can_go_on(new):
-    assert conflict(OLD, new) == ""
+    assert signature_conflict(OLD, new) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_callers_can_go_on(new):
     ],
 )
 def test_callers_would_break(new, says):
-    assert says in conflict(OLD, new)
+    assert says in signature_conflict(OLD, new)
 
 
 def test_a_value_that_may_be_missing_must_stay_so():
     old = model(column("age", required=False))
-    assert "must not be missing" in conflict(old, model(column("age")))
+    assert "must not be missing" in signature_conflict(old, model(column("age")))
 
 
 def test_an_unknown_champion_is_a_conflict():
-    assert "the champion's is unknown" in conflict(None, OLD)
+    assert "the champion's is unknown" in signature_conflict(None, OLD)
 
 
 def test_tensors_must_be_equal():
@@ -65,6 +65,6 @@ def test_tensors_must_be_equal():
         spec = {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, size]}}
         return {"inputs": [spec], "outputs": [spec], "params": None}
 
-    assert conflict(tensor(3), tensor(3)) == ""
-    assert "float64[-1, 4]" in conflict(tensor(3), tensor(4))
-    assert missing(tensor(3)) == ""
+    assert signature_conflict(tensor(3), tensor(3)) == ""
+    assert "float64[-1, 4]" in signature_conflict(tensor(3), tensor(4))
+    assert missing_signature(tensor(3)) == ""

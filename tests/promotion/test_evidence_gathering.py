@@ -7,7 +7,7 @@ import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import UsageError
-from notebooks_lib.promotion import time_order
+from notebooks_lib.promotion import evidence_gathering
 
 
 def days(project, name: str = "days", *, group: str | None = None, **columns):
@@ -22,13 +22,13 @@ def test_dates_and_numbers_without_gaps_put_rows_in_order(empty_project):
     data = days(empty_project)
     assert data.columns["day"] == "time"
     for column in ("day", "id", "shop"):
-        time_order.check(column, data, empty_project)
+        evidence_gathering.check_time_order(column, data, empty_project)
 
 
 @pytest.mark.parametrize(("column", "kind"), [("said", "text"), ("open", "boolean")])
 def test_a_column_that_tells_no_time_is_refused(column, kind, empty_project):
     with pytest.raises(UsageError, match=f"order_by='{column}': this column of days@1 is {kind}"):
-        time_order.check(column, days(empty_project), empty_project)
+        evidence_gathering.check_time_order(column, days(empty_project), empty_project)
 
 
 def test_a_gap_is_refused_also_where_only_the_holdout_has_one(empty_project):
@@ -38,9 +38,9 @@ def test_a_gap_is_refused_also_where_only_the_holdout_has_one(empty_project):
     gaps = days(empty_project, when=when)
     assert not any(part.frame["when"].isna().any() for part in (gaps.train, gaps.validation))
     with pytest.raises(UsageError, match=f"{gaps.rows_held_out} of 200 rows of days@2 have no value in it"):
-        time_order.check("when", gaps, empty_project)
+        evidence_gathering.check_time_order("when", gaps, empty_project)
 
 
 def test_groups_and_an_order_are_refused_together(empty_project):
     with pytest.raises(UsageError, match="order_by='day': days@1 has the group column 'shop'; rows of a group belong"):
-        time_order.check("day", days(empty_project, group="shop"), empty_project)
+        evidence_gathering.check_time_order("day", days(empty_project, group="shop"), empty_project)

@@ -1,4 +1,4 @@
-"""What a holdout like this one can find, by all rules together: the detectable gain, or the rule in its way. Pure."""
+"""Compute the paired gain of a challenger with its error, and the smallest gain that such a holdout can find. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,69 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.statistics import resampling
-from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.statistics import blocks, resampling
+from notebooks_lib.statistics.paired import Paired, compare
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.policy import Policy
+    from notebooks_lib.metrics.metric import Answers, Metric, Truth
 
     Array = np.ndarray[Any, Any]
+    from notebooks_lib.promotion.policy import Policy
+
+
+def pair(
+    metric: Metric,
+    truth: Truth,
+    challenger: Answers,
+    champion: Answers,
+    *,
+    groups: Array | None = None,
+    times: Array | None = None,
+) -> Paired:
+    """The gain of the challenger on these rows.
+
+    Rows that share a value of `groups` are left out together; with `times`, by which rows are put in order, stretches
+    of them. Else single rows, or 40 blocks where the metric has to be computed anew for each. Raises ValueError when
+    given both: a stretch would tear groups apart, and a group times.
+    """
+    if times is not None and groups is not None:
+        raise ValueError("rows are left out by groups or by stretches of time, not by both")
+    if times is not None:
+        order = np.argsort(times, kind="stable")
+        truth, challenger, champion = truth.at(order), challenger.at(order), champion.at(order)
+    new, old = leaver(metric, truth, challenger), leaver(metric, truth, champion)
+    count = len(truth.values)
+    if times is not None:
+        dealt = blocks.contiguous(count)
+    elif groups is not None:
+        dealt = blocks.groups(groups)
+    elif new.cheap and old.cheap:
+        dealt = blocks.rows(count)
+    else:
+        dealt = blocks.stratified(count, None if truth.classes is None else truth.values)
+    return compare(
+        new,
+        old,
+        sign=-1.0 if metric.direction == "min" else 1.0,
+        blocks=dealt,
+        classes=None if truth.classes is None else truth.values[:, None] == truth.classes,
+        differing=None if truth.classes is None else _differ(metric, challenger, champion),
+        drift=_drift(truth, challenger) - _drift(truth, champion) if times is not None else None,
+    )
+
+
+def _differ(metric: Metric, one: Answers, other: Answers) -> Array:
+    if metric.needs_probabilities and one.probabilities is not None and other.probabilities is not None:
+        return np.asarray((one.probabilities != other.probabilities).any(axis=1))
+    return np.asarray(one.values != other.values)
+
+
+def _drift(truth: Truth, answers: Answers) -> Array:
+    """How wrong each answer is, whatever the metric."""
+    if truth.classes is None:
+        return np.asarray(np.abs(truth.values - answers.values))
+    return np.asarray(truth.values != answers.values, dtype=float)
 
 
 @dataclass(frozen=True)
@@ -66,7 +122,7 @@ def outlook(paired: Paired, policy: Policy, level: float) -> Outlook:
     name = max(failed, key=lambda rule: failed[rule].mean(), default="")
     if math.isfinite(detectable) or not name:
         return Outlook(paired.rows, policy.min_gain, policy.min_gain + detectable)
-    rows = _rows(name, drawn, policy, paired.rows)
+    rows = _rows_to_pass(name, drawn, policy, paired.rows)
     return Outlook(paired.rows, policy.min_gain, math.inf, name, float(failed[name].mean()), rows)
 
 
@@ -80,18 +136,18 @@ def _failed(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str, Arra
         yield "rows_differ", drawn.differing < policy.min_differing
 
 
-def _rows(name: str, drawn: resampling.Draws, policy: Policy, rows: int) -> int | None:
+def _rows_to_pass(name: str, drawn: resampling.Draws, policy: Policy, rows: int) -> int | None:
     """With which the rule passes: a row's share falls, and counts rise, as the number of rows does."""
     if name == "one_row":
-        ratio = float(np.quantile(_known(drawn.share), policy.power)) / policy.max_share
+        ratio = float(np.quantile(_not_none(drawn.share), policy.power)) / policy.max_share
         return math.ceil(rows * ratio) if math.isfinite(ratio) else None
     counts, least = drawn.rarer, policy.min_class_rows
     if name == "rows_differ":
         counts, least = drawn.differing, policy.min_differing
-    few = float(np.quantile(_known(counts), 1 - policy.power))
+    few = float(np.quantile(_not_none(counts), 1 - policy.power))
     return math.ceil(rows * least / few) if few > 0 else None
 
 
-def _known(values: Array | None) -> Array:
+def _not_none(values: Array | None) -> Array:
     assert values is not None  # a rule that fails has looked at them
     return values
