@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
-from notebooks_lib.notebooks import document, mlflow_use, parameters, rules, values
+from notebooks_lib.notebooks import document, mlflow_calls, parameter_values, parameters, rules
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -97,7 +97,7 @@ def test_the_commands_of_make_run_fit_the_notebooks() -> None:
         name, *options = shlex.split(line)
         schema = parameters.schema(document.read(ROOT / name))
         pairs = [value for option, value in itertools.pairwise(options) if option == "-p"]
-        assert len(values.from_command_line(pairs, [], schema, notebook=name)) == len(pairs)
+        assert len(parameter_values.from_command_line(pairs, [], schema, notebook=name)) == len(pairs)
 
 
 # Run ------------------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def dump(here: Settings) -> list[str]:
 
 
 def opens_a_run(notebook: Notebook) -> bool:
-    return any(call.function == "run" for call in mlflow_use.calls(notebook, {}))
+    return any(call.function == "run" for call in mlflow_calls.calls(notebook, {}))
 
 
 def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:

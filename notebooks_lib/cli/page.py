@@ -17,14 +17,14 @@ def command(run_id: str, wanted: bool) -> None:
     trial. The page of a sweep's own run is its summary.
     """
     from notebooks_lib import settings
-    from notebooks_lib.running import pages
+    from notebooks_lib.running import executed_notebook
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
     show.refuse_nothing(here)
     store = connect(here)
-    found = pages.page(store, query.whole_id(store, run_id))
+    found = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
     click.echo(show.path(found))
     if wanted:
         click.launch(found.as_uri())

@@ -62,13 +62,13 @@ def _promote(
 ) -> int:
     from notebooks_lib import settings
     from notebooks_lib.errors import UsageError
-    from notebooks_lib.notebooks import document, parameters, values
+    from notebooks_lib.notebooks import document, parameter_values, parameters
 
     start = notebook or Path.cwd()
     here = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
     path = notebook or here.root / NOTEBOOK
     schema = parameters.schema(document.read(path))
-    given = values.from_command_line(pairs, files, schema, notebook=path.name)
+    given = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
     if "dry_run" in given:
         raise UsageError("dry_run is not given here: without --live nothing is changed, with --live it is")
 

@@ -14,7 +14,7 @@ import click
 
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import show
-from notebooks_lib.notebooks import document, parameters, values
+from notebooks_lib.notebooks import document, parameter_values, parameters
 
 if TYPE_CHECKING:
     from notebooks_lib.records import RunResult
@@ -125,7 +125,7 @@ def _run(
     as_json: bool,
 ) -> RunResult:
     schema = parameters.schema(document.read(notebook))
-    given = values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
+    given = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings
     from notebooks_lib.running import plan

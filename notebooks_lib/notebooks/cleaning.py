@@ -1,4 +1,7 @@
-"""Takes out of a notebook what should not be in git, and leaves the rest as it is. Pure: values in, values out."""
+"""What a notebook file in git should not hold, or lacks: found for the rules, removed by `nbops clean`.
+
+Fields that a run needs are added as well. Pure: values in, values out.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,75 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notebooks_lib.notebooks import hygiene
 from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook
+
+Found = Iterator[tuple[int, str]]
+"""Index of the cell, and what was found there."""
+TRACES = ("executionInfo", "outputId", "ExecuteTime", "execution")
+"""What Colab and extensions of Jupyter note in a cell's metadata: who ran it, and when."""
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def outputs(notebook: Notebook) -> Found:
+    """Cells that hold outputs without saying so."""
+    for cell in notebook.code_cells:
+        held = notebook.raw["cells"][cell.index].get("outputs")
+        if isinstance(held, list) and held and KEEP_OUTPUT_TAG not in cell.tags:
+            yield cell.index, f"{len(held)} output(s)"
+    for cell in notebook.cells:
+        metadata = notebook.raw["cells"][cell.index].get("metadata")
+        if left := [key for key in TRACES if isinstance(metadata, dict) and key in metadata]:
+            yield cell.index, f"traces of a run in its metadata: {', '.join(left)}"
+    yield from widgets(notebook)
+
+
+def widgets(notebook: Notebook) -> Found:
+    """The state of widgets, which holds what they have shown, where no output that is kept needs it."""
+    metadata = notebook.raw.get("metadata")
+    if not isinstance(metadata, dict) or "widgets" not in metadata:
+        return
+    kept = [notebook.raw["cells"][cell.index].get("outputs") for cell in notebook.cells if KEEP_OUTPUT_TAG in cell.tags]
+    if WIDGET_VIEW not in json.dumps(kept):
+        yield 0, "the state of widgets, with what they have shown"
+
+
+def counts(notebook: Notebook) -> Found:
+    """Execution counts. A cell that keeps its output keeps its count: nbval compares no cell without one."""
+    for cell in notebook.code_cells:
+        count = notebook.raw["cells"][cell.index].get("execution_count")
+        if count is not None and KEEP_OUTPUT_TAG not in cell.tags:
+            yield cell.index, f"execution count {count}"
+
+
+def ids(notebook: Notebook) -> Found:
+    """Cells without an id of their own."""
+    minor = notebook.raw.get("nbformat_minor")
+    if not isinstance(minor, int) or minor < 5:
+        yield 0, f"notebook format 4.{minor} has no cell ids, 4.5 is needed"
+        return
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        if cell.id is None:
+            yield cell.index, "no cell id"
+        elif cell.id in seen:
+            yield cell.index, f"cell id {cell.id!r} is also that of cell {seen[cell.id]}"
+        else:
+            seen[cell.id] = cell.index
+
+
+def kernel(notebook: Notebook) -> Found:
+    """A kernel that other machines may not have; another language has none that all have."""
+    if not notebook.is_python:
+        return
+    metadata = notebook.raw.get("metadata")
+    spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+    name = spec.get("name") if isinstance(spec, dict) else None
+    if name != "python3":
+        yield 0, f"kernel name {name!r}, 'python3' is needed" if name else "no kernel name, 'python3' is needed"
+
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -24,7 +91,7 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
     raw: dict[str, Any] = copy.deepcopy(dict(notebook.raw))
     metadata = raw.get("metadata")
     metadata = raw["metadata"] = metadata if isinstance(metadata, dict) else {}
-    if any(True for _ in hygiene.widgets(notebook)):
+    if any(True for _ in widgets(notebook)):
         del metadata["widgets"]
     seen: set[str] = set()
     for cell, parsed in zip(raw["cells"], notebook.cells, strict=True):
@@ -33,7 +100,7 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
             cell["execution_count"] = None
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
-        for key in hygiene.TRACES:
+        for key in TRACES:
             cell["metadata"].pop(key, None)
         if parsed.id is None or parsed.id in seen:
             text = f"{parsed.index}\n{parsed.source}"
@@ -41,7 +108,7 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
         seen.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
-    if notebook.is_python and any(True for _ in hygiene.kernel(notebook)):
+    if notebook.is_python and any(True for _ in kernel(notebook)):
         metadata["kernelspec"] = dict(KERNEL)
     return raw
 
@@ -55,3 +122,52 @@ def like(before: str, notebook: Mapping[str, Any]) -> str:
     text = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
     text += "\n" if before.endswith("\n") else ""
     return text.replace("\n", "\r\n") if first and first[1] == "\r\n" else text
+
+
+_ID = re.compile(r"[a-zA-Z0-9-_]{1,64}")
+_KEYS = {
+    "code": {"cell_type", "id", "metadata", "source", "outputs", "execution_count"},
+    "markdown": {"cell_type", "id", "metadata", "source", "attachments"},
+    "raw": {"cell_type", "id", "metadata", "source", "attachments"},
+}
+
+
+def complete(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in format 4.5 that has every field which nbformat asks for, and no field that a cell may not have.
+
+    Ids that are there stay, or every diff would be noise; a missing one is made from the cell's place and text. What
+    is null where a table belongs becomes an empty table, or is left out.
+    """
+    made = {key: copy.deepcopy(raw[key]) for key in ("cells", "metadata") if key in raw}
+    made["metadata"] = metadata = _table(made.get("metadata"))
+    for key in ("kernelspec", "language_info"):
+        if key in metadata and not isinstance(metadata[key], dict):
+            del metadata[key]
+    if "name" not in metadata.get("language_info", {"name": ""}):
+        del metadata["language_info"]
+    seen: set[str] = set()
+    made["cells"] = [_cell(index, cell, seen) for index, cell in enumerate(made["cells"])]
+    minor = raw.get("nbformat_minor")
+    return {**made, "nbformat": 4, "nbformat_minor": max(5, minor if isinstance(minor, int) else 0)}
+
+
+def _cell(index: int, cell: dict[str, Any], seen: set[str]) -> dict[str, Any]:
+    kind = cell["cell_type"]
+    cell = {key: value for key, value in cell.items() if key in _KEYS.get(kind, cell)}
+    cell["metadata"] = _table(cell.get("metadata"))
+    source = cell.get("source", "")
+    cell["source"] = source if isinstance(source, str) else "".join(source)
+    if not isinstance(cell.get("attachments", {}), dict):
+        del cell["attachments"]
+    if kind == "code":
+        cell["outputs"] = cell["outputs"] if isinstance(cell.get("outputs"), list) else []
+        cell.setdefault("execution_count", None)
+    if not isinstance(cell.get("id"), str) or not _ID.fullmatch(cell["id"]) or cell["id"] in seen:
+        text = f"{index}\n{cell['source']}"
+        cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    seen.add(cell["id"])
+    return cell
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

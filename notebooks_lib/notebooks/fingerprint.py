@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from notebooks_lib.notebooks import constants, kinds
+from notebooks_lib.notebooks import expressions, parameter_types
 from notebooks_lib.notebooks.document import Cell, Notebook
 from notebooks_lib.notebooks.parameters import schema
 
@@ -139,7 +139,7 @@ def _parameters(notebook: Notebook, values: Mapping[str, object]) -> dict[str, s
             continue
         try:
             value = parameter.kind.check(value) if parameter else value
-        except kinds.Mismatch:
+        except parameter_types.Mismatch:
             pass  # a default outside its own annotation still counts as it is
         texts[name] = _text(value)
     return texts
@@ -153,8 +153,8 @@ def _text(value: object) -> str:
         marks = "[]" if isinstance(value, list) else "()"
         return marks[0] + ", ".join(map(_text, value)) + marks[1]
     try:
-        return constants.source(value)
-    except constants.NotConstant:
+        return expressions.source(value)
+    except expressions.NotConstant:
         return repr(value)
 
 
@@ -171,7 +171,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in aliases)
             case ast.Call(func=func, args=[ast.Constant(value=str() as name), *_]):
-                if constants.dotted(func).endswith("import_module") or constants.dotted(func) == "__import__":
+                if expressions.dotted(func).endswith("import_module") or expressions.dotted(func) == "__import__":
                     yield name
 
 

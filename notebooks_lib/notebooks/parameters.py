@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import assignments, constants, containers, hints, kinds
-from notebooks_lib.notebooks.assignments import Assignment
+from notebooks_lib.notebooks import container_types, expressions, parameter_types, parameters_cell, type_annotations
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
-from notebooks_lib.notebooks.kinds import Kind
+from notebooks_lib.notebooks.parameter_types import Kind
+from notebooks_lib.notebooks.parameters_cell import Assignment
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -40,27 +40,30 @@ class Parameter:
     @property
     def secret(self) -> bool:
         """Whether the value comes from the environment and is shown nowhere."""
-        return isinstance(self.kind, kinds.Secret)
+        return isinstance(self.kind, parameter_types.Secret)
 
     @property
     def choices(self) -> tuple[object, ...]:
         """The values of a `Literal`, None included if it is optional; empty for other kinds."""
-        options = self.kind.options if isinstance(self.kind, containers.Either) else (self.kind,)
+        options = self.kind.options if isinstance(self.kind, container_types.Either) else (self.kind,)
         values: list[object] = []
         for option in options:
-            if isinstance(option, kinds.Choice):
+            if isinstance(option, parameter_types.Choice):
                 values.extend(option.values)
-            elif isinstance(option, kinds.Nothing):
+            elif isinstance(option, parameter_types.Nothing):
                 values.append(None)
             else:
                 return ()
         return tuple(values)
 
     @property
-    def bounds(self) -> kinds.Bounds:
+    def bounds(self) -> parameter_types.Bounds:
         """The range of a number; open on all sides for other kinds."""
-        options = self.kind.options if isinstance(self.kind, containers.Either) else (self.kind,)
-        return next((option.bounds for option in options if isinstance(option, kinds.Number)), kinds.Bounds())
+        options = self.kind.options if isinstance(self.kind, container_types.Either) else (self.kind,)
+        return next(
+            (option.bounds for option in options if isinstance(option, parameter_types.Number)),
+            parameter_types.Bounds(),
+        )
 
     @property
     def minimum(self) -> float | None:
@@ -86,7 +89,7 @@ class Parameter:
         """Why `value` is not allowed, in one line that names the parameter; empty if it is."""
         try:
             self.kind.check(value)
-        except kinds.Mismatch as mismatch:
+        except parameter_types.Mismatch as mismatch:
             return f"{self.name}{mismatch.path}: {mismatch}"
         return ""
 
@@ -144,8 +147,8 @@ class Schema:
                 )
             else:
                 try:
-                    values[name] = kinds.writable(parameter.kind.check(value))
-                except kinds.Mismatch as mismatch:
+                    values[name] = parameter_types.writable(parameter.kind.check(value))
+                except parameter_types.Mismatch as mismatch:
                     problems.append(f"{name}{mismatch.path}: {mismatch}")
         for parameter in self.parameters:
             if parameter.required and parameter.name not in (*given, *refused):
@@ -168,7 +171,7 @@ def schema(notebook: Notebook) -> Schema:
         reason = f"cell {cell.index}, tagged `parameters`, is not Python: line {cell.code.line}: {cell.code.error}"
         return Schema((), name, reason)
     # Of several assignments to one name the last one counts, as in Python.
-    found = {assignment.name: _parameter(assignment) for assignment in assignments.read(cell.code)}
+    found = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read(cell.code)}
     return Schema(tuple(found.values()), name)
 
 
@@ -189,10 +192,10 @@ def injected(notebook: Notebook) -> dict[str, object]:
     found: dict[str, object] = {}
     for cell in notebook.python_cells:
         if cell.index > start and INJECTED_TAG in cell.tags:
-            for one in assignments.read(cell.code):
+            for one in parameters_cell.read(cell.code):
                 try:
-                    found[one.name] = constants.literal(one.value) if one.value is not None else None
-                except constants.NotConstant:
+                    found[one.name] = expressions.literal(one.value) if one.value is not None else None
+                except expressions.NotConstant:
                     continue
     return found
 
@@ -208,8 +211,8 @@ def assigned_again(notebook: Notebook, given: Collection[str]) -> list[str]:
         "value would not be used there: take that line out, or leave the parameter out"
         for cell in notebook.python_cells
         if cell.index > start and INJECTED_TAG not in cell.tags
-        for statement in assignments.always(cell.code)
-        for name in assignments.replaced_by(statement)
+        for statement in parameters_cell.always(cell.code)
+        for name in parameters_cell.replaced_by(statement)
         if name in given
     ]
 
@@ -239,7 +242,7 @@ def _names_variable(parameter: Parameter) -> bool:
 
 def _parameter(found: Assignment) -> Parameter:
     name, annotation, value = found.name, found.annotation, found.value
-    kind = hints.kind(annotation)
+    kind = type_annotations.kind(annotation)
     written = ast.unparse(annotation) if annotation is not None else ""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         written = annotation.value
@@ -247,18 +250,18 @@ def _parameter(found: Assignment) -> Parameter:
     if value is None and not found.source:
         return replace(parameter, required=True)
     match value:
-        case ast.Call(func=func, args=[argument], keywords=[]) if constants.dotted(func).endswith("SecretStr"):
+        case ast.Call(func=func, args=[argument], keywords=[]) if expressions.dotted(func).endswith("SecretStr"):
             value = argument if parameter.secret else value  # SecretStr("VARIABLE") says the same as "VARIABLE"
     try:
-        default = constants.literal(value) if value is not None else None
-    except (constants.NotConstant, RecursionError):
+        default = expressions.literal(value) if value is not None else None
+    except (expressions.NotConstant, RecursionError):
         value = default = None
     if value is None:
         return replace(parameter, computed=True)
     if annotation is None:
-        kind = hints.of_default(default)
+        kind = type_annotations.of_default(default)
     elif default is None and not parameter.secret:
-        kind = hints.optional(kind)  # `x: int = None` means it, without saying it
+        kind = type_annotations.optional(kind)  # `x: int = None` means it, without saying it
     return replace(parameter, default=default, kind=kind)
 
 
@@ -272,7 +275,7 @@ def _type(parameter: Parameter) -> str:
 def _default(parameter: Parameter) -> str:
     computed, written = parameter.computed, parameter.default_source
     # Over several lines it may hold comments: the value says the same without them.
-    source = constants.source(parameter.default) if "\n" in written and not computed else " ".join(written.split())
+    source = expressions.source(parameter.default) if "\n" in written and not computed else " ".join(written.split())
     source = source if len(source) <= 60 else source[:57] + "..."
     if parameter.secret:
         # A default that names no variable may be the secret itself.

@@ -84,7 +84,7 @@ def _kernel(settings: Settings) -> Finding:
     from nbformat.v4 import new_code_cell, new_notebook
 
     from notebooks_lib.running.engine import Execution, execute
-    from notebooks_lib.running.outputs import Output
+    from notebooks_lib.running.executed_notebook import Output
 
     notebook = new_notebook(cells=[new_code_cell("assert True")])
     advice = f"{sys.executable} -m ipykernel install --sys-prefix"

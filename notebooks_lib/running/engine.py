@@ -21,11 +21,11 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 
-from notebooks_lib.running.delivery import Delivery
+from notebooks_lib.running.executed_notebook import Output
+from notebooks_lib.running.interruption import StopReason, Watchdog
 from notebooks_lib.running.kernel import Kernel
+from notebooks_lib.running.kernel_messages import Delivery
 from notebooks_lib.running.output_limits import cut
-from notebooks_lib.running.outputs import Output
-from notebooks_lib.running.timeouts import StopReason, Watchdog
 
 ENGINE = "nbops"
 START_TIMEOUT = 60

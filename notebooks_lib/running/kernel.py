@@ -22,8 +22,8 @@ from jupyter_client.manager import AsyncKernelManager
 from notebooks_lib import errors
 from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.running import reaper
-from notebooks_lib.running.orphans import GUARD
+from notebooks_lib.running import orphan_processes
+from notebooks_lib.running.orphan_processes import GUARD
 from notebooks_lib.tags import Env
 
 SOCKET_PATH_LIMIT = 100
@@ -157,7 +157,7 @@ class Kernel:
             except psutil.Error:
                 pass
         if hasattr(os, "killpg"):
-            reaper.end(self.marker.encode(), groups)
+            orphan_processes.end(self.marker.encode(), groups)
         if self._output is not None:
             self._output.close()
         GUARD.done(self.marker)

@@ -12,7 +12,7 @@ from nbformat.v4 import new_markdown_cell
 
 from notebooks_lib.records import Failure, RunStatus, TrialState
 from notebooks_lib.running.engine import Execution
-from notebooks_lib.running.outputs import first_line
+from notebooks_lib.running.executed_notebook import first_line
 from notebooks_lib.running.preparation import ERROR_TAG
 
 

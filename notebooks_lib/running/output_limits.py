@@ -1,15 +1,130 @@
-"""Keeps what cells put out within bounds, while it arrives: nbclient's client, with limits of its own."""
+"""Limits on what cells put out, while it arrives: nbclient's client, with limits of its own.
+
+Of a stream the first and last part are kept, of a progress bar its last state. `ipywidgets.Output` and `interact` are
+served here as well: a widget that listens takes what a cell puts out. nbclient's own sends the widget's whole state to
+the kernel with every output, from beside the loop that waits for the cell's answer; now and then that loop then never
+wakes. A kernel reads its messages between cells, so the state is sent there.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nbclient import NotebookClient
+from nbclient.jsonutil import json_clean
 from nbformat.v4 import new_output, output_from_msg
 
-from notebooks_lib.running.output_widgets import OutputModel
-from notebooks_lib.running.outputs import Output
-from notebooks_lib.running.streams import BoundedText
+from notebooks_lib.running.executed_notebook import Output
+
+HEAD = 40_000
+TAIL = 40_000
+"""Characters kept of the beginning and of the end of one stream of one cell."""
+
+_BACKSPACE = re.compile("[^\n\b]\b")
+
+
+class BoundedText:
+    """Text that grows by pieces and never holds more than HEAD + TAIL characters and one line.
+
+    A carriage return starts the line again, as on a terminal; so a progress bar leaves its last state only.
+    """
+
+    def __init__(self) -> None:
+        self._head = ""
+        self._tail = ""
+        self._line = ""
+        self._dropped = 0
+
+    def feed(self, piece: str) -> None:
+        """Add a piece, as it came from the kernel."""
+        *lines, self._line = (self._line + piece).split("\n")
+        if lines:
+            self._keep("\n".join(_settled(line.rstrip("\r")) for line in lines) + "\n")
+        self._line = _settled(self._line)
+        if len(self._line) > HEAD:  # a line without end would otherwise grow for ever
+            self._keep(self._line)
+            self._line = ""
+
+    def _keep(self, text: str) -> None:
+        room = HEAD - len(self._head)
+        self._head += text[:room] if room > 0 else ""
+        tail = self._tail + (text[room:] if room > 0 else text)
+        self._dropped += max(0, len(tail) - TAIL)
+        self._tail = tail[-TAIL:]
+
+    def __str__(self) -> str:
+        middle = f"\n… [{self._dropped:,} characters left out] …\n" if self._dropped else ""
+        return f"{self._head}{middle}{self._tail}{self._line}"
+
+
+def _settled(line: str) -> str:
+    """The line as a terminal would show it: what stands before a carriage return is overwritten."""
+    body = line.rstrip("\r")  # a run of them at the end erases nothing until something follows
+    ending = "\r" if body != line else ""
+    body = body[body.rfind("\r") + 1 :]
+    while "\b" in body:
+        shorter = _BACKSPACE.sub("", body)
+        if shorter == body:
+            break
+        body = shorter
+    return body + ending
+
+
+class OutputModel:
+    """One `ipywidgets.Output`; `client` runs the cells and keeps outputs within bounds."""
+
+    def __init__(self, comm_id: str, state: dict[str, Any], kernel_client: Any, client: Any) -> None:
+        self._comm_id = comm_id
+        self._client = client
+        self._outputs: list[Any] = list(state.get("outputs") or [])
+        self._listens_to = ""
+        self._clear_next = False
+        self._parent: dict[str, Any] = {}
+
+    def handle_msg(self, msg: dict[str, Any]) -> None:
+        """The kernel has changed the widget: it begins or stops to listen, or outputs were put into it."""
+        state = msg["content"]["data"].get("state", {})
+        if "outputs" in state:
+            self._outputs = list(state["outputs"] or [])
+        if "msg_id" not in state:
+            return
+        hooks = self._client.output_hook_stack
+        if self in hooks[self._listens_to]:
+            hooks[self._listens_to].remove(self)
+        self._listens_to = state["msg_id"] or ""
+        if self._listens_to:
+            hooks[self._listens_to].append(self)
+
+    def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> None:
+        """Take one output in the cell's place."""
+        if self._clear_next:
+            self._outputs.clear()
+        self._clear_next = False
+        later, self._client.clear_before_next_output = self._client.clear_before_next_output, False
+        self._client.keep(self._outputs, msg, None, cell_index)
+        self._client.clear_before_next_output = later
+        self._changed(msg)
+
+    def clear_output(self, outs: list[Any], msg: dict[str, Any], cell_index: int) -> None:
+        """Forget what was taken: now, or when the next output comes."""
+        self._clear_next = bool(msg["content"].get("wait"))
+        if not self._clear_next:
+            self._outputs.clear()
+            self._changed(msg)
+
+    def _changed(self, msg: dict[str, Any]) -> None:
+        self._parent = msg["parent_header"]
+        self._client.widget_state[self._comm_id]["outputs"] = self._outputs
+        self._client.changed_widgets[self._comm_id] = self
+
+    def sync(self) -> None:
+        """Tell the kernel what the widget holds now."""
+        data = {"method": "update", "state": {"outputs": self._outputs}, "buffer_paths": []}
+        content = json_clean({"data": data, "comm_id": self._comm_id})
+        client = self._client.kc
+        client.shell_channel.send(client.session.msg("comm_msg", content=content, parent=self._parent))
+
 
 CHARACTERS_LIMIT = 5_000_000
 """Of one output that is no image; a page of ten megabytes opens in no browser."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, environment, fingerprint, mlflow_use, parameters, table_reads
+from notebooks_lib.notebooks import code_inspection, document, fingerprint, mlflow_calls, parameters
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -76,11 +76,11 @@ class Source:
         self._of_project = _of_project(self.notebook.opened, settings.root)
         self._modules = fingerprint.Modules(self.notebook, settings.root)
         # In a warm kernel libraries are imported already: what is done before their import would come too late.
-        self._cold_because = "; ".join(environment.too_late(self.notebook, self._modules))
+        self._cold_because = "; ".join(code_inspection.too_late(self.notebook, self._modules))
         if tracked:
             self._ours = stores.tracking_uri(settings)
-            self._places = mlflow_use.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
-            self._reads = table_reads.own_reads(self.notebook, self._modules)
+            self._places = mlflow_calls.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
+            self._reads = code_inspection.own_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
@@ -139,7 +139,7 @@ def _of_project(path: Path, root: Path) -> bool:
     return any(path.is_relative_to(root / folder) for folder in FOLDERS)
 
 
-def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ours: str) -> None:
+def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.Call], ours: str) -> None:
     """A notebook that certainly sends its runs elsewhere cannot be attached to ours."""
     for call in calls:
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
@@ -149,7 +149,7 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_use.Call], ou
         )
 
 
-def _where(calls: Sequence[mlflow_use.Call], asked: str | None, settings: Settings) -> tuple[str, str | None]:
+def _where(calls: Sequence[mlflow_calls.Call], asked: str | None, settings: Settings) -> tuple[str, str | None]:
     """Name, or else id, of the experiment that the notebook's first run will most likely want.
 
     It is a guess where branches, functions and modules decide: then MLflow opens a child in the kernel (attaching).

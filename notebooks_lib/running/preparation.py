@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import repair, values
+from notebooks_lib.notebooks import cleaning, parameter_values
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 
 SECRETS_TAG = "injected-secrets"
@@ -44,7 +44,7 @@ def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str,
         lines += [f"{name} = _secret({variable!r})" for name, variable in secrets.items()]
         cells.insert(place, (None, _cell("\n".join(lines), SECRETS_TAG)))
     if given:
-        cells.insert(place, (None, _cell(f"# Parameters\n{values.assignments(given)}", INJECTED_TAG)))
+        cells.insert(place, (None, _cell(f"# Parameters\n{parameter_values.assignments(given)}", INJECTED_TAG)))
     notebook.cells = [cell for _, cell in cells]
     # papermill must know language and kernel, and not every notebook says them.
     notebook.metadata.setdefault("language_info", {}).setdefault("name", source.language)
@@ -57,7 +57,7 @@ def _valid(source: Notebook) -> Any:
     import nbformat
     from nbformat.validator import NotebookValidationError, normalize, validate
 
-    raw = repair.complete(source.raw)
+    raw = cleaning.complete(source.raw)
     for cell in raw["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None  # of an earlier run, and not this one's

@@ -14,13 +14,13 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunResult, RunStatus
-from notebooks_lib.running import interrupts, outcome
+from notebooks_lib.running import interruption, outcome
 from notebooks_lib.running.engine import Execution, execute
+from notebooks_lib.running.executed_notebook import Output, cell_figures, to_html
+from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel import installed
-from notebooks_lib.running.outputs import Output, cell_figures, to_html
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.preparation import prepare
-from notebooks_lib.running.timeouts import StopReason
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
@@ -61,7 +61,7 @@ def run_notebook(
     if output is None:
         stores.make_state(plan.settings.layout)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
-    with interrupts.caught() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
+    with interruption.catch_signals() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
         owned = None
         if plan.start is not None:
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)

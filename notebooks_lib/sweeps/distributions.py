@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks import expressions
 
 LARGEST = 2**53
 """Beyond it not every whole number is a float, and samplers calculate with floats."""
@@ -44,7 +44,7 @@ class Choice:
         return self.values[place]
 
     def __str__(self) -> str:
-        return f"choice({', '.join(map(constants.source, self.values))})"
+        return f"choice({', '.join(map(expressions.source, self.values))})"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from notebooks_lib.notebooks import kinds
-from notebooks_lib.notebooks.containers import Either
-from notebooks_lib.notebooks.kinds import Kind, Mismatch, Number
+from notebooks_lib.notebooks import parameter_types
+from notebooks_lib.notebooks.container_types import Either
+from notebooks_lib.notebooks.parameter_types import Kind, Mismatch, Number
 from notebooks_lib.sweeps.distributions import Choice, Distribution, Int, Normal, Uniform
 from notebooks_lib.sweeps.grid_axis import Refused, counts
 from notebooks_lib.sweeps.notation import MOST_CHOICES
@@ -132,7 +132,7 @@ def _allows(number: Number, *ends: object) -> bool:
     return True
 
 
-def _range(bounds: kinds.Bounds) -> tuple[float, float]:
+def _range(bounds: parameter_types.Bounds) -> tuple[float, float]:
     """The least and the greatest float inside."""
     low = [-math.inf]
     high = [math.inf]

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from notebooks_lib.notebooks import constants, kinds, values
-from notebooks_lib.notebooks.containers import Either
-from notebooks_lib.notebooks.kinds import Kind, shown
+from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
+from notebooks_lib.notebooks.container_types import Either
+from notebooks_lib.notebooks.parameter_types import Kind, shown
 
 MOST = 100_000
 """Values of one parameter. They are held and checked one by one; combinations of them are not."""
@@ -35,7 +35,7 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
             raise Refused(f"found more than {MOST:,} values, allowed at most that many for one parameter")
         try:
             found.append(kind.check(item()))
-        except kinds.Mismatch as mismatch:
+        except parameter_types.Mismatch as mismatch:
             wrong.append(f"{mismatch.path}: {mismatch}".removeprefix(": "))
         except RecursionError:
             wrong.append("found a value that holds itself, or is nested too deeply")
@@ -45,7 +45,7 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
         raise Refused("found an empty list, allowed one value or more")
     seen: set[str] = set()
     for value in found:
-        source = constants.source(value)  # 1, 1.0 and True are equal, but not the same value
+        source = expressions.source(value)  # 1, 1.0 and True are equal, but not the same value
         if source in seen:
             raise Refused(f"found {shown(value)} twice, allowed once; take one out")
         seen.add(source)
@@ -86,8 +86,8 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
         raise Refused("found no values, allowed one or more, with commas between them")
     if text.startswith("["):
         try:
-            listed = constants.read(text)
-        except constants.NotConstant:
+            listed = expressions.read(text)
+        except expressions.NotConstant:
             listed = None
         if isinstance(listed, list):
             yield from _listed(listed, kind)
@@ -105,7 +105,7 @@ def _listed(items: Sequence[object], kind: Kind) -> Iterator[Callable[[], object
     if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
         raise Refused(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
     for item in items:
-        yield partial(values.settled, item, kind)
+        yield partial(parameter_values.settled, item, kind)
 
 
 def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:
@@ -113,8 +113,8 @@ def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:
         raise Refused('found nothing between two commas, allowed a value; write "" for an empty text')
     if piece[0] in _QUOTES and piece[-1] == piece[0] and len(piece) > 1:
         try:
-            text = constants.read(piece)
-        except constants.NotConstant:
+            text = expressions.read(piece)
+        except expressions.NotConstant:
             text = None
         if isinstance(text, str):
             yield partial(str, text)
@@ -144,7 +144,7 @@ def _range(piece: str) -> range:
 def _accepts(kind: Kind, value: object) -> bool:
     try:
         kind.check(value)
-    except kinds.Mismatch:
+    except parameter_types.Mismatch:
         return False
     return type(kind) is not Kind
 
@@ -153,6 +153,6 @@ def counts(kind: Kind) -> bool:
     """Whether a whole number may be meant where this kind is asked for."""
     if isinstance(kind, Either):
         return any(counts(option) for option in kind.options)
-    if isinstance(kind, kinds.Choice):
+    if isinstance(kind, parameter_types.Choice):
         return any(isinstance(value, int) and not isinstance(value, bool) for value in kind.values)
-    return type(kind) is Kind or isinstance(kind, kinds.Number)
+    return type(kind) is Kind or isinstance(kind, parameter_types.Number)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks.kinds import Kind, shown
+from notebooks_lib.notebooks.parameter_types import Kind, shown
 from notebooks_lib.sweeps import grid_axis
 from notebooks_lib.sweeps.distributions import LARGEST, Choice, Distribution, Int, Normal, Uniform, short
 from notebooks_lib.sweeps.grid_axis import Refused

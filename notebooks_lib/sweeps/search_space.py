@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import constants, values
-from notebooks_lib.notebooks.kinds import shown
+from notebooks_lib.notebooks import expressions, parameter_values
+from notebooks_lib.notebooks.parameter_types import shown
 from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.sweeps import fitting, grid_axis, notation
 from notebooks_lib.sweeps.fitting import Dimension
@@ -46,7 +46,7 @@ class Grid:
     @property
     def described(self) -> dict[str, str]:
         """Each name with its values, as it could be written."""
-        return {name: constants.source(list(listed)) for name, listed in self.axes.items()}
+        return {name: expressions.source(list(listed)) for name, listed in self.axes.items()}
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _fixed(
     for name, one in from_file.items():
         parameter = schema.find(name)
         try:
-            plain = values.settled(one, parameter.kind) if parameter else one
+            plain = parameter_values.settled(one, parameter.kind) if parameter else one
             good, wrong = optional.examine({name: plain})
         except RecursionError:
             good, wrong = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]
@@ -162,7 +162,7 @@ def _fixed(
         problems += wrong
     try:
         relaxed = _without_required(schema, {*swept, *from_file})
-        found = {**found, **values.from_command_line(pairs, [], relaxed, environ=environ)}
+        found = {**found, **parameter_values.from_command_line(pairs, [], relaxed, environ=environ)}
     except errors.ParameterError as error:
         problems += error.problems
     return found

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus
-from notebooks_lib.running import pages
+from notebooks_lib.running import executed_notebook
 from notebooks_lib.sweeps import executors, parent, report, resume, setup, stopping, trial
 from notebooks_lib.sweeps.executors import Place
 from notebooks_lib.sweeps.pruning import Curves
@@ -267,6 +267,8 @@ class Session:
             self.tell(str(error))
         if result.best is not None and result.best.run_id is not None:
             try:
-                pages.page(self.store, result.best.run_id)  # the one that everybody opens; others when asked for
+                executed_notebook.fetch_page(
+                    self.store, result.best.run_id
+                )  # the one that everybody opens; others when asked for
             except Exception as error:  # noqa: BLE001  # a page is a convenience
                 self.tell(f"no page of the best trial: {errors.reason(error)}")

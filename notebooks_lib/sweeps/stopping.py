@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from notebooks_lib.running.timeouts import StopReason
+from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 

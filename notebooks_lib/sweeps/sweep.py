@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure
-from notebooks_lib.running import interrupts
+from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel import installed
 from notebooks_lib.sweeps import executors, parent, resume, stopping
 from notebooks_lib.sweeps.executors import Place, Threads
@@ -38,7 +38,7 @@ def run(
         installed(request.source.notebook, request.limits.kernel)
     started = parent.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
-        wanted = stack.enter_context(interrupts.caught())
+        wanted = stack.enter_context(interruption.catch_signals())
         place = _place(request, store, started, tell)
         stack.callback(place.shutdown, wait=False, cancel_futures=True)
         if request.resume is None:

@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 
 from notebooks_lib import errors
 from notebooks_lib.metrics import directions
-from notebooks_lib.notebooks import kinds, values
-from notebooks_lib.notebooks.containers import Table
-from notebooks_lib.notebooks.kinds import Boolean, Bounds, Kind, Number, Text
+from notebooks_lib.notebooks import parameter_types, parameter_values
+from notebooks_lib.notebooks.container_types import Table
+from notebooks_lib.notebooks.parameter_types import Boolean, Bounds, Kind, Number, Text
 from notebooks_lib.sweeps.records import Goal
 
 Sampler = Literal["tpe", "random"]
@@ -58,7 +58,7 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), Text()),
     **dict.fromkeys(("parameters", "grid", "space"), Table(Text())),
     **dict.fromkeys(("trials", "jobs"), Number("int", Bounds(ge=1))),
-    "sampler": kinds.Choice(get_args(Sampler)),
+    "sampler": parameter_types.Choice(get_args(Sampler)),
     "seed": Number("int", Bounds(ge=0, lt=2**32)),
     "timeout": _SECONDS,
     "cell_timeout": _SECONDS,
@@ -69,7 +69,7 @@ _KINDS: Mapping[str, Kind] = {
 def load(path: Path) -> SweepFile:
     """What the YAML or JSON file says. Raises UsageError that names the file and each key that is wrong."""
     try:
-        content = values.load(path)
+        content = parameter_values.load(path)
         given, problems = _examined(content)
     except RecursionError:
         given, problems = {}, ["a value holds itself, or is nested too deeply"]
@@ -124,8 +124,8 @@ def _examined(content: Mapping[object, object]) -> tuple[dict[str, Any], list[st
             problems += [f"{name}: {problem}"] if problem else []
         elif value is not None:
             try:
-                given[name] = kind.check(values.settled(value, kind))
-            except kinds.Mismatch as mismatch:
+                given[name] = kind.check(parameter_values.settled(value, kind))
+            except parameter_types.Mismatch as mismatch:
                 problems.append(f"{name}: {mismatch}")
     return given, problems
 
@@ -135,7 +135,10 @@ def _table(value: object) -> tuple[str, dict[str, object]]:
     if value is None:
         return "", {}
     if not isinstance(value, dict):
-        return f"found {kinds.shown(value)} ({type(value).__name__}), allowed a mapping of parameters to values", {}
+        return (
+            f"found {parameter_types.shown(value)} ({type(value).__name__}), allowed a mapping of parameters to values",
+            {},
+        )
     odd = next((key for key in value if not isinstance(key, str)), None)
     if odd is not None:
         return f"found the key {odd!r} ({type(odd).__name__}), allowed names of parameters", {}

@@ -1,14 +1,13 @@
-"""What a project wants of its kernels is read twice, here and in Settings; both must say the same. Its memory is a file."""
+"""What a project wants of its kernels is read twice, here and in Settings; both must agree."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib import errors, settings
-from notebooks_lib.kernels import import_history, preferences
+from notebooks_lib.kernels import preferences
 
 
 @pytest.mark.parametrize(
@@ -67,26 +66,3 @@ def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
     assert one == of(tmp_path / "one" / "work") == of(tmp_path, NBOPS_ROOT=str(tmp_path / "one"))
     assert one != of(tmp_path / "other")
     assert Path(one).is_relative_to(tmp_path / "cache")
-
-
-def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "cache.json")
-    import_history.add(path, ["b", "a"])
-    import_history.add(path, ["a", "c"])
-    assert import_history.read(path) == ["b", "a", "c"]
-    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["cache.json"]
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"modules": 1}', json.dumps({"never": []}), "\udcff"])
-def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "cache.json"
-    path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    assert import_history.read(str(path)) == []
-    import_history.add(str(path), ["a"])
-    assert import_history.read(str(path)) == ["a"]
-
-
-def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    import_history.add(str(tmp_path / "file" / "cache.json"), ["a"])
-    assert import_history.read(str(tmp_path / "file" / "cache.json")) == []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.kernels import kernelspecs, safe_packages, template_path
+from notebooks_lib.kernels import safe_packages, template_path
 
 PACKAGES: dict[str, dict[str, Any]] = safe_packages.content()["packages"]
 TABLE = safe_packages.SafePackages(safe_packages.content())
@@ -210,47 +210,3 @@ def test_what_users_preload_may_read_any_variable() -> None:
     own = safe_packages.SafePackages(safe_packages.content(), ["torch"])
     assert own.environment({"CUDA_VISIBLE_DEVICES": "0"}, "/") == {"CUDA_VISIBLE_DEVICES": "0"}
     assert TABLE.environment({"CUDA_VISIBLE_DEVICES": "0"}, "/") == {}
-
-
-PYTHON = "/usr/bin/python3"
-END = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
-
-
-@pytest.mark.parametrize(
-    ("argv", "ordinary"),
-    [
-        ([PYTHON, *END], True),
-        (["python", *END], True),
-        (["python3.11", "-I", *END], True),
-        ([PYTHON, "-Xfrozen_modules=off", *END], True),
-        ([PYTHON, "-X", "dev", "-W", "error", "-Es", *END], True),
-        ([PYTHON, "-m", "ipykernel", "-f", "x"], True),
-        (["env", "A=1", PYTHON, *END], False),
-        (["/usr/bin/env", PYTHON, *END], False),
-        (["nice", "-n", "5", PYTHON, *END], False),
-        (["numactl", "-N0", PYTHON, *END], False),
-        (["uv", "run", "python", *END], False),
-        (["conda", "run", "-n", "x", "python", *END], False),
-        (["bash", "-c", "module load x; exec python -m ipykernel_launcher"], False),
-        ([PYTHON, "wrapper.py", *END], False),
-        ([PYTHON, "-c", "import os", *END], False),
-        ([PYTHON, "-m", "coverage", "run", *END], False),
-        ([PYTHON, "-i", *END], False),
-        ([PYTHON, "-m", "ipykernel_launcher.x"], False),
-        (["R", "-e", "IRkernel::main()"], False),
-        ([PYTHON], False),
-        ([], False),
-    ],
-)
-def test_only_options_stand_between_a_python_and_ipykernel(argv: list[str], ordinary: bool) -> None:
-    assert (kernelspecs.split_command(argv) is not None) is ordinary
-
-
-def test_a_python_that_is_a_script_is_a_wrapper(tmp_path: Path) -> None:
-    script = tmp_path / "python"
-    script.write_text(f'#!/bin/sh\nexport A=1\nexec {sys.executable} "$@"\n')
-    script.chmod(0o755)
-    assert kernelspecs.find_interpreter(str(script), None) is None
-    assert kernelspecs.find_interpreter("python", str(tmp_path)) is None
-    assert kernelspecs.find_interpreter("no-such-python", str(tmp_path)) is None
-    assert kernelspecs.find_interpreter(sys.executable, None) == sys.executable

@@ -7,7 +7,7 @@ import pytest
 
 from notebooks_lib.errors import ParameterError
 from notebooks_lib.notebooks import parameters
-from notebooks_lib.notebooks.kinds import Number
+from notebooks_lib.notebooks.parameter_types import Number
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 

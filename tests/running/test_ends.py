@@ -19,7 +19,7 @@ import pytest
 
 from notebooks_lib.records import RunResult
 from notebooks_lib.running import plan
-from notebooks_lib.running.reaper import marked
+from notebooks_lib.running.orphan_processes import marked
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag

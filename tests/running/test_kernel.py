@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from notebooks_lib.running import reaper
+from notebooks_lib.running import orphan_processes
 from notebooks_lib.running.kernel import Kernel
 
 
@@ -45,7 +45,7 @@ def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a
     sleeper = ["sleep", "600"]
     environment = {"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-this-test"}
     children = [subprocess.Popen(sleeper, env=environment, start_new_session=True) for _ in range(2)]
-    guard = subprocess.Popen([sys.executable, "-I", "-S", reaper.__file__], stdin=subprocess.PIPE)
+    guard = subprocess.Popen([sys.executable, "-I", "-S", orphan_processes.__file__], stdin=subprocess.PIPE)
     assert guard.stdin is not None
     guard.stdin.write(f"start {marker}\n".encode())
     guard.stdin.close()
@@ -56,7 +56,7 @@ def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a
 def test_the_reaper_goes_quietly_when_told_that_all_is_well() -> None:
     with subprocess.Popen(["sleep", "600"], env={"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-a-test"}) as child:
         guard = subprocess.run(
-            [sys.executable, "-I", "-S", reaper.__file__],
+            [sys.executable, "-I", "-S", orphan_processes.__file__],
             input="start NBOPS_KERNEL=of-a-test\ndone NBOPS_KERNEL=of-a-test\n",
             text=True,
             timeout=10,

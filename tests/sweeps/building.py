@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from notebooks_lib.notebooks import hints
-from notebooks_lib.notebooks.kinds import Kind
+from notebooks_lib.notebooks import type_annotations
+from notebooks_lib.notebooks.parameter_types import Kind
 from notebooks_lib.notebooks.parameters import Parameter, Schema
 from notebooks_lib.sweeps import search_space
 from notebooks_lib.sweeps.search_space import Grid, Space
@@ -13,7 +13,7 @@ from notebooks_lib.sweeps.search_space import Grid, Space
 
 def kind(annotation: str) -> Kind:
     """What an annotation stands for; "" for none at all."""
-    return hints.kind(ast.parse(annotation, mode="eval").body) if annotation else Kind()
+    return type_annotations.kind(ast.parse(annotation, mode="eval").body) if annotation else Kind()
 
 
 def schema(**annotations: str) -> Schema:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from notebooks_lib.running.reaper import marked
+from notebooks_lib.running.orphan_processes import marked
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store

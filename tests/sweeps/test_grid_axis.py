@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebooks_lib.notebooks import constants, kinds
+from notebooks_lib.notebooks import expressions, parameter_types
 from notebooks_lib.sweeps import grid_axis
 from tests.sweeps.building import kind
 
@@ -102,7 +102,7 @@ def test_any_text_is_read_or_refused(annotation, text):
     except grid_axis.Refused:
         return
     assert found
-    assert len({constants.source(value) for value in found}) == len(found)
+    assert len({expressions.source(value) for value in found}) == len(found)
     for value in found:
         wanted.check(value)
 
@@ -114,5 +114,5 @@ def test_pieces_hold_everything_but_the_commas_between_them(text):
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8, unique_by=repr))
 def test_numbers_are_read_as_the_command_line_reads_one(numbers):
-    wanted = kinds.Number("float")
+    wanted = parameter_types.Number("float")
     assert list(grid_axis.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]

@@ -21,7 +21,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
 from notebooks_lib.running import plan
-from notebooks_lib.running.reaper import marked
+from notebooks_lib.running.orphan_processes import marked
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.sweeps.dask import cluster as dask
 from notebooks_lib.tags import Tag

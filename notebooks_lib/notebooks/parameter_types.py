@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 
-from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks import expressions
 
 
 class Mismatch(Exception):
@@ -103,8 +103,8 @@ class Kind:
     def check(self, value: object) -> object:
         """The value in the type that it should have. Raises Mismatch."""
         try:
-            constants.source(value)
-        except constants.NotConstant:
+            expressions.source(value)
+        except expressions.NotConstant:
             allowed = "what can be written as a literal (numbers, text, None, lists, dicts, ...)"
             raise Mismatch(value, allowed) from None
         except (ValueError, RecursionError):
@@ -116,8 +116,8 @@ class Kind:
         if text.strip().lower() == "none":
             return None
         try:
-            return constants.read(text)
-        except constants.NotConstant:
+            return expressions.read(text)
+        except expressions.NotConstant:
             return text
 
     def inner(self) -> Kind:
@@ -271,6 +271,6 @@ class Choice(Kind):
         if text in self.values:
             return text
         try:
-            return self.check(constants.read(text))
-        except (constants.NotConstant, Mismatch):
+            return self.check(expressions.read(text))
+        except (expressions.NotConstant, Mismatch):
             raise Mismatch(text, self.allowed) from None

@@ -1,5 +1,7 @@
-"""Finds what a notebook does before an import so that the import gives something else: for a library that is there
-already it comes too late (docs/decisions/0020-warm-kernels.md).
+"""What a notebook's code does that matters before its run: settings made for an import, and tables read by itself.
+
+A warm kernel has its libraries imported, so what a notebook does for an import comes too late there
+(docs/decisions/0020-warm-kernels.md). Of a table that a notebook reads by itself, only the notebook knows the rows.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebooks_lib.notebooks import imports
+from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.fingerprint import Modules
 
@@ -31,7 +33,7 @@ def too_late(notebook: Notebook, modules: Modules) -> list[str]:
     called, nor files of variables (.env).
     """
     trees = [(cell.index, cell.code.tree) for cell in notebook.cells if cell.code.tree is not None]
-    imported = imports.names(tree for _, tree in trees)
+    imported = expressions.imported_names(tree for _, tree in trees)
     lines = [
         (index, node.lineno)
         for index, tree in trees
@@ -58,7 +60,7 @@ def too_late(notebook: Notebook, modules: Modules) -> list[str]:
 
 
 def _done_by_module(tree: ast.Module, folder: Path) -> Iterator[str]:
-    imported = imports.names([tree])
+    imported = expressions.imported_names([tree])
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -72,7 +74,7 @@ def _done_by(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[
             yield f"sets {name} before an import, which may read it"
     if not isinstance(node, ast.Call):
         return
-    called = imports.path(node.func, imported)
+    called = expressions.imported_path(node.func, imported)
     if called == "sys.path.insert" and len(node.args) > 1 and _hides(node.args[1], folder):
         yield "puts a folder before the installed packages, which may hide one"
     words = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
@@ -106,12 +108,12 @@ def _set_by(node: ast.AST, imported: dict[str, str]) -> Iterator[str]:
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
     for target in targets:
-        if isinstance(target, ast.Subscript) and imports.path(target.value, imported) == "os.environ":
+        if isinstance(target, ast.Subscript) and expressions.imported_path(target.value, imported) == "os.environ":
             yield _text(target.slice)
-        elif imports.path(target, imported) == "os.environ" and isinstance(node, ast.AugAssign):
+        elif expressions.imported_path(target, imported) == "os.environ" and isinstance(node, ast.AugAssign):
             yield from _keys(node.value)  # os.environ |= {...}
     if isinstance(node, ast.Call):
-        called = imports.path(node.func, imported)
+        called = expressions.imported_path(node.func, imported)
         if called in ("os.environ.setdefault", "os.putenv"):
             yield _text(node.args[0]) if node.args else ANY
         elif called == "os.environ.update":
@@ -129,3 +131,47 @@ def _keys(node: ast.expr) -> Iterator[str]:
 
 def _text(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ANY
+
+
+KINDS = "csv table parquet excel json feather pickle sql sql_query sql_table hdf orc stata sas spss fwf xml html gbq"
+READERS = {
+    *(f"read_{kind}" for kind in (*KINDS.split(), "ipc", "delta", "database", "avro")),
+    *(f"scan_{kind}" for kind in ("csv", "parquet", "ipc", "ndjson", "delta", "iceberg")),
+    *("loadtxt", "genfromtxt", "fromfile", "load_dataset", "load_svmlight_file", "read_clipboard", "DictReader"),
+    *(f"load_{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")),
+    *(f"fetch_{name}" for name in ("openml", "california_housing", "covtype", "kddcup99", "species_distributions")),
+}
+"""Functions of pandas, Polars, NumPy, Dask, scikit-learn and Hugging Face that read a table, by their last name."""
+BY_MODULE = {
+    **{module: {"load"} for module in ("np", "numpy", "joblib", "pickle", "cloudpickle", "dill")},
+    "csv": {"reader"},
+    "read": {"csv", "json", "load", "orc", "parquet", "table"},
+    "duckdb": {"connect", "execute", "from_csv_auto", "from_parquet", "query", "sql"},
+}
+"""Names that say nothing by themselves, by what stands before them; `read` is Spark's."""
+
+
+def own_reads(notebook: Notebook, modules: Modules) -> str:
+    """Return where, as "cell 3: read_csv", in the notebook or one of the project's `modules`; empty if nowhere.
+
+    A reader under another name, or in an installed package, is not seen.
+    """
+    for cell in notebook.python_cells:
+        if cell.code.tree is not None and (name := _reader(cell.code.tree)):
+            return f"cell {cell.index}: {name}"
+    for module, tree in modules.trees():
+        if name := _reader(tree):
+            return f"{module}: {name}"
+    return ""
+
+
+def _reader(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else expressions.dotted(node.func)
+            if name in READERS:
+                return name
+            module = expressions.dotted(node.func).split(".")[-2:-1]
+            if module and name in BY_MODULE.get(module[0], ()):
+                return f"{module[0]}.{name}"
+    return ""

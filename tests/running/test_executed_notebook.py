@@ -1,4 +1,4 @@
-"""The executed notebook is written whole or not at all, and shows no secret."""
+"""The executed notebook is written whole or not at all and shows no secret; its page is rendered once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from notebooks_lib import errors
-from notebooks_lib.running import outcome, outputs, runner
+from notebooks_lib.running import executed_notebook, outcome, runner
 from notebooks_lib.running.engine import Execution
-from notebooks_lib.running.outputs import MASK, Output, write_atomically
+from notebooks_lib.running.executed_notebook import MASK, Output, write_atomically
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import store
+from tests import building
 
 
 def test_what_the_disk_does_not_take_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "n.ipynb"
     target.write_text("before")
-    code = f"from pathlib import Path\nfrom notebooks_lib.running.outputs import write_atomically\nwrite_atomically(Path({str(target)!r}), 'x' * 100_000)"
+    code = f"from pathlib import Path\nfrom notebooks_lib.running.executed_notebook import write_atomically\nwrite_atomically(Path({str(target)!r}), 'x' * 100_000)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
@@ -110,6 +113,40 @@ def test_the_executed_notebook_is_json_that_every_parser_takes(value: object, pl
 )
 def test_a_figure_that_the_page_cannot_show_is_named(data: dict[str, object], named: bool) -> None:
     notebook = new_notebook(cells=[new_code_cell("x", outputs=[new_output("display_data", data=data)])])
-    noted = outputs._with_notes(notebook).cells[0].outputs[0].data
+    noted = executed_notebook._with_notes(notebook).cells[0].outputs[0].data
     assert ("this page cannot show it" in noted.get("text/plain", "")) == named
     assert notebook.cells[0].outputs[0].data == data
+
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_a_page_is_rendered_when_it_is_first_asked_for(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = building.run(project, "print('said in a cell')")
+    connected = store.connect(project)
+    assert result.run_id is not None
+    assert [a.path for a in connected.client.list_artifacts(result.run_id, "notebook")] == [
+        f"notebook/{result.output.name}"
+    ]
+
+    page = executed_notebook.fetch_page(connected, result.run_id)
+    assert "said in a cell" in page.read_text()
+    assert page.is_relative_to(project.root)
+    kept = [a.path for a in connected.client.list_artifacts(result.run_id, "notebook")]
+    assert f"notebook/{page.name}" in kept
+
+    monkeypatch.setattr(executed_notebook, "to_html", lambda *_: pytest.fail("rendered a second time"))
+    page.unlink()
+    assert "said in a cell" in executed_notebook.fetch_page(connected, result.run_id).read_text()
+
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_a_run_without_a_notebook_has_no_page(project: Settings) -> None:
+    connected = store.connect(project)
+    run = connected.client.create_run(connected.experiment_id("sample"))
+    with pytest.raises(errors.UsageError, match="keeps no notebook"):
+        executed_notebook.fetch_page(connected, run.info.run_id)
+    connected.client.log_text(run.info.run_id, "the summary", executed_notebook.SWEEP)
+    assert executed_notebook.fetch_page(connected, run.info.run_id).read_text() == "the summary"
+    with pytest.raises(errors.TrackingError, match="nowhere"):
+        executed_notebook.fetch_page(connected, "nowhere")

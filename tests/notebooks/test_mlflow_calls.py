@@ -2,7 +2,7 @@
 
 import pytest
 
-from notebooks_lib.notebooks import mlflow_use
+from notebooks_lib.notebooks import mlflow_calls
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 
@@ -12,7 +12,7 @@ PARAMETERS = "experiment: str = 'first'\nn: int = 1\nderived = experiment + '-x'
 def values(*cells: str, environ: dict[str, str] | None = None, **given: object) -> list[str | None]:
     """The names of experiments; "?" where one is not known."""
     wanted = ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME")
-    calls = [call for call in mlflow_use.calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted]
+    calls = [call for call in mlflow_calls.calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted]
     return [call.value if call.known else "?" for call in calls]
 
 
@@ -108,7 +108,7 @@ def test_calls_come_in_code_order_with_cell_and_line():
         code("\nwith mlflow.start_run():\n    mlflow.set_experiment('b')\nmlflow.set_experiment(experiment_id='7')"),
         code("mlflow.set_tracking_uri(uri)\nmlflow.set_experiment('c', None)"),
     )
-    calls = [(call.cell, call.line, call.function, call.value, call.by_id) for call in mlflow_use.calls(read, {})]
+    calls = [(call.cell, call.line, call.function, call.value, call.by_id) for call in mlflow_calls.calls(read, {})]
     assert calls == [
         (1, 2, "start_run", None, False),
         (1, 3, "set_experiment", "b", False),
@@ -137,14 +137,14 @@ def test_a_run_without_an_experiment_names_none():
 )
 def test_tracking_uris_are_found(cell, value, known):
     read = notebook(code(cell))
-    (call,) = mlflow_use.tracking_uri_calls(read, {}, {"MLFLOW_TRACKING_URI": "ours"})
+    (call,) = mlflow_calls.tracking_uri_calls(read, {}, {"MLFLOW_TRACKING_URI": "ours"})
     assert (call.value, call.known) == (value, known)
 
 
 def test_what_the_notebook_sets_is_not_taken_from_the_environment():
     cell = "import mlflow, os\nos.environ['MLFLOW_TRACKING_URI'] = f()\n"
     cell += "mlflow.set_tracking_uri(os.environ['MLFLOW_TRACKING_URI'])"
-    calls = mlflow_use.tracking_uri_calls(notebook(code(cell)), {}, {"MLFLOW_TRACKING_URI": "ours"})
+    calls = mlflow_calls.tracking_uri_calls(notebook(code(cell)), {}, {"MLFLOW_TRACKING_URI": "ours"})
     assert [call.known for call in calls] == [False, False]
 
 
@@ -161,10 +161,10 @@ def test_what_the_notebook_sets_is_not_taken_from_the_environment():
     ],
 )
 def test_what_only_looks_like_it_is_left_alone(cell):
-    assert mlflow_use.calls(built(PARAMETERS, cell), {}, {}) == []
+    assert mlflow_calls.calls(built(PARAMETERS, cell), {}, {}) == []
 
 
 def test_other_languages_and_broken_cells_give_nothing():
     other = notebook(code("mlflow_set_experiment('a')"), metadata={"language_info": {"name": "R"}})
-    assert mlflow_use.calls(other, {}) == []
+    assert mlflow_calls.calls(other, {}) == []
     assert values("import mlflow\nmlflow.set_experiment('a')", "x = (") == ["a"]

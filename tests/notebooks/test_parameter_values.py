@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import ParameterError
-from notebooks_lib.notebooks import parameters, values
+from notebooks_lib.notebooks import parameter_values, parameters
 from tests.notebooks.building import parameters as built
 
 
@@ -19,12 +19,12 @@ def schema(source: str) -> parameters.Schema:
 
 
 def read(source: str, *pairs: str) -> dict[str, object]:
-    return values.from_command_line(pairs, [], schema(source))
+    return parameter_values.from_command_line(pairs, [], schema(source))
 
 
 def from_file(source: str, text: str, name: str = "p.yaml") -> dict[str, object]:
     Path(name).write_text(text, "utf-8")
-    return values.from_command_line([], [Path(name)], schema(source))
+    return parameter_values.from_command_line([], [Path(name)], schema(source))
 
 
 def problems(source: str, *pairs: str, file: str = "", name: str = "p.yaml") -> list[str]:
@@ -33,7 +33,7 @@ def problems(source: str, *pairs: str, file: str = "", name: str = "p.yaml") -> 
         Path(name).write_text(file, "utf-8")
         files = [Path(name)]
     with pytest.raises(ParameterError) as caught:
-        values.from_command_line(pairs, files, schema(source))
+        parameter_values.from_command_line(pairs, files, schema(source))
     return list(caught.value.problems)
 
 
@@ -138,7 +138,7 @@ def test_a_refused_value_is_not_called_missing_too():
 def test_pairs_win_over_files_and_later_files_over_earlier_ones():
     Path("a.yaml").write_text("x: 1\ny: 1\nz: 1")
     Path("b.yaml").write_text("y: 2\nz: 2")
-    read = values.from_command_line(["z=3"], [Path("a.yaml"), Path("b.yaml")], schema("x = 0\ny = 0\nz = 0"))
+    read = parameter_values.from_command_line(["z=3"], [Path("a.yaml"), Path("b.yaml")], schema("x = 0\ny = 0\nz = 0"))
     assert read == {"x": 1, "y": 2, "z": 3}
 
 
@@ -204,7 +204,7 @@ def test_json_files_are_read_as_json():
 
 def test_a_file_that_is_not_there_is_a_problem_like_others():
     with pytest.raises(ParameterError, match=r"none\.yaml: No such file"):
-        values.from_command_line([], [Path("none.yaml")], schema("x = 1"))
+        parameter_values.from_command_line([], [Path("none.yaml")], schema("x = 1"))
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8))
@@ -219,9 +219,9 @@ NESTED = st.recursive(
 @given(NESTED)
 def test_any_value_survives_the_way_through_json_and_the_assignment_in_a_kernel(value):
     Path("round.json").write_text(json.dumps({"x": value}), "utf-8")
-    found = values.from_command_line([], [Path("round.json")], schema("x = None"))
+    found = parameter_values.from_command_line([], [Path("round.json")], schema("x = None"))
     space: dict[str, object] = {}
-    exec(compile(values.assignments(found), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), space)
+    exec(compile(parameter_values.assignments(found), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), space)
     assert space["x"] == value
     assert repr(space["x"]) == repr(value)
 
@@ -229,7 +229,7 @@ def test_any_value_survives_the_way_through_json_and_the_assignment_in_a_kernel(
 def test_assignments_keep_what_papermills_own_injection_turns_into_text():
     given = {"a": (1, 2), "b": {1, 2}, "c": {1: "x"}, "d": float("nan"), "e": "a'\"\n\\"}
     space: dict[str, object] = {}
-    exec(values.assignments(given), space)
+    exec(parameter_values.assignments(given), space)
     assert (space["a"], space["b"], space["c"], space["e"]) == ((1, 2), {1, 2}, {1: "x"}, given["e"])
     assert math.isnan(space["d"])  # type: ignore[arg-type]
 
@@ -242,8 +242,8 @@ CODES = ["0042", "007", "1E5", "1e-3", "0x1F", "00501", "8:05", "nan", "inf", "-
 def test_a_code_is_the_same_on_the_command_line_and_in_a_file(text: str, annotation: str, tmp_path: Path) -> None:
     declared = schema(f"x: {annotation} = 'all'")
     (tmp_path / "p.yaml").write_text(f"x: {text}\n")
-    given = values.from_command_line([f"x={text}"], [], declared)["x"]
-    assert given == values.from_command_line([], [tmp_path / "p.yaml"], declared)["x"]
+    given = parameter_values.from_command_line([f"x={text}"], [], declared)["x"]
+    assert given == parameter_values.from_command_line([], [tmp_path / "p.yaml"], declared)["x"]
     assert isinstance(given, str) == (text in CODES)
 
 
@@ -256,4 +256,4 @@ def test_half_a_character_is_refused(declared: str, tmp_path: Path) -> None:
     )
     (tmp_path / "p.json").write_text('{"x": ' + value + "}")
     with pytest.raises(ParameterError, match="halves of characters"):
-        values.from_command_line([], [tmp_path / "p.json"], schema(declared))
+        parameter_values.from_command_line([], [tmp_path / "p.json"], schema(declared))

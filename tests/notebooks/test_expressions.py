@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.notebooks import constants
+from notebooks_lib.notebooks import expressions
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 VALUES = st.recursive(
@@ -26,10 +26,10 @@ VALUES = st.recursive(
 @settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_a_value_written_as_source_is_read_back_the_same(value):
-    written = constants.source(value)
-    back = constants.literal(ast.parse(written, mode="eval").body)
+    written = expressions.source(value)
+    back = expressions.literal(ast.parse(written, mode="eval").body)
     assert type(back) is type(value)
-    assert constants.source(back) == written
+    assert expressions.source(back) == written
 
 
 def test_subclasses_are_written_as_the_plain_value():
@@ -40,21 +40,21 @@ def test_subclasses_are_written_as_the_plain_value():
         def __repr__(self) -> str:
             return "<name>"
 
-    assert constants.source([Level.HIGH, Name("a")]) == "[3, 'a']"
+    assert expressions.source([Level.HIGH, Name("a")]) == "[3, 'a']"
 
 
 @pytest.mark.parametrize(
     "text", ["f()", "a", "1 + 1", "[*a]", "{[]: 1}", "float(x)", "float('x')", "__import__('os')", ""]
 )
 def test_what_is_no_literal_is_not_constant(text):
-    with pytest.raises(constants.NotConstant):
-        constants.read(text)
+    with pytest.raises(expressions.NotConstant):
+        expressions.read(text)
 
 
 def test_python_and_json_literals_are_read():
-    assert constants.read(' {"a": [true, null]} ') == {"a": [True, None]}
-    assert constants.read("{'a': (True, None)}") == {"a": (True, None)}
-    assert constants.read("float('inf')") == math.inf
+    assert expressions.read(' {"a": [true, null]} ') == {"a": [True, None]}
+    assert expressions.read("{'a': (True, None)}") == {"a": (True, None)}
+    assert expressions.read("float('inf')") == math.inf
 
 
 NAMES = {"model": "ridge", "n": 3, "alpha": 0.5, "flag": False, "none": None}
@@ -78,7 +78,7 @@ NAMES = {"model": "ridge", "n": 3, "alpha": 0.5, "flag": False, "none": None}
     ],
 )
 def test_simple_constant_expressions_are_evaluated(text, value):
-    assert constants.evaluate(ast.parse(text, mode="eval").body, NAMES, {"K": "k"}) == value
+    assert expressions.evaluate(ast.parse(text, mode="eval").body, NAMES, {"K": "k"}) == value
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_simple_constant_expressions_are_evaluated(text, value):
 )
 def test_everything_else_is_unknown(text):
     tree = ast.parse(text, mode="eval")
-    with pytest.raises(constants.NotConstant):
-        constants.evaluate(tree.body, NAMES, {"K": "k"})
+    with pytest.raises(expressions.NotConstant):
+        expressions.evaluate(tree.body, NAMES, {"K": "k"})
 
 
 def test_an_endless_expression_is_unknown_and_no_crash():
     node: ast.expr = ast.Constant("a")
     for _ in range(5000):
         node = ast.BinOp(node, ast.Add(), ast.Constant("a"))
-    with pytest.raises(constants.NotConstant):
-        constants.evaluate(node, {})
+    with pytest.raises(expressions.NotConstant):
+        expressions.evaluate(node, {})
 
 
 def test_without_an_environment_what_is_read_from_it_is_unknown():
-    with pytest.raises(constants.NotConstant):
-        constants.evaluate(ast.parse("os.getenv('K', 'd')", mode="eval").body, {}, None)
+    with pytest.raises(expressions.NotConstant):
+        expressions.evaluate(ast.parse("os.getenv('K', 'd')", mode="eval").body, {}, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from notebooks_lib.notebooks import constants
-from notebooks_lib.notebooks.kinds import Bounds, Kind, Mismatch, Number, Text, plain_number, shown
+from notebooks_lib.notebooks import expressions
+from notebooks_lib.notebooks.parameter_types import Bounds, Kind, Mismatch, Number, Text, plain_number, shown
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Items(Kind):
 
     def read(self, text: str) -> object:
         try:
-            return constants.read(text)
-        except constants.NotConstant:
+            return expressions.read(text)
+        except expressions.NotConstant:
             raise Mismatch(text, self.allowed, "write it as [..., ...]") from None
 
     def inner(self) -> Kind:
@@ -75,8 +75,8 @@ class Table(Kind):
 
     def read(self, text: str) -> object:
         try:
-            return constants.read(text)
-        except constants.NotConstant:
+            return expressions.read(text)
+        except expressions.NotConstant:
             raise Mismatch(text, self.allowed, 'write it as {"key": value}') from None
 
     def inner(self) -> Kind:

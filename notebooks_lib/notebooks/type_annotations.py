@@ -16,9 +16,9 @@ import ast
 import re
 from collections.abc import Sequence
 
-from notebooks_lib.notebooks import constants
-from notebooks_lib.notebooks.containers import Either, Items, Table
-from notebooks_lib.notebooks.kinds import Boolean, Bounds, Choice, Kind, Nothing, Number, Secret, Text
+from notebooks_lib.notebooks import expressions
+from notebooks_lib.notebooks.container_types import Either, Items, Table
+from notebooks_lib.notebooks.parameter_types import Boolean, Bounds, Choice, Kind, Nothing, Number, Secret, Text
 
 _ITEMS = {
     **dict.fromkeys(("list", "List", "Sequence", "MutableSequence", "Collection", "Iterable"), "list"),
@@ -106,8 +106,8 @@ def _subscripted(name: str, arguments: Sequence[ast.expr]) -> Kind:
     if name == "Literal":
         plain = all(isinstance(argument, ast.Constant | ast.UnaryOp) for argument in arguments)
         try:
-            return Choice(tuple(map(constants.literal, arguments))) if plain and arguments else Kind()
-        except constants.NotConstant:  # a member of an enum
+            return Choice(tuple(map(expressions.literal, arguments))) if plain and arguments else Kind()
+        except expressions.NotConstant:  # a member of an enum
             return Kind()
     if not arguments:
         return _PLAIN.get(name, Kind())
@@ -198,11 +198,11 @@ def _read(text: str) -> float | None:
 
 def _number(node: ast.expr) -> float | None:
     try:
-        value = constants.literal(node)
-    except constants.NotConstant:
+        value = expressions.literal(node)
+    except expressions.NotConstant:
         return None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _last(node: ast.expr) -> str:
-    return constants.dotted(node).rpartition(".")[2]
+    return expressions.dotted(node).rpartition(".")[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import constants, kinds
+from notebooks_lib.notebooks import expressions, parameter_types
 from notebooks_lib.notebooks.parameters import Schema, missing_secrets
 
 
@@ -32,7 +32,7 @@ def from_command_line(
             content = load(Path(file))
             for name, value in content.items():
                 parameter = schema.find(str(name))
-                given[str(name)] = settled(value, parameter.kind if parameter else kinds.Kind())
+                given[str(name)] = settled(value, parameter.kind if parameter else parameter_types.Kind())
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             problems.append(f"{file}: {reason}")
@@ -53,7 +53,7 @@ def from_command_line(
         parameter = schema.find(name)
         try:
             given[name] = parameter.kind.read(text) if parameter else text
-        except kinds.Mismatch as mismatch:
+        except parameter_types.Mismatch as mismatch:
             problems.append(f"{name}{mismatch.path}: {mismatch}")
             given.pop(name, None)
             refused.add(name)
@@ -66,7 +66,7 @@ def from_command_line(
 
 def assignments(values: Mapping[str, object]) -> str:
     """Python lines that assign the values in a kernel, each as a literal that gives the same value and type back."""
-    return "\n".join(f"{name} = {constants.source(value)}" for name, value in values.items())
+    return "\n".join(f"{name} = {expressions.source(value)}" for name, value in values.items())
 
 
 class _Ambiguous(str):
@@ -75,15 +75,15 @@ class _Ambiguous(str):
     other: object
 
 
-def settled(value: object, kind: kinds.Kind) -> object:
+def settled(value: object, kind: parameter_types.Kind) -> object:
     """The value with each ambiguous word settled by what the schema allows there."""
     if isinstance(value, _Ambiguous):
         text = str.__str__(value)
         try:
             kind.check(text)
-        except kinds.Mismatch:
+        except parameter_types.Mismatch:
             return value.other
-        return value.other if type(kind) is kinds.Kind else text
+        return value.other if type(kind) is parameter_types.Kind else text
     if isinstance(value, list):
         return [settled(item, kind.inner()) for item in value]
     if isinstance(value, dict):
@@ -141,7 +141,7 @@ def _loader() -> Any:
 
     def integer(loader: Any, node: Any) -> object:
         value = int(node.value.replace("_", ""), 0)
-        return value if kinds.plain_number(node.value) else ambiguous(node.value, value)
+        return value if parameter_types.plain_number(node.value) else ambiguous(node.value, value)
 
     def real(loader: Any, node: Any) -> object:
         value = float(node.value.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.records import RunResult
-from notebooks_lib.running import delivery
+from notebooks_lib.running import kernel_messages
 from notebooks_lib.settings import Settings
 from tests import building
 
@@ -133,7 +133,7 @@ def test_exit_ends_the_notebook(cell: str, status: str, message: str | None, pro
 
 def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As under papermill, which waits four seconds for a cell's last message."""
-    real = delivery.received
+    real = kernel_messages.received
 
     def leaky(channel: Any) -> Any:
         msg = real(channel)
@@ -142,9 +142,9 @@ def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: 
             return None
         return msg
 
-    monkeypatch.setattr(delivery, "received", leaky)
-    monkeypatch.setattr(delivery, "SILENCE", 0.2)
-    monkeypatch.setattr(delivery, "LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(kernel_messages, "received", leaky)
+    monkeypatch.setattr(kernel_messages, "SILENCE", 0.2)
+    monkeypatch.setattr(kernel_messages, "LOOK_AGAIN", 0.1)
     result = building.run(project, "print('one')", "print('two')", tracked=False)
     assert result.status == "FAILED"
     assert result.failure is not None
@@ -153,8 +153,8 @@ def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: 
 
 
 def test_a_slow_last_message_is_no_loss(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "SILENCE", 0.0)
-    monkeypatch.setattr(delivery, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(kernel_messages, "SILENCE", 0.0)
+    monkeypatch.setattr(kernel_messages, "LOOK_AGAIN", 0.01)
     result = building.run(project, *["for i in range(200):\n    print(i, flush=True)"] * 5, tracked=False)
     assert result.status == "FINISHED", result.failure
 

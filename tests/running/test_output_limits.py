@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebooks_lib.running.streams import HEAD, TAIL, BoundedText
+from notebooks_lib.running.output_limits import HEAD, TAIL, BoundedText
 
 
 def fed(*pieces: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes the executed notebook: whole or not at all, at sensible moments, without secrets; and its HTML."""
+"""The executed notebook: written whole or not at all, at sensible moments, without secrets; and its HTML page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from notebooks_lib import errors
+from notebooks_lib.tracking.store import Store, answering
 
 EVERY = 10.0
 """Seconds between two writes while cells run; more when writing itself is slow."""
@@ -163,3 +166,38 @@ def _spellings(secrets: Sequence[str]) -> list[str]:
         found |= {text[1:-1] for text in quoted}
         found |= {html.escape(text, quote=quote) for text in found for quote in (True, False)}
     return sorted(found, key=len, reverse=True)
+
+
+FOLDER = "notebook"
+"""Artifact folder of a run in which its executed notebook and its page lie."""
+SWEEP = "sweep/summary.html"
+"""What a sweep's own run has instead."""
+
+
+def fetch_page(store: Store, run_id: str) -> Path:
+    """The page of a run, as a file of this project; it is kept with the run as well, and rendered only once.
+
+    Of a sweep's own run it is its summary.
+
+    Raises UsageError when the run has no notebook, TrackingError when the store does not answer.
+    """
+    folder = store.settings.layout.state / "pages" / run_id
+    with answering(store):
+        kept = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
+        html = next((path for path in kept if path.endswith(".html")), None)
+        notebook = next((path for path in kept if path.endswith(".ipynb")), None)
+        if html is None and notebook is None:
+            if any(artifact.path == SWEEP for artifact in store.client.list_artifacts(run_id, Path(SWEEP).parent.name)):
+                folder.mkdir(parents=True, exist_ok=True)
+                return Path(store.client.download_artifacts(run_id, SWEEP, str(folder)))
+            raise errors.UsageError(f"run {run_id} keeps no notebook: only runs of `nbops run` and `nbops sweep` do")
+        folder.mkdir(parents=True, exist_ok=True)
+        found = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))
+        if html is None:
+            import nbformat
+
+            rendered = to_html(nbformat.read(found, as_version=4), found.stem)
+            found = found.with_suffix(".html")
+            write_atomically(found, rendered, lasting=False)
+            store.client.log_artifact(run_id, str(found), FOLDER)
+    return found

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.notebooks import constants, imports
+from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.parameters import schema
 
@@ -65,7 +65,7 @@ class Places:
         self._assigned: tuple[_Part, ...] = ()
         self._places: list[tuple[int, ast.Call | ast.Assign, frozenset[str]]] = []
         trees = [(cell.index, cell.code.tree) for cell in notebook.python_cells if cell.code.tree]
-        self._imported = imports.names(tree for _, tree in trees)
+        self._imported = expressions.imported_names(tree for _, tree in trees)
         if not any(path.partition(".")[0] in ("mlflow", "os", "notebooks_lib") for path in self._imported.values()):
             return
         self._places = [
@@ -114,8 +114,8 @@ def _value(
     if isinstance(expression, ast.Starred):
         return None, False
     try:
-        value = constants.evaluate(expression, names, environ)
-    except constants.NotConstant:
+        value = expressions.evaluate(expression, names, environ)
+    except expressions.NotConstant:
         return None, False
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -129,7 +129,7 @@ def _named(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, as
             yield key, value, False
     if not isinstance(node, ast.Call):
         return
-    path = imports.path(node.func, imported)
+    path = expressions.imported_path(node.func, imported)
     words = {word.arg: word.value for word in node.keywords}
     first = node.args[0] if node.args else None
     spread = words.get(None)  # f(**settings)
@@ -157,12 +157,15 @@ def _environment(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[s
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
-                if isinstance(target, ast.Subscript) and imports.path(target.value, imported) == "os.environ":
+                if (
+                    isinstance(target, ast.Subscript)
+                    and expressions.imported_path(target.value, imported) == "os.environ"
+                ):
                     key = target.slice
                     if isinstance(key, ast.Constant) and isinstance(key.value, str):
                         yield key.value, value
         case ast.Call(func=func, args=arguments, keywords=keywords) if (
-            imports.path(func, imported) == "os.environ.update"
+            expressions.imported_path(func, imported) == "os.environ.update"
         ):
             for argument in arguments:
                 if isinstance(argument, ast.Dict):
@@ -210,8 +213,8 @@ def _constants(
                 if name in elsewhere or (bound[name] != 1 and not first):
                     continue
                 try:
-                    value = constants.evaluate(expression, known, environ)
-                except constants.NotConstant:
+                    value = expressions.evaluate(expression, known, environ)
+                except expressions.NotConstant:
                     known.pop(name, None)
                     continue
                 known[name] = value

@@ -1,6 +1,6 @@
-"""Owns the step between Python source and plain values: literals both ways, and simple constant expressions.
+"""What Python expressions mean without running them: literals both ways, constant expressions, imported names.
 
-It never evaluates code: what is not in its short list of forms is NotConstant.
+Nothing is evaluated: an expression outside a short list of forms is NotConstant.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 Names = Mapping[str, object]
 
@@ -163,3 +163,24 @@ def _hashed(make: Callable[[], object]) -> object:
         return make()
     except TypeError:  # a list or dict as a key
         raise NotConstant from None
+
+
+def imported_names(trees: Iterable[ast.Module]) -> dict[str, str]:
+    """What each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
+    found: dict[str, str] = {}
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    found[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def imported_path(node: ast.AST, imported: Mapping[str, str]) -> str:
+    """The full dotted path of a name or attribute; empty if it does not start at an import."""
+    first, dot, rest = dotted(node).partition(".")
+    return imported[first] + dot + rest if first in imported else ""

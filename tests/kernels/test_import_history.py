@@ -1,0 +1,33 @@
+"""The modules that a project's kernels have imported are kept in a file, which may be broken or unwritable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.kernels import import_history
+
+
+def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "cache.json")
+    import_history.add(path, ["b", "a"])
+    import_history.add(path, ["a", "c"])
+    assert import_history.read(path) == ["b", "a", "c"]
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["cache.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"modules": 1}', json.dumps({"never": []}), "\udcff"])
+def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "cache.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert import_history.read(str(path)) == []
+    import_history.add(str(path), ["a"])
+    assert import_history.read(str(path)) == ["a"]
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    import_history.add(str(tmp_path / "file" / "cache.json"), ["a"])
+    assert import_history.read(str(tmp_path / "file" / "cache.json")) == []
