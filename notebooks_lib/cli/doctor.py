@@ -22,7 +22,7 @@ def command(as_json: bool) -> int:
     here = settings.here()
     if as_json:
         findings = list(doctor.examine(here))
-        left = [journal.told(each) for each in journal.unfinished(here)]
+        left = [journal.describe(each) for each in journal.unfinished(here)]
         told = {"settings": doctor.in_force(here), "findings": [vars(found) for found in findings], "unfinished": left}
         click.echo(json.dumps(told))
         return int(not all(found.ok for found in findings))
@@ -36,7 +36,7 @@ def command(as_json: bool) -> int:
             wrong += 1
             click.echo(f"       -> {found.advice}")
     for each in journal.unfinished(here):
-        click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.told(each)}")
+        click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(each)}")
         click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)

@@ -85,7 +85,7 @@ def status(name: str | None, as_json: bool) -> int:
         _print_slots(found, counts)
         for each in journal.unfinished(here):
             if each.change.get("endpoint") == found.name:
-                click.echo(f"unfinished: {journal.told(each)}; {journal.mending(each)}")
+                click.echo(f"unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")
     return 1 if found.state == "broken" else 0
 
 

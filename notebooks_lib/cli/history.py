@@ -25,7 +25,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
 
     here = settings.here()
     show.refuse_nothing(here)
-    rollout.check(here, [stage] if stage else [])
+    rollout.check_stages(here, [stage] if stage else [])
     store = connect(here)
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
@@ -35,7 +35,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
         told = {
             "model": model,
             "entries": [each.as_json() for each in entries],
-            "unfinished": [journal.told(each) for each in left],
+            "unfinished": [journal.describe(each) for each in left],
         }
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return
@@ -59,4 +59,4 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     if len(entries) > lines:
         click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
     for each in left:
-        click.echo(f"unfinished: {journal.told(each)}; {journal.mending(each)}")
+        click.echo(f"unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")

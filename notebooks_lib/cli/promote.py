@@ -95,10 +95,10 @@ def _promote(
             _tell_unfinished(here, _model({**schema.defaults, **given}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
-    from notebooks_lib.release import record
+    from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    content = record.read(connect(here), result.run_id)
+    content = decision_record.read(connect(here), result.run_id)
     decision, release = content["decision"], content["release"]
     last = release["passed"][-1] if release["passed"] else "prod"
     status = None if release["dry_run"] else _status(here, here.stages.endpoint(last, decision["model"]))
@@ -128,7 +128,7 @@ def _tell_unfinished(here: Settings, model: str) -> None:
     from notebooks_lib.release import journal
 
     for each in journal.unfinished(here, model):
-        click.echo(f"  unfinished: {journal.told(each)}; {journal.mending(each)}")
+        click.echo(f"  unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")
 
 
 def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
@@ -136,12 +136,12 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
     from contextlib import suppress
 
     from notebooks_lib.errors import NbopsError
-    from notebooks_lib.release import record
+    from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
     content: dict[str, Any] = {}
     with suppress(NbopsError):
-        content = record.read(connect(here), run_id) if run_id else {}
+        content = decision_record.read(connect(here), run_id) if run_id else {}
     return {key: content.get(key) for key in ("decision", "card", "release")}
 
 
@@ -249,13 +249,13 @@ def _check_stages(stages: Any, here: Settings) -> None:
     from notebooks_lib.release import rollout as known
 
     if isinstance(stages, str):
-        known.check(here, [name.strip() for name in stages.split(",") if name.strip()])
+        known.check_stages(here, [name.strip() for name in stages.split(",") if name.strip()])
 
 
 def _go_on(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approvals
-    from notebooks_lib.release.rollout import continuing
+    from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
     show.refuse_nothing(settings.here())
@@ -281,7 +281,7 @@ def _go_on(model: str, *, as_json: bool) -> int:
         if way.status.curl:
             click.echo(f"  {'try it':<12}  {way.status.curl}")
     undo = way.undo or _no_undo(model, way.passed, settings.here())
-    last = ("continue", continuing(model)) if way.waiting else ("undo", undo)
+    last = ("continue", continue_command(model)) if way.waiting else ("undo", undo)
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0
 

@@ -10,9 +10,9 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
-from notebooks_lib.release.rollout import Way, note, waits_for
+from notebooks_lib.release.rollout import Rollout, read_waiting_tag, write_ledger_note
 from notebooks_lib.release.stage_change import beaten
-from notebooks_lib.release.stages import through
+from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
             raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
 
 
-def go_on(store: Store, model: str) -> Way:
+def go_on(store: Store, model: str) -> Rollout:
     """Say yes to the stage before which a version waits, and take it there, and through what comes after.
 
     Raises UsageError when nothing waits, PromotionError when the decision does not count any more: the version was
@@ -52,26 +52,28 @@ def go_on(store: Store, model: str) -> Way:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
         raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
-    told = waits_for(found)
+    told = read_waiting_tag(found)
     if told is None:
         raise PromotionError(
             f"version {found.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
             "and promote again: nbops promote --live"
         )
     first = str(told["stages"][0])
-    way = Way(store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first)
-    way.version, way.compared, way.earlier = found, str(told["compared"]), tuple(told["passed"])
-    for name in way.names:
-        recovery.mend(store, model, name)
-    _check_passed(store, registry.get(store, model, found.version), way.earlier)
+    rollout = Rollout(
+        store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first
+    )
+    rollout.version, rollout.compared, rollout.earlier = found, str(told["compared"]), tuple(told["passed"])
+    for name in rollout.names:
+        recovery.recover(store, model, name)
+    _check_passed(store, registry.get(store, model, found.version), rollout.earlier)
     now = champions.champion(store, model)
-    if now is not None and now.version not in (way.compared, found.version):
+    if now is not None and now.version not in (rollout.compared, found.version):
         raise PromotionError(beaten(now))
-    note(way, "approved", first)
-    for stage in through(way):
+    write_ledger_note(rollout, "approved", first)
+    for stage in stage_rollouts(rollout):
         for step in (stage.deploy, stage.test, stage.canary, stage.switch):
             step()
-    if way.run_id:
+    if rollout.run_id:
         with suppress(Exception):  # the run was deleted since; the ledger knows, too
-            store.client.set_tag(way.run_id, Tag.PROMOTED, str(way.promoted).lower())
-    return way
+            store.client.set_tag(rollout.run_id, Tag.PROMOTED, str(rollout.promoted).lower())
+    return rollout

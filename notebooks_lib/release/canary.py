@@ -43,7 +43,7 @@ SURE = 100
 
 
 @dataclass(frozen=True)
-class Seen:
+class CanaryResult:
     """What a step came to."""
 
     new: Counts
@@ -69,7 +69,7 @@ def asked_of(counts: Counts) -> int:
     return counts.requests + counts.mirrored
 
 
-class Watch:
+class CanaryWatch:
     """One step of a canary, from now on: the traffic is split already."""
 
     def __init__(
@@ -81,13 +81,15 @@ class Watch:
         self._golden = {new: golden, old: old_golden}
         self._mark = endpoint.measured(settings, name)
 
-    def until_done(self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic) -> Seen:
+    def until_done(
+        self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
+    ) -> CanaryResult:
         """Look on until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
         began = moved = clock()
         goal, last = step.requests or ENOUGH, -1
         while True:
             new, old = self._counts()
-            seen = Seen(new, old, clock() - began)
+            seen = CanaryResult(new, old, clock() - began)
             asked = asked_of(new)
             over = asked >= goal and seen.seconds >= 60 * step.minutes
             wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)

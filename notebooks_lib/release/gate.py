@@ -16,8 +16,8 @@ from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.tables import Table
-from notebooks_lib.release import journal, record, recovery
-from notebooks_lib.release.release import Release
+from notebooks_lib.release import decision_record, journal, recovery
+from notebooks_lib.release.stages import Release
 from notebooks_lib.serving import endpoint, state
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
@@ -70,11 +70,11 @@ class Gate:
         stages = [str(each.change["stage"]) for each in left]
         if dry_run:
             rows = [
-                (stage, f"{journal.told(each)}, goes on or was cut short")
+                (stage, f"{journal.describe(each)}, goes on or was cut short")
                 for stage, each in zip(stages, left, strict=True)
             ]
         else:
-            mended = [(stage, recovery.mend(self.store, self.model, stage)) for stage in stages]
+            mended = [(stage, recovery.recover(self.store, self.model, stage)) for stage in stages]
             rows = [(stage, each.text) for stage, each in mended if each is not None]
         return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
@@ -153,13 +153,13 @@ class Gate:
 
     def record(self, run: Run, release: Release, found: Candidates) -> Table:
         """Write decision and deeds on the run, for those who read them from MLflow."""
-        record.write(self.store, run.id, release, found)
+        decision_record.write(self.store, run.id, release, found)
         rows = [
             ("decision", release.decision.answer),
             ("promoted", release.promoted),
             ("version", release.version.version if release.version else None),
             ("previous", release.before.version if release.before else None),
-            ("waiting", release.way.waiting),
+            ("waiting", release.rollout.waiting),
         ]
         return Table.of(("recorded", run.id), rows)
 

@@ -93,7 +93,7 @@ class Journal:
         self.entries.append(entry)
 
 
-class Desk:
+class StageLock:
     """The journals of one stage of a model."""
 
     def __init__(self, settings: Settings, model: str, stage: str) -> None:
@@ -116,7 +116,7 @@ class Desk:
             self._lock.acquire()
         except Timeout as error:
             other = self.pending()
-            about = f" ({told(other)})" if other else ""
+            about = f" ({describe(other)})" if other else ""
             what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
             raise PromotionError(f"{what}: try again when it is done") from error
         _held[self.folder] = (threading.get_ident(), self._lock)
@@ -178,11 +178,11 @@ def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
     """The changes that have not ended, of one model or of all. Nothing is locked or mended."""
     folder = settings.layout.changes
     places = sorted(folder.glob(f"{model or '*'}/*/lock"))
-    found = (Desk(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
+    found = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
     return [journal for journal in found if journal is not None]
 
 
-def told(journal: Journal) -> str:
+def describe(journal: Journal) -> str:
     """A change in one line, for people."""
     change = journal.change
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(change["time"])))
@@ -192,7 +192,7 @@ def told(journal: Journal) -> str:
     return f"{what}, begun {began} UTC by {change['who']} (process {change['pid']}), {at}"
 
 
-def mending(journal: Journal) -> str:
+def recovery_hint(journal: Journal) -> str:
     """What to do about a change that has not ended."""
     back = champions.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
     return (

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 
 from notebooks_lib.errors import NbopsError, PromotionError, TrackingError, UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import journal, slots
-from notebooks_lib.release.journal import Desk
+from notebooks_lib.release import journal, version_slots
+from notebooks_lib.release.journal import StageLock
 from notebooks_lib.serving import endpoint, state
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -30,20 +30,20 @@ def noted(settings: Settings, name: str) -> Iterator[None]:
     cannot be reached. Where nothing moves, the store is not asked.
     """
     before = _status(settings, name)
-    desk = _desk(settings, name, before)
-    if desk is not None:
-        desk.take()
+    lock = _stage_lock(settings, name, before)
+    if lock is not None:
+        lock.take()
     try:
         yield
     finally:
-        if desk is not None:
-            desk.release()
+        if lock is not None:
+            lock.release()
     now = _status(settings, name)
-    desk = desk or _desk(settings, name, now)
-    told = slots.traffic(before), slots.traffic(now)
-    if desk is not None and told[0] != told[1]:
+    lock = lock or _stage_lock(settings, name, now)
+    told = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
+    if lock is not None and told[0] != told[1]:
         try:
-            entry = Entry(desk.model, desk.stage, "traffic", *told, reason="by hand: nbops endpoint")
+            entry = Entry(lock.model, lock.stage, "traffic", *told, reason="by hand: nbops endpoint")
             ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
         except NbopsError as error:
             raise TrackingError(
@@ -64,22 +64,24 @@ def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") 
     known = {*state.SLOTS, *found.slots}
     if slot and slot not in known:
         raise UnknownNameError("slot", slot, known)
-    desk = _desk(settings, name, found) or _registered(store, name)
-    desk.take()
+    lock = _stage_lock(settings, name, found) or _registered(store, name)
+    lock.take()
     try:
-        left = desk.pending()
+        left = lock.pending()
         if left is not None:  # it may need the very slot
-            raise PromotionError(f"stage {desk.stage!r} is not free: {journal.told(left)}; {journal.mending(left)}")
+            raise PromotionError(
+                f"stage {lock.stage!r} is not free: {journal.describe(left)}; {journal.recovery_hint(left)}"
+            )
         if version:
-            chosen = registry.get(store, desk.model, version)
+            chosen = registry.get(store, lock.model, version)
         else:
-            champion = champions.champion(store, desk.model, desk.stage)
+            champion = champions.champion(store, lock.model, lock.stage)
             if champion is None:
-                raise UsageError(f"model {desk.model!r} has no champion in {desk.stage}; name one with --version")
+                raise UsageError(f"model {lock.model!r} has no champion in {lock.stage}; name one with --version")
             chosen = champion
-        return slots.put(store, name, chosen, slot=slot), endpoint.status(settings, name)
+        return version_slots.deploy_version(store, name, chosen, slot=slot), endpoint.status(settings, name)
     finally:
-        desk.release()
+        lock.release()
 
 
 def _status(settings: Settings, name: str) -> Status | None:
@@ -88,12 +90,12 @@ def _status(settings: Settings, name: str) -> Status | None:
     return None
 
 
-def _desk(settings: Settings, name: str, found: Status | None) -> Desk | None:
+def _stage_lock(settings: Settings, name: str, found: Status | None) -> StageLock | None:
     """Of the stage whose endpoint this is; None for one that belongs to none."""
     return _of(settings, name, {str(slot.detail.get("model", "")) for slot in found.slots.values()} if found else ())
 
 
-def _registered(store: Store, name: str) -> Desk:
+def _registered(store: Store, name: str) -> StageLock:
     """The same for an endpoint without any slot."""
     found = _of(store.settings, name, registry.models(store))
     if found is None:
@@ -101,9 +103,9 @@ def _registered(store: Store, name: str) -> Desk:
     return found
 
 
-def _of(settings: Settings, name: str, models: Iterable[str]) -> Desk | None:
+def _of(settings: Settings, name: str, models: Iterable[str]) -> StageLock | None:
     for model in sorted({*models} - {""}):
         for stage in STAGES:
             if settings.stages.endpoint(stage, model) == name:
-                return Desk(settings, model, stage)
+                return StageLock(settings, model, stage)
     return None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
-from notebooks_lib.release.journal import END, Desk, told
-from notebooks_lib.release.moves import Kind, Moves
+from notebooks_lib.release.journal import END, StageLock, describe
+from notebooks_lib.release.stage_moves import Kind, Moves
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -20,7 +20,7 @@ Outcome = Literal["finished", "undone", "given up"]
 
 
 @dataclass(frozen=True)
-class Mended:
+class Recovered:
     """A change that was cut short, and what became of it."""
 
     kind: Kind
@@ -36,29 +36,29 @@ class Mended:
         return (self.kind, self.outcome) in (("promotion", "undone"), ("rollback", "finished"))
 
 
-def mend(store: Store, model: str, stage: str, *, giving_up: bool = False, asked: str = "") -> Mended | None:
+def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, asked: str = "") -> Recovered | None:
     """Finish or undo what was cut short in a stage; None when nothing was.
 
     With `giving_up` one that can be neither is closed as it is: a rollback is for when nothing else works. `asked` says
     in the ledger what undid it. Raises PromotionError when a process is changing the stage right now.
     """
-    desk = Desk(store.settings, model, stage)
-    if desk.pending() is None:
+    lock = StageLock(store.settings, model, stage)
+    if lock.pending() is None:
         return None
-    desk.take()
+    lock.take()
     try:
-        return mend_at(store, desk, giving_up=giving_up, asked=asked)
+        return recover_locked(store, lock, giving_up=giving_up, asked=asked)
     finally:
-        desk.release()
+        lock.release()
 
 
-def mend_at(store: Store, desk: Desk, *, giving_up: bool, asked: str = "") -> Mended | None:
+def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str = "") -> Recovered | None:
     """The same for whoever holds the stage already."""
-    left = desk.pending()
+    left = lock.pending()
     if left is None:
         return None
-    moves, said = Moves(store, left), f"{told(left)}, was cut short"
-    why = f"cut short {told(left).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
+    moves, said = Moves(store, left), f"{describe(left)}, was cut short"
+    why = f"cut short {describe(left).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
     try:
         outcome, text = _finish_or_undo(moves, why)
     except (EndpointError, ModelError, PromotionError) as error:
@@ -67,8 +67,8 @@ def mend_at(store: Store, desk: Desk, *, giving_up: bool, asked: str = "") -> Me
         moves.failed(f"given up: {error}")
         left.write(END, outcome="given up")
         text = f"{said}, and can be neither finished nor undone: {error}"
-        return Mended(moves.kind, moves.number, "given up", text)
-    return Mended(moves.kind, moves.number, outcome, f"{said}: {text}")
+        return Recovered(moves.kind, moves.number, "given up", text)
+    return Recovered(moves.kind, moves.number, outcome, f"{said}: {text}")
 
 
 def _finish_or_undo(moves: Moves, why: str) -> tuple[Outcome, str]:

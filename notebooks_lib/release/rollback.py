@@ -18,8 +18,8 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.release import moves, recovery, rollout, slots
-from notebooks_lib.release.recovery import Mended
+from notebooks_lib.release import recovery, rollout, stage_moves, version_slots
+from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
@@ -39,7 +39,7 @@ class Restored:
     """None where there is no endpoint."""
     rows: int = 0
     """Golden predictions that it gave again, here and through the endpoint."""
-    mended: Mended | None = None
+    mended: Recovered | None = None
     """What an earlier command had left unfinished, and what became of it."""
     further: str = ""
     """The command that goes one more back; empty where nothing was before."""
@@ -53,14 +53,14 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     when there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does
     not predict what it did. Nothing moved then.
     """
-    rollout.check(settings, [stage])
+    rollout.check_stages(settings, [stage])
     store = connect(settings)
     asked = f"nbops rollback: {reason}" if reason else "nbops rollback"
-    mended = recovery.mend(store, model, stage, giving_up=True, asked=asked)
+    mended = recovery.recover(store, model, stage, giving_up=True, asked=asked)
     before = champions.champion(store, model, stage)
     there = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else there and mended.outcome != "given up"):
-        status = slots.status(store, settings.stages.endpoint(stage, model))
+        status = version_slots.endpoint_status(store, settings.stages.endpoint(stage, model))
         return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
         if model not in registry.models(store):
@@ -96,7 +96,11 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if found.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
     if not champions.was_champion(store, found, stage):
-        on = f"it waits: {rollout.continuing(before.model)}" if found.tags.get(Tag.WAITING) else "nbops promote --live"
+        on = (
+            f"it waits: {rollout.continue_command(before.model)}"
+            if found.tags.get(Tag.WAITING)
+            else "nbops promote --live"
+        )
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"
@@ -108,7 +112,7 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and ask it for its golden predictions; how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
-        known = moves.known(store, version)
+        known = stage_moves.golden_predictions(store, version)
         apart = known.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(

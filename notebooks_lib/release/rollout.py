@@ -1,4 +1,4 @@
-"""A version's way through the stages: where it has come, and what each step did. It takes none of them itself."""
+"""The state of a rollout: a version on its way through the stages, and which stages accept it. It runs no step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
+from notebooks_lib.promotion import model_checks
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
@@ -19,6 +21,7 @@ from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import Entry, What
 
 if TYPE_CHECKING:
+    from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
 
 StepName = Literal["register", "deploy", "test", "canary", "switch"]
@@ -39,7 +42,7 @@ class Step:
         return f"{f'{self.stage} ' if self.stage else ''}{self.name}: {self.text}"
 
 
-class Way:
+class Rollout:
     """A version on its way through some stages."""
 
     def __init__(
@@ -55,7 +58,7 @@ class Way:
     ) -> None:
         self.store = store
         self.model = model
-        self.names = check(store.settings, stages)
+        self.names = check_stages(store.settings, stages)
         self.dry_run = dry_run
         self.reason = reason
         self.run_id = run_id
@@ -108,13 +111,13 @@ class Way:
         for other in registry.versions(self.store, self.model):
             if other.tags.get(Tag.WAITING) and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        before = waits_for(self.version) or {}
+        before = read_waiting_tag(self.version) or {}
         if any(before.get(key) != told[key] for key in ("stages", "compared", "passed")):
             registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
-            note(self, "waiting", stage)
+            write_ledger_note(self, "waiting", stage)
 
 
-def waits_for(version: Version) -> dict[str, Any] | None:
+def read_waiting_tag(version: Version) -> dict[str, Any] | None:
     """What a version's tag says of its wait; None when it says nothing that `Way.wait` writes."""
     try:
         found = json.loads(version.tags.get(Tag.WAITING) or "null")
@@ -128,7 +131,7 @@ def waits_for(version: Version) -> dict[str, Any] | None:
     return found if all(stage in STAGES for stage in stages) else None
 
 
-def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
+def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
     """The stages that are meant, in their order; the settings' default when none is named. Raises UsageError."""
     names = tuple(stages) or settings.stages.default
     for name in names:
@@ -137,15 +140,41 @@ def check(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in STAGES if name in names)
 
 
-def continuing(model: str) -> str:
+def continue_command(model: str) -> str:
     """The command that says yes."""
     return f"nbops promote --continue {model}"
 
 
-def note(way: Way, what: What, stage: str) -> None:
+def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
     """An entry of the ledger that moves nothing: somebody is waited for, or has said yes."""
-    assert way.version is not None
-    champion = champions.champion(way.store, way.model, stage)
-    before, after = champion.version if champion else "", way.version.version
-    entry = Entry(way.model, stage, what, before, after, reason=way.reason, run=way.run_id)
-    ledger.write(way.store, entry, f"{what}-{uuid.uuid4().hex}")
+    assert rollout.version is not None
+    champion = champions.champion(rollout.store, rollout.model, stage)
+    before, after = champion.version if champion else "", rollout.version.version
+    entry = Entry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
+    ledger.write(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
+
+
+def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
+    """Why a stage does not take what a run has made, and how to let it in; empty when it takes it."""
+    if _requires(rollout, stage, "require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
+        return (
+            "it was not trained from a clean commit; commit, run the notebook and promote again, or let it in: "
+            f"require_clean = false under [stages.{stage}]"
+        )
+    if _requires(rollout, stage, "require_fingerprint"):
+        why = model_checks.irreproducible(rollout.store, run)
+        if why:
+            return (
+                f"{why}, and its fingerprint has to come out again; to let it in: require_fingerprint = false under "
+                f"[stages.{stage}]"
+            )
+    return ""
+
+
+def _requires(rollout: Rollout, stage: str, what: str) -> bool:
+    """What the settings say; unsaid, test and prod want it as soon as any stage but prod is used (decision 28)."""
+    stages = rollout.store.settings.stages
+    said: bool | None = getattr(stages.of(stage), what)
+    if said is not None:
+        return said
+    return stage != "dev" and {*rollout.names, *stages.default} != {PROD}

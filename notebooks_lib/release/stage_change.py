@@ -22,11 +22,11 @@ from notebooks_lib.errors import NbopsError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
-from notebooks_lib.release.canary import Seen, Watch
+from notebooks_lib.release.canary import CanaryResult, CanaryWatch
 from notebooks_lib.release.contract_tests import Check
-from notebooks_lib.release.journal import END, Desk, Journal
-from notebooks_lib.release.moves import Kind, Moves
-from notebooks_lib.release.recovery import NO_RETURN, mend_at
+from notebooks_lib.release.journal import END, Journal, StageLock
+from notebooks_lib.release.recovery import NO_RETURN, recover_locked
+from notebooks_lib.release.stage_moves import Kind, Moves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -40,9 +40,9 @@ _NEXT = "the next nbops promote --live or nbops rollback"
 class Change(Moves):
     """Call deploy, test, share for each step of a canary, switch, and end. One process changes a stage at a time."""
 
-    def __init__(self, store: Store, desk: Desk, journal: Journal) -> None:
+    def __init__(self, store: Store, lock: StageLock, journal: Journal) -> None:
         super().__init__(store, journal)
-        self._desk = desk
+        self._stage_lock = lock
 
     @classmethod
     def begin(cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = "") -> Change:
@@ -50,10 +50,10 @@ class Change(Moves):
 
         Raises PromotionError when another process is changing the stage.
         """
-        desk = Desk(store.settings, version.model, stage)
-        desk.take()
+        lock = StageLock(store.settings, version.model, stage)
+        lock.take()
         try:
-            mend_at(store, desk, giving_up=kind == "rollback")
+            recover_locked(store, lock, giving_up=kind == "rollback")
             champion = champions.champion(store, version.model, stage)
             about = {
                 "kind": kind,
@@ -66,9 +66,9 @@ class Change(Moves):
                 "run": run_id,
                 "who": ledger.who(),
             }
-            return cls(store, desk, desk.begin(about))
+            return cls(store, lock, lock.begin(about))
         except BaseException:
-            desk.release()
+            lock.release()
             raise
 
     def deploy(self) -> str:
@@ -94,7 +94,7 @@ class Change(Moves):
                 )
             return checks
 
-    def share(self, step: CanaryStep) -> Seen | None:
+    def share(self, step: CanaryStep) -> CanaryResult | None:
         """Give the version a share of the requests and look on; None where no champion serves to compare it with.
 
         Raises PromotionError as soon as it does worse than the settings of the stage allow.
@@ -107,7 +107,7 @@ class Change(Moves):
             new, (old, theirs) = self.slot, beside
             shares = {old: 100 - step.traffic, new: step.traffic} if step.traffic else {old: 100}
             self.split(shares, mirror={new: step.mirror} if step.mirror else None)
-            watch = Watch(settings, self.name, new, old, golden=self.known(self.version), old_golden=theirs)
+            watch = CanaryWatch(settings, self.name, new, old, golden=self.known(self.version), old_golden=theirs)
             return watch.until_done(step, settings.stages.of(self.stage))
 
     def switch(self) -> None:
@@ -126,7 +126,7 @@ class Change(Moves):
     def end(self) -> None:
         """Close the journal and let others in."""
         self.journal.write(END, outcome="done")
-        self._desk.release()
+        self._stage_lock.release()
 
     def undo(self, why: str) -> str:
         """Take everything back; say what serves now. What cannot be taken back is left to the next command."""
@@ -134,12 +134,12 @@ class Change(Moves):
         try:
             return self.take_back(why)
         finally:
-            self._desk.release()
+            self._stage_lock.release()
 
     @contextmanager
     def _step(self, name: str, **detail: object) -> Iterator[None]:
         """Write the step down and do it. When it fails, take the change back, or leave it to be finished; say which."""
-        if self.journal.ended or not self._desk.taken:
+        if self.journal.ended or not self._stage_lock.taken:
             raise PromotionError(f"this {self.kind} of version {self.number} has ended; begin again")
         self.journal.write(name, **detail)
         try:
@@ -165,7 +165,7 @@ class Change(Moves):
 
     def _left(self) -> str:
         """The version serves and keeps its contract: what is missing is that the registry says so."""
-        self._desk.release()
+        self._stage_lock.release()
         return f"version {self.number} serves; {_NEXT} finishes this"
 
 

@@ -1,66 +1,80 @@
-"""One stage of a version's way, step by step, as a notebook shows it. What is done is done in change.py.
+"""Carry a decision out: register the challenger as a version, and take it through the stages step by step.
 
-A stage that fails ends the way: what is behind it stands, what is before it is not touched. A stage that wants an
-approval ends it too, without a failure: approval.py continues there.
+    register        a version without a mark, with its golden predictions; the same run gives the same version again
+    each stage      deploy, test, canary, switch
+
+A stage that fails ends the rollout: the stages behind it stand, the stages before it are not touched. A stage that
+requires an approval ends it as well, without a failure; `approvals.py` continues there. When the champion stays, its
+endpoint is started if necessary and checked against known rows. A dry run changes nothing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import admission, contract_tests, dry_run, moves, recovery, slots
+from notebooks_lib.promotion.decision import Decision
+from notebooks_lib.release import contract_tests, dry_run, recovery, stage_moves, version_slots
 from notebooks_lib.release import stage_change as changes
-from notebooks_lib.release.rollout import Step, StepName, Way, continuing
+from notebooks_lib.release.rollout import Rollout, Step, StepName, admission_refusal, continue_command
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import Status
 from notebooks_lib.settings.sections import Stage
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.ledger import LIMIT
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
 
 
-def through(way: Way) -> tuple[OneStage, ...]:
+def stage_rollouts(rollout: Rollout) -> tuple[StageRollout, ...]:
     """The stages of a way, in their order."""
-    return tuple(OneStage(way, name) for name in way.names)
+    return tuple(StageRollout(rollout, name) for name in rollout.names)
 
 
-class OneStage:
+class StageRollout:
     """One stage of a way; call deploy, test, canary and switch in this order."""
 
-    def __init__(self, way: Way, name: str) -> None:
-        self.way = way
+    def __init__(self, rollout: Rollout, name: str) -> None:
+        self.rollout = rollout
         self.name = name
-        self.policy: Stage = way.store.settings.stages.of(name)
-        self.endpoint = way.store.settings.stages.endpoint(name, way.model)
+        self.policy: Stage = rollout.store.settings.stages.of(name)
+        self.endpoint = rollout.store.settings.stages.endpoint(name, rollout.model)
         self._change: Change | None = None
         self._over = ""
         """Why nothing is to be done here, or nothing any more."""
 
     def deploy(self) -> Step:
         """Load the version into an idle slot, beside what serves. Raises PromotionError when it may not or cannot."""
-        way, version = self.way, self.way.version
-        if way.dry_run:
-            told = dry_run.foreseen(way, self.name)
-            self._over = dry_run.OVER if way.ends else told
+        rollout, version = self.rollout, self.rollout.version
+        if rollout.dry_run:
+            told = dry_run.predict_outcome(rollout, self.name)
+            self._over = dry_run.OVER if rollout.ends else told
             return self._done(
                 "deploy", told or f"would load the version at endpoint {self.endpoint!r}, without traffic"
             )
-        recovery.mend(way.store, way.model, self.name)
+        recovery.recover(rollout.store, rollout.model, self.name)
         self._over = self._nothing_to_do()
         if self._over:
             return self._done("deploy", self._over)
         assert version is not None
-        if way.promoting and not slots.holding(slots.status(way.store, self.endpoint), version):
-            endpoint.idle(way.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
-        kind: moves.Kind = "promotion" if way.promoting else "repair"
+        if rollout.promoting and not version_slots.slot_holding(
+            version_slots.endpoint_status(rollout.store, self.endpoint), version
+        ):
+            endpoint.idle(rollout.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
+        kind: stage_moves.Kind = "promotion" if rollout.promoting else "repair"
         self._change = Change.begin(
-            way.store, version, kind=kind, stage=self.name, reason=way.reason, run_id=way.run_id
+            rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
         )
         slot = self._change.deploy()
-        way.status = self._change.status
+        rollout.status = self._change.status
         return self._done(
-            "deploy", f"version {version.version} is in slot {slot} at {way.status.address}", changed=True
+            "deploy", f"version {version.version} is in slot {slot} at {rollout.status.address}", changed=True
         )
 
     def test(self) -> Step:
@@ -74,7 +88,7 @@ class OneStage:
         steps = self.policy.canary
         if not steps:
             return self._done("canary", "the settings name no steps")
-        if self._change is None or not self.way.promoting:
+        if self._change is None or not self.rollout.promoting:
             return self._done("canary", self._instead(f"would take {len(steps)} step(s)"))
         told = []
         for step in steps:
@@ -87,75 +101,186 @@ class OneStage:
 
     def switch(self) -> Step:
         """Give it all requests, and the champion's mark of this stage."""
-        way, change = self.way, self._change
+        rollout, change = self.rollout, self._change
         if change is None:
             return self._done("switch", self._instead("would give it all traffic and the mark"))
-        if [step.name for step in way.steps if step.stage == self.name] != ["deploy", "test", "canary"]:
+        if [step.name for step in rollout.steps if step.stage == self.name] != ["deploy", "test", "canary"]:
             raise PromotionError("a version gets all traffic after deploy, test and canary, in this order")
         change.switch()
         change.end()
         self._change = None
         self._over = "done"
-        way.status = change.status
+        rollout.status = change.status
         old = change.before if change.before and change.before.version != change.number else None
-        way.passes(self.name, old)
+        rollout.passes(self.name, old)
         instead = f", instead of version {old.version}" if old else ""
         freed = "; its endpoint was freed" if change.empties else ""
-        if way.version is not None and way.version.tags.get(Tag.WAITING) and self.name == way.names[-1]:
-            registry.set_tags(way.store, way.version, {Tag.WAITING: ""})
+        if rollout.version is not None and rollout.version.tags.get(Tag.WAITING) and self.name == rollout.names[-1]:
+            registry.set_tags(rollout.store, rollout.version, {Tag.WAITING: ""})
         return self._done("switch", f"version {change.number} is champion of {self.name}{instead}{freed}", changed=True)
 
     def _nothing_to_do(self) -> str:
-        way, version = self.way, self.way.version
-        if way.waiting:
-            return f"not before somebody has said yes to {way.waiting}"
+        rollout, version = self.rollout, self.rollout.version
+        if rollout.waiting:
+            return f"not before somebody has said yes to {rollout.waiting}"
         if version is None:
             return "nothing to deploy: there is no champion"
-        status = slots.status(way.store, self.endpoint)
-        mine = champions.champion(way.store, way.model, self.name)
+        status = version_slots.endpoint_status(rollout.store, self.endpoint)
+        mine = champions.champion(rollout.store, rollout.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (
-            way.promoting
+            rollout.promoting
             and self.name == PROD
             and mine is not None
-            and mine.version not in (way.compared, version.version)
+            and mine.version not in (rollout.compared, version.version)
         ):
             raise PromotionError(changes.beaten(mine))  # while it was in the stages before
-        if not way.promoting and self.name != PROD:
+        if not rollout.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
-        if way.promoting and not holds:
+        if rollout.promoting and not holds:
             self._admit(version)  # before anybody is asked to approve of it
-        if way.promoting and self.policy.approval and self.name != way.approved and not holds:
-            way.wait(self.name)
-            return f"waits for an approval: {continuing(way.model)}"
+        if rollout.promoting and self.policy.approval and self.name != rollout.approved and not holds:
+            rollout.wait(self.name)
+            return f"waits for an approval: {continue_command(rollout.model)}"
         if not holds:
             return ""
-        if self.policy.empty_after and way.promoting:
-            way.passes(self.name, champions.previous(way.store, way.model, self.name))
+        if self.policy.empty_after and rollout.promoting:
+            rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
-        if slots.serves(status, version) or self._only_stopped(status, version):
-            way.status = endpoint.start(way.store.settings, self.endpoint)
-            known = moves.known(way.store, version)
-            rows = contract_tests.predictions(way.store.settings, self.endpoint, known)
-            if way.promoting:
-                way.passes(self.name, champions.previous(way.store, way.model, self.name))
+        if version_slots.serves_all(status, version) or self._only_stopped(status, version):
+            rollout.status = endpoint.start(rollout.store.settings, self.endpoint)
+            known = stage_moves.golden_predictions(rollout.store, version)
+            rows = contract_tests.predictions(rollout.store.settings, self.endpoint, known)
+            if rollout.promoting:
+                rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 
     def _only_stopped(self, status: Status | None, version: Version) -> bool:
         """Whether it serves again when it is started: nobody has lost or changed its files since."""
-        slot = slots.holding(status, version)
+        slot = version_slots.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
-        return stopped and endpoint.whole(self.way.store.settings, self.endpoint, slot)
+        return stopped and endpoint.whole(self.rollout.store.settings, self.endpoint, slot)
 
     def _admit(self, version: Version) -> None:
-        why = admission.refusal(self.way, self.name, slots.run_of(self.way.store, version))
+        why = admission_refusal(self.rollout, self.name, version_slots.run_of(self.rollout.store, version))
         if why:
             raise PromotionError(f"version {version.version} may not enter {self.name}: {why}")
 
     def _instead(self, would: str) -> str:
         """What a step says that does nothing."""
-        return self._over or (would if self.way.dry_run else "nothing to do")
+        return self._over or (would if self.rollout.dry_run else "nothing to do")
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
-        return self.way.done(Step(name, changed, text, self.name))
+        return self.rollout.done(Step(name, changed, text, self.name))
+
+
+class Release:
+    """One decision on its way; call register, then the steps of each stage."""
+
+    def __init__(
+        self,
+        store: Store,
+        decision: Decision,
+        *,
+        stages: Sequence[str] = (),
+        dry_run: bool = True,
+        reason: str = "",
+        run_id: str = "",
+    ) -> None:
+        self.store = store
+        self.decision = decision
+        self.model = decision.evidence.model
+        self.reason = ". ".join(part for part in (reason.strip().rstrip("."), decision.summary) if part)[:LIMIT]
+        self.before = champions.champion(store, self.model)
+        """The champion when this began."""
+        self.rollout = Rollout(store, self.model, stages, dry_run=dry_run, reason=self.reason, run_id=run_id)
+        self.rollout.promoting = self.promoting
+        self._stages = stage_rollouts(self.rollout)
+        self.rollout.candidate = decision.challenger.run_id
+        self.rollout.compared = decision.champion.version or ""
+
+    @property
+    def promoting(self) -> bool:
+        """Whether the decision puts another version in service."""
+        return self.decision.answer == "promote"
+
+    @property
+    def stages(self) -> tuple[StageRollout, ...]:
+        """The stages it goes through, in their order."""
+        return self._stages
+
+    @property
+    def version(self) -> Version | None:
+        """What is to serve: the challenger's version once it is registered, or the champion that stays."""
+        return self.rollout.version
+
+    @property
+    def status(self) -> Status | None:
+        """Of the last endpoint that was touched."""
+        return self.rollout.status
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version became champion of all the stages that were asked for."""
+        return self.rollout.promoted
+
+    @property
+    def steps(self) -> list[Step]:
+        """What was done so far."""
+        return self.rollout.steps
+
+    def register(self) -> Step:
+        """Make the challenger's model a version, once; a champion that stays is one already."""
+        rollout, run_id = self.rollout, self.decision.challenger.run_id
+        if not self.promoting:
+            rollout.version = self.before
+            return rollout.done(Step("register", False, f"nothing to register: the answer is {self.decision.answer}"))
+        if rollout.dry_run:
+            return rollout.done(Step("register", False, f"would register the model of run {run_id} as {self.model!r}"))
+        rival = self._rival()
+        if rival is not None:
+            raise PromotionError(changes.beaten(rival))
+        tags = {Tag.DECISION_RUN: rollout.run_id} if rollout.run_id else {}
+        found = registry.register(self.store, self.model, run_id, tags=tags)
+        version_slots.pin_checksum(self.store, found, self.decision.challenger.model_sha256)
+        if tags:  # also where an earlier promote registered it and went no further
+            registry.set_tags(self.store, found, tags)
+        known = stage_moves.golden_predictions(self.store, found)
+        rollout.version = registry.get(self.store, self.model, found.version)
+        told = f"version {found.version} of {self.model!r} is run {run_id}"
+        return rollout.done(Step("register", True, f"{told}; {known.rows} golden predictions are kept with it"))
+
+    @property
+    def undo(self) -> str:
+        """The command that takes the promotion back; empty when there is nothing to take back."""
+        return self.rollout.undo if self.promoted else ""
+
+    @property
+    def next(self) -> str:
+        """The command that continues where an approval is waited for; empty when none is."""
+        return continue_command(self.model) if self.rollout.waiting else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a file."""
+        return {
+            "dry_run": self.rollout.dry_run,
+            "promoted": self.promoted,
+            "version": self.version.version if self.version else None,
+            "previous": self.before.version if self.before else None,
+            "stages": list(self.rollout.names),
+            "passed": list(self.rollout.passed),
+            "waiting": self.rollout.waiting,
+            "ends": self.rollout.ends,
+            "next": self.next,
+            "endpoint": self.status.address if self.status else None,
+            "reason": self.reason,
+            "undo": self.undo,
+            "steps": [vars(step) for step in self.steps],
+        }
+
+    def _rival(self) -> Version | None:
+        """A champion that the decision did not know of: somebody else promoted meanwhile."""
+        now, mine = champions.champion(self.store, self.model), self.decision.challenger.run_id
+        known = now is None or now.version == self.decision.champion.version or now.run_id == mine
+        return None if known else now

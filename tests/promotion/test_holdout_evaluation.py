@@ -17,7 +17,7 @@ from notebooks_lib.datasets import fresh_holdout, holdout_budget
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.release import record
+from notebooks_lib.release import decision_record
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.promotion.conftest import better, middling, worse, write_houses
@@ -225,7 +225,7 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
 
     from notebooks_lib.errors import PromotionError
     from notebooks_lib.models import logged_models
-    from notebooks_lib.release import checksums
+    from notebooks_lib.release import version_slots
 
     run_id = trials.fitted(better(), houses)
     asked = gate()
@@ -238,14 +238,14 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     shutil.rmtree(folder / "__pycache__")
     release.register()
     version = registry.get(trials.store, "houses", 1)
-    assert "as scored" in checksums.confirm(version, folder, ["sklearn"])[1]
+    assert "as scored" in version_slots.confirm_checksum(version, folder, ["sklearn"])[1]
     unknown = replace(version, tags={})  # as an older nbops registered it
-    assert "has no digest" in checksums.confirm(unknown, folder, ["sklearn"])[1]
+    assert "has no digest" in version_slots.confirm_checksum(unknown, folder, ["sklearn"])[1]
     with pytest.raises(PromotionError, match="nobody knows whether its files are those"):
-        checksums.confirm(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
+        version_slots.confirm_checksum(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
     (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
     with pytest.raises(PromotionError, match="are not those that were scored"):
-        checksums.confirm(version, folder, ["sklearn"])
+        version_slots.confirm_checksum(version, folder, ["sklearn"])
     with pytest.raises(PromotionError, match="a refit is a new challenger"):
         release.register()
 
@@ -313,8 +313,8 @@ def test_three_meet_in_one_use_and_all_are_told(trials, houses, gate, project, t
     assert len(asked.scores(evidence).rows[0]) == 5
     assert len(asked.figure(evidence).axes[0].get_yticklabels()) == 4
     run_id = trials.run({}, experiment="promotion")
-    record.write(trials.store, run_id, asked.release(decision), candidates)
-    told = record.read(trials.store, run_id)["decision"]
+    decision_record.write(trials.store, run_id, asked.release(decision), candidates)
+    told = decision_record.read(trials.store, run_id)["decision"]
     assert [each["run"] for each in told["others"]] == [middle, poor]
     card = Path(trials.store.client.download_artifacts(run_id, "promotion/card.html", str(tmp_path))).read_text()
     assert all(f"run {other[:8]}" in text for other in (middle, poor) for text in (card, decision._repr_html_()))

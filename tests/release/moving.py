@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, moves, slots
+from notebooks_lib.release import journal, stage_moves, version_slots
 from notebooks_lib.release.journal import Journal
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import Change
@@ -60,7 +60,7 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
     logged_models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
-    moves.known(store, found)
+    stage_moves.golden_predictions(store, found)
     return registry.get(store, model, found.version)
 
 
@@ -83,14 +83,17 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     champion = found.version if found else ""
     name = settings.stages.endpoint(stage, MODEL)
     entries = ledger.read(store, MODEL, stage)
-    for what, now in (("mark", champion), ("traffic", slots.traffic(slots.status(store, name)))):
+    for what, now in (
+        ("mark", champion),
+        ("traffic", version_slots.traffic_by_version(version_slots.endpoint_status(store, name))),
+    ):
         moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
         assert moves, what
         assert moves[-1][1] == now, f"the ledger's last {what}"
         for earlier, later in itertools.pairwise(moves):
             assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
     if not settings.stages.of(stage).empty_after:
-        assert slots.traffic(slots.status(store, name)) == f"{champion}=100"
+        assert version_slots.traffic_by_version(version_slots.endpoint_status(store, name)) == f"{champion}=100"
     assert journal.unfinished(settings, MODEL) == []
     return champion
 

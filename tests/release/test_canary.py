@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from notebooks_lib.errors import SettingsError
-from notebooks_lib.release.canary import Seen, judge
+from notebooks_lib.release.canary import CanaryResult, judge
 from notebooks_lib.serving.endpoint import Counts
 from notebooks_lib.serving.slot_metrics import Tally
 from notebooks_lib.settings import Settings, load
@@ -70,7 +70,7 @@ def test_a_slow_version_that_makes_the_old_one_slow_too_is_found_out() -> None:
 
 def test_what_was_seen_says_how_much_of_it_was_our_own() -> None:
     new = replace(counts(40), probes=30, rows_compared=40, rows_different=3, peaks=((7, 0.25),))
-    text = str(Seen(new, OLD, seconds=4.2))
+    text = str(CanaryResult(new, OLD, seconds=4.2))
     assert "40 requests in 4 s, 30 of them ours: 0 failed, 0 refused" in text
     assert "3 of 40 predictions differ, by 0.25 at most" in text
 

@@ -221,7 +221,7 @@ def test_nobody_else_reads_the_holdout(houses):
 
 
 def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
-    from notebooks_lib.release import record
+    from notebooks_lib.release import decision_record
 
     good = trials.fitted(better(), houses)
     asked = gate()
@@ -233,8 +233,8 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     assert registry.models(trials.store) == []
     assert ("champion", "none yet") in asked.champion_table().rows
     run_id = trials.run({}, experiment="promotion")
-    record.write(trials.store, run_id, release, candidates)
-    content = record.read(trials.store, run_id)
+    decision_record.write(trials.store, run_id, release, candidates)
+    content = decision_record.read(trials.store, run_id)
     assert content["decision"]["answer"] == "promote"
     assert content["release"]["promoted"] is False
     assert content["candidates"]["runs"][0]["run_id"] == good
@@ -280,10 +280,10 @@ def test_a_dry_run_foretells_what_a_stage_would_refuse_or_wait_for(trials, house
 
 
 def test_a_run_without_a_decision_is_an_error(trials):
-    from notebooks_lib.release import record
+    from notebooks_lib.release import decision_record
 
     with pytest.raises(PromotionError, match="recorded no decision"):
-        record.read(trials.store, trials.run({}))
+        decision_record.read(trials.store, trials.run({}))
 
 
 def test_the_figure_shows_both(trials, houses, gate):
@@ -371,7 +371,7 @@ def test_a_holdout_is_used_up(trials, houses, gate, project):
 
 
 def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
-    from notebooks_lib.release import record
+    from notebooks_lib.release import decision_record
 
     promotion = project.promotion.model_copy(update={"holdout_uses": 11})
     project = project.model_copy(update={"promotion": promotion})
@@ -384,10 +384,10 @@ def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
     assert "wear it out" in repr(asked.scores(evidence))
     assert "wear it out" in asked.figure(evidence).axes[0].texts[0].get_text()
     run_id = trials.run({})
-    record.write(trials.store, run_id, asked.release(decision), candidates)
+    decision_record.write(trials.store, run_id, asked.release(decision), candidates)
     assert not set(trials.store.client.get_run(run_id).data.metrics) & {"gain", "challenger_rmse", "champion_rmse"}
     score = f"{evidence.challenger.score:.4g}"
-    assert score not in json.dumps(record.read(trials.store, run_id)["decision"])
+    assert score not in json.dumps(decision_record.read(trials.store, run_id)["decision"])
     assert score not in repr(decision)
 
 

@@ -14,16 +14,16 @@ CHANGE = {"kind": "promotion", "model": "m", "stage": "prod", "version": "1", "w
 
 @pytest.mark.parametrize("name", ["20991231T235959.999999-aaaaaa", "a"])
 def test_a_change_begun_after_the_clock_was_set_back_is_the_last_one(tmp_path: Path, name: str) -> None:
-    desk = journal.Desk(Settings(root=tmp_path), "m", "prod")
-    desk.take()
-    old = desk.begin(CHANGE)
+    lock = journal.StageLock(Settings(root=tmp_path), "m", "prod")
+    lock.take()
+    old = lock.begin(CHANGE)
     old.write(journal.END)
     old.path.rename(old.path.with_name(f"{name}.jsonl"))
     if name == "a":
-        (desk.folder / "a.jsonl").rename(desk.folder / "0.jsonl")  # one that no nbops named
+        (lock.folder / "a.jsonl").rename(lock.folder / "0.jsonl")  # one that no nbops named
     for version in ("2", "3"):
-        desk.begin({**CHANGE, "version": version})
-    desk.release()
-    pending = desk.pending()
+        lock.begin({**CHANGE, "version": version})
+    lock.release()
+    pending = lock.pending()
     assert pending is not None
     assert pending.change["version"] == "3"

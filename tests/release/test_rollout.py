@@ -26,10 +26,10 @@ def version(text: str) -> Any:
     )],
 )  # fmt: skip
 def test_a_wait_of_another_shape_is_none(text: str) -> None:
-    assert rollout.waits_for(version(text)) is None
+    assert rollout.read_waiting_tag(version(text)) is None
 
 
 def test_a_wait_is_read_as_it_was_written() -> None:
-    assert rollout.waits_for(version(json.dumps(TOLD))) == TOLD
+    assert rollout.read_waiting_tag(version(json.dumps(TOLD))) == TOLD
     older = {key: value for key, value in TOLD.items() if key != "passed"}
-    assert rollout.waits_for(version(json.dumps(older))) == older | {"passed": []}
+    assert rollout.read_waiting_tag(version(json.dumps(older))) == older | {"passed": []}

@@ -15,12 +15,12 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, slots
-from notebooks_lib.release.journal import Desk
+from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, version_slots
+from notebooks_lib.release.journal import StageLock
 from notebooks_lib.release.rollback import rollback
-from notebooks_lib.release.rollout import Way
+from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import Change
-from notebooks_lib.release.stages import through
+from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
@@ -71,14 +71,14 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
     two = registry.get(store, MODEL, 2)
     promote(store, two)
     back(store.settings)
-    entries = Desk(store.settings, MODEL, "prod").newest().entries
+    entries = StageLock(store.settings, MODEL, "prod").newest().entries
     finished = []
     for at in range(len(entries)):
         if not finished or agreed(store) == "1":
             promote(store, two)
         with pytest.raises(Killed), dying(at, written=True, how=die):
             back(store.settings)
-        said = recovery.mend(store, MODEL, "prod")
+        said = recovery.recover(store, MODEL, "prod")
         finished.append(agreed(store) == "1")
         assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries) - 1)
     assert finished == sorted(finished), "from some entry on it is finished, never undone again"
@@ -100,7 +100,7 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
         return lambda payload, slot: ask(payload if slot == old else wrong, slot)
 
-    old = slots.holding(endpoint.status(store.settings, MODEL), champions.champion(store, MODEL))
+    old = version_slots.slot_holding(endpoint.status(store.settings, MODEL), champions.champion(store, MODEL))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
         patch.setattr(contract_tests, "asker", fewer)
         moving.share(CanaryStep(traffic=20, requests=40))
@@ -129,7 +129,7 @@ def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     moving.test()
     with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
         moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
-    assert slots.traffic(endpoint.status(here, MODEL)) == "1=50,2=50"
+    assert version_slots.traffic_by_version(endpoint.status(here, MODEL)) == "1=50,2=50"
     done = rollback(here, MODEL, reason="they call us")
     assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
     assert done.status.version == agreed(store) == "2"
@@ -169,9 +169,9 @@ def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
 
 def two_at_once_are_one_after_the_other(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
-    desk = Desk(store.settings, MODEL, "prod")
+    lock = StageLock(store.settings, MODEL, "prod")
     code = (
-        f"import sys, filelock\nlock = filelock.FileLock({str(desk.folder / 'lock')!r})\nlock.acquire()\n"
+        f"import sys, filelock\nlock = filelock.FileLock({str(lock.folder / 'lock')!r})\nlock.acquire()\n"
         "print('held', flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -193,17 +193,17 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     here = connect(store.settings.model_copy(update={"stages": policy}))
     two = registry.get(store, MODEL, 2)
 
-    def go(*stages: str) -> Way:
-        way = Way(here, MODEL, stages, dry_run=False, reason="a test")
-        way.version, way.compared = two, "1"
-        for stage in through(way):
+    def go(*stages: str) -> Rollout:
+        rollout = Rollout(here, MODEL, stages, dry_run=False, reason="a test")
+        rollout.version, rollout.compared = two, "1"
+        for stage in stage_rollouts(rollout):
             for step in (stage.deploy, stage.test, stage.canary, stage.switch):
                 step()
-        return way
+        return rollout
 
-    way = go("prod", "dev")
-    assert (way.passed, way.waiting, way.promoted) == (["dev"], "prod", False)
-    assert "its endpoint was freed" in str(way.steps[3])
+    rollout = go("prod", "dev")
+    assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)
+    assert "its endpoint was freed" in str(rollout.steps[3])
     assert endpoint.status(store.settings, "try-houses").slots == {}
     assert agreed(here, stage="dev") == "2"
     assert agreed(store) == "1"
@@ -229,10 +229,10 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     assert agreed(store) == "1"
     forgive(store, 2)
 
-    way = approvals.go_on(here, MODEL)
-    assert way.promoted
+    rollout = approvals.go_on(here, MODEL)
+    assert rollout.promoted
     asked, ours, compared = (
-        int(re.search(pattern, str(way.steps[2])).group(1))
+        int(re.search(pattern, str(rollout.steps[2])).group(1))
         for pattern in (r"100 % mirrored: (\d+) requests", r"(\d+) of them ours", r"of (\d+) predictions differ")
     )
     assert 20 <= asked == ours < 30  # nobody else asks; more than 20 where a copy came late
@@ -246,40 +246,40 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
 def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
     here, champion = store.settings, champions.champion(store, MODEL)
-    slot = slots.holding(endpoint.stop(here, MODEL), champion)
+    slot = version_slots.slot_holding(endpoint.stop(here, MODEL), champion)
     copy = here.layout.endpoints / MODEL / "models" / champion.version
     (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
-    way = Way(store, MODEL, dry_run=False, reason="a test")
-    way.promoting, way.version = False, champion
-    (stage,) = through(way)
+    rollout = Rollout(store, MODEL, dry_run=False, reason="a test")
+    rollout.promoting, rollout.version = False, champion
+    (stage,) = stage_rollouts(rollout)
     for step in (stage.deploy, stage.test, stage.canary, stage.switch):
         step()
     now = endpoint.status(here, MODEL)
     assert (now.state, now.version) == ("running", champion.version)
     assert now.slots[slot].traffic == 0
-    assert endpoint.whole(here, MODEL, slots.holding(now, champion))
+    assert endpoint.whole(here, MODEL, version_slots.slot_holding(now, champion))
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
-    desk = Desk(project, "m", "prod")
-    desk.take()
+    lock = StageLock(project, "m", "prod")
+    lock.take()
     change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
-    begun = desk.begin(change)
+    begun = lock.begin(change)
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
     (left,) = journal.unfinished(project, "m")
     assert left.steps == ["deploy"]
-    assert "the promotion of version 7 to prod, begun" in journal.told(left)
+    assert "the promotion of version 7 to prod, begun" in journal.describe(left)
     left.write("undo")
-    again = desk.pending()
+    again = lock.pending()
     assert again.steps == ["deploy", "undo"]
     again.write("end", outcome="undone")
-    assert desk.pending() is None
+    assert lock.pending() is None
     for _ in range(25):
-        desk.begin(change)
-    assert len(list(desk.folder.glob("*.jsonl"))) <= journal.KEPT
-    desk.release()
+        lock.begin(change)
+    assert len(list(lock.folder.glob("*.jsonl"))) <= journal.KEPT
+    lock.release()
 
 
 @pytest.mark.parametrize(
@@ -290,22 +290,22 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("after", [False, True])
 def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
-    desk = Desk(empty_project, "m", "prod")
-    desk.take()
+    lock = StageLock(empty_project, "m", "prod")
+    lock.take()
     change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
-    path = desk.begin(change).path
+    path = lock.begin(change).path
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
     with pytest.raises(PromotionError, match="line .* move the file away") as caught:
         journal.unfinished(empty_project, "m")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
-    desk.release()
+    lock.release()
 
 
 def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
-    serving = slots.holding(endpoint.status(here, MODEL), one)
+    serving = version_slots.slot_holding(endpoint.status(here, MODEL), one)
     (idle,) = {"blue", "green"} - {serving}
     entries = ledger.read(store, MODEL)
 
@@ -386,8 +386,8 @@ def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest
     assert "goes back one more" not in out  # it is the first
     assert agreed(store) == "1"
     one, other = (
-        slots.holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
-        slots.holding(endpoint.status(store.settings, MODEL), two),
+        version_slots.slot_holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
+        version_slots.slot_holding(endpoint.status(store.settings, MODEL), two),
     )
     for shares in ((90, 10), (100, 0)):
         assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0

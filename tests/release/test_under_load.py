@@ -13,7 +13,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
-from notebooks_lib.release.journal import Desk
+from notebooks_lib.release.journal import StageLock
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import ledger
@@ -86,10 +86,10 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     store = connect(load(endpoints.root, {}))
     promote(store, version(store, 1.0))
     two, pid = version(store, 2.0), endpoint.status(store.settings, MODEL).pid
-    desk = Desk(store.settings, MODEL, "prod")
+    lock = StageLock(store.settings, MODEL, "prod")
 
     def kill() -> None:
-        while (left := desk.pending()) is None or left.steps[-2:] != ["traffic", "ledger"]:
+        while (left := lock.pending()) is None or left.steps[-2:] != ["traffic", "ledger"]:
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
 

@@ -13,7 +13,7 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import card, model_card
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.release.release import Release
+from notebooks_lib.release.stages import Release
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 
@@ -65,7 +65,7 @@ def write(store: Store, run_id: str, release: Release, candidates: Candidates) -
         "nbops.decision.version": release.version.version if release.version else "",
         "nbops.decision.previous": release.before.version if release.before else "",
         Tag.REASON: release.reason,
-        "nbops.decision.waiting": release.way.waiting,
+        "nbops.decision.waiting": release.rollout.waiting,
         Tag.PROMOTED: str(release.promoted).lower(),
         Tag.DECISION: decision.answer,
     }
@@ -96,17 +96,17 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     decision, version = release.decision, release.version
     url = store.run_url(run_id, run.info.experiment_id)
     links = [("this decision", url), ("run of the challenger", decision.challenger.run_id)]
-    if version is not None and not release.way.dry_run:
+    if version is not None and not release.rollout.dry_run:
         links.append(("version", version.uri))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     made = (
         f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
     )
     about = model_card.collect(store, decision, candidates)
-    way = release.way
-    page = card.page(decision, about, made=made, stages=way.names, dry_run=way.dry_run, links=links)
+    rollout = release.rollout
+    page = card.page(decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links)
     store.client.log_text(run_id, page, CARD)
-    if release.promoting and version is not None and not release.way.dry_run:
+    if release.promoting and version is not None and not release.rollout.dry_run:
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
 
 

@@ -1,17 +1,16 @@
-"""Puts a version of the registry into a slot of an endpoint, and says who has which traffic. It moves no mark."""
+"""Deploy registered versions to slots of an endpoint, after checking that their files are those that were scored."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import datasets
-from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.models import model_files
+from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError, UsageError
+from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import checksums
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import SlotStatus, Status
 from notebooks_lib.tags import Tag
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 
-def status(store: Store, name: str) -> Status | None:
+def endpoint_status(store: Store, name: str) -> Status | None:
     """How an endpoint is; None when there is none of that name."""
     try:
         return endpoint.status(store.settings, name)
@@ -32,27 +31,27 @@ def status(store: Store, name: str) -> Status | None:
         return None
 
 
-def holding(found: Status | None, version: Version) -> str:
+def slot_holding(found: Status | None, version: Version) -> str:
     """The slot that holds this very version and works, the one with most traffic first; empty when none does."""
     slots = found.slots if found else {}
-    mine = [name for name, slot in slots.items() if _is(slot, version) and slot.state != "failed"]
+    mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
 
 
-def serves(found: Status | None, version: Version) -> bool:
+def serves_all(found: Status | None, version: Version) -> bool:
     """Whether an endpoint runs and gives this version all its traffic."""
-    slot = holding(found, version)
+    slot = slot_holding(found, version)
     return found is not None and found.state == "running" and bool(slot) and found.slots[slot].traffic == 100
 
 
-def put(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
+def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
     """The slot of endpoint `name` that holds `version`: the one that does already, or the idle one, now.
 
     With `slot` it is that one. No traffic moves. Raises EndpointError when it cannot be loaded, UsageError when the
     named slot has traffic and holds another version; what served before serves on.
     """
-    settings, now = store.settings, status(store, name)
-    held = holding(now, version)
+    settings, now = store.settings, endpoint_status(store, name)
+    held = slot_holding(now, version)
     if held and slot in ("", held) and endpoint.whole(settings, name, held):
         if now is not None and now.state != "running":
             endpoint.start(settings, name)
@@ -60,21 +59,21 @@ def put(store: Store, name: str, version: Version, *, slot: str = "", reason: st
     slot = slot or endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = model_files.download(version.source, Path(scratch))
-        sha256, told = checksums.confirm(version, folder, settings.promotion.trusted_flavors)
-        detail = _detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
+        sha256, told = confirm_checksum(version, folder, settings.promotion.trusted_flavors)
+        detail = _deployment_detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
         endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)
     return slot
 
 
-def traffic(found: Status | None) -> str:
+def traffic_by_version(found: Status | None) -> str:
     """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
 
     It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
     """
-    return shares(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
+    return shares_by_version(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
 
 
-def shares(found: Status, percents: Mapping[str, int]) -> str:
+def shares_by_version(found: Status, percents: Mapping[str, int]) -> str:
     """The same for percentages by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
@@ -109,7 +108,7 @@ def run_of(store: Store, version: Version) -> RunInfo | None:
         return None
 
 
-def _is(slot: SlotStatus, version: Version) -> bool:
+def _holds_version(slot: SlotStatus, version: Version) -> bool:
     """Whether a slot holds this very version: another store may have one of the same number."""
     mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
     scored_as = version.tags.get(Tag.MODEL_SHA256, "")
@@ -117,8 +116,55 @@ def _is(slot: SlotStatus, version: Version) -> bool:
     return slot.version == version.version and mine and same
 
 
-def _detail(store: Store, version: Version, reason: str) -> dict[str, Any]:
+def _deployment_detail(store: Store, version: Version, reason: str) -> dict[str, Any]:
     tags = run_tags(store, version)
     used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     refs = ", ".join(value.partition("#")[0] for value in used)
     return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
+
+
+def pin_checksum(store: Store, version: Version, sha256: str) -> None:
+    """Write on the version what was scored. Raises PromotionError when its files are not those."""
+    if not sha256:
+        return  # a decision that was made without files, as tests make them
+    found = model_files.read(version.source).sha256
+    if found != sha256:
+        raise PromotionError(_wrong_files(version, found, sha256, model_files.local(version.source)))
+    registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
+
+
+def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> tuple[str, str]:
+    """The digest of the files in `folder`, about to be deployed, and what is known of it in words.
+
+    Raises PromotionError when they are not those that were scored, or nobody knows although a decision chose them. A
+    version that was registered otherwise, or by an older nbops, is taken as it is, and that is said.
+    """
+    wanted = version.tags.get(Tag.MODEL_SHA256, "")
+    found = model_files.read(folder).sha256
+    if wanted and found != wanted:
+        raise PromotionError(_wrong_files(version, found, wanted, folder))
+    if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
+        raise PromotionError(
+            f"version {version.version} of {version.model!r} was chosen by a decision, but its digest "
+            f"({Tag.MODEL_SHA256}) is gone: nobody knows whether its files are those that were scored; promote again"
+        )
+    if not wanted:
+        try:
+            what = f"version {version.version} of {version.model!r}, which no promotion chose,"
+            model_files.check_folder_trusted(folder, trusted, what)
+        except ModelError as error:
+            raise PromotionError(str(error)) from error
+    return found, f"{found[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
+
+
+def _wrong_files(version: Version, found: str, wanted: str, folder: Path | None) -> str:
+    left = model_files.bytecode(folder) if folder is not None else []
+    if left:
+        return (
+            f"beside the files of version {version.version} of {version.model!r} there is bytecode that was not scored "
+            f"({left[0]}): another program loaded the model there; remove it and try again"
+        )
+    return (
+        f"the files of version {version.version} of {version.model!r} are not those that were scored (digest "
+        f"{found[:12]}, scored {wanted[:12]}): somebody changed them; a refit is a new challenger, run its notebook"
+    )

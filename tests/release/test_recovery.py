@@ -16,13 +16,13 @@ import pytest
 
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
-from notebooks_lib.release.journal import END, Desk, Journal
+from notebooks_lib.release.journal import END, Journal, StageLock
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
 from tests.release.moving import MODEL, agreed, back, forgive, promote, version
-from tests.release.test_release import Journey
+from tests.release.test_stages import Journey
 from tests.serving.load import Load
 
 pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(900)]
@@ -76,7 +76,7 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
     if kind == "rollback":
         there()
     do()
-    entries = Desk(store.settings, MODEL, "prod").newest().entries  # the kill points: nobody lists them by hand
+    entries = StageLock(store.settings, MODEL, "prod").newest().entries  # the kill points: nobody lists them by hand
     assert entries[-1]["step"] == END
     undo()
     start = agreed(store)
@@ -87,7 +87,7 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
         for at in range(len(entries)):
             for written in (False, True):
                 assert killed(kind=kind, at=at, written=written)["signal"] == signal.SIGKILL
-                said = recovery.mend(store, MODEL, "prod")
+                said = recovery.recover(store, MODEL, "prod")
                 ended[at, written] = agreed(store)
                 cut = at > 0 or written
                 assert (said is not None) == (cut and not (at == len(entries) - 1 and written))
@@ -112,7 +112,7 @@ def test_the_command_itself_is_killed_and_given_again(
     trials.fitted(worse(), houses)
     Journey(trials, gate).promote()
     trials.fitted(better(), houses)
-    store, desk = trials.store, Desk(endpoints, MODEL, "prod")
+    store, lock = trials.store, StageLock(endpoints, MODEL, "prod")
     port = endpoint.status(endpoints, MODEL).port
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -139,15 +139,15 @@ def test_the_command_itself_is_killed_and_given_again(
 
     with start() as first:
         assert first.wait(120) == 0, first.stdout.read() if first.stdout else ""
-    whole = len(desk.newest().entries)
+    whole = len(lock.newest().entries)
     reset()
     payload = {"dataframe_split": {"columns": ["rooms", "roof"], "data": [[1.0, 1.0]]}}
     outcomes = []
     with Load(port, payload, connections=1, pause=0.01) as load_:
         for at in range(1, whole):
-            before = desk.newest().id
+            before = lock.newest().id
             with start() as cut:
-                journal = _reached(desk, before, at, cut)
+                journal = _reached(lock, before, at, cut)
                 with_end = journal.ended
                 os.kill(int(journal.change["pid"]), signal.SIGKILL)
                 said = cut.communicate(timeout=120)[0]
@@ -163,11 +163,11 @@ def test_the_command_itself_is_killed_and_given_again(
     print(outcomes, f"{load_.total} requests, none failed")
 
 
-def _reached(desk: Desk, before: str, entries: int, process: subprocess.Popen[str]) -> Journal:
+def _reached(lock: StageLock, before: str, entries: int, process: subprocess.Popen[str]) -> Journal:
     """The new journal as soon as it has so many entries after its first line."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        newest = desk.newest()
+        newest = lock.newest()
         if newest is not None and newest.id != before and len(newest.entries) > entries:
             return newest
         assert process.poll() is None, process.communicate()[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import golden, slots
+from notebooks_lib.release import golden, version_slots
 from notebooks_lib.release.golden import Golden
 from notebooks_lib.release.journal import END, MOVES, Journal
 from notebooks_lib.serving import endpoint
@@ -60,7 +60,7 @@ class Moves:
     @property
     def slot(self) -> str:
         """The slot that holds the version."""
-        found = slots.holding(self.status, self.version)
+        found = version_slots.slot_holding(self.status, self.version)
         if not found:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
         return found
@@ -73,7 +73,7 @@ class Moves:
     def known(self, version: Version) -> Golden:
         """The golden predictions of a version, fetched once."""
         if version.version not in self._golden:
-            self._golden[version.version] = known(self.store, version)
+            self._golden[version.version] = golden_predictions(self.store, version)
         return self._golden[version.version]
 
     def beside(self) -> tuple[str, Golden] | None:
@@ -81,7 +81,7 @@ class Moves:
         if self.before is None or self.before.version == self.number:
             return None
         status = self.status
-        slot = slots.holding(status, self.before)
+        slot = version_slots.slot_holding(status, self.before)
         if not slot or not status.slots[slot].traffic:
             return None
         try:
@@ -98,10 +98,10 @@ class Moves:
     def put(self) -> str:
         """The slot that the version is loaded into, without traffic."""
         try:
-            return slots.put(self.store, self.name, self.version, reason=self.reason)
+            return version_slots.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
-            found = slots.status(self.store, self.name)
-            slot = slots.holding(found, self.version)
+            found = version_slots.endpoint_status(self.store, self.name)
+            slot = version_slots.slot_holding(found, self.version)
             if self.kind != "rollback" or not slot or found is None or found.state == "running":
                 raise
         # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
@@ -111,10 +111,14 @@ class Moves:
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Move traffic; what is mirrored otherwise ends."""
-        found = slots.status(self.store, self.name)
+        found = version_slots.endpoint_status(self.store, self.name)
         if found is None:
             return
-        settings, before, after = self.store.settings, slots.traffic(found), slots.shares(found, shares)
+        settings, before, after = (
+            self.store.settings,
+            version_slots.traffic_by_version(found),
+            version_slots.shares_by_version(found, shares),
+        )
         self.journal.write("traffic", before=before, after=after, reason=reason)
         now = endpoint.split(settings, self.name, shares)
         if mirror or any(slot.mirror for slot in now.slots.values()):
@@ -131,21 +135,24 @@ class Moves:
 
     def empty(self) -> None:
         """Free the endpoint: no traffic, no slots."""
-        found = slots.status(self.store, self.name)
+        found = version_slots.endpoint_status(self.store, self.name)
         self.split({}, reason="it has passed; the settings say empty_after")
         for slot in found.slots if found else ():
             endpoint.delete(self.store.settings, self.name, slot)
 
     def take_back(self, why: str) -> str:
         """Let the champion serve again, whoever it is by now. The version stays in its slot, without traffic."""
-        champion, found = champions.champion(self.store, self.model, self.stage), slots.status(self.store, self.name)
+        champion, found = (
+            champions.champion(self.store, self.model, self.stage),
+            version_slots.endpoint_status(self.store, self.name),
+        )
         if champion is None or (self.empties and champion.version != self.number):
             if found is not None and found.state != "stopped":
                 self.split({}, reason=why)
                 endpoint.stop(self.store.settings, self.name)
             said = f"nothing serves at endpoint {self.name!r}, as before"
         else:
-            slot = slots.put(self.store, self.name, champion)
+            slot = version_slots.deploy_version(self.store, self.name, champion)
             self.split({slot: 100}, reason=why)
             said = f"version {champion.version} serves as before and is champion"
         self.failed(why)
@@ -163,7 +170,10 @@ class Moves:
         last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
         if last is not None and last["step"] == "ledger":
             ledger.write(self.store, Entry(**last["entry"]), str(last["key"]))
-        elif last is not None and slots.traffic(slots.status(self.store, self.name)) == last["after"]:
+        elif (
+            last is not None
+            and version_slots.traffic_by_version(version_slots.endpoint_status(self.store, self.name)) == last["after"]
+        ):
             self._note("traffic", last["before"], last["after"], reason=last["reason"])
 
     def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:
@@ -179,6 +189,6 @@ class Moves:
         ledger.write(self.store, entry, key)
 
 
-def known(store: Store, version: Version) -> Golden:
+def golden_predictions(store: Store, version: Version) -> Golden:
     """The golden predictions of a version; made now, from its example and its dataset, when none were kept."""
-    return golden.of(store, version, lambda: slots.known_rows(store, version))
+    return golden.of(store, version, lambda: version_slots.known_rows(store, version))

@@ -13,9 +13,9 @@ from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.release import golden
-from notebooks_lib.release.release import Release
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stages import Release
 from notebooks_lib.serving import endpoint
 from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse
