@@ -113,18 +113,18 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
     from notebooks_lib import settings
     from notebooks_lib.running.plan import Source
     from notebooks_lib.sweeps import executors, search_space, sweep
-    from notebooks_lib.sweeps.records import Goal
-    from notebooks_lib.sweeps.request import Limits, Request
+    from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
+    from notebooks_lib.sweeps.trials import Goal
     from notebooks_lib.tracking import store
 
     here = settings.load(folder, {})
     connected = store.connect(here)
 
-    def request(values: Sequence[float], experiment: str | None) -> Request:
+    def request(values: Sequence[float], experiment: str | None) -> SweepRequest:
         source = Source(folder / NOTEBOOK, here, experiment=experiment)
         domain = search_space.read(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
-        limits = Limits(environment=executors.thread_limits(jobs, {}))
-        return Request(source, domain, Goal("rmse", "min"), jobs=jobs, limits=limits)
+        limits = TrialLimits(environment=executors.thread_limits(jobs, {}))
+        return SweepRequest(source, domain, Goal("rmse", "min"), jobs=jobs, limits=limits)
 
     for _ in range(2 if warm else 0):  # what the first kernels had to import is in the template for the second
         sweep.run(request(alphas(jobs), "warming"), connected)

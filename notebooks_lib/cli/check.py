@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib import errors
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import rules
@@ -47,11 +47,11 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
             _fix(file)
     findings = [finding for file in files for finding in _check(file)]
     if as_json:
-        entries = [{**vars(finding), "path": show.path(finding.path)} for finding in findings]
+        entries = [{**vars(finding), "path": terminal.path(finding.path)} for finding in findings]
         sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
         return 1 if findings else 0
     for finding in findings:
-        where = click.style(f"{show.path(finding.path)}:{finding.cell}:", bold=True)
+        where = click.style(f"{terminal.path(finding.path)}:{finding.cell}:", bold=True)
         click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
     fixes = {rule.code: rule.fix for rule in rules.RULES}
     for code in sorted({finding.code for finding in findings} & set(fixes)):
@@ -76,8 +76,8 @@ def _fix(file: Path) -> None:
     try:
         _replace(target, cleaning.like(target.read_bytes().decode("utf-8-sig"), new))
     except OSError as error:
-        raise errors.UsageError(f"{show.path(file)} cannot be written: {error.strerror or error}") from error
-    click.echo(f"{show.path(file)}: cleaned", err=True)
+        raise errors.UsageError(f"{terminal.path(file)} cannot be written: {error.strerror or error}") from error
+    click.echo(f"{terminal.path(file)}: cleaned", err=True)
 
 
 def _replace(file: Path, text: str) -> None:

@@ -15,7 +15,7 @@ def command(as_json: bool) -> int:
     Exit code 1 when something is wrong.
     """
     from notebooks_lib import settings
-    from notebooks_lib.cli import show
+    from notebooks_lib.cli import terminal
     from notebooks_lib.release import journal
     from notebooks_lib.running import doctor
 
@@ -26,7 +26,9 @@ def command(as_json: bool) -> int:
         told = {"settings": doctor.in_force(here), "findings": [vars(found) for found in findings], "unfinished": left}
         click.echo(json.dumps(told))
         return int(not all(found.ok for found in findings))
-    show.table(("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(here).items()])
+    terminal.table(
+        ("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(here).items()]
+    )
     click.echo()
     wrong = 0
     for found in doctor.examine(here):

@@ -16,7 +16,7 @@ import click
 def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
     from notebooks_lib import settings
-    from notebooks_lib.cli import show
+    from notebooks_lib.cli import terminal
     from notebooks_lib.models import registry
     from notebooks_lib.release import journal, rollout
     from notebooks_lib.serving.state import check_name
@@ -24,7 +24,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
-    show.refuse_nothing(here)
+    terminal.refuse_nothing(here)
     rollout.check_stages(here, [stage] if stage else [])
     store = connect(here)
     entries = ledger.read(store, check_name("model", model), stage)
@@ -53,7 +53,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
             )
             for each in entries[:lines]
         ]
-        show.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
+        terminal.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
     else:
         click.echo(f"nothing of {model} has moved yet")
     if len(entries) > lines:

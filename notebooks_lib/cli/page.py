@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 
 @click.command()
@@ -22,9 +22,9 @@ def command(run_id: str, wanted: bool) -> None:
     from notebooks_lib.tracking.store import connect
 
     here = settings.here()
-    show.refuse_nothing(here)
+    terminal.refuse_nothing(here)
     store = connect(here)
     found = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
-    click.echo(show.path(found))
+    click.echo(terminal.path(found))
     if wanted:
         click.launch(found.as_uri())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.profile.profile import Outcome
@@ -130,7 +130,7 @@ def _print(outcome: Outcome) -> None:
     ]
     if rows:
         header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")
-        show.table(header, rows)
+        terminal.table(header, rows)
         click.echo()
     for each in outcome.advised:
         _advise(each)
@@ -139,9 +139,9 @@ def _print(outcome: Outcome) -> None:
         click.echo(f"  - {note}")
     kept = outcome.kept
     if kept.run_id:
-        click.echo(f"  plot       {show.place(kept.plot)}")
+        click.echo(f"  plot       {terminal.place(kept.plot)}")
         click.echo(f"  run        {kept.run_id}")
-        click.echo(f"  MLflow     {show.where(kept.url)}")
+        click.echo(f"  MLflow     {terminal.where(kept.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.endpoint import Status
@@ -78,7 +78,7 @@ def _promote(
     _check_subject({**schema.defaults, **given}, here)
     _check_stages(given.get("stages"), here)
     planned = plan.make(path, here, {**given, "dry_run": not live})
-    with show.Progress(path.stem, silent=as_json) as progress:
+    with terminal.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
         known = _recorded(here, result.run_id)
@@ -90,8 +90,8 @@ def _promote(
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
             if decided is not None:
                 click.echo(f"  decision  {decided['summary']}")
-            click.echo(f"  notebook  {show.path(result.output)}")
-            click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
+            click.echo(f"  notebook  {terminal.path(result.output)}")
+            click.echo(f"  run       {result.run_id}  ({terminal.where(result.url)})")
             _tell_unfinished(here, _model({**schema.defaults, **given}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
@@ -116,10 +116,10 @@ def _promote(
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
     _print(decision, release, status, here)
-    click.echo(f"  card       {show.place(content['card'])}")
-    click.echo(f"  notebook   {show.path(result.output)}")
+    click.echo(f"  card       {terminal.place(content['card'])}")
+    click.echo(f"  notebook   {terminal.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
-    click.echo(f"  MLflow     {show.where(result.url)}")
+    click.echo(f"  MLflow     {terminal.where(result.url)}")
     return 0
 
 
@@ -180,11 +180,11 @@ def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Stat
         (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
         for rule in decision["rules"]
     ]
-    show.table(("", "rule", "found", "wanted", "reason"), rows)
+    terminal.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
     if decision["others"]:
         others = [(each["answer"], each["label"], each["summary"]) for each in decision["others"]]
-        show.table(("", "other challengers", "reason"), others)
+        terminal.table(("", "other challengers", "reason"), others)
         click.echo()
     if release["dry_run"]:
         then = "; to do it: the same command with --live" if decision["answer"] == "promote" else ""
@@ -258,7 +258,7 @@ def _go_on(model: str, *, as_json: bool) -> int:
     from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
-    show.refuse_nothing(settings.here())
+    terminal.refuse_nothing(settings.here())
     try:
         way = approvals.go_on(connect(settings.here()), model)
     except BaseException:

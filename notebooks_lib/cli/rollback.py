@@ -26,11 +26,11 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     could not be done, 2: there is nothing to go back to.
     """
     from notebooks_lib import settings
-    from notebooks_lib.cli import show
+    from notebooks_lib.cli import terminal
     from notebooks_lib.release.rollback import rollback
 
     here = settings.here()
-    show.refuse_nothing(here)
+    terminal.refuse_nothing(here)
     done = rollback(here, model, stage=stage, to=version, reason=reason)
     if as_json:
         told: dict[str, object] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import errors, safe_text
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 from notebooks_lib.notebooks import document, parameter_values, parameters
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def command(
         raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:
         read = document.read(notebook)
-        show.notebook(read, parameters.schema(read))
+        terminal.notebook(read, parameters.schema(read))
         return 0
     limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel, "cold": cold}
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
@@ -138,7 +138,7 @@ def _run(
 
     from notebooks_lib.running.runner import run_notebook
 
-    with show.Progress(notebook.stem, silent=as_json) as progress:
+    with terminal.CellProgress(notebook.stem, silent=as_json) as progress:
         return run_notebook(
             planned,
             output=output.absolute() if output else None,
@@ -184,6 +184,6 @@ def _print(result: RunResult) -> None:
     if result.failure is not None:
         click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
     if result.output.exists():  # of a run on another machine it is among the artifacts
-        click.echo(f"  notebook  {show.path(result.output)}")
+        click.echo(f"  notebook  {terminal.path(result.output)}")
     if result.run_id:
-        click.echo(f"  run       {result.run_id}  ({show.where(result.url)})")
+        click.echo(f"  run       {result.run_id}  ({terminal.where(result.url)})")

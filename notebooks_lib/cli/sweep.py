@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import cores, errors
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 from notebooks_lib.metrics import directions
 from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.sweeps import samplers
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
-    from notebooks_lib.sweeps.records import SweepResult
-    from notebooks_lib.sweeps.request import Request
+    from notebooks_lib.sweeps.request import SweepRequest
+    from notebooks_lib.sweeps.trials import SweepResult
 
 _ARGUMENTS = "notebooks_lib.sweep.arguments"
 
@@ -48,7 +49,11 @@ class _Remembering(click.Command):
 )
 @click.option("--metric", metavar="NAME[:min|:max]", help="What is looked for: a metric that the notebook logs.")
 @click.option("--trials", type=click.IntRange(min=1), help="How many, of a space.")
-@click.option("--sampler", type=click.Choice(["tpe", "random"]), help="How a space is searched. Default: tpe.")
+@click.option(
+    "--sampler",
+    type=click.Choice(list(samplers.SAMPLERS)),
+    help=f"How a space is searched. Default: {samplers.DEFAULT_SAMPLER}.",
+)
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Of the sampler.")
 @click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
 @click.option(
@@ -96,15 +101,15 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 
 
 def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -> int:
-    from notebooks_lib.sweeps import sweepfile
+    from notebooks_lib.sweeps.request import SweepFile, load_file
 
     if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
         given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run bears such a name
-    file = sweepfile.load(given["file"]) if given["file"] else sweepfile.SweepFile()
+    file = load_file(given["file"]) if given["file"] else SweepFile()
     unsaid = {key for key, value in given.items() if value is None or value is False}
     given |= {key: getattr(file, key, None) for key in unsaid}
     if given["notebook"] is None and given["file"]:
-        holds = "is empty" if file == sweepfile.SweepFile() else "names no notebook"
+        holds = "is empty" if file == SweepFile() else "names no notebook"
         raise click.UsageError(f"{given['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
     if given["notebook"] is None:
         raise click.UsageError("say which notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
@@ -114,8 +119,9 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
     return _run(request, here, arguments, opened, as_json=given["as_json"])
 
 
-def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
-    from notebooks_lib.sweeps import executors, search_space, sweepfile
+def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
+    from notebooks_lib.sweeps import executors, search_space
+    from notebooks_lib.sweeps.trials import Goal
 
     notebook: Path = given["notebook"]
     schema = parameters.schema(document.read(notebook))
@@ -131,25 +137,25 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
         notebook=notebook.name,
         environ=os.environ,
     )
-    if isinstance(domain.swept, search_space.Grid) and given["sampler"] is not None:
+    if isinstance(domain.swept, search_space.ParameterGrid) and given["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid is run as it is")
-    goal = sweepfile.goal(given["metric"]) if given["metric"] else None
+    goal = Goal.parse(given["metric"]) if given["metric"] else None
 
     from notebooks_lib import settings
     from notebooks_lib.running.plan import Source
-    from notebooks_lib.sweeps.request import Limits, Request
+    from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     on = given["on"] or executors.LOCAL
     jobs = given["jobs"] or (cores.whole() if on == executors.LOCAL else None)
     threads = executors.thread_limits(jobs, os.environ) if on == executors.LOCAL and jobs else {}
-    limits = Limits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
-    request = Request(
+    limits = TrialLimits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
+    request = SweepRequest(
         source=Source(notebook, here, experiment=given["experiment"]),
         domain=domain,
         goal=goal,
         trials=given["trials"],
-        sampler=given["sampler"] or "tpe",
+        sampler=given["sampler"] or samplers.DEFAULT_SAMPLER,
         seed=given["seed"],
         prune=given["prune"],
         jobs=jobs,
@@ -163,8 +169,8 @@ def _request(given: dict[str, Any], file: Any) -> tuple[Request, Settings]:
     return request, here
 
 
-def _run(request: Request, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
-    from notebooks_lib.cli.sweep_table import table
+def _run(request: SweepRequest, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
+    from notebooks_lib.cli.live_table import table
     from notebooks_lib.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
@@ -187,7 +193,7 @@ def _run(request: Request, here: Settings, arguments: Sequence[str], opened: lis
     return 1 if failed or result.status == "FAILED" or _aimless(result) else 0
 
 
-def _again(request: Request, result: SweepResult) -> int:
+def _again(request: SweepRequest, result: SweepResult) -> int:
     """How many of the trials would run once more with --resume: a study has learned from those that failed."""
     return result.count("killed") + (0 if request.learns else result.count("failed"))
 
@@ -219,12 +225,12 @@ def _go_on(arguments: Sequence[str], run_id: str) -> str:
 
 
 def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, again: int) -> None:
-    from notebooks_lib.sweeps import formatting, report
+    from notebooks_lib.sweeps import formatting
 
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
     click.echo(click.style(result.status, fg=colour))
-    click.echo(report.summary(result))
-    click.echo(f"  sweep     {result.run_id}  ({show.where(result.url)})")
+    click.echo(formatting.summary(result))
+    click.echo(f"  sweep     {result.run_id}  ({terminal.where(result.url)})")
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
     if _aimless(result) and result.goal is not None:
         why = next((one.reason for one in result.trials if one.state == "finished" and one.reason), "")

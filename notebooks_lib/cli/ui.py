@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(port: int) -> int:
     from notebooks_lib.tracking import store
 
     here = settings.here()
-    show.refuse_nothing(here)
+    terminal.refuse_nothing(here)
     connected = store.connect(here)
     if not connected.local:
         click.echo(f"the runs are kept at {connected.shown}; open that store's own pages")

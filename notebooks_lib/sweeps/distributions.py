@@ -22,11 +22,17 @@ is what drawing again until a value is allowed would give, so no value piles up 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions
+from notebooks_lib.notebooks.parameter_types import Kind, shown
+from notebooks_lib.sweeps import grid_values
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
 
 LARGEST = 2**53
 """Beyond it not every whole number is a float, and samplers calculate with floats."""
@@ -153,3 +159,119 @@ def short(number: float) -> str:
 def _written(which: Uniform | Normal, name: str, *numbers: float) -> str:
     given = [*numbers, which.q] if which.q is not None else numbers
     return f"{'q' if which.q is not None else ''}{'log' if which.log else ''}{name}({', '.join(map(short, given))})"
+
+
+FORMS = {
+    "choice": "choice(a, b, ...)",
+    "int": "int(low, high)",
+    "randint": "randint(upper)",
+    "uniform": "uniform(low, high)",
+    "quniform": "quniform(low, high, q)",
+    "loguniform": "loguniform(low, high)",
+    "qloguniform": "qloguniform(low, high, q)",
+    "normal": "normal(mu, sigma)",
+    "qnormal": "qnormal(mu, sigma, q)",
+    "lognormal": "lognormal(mu, sigma)",
+    "qlognormal": "qlognormal(mu, sigma, q)",
+}
+MOST_CHOICES = 1000
+_CALL = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
+
+
+def parse(given: object, kind: Kind) -> Distribution:
+    """The distribution that a text or a one-key mapping (of a file) stands for. Raises Refused.
+
+    `kind` reads the values of a choice; whether those of the others fit it is for `fitting` to say.
+    """
+    name, arguments = _call(given)
+    if name not in FORMS:
+        raise InvalidSearchSpace(errors.unknown("distribution", name, FORMS))
+    if name == "choice":
+        values = grid_values.read(arguments, kind)
+        if len(values) > MOST_CHOICES:
+            raise InvalidSearchSpace(
+                f"found {len(values):,} choices, allowed at most {MOST_CHOICES:,}; for numbers use int(...)"
+            )
+        return Choice(values)
+    items = grid_values.split(arguments) if isinstance(arguments, str) else arguments
+    if len(items) != FORMS[name].count(",") + 1:
+        raise InvalidSearchSpace(
+            f"found {name} with {len([one for one in items if one != ''])} value(s), allowed {FORMS[name]}"
+        )
+    if name in ("int", "randint"):
+        whole = [_whole(item) for item in items]
+        return _parse_int(name, whole)
+    first, second, *rest = (_number(item) for item in items)
+    q = rest[0] if rest else None
+    if q is not None and q <= 0:
+        raise InvalidSearchSpace(f"found the step {short(q)}, allowed one above 0: {FORMS[name]}")
+    if name.endswith("uniform"):
+        return _checked_uniform(Uniform(first, second, q, "log" in name), FORMS[name])
+    if second <= 0:
+        raise InvalidSearchSpace(f"found the standard deviation {short(second)}, allowed one above 0: {FORMS[name]}")
+    if math.isinf(abs(first) + 10 * second):
+        raise InvalidSearchSpace(f"found {short(first)} and {short(second)}, which give values too large for a float")
+    return Normal(first, second, q, "log" in name)
+
+
+def _call(given: object) -> tuple[str, str | Sequence[object]]:
+    """The name and what stands in the brackets."""
+    if isinstance(given, Mapping) and len(given) == 1:
+        ((name, arguments),) = given.items()
+        listed = arguments if isinstance(arguments, str | list | tuple) else [arguments]
+        return str.__str__(name) if isinstance(name, str) else str(name), listed
+    match = _CALL.fullmatch(given.strip()) if isinstance(given, str) else None
+    if match is not None:
+        return match[1], match[2]
+    wayout = ""
+    if isinstance(given, str) and ("," in given or ".." in given) and "(" not in given:
+        wayout = f"; for listed values write choice({given.strip()})"
+    elif isinstance(given, list | tuple):
+        wayout = "; for listed values write {choice: [...]}"
+    raise InvalidSearchSpace(
+        f"found {shown(given)}, allowed a distribution such as uniform(0, 1); one of {', '.join(FORMS)}{wayout}"
+    )
+
+
+def _parse_int(name: str, given: Sequence[int]) -> Int:
+    low, high = given if name == "int" else (0, given[0] - 1)
+    if high < low:
+        found = f"{low} and {high}" if name == "int" else high + 1
+        allowed = "low not above high" if name == "int" else "an upper bound of 1 or more"
+        raise InvalidSearchSpace(f"found {found}, allowed {allowed}: {FORMS[name]}")
+    if max(abs(low), abs(high)) > LARGEST:
+        raise InvalidSearchSpace(f"found a bound beyond 2**53, allowed whole numbers from {-LARGEST} to {LARGEST}")
+    return Int(low, high)
+
+
+def _checked_uniform(wanted: Uniform, form: str) -> Uniform:
+    low, high = short(wanted.low), short(wanted.high)
+    if wanted.log and wanted.low <= 0:
+        raise InvalidSearchSpace(
+            f"found the lower bound {low}, allowed one above 0: {form} takes the bounds of the value itself, "
+            "not of its logarithm"
+        )
+    if wanted.low >= wanted.high:
+        raise InvalidSearchSpace(f"found {low} and {high}, allowed low below high: {form}")
+    if math.isinf(wanted.high - wanted.low):
+        raise InvalidSearchSpace(f"found {low} and {high}, which are too far apart")
+    return wanted
+
+
+def _number(item: object) -> float:
+    try:
+        number = math.nan if isinstance(item, bool) else float(item)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidSearchSpace(f"found {shown(item)}, allowed a finite number")
+    return number
+
+
+def _whole(item: object) -> int:
+    if isinstance(item, int) and not isinstance(item, bool):
+        return item
+    number = _number(item)  # 1e3 is a whole number too
+    if not number.is_integer():
+        raise InvalidSearchSpace(f"found {shown(item)}, allowed a whole number")
+    return int(number)

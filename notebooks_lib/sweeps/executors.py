@@ -38,7 +38,7 @@ def check(on: str) -> None:
         raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{wanted}', here and on the workers")
 
 
-class Place(Executor):
+class TrialExecutor(Executor):
     """An executor that knows how much it takes, and whether it still can. Its tasks may run more than once."""
 
     def room(self) -> int:
@@ -61,7 +61,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
-class Threads(Place):
+class ThreadExecutor(TrialExecutor):
     """A thread for each task. A trial's work is done by its kernel's process; its thread mostly waits.
 
     They are daemons: whoever interrupts a second and a third time must not wait for a store that hangs.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from notebooks_lib.records import TrialState
-from notebooks_lib.sweeps.records import SweepResult, Trial
+from notebooks_lib.sweeps.trials import SweepResult, Trial
+
+BEST = 5
+"""Trials in the summary."""
+REASONS = 3
+WIDTH = 120
 
 VALUE_ROOM = 24
 """Characters of one swept value."""
@@ -114,3 +120,36 @@ def _plain(text: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def summary(result: SweepResult, width: int = WIDTH) -> str:
+    """The best trials in a table of `width` columns, what became of the others, and why some failed."""
+    done = ranked(result)
+    trials, took = f"{len(result.trials)} of {result.total} trials", duration(result.seconds)
+    lines = [f"{trials} in {took}: {counts(result)}"]
+    if done:
+        lines += _best_table(done[:BEST], result, width)
+    elif result.goal is not None:
+        lines.append(f"no trial finished with a finite value of {one_line(result.goal.metric, 40)}")
+    else:
+        lines.append("no metric is the goal (--metric), so none is the best; all: artifact sweep/summary.html")
+    failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
+    reasons = Counter(one_line(f"{t.state}: {t.reason or 'no reason is known'}", width - 9) for t in failed)
+    lines += [f"{f'{number} x':>7}  {reason}" for reason, number in reasons.most_common(REASONS)]
+    if len(reasons) > REASONS:
+        lines.append(f"{'':>7}  and {len(reasons) - REASONS} other reasons: artifact sweep/summary.html of the run")
+    return "\n".join(lines)
+
+
+def _best_table(best: Sequence[Trial], result: SweepResult, width: int) -> list[str]:
+    metric = one_line(result.goal.metric if result.goal else "", 20)
+    table = [("trial", metric, "time", "run")]
+    table += [(str(t.number), figure(t.value), duration(t.seconds), t.run_id or "-") for t in best]
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    room = max(width - sum(widths) - 8, 20)
+    cells = ["parameters", *(assigned(trial.values, room) for trial in best)]
+    wide = max(map(len, cells))
+    return [
+        f"{number:>{widths[0]}}  {metric_value:>{widths[1]}}  {time:>{widths[2]}}  {text:<{wide}}  {run}".rstrip()
+        for (number, metric_value, time, run), text in zip(table, cells, strict=True)
+    ]

@@ -1,35 +1,191 @@
-"""What remains of a sweep: tables, plots and a page on its parent run, and a few lines for the terminal."""
+"""A sweep as one page that needs nothing beside it. It draws nothing and writes nothing."""
 
 from __future__ import annotations
 
+import base64
 import csv
+import html
 import io
 import json
 import logging
 import math
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
+from notebooks_lib.records import TrialState
 from notebooks_lib.sweeps import formatting
-from notebooks_lib.sweeps.records import SweepResult, Trial
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from notebooks_lib.sweeps.page import Plot
     from notebooks_lib.tracking.store import Store
+
+MAX_ROWS = 100
+"""Rows of the table."""
+MAX_FAILURES = 100
+METRICS = 6
+"""Columns of metrics beside the goal's."""
+ROOM = 40
+"""Characters of a swept value."""
+REASON_ROOM = 300
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 1150px; margin: 2em auto; padding: 0 1.2em; }
+h1 { font-size: 1.5em; margin-bottom: .2em; overflow-wrap: anywhere; } h2 { font-size: 1.15em; margin-top: 2em; }
+.best { background: #eef6ee; border-left: 4px solid #2e7d32; padding: .6em 1em; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; } img { display: block; max-height: 480px; }
+table { border-collapse: collapse; font-size: 13px; }
+th, td { padding: .25em .7em; text-align: left; border-bottom: 1px solid #e3e6ea; white-space: nowrap; }
+th { border-bottom: 2px solid #9aa3ad; } .n { text-align: right; font-variant-numeric: tabular-nums; }
+.reason { white-space: normal; min-width: 24em; overflow-wrap: anywhere; }
+tr.first td { background: #eef6ee; font-weight: 600; } code { font-size: 12px; } .quiet { color: #5c6670; }
+"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or why there is none."""
+
+    title: str
+    hint: str
+    """How to read it."""
+    png: bytes | None
+    missing: str = ""
+
+
+def render(result: SweepResult, name: str, plots: Sequence[Picture], link: Callable[[str], str]) -> str:
+    """The page. `link` gives the address of a run."""
+    title = f"Sweep {name}"
+    parts = [f"<h1>{html.escape(title)}</h1>", *_lead(result, link), *map(_plot, plots)]
+    parts += _best(result, link)
+    parts += _others(result, link, "failed or were killed", ("failed", "killed"))
+    parts += _others(result, link, "were pruned", ("pruned",))
+    parts.append(
+        "<h2>All trials</h2><p>Every trial with every metric is in <code>trials.csv</code> and "
+        "<code>trials.json</code>, beside this page among the artifacts of the sweep's run.</p>"
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _lead(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
+    ended = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}[result.status]
+    yield (
+        f"<p>The sweep {ended} after {formatting.duration(result.seconds)}. It ran one notebook with "
+        f"{len(result.trials)} of {result.total} sets of parameters (trials): {formatting.counts(result)}. "
+        f'Its run: <a href="{html.escape(result.url)}"><code>{html.escape(result.run_id)}</code></a>.</p>'
+    )
+    if result.count("skipped"):
+        yield _quiet("Skipped: the notebook had finished with these parameters before, and those metrics are taken.")
+    if result.count("pruned"):
+        yield _quiet("Pruned: stopped early, for it was not going to be among the best.")
+    best, goal = result.best, result.goal
+    if goal is None:
+        yield "<p>No metric was named as the goal (--metric), so no trial is better than another.</p>"
+    elif best is None:
+        yield f"<p>No trial finished with a finite value of {_text(goal.metric)}: there is no best one.</p>"
+    else:
+        yield (
+            f'<p class="best">Best {_text(goal.metric)} ({formatting.ordering(result)}): '
+            f"<b>{formatting.figure(best.value)}</b> in trial {best.number}, with "
+            f"<b>{_text(', '.join(f'{k} = {formatting.value(v, 200)}' for k, v in best.values.items()), 5000)}</b>. "
+            f"Its run: {_run(best, link, whole=True)}</p>"
+        )
+
+
+def _plot(plot: Picture) -> str:
+    if plot.png is None:
+        return f"<h2>{plot.title}</h2><p>Not drawn: {_text(plot.missing, REASON_ROOM)}.</p>"
+    data = base64.b64encode(plot.png).decode("ascii")
+    image = f'<div class="wide"><img alt="{plot.title}" src="data:image/png;base64,{data}"></div>'
+    return f"<h2>{plot.title}</h2>{_quiet(plot.hint)}{image}"
+
+
+def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
+    goal, trials = result.goal, formatting.ranked(result)
+    if goal is None:
+        trials = [trial for trial in result.trials if trial.state in ("finished", "skipped")]
+    if not trials:
+        return
+    shown = trials[:MAX_ROWS]
+    some = f"{len(shown)} of {len(trials)}" if len(shown) < len(trials) else f"all {len(trials)}"
+    others = sorted({name for t in trials for name in t.metrics} - ({goal.metric} if goal else set()))
+    others.sort(key=lambda name: len({t.metrics.get(name) for t in trials}) == 1)  # what is the same in all comes last
+    more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
+    valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
+    yield f"<h2>Trials that finished, {'the best first' if goal else 'in the order of their numbers'}</h2>"
+    yield _quiet(f"This table shows {some} trials that finished{valued}{more}.")
+    names, others = formatting.swept(result.trials), others[:METRICS]
+    head = ["trial", *([goal.metric] if goal else []), *names, *others, "time", "run"]
+    # Numbers stand to the right; a parameter that is a number in some trials only stands with the texts.
+    numeric = {n for n in names if all(isinstance(t.values.get(n, 0), int | float) for t in shown)}
+    right = [True, *([True] if goal else []), *(n in numeric for n in names), *(True for _ in others), True, False]
+    rows = []
+    for trial in shown:
+        cells = [str(trial.number), *([formatting.figure(trial.value)] if goal else [])]
+        cells += [_text(formatting.value(trial.values[n], ROOM)) if n in trial.values else "" for n in names]
+        cells += [formatting.figure(trial.metrics.get(n)) for n in others]
+        rows.append([*cells, formatting.duration(trial.seconds), _run(trial, link)])
+    yield _table(head, rows, right, first=goal is not None)
+
+
+def _others(result: SweepResult, link: Callable[[str], str], what: str, states: Sequence[TrialState]) -> Iterable[str]:
+    failed = [trial for trial in result.trials if trial.state in states]
+    if not failed:
+        return
+    shown = failed[:MAX_FAILURES]
+    some = f"the first {len(shown)} of {len(failed)}" if len(shown) < len(failed) else f"all {len(failed)}"
+    yield f"<h2>Trials that {what}</h2>{_quiet(f'This table shows {some}.')}"
+    rows = [
+        [
+            str(t.number),
+            t.state,
+            f'<div class="reason">{_text(t.reason or "-", REASON_ROOM)}</div>',
+            f'<div class="reason">{_text(formatting.assigned(t.values), REASON_ROOM)}</div>',
+            formatting.duration(t.seconds),
+            _run(t, link),
+        ]
+        for t in shown
+    ]
+    head = ["trial", "state", "reason", "parameters", "time", "run"]
+    yield _table(head, rows, [True, False, False, False, True, False])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool], *, first: bool = False) -> str:
+    kinds = [' class="n"' if numeric else "" for numeric in right]
+    top = "".join(f"<th{kind}>{_text(name)}</th>" for kind, name in zip(kinds, head, strict=True))
+    lines = []
+    for i, row in enumerate(rows):
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
+        lines.append(f"<tr{' class=first' if first and i == 0 else ''}>{cells}</tr>")
+    return f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
+
+
+def _run(trial: Trial, link: Callable[[str], str], *, whole: bool = False) -> str:
+    if not trial.run_id:
+        return "-"
+    shown = html.escape(trial.run_id if whole else trial.run_id[:8])
+    return f'<a href="{html.escape(link(trial.run_id))}" title="{html.escape(trial.run_id)}"><code>{shown}</code></a>'
+
+
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{text}</p>'
+
+
+def _text(text: str, room: int = ROOM) -> str:
+    return html.escape(formatting.one_line(text, room))
+
 
 FOLDER = "sweep"
 """Of the artifacts, on the parent run."""
 DPI = 110
-BEST = 5
-"""Trials in the summary."""
-REASONS = 3
-WIDTH = 120
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _log = logging.getLogger(__name__)
@@ -84,12 +240,12 @@ def _cell(cell: object) -> object:
     """What stands in the table: JSON of what has parts; before a formula an apostrophe, which spreadsheets hide."""
     if isinstance(cell, Mapping | list | tuple):
         return json.dumps(cell, default=str)
-    if not isinstance(cell, str) or cell.lstrip(" ")[:1] not in _FORMULA or _is_number(cell):
+    if not isinstance(cell, str) or cell.lstrip(" ")[:1] not in _FORMULA or _is_numeric(cell):
         return cell
     return f"'{cell}"
 
 
-def _is_number(text: str) -> bool:
+def _is_numeric(text: str) -> bool:
     """Whether a text such as "-1.5" is a number, which is what it means in a spreadsheet, too."""
     try:
         float(text)
@@ -115,58 +271,20 @@ def document(result: SweepResult) -> dict[str, Any]:
     return plain
 
 
-def summary(result: SweepResult, width: int = WIDTH) -> str:
-    """The best trials in a table of `width` columns, what became of the others, and why some failed."""
-    done = formatting.ranked(result)
-    trials, took = f"{len(result.trials)} of {result.total} trials", formatting.duration(result.seconds)
-    lines = [f"{trials} in {took}: {formatting.counts(result)}"]
-    if done:
-        lines += _table(done[:BEST], result, width)
-    elif result.goal is not None:
-        lines.append(f"no trial finished with a finite value of {formatting.one_line(result.goal.metric, 40)}")
-    else:
-        lines.append(f"no metric is the goal (--metric), so none is the best; all: artifact {FOLDER}/summary.html")
-    failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
-    reasons = Counter(formatting.one_line(f"{t.state}: {t.reason or 'no reason is known'}", width - 9) for t in failed)
-    lines += [f"{f'{number} x':>7}  {reason}" for reason, number in reasons.most_common(REASONS)]
-    if len(reasons) > REASONS:
-        lines.append(f"{'':>7}  and {len(reasons) - REASONS} other reasons: artifact {FOLDER}/summary.html of the run")
-    return "\n".join(lines)
-
-
-def _table(best: Sequence[Trial], result: SweepResult, width: int) -> list[str]:
-    metric = formatting.one_line(result.goal.metric if result.goal else "", 20)
-    table = [("trial", metric, "time", "run")]
-    table += [
-        (str(t.number), formatting.figure(t.value), formatting.duration(t.seconds), t.run_id or "-") for t in best
-    ]
-    widths = [max(len(row[i]) for row in table) for i in range(4)]
-    room = max(width - sum(widths) - 8, 20)
-    values = ["parameters", *(formatting.assigned(trial.values, room) for trial in best)]
-    wide = max(map(len, values))
-    return [
-        f"{number:>{widths[0]}}  {value:>{widths[1]}}  {time:>{widths[2]}}  {text:<{wide}}  {run}".rstrip()
-        for (number, value, time, run), text in zip(table, values, strict=True)
-    ]
-
-
 def _write_page(result: SweepResult, store: Store, folder: Path) -> None:
-    from notebooks_lib.sweeps import page
-
     run = store.client.get_run(result.run_id).info
     pictures = _plots(result)
     for name, picture in pictures.items():
         if picture.png is not None:
             (folder / f"{name}.png").write_bytes(picture.png)
-    text = page.render(
+    text = render(
         result, run.run_name or result.run_id, list(pictures.values()), lambda r: store.run_url(r, run.experiment_id)
     )
     (folder / "summary.html").write_text(text, "utf-8", errors="backslashreplace")
 
 
-def _plots(result: SweepResult) -> dict[str, Plot]:
+def _plots(result: SweepResult) -> dict[str, Picture]:
     from notebooks_lib.sweeps import plots
-    from notebooks_lib.sweeps.page import Plot
 
     wanted: tuple[tuple[str, Callable[[SweepResult], Figure], str, str], ...] = (
         (
@@ -194,7 +312,7 @@ def _plots(result: SweepResult) -> dict[str, Plot]:
             except Exception as error:  # noqa: BLE001 - whatever the values make matplotlib raise: a plot is an extra
                 why = f"{type(error).__name__}: {errors.reason(error)}"
                 _log.warning("no plot %s of sweep %s: %s", name, result.run_id, why)
-        drawn[name] = Plot(title, hint, png, why)
+        drawn[name] = Picture(title, hint, png, why)
     return drawn
 
 

@@ -1,20 +1,131 @@
-"""What is asked of a sweep, and what may be wrong with it. It imports nothing heavy: a usage error comes in a blink."""
+"""Owns `-f sweep.yaml`, which says the same things as the options of `nbops sweep`; and how a goal and a pruner are
+written. What it says about parameters is checked by `space`, against the notebook.
+
+    notebook: ridge.ipynb           # from the file's own folder
+    parameters: {dataset: diabetes@1}
+    grid: {alpha: [0.01, 0.1, 1], seed: 1..5}       # this, or
+    space: {alpha: "loguniform(1e-3, 10)", depth: {int: [2, 8]}}
+    trials: 50                      # sampler, seed, metric, jobs, on, prune, timeout, cell_timeout,
+    metric: rmse                    # experiment, name and fail_fast as on the command line
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.running.plan import Source
-from notebooks_lib.sweeps import executors
-from notebooks_lib.sweeps.records import Goal
-from notebooks_lib.sweeps.search_space import Domain, Grid, Space
-from notebooks_lib.sweeps.sweepfile import Sampler, pruning
+from notebooks_lib.notebooks import parameter_types, parameter_values
+from notebooks_lib.notebooks.container_types import Table
+from notebooks_lib.notebooks.parameter_types import Boolean, Bounds, Kind, Number, Text
+from notebooks_lib.sweeps import executors, samplers
+from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace, SearchSpace
+from notebooks_lib.sweeps.trials import Goal
+
+if TYPE_CHECKING:
+    from notebooks_lib.running.plan import Source
 
 
 @dataclass(frozen=True)
-class Limits:
+class SweepFile:
+    """What a sweep file says; None, or an empty mapping, where it says nothing. An option given wins over it."""
+
+    notebook: Path | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """Fixed values, as `-p`. The words in these three are as the file has them: the notebook's schema settles them."""
+    grid: Mapping[str, object] = field(default_factory=dict)
+    space: Mapping[str, object] = field(default_factory=dict)
+    trials: int | None = None
+    sampler: str | None = None
+    seed: int | None = None
+    metric: str | None = None
+    """Checked: `Goal.parse(metric)` does not raise."""
+    jobs: int | None = None
+    on: str | None = None
+    prune: str | None = None
+    """Checked: `samplers.parse_pruner(prune)` does not raise."""
+    timeout: float | None = None
+    cell_timeout: float | None = None
+    experiment: str | None = None
+    name: str | None = None
+    fail_fast: bool | None = None
+
+
+_SECONDS = Number("float", Bounds(gt=0, lt=math.inf))
+_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), Text()),
+    **dict.fromkeys(("parameters", "grid", "space"), Table(Text())),
+    **dict.fromkeys(("trials", "jobs"), Number("int", Bounds(ge=1))),
+    "sampler": parameter_types.Choice(tuple(samplers.SAMPLERS)),
+    "seed": Number("int", Bounds(ge=0, lt=2**32)),
+    "timeout": _SECONDS,
+    "cell_timeout": _SECONDS,
+    "fail_fast": Boolean(),
+}
+
+
+def load_file(path: Path) -> SweepFile:
+    """What the YAML or JSON file says. Raises UsageError that names the file and each key that is wrong."""
+    try:
+        content = parameter_values.load(path)
+        given, problems = _check_keys(content)
+    except RecursionError:
+        given, problems = {}, ["a value holds itself, or is nested too deeply"]
+    except (OSError, ValueError) as error:
+        given, problems = {}, [(error.strerror if isinstance(error, OSError) else None) or str(error)]
+    for key, read in (("metric", Goal.parse), ("prune", samplers.parse_pruner)):
+        try:
+            if key in given:
+                read(given[key])
+        except errors.UsageError as error:
+            problems.append(f"{key}: {error}")
+    if problems:
+        raise errors.UsageError(f"{path}: {'; '.join(problems)}")
+    if "notebook" in given:
+        given["notebook"] = path.parent / given["notebook"]
+    return SweepFile(**given)
+
+
+def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[str]]:
+    given: dict[str, Any] = {}
+    problems = []
+    for key, value in content.items():
+        # A key or a text may be a word that YAML has two readings of, such as `on`.
+        name = str.__str__(key) if isinstance(key, str) else str(key)
+        kind = _KINDS.get(name)
+        if kind is None:
+            problems.append(errors.unknown("key", name, [one.name for one in fields(SweepFile)]))
+        elif isinstance(kind, Table):
+            problem, given[name] = _read_table(value)
+            problems += [f"{name}: {problem}"] if problem else []
+        elif value is not None:
+            try:
+                given[name] = kind.check(parameter_values.settled(value, kind))
+            except parameter_types.Mismatch as mismatch:
+                problems.append(f"{name}: {mismatch}")
+    return given, problems
+
+
+def _read_table(value: object) -> tuple[str, dict[str, object]]:
+    """A problem or nothing, and the table with its words left as they are."""
+    if value is None:
+        return "", {}
+    if not isinstance(value, dict):
+        return (
+            f"found {parameter_types.shown(value)} ({type(value).__name__}), allowed a mapping of parameters to values",
+            {},
+        )
+    odd = next((key for key in value if not isinstance(key, str)), None)
+    if odd is not None:
+        return f"found the key {odd!r} ({type(odd).__name__}), allowed names of parameters", {}
+    return "", {str.__str__(key): item for key, item in value.items()}
+
+
+@dataclass(frozen=True)
+class TrialLimits:
     """What holds for each trial."""
 
     timeout: float | None = None
@@ -28,21 +139,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """One session of a sweep. Making one raises UsageError when it cannot be carried out."""
 
     source: Source
-    domain: Domain
+    domain: SearchSpace
     goal: Goal | None = None
     trials: int | None = None
     """Of a space; a grid has as many as it has combinations."""
-    sampler: Sampler = "tpe"
+    sampler: str = samplers.DEFAULT_SAMPLER
     seed: int | None = None
     prune: str | None = None
     jobs: int | None = 1
     """Trials at once; None for as many as the place has room for."""
     on: str = executors.LOCAL
-    limits: Limits = field(default_factory=Limits)
+    limits: TrialLimits = field(default_factory=TrialLimits)
     fail_fast: bool = False
     skip_seen: bool = False
     resume: str | None = None
@@ -52,8 +163,8 @@ class Request:
     def __post_init__(self) -> None:
         executors.check(self.on)
         if self.prune is not None:
-            pruning(self.prune)
-        grid = isinstance(self.domain.swept, Grid)
+            samplers.parse_pruner(self.prune)
+        grid = isinstance(self.domain.swept, ParameterGrid)
         if self.learns and self.goal is None:
             what = "--prune" if grid else "--space"
             raise errors.UsageError(f"{what} needs to know what is looked for: say --metric NAME:min or NAME:max")
@@ -67,9 +178,9 @@ class Request:
     @property
     def learns(self) -> bool:
         """Whether a study proposes or prunes; else the trials are those of a grid."""
-        return isinstance(self.domain.swept, Space) or self.prune is not None
+        return isinstance(self.domain.swept, ParameterSpace) or self.prune is not None
 
     @property
     def total(self) -> int:
         """How many trials the sweep has, those of earlier sessions included."""
-        return self.domain.swept.size if isinstance(self.domain.swept, Grid) else self.trials or 0
+        return self.domain.swept.size if isinstance(self.domain.swept, ParameterGrid) else self.trials or 0

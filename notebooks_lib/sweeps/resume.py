@@ -1,38 +1,39 @@
-"""Finds the sweep that is to go on and what came of its trials, and ends what its last session left open."""
+"""What earlier sessions of a sweep left: the sweep to go on with, its trials, and those that need not run again."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import get_args
 
 from notebooks_lib import errors
+from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import TrialState
+from notebooks_lib.running.run_cache import Seen, same_data, words
 from notebooks_lib.sweeps import formatting, stopping
-from notebooks_lib.sweeps.records import Goal, Trial
+from notebooks_lib.sweeps.request import SweepRequest
+from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
+from notebooks_lib.sweeps.study import GridProposals
+from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphans, query
-from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 
-PATIENCE = 15.0
-"""Seconds that trials which still run somewhere are given to stop."""
-OVER = "its sweep is over"
-
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierTrial:
     """A trial of an earlier session."""
 
     trial: Trial
     run: RunInfo
 
 
-def find(store: Store, start: Start, asked: str) -> RunInfo:
+def find_sweep(store: Store, start: Start, asked: str) -> RunInfo:
     """The parent run that goes on: the one asked for by id, else the newest over the same notebook and values.
 
     Raises UsageError when there is none, or when the one asked for goes over something else.
@@ -44,7 +45,8 @@ def find(store: Store, start: Start, asked: str) -> RunInfo:
             raise errors.UsageError(f"run {asked} is no sweep; --resume alone takes the newest of this notebook")
         if found.tags.get(Tag.SWEEP_DIGEST) != digest:
             raise errors.UsageError(
-                f"sweep {asked} goes over something else: {_said(found)}; give the same notebook, values, metric and -p"
+                f"sweep {asked} goes over something else: {_described(found)}; "
+                "give the same notebook, values, metric and -p"
             )
         return found
     with answering(store):
@@ -55,50 +57,25 @@ def find(store: Store, start: Start, asked: str) -> RunInfo:
         if found.tags.get(Tag.SWEEP_DIGEST) == digest:
             return found
     same = [found for found in sweeps if found.tags.get(Tag.NOTEBOOK) == start.notebook]
-    newest = f"; the newest of this notebook, {same[0].run_id}, goes over {_said(same[0])}" if same else ""
+    newest = f"; the newest of this notebook, {same[0].run_id}, goes over {_described(same[0])}" if same else ""
     raise errors.UsageError(
         f"experiment {start.experiment!r} has no sweep of {start.notebook} over these values{newest}; "
         "leave --resume out to start one"
     )
 
 
-def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, Earlier]:
+def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End what the last session left open; what came of each trial so far, by number, the newest run of each."""
     orphans.close_left_behind(store, run_id)
-    close_open(store, run_id)
+    stopping.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # meant for the trials of that session
-    found: dict[int, Earlier] = {}
+    found: dict[int, EarlierTrial] = {}
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
         if number.isdecimal() and int(number) not in found:
-            found[int(number)] = Earlier(_trial(int(number), run, goal), run)
+            found[int(number)] = EarlierTrial(_trial(int(number), run, goal), run)
     return dict(sorted(found.items()))
-
-
-def close_open(store: Store, run_id: str) -> None:
-    """End the trials that still say RUNNING and that nobody waits for any more.
-
-    Where the owner of one may still live, on a cluster's worker, it is asked to stop and given some seconds.
-    """
-    left = open_trials(store, run_id)
-    for run in left:
-        stopping.ask(store, run.run_id, "stopped")
-    until = time.monotonic() + PATIENCE
-    while any(orphans.may_live(run.tags) for run in left) and time.monotonic() < until:
-        time.sleep(0.5)
-        left = open_trials(store, run_id)
-    for run in left:
-        orphans.close(store, run.run_id, run.tags, OVER)
-
-
-def open_trials(
-    store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
-) -> list[RunInfo]:
-    """The trials that say RUNNING; with `number` the runs of that one, with `experiment_id` looked for there alone."""
-    condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
-    condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
-    return [query.plain(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
 
 
 def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
@@ -133,7 +110,7 @@ def seconds_before(run: RunInfo) -> float:
         return 0.0
 
 
-def _said(run: RunInfo) -> str:
+def _described(run: RunInfo) -> str:
     """What a sweep goes through, for people."""
     try:
         what = json.loads(run.tags.get(Tag.SWEEP_SPACE, ""))
@@ -143,3 +120,104 @@ def _said(run: RunInfo) -> str:
     words = [f"{name} in {values}" for name, values in swept.items()]
     words += [f"{name}={value}" for name, value in fixed.items()]
     return ", ".join([*words, goal] if goal else words)
+
+
+class PreviousResults:
+    """What was run before. A run counts while code, parameters, environment and data are what they were."""
+
+    def __init__(
+        self,
+        store: Store,
+        notebook: Notebook,
+        goal: Goal | None,
+        *,
+        earlier: Mapping[int, EarlierTrial],
+        anywhere: bool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._settings = store.settings
+        self._notebook = notebook
+        self._goal = goal
+        self._earlier = earlier
+        self._seen = Seen(store, notebook) if anywhere else None
+        self._here: dict[str, Trial] = {}
+        self._tell = tell
+        self._told = False
+
+    def find(self, proposal: Proposal, start: Start) -> Trial | None:
+        """How the trial ended before, if it need not be run."""
+        before = self._earlier.get(proposal.number)
+        if before is not None and before.trial.state in ("finished", "pruned"):
+            if self._still(before, start):
+                return dataclasses.replace(before.trial, values=proposal.values)
+            if not self._told:
+                self._tell("code, environment or data have changed since the last session: its trials are run anew")
+            self._told = True
+        if self._seen is None:
+            return None
+        if start.source_fingerprint in self._here:  # proposed twice
+            twin = self._here[start.source_fingerprint]
+            return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_same(twin.run_id))
+        run = self._seen.find(start.source_fingerprint, start.parameters)
+        if run is None:
+            return None
+        value = run.metrics.get(self._goal.metric) if self._goal is not None else None
+        reason = _same(run.run_id)
+        return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
+
+    def note(self, trial: Trial, start: Start) -> None:
+        """A trial has ended: the same need not be run again."""
+        if trial.state == "finished":
+            self._here[start.source_fingerprint] = trial
+
+    def _still(self, before: EarlierTrial, start: Start) -> bool:
+        same = before.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
+        return same and same_data(before.run, words(self._notebook, start.parameters), self._settings)
+
+
+def _same(run_id: str | None) -> str:
+    return f"run {run_id} has FINISHED with the same fingerprint"
+
+
+@dataclass(frozen=True)
+class TrialSource:
+    """What a session starts with."""
+
+    known: PreviousResults
+    proposals: Proposals
+    ended: Mapping[int, Trial] = field(default_factory=dict)
+    """Trials of earlier sessions that a study has learned from, by number."""
+
+
+def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callable[[str], None]) -> TrialSource:
+    """Where the trials come from: a grid without memory, or a study that goes on with what earlier sessions told it."""
+    store, notebook = owned.store, request.source.notebook
+    earlier: dict[int, EarlierTrial] = {}
+    if request.resume is not None:
+        earlier = take_over(store, owned.run_id, request.goal)
+    known = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
+    swept = request.domain.swept
+    if isinstance(swept, ParameterGrid) and not request.learns:
+        return TrialSource(known, GridProposals(swept))  # what has ended before is found by its fingerprint
+    from notebooks_lib.sweeps.study import StudyProposals
+
+    if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:
+        tell(f"the space holds {swept.size} different trials only: some of {request.total} will be repeated")
+    assert request.goal is not None
+    done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
+    other = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
+    if other:
+        tell(f"the notebook has changed since {other} of the trials ran: the study keeps what they told")
+    ended = {number: one.trial for number, one in done.items()}
+    proposals = StudyProposals(
+        store.settings.layout.sweeps / f"{owned.run_id}.journal",
+        swept,
+        request.goal,
+        trials=request.trials,
+        sampler=request.sampler,
+        seed=request.seed,
+        pruner=request.prune,
+        jobs=jobs,
+        ended={number: (one.state, one.value) for number, one in ended.items()},
+    )
+    return TrialSource(known, proposals, ended)

@@ -1,25 +1,160 @@
-"""Owns what a sweep goes through: the values that `-p`, `--grid`, `--space` and a sweep file ask for, all of them
-checked against the notebook's schema before anything starts. Pure.
-"""
+"""The search space of a sweep: fixed values, and a grid or distributions, checked against the schema. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import expressions, parameter_values
-from notebooks_lib.notebooks.parameter_types import shown
+from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
+from notebooks_lib.notebooks.container_types import Either
+from notebooks_lib.notebooks.parameter_types import Kind, Mismatch, Number, shown
 from notebooks_lib.notebooks.parameters import Schema
-from notebooks_lib.sweeps import fitting, grid_axis, notation
-from notebooks_lib.sweeps.fitting import Dimension
-from notebooks_lib.sweeps.grid_axis import Refused
-from notebooks_lib.sweeps.sweepfile import SweepFile
+from notebooks_lib.sweeps import distributions, grid_values
+from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, counts
+
+LEAST_SHARE = 1e-6
+"""Of a normal's probability that must lie in the schema's range; a smaller one is a mistake in mu or sigma."""
 
 
 @dataclass(frozen=True)
-class Grid:
+class Dimension:
+    """The distribution of one parameter, and the kind that types its values."""
+
+    distribution: Distribution
+    kind: Kind
+
+    @property
+    def size(self) -> int | None:
+        """How many values it has; None where it is continuous."""
+        match self.distribution:
+            case Choice(values):
+                return len(values)
+            case Int(low, high):
+                return high - low + 1
+        return None
+
+    def at(self, coordinate: float) -> object:
+        """The typed value: of a place in the choices, of the whole number itself, else of a share from 0 to 1."""
+        if isinstance(self.distribution, Choice | Int):
+            return self.kind.check(self.distribution.at(int(coordinate)))
+        return self.kind.check(self.distribution.at(coordinate))
+
+
+def fit(distribution: Distribution, kind: Kind) -> Dimension:
+    """The dimension, a normal in it truncated to the schema's range. Raises Refused with the way out."""
+    try:
+        match distribution:
+            case Choice():
+                pass  # its values were checked as they were read
+            case Int():
+                _fit_int(kind, distribution)
+            case Uniform():
+                _fit_uniform(kind, distribution)
+            case Normal():
+                distribution = _fit_normal(kind, distribution)
+    except Mismatch as mismatch:
+        raise InvalidSearchSpace(f"{distribution}: {mismatch}") from None
+    except OverflowError:
+        raise InvalidSearchSpace(f"{distribution}: found values too large for a float, allowed finite ones") from None
+    return Dimension(distribution, kind)
+
+
+def _fit_int(kind: Kind, wanted: Int) -> None:
+    low, high = wanted.low, wanted.high
+    if type(kind) is Kind or any(_allows(number, low, high) for number in _numbers(kind)):
+        return
+    if not counts(kind) or high - low > MOST_CHOICES:
+        raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
+    for value in (low, high, *range(low, high)):  # a Literal may leave numbers out between the bounds
+        kind.check(value)
+
+
+def _fit_uniform(kind: Kind, wanted: Uniform) -> None:
+    ends = wanted.at(0), wanted.at(1)
+    options = _suited(kind, wanted)
+    if options and not any(_allows(number, *ends) for number in options):
+        for end in ends:
+            kind.check(end)
+        raise InvalidSearchSpace(
+            f"found {wanted}, allowed {kind.allowed}: there are values between its bounds that are not"
+        )
+
+
+def _fit_normal(kind: Kind, wanted: Normal) -> Normal:
+    options = _suited(kind, wanted)
+    problem = ""
+    for number in options or [Number()]:
+        low, high = _float_range(number.bounds)
+        truncated = replace(wanted, low=low, high=high)
+        first, last = truncated.inside
+        share = last - first if low <= high else 0.0
+        if share < LEAST_SHARE:
+            problem = f"less than {LEAST_SHARE:g} of its probability lies there"
+        elif wanted.q is not None and truncated.multiples[0] > truncated.multiples[1]:
+            problem = f"no multiple of {wanted.q:g} lies there"
+        else:
+            for end in (truncated.at(0), truncated.at(1)):
+                number.check(end)
+            return truncated
+    raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: {problem}")
+
+
+def _suited(kind: Kind, wanted: Uniform | Normal) -> list[Number]:
+    """The numbers of a kind that may hold such values; none where anything may stand."""
+    if type(kind) is Kind:
+        return []
+    numbers = _numbers(kind)
+    whole = wanted.q is not None and wanted.q.is_integer()
+    suited = [number for number in numbers if whole or number.type != "int"]
+    if suited:
+        return suited
+    if not numbers:
+        raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
+    if isinstance(wanted, Uniform):
+        low, high = math.ceil(wanted.low), math.floor(wanted.high)
+        form = str(replace(wanted, q=1.0))
+        wayout = f"use int({low}, {high}) or {form}" if low <= high and not wanted.log else f"use {form}"
+    else:
+        wayout = f"use {replace(wanted, q=1.0)}"
+    raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: not all its values are whole numbers; {wayout}")
+
+
+def _numbers(kind: Kind) -> list[Number]:
+    options = kind.options if isinstance(kind, Either) else (kind,)
+    return [option for option in options if isinstance(option, Number)]
+
+
+def _allows(number: Number, *ends: object) -> bool:
+    """Whether both ends are allowed, and so all between them: a number's range has no gaps."""
+    try:
+        for end in ends:
+            number.check(end)
+    except Mismatch:
+        return False
+    return True
+
+
+def _float_range(bounds: parameter_types.Bounds) -> tuple[float, float]:
+    """The least and the greatest float inside."""
+    low = [-math.inf]
+    high = [math.inf]
+    if bounds.gt is not None:
+        low.append(math.nextafter(bounds.gt, math.inf))
+    if bounds.ge is not None:
+        low.append(float(bounds.ge))
+    if bounds.lt is not None:
+        high.append(math.nextafter(bounds.lt, -math.inf))
+    if bounds.le is not None:
+        high.append(float(bounds.le))
+    return max(low), min(high)
+
+
+@dataclass(frozen=True)
+class ParameterGrid:
     """Every combination of a few listed values."""
 
     axes: Mapping[str, tuple[object, ...]]
@@ -50,7 +185,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Space:
+class ParameterSpace:
     """A distribution for each of a few names."""
 
     dimensions: Mapping[str, Dimension]
@@ -68,11 +203,24 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Domain:
+class SearchSpace:
     """What a sweep goes through: fixed values, and a grid or a space for the others."""
 
     fixed: Mapping[str, object]
-    swept: Grid | Space
+    swept: ParameterGrid | ParameterSpace
+
+
+class FileValues(Protocol):
+    """The values in a sweep file: fixed ones, a grid, a space. The notebook's schema has not checked them yet."""
+
+    @property
+    def parameters(self) -> Mapping[str, object]: ...
+
+    @property
+    def grid(self) -> Mapping[str, object]: ...
+
+    @property
+    def space(self) -> Mapping[str, object]: ...
 
 
 def read(
@@ -81,24 +229,23 @@ def read(
     parameters: Sequence[str] = (),
     grid: Sequence[str] = (),
     space: Sequence[str] = (),
-    file: SweepFile | None = None,
+    file: FileValues | None = None,
     notebook: str = "",
     environ: Mapping[str, str] | None = None,
-) -> Domain:
+) -> SearchSpace:
     """The checked domain of `-p`, `--grid` and `--space` texts over what a sweep file says.
 
     A name that an option gives is taken from the options alone. Raises ParameterError with all problems at once;
     `environ`, if given, must hold the notebook's secrets.
     """
     problems: list[str] = []
-    file = file or SweepFile()
     axes = _pairs(grid, "--grid name=1,2,3", problems)
     spaces = _pairs(space, "--space name=uniform(0, 1)", problems)
     pinned = {pair.partition("=")[0].strip() for pair in parameters}
     given = {*pinned, *axes, *spaces}
-    axes = {**{name: one for name, one in file.grid.items() if name not in given}, **axes}
-    spaces = {**{name: one for name, one in file.space.items() if name not in given}, **spaces}
-    from_file = {name: one for name, one in file.parameters.items() if name not in given}
+    axes = {**{name: one for name, one in (file.grid if file else {}).items() if name not in given}, **axes}
+    spaces = {**{name: one for name, one in (file.space if file else {}).items() if name not in given}, **spaces}
+    from_file = {name: one for name, one in (file.parameters if file else {}).items() if name not in given}
     fixed = _fixed(schema, parameters, from_file, {*axes, *spaces}, environ, problems)
     problems += _apart(axes, spaces, {*pinned, *from_file})
 
@@ -108,21 +255,23 @@ def read(
         parameter = schema.find(name)
         try:
             if schema.problem or (parameter is not None and parameter.secret):
-                raise Refused(schema.problem or "found values (not shown), allowed none: secrets cannot be swept")
+                raise InvalidSearchSpace(
+                    schema.problem or "found values (not shown), allowed none: secrets cannot be swept"
+                )
             if parameter is None:
                 problems.append(errors.unknown("parameter", name, [one.name for one in schema.parameters]))
                 continue
             if name in axes:
-                found_axes[name] = grid_axis.read(axes[name], parameter.kind)
+                found_axes[name] = grid_values.read(axes[name], parameter.kind)
             if name in spaces:
-                dimensions[name] = fitting.fit(notation.parse(spaces[name], parameter.kind), parameter.kind)
-        except Refused as refused:
+                dimensions[name] = fit(distributions.parse(spaces[name], parameter.kind), parameter.kind)
+        except InvalidSearchSpace as refused:
             problems.append(f"{name}: {refused}")
     if not axes and not spaces and not problems:
         problems.append("found nothing to sweep; give --grid NAME=1,2,3 or --space 'NAME=uniform(0, 1)'")
     if problems:
         raise errors.ParameterError(notebook or schema.notebook or "notebook", problems)
-    return Domain(fixed, Grid(found_axes) if found_axes else Space(dimensions))
+    return SearchSpace(fixed, ParameterGrid(found_axes) if found_axes else ParameterSpace(dimensions))
 
 
 def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, object]:

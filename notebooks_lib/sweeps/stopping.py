@@ -1,17 +1,26 @@
-"""How a trial learns that it shall stop: in this process at once, elsewhere by a tag on its own run."""
+"""Stop running trials: on request, or because a pruner gives them up. Other processes read a tag on the run."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from notebooks_lib.records import measured
 from notebooks_lib.running.interruption import StopReason
+from notebooks_lib.sweeps.trials import Goal, Proposals, Trial
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import orphans, query
+from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
+
+STOP_PATIENCE = 15.0
+"""Seconds that trials which still run somewhere are given to stop."""
+OVER = "its sweep is over"
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the tag, at first."""
@@ -22,7 +31,7 @@ _REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalSweep:
     """A sweep of this process, as its trials see it that run in this process too."""
 
     store: Store
@@ -36,27 +45,29 @@ class Here:
         return "interrupt" if self.stop.is_set() else self.asked.get(run_id)
 
 
-_here: dict[str, Here] = {}
+_local_sweeps: dict[str, LocalSweep] = {}
 
 
 @contextlib.contextmanager
-def announced(sweep: str, store: Store) -> Iterator[Here]:
+def local(sweep: str, store: Store) -> Iterator[LocalSweep]:
     """Within the block, trials of this process find the sweep by its run's id."""
-    _here[sweep] = Here(store)
+    _local_sweeps[sweep] = LocalSweep(store)
     try:
-        yield _here[sweep]
+        yield _local_sweeps[sweep]
     finally:
-        del _here[sweep]
+        del _local_sweeps[sweep]
 
 
-def here(sweep: str) -> Here | None:
+def local_sweep(sweep: str) -> LocalSweep | None:
     """The sweep, if it is one of this process."""
-    return _here.get(sweep)
+    return _local_sweeps.get(sweep)
 
 
-def ask(store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None) -> None:
+def request_stop(
+    store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None
+) -> None:
     """Ask whoever runs the trial to stop it; `point` is the step and the value that were not good enough."""
-    for sweep in list(_here.values()):
+    for sweep in list(_local_sweeps.values()):
         sweep.asked[run_id] = _REASONS[word]
     if point is not None:
         store.client.set_tag(run_id, Tag.STOP_STEP, str(point[0]))
@@ -69,7 +80,7 @@ def is_over(store: Store, sweep: str) -> bool:
     return not {Tag.STOP, Tag.END}.isdisjoint(store.client.get_run(sweep).data.tags)
 
 
-class Watch:
+class StopTagWatcher:
     """Looks at the tag of one run, in a thread of its own: neither the store nor the kernel's messages wait."""
 
     def __init__(self, store: Store) -> None:
@@ -99,3 +110,101 @@ class Watch:
             with contextlib.suppress(Exception):  # a store that is away for a moment asks nothing
                 tags = self._store.client.get_run(run_id).data.tags
                 self._found = _REASONS.get(tags.get(Tag.STOP, ""))
+
+
+def close_open(store: Store, run_id: str) -> None:
+    """End the trials that still say RUNNING and that nobody waits for any more.
+
+    Where the owner of one may still live, on a cluster's worker, it is asked to stop and given some seconds.
+    """
+    left = open_trials(store, run_id)
+    for run in left:
+        request_stop(store, run.run_id, "stopped")
+    until = time.monotonic() + STOP_PATIENCE
+    while any(orphans.may_live(run.tags) for run in left) and time.monotonic() < until:
+        time.sleep(0.5)
+        left = open_trials(store, run_id)
+    for run in left:
+        orphans.close(store, run.run_id, run.tags, OVER)
+
+
+def open_trials(
+    store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
+) -> list[RunInfo]:
+    """The trials that say RUNNING; with `number` the runs of that one, with `experiment_id` looked for there alone."""
+    condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
+    condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
+    return [query.plain(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
+
+
+READ_EVERY = 0.1
+"""Seconds between two looks, at least: a trial that is given up must not run on for long."""
+READ_AT_LEAST_EVERY = 1.0
+"""Seconds, when a look takes long: with many trials at once, or a store far away."""
+READ_SHARE = 0.1
+"""Of the time, that may go into looking."""
+
+
+class IntermediateValues:
+    """The curves of one sweep's trials; each point is told once, in the order of its steps."""
+
+    def __init__(self, store: Store, sweep: str, goal: Goal) -> None:
+        self._store = store
+        self._sweep = sweep
+        self._goal = goal
+        self._told: dict[int, int] = {}
+        self._given_up: dict[int, tuple[int, float]] = {}
+        self._next = 0.0
+        self._ended = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether trials have ended in this session, and none had a curve."""
+        return self._ended > 0 and not self._told
+
+    def look(self, proposals: Proposals, running: Collection[int]) -> None:
+        """Tell what is new, if the last look is long enough ago; who is given up is asked to stop."""
+        began = time.monotonic()
+        if began < self._next:
+            return
+        for run in open_trials(self._store, self._sweep):
+            number = int(run.tags.get(Tag.TRIAL, -1))
+            if number not in running or number in self._given_up or self._goal.metric not in run.metrics:
+                continue
+            point = self._tell(proposals, number, run.run_id)
+            if point is not None:
+                self._given_up[number] = point
+                request_stop(self._store, run.run_id, "pruned", point)
+        took = time.monotonic() - began
+        self._next = began + took + min(max(READ_EVERY, took / READ_SHARE), READ_AT_LEAST_EVERY)
+
+    def finished(self, proposals: Proposals, trial: Trial) -> Trial:
+        """Tell what a trial that has ended logged since the last look: others are measured by its whole curve.
+
+        Returns the trial; of one that was pruned, the value and the reason are those of the step that it was pruned
+        for: it may have logged a few more until it stopped.
+        """
+        self._ended += trial.state == "finished"
+        point = self._given_up.get(trial.number)
+        if trial.run_id is not None and point is None and self._goal.metric in trial.metrics:
+            self._tell(proposals, trial.number, trial.run_id)
+        if trial.state != "pruned" or point is None:
+            return trial
+        step, value = point
+        reason = f"at step {step}" + (f", in {trial.reason}" if trial.reason else "")
+        return dataclasses.replace(trial, value=value, reason=reason)
+
+    def _tell(self, proposals: Proposals, number: int, run_id: str) -> tuple[int, float] | None:
+        """The step and the value for which the trial is given up, if it is. One point is a result, not a curve."""
+        points: dict[int, float] = {}
+        for point in self._store.client.get_metric_history(run_id, self._goal.metric):
+            points.setdefault(point.step, measured(point.value))
+        if len(points) < 2:
+            return None
+        for step in sorted(points):
+            if step <= self._told.get(number, -1):
+                continue
+            self._told[number] = step
+            if proposals.report(number, step, points[step]):
+                return step, points[step]
+        return None

@@ -1,36 +1,55 @@
-"""Owns the trials that Optuna proposes or prunes: asked for one by one, told of each.
-
-Optuna is asked for coordinates, not for values: a place in a choice, a whole number, or for everything continuous a
-share from 0 to 1 that the distribution turns into a value. So distributions that Optuna lacks are learned like others.
-
-Asking and telling, measured on two cores with three parameters: "random" takes 1 ms a trial, 2 ms after 10,000. TPE
-looks at every trial that was told: 7 ms after 1,000 trials, 55 ms after 10,000 (290 s in all). The sweep's process
-waits for it, so with TPE no more than some 20 trials a second can begin then. A report to a pruner takes 0.4 ms after
-1,000 trials and 2 ms after 10,000; opening the journal of 10,000 trials (14 MB) 0.6 s.
-"""
+"""Owns the trials of a grid that nothing prunes. It needs no Optuna and keeps no file."""
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from notebooks_lib import errors
 from notebooks_lib.records import TrialState, finite
-from notebooks_lib.sweeps import journal
+from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.distributions import Choice, Int
-from notebooks_lib.sweeps.fitting import Dimension
-from notebooks_lib.sweeps.records import Goal, Proposal
-from notebooks_lib.sweeps.search_space import Grid, Space
-from notebooks_lib.sweeps.sweepfile import Sampler, pruning
+from notebooks_lib.sweeps.search_space import Dimension, ParameterGrid, ParameterSpace
+from notebooks_lib.sweeps.trials import Goal, Proposal
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
+
+
+class GridProposals:
+    """Each combination of a grid once, in its order; a trial's number is that of its combination.
+
+    `done` are the numbers that an earlier session has brought to an end: they are not proposed again.
+    """
+
+    def __init__(self, grid: ParameterGrid, done: Collection[int] = ()) -> None:
+        self._grid = grid
+        self._done = frozenset(done)
+        self._next = 0
+        self.total = grid.size
+
+    def ask(self) -> Proposal | None:
+        """The next combination that is not done; None after the last."""
+        while self._next < self.total:
+            number, self._next = self._next, self._next + 1
+            if number not in self._done:
+                return Proposal(number, self._grid.at(number))
+        return None
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Never worth stopping: nothing prunes."""
+        return False
+
+    def tell(self, number: int, state: TrialState, value: float | None) -> None:
+        """Nothing is learned from it."""
+
 
 _COMBINATION = "nbops.combination"  # on a trial of a grid: which one it is
 _ENDED = "nbops.ended"  # on a trial without a value: how it ended; one that was killed has none
@@ -50,44 +69,44 @@ class StudyProposals:
     def __init__(
         self,
         path: Path,
-        domain: Space | Grid,
+        domain: ParameterSpace | ParameterGrid,
         goal: Goal,
         *,
         trials: int | None = None,
-        sampler: Sampler = "tpe",
+        sampler: str = samplers.DEFAULT_SAMPLER,
         seed: int | None = None,
         pruner: str | None = None,
         jobs: int = 1,
         ended: Mapping[int, tuple[TrialState, float | None]] | None = None,
     ) -> None:
         """`trials` of a space, in all; a grid has as many as combinations. Raises UsageError, TrackingError."""
-        self._grid = domain if isinstance(domain, Grid) else None
+        self._grid = domain if isinstance(domain, ParameterGrid) else None
         if self._grid is None and (trials is None or trials < 1):
             raise errors.UsageError("a space has no end of its own: say how many trials with --trials")
         self.total = self._grid.size if self._grid else trials or 0
-        self._space = domain.dimensions if isinstance(domain, Space) else {}
+        self._space = domain.dimensions if isinstance(domain, ParameterSpace) else {}
         self._coordinates = {name: _coordinate(dimension) for name, dimension in self._space.items()}
         self._prunes = pruner is not None
         self._running: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._hopeless: set[int] = set()
         self._path = path
-        self._study = journal.open_study(path, domain, goal, _pruner(pruner))
-        with journal.writing(path):
+        self._study = open_study(path, domain, goal, samplers.pruner(pruner))
+        with writing(path):
             done = self._settle(ended or {})
         self._left = self.total - len(done)
         self._numbers = (number for number in range(self.total) if number not in done)
         # After a resume the same seed must not propose what it has proposed before.
         started = len(self._study.get_trials(deepcopy=False))
         mixed = seed if seed is None or not started else zlib.crc32(f"{seed} {started}".encode())
-        self._study.sampler = _sampler("random" if self._grid else sampler, mixed, jobs)
+        self._study.sampler = samplers.sampler("random" if self._grid else sampler, mixed, jobs)
 
     def ask(self) -> Proposal | None:
         """The next trial; None when as many as wanted have been asked for. One that is killed later counts here."""
         if self._left <= 0:
             return None
         self._left -= 1
-        with journal.writing(self._path):
+        with writing(self._path):
             trial = self._study.ask(self._coordinates)
             number = trial.number
             values = {name: dimension.at(trial.params[name]) for name, dimension in self._space.items()}
@@ -109,7 +128,7 @@ class StudyProposals:
         seen = self._steps.setdefault(number, set())
         if step not in seen and number not in self._hopeless:
             seen.add(step)
-            with journal.writing(self._path):
+            with writing(self._path):
                 trial.report(float(value), int(step))
                 if trial.should_prune():
                     self._hopeless.add(number)
@@ -122,7 +141,7 @@ class StudyProposals:
         self._hopeless.discard(number)
         if trial is None:
             return
-        with journal.writing(self._path):
+        with writing(self._path):
             if not _told(self._study, trial.number, state, value):
                 if state in _COUNTED:
                     trial.set_user_attr(_ENDED, state)
@@ -190,19 +209,76 @@ def _coordinate(dimension: Dimension) -> BaseDistribution:
     return distributions.FloatDistribution(0.0, 1.0)
 
 
-def _sampler(name: Sampler, seed: int | None, jobs: int) -> BaseSampler:
-    from optuna import samplers
-
-    if name == "random":
-        return samplers.RandomSampler(seed=seed)
-    # With others running, what they try counts as bad: else several trials at once would ask for the same values.
-    return samplers.TPESampler(seed=seed, constant_liar=jobs > 1)
+_STUDY_NAME = "sweep"  # Hyperband divides trials into brackets by the study's name
+_DIGEST = "nbops.asked"  # on the study: what it was started for
 
 
-def _pruner(text: str | None) -> BasePruner:
-    from optuna import pruners
+class _NoLock:
+    """The sweep itself is locked; Optuna's own lock would outlive a kill and then cost half a minute."""
 
-    name, share = pruning(text) if text is not None else ("", 0.0)
-    if name == "hyperband":
-        return pruners.HyperbandPruner()
-    return pruners.PercentilePruner(share) if name else pruners.NopPruner()
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, pruner: BasePruner) -> Study:
+    """The study in that file, made if there is none. Raises UsageError if it is that of another sweep."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
+    asked = _digest(domain, goal)
+    try:
+        _mend(path)
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, _NoLock()))),
+            study_name=_STUDY_NAME,
+            direction="maximize" if goal.direction == "max" else "minimize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+        if _DIGEST not in study.user_attrs:
+            study.set_user_attr(_DIGEST, asked)
+        before = study.user_attrs[_DIGEST]
+    except Exception as error:
+        raise errors.TrackingError(
+            f"{path}: found no study that can be read or written ({errors.reason(error)}); "
+            "start a new sweep, or mend the file"
+        ) from error
+    if before != asked:
+        raise errors.UsageError(
+            f"{path}: found a study of other parameters, values, metric or direction; a sweep is resumed as it was "
+            "started: start a new one instead"
+        )
+    return study
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk, or a file that was taken away, becomes a TrackingError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.TrackingError(f"{path}: the study cannot be written: {errors.reason(error)}") from error
+
+
+def _digest(domain: ParameterSpace | ParameterGrid, goal: Goal) -> str:
+    """What makes results of one session of use to the next."""
+    said: list[Any] = [goal.metric, goal.direction, *domain.described.items()]
+    if isinstance(domain, ParameterSpace):
+        said += [dimension.kind.allowed for dimension in domain.dimensions.values()]
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+def _mend(path: Path) -> None:
+    """Cut off what a kill in the middle of a write has left: a line without its end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as file:
+                file.truncate(whole)

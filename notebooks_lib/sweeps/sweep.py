@@ -1,26 +1,263 @@
-"""Runs a sweep: opens its parent run and the place where trials run, and leaves both in order. See `run`."""
+"""Run a sweep: open its parent run, run its trials, stop them, and end the parent run."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure
+from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel import installed
-from notebooks_lib.sweeps import executors, parent, resume, stopping
-from notebooks_lib.sweeps.executors import Place, Threads
-from notebooks_lib.sweeps.records import SweepResult, Trial
-from notebooks_lib.sweeps.request import Request
-from notebooks_lib.sweeps.session import Session
+from notebooks_lib.sweeps import executors, parent_run, resume, stopping, trial_runner
+from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
+from notebooks_lib.sweeps.request import SweepRequest
+from notebooks_lib.sweeps.resume import PreviousResults
+from notebooks_lib.sweeps.search_space import ParameterGrid
+from notebooks_lib.sweeps.stopping import IntermediateValues
+from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
+from notebooks_lib.sweeps.trials import Proposals, SweepResult, Trial
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.store import Store
 
+LOOK_EVERY = 0.2
+"""Seconds between two looks at what has ended and whether to stop."""
+STOP_PATIENCE = 60.0
+"""Seconds that stopped trials are waited for."""
+STORE_PATIENCE = 20.0
+"""Seconds that a store may be away before the sweep stops."""
+BLIND = 3
+"""So many finished trials without the goal's metric, and none with it, stop a search: it has nothing to learn from."""
+UNWRITTEN = 10
+"""So many trials in a row that the store did not take stop the sweep, also when it answers."""
+
+
+class _SweepSession:
+    """From the open parent run of a sweep to that run's end."""
+
+    proposals: Proposals
+    known: PreviousResults
+
+    def __init__(
+        self,
+        request: SweepRequest,
+        owned: OwnedRun,
+        place: TrialExecutor,
+        here: stopping.LocalSweep,
+        interrupted: Callable[[], bool],
+        on_change: Callable[[Mapping[int, Trial], int], None],
+        tell: Callable[[str], None],
+        before: float,
+    ) -> None:
+        self.request = request
+        self.store = owned.store
+        self.owned = owned
+        self.place = place
+        self.here = here
+        self.interrupted = interrupted
+        self.on_change = on_change
+        self.tell = tell
+        self.began = time.monotonic() - before
+        self.trials: dict[int, Trial] = {}
+        self.running: dict[Future[TrialOutcome], TrialTask] = {}
+        self.stopped: RunStatus | None = None
+        """How the sweep ends when it was stopped."""
+        self.lost = ""
+        """Why no more can be written."""
+        self.unwritten = 0
+        self.sighted = isinstance(request.domain.swept, ParameterGrid)
+        """Whether a trial has logged what is looked for; a grid does not need it to go on."""
+        self.without = 0
+        self.deadline = math.inf
+        self.tasks = TaskBuilder(request, owned)
+        self.curves = (
+            IntermediateValues(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
+        )
+
+    def run(self) -> SweepResult:
+        """All of it. However it ends, the parent run is ended, if the store lets it."""
+        status: RunStatus = "FAILED"
+        failure: Failure | None = None
+        try:
+            self._begin()
+            self._work()
+            if self.lost:
+                raise errors.TrackingError(self.lost)
+            stopping.close_open(self.store, self.owned.run_id)
+            if self.curves is not None and self.curves.empty and self.stopped is None:
+                self.tell("--prune had nothing to go by: no trial logged the metric with step= more than once")
+            status = parent_run.status(self.trials, stopped=self.stopped)
+        except BaseException as error:
+            insisted = isinstance(error, KeyboardInterrupt)
+            status = "KILLED" if insisted or self.stopped == "KILLED" else "FAILED"
+            failure = Failure("interrupt" if insisted else "error", type(error).__name__, errors.reason(error))
+            raise
+        finally:
+            result = self._result(status)
+            parent_run.finish(self.owned, result, failure, self.tell)
+        return result
+
+    def _begin(self) -> None:
+        """Say where the trials come from; on a resume, put in order what the last session left."""
+        begun = resume.trial_source(self.request, self.owned, self._jobs(), self.tell)
+        self.known, self.proposals = begun.known, begun.proposals
+        self.trials |= begun.ended
+        goal = self.request.goal
+        self.sighted |= goal is not None and any(goal.metric in one.metrics for one in begun.ended.values())
+        self._show()
+
+    def _work(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:
+            self._stop("FAILED")
+            wait(self.running, timeout=STOP_PATIENCE)
+            if isinstance(error, errors.ClusterError):  # nobody will tell how its trials ended
+                with contextlib.suppress(Exception):
+                    stopping.close_open(self.store, self.owned.run_id)
+            raise
+        finally:
+            self.here.stop.set()
+
+    def _jobs(self) -> int:
+        return self.request.jobs or self.place.room()
+
+    def _loop(self) -> None:
+        more = True
+        while more or self.running:
+            self.place.look()
+            if self.stopped is None and self.interrupted():
+                self._stop("KILLED")
+            more = more and self.stopped is None
+            while more and len(self.running) < self._jobs() and not self.interrupted():
+                more = self._next()
+            if time.monotonic() > self.deadline:
+                for task in self.running.values():
+                    left = f"it did not stop within {STOP_PATIENCE:g} s"
+                    self._settle(Trial(task.number, task.values, "killed", reason=left))
+                return
+            done, _ = wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._ended(future)
+            if self.curves is not None and self.stopped is None:
+                self._prune(self.curves)
+
+    def _next(self) -> bool:
+        """Begin the next trial, or settle it without a run; whether there was one."""
+        proposal = self.proposals.ask()
+        if proposal is None:
+            return False
+        try:
+            task = self.tasks.make(proposal)
+        except errors.NbopsError as error:
+            self._settle(trial_runner.failed(proposal.number, proposal.values, error))
+            return True
+        before = self.known.find(proposal, task.start)
+        if before is not None:
+            self._settle(before)
+            return True
+        self.trials[task.number] = Trial(task.number, task.values, "running")
+        self.running[self.place.submit(trial_runner.run, task)] = task
+        self._show()
+        return True
+
+    def _ended(self, future: Future[TrialOutcome]) -> None:
+        task = self.running.pop(future)
+        try:
+            outcome = future.result()
+        except CancelledError:
+            outcome = TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
+        except errors.ClusterError:
+            raise  # so it is with all of them
+        except Exception as error:  # noqa: BLE001  # a worker that died, say
+            outcome = TrialOutcome(trial_runner.failed(task.number, task.values, error))
+        ended = outcome.trial
+        if self.curves is not None and self.stopped is None:
+            ended = self.curves.finished(self.proposals, ended)
+        self._settle(ended)
+        self.known.note(ended, task.start)
+        self.unwritten = self.unwritten + 1 if outcome.unwritten else 0
+        if outcome.unwritten and self.stopped is None and (self.unwritten >= UNWRITTEN or not self._answers()):
+            self._lose(ended.reason)
+        if self.request.fail_fast and self.stopped is None and ended.state in ("failed", "killed"):
+            self._stop("FAILED")
+
+    def _settle(self, ended: Trial) -> None:
+        self.trials[ended.number] = ended
+        self.proposals.tell(ended.number, ended.state, ended.value)
+        self._show()
+        self._notice(ended)
+
+    def _notice(self, ended: Trial) -> None:
+        """Stop a search whose trials finish, but do not log what it looks for: it would be blind to the end."""
+        goal = self.request.goal
+        if self.sighted or goal is None or self.stopped is not None:
+            return
+        self.sighted = goal.metric in ended.metrics
+        self.without += not self.sighted and ended.state == "finished"
+        if self.without >= BLIND:
+            self.tell(f"the search stops after {BLIND} trials without what it looks for: {ended.reason}")
+            self._stop("FAILED")
+
+    def _prune(self, curves: IntermediateValues) -> None:
+        try:
+            curves.look(self.proposals, {task.number for task in self.running.values()})
+        except Exception as error:  # noqa: BLE001  # whatever the store's client raises
+            if not self._answers():
+                self._lose(errors.reason(error))
+
+    def _stop(self, status: RunStatus) -> None:
+        """No new trials; those that run are asked to stop."""
+        self.stopped = status
+        self.deadline = time.monotonic() + STOP_PATIENCE
+        self.here.stop.set()
+        if self.request.on != executors.LOCAL and not self.lost:
+            with contextlib.suppress(Exception):  # they are told again at the end
+                stopping.request_stop(
+                    self.store, self.owned.run_id, "stopped"
+                )  # those that are about to begin look there
+                for run in stopping.open_trials(self.store, self.owned.run_id):
+                    stopping.request_stop(self.store, run.run_id, "stopped")
+        self.place.stop()
+
+    def _lose(self, why: str) -> None:
+        self.lost = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
+        self._stop("KILLED")
+
+    def _answers(self) -> bool:
+        """Whether the store answers, if need be after a while."""
+        until = time.monotonic() + STORE_PATIENCE
+        while not self.interrupted():
+            try:
+                self.store.client.get_run(self.owned.run_id)
+                return True
+            except Exception:  # noqa: BLE001  # whatever its client raises
+                if time.monotonic() > until:
+                    return False
+                time.sleep(1)
+        return True
+
+    def _show(self) -> None:
+        self.on_change(self.trials, self.request.total)
+
+    def _result(self, status: RunStatus) -> SweepResult:
+        return SweepResult(
+            run_id=self.owned.run_id,
+            url=self.owned.url,
+            status=status,
+            goal=self.request.goal,
+            trials=[self.trials[number] for number in sorted(self.trials)],
+            total=self.request.total,
+            seconds=time.monotonic() - self.began,
+        )
+
 
 def run(
-    request: Request,
+    request: SweepRequest,
     store: Store,
     *,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
@@ -36,7 +273,7 @@ def run(
     """
     if request.on == executors.LOCAL:  # a worker's kernels are its own
         installed(request.source.notebook, request.limits.kernel)
-    started = parent.start(request.source, request.domain, request.goal, request.name)
+    started = parent_run.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         wanted = stack.enter_context(interruption.catch_signals())
         place = _place(request, store, started, tell)
@@ -44,16 +281,16 @@ def run(
         if request.resume is None:
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
-            stack.enter_context(parent.held(store.settings, owned.run_id))
+            stack.enter_context(parent_run.held(store.settings, owned.run_id))
             before = 0.0
         else:
-            found = resume.find(store, started, request.resume)
+            found = resume.find_sweep(store, started, request.resume)
             before = resume.seconds_before(found)
-            stack.enter_context(parent.held(store.settings, found.run_id))
+            stack.enter_context(parent_run.held(store.settings, found.run_id))
             owned = OwnedRun.reopen(store, found.run_id, started)
-        here = stack.enter_context(stopping.announced(owned.run_id, store))
+        here = stack.enter_context(stopping.local(owned.run_id, store))
         on_open(owned.run_id, owned.url)
-        return Session(request, owned, place, here, lambda: wanted() is not None, on_change, tell, before).run()
+        return _SweepSession(request, owned, place, here, lambda: wanted() is not None, on_change, tell, before).run()
 
 
 def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
@@ -68,10 +305,10 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
     return leave
 
 
-def _place(request: Request, store: Store, started: Start, tell: Callable[[str], None]) -> Place:
+def _place(request: SweepRequest, store: Store, started: Start, tell: Callable[[str], None]) -> TrialExecutor:
     """Where the trials run; whoever asks for it shuts it down."""
     if request.on == executors.LOCAL:
-        return Threads()
+        return ThreadExecutor()
     from notebooks_lib.sweeps.dask import cluster
 
     return cluster.connect(request.on, request.source, started, store, tell)

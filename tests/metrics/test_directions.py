@@ -7,14 +7,13 @@ import pytest
 from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import directions
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.sweeps.records import Goal
-from notebooks_lib.sweeps.sweepfile import goal
+from notebooks_lib.sweeps.trials import Goal
 
 
 @pytest.mark.parametrize("name", directions.DIRECTIONS)
 def test_all_parts_know_the_same_direction(name: str):
     assert METRICS[name].direction == directions.DIRECTIONS[name]
-    assert goal(name) == Goal(name, directions.DIRECTIONS[name])
+    assert Goal.parse(name) == Goal(name, directions.DIRECTIONS[name])
     assert set(METRICS) == set(directions.DIRECTIONS)
 
 

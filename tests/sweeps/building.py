@@ -8,7 +8,7 @@ from notebooks_lib.notebooks import type_annotations
 from notebooks_lib.notebooks.parameter_types import Kind
 from notebooks_lib.notebooks.parameters import Parameter, Schema
 from notebooks_lib.sweeps import search_space
-from notebooks_lib.sweeps.search_space import Grid, Space
+from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
 
 
 def kind(annotation: str) -> Kind:
@@ -48,13 +48,13 @@ WIDE = schema(
 )
 
 
-def grid(*texts: str) -> Grid:
+def grid(*texts: str) -> ParameterGrid:
     found = search_space.read(WIDE, grid=texts).swept
-    assert isinstance(found, Grid)
+    assert isinstance(found, ParameterGrid)
     return found
 
 
-def spread(*texts: str) -> Space:
+def spread(*texts: str) -> ParameterSpace:
     found = search_space.read(WIDE, space=texts).swept
-    assert isinstance(found, Space)
+    assert isinstance(found, ParameterSpace)
     return found

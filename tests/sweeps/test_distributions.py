@@ -1,5 +1,7 @@
 """Each distribution gives the value that its formula gives, at every share of its probability."""
 
+from __future__ import annotations
+
 import math
 import random
 from statistics import NormalDist
@@ -8,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notebooks_lib.sweeps import distributions
 from notebooks_lib.sweeps.distributions import Choice, Int, Normal, Uniform, multiple
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
+from tests.sweeps.building import kind
 
 SHARES = st.floats(0, 1)
 
@@ -85,3 +90,111 @@ def test_values_grow_with_the_share(one, other):
 )
 def test_it_is_shown_as_it_is_written(distribution, text):
     assert str(distribution) == text
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "distribution"),
+    [
+        ("int", "int(1,5)", Int(1, 5)),
+        ("int", " int ( -1e1 , +5 ) ", Int(-10, 5)),
+        ("int", "randint(5)", Int(0, 4)),
+        ("float", "uniform(0,1)", Uniform(0, 1)),
+        ("float", "quniform(0,1,0.1)", Uniform(0, 1, 0.1)),
+        ("float", "loguniform(1e-3, 10)", Uniform(1e-3, 10, log=True)),
+        ("float", "qloguniform(1, 10, 2)", Uniform(1, 10, 2, log=True)),
+        ("float", "normal(0, 1)", Normal(0, 1)),
+        ("float", "qnormal(0, 1, 0.5)", Normal(0, 1, 0.5)),
+        ("float", "lognormal(-2, 1)", Normal(-2, 1, log=True)),
+        ("float", "qlognormal(0, 1, 1)", Normal(0, 1, 1, log=True)),
+        ("str", "choice(a, b)", Choice(("a", "b"))),
+        ("str", 'choice("a,b", c)', Choice(("a,b", "c"))),
+        ("str", 'choice(["a,b", "c"])', Choice(("a,b", "c"))),
+        ("float", "choice(1, 2)", Choice((1.0, 2.0))),
+        ("int", "choice(1..3)", Choice((1, 2, 3))),
+        ("list[int]", "choice([1, 2], [3])", Choice(([1, 2], [3]))),
+        ("float", {"loguniform": [1e-3, 10]}, Uniform(1e-3, 10, log=True)),
+        ("float", {"uniform": "0, 1"}, Uniform(0, 1)),
+        ("int", {"randint": 5}, Int(0, 4)),
+        ("str", {"choice": ["a", "b"]}, Choice(("a", "b"))),
+        ("int", {"choice": "1..3"}, Choice((1, 2, 3))),
+    ],
+)
+def test_what_is_written_is_what_is_meant(annotation, given, distribution):
+    assert distributions.parse(given, kind(annotation)) == distribution
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("foo(1)", "unknown distribution 'foo'"),
+        ("Uniform(0,1)", "did you mean 'uniform'?"),
+        ("log_uniform(1,2)", "did you mean 'loguniform'?"),
+        ("uniform", "allowed a distribution such as uniform(0, 1)"),
+        ("", "allowed a distribution"),
+        ("uniform(1,2", "allowed a distribution"),
+        ("uniform(1,2)x", "allowed a distribution"),
+        ("1,2", "for listed values write choice(1,2)"),
+        ("1..5", "for listed values write choice(1..5)"),
+        ([1, 2], "write {choice: [...]}"),
+        (3, "allowed a distribution"),
+        (None, "allowed a distribution"),
+        ({}, "allowed a distribution"),
+        ({"uniform": [0, 1], "int": [0, 1]}, "allowed a distribution"),
+        ({1: [0, 1]}, "unknown distribution '1'"),
+        ("uniform()", "with 0 value(s), allowed uniform(low, high)"),
+        ("uniform(1)", "with 1 value(s), allowed uniform(low, high)"),
+        ("quniform(1,2)", "with 2 value(s), allowed quniform(low, high, q)"),
+        ("uniform(2,1)", "found 2 and 1, allowed low below high"),
+        ("uniform(1,1)", "allowed low below high"),
+        ("uniform(nan,1)", "found 'nan', allowed a finite number"),
+        ("uniform(0,inf)", "found 'inf', allowed a finite number"),
+        ("uniform(0,1e999)", "allowed a finite number"),
+        ("uniform(a,b)", "found 'a', allowed a finite number"),
+        ("uniform(-1e308,1e308)", "too far apart"),
+        ({"uniform": [True, 2]}, "found True, allowed a finite number"),
+        ({"uniform": [10**400, 2]}, "allowed a finite number"),
+        ("loguniform(0,1)", "not of its logarithm"),
+        ("loguniform(-7,2)", "found the lower bound -7, allowed one above 0"),
+        ("quniform(0,1,0)", "found the step 0, allowed one above 0"),
+        ("qnormal(0,1,-1)", "found the step -1, allowed one above 0"),
+        ("normal(0,0)", "found the standard deviation 0, allowed one above 0"),
+        ("int(1,1.5)", "found '1.5', allowed a whole number"),
+        ("int(5,1)", "found 5 and 1, allowed low not above high"),
+        ("int(0,99999999999999999999)", "beyond 2**53"),
+        ("int(0," + "9" * 5000 + ")", "allowed a finite number"),
+        ("randint(0)", "found 0, allowed an upper bound of 1 or more"),
+        ("choice()", "found no values"),
+        ("choice(1,1)", "twice"),
+        ("choice(1..5000)", "found 5,000 choices, allowed at most 1,000; for numbers use int(...)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(given, said):
+    with pytest.raises(InvalidSearchSpace) as caught:
+        distributions.parse(given, kind("float"))
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@given(
+    st.one_of(st.text(max_size=20), st.builds("{}({})".format, st.sampled_from(list(distributions.FORMS)), st.text()))
+)
+def test_any_text_is_read_or_refused(text):
+    try:
+        found = distributions.parse(text, kind("float"))
+    except InvalidSearchSpace:
+        return
+    values = found.values if isinstance(found, Choice) else (0.0,)
+    assert values
+    assert all(isinstance(value, float) for value in values)
+
+
+NUMBERS = st.one_of(st.floats(-100, 100), st.integers(-100, 100), st.floats(allow_nan=False, allow_infinity=False))
+
+
+@given(st.sampled_from([name for name in distributions.FORMS if name != "choice"]), st.lists(NUMBERS, max_size=3))
+def test_what_is_shown_is_read_again_as_the_same(name, numbers):
+    try:
+        read = distributions.parse({name: numbers}, kind("float"))
+    except InvalidSearchSpace:
+        return
+    assert distributions.parse(str(read), kind("float")) == read

@@ -1,6 +1,9 @@
 """What a sweep goes through is checked whole, against the notebook's own schema, before anything starts."""
 
+from __future__ import annotations
+
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -9,14 +12,16 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import ParameterError, UsageError
 from notebooks_lib.notebooks import parameters
-from notebooks_lib.sweeps import search_space, sweepfile
-from notebooks_lib.sweeps.search_space import Domain, Grid, Space
-from notebooks_lib.sweeps.sweepfile import SweepFile
+from notebooks_lib.sweeps import distributions, request, search_space
+from notebooks_lib.sweeps.distributions import Normal
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
+from notebooks_lib.sweeps.request import SweepFile
+from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace, SearchSpace
 from tests.notebooks import building
-from tests.sweeps.building import WIDE, grid, schema, spread
+from tests.sweeps.building import WIDE, grid, kind, schema, spread
 
 
-def read(**given: object) -> Domain:
+def read(**given: object) -> SearchSpace:
     return search_space.read(WIDE, **given)
 
 
@@ -39,14 +44,14 @@ def test_a_grid_is_the_product_in_the_order_given_and_the_last_varies_fastest():
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_each_number_of_a_grid_is_another_combination(sizes):
-    made = Grid({f"p{place}": tuple(range(size)) for place, size in enumerate(sizes)})
+    made = ParameterGrid({f"p{place}": tuple(range(size)) for place, size in enumerate(sizes)})
     found = {tuple(one.items()) for one in made.combinations()}
     assert len(found) == made.size
     assert [made.at(number) for number in range(made.size)] == list(made.combinations())
 
 
 def test_a_grid_is_never_laid_out():
-    huge = Grid({f"p{place}": range(1000) for place in range(20)})
+    huge = ParameterGrid({f"p{place}": range(1000) for place in range(20)})
     assert huge.size == 10**60
     assert next(huge.combinations()) == dict.fromkeys(huge.axes, 0)
     assert huge.at(10**60 - 1) == dict.fromkeys(huge.axes, 999)
@@ -131,9 +136,9 @@ def test_secrets_must_be_there_and_a_notebook_without_parameters_has_nothing_to_
         search_space.read(bare, grid=["seed=1"])
 
 
-def from_file(text: str, **given: object) -> Domain:
+def from_file(text: str, **given: object) -> SearchSpace:
     Path("sweep.yaml").write_text(text, "utf-8")
-    return read(file=sweepfile.load(Path("sweep.yaml")), **given)
+    return read(file=request.load_file(Path("sweep.yaml")), **given)
 
 
 def test_a_file_says_the_same_as_the_options():
@@ -156,7 +161,7 @@ def test_options_win_over_a_file_name_by_name():
     assert from_file(text, parameters=["seed=7", "beta=2"]).fixed == {"gamma": 1.0, "seed": 7, "beta": 2.0}
     assert from_file(text, grid=["gamma=1,2"]).fixed == {"beta": 1.0}
     text = "grid: {alpha: [1, 2]}"
-    assert isinstance(from_file(text, space=["alpha=uniform(1, 2)"]).swept, Space)
+    assert isinstance(from_file(text, space=["alpha=uniform(1, 2)"]).swept, ParameterSpace)
     assert from_file("space: {alpha: nonsense}", grid=["alpha=1,2"]).swept == grid("alpha=1,2")
 
 
@@ -201,3 +206,116 @@ def test_any_texts_are_read_or_refused(grids, spaces):
 def test_a_space_without_a_continuous_parameter_says_how_many_it_holds():
     assert spread("seed=int(1, 2)", "depth=choice(1, 2, 3)").size == 6
     assert spread("seed=int(1, 2)", "beta=uniform(0, 1)").size is None
+
+
+def fit(annotation: str, text: str) -> search_space.Dimension:
+    wanted = kind(annotation)
+    return search_space.fit(distributions.parse(text, wanted), wanted)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "ends"),
+    [
+        ("float", "uniform(0, 1)", (0.0, 1.0)),
+        ("float", "quniform(0, 1, 0.1)", (0.0, 1.0)),
+        ("float", "quniform(0, 10, 5)", (0.0, 10.0)),
+        ("int", "quniform(1, 10, 2)", (0, 10)),
+        ("int", "qloguniform(1, 1000, 10)", (0, 1000)),
+        ("Annotated[int, '1..20']", "qnormal(10, 5, 1)", (1, 20)),
+        ("Annotated[int, '1..20']", "qnormal(10, 50, 7)", (7, 14)),
+        ("Annotated[float, '[-1, 2]']", "normal(0, 1)", (-1.0, 2.0)),
+        ("Annotated[float, '<=2']", "lognormal(0, 1)", (0.0, 2.0)),
+        ("float | None", "uniform(0, 1)", (0.0, 1.0)),
+        ("int | float", "quniform(1, 5, 1)", (1, 5)),
+        ("", "quniform(1, 5, 1)", (1, 5)),
+        ("", "normal(0, 1)", (-7.03, 7.03)),
+    ],
+)
+def test_values_are_of_the_type_and_reach_from_end_to_end(annotation, text, ends):
+    found = fit(annotation, text).at(0.0), fit(annotation, text).at(1.0)
+    assert found == pytest.approx(ends, abs=0.01)
+    assert [type(one) for one in found] == [type(one) for one in ends]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "said"),
+    [
+        ("Annotated[float, '>0']", "uniform(0, 1)", "uniform(0, 1): found 0.0 (float), allowed float > 0"),
+        ("Annotated[float, '>0']", "quniform(0.01, 1, 0.1)", "found 0.0 (float), allowed float > 0"),
+        ("Annotated[int, '1..20']", "int(1, 21)", "int(1, 21): found 21 (int), allowed int >= 1 and <= 20"),
+        ("int", "uniform(1, 10)", "not all its values are whole numbers; use int(1, 10) or quniform(1, 10, 1)"),
+        ("int", "uniform(0.1, 0.9)", "use quniform(0.1, 0.9, 1)"),
+        ("int", "loguniform(1, 10)", "use qloguniform(1, 10, 1)"),
+        ("int", "normal(1, 10)", "use qnormal(1, 10, 1)"),
+        ("int", "quniform(1, 10, 0.5)", "not all its values are whole numbers"),
+        ("int | None", "uniform(1, 10)", "not all its values are whole numbers"),
+        ("str", "int(1, 3)", "list its values with choice(...)"),
+        ("str | None", "normal(0, 1)", "list its values with choice(...)"),
+        ("bool", "int(0, 1)", "found int(0, 1), allowed bool; list its values with choice(...)"),
+        ("Literal[0.0, 1.0]", "uniform(0, 1)", "list its values with choice(...)"),
+        ("Literal[16, 32]", "int(16, 32)", "found 17 (int), allowed one of 16, 32"),
+        ("Literal[16, 32]", "int(16, 3200)", "list its values with choice(...)"),
+        ("Annotated[float, '>0']", "normal(-100, 1)", "less than 1e-06 of its probability lies there"),
+        ("Annotated[float, '<0']", "lognormal(0, 1)", "less than 1e-06 of its probability lies there"),
+        ("Annotated[float, '[2, 1]']", "normal(0, 1)", "less than 1e-06"),
+        ("Annotated[int, '1..20']", "qnormal(10, 5, 100)", "no multiple of 100 lies there"),
+        ("float", "lognormal(1000, 1)", "too large for a float"),
+        ("float", "lognormal(0, 1000)", "too large for a float"),
+        ("float", "normal(0, 1e308)", "too large for a float"),
+        ("float", "quniform(1, 1e300, 1e-300)", "too large for a float"),
+        ("Annotated[float, '<1'] | Annotated[float, '>2']", "uniform(0, 3)", "there are values between its bounds"),
+    ],
+)
+def test_what_does_not_suit_is_refused_with_the_way_out(annotation, text, said):
+    with pytest.raises(InvalidSearchSpace) as caught:
+        fit(annotation, text)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_literal_of_consecutive_numbers_takes_whole_numbers():
+    assert fit("Literal[1, 2, 3]", "int(1, 3)").at(2) == 2
+
+
+def test_choices_keep_their_types():
+    dimension = fit("float | str | None", "choice(1, auto, None)")
+    assert [dimension.at(place) for place in range(3)] == [1.0, "auto", None]
+
+
+ANNOTATIONS = [
+    "float",
+    "int",
+    "",
+    "float | None",
+    "int | str",
+    "Literal[1, 2, 3]",
+    "Annotated[float, '>0']",
+    "Annotated[float, '[-1, 1)']",
+    "Annotated[int, '>=1']",
+    "Annotated[int, '(-3, 30]']",
+]
+NUMBERS = st.one_of(
+    st.integers(-5, 50), st.floats(-5, 50), st.floats(allow_nan=False, allow_infinity=False), st.just(1e-300)
+)
+
+
+@given(
+    annotation=st.sampled_from(ANNOTATIONS),
+    name=st.sampled_from([name for name in distributions.FORMS if name != "choice"]),
+    numbers=st.lists(NUMBERS, min_size=1, max_size=3),
+    share=st.floats(0, 1),
+)
+def test_every_value_of_a_fitted_distribution_is_allowed(annotation, name, numbers, share):
+    wanted = kind(annotation)
+    arguments = numbers[: distributions.FORMS[name].count(",") + 1]
+    try:
+        dimension = search_space.fit(distributions.parse({name: arguments}, wanted), wanted)
+    except InvalidSearchSpace:
+        return
+    low = getattr(dimension.distribution, "low", 0)
+    places = (low, dimension.distribution.high) if name.endswith("int") else (0.0, share, 1.0)
+    for place in places:
+        value = dimension.at(place)  # checks it
+        assert math.isfinite(value)
+        if isinstance(dimension.distribution, Normal):
+            assert low <= value <= dimension.distribution.high

@@ -18,10 +18,10 @@ from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import ranking
 from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import executors, resume, search_space, session, stopping, sweep, trial
-from notebooks_lib.sweeps.records import Goal, Proposal, SweepResult, Trial
-from notebooks_lib.sweeps.request import Limits, Request
-from notebooks_lib.sweeps.tasks import Tasks
+from notebooks_lib.sweeps import executors, resume, search_space, stopping, sweep, trial_runner
+from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.trial_runner import TaskBuilder
+from notebooks_lib.sweeps.trials import Goal, Proposal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owner import OwnedRun, Start
@@ -32,14 +32,14 @@ pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
 LOGS = "from notebooks_lib.tracking import run\nrun().log({'rmse': (alpha - 2.0) ** 2})"
 
 
-def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0", **options: Any) -> Request:
+def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0", **options: Any) -> SweepRequest:
     """A request over a notebook with these cells; `grid` and `space` as on the command line."""
     path = project.root / "work" / "n.ipynb"
     if cells:
         building.write(path, *cells, parameters=declared)
     schema = parameters.schema(document.read(path))
     swept = {key: options.pop(key, ()) for key in ("grid", "space", "parameters")}
-    return Request(Source(path, project), search_space.read(schema, **swept), **options)
+    return SweepRequest(Source(path, project), search_space.read(schema, **swept), **options)
 
 
 def children(project: Settings, result: SweepResult) -> dict[int, query.RunInfo]:
@@ -63,7 +63,7 @@ def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: S
         *cells,
         grid=["alpha=1,2,3,4"],
         jobs=2,
-        limits=Limits(environment=executors.thread_limits(1, {"MKL_NUM_THREADS": "7"}) | {"MKL_NUM_THREADS": "7"}),
+        limits=TrialLimits(environment=executors.thread_limits(1, {"MKL_NUM_THREADS": "7"}) | {"MKL_NUM_THREADS": "7"}),
     )
     result = sweep.run(asked, store.connect(project), on_change=show)
 
@@ -121,7 +121,7 @@ def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
     def start(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be started")
 
-    monkeypatch.setattr(trial, "run_notebook", start)
+    monkeypatch.setattr(trial_runner, "run_notebook", start)
     monkeypatch.setattr("notebooks_lib.running.runner.execute", start)
     again = sweep.run(request(project, grid=["alpha=2,1"], goal=goal, jobs=2, skip_seen=True), connected)
     assert [(one.state, one.value) for one in again.trials] == [("skipped", 0.0), ("skipped", 1.0)]
@@ -143,18 +143,18 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
     connected = store.connect(project)
     parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
-    task = Tasks(Request(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
+    task = TaskBuilder(SweepRequest(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
         Proposal(7, {"alpha": 2.0})
     )
     _ = asked.source.notebook.cells[0].code  # parsed, which must not be sent along
     sent = pickle.dumps(task)
     assert len(sent) < 10_000
-    done: list[trial.Outcome] = []
-    thread = threading.Thread(target=lambda: done.append(trial.run(pickle.loads(sent))))
+    done: list[trial_runner.TrialOutcome] = []
+    thread = threading.Thread(target=lambda: done.append(trial_runner.run(pickle.loads(sent))))
     thread.start()
     wait_for(flag.exists)
-    (run,) = resume.open_trials(connected, parent.run_id)
-    stopping.ask(connected, run.run_id, "pruned", (3, 9.0))
+    (run,) = stopping.open_trials(connected, parent.run_id)
+    stopping.request_stop(connected, run.run_id, "pruned", (3, 9.0))
     thread.join(60)
     (outcome,) = done
     assert (outcome.trial.state, outcome.trial.number) == ("pruned", 7)
@@ -208,15 +208,15 @@ def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settin
     parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
     tags = {"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "3"}
     mine = OwnedRun.open(connected, Start("sample", "c", "n.ipynb", "", {}, "", "", None, tags))
-    resume.close_open(connected, parent.run_id)
+    stopping.close_open(connected, parent.run_id)
     info = query.get_run(connected, mine.run_id)
-    assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", resume.OVER)
+    assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", stopping.OVER)
 
 
 def test_a_store_that_goes_away_for_good_ends_the_sweep_with_one_line(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "STORE_PATIENCE", 0.1)
+    monkeypatch.setattr(sweep, "STORE_PATIENCE", 0.1)
     breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
     told: list[str] = []
     with pytest.raises(errors.TrackingError, match=r"the sweep stopped: sqlite:.* takes no more runs"):
@@ -252,10 +252,10 @@ def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothi
     options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}
     connected = store.connect(project)
     with pytest.raises(errors.UsageError, match=r"unknown kernel 'python33', did you mean 'python3'"):
-        sweep.run(request(project, LOGS, limits=Limits(kernel="python33"), **options), connected)
+        sweep.run(request(project, LOGS, limits=TrialLimits(kernel="python33"), **options), connected)
     assert "sample" not in query.experiments(connected), "nothing was started"
     result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
-    assert (result.status, len(result.trials)) == ("FAILED", session.BLIND)
+    assert (result.status, len(result.trials)) == ("FAILED", sweep.BLIND)
     assert "did you mean 'rmse'?" in told[0]
     run = query.get_run(connected, result.run_id)
     assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)

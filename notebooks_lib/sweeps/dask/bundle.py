@@ -5,14 +5,27 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
+from notebooks_lib.kernels import preferences
 from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps import executors
+from notebooks_lib.sweeps.dask import preflight
+from notebooks_lib.sweeps.dask.preflight import WorkerRequirements
+from notebooks_lib.tags import Env
+from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.store import Store
+
+_OURS = {value for name, value in vars(Env).items() if name.isupper()}
 
 LIMIT = 200 * 2**20
 """Bytes, before they are packed."""
@@ -103,3 +116,46 @@ def megabytes(size: int) -> str:
     """A number of bytes for people."""
     mb = size / 2**20
     return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB" if mb >= 0.1 else f"{size / 2**10:.1f} kB"
+
+
+@dataclass(frozen=True)
+class ProjectBundle:
+    """All that the trials of one session of a sweep have in common; sent once to each worker."""
+
+    session: str
+    settings: Settings
+    """As they are on the machine that asks for the sweep."""
+    wanted: WorkerRequirements
+    packed: bytes = field(repr=False)
+    """The project."""
+    learned: bytes = field(repr=False)
+    """What warm kernels have learned to import for it."""
+    environment: Mapping[str, str]
+    """For the kernels."""
+    user: str
+
+
+def make(source: Source, start: Start, store: Store) -> ProjectBundle:
+    """Pack what the workers get for one session of a sweep."""
+    settings = source.settings
+    source.freeze()
+    packed = pack(source.notebook, settings)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith("NBOPS_") and name not in _OURS) or name in executors.THREAD_VARIABLES
+    }
+    data = settings.data_folder.resolve()
+    if not data.is_relative_to(settings.root.resolve()):  # each worker has to see it at the same place
+        environment["NBOPS_DATA_FOLDER"] = str(data)
+    learned = Path(preferences.of(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory)
+    experiment_id = start.experiment_id or store.experiment_id(start.experiment)
+    return ProjectBundle(
+        session=uuid.uuid4().hex[:12],
+        settings=settings,
+        wanted=preflight.requirements(settings, store, experiment_id, source.schema.secrets.values()),
+        packed=packed,
+        learned=learned.read_bytes() if learned.is_file() else b"",
+        environment=environment,
+        user=provenance.source_tags("", None, "")["mlflow.user"],
+    )

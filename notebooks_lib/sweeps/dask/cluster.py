@@ -1,33 +1,250 @@
-"""Finds a Dask cluster, and puts together what its workers are given. It runs nothing."""
+"""An executor on a Dask cluster: hands trials over and their ends back, sends the project to workers as they come.
+
+Dask decides which worker takes a trial, and begins it anew elsewhere when that worker dies. What happens on a worker
+stands in `remote`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
+import platform
 import socket
+import threading
+import time
 import uuid
 import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from notebooks_lib import errors
-from notebooks_lib.kernels import preferences
+from notebooks_lib import __version__, errors
 from notebooks_lib.running.plan import Source
-from notebooks_lib.sweeps import executors
-from notebooks_lib.sweeps.dask import bundle, preflight
-from notebooks_lib.sweeps.dask.executor import Cluster
-from notebooks_lib.sweeps.dask.worker import Parcel
-from notebooks_lib.sweeps.executors import Threads
-from notebooks_lib.tags import Env
-from notebooks_lib.tracking import provenance
+from notebooks_lib.sweeps.dask import bundle
+from notebooks_lib.sweeps.dask import worker as remote
+from notebooks_lib.sweeps.dask.bundle import ProjectBundle
+from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
+from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
+from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tracking.owner import Start
 from notebooks_lib.tracking.store import Store
 
 if TYPE_CHECKING:
     from distributed import Client
+
+ANSWER = 30.0
+"""Seconds after which a scheduler that did answer before is given up."""
+PREPARE = 300.0
+"""Seconds that workers have to fetch and unpack the project, and to reach the store."""
+LOOK_EVERY = 1.0
+WITHOUT_WORKERS = 600.0
+"""Seconds that a sweep waits for workers when all have gone: nannies and batch systems bring new ones."""
+ATTEMPTS = 3
+"""So often a trial is handed over that workers cannot take."""
+_NAMED = 3
+
+Work = Callable[[TrialTask], TrialOutcome]
+
+
+class DaskCluster(TrialExecutor):
+    """An executor over Dask's own. Workers may come and go."""
+
+    def __init__(
+        self, client: Client, address: str, parcel: ProjectBundle, store: Store, tell: Callable[[str], None]
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._parcel = parcel
+        self._store = store
+        self._tell = tell
+        self._inner = client.get_executor(pure=False)
+        self._threads: Mapping[str, int] = {}
+        """Workers that are there -> trials that each runs at once."""
+        self._fit: dict[str, bool] = {}
+        """Workers that were looked at -> whether they are ready for trials."""
+        self._preparing: Future[list[str]] | None = None
+        self._lock = threading.RLock()
+        self._handed: dict[Future[TrialOutcome], tuple[str, Future[TrialOutcome | None]]] = {}
+        self._looked = self._worked = time.monotonic()
+        self._waiting = False
+
+    def begin(self) -> None:
+        """Make ready the workers that are there. Raises UsageError when any is not fit, ClusterError without any."""
+        self._threads = self._ask(ANSWER, self._client.nthreads)
+        if not self._threads:
+            raise errors.ClusterError(
+                f"the Dask scheduler at {self._address} has no workers: start some with `dask worker {self._address}`"
+            )
+        unfit = self._prepare(list(self._threads))
+        if unfit:
+            more = f"\n  and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
+            raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
+        size = bundle.megabytes(len(self._parcel.packed))
+        workers, trials = _count(len(self._threads), "worker"), _count(self.room(), "trial")
+        self._tell(f"{workers} at {self._address}, which can run {trials} at once; the project ({size}) was sent")
+
+    def room(self) -> int:
+        """Threads of the workers that are ready; at least one, so that somebody is waited for."""
+        return max(1, sum(self._threads[worker] for worker in self._ready()))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker call `fn` with a task; the task is changed to what it is in that worker's copy."""
+        future: Future[TrialOutcome] = Future()
+        self._hand_over(future, fn, *args, **kwargs)
+        return future
+
+    def look(self) -> None:
+        """See which workers are there; new ones are made ready. Raises ClusterError when nobody comes any more."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        self._threads = self._ask(ANSWER, self._client.nthreads)
+        self._welcome()
+        if self._ready():
+            self._worked, self._waiting = now, False
+        elif not self._waiting:
+            self._tell(f"no worker is left at {self._address}: waiting for one, Ctrl-C stops the sweep")
+            self._waiting = True
+        if now - self._worked > WITHOUT_WORKERS:
+            raise errors.ClusterError(f"no worker came to {self._address} for {WITHOUT_WORKERS:g} s")
+
+    def stop(self) -> None:
+        """Cancel the trials that no worker has. One that a worker has, looks itself whether its sweep goes on."""
+        with contextlib.suppress(errors.ClusterError):
+            taken = {key for keys in self._ask(ANSWER, self._client.processing).values() for key in keys}
+            with self._lock:
+                waiting = [(future, inner) for future, (key, inner) in self._handed.items() if key not in taken]
+                for future, _ in waiting:
+                    future.cancel()
+                    future.set_running_or_notify_cancel()
+            for _, inner in waiting:  # Dask's thread may wait for the lock meanwhile, and is needed for this
+                inner.cancel()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Have the workers forget the project, and leave. Nothing is waited for."""
+        with contextlib.suppress(errors.ClusterError):
+            self._ask(ANSWER, self._client.run, remote.forget, self._parcel.session, on_error="ignore")
+        self._client.close(timeout=5)
+
+    def _ready(self) -> list[str]:
+        return [worker for worker in self._threads if self._fit.get(worker)]
+
+    def _hand_over(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int = 1) -> None:
+        key = f"nbops-{self._parcel.session}-{task.number}-{uuid.uuid4().hex[:8]}"
+        ready = self._ready()
+        # Only where some are not: others may then still take it when all of these have gone, and hand it back.
+        where = {"workers": ready, "allow_other_workers": True} if 0 < len(ready) < len(self._threads) else {}
+        threads: dict[str, int] = {}
+        for worker, count in self._threads.items():
+            host = urlsplit(worker).hostname or worker
+            threads[host] = threads.get(host, 0) + count
+        with self._lock:
+            inner = self._inner.submit(remote.run, self._parcel.session, threads, work, task, key=key, **where)
+            self._handed[future] = key, inner
+        inner.add_done_callback(lambda done: self._done(future, work, task, attempt, done))
+
+    def _done(
+        self,
+        future: Future[TrialOutcome],
+        work: Work,
+        task: TrialTask,
+        attempt: int,
+        inner: Future[TrialOutcome | None],
+    ) -> None:
+        """Called in Dask's own thread, which must not wait for anything."""
+        from distributed import KilledWorker
+
+        with self._lock:
+            self._handed.pop(future, None)
+            if future.cancelled():
+                return
+            if inner.cancelled():
+                future.set_exception(self._gone())
+            elif isinstance(error := inner.exception(), KilledWorker):
+                ThreadExecutor().submit(self._killed, future, task, error.allowed_failures + 1)
+            elif error is not None and attempt < ATTEMPTS:
+                ThreadExecutor().submit(self._again, future, work, task, attempt + 1)
+            elif error is not None:
+                future.set_exception(error)
+            elif (outcome := inner.result()) is None:
+                self._hand_over(future, work, task)
+            else:
+                future.set_result(outcome)
+
+    def _again(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int) -> None:
+        """A trial never raises: its worker could not even take it. By then it will be known as one that is not fit."""
+        time.sleep(2 * LOOK_EVERY)
+        self._hand_over(future, work, task, attempt)
+
+    def _killed(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
+        """So many workers died of the trial that Dask gave it up."""
+        reason = f"{deaths} workers died while they ran it; often the machine ran out of memory"
+        runs: list[str] = []
+        with contextlib.suppress(Exception):  # the sweep closes what is open at its end
+            runs = remote.close_earlier(self._store, task, "its worker died")
+        run_id = runs[0] if runs else None
+        future.set_result(TrialOutcome(Trial(task.number, task.values, "killed", run_id=run_id, reason=reason)))
+
+    def _welcome(self) -> None:
+        """Make new workers ready, beside all else; one that is not fit is left out, and told of."""
+        if self._preparing is not None and self._preparing.done():
+            with contextlib.suppress(errors.ClusterError):
+                for line in self._preparing.result():
+                    self._tell(f"{line}; it is left out")
+            self._preparing = None
+        new = [worker for worker in self._threads if worker not in self._fit]
+        if new and self._preparing is None:
+            self._preparing = ThreadExecutor().submit(self._prepare, new)
+
+    def _prepare(self, workers: Collection[str]) -> list[str]:
+        """Look at these workers and give them the project; what is wrong with them, by name."""
+        found: dict[str, list[str]] = {}
+        asked = {"workers": list(workers), "on_error": "return"}
+        # First with what every Python has: where nbops is missing or another one, nothing of it can be sent.
+        pythons = self._ask(ANSWER, self._client.run, platform.python_version, **asked)
+        versions = self._ask(ANSWER, self._client.run, metadata.version, "nbops", **asked)
+        for worker in workers:
+            python, version, wanted = pythons.get(worker), versions.get(worker), self._parcel.wanted.python
+            if not isinstance(python, str):
+                found[worker] = ["it does not answer"]
+            elif python.split(".")[:2] != wanted.split("."):
+                found[worker] = [f"it has Python {python}, this machine {wanted}: give both the same"]
+            elif version != __version__:
+                has = f"nbops {version}" if isinstance(version, str) else "no nbops"
+                found[worker] = [f"it has {has}, this machine {__version__}: install the same environment there"]
+        rest = [worker for worker in workers if worker not in found]
+        if rest:
+            asked["workers"] = rest
+            answers = self._ask(PREPARE, self._client.run, remote.prepare, self._parcel, **asked)
+            for worker in rest:
+                answer = answers.get(worker, ["it went away"])
+                unread = f"it cannot take what this machine sends ({answer}): start it anew with the same nbops"
+                found[worker] = answer if isinstance(answer, list) else [unread]
+        self._fit |= {worker: not problems for worker, problems in found.items()}
+        return [f"worker {worker}: {problem}" for worker, problems in found.items() for problem in problems]
+
+    def _ask(self, seconds: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What Dask answers; its own calls may wait without end for a machine that has gone."""
+        if self._client.status != "running":
+            raise self._gone()
+        try:
+            return ThreadExecutor().submit(call, *args, **kwargs).result(seconds)
+        except TimeoutError as error:
+            raise errors.ClusterError(f"the Dask scheduler at {self._address} does not answer any more") from error
+        except Exception as error:
+            raise self._gone() from error
+
+    def _gone(self) -> errors.ClusterError:
+        return errors.ClusterError(f"the Dask scheduler at {self._address} has gone away")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
 
 PROBE = 3.0
 CONNECT = 5.0
@@ -36,10 +253,9 @@ _NO_SCHEDULER = (
     "what listens at {address} is no Dask scheduler ({kind}): a scheduler's own port is usually 8786, that of its "
     "pages 8787"
 )
-_OURS = {value for name, value in vars(Env).items() if name.isupper()}
 
 
-def connect(on: str, source: Source, start: Start, store: Store, tell: Callable[[str], None]) -> Cluster:
+def connect(on: str, source: Source, start: Start, store: Store, tell: Callable[[str], None]) -> DaskCluster:
     """The cluster behind `dask://HOST:PORT`, its workers looked at and given the project.
 
     Raises ClusterError when nobody is there, UsageError that names the worker when one is not fit.
@@ -47,7 +263,7 @@ def connect(on: str, source: Source, start: Start, store: Store, tell: Callable[
     address = f"tcp://{on.removeprefix('dask://').rstrip('/')}"
     client = _client(address)
     try:
-        cluster = Cluster(client, address, _parcel(source, start, store), store, tell)
+        cluster = DaskCluster(client, address, bundle.make(source, start, store), store, tell)
         cluster.begin()
     except BaseException:
         client.close(timeout=2)
@@ -72,7 +288,7 @@ def _client(address: str) -> Client:
         warnings.simplefilter("ignore")  # about versions; they are looked at
         try:
             # Dask's client itself waits for minutes for what only seems to be a scheduler.
-            kind = Threads().submit(asyncio.run, _kind(address)).result(CONNECT)
+            kind = ThreadExecutor().submit(asyncio.run, _kind(address)).result(CONNECT)
             if kind == "Scheduler":
                 return Client(address, timeout=CONNECT, set_as_default=False, name="nbops-sweep")
         except Exception as error:
@@ -93,28 +309,3 @@ async def _kind(address: str) -> str:
         return str(answer["type"])
     finally:
         comm.abort()
-
-
-def _parcel(source: Source, start: Start, store: Store) -> Parcel:
-    settings = source.settings
-    source.freeze()
-    packed = bundle.pack(source.notebook, settings)
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if (name.startswith("NBOPS_") and name not in _OURS) or name in executors.THREAD_VARIABLES
-    }
-    data = settings.data_folder.resolve()
-    if not data.is_relative_to(settings.root.resolve()):  # each worker has to see it at the same place
-        environment["NBOPS_DATA_FOLDER"] = str(data)
-    learned = Path(preferences.of(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory)
-    experiment_id = start.experiment_id or store.experiment_id(start.experiment)
-    return Parcel(
-        session=uuid.uuid4().hex[:12],
-        settings=settings,
-        wanted=preflight.wanted(settings, store, experiment_id, source.schema.secrets.values()),
-        packed=packed,
-        learned=learned.read_bytes() if learned.is_file() else b"",
-        environment=environment,
-        user=provenance.source_tags("", None, "")["mlflow.user"],
-    )

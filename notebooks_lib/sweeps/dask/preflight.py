@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from notebooks_lib import errors
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import trial
+from notebooks_lib.sweeps import trial_runner
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.store import Store
@@ -25,7 +25,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WorkerRequirements:
     """What a worker must have in common with the machine that asks for the sweep; it can be sent there."""
 
     python: str
@@ -40,14 +40,14 @@ class Wanted:
     """Where runs or artifacts are kept on `host` itself: path -> what tells this file from others, if it exists."""
 
 
-def wanted(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> Wanted:
+def requirements(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> WorkerRequirements:
     """What trials of this experiment need, as it is here."""
     path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
     files = {path: _identity(path)} if path else {}
-    return Wanted(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
+    return WorkerRequirements(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
-def problems(wanted: Wanted, settings: Settings) -> Iterator[str]:
+def problems(wanted: WorkerRequirements, settings: Settings) -> Iterator[str]:
     """What is wrong with this process as a worker, each with what to do; `settings` are those it would run with."""
     if _python() != wanted.python:
         yield f"it has Python {_python()}, this machine {wanted.python}: give both the same"
@@ -67,7 +67,7 @@ def problems(wanted: Wanted, settings: Settings) -> Iterator[str]:
     yield from _unreached(wanted, settings)
 
 
-def _not_shared(wanted: Wanted, path: str, here: str) -> str:
+def _not_shared(wanted: WorkerRequirements, path: str, here: str) -> str:
     where = f"it runs on {here} and cannot share {path} of {wanted.host}"
     if _path(wanted.uri):
         return (
@@ -80,11 +80,11 @@ def _not_shared(wanted: Wanted, path: str, here: str) -> str:
     )
 
 
-def _unreached(wanted: Wanted, settings: Settings) -> Iterator[str]:
+def _unreached(wanted: WorkerRequirements, settings: Settings) -> Iterator[str]:
     try:
         uri = stores.tracking_uri(settings)
         if uri == wanted.uri:
-            trial.connected(settings).client.search_experiments(max_results=1)
+            trial_runner.connected(settings).client.search_experiments(max_results=1)
         else:
             yield f"it was started with another store, {uri}: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     except Exception as error:  # noqa: BLE001  # a network, a sign-in, a plugin: told as it is

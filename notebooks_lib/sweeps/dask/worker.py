@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 from notebooks_lib.kernels import preferences
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
-from notebooks_lib.sweeps import executors, resume, stopping, trial
+from notebooks_lib.sweeps import executors, stopping, trial_runner
 from notebooks_lib.sweeps.dask import bundle, preflight
-from notebooks_lib.sweeps.dask.preflight import Wanted
-from notebooks_lib.sweeps.records import Trial
-from notebooks_lib.sweeps.tasks import Task
-from notebooks_lib.sweeps.trial import Outcome
+from notebooks_lib.sweeps.dask.bundle import ProjectBundle
+from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
+from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import orphans
 from notebooks_lib.tracking.store import Store, answering
@@ -34,39 +33,22 @@ BEGUN_ANEW = "its worker is gone, and the trial was begun anew"
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """All that the trials of one session of a sweep have in common; sent once to each worker."""
-
-    session: str
-    settings: Settings
-    """As they are on the machine that asks for the sweep."""
-    wanted: Wanted
-    packed: bytes = field(repr=False)
-    """The project."""
-    learned: bytes = field(repr=False)
-    """What warm kernels have learned to import for it."""
-    environment: Mapping[str, str]
-    """For the kernels."""
-    user: str
-
-
-@dataclass(frozen=True)
 class _Ready:
     settings: Settings
-    parcel: Parcel
+    parcel: ProjectBundle
 
 
 _ready: dict[str, _Ready] = {}
 _unfit: set[str] = set()
 
 
-async def prepare(parcel: Parcel, dask_worker: Any) -> list[str]:
+async def prepare(parcel: ProjectBundle, dask_worker: Any) -> list[str]:
     """Look whether this worker is fit and unpack the project; what is wrong with it, empty when it is ready."""
     folder = Path(dask_worker.local_directory) / f"nbops-{parcel.session}"
     return await asyncio.to_thread(_prepare, parcel, folder)
 
 
-def _prepare(parcel: Parcel, folder: Path) -> list[str]:
+def _prepare(parcel: ProjectBundle, folder: Path) -> list[str]:
     root = folder / parcel.settings.root.name
     tracking = Tracking(uri=parcel.wanted.uri, experiment=parcel.settings.tracking.experiment)
     settings = parcel.settings.model_copy(update={"root": root, "tracking": tracking})
@@ -97,7 +79,9 @@ def forget(session: str) -> None:
     shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
 
 
-def run(session: str, threads: Mapping[str, int], work: Callable[[Task], Outcome], task: Task) -> Outcome | None:
+def run(
+    session: str, threads: Mapping[str, int], work: Callable[[TrialTask], TrialOutcome], task: TrialTask
+) -> TrialOutcome | None:
     """Run the trial in this worker's copy of the project; None when it gets none.
 
     It waits for it: Dask counts how many workers died of one task, and a task that is handed back is another one.
@@ -112,12 +96,12 @@ def run(session: str, threads: Mapping[str, int], work: Callable[[Task], Outcome
         return None
     here = _relocated(task, ready, threads)
     try:
-        store = trial.connected(ready.settings)
+        store = trial_runner.connected(ready.settings)
         if stopping.is_over(store, task.sweep):
-            return Outcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
+            return TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
-        return Outcome(trial.failed(task.number, task.values, error), unwritten=True)
+        return TrialOutcome(trial_runner.failed(task.number, task.values, error), unwritten=True)
     outcome = work(here)
     if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds it, and disks of workers are small
         for copy in ready.settings.layout.executed.glob(f"*-{outcome.trial.run_id[:8]}.ipynb"):
@@ -125,17 +109,17 @@ def run(session: str, threads: Mapping[str, int], work: Callable[[Task], Outcome
     return outcome
 
 
-def close_earlier(store: Store, task: Task, reason: str) -> list[str]:
+def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
     """End the trial's open runs; their ids. When a worker is gone, Dask begins anew what it ran."""
     with answering(store):
-        runs = resume.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
+        runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
-            stopping.ask(store, run.run_id, "stopped")  # should its worker live after all
+            stopping.request_stop(store, run.run_id, "stopped")  # should its worker live after all
             orphans.close(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 
 
-def _relocated(task: Task, ready: _Ready, threads: Mapping[str, int]) -> Task:
+def _relocated(task: TrialTask, ready: _Ready, threads: Mapping[str, int]) -> TrialTask:
     """The task as it is to be run here: same run, other places."""
     start = dataclasses.replace(task.start, tags={**(task.start.tags or {}), "mlflow.user": ready.parcel.user})
     notebook = dataclasses.replace(task.plan.notebook, path=ready.settings.root / task.start.notebook)
@@ -153,5 +137,5 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, CPU_COUNT // at_once)))
 
 
-def _memory(root: Path, parcel: Parcel) -> Path:
+def _memory(root: Path, parcel: ProjectBundle) -> Path:
     return Path(preferences.of(str(root), {**os.environ, **parcel.environment, Env.ROOT: str(root)}).memory)

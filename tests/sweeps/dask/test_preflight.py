@@ -21,21 +21,21 @@ pytestmark = pytest.mark.tracking
 
 
 @pytest.fixture
-def here(project: Settings) -> tuple[preflight.Wanted, Settings]:
+def here(project: Settings) -> tuple[preflight.WorkerRequirements, Settings]:
     """What a sweep of this process wants, and the settings of a worker that has it: this process."""
     project.layout.lock.write_text("click==8.5.1 \\\n    --hash=sha256:00\nnumpy==1.0\nnot-installed==1.0 ; extra\n")
     connected = store.connect(project)
-    wanted = preflight.wanted(project, connected, connected.experiment_id("sample"), ["TOKEN"])
+    wanted = preflight.requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
     return wanted, project.model_copy(update={"tracking": Tracking(uri=connected.uri)})
 
 
-def only(wanted: preflight.Wanted, settings: Settings) -> str:
+def only(wanted: preflight.WorkerRequirements, settings: Settings) -> str:
     (problem,) = preflight.problems(wanted, settings)
     return problem
 
 
 def test_a_worker_on_this_machine_with_the_same_environment_is_fit_also_for_sqlite(
-    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+    here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, settings = here
     monkeypatch.setenv("TOKEN", "its value")
@@ -49,7 +49,7 @@ def test_a_worker_on_this_machine_with_the_same_environment_is_fit_also_for_sqli
 
 
 def test_another_python_and_other_packages_are_named(
-    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+    here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, settings = here
     monkeypatch.setenv("TOKEN", "secret")
@@ -69,7 +69,7 @@ def test_another_python_and_other_packages_are_named(
 
 
 def test_sqlite_on_another_machine_is_refused_with_the_reason(
-    here: tuple[preflight.Wanted, Settings], monkeypatch: pytest.MonkeyPatch
+    here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, settings = here
     monkeypatch.setenv("TOKEN", "secret")
@@ -92,14 +92,14 @@ def test_a_server_is_reached_or_told_of_and_artifacts_in_a_folder_are_refused_el
 ) -> None:
     settings = empty_project.model_copy(update={"tracking": Tracking(uri=azure_server.backend)})
     connected = store.connect(settings)
-    wanted = preflight.wanted(settings, connected, connected.experiment_id("fitness"), [])
+    wanted = preflight.requirements(settings, connected, connected.experiment_id("fitness"), [])
     assert wanted.files == {}, "the server hands artifacts over"
     assert list(preflight.problems(dataclasses.replace(wanted, host="laptop"), settings)) == []
 
     folder = empty_project.root / "its files"
     folder.mkdir()
     kept = connected.client.create_experiment("in a folder", artifact_location=folder.as_uri())
-    wanted = preflight.wanted(settings, connected, kept, [])
+    wanted = preflight.requirements(settings, connected, kept, [])
     assert wanted.files.keys() == {str(folder)}
     assert list(preflight.problems(wanted, settings)) == []
     problem = only(dataclasses.replace(wanted, host="laptop"), settings)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from notebooks_lib.sweeps import formatting
-from notebooks_lib.sweeps.progress import Tally
-from notebooks_lib.sweeps.records import Goal, Trial
+from notebooks_lib.sweeps.trials import Goal, SweepProgress, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -43,10 +42,10 @@ COLOURS = {
 }
 
 
-class Table(Protocol):
+class TrialTable(Protocol):
     """What the sweep tells of its trials."""
 
-    def __enter__(self) -> Table: ...
+    def __enter__(self) -> TrialTable: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,22 +55,22 @@ class Table(Protocol):
         """Something has changed. `trials` holds all trials so far, `total` how many there will be."""
 
 
-def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> Table:
+def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
     """The table that suits where standard error goes; `silent` shows nothing."""
-    tally = Tally(total, goal, jobs, kept=ROWS)
+    tally = SweepProgress(total, goal, jobs, kept=ROWS)
     if silent:
-        return _Silent()
+        return _NoTable()
     if sys.stderr.isatty():
         from rich.console import Console
 
         console = Console(stderr=True)
         if not console.is_dumb_terminal:
-            return Live(tally, console)
-    return Plain(tally)
+            return LiveTable(tally, console)
+    return PlainLines(tally)
 
 
-class _Silent:
-    def __enter__(self) -> Table:
+class _NoTable:
+    def __enter__(self) -> TrialTable:
         return self
 
     def __exit__(
@@ -81,10 +80,10 @@ class _Silent:
     def show(self, trials: Mapping[int, Trial], total: int) -> None: ...
 
 
-class Plain:
+class PlainLines:
     """A line for each trial that ended; of many trials, for each failure and for some of the others."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: SweepProgress) -> None:
         self._tally = tally
         self._told = float("-inf")
         self._told_at = 0
@@ -92,7 +91,7 @@ class Plain:
         self._earlier = 0
         self._thinned = False
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> TrialTable:
         return self
 
     def __exit__(
@@ -150,20 +149,20 @@ class Plain:
         return line + ("" if trial.reason else _best(tally))
 
 
-def _count(tally: Tally, ended: int) -> str:
+def _count(tally: SweepProgress, ended: int) -> str:
     return f"[{ended:>{len(str(tally.total))}}/{tally.total}]"
 
 
-def _best(tally: Tally) -> str:
+def _best(tally: SweepProgress) -> str:
     if tally.best is None:
         return ""
     return f"  (best {formatting.figure(tally.best.value)}: {formatting.assigned(tally.best.values, PLAIN_ROOM // 4)})"
 
 
-class Live:
+class LiveTable:
     """A table that is drawn in place, by a thread of its own, a few times a second."""
 
-    def __init__(self, tally: Tally, console: Console) -> None:
+    def __init__(self, tally: SweepProgress, console: Console) -> None:
         from rich.live import Live as Drawn
 
         self._tally = tally
@@ -171,7 +170,7 @@ class Live:
         self._lock = threading.Lock()
         self._live = Drawn(get_renderable=self.drawn, console=console, refresh_per_second=REFRESHES, transient=True)
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> TrialTable:
         self._live.start()
         return self
 

@@ -5,146 +5,34 @@ from __future__ import annotations
 import io
 import os
 import pty
-import random
 import re
 import select
 import sys
-from collections import Counter
 
 import pytest
 from rich.console import Console
 
-from notebooks_lib.cli import sweep_table
-from notebooks_lib.cli.sweep_table import Live, Plain, Tally
-from notebooks_lib.sweeps.records import Goal, Trial, TrialState
+from notebooks_lib.cli import live_table
+from notebooks_lib.cli.live_table import LiveTable, PlainLines
+from notebooks_lib.sweeps.trials import Goal, SweepProgress, Trial, TrialState
+from tests.sweeps.results import Clock
 
 RMSE = Goal("rmse")
 NASTY = {"a\nb": "x\ty\x1b[31m\u202eevil\0", "s": "é" * 500, "$m$": "[bold]not markup[/bold]", "empty": ""}
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def trial(number: int, state: TrialState = "finished", value: float | None = None, **more: object) -> Trial:
     return Trial(number, {"alpha": 0.1 * number, "seed": number}, state, value, seconds=1.25, **more)  # type: ignore[arg-type]
 
 
-def take(tally: Tally, trials: dict[int, Trial], total: int = 50) -> list[int]:
-    return [ended.number for ended in tally.take(trials, total)]
-
-
 # Counting
-
-
-def test_the_tally_of_changes_is_the_tally_of_everything() -> None:
-    rng = random.Random(7)
-    tally, trials, ends = Tally(300, RMSE, 4), {}, []
-    while len(trials) < 300 or tally.running:
-        running = [n for n, t in trials.items() if t.state == "running"]
-        if len(trials) < 300 and len(running) < 4:
-            trials[len(trials)] = trial(len(trials), "running")
-        else:
-            number = rng.choice(running)
-            state = rng.choice(["finished", "finished", "failed", "killed", "pruned"])
-            value = rng.choice([None, float("nan"), float("inf"), rng.random()]) if state != "failed" else None
-            trials[number] = trial(number, state, value)
-        ends += take(tally, trials, 300)
-    assert sorted(ends) == list(range(300))
-    assert tally.counts == Counter(t.state for t in trials.values())
-    worth = [t for t in trials.values() if t.state == "finished" and t.value is not None and 0 <= t.value <= 1]
-    assert tally.best == min(worth, key=lambda t: t.value or 0)
-
-
-def test_trials_that_have_ended_are_not_looked_at_again() -> None:
-    class Watched(dict[int, Trial]):
-        looks = 0
-
-        def __getitem__(self, number: int) -> Trial:
-            self.looks += 1
-            return super().__getitem__(number)
-
-    tally, trials = Tally(2000, RMSE, 1), Watched()
-    for number in range(2000):
-        trials[number] = trial(number, "running")
-        take(tally, trials, 2000)
-        trials[number] = trial(number, "finished", 1.0)
-        take(tally, trials, 2000)
-    assert trials.looks < 5 * 2000
-
-
-def test_the_higher_value_is_best_where_the_goal_says_so() -> None:
-    tally = Tally(3, Goal("r2", "max"), 1)
-    trials = {0: trial(0, "running")}
-    take(tally, trials)
-    for number, value in enumerate([0.1, 0.9, 0.5]):
-        trials[number] = trial(number, "finished", value)
-        take(tally, trials)
-    assert tally.best is not None
-    assert tally.best.value == 0.9
-
-
-def test_pace_and_time_left_leave_out_what_was_skipped() -> None:
-    clock = Clock()
-    tally, trials = Tally(14, RMSE, 2, clock=clock), {}
-    for number in range(4):
-        trials[number] = trial(number, "skipped", 1.0)
-        assert take(tally, trials) == [number]
-    trials |= {4: trial(4, "running"), 5: trial(5, "running")}
-    take(tally, trials, 14)
-    assert tally.gap() is None
-    clock.now += 10
-    trials[4] = trial(4, "finished", 1.0)
-    take(tally, trials, 14)
-    assert tally.left() is None, "half of the jobs have shown nothing yet"
-    trials[5] = trial(5, "failed")
-    take(tally, trials, 14)
-    assert tally.gap() == 5
-    assert tally.left() == 8 * 5
-    clock.now += 3
-    assert tally.left() == 8 * 5 - 3
-    clock.now += 97
-    gap = tally.gap()
-    assert gap is not None
-    assert gap > 50, "a long silence slows the pace"
-
-
-def test_the_pace_is_that_of_late() -> None:
-    clock = Clock()
-    tally, trials = Tally(1000, RMSE, 1, clock=clock), {}
-    for number in range(400):
-        trials[number] = trial(number, "running")
-        take(tally, trials, 1000)
-        clock.now += 10 if number < 200 else 1
-        trials[number] = trial(number, "finished", 1.0)
-        take(tally, trials, 1000)
-    assert tally.gap() == pytest.approx(1)
-
-
-def test_what_an_earlier_session_did_is_counted_but_has_no_pace() -> None:
-    clock = Clock()
-    tally = Tally(50, RMSE, 1, clock=clock)
-    trials = {number: trial(number, "finished" if number % 2 else "failed", float(number)) for number in range(20)}
-    assert take(tally, trials) == []
-    trials[20] = trial(20, "finished", 0.5)  # a grid finds them one by one
-    assert take(tally, trials) == []
-    assert tally.earlier == {"finished": 11, "failed": 10}
-    assert tally.ended == 21
-    assert tally.best is not None
-    assert tally.best.number == 20
-    assert tally.gap() is None
-    trials[21] = trial(21, "failed", reason="refused before it ran")
-    assert take(tally, trials) == [21]
 
 
 # Plain lines
 
 
 def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    with sweep_table.table(12, RMSE, jobs=2) as shown:
+    with live_table.table(12, RMSE, jobs=2) as shown:
         trials = {0: trial(0, "running"), 1: trial(1, "running")}
         shown.show(trials, 12)
         trials[1] = trial(1, "finished", 54.9)
@@ -167,7 +55,7 @@ def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) ->
 
 def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    shown, trials = Plain(Tally(10_000, RMSE, 1, clock=clock)), {}
+    shown, trials = PlainLines(SweepProgress(10_000, RMSE, 1, clock=clock)), {}
     with shown:
         for number in range(10_000):
             trials[number] = trial(number, "running")
@@ -185,7 +73,7 @@ def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.
 
 def test_many_quick_trials_are_a_line_a_second_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with Plain(Tally(1000, RMSE, 1, clock=clock)) as shown:
+    with PlainLines(SweepProgress(1000, RMSE, 1, clock=clock)) as shown:
         trials = {}
         for number in range(500):  # stopped half-way
             trials[number] = trial(number, "running")
@@ -200,7 +88,7 @@ def test_many_quick_trials_are_a_line_a_second_and_the_last_one(capsys: pytest.C
 
 def test_many_slow_trials_are_not_silent_for_hours(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with Plain(Tally(10_000, RMSE, 1, clock=clock)) as shown:
+    with PlainLines(SweepProgress(10_000, RMSE, 1, clock=clock)) as shown:
         trials = {}
         for number in range(10):
             trials[number] = trial(number, "running")
@@ -212,7 +100,7 @@ def test_many_slow_trials_are_not_silent_for_hours(capsys: pytest.CaptureFixture
 
 
 def test_a_resumed_sweep_says_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
-    with sweep_table.table(50, RMSE, jobs=1) as shown:
+    with live_table.table(50, RMSE, jobs=1) as shown:
         trials = {number: trial(number, "finished", 60.0 + number) for number in range(29)} | {29: trial(29, "failed")}
         shown.show(trials, 50)
         trials[30] = trial(30, "running")
@@ -226,25 +114,25 @@ def test_a_resumed_sweep_says_what_was_there(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_sweep_that_was_done_already_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    with sweep_table.table(2, RMSE, jobs=1) as shown:
+    with live_table.table(2, RMSE, jobs=1) as shown:
         shown.show({0: trial(0, "finished", 1.0)}, 2)
         shown.show({0: trial(0, "finished", 1.0), 1: trial(1, "finished", 2.0)}, 2)
     assert capsys.readouterr().err == "[2/2] 2 from before: 2 finished  (best 1: alpha=0 seed=0)\n"
 
 
 def test_plain_lines_hold_no_control_characters_and_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    with sweep_table.table(1, Goal("a\x1b]0;title\x07 metric"), jobs=1) as shown:
+    with live_table.table(1, Goal("a\x1b]0;title\x07 metric"), jobs=1) as shown:
         shown.show({0: Trial(0, NASTY, "running")}, 1)
         shown.show({0: Trial(0, NASTY, "pruned", 1.0, reason="at\x1b[2J step\r\n" + "9" * 5000)}, 1)
     text = capsys.readouterr().err
     assert text.endswith("\n")
     line = text[:-1]
     assert line.isprintable(), ascii(line)
-    assert len(line) < 2.5 * sweep_table.PLAIN_ROOM
+    assert len(line) < 2.5 * live_table.PLAIN_ROOM
 
 
 def test_silent_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    with sweep_table.table(1, None, jobs=1, silent=True) as shown:
+    with live_table.table(1, None, jobs=1, silent=True) as shown:
         shown.show({0: trial(0, "failed")}, 1)
     assert capsys.readouterr() == ("", "")
 
@@ -252,7 +140,7 @@ def test_silent_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 # The live table
 
 
-def drawn(live: Live, console: Console) -> list[str]:
+def drawn(live: LiveTable, console: Console) -> list[str]:
     with console.capture() as captured:
         console.print(live.drawn())
     return re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
@@ -268,7 +156,7 @@ def screen(width: int, height: int = 24) -> Console:
 @pytest.mark.parametrize("running", [0, 1, 3, 64])
 def test_the_table_stays_within_the_screen(width: int, height: int, running: int) -> None:
     console = screen(width, height)
-    live = Live(Tally(10_000, Goal("a_metric_with_a_very_long_name_indeed"), 8), console)
+    live = LiveTable(SweepProgress(10_000, Goal("a_metric_with_a_very_long_name_indeed"), 8), console)
     states: list[TrialState] = ["finished", "failed", "killed", "pruned", "skipped"]
     trials = {n: Trial(n, NASTY, "running") for n in range(5000)}
     live.show(trials, 10_000)
@@ -281,13 +169,13 @@ def test_the_table_stays_within_the_screen(width: int, height: int, running: int
     assert all(line.isprintable() for line in lines)
     assert "1000 killed" in "".join(lines)
     rows = lines[lines.index("") + 1 :]
-    assert len(rows) == min(sweep_table.ROWS, height - sweep_table.HEAD)
+    assert len(rows) == min(live_table.ROWS, height - live_table.HEAD)
     assert rows[-1].endswith("more running") == (running > len(rows) / 2) or width == 20
 
 
 def test_the_table_says_how_far_it_is_and_what_is_best() -> None:
     clock, console = Clock(), screen(100)
-    live = Live(Tally(50, RMSE, 2, clock=clock), console)
+    live = LiveTable(SweepProgress(50, RMSE, 2, clock=clock), console)
     assert drawn(live, console)[0].startswith("0/50 ")
     trials = {n: trial(n, "running") for n in range(10)}
     live.show(trials, 50)
@@ -309,7 +197,7 @@ def test_the_table_says_how_far_it_is_and_what_is_best() -> None:
 
 def test_without_a_goal_nothing_is_best() -> None:
     console = screen(100)
-    live = Live(Tally(2, None, 1), console)
+    live = LiveTable(SweepProgress(2, None, 1), console)
     live.show({0: trial(0, "running")}, 2)
     live.show({0: trial(0)}, 2)
     text = "\n".join(drawn(live, console))
@@ -326,7 +214,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
         for name, value in {"TERM": "xterm-256color", **environ}.items():
             here.setenv(name, value)
         here.setattr(sys, "stderr", terminal)
-        with sweep_table.table(2, RMSE, jobs=1) as shown:
+        with live_table.table(2, RMSE, jobs=1) as shown:
             shown.show({0: trial(0, "running")}, 2)
             shown.show({0: trial(0, "finished", 55.5)}, 2)
         terminal.flush()

@@ -1,11 +1,13 @@
 """Listed values are read as -p reads one, checked, and refused in one line that says the way out."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notebooks_lib.notebooks import expressions, parameter_types
-from notebooks_lib.sweeps import grid_axis
+from notebooks_lib.sweeps import grid_values
 from tests.sweeps.building import kind
 
 
@@ -45,7 +47,7 @@ from tests.sweeps.building import kind
     ],
 )
 def test_a_text_stands_for_values_of_the_type(annotation, text, values):
-    found = grid_axis.read(text, kind(annotation))
+    found = grid_values.read(text, kind(annotation))
     assert list(found) == values
     assert [type(one) for one in found] == [type(one) for one in values]
 
@@ -84,8 +86,8 @@ def test_a_text_stands_for_values_of_the_type(annotation, text, values):
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(annotation, given, said):
-    with pytest.raises(grid_axis.Refused) as caught:
-        grid_axis.read(given, kind(annotation))
+    with pytest.raises(grid_values.InvalidSearchSpace) as caught:
+        grid_values.read(given, kind(annotation))
     assert said in str(caught.value)
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
@@ -98,8 +100,8 @@ ANNOTATIONS = ["int", "float", "str", "bool", "list[int]", "str | None", "Litera
 def test_any_text_is_read_or_refused(annotation, text):
     wanted = kind(annotation)
     try:
-        found = grid_axis.read(text, wanted)
-    except grid_axis.Refused:
+        found = grid_values.read(text, wanted)
+    except grid_values.InvalidSearchSpace:
         return
     assert found
     assert len({expressions.source(value) for value in found}) == len(found)
@@ -109,10 +111,10 @@ def test_any_text_is_read_or_refused(annotation, text):
 
 @given(st.text(alphabet="ab,'\"[](){}\\: ", max_size=20))
 def test_pieces_hold_everything_but_the_commas_between_them(text):
-    assert "".join("".join(grid_axis.split(text)).split()).replace(",", "") == "".join(text.split()).replace(",", "")
+    assert "".join("".join(grid_values.split(text)).split()).replace(",", "") == "".join(text.split()).replace(",", "")
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8, unique_by=repr))
 def test_numbers_are_read_as_the_command_line_reads_one(numbers):
     wanted = parameter_types.Number("float")
-    assert list(grid_axis.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]
+    assert list(grid_values.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.cli import show
+from notebooks_lib.cli import terminal
 
 NAME = "a\x1b[31m[/x]\u202en"
 
 
 def test_a_path_is_shown_without_escapes() -> None:
-    assert show.path(Path("/x") / f"{NAME}.ipynb") == r"/x/a\x1b[31m[/x]\u202en.ipynb"
+    assert terminal.path(Path("/x") / f"{NAME}.ipynb") == r"/x/a\x1b[31m[/x]\u202en.ipynb"
 
 
 def test_so_is_a_title_with_what_the_progress_bar_takes_for_markup(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with show.Progress(NAME) as progress:
+    with terminal.CellProgress(NAME) as progress:
         progress.opened("r1", "")
     assert capsys.readouterr().err == "a\\x1b[31m[/x]\\u202en: run r1\n"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with show.Progress(NAME) as progress:
+    with terminal.CellProgress(NAME) as progress:
         progress.cell(0, 3)
     assert "\x1b[31m[/x]" not in capsys.readouterr().err

@@ -6,28 +6,30 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, TrialState
+from notebooks_lib.running import executed_notebook
 from notebooks_lib.running.plan import Source
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps.records import Goal, SweepResult, Trial
-from notebooks_lib.sweeps.search_space import Domain, Grid
+from notebooks_lib.sweeps import report
+from notebooks_lib.sweeps.search_space import ParameterGrid, SearchSpace
+from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import OwnedRun, Start
-from notebooks_lib.tracking.store import answering
+from notebooks_lib.tracking.store import Store, answering
 
 NAMES_SHOWN = 6
 
 
-def described(domain: Domain, goal: Goal | None) -> dict[str, Any]:
+def describe(domain: SearchSpace, goal: Goal | None) -> dict[str, Any]:
     """What a sweep goes through, as JSON: the fixed values, the swept ones, the goal."""
     return {
-        "grid" if isinstance(domain.swept, Grid) else "space": domain.swept.described,
+        "grid" if isinstance(domain.swept, ParameterGrid) else "space": domain.swept.described,
         "fixed": {name: repr(value) for name, value in domain.fixed.items()},
         "goal": f"{goal.metric}:{goal.direction}" if goal is not None else None,
     }
@@ -38,9 +40,9 @@ def digest(notebook: str, what: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
 
 
-def start(source: Source, domain: Domain, goal: Goal | None, name: str | None) -> Start:
+def start(source: Source, domain: SearchSpace, goal: Goal | None, name: str | None) -> Start:
     """What is known of the parent before its first trial."""
-    what = described(domain, goal)
+    what = describe(domain, goal)
     swept = list(domain.swept.described)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
     parameters = {**source.schema.defaults, **domain.fixed}
@@ -72,6 +74,32 @@ def held(settings: Settings, run_id: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def finish(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]) -> None:
+    """Write the report and end the run. When the sweep has failed already, an error of the store does not hide why."""
+    try:
+        if failure is None:
+            _report(owned.store, result, tell)
+        end(owned, result, failure)
+    except Exception as error:
+        if failure is None:
+            raise
+        tell(f"sweep {result.run_id} could not be ended: {errors.reason(error)}")
+
+
+def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> None:
+    try:
+        report.write(result, store)
+    except errors.TrackingError as error:  # the runs hold the same values
+        tell(str(error))
+    if result.best is not None and result.best.run_id is not None:
+        try:
+            executed_notebook.fetch_page(
+                store, result.best.run_id
+            )  # the page that everybody opens; others are made when asked for
+        except Exception as error:  # noqa: BLE001  # a page is a convenience
+            tell(f"no page of the best trial: {errors.reason(error)}")
 
 
 def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:

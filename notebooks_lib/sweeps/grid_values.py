@@ -15,14 +15,14 @@ from notebooks_lib.notebooks import expressions, parameter_types, parameter_valu
 from notebooks_lib.notebooks.container_types import Either
 from notebooks_lib.notebooks.parameter_types import Kind, shown
 
-MOST = 100_000
+MAX_VALUES = 100_000
 """Values of one parameter. They are held and checked one by one; combinations of them are not."""
 
 _RANGE = re.compile(r"([+-]?[0-9]{1,18})\.\.([+-]?[0-9]{1,18})(?:\.\.([+-]?[0-9]{1,18}))?")
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "\"'"
 
 
-class Refused(Exception):
+class InvalidSearchSpace(Exception):
     """What was asked for one parameter is wrong. `str()` says what was found, what is allowed and the way out."""
 
 
@@ -31,8 +31,10 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
     found: list[object] = []
     wrong: list[str] = []
     for item in _items(given, kind):
-        if len(found) + len(wrong) >= MOST:
-            raise Refused(f"found more than {MOST:,} values, allowed at most that many for one parameter")
+        if len(found) + len(wrong) >= MAX_VALUES:
+            raise InvalidSearchSpace(
+                f"found more than {MAX_VALUES:,} values, allowed at most that many for one parameter"
+            )
         try:
             found.append(kind.check(item()))
         except parameter_types.Mismatch as mismatch:
@@ -40,14 +42,14 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
         except RecursionError:
             wrong.append("found a value that holds itself, or is nested too deeply")
     if wrong:
-        raise Refused(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+        raise InvalidSearchSpace(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
     if not found:
-        raise Refused("found an empty list, allowed one value or more")
+        raise InvalidSearchSpace("found an empty list, allowed one value or more")
     seen: set[str] = set()
     for value in found:
         source = expressions.source(value)  # 1, 1.0 and True are equal, but not the same value
         if source in seen:
-            raise Refused(f"found {shown(value)} twice, allowed once; take one out")
+            raise InvalidSearchSpace(f"found {shown(value)} twice, allowed once; take one out")
         seen.add(source)
     return tuple(found)
 
@@ -80,10 +82,12 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
         yield from _listed(given, kind)
         return
     if not isinstance(given, str):
-        raise Refused(f"found {shown(given)} ({type(given).__name__}), allowed a list of values, or a text as '1..5'")
+        raise InvalidSearchSpace(
+            f"found {shown(given)} ({type(given).__name__}), allowed a list of values, or a text as '1..5'"
+        )
     text = str.__str__(given).strip()
     if not text:
-        raise Refused("found no values, allowed one or more, with commas between them")
+        raise InvalidSearchSpace("found no values, allowed one or more, with commas between them")
     if text.startswith("["):
         try:
             listed = expressions.read(text)
@@ -94,7 +98,7 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
             return
         if text.endswith("]") and len(split(text)) == 1 and _accepts(kind, text):
             # Most likely ["a","b"] without quotes for the shell, which takes the inner ones away.
-            raise Refused(
+            raise InvalidSearchSpace(
                 f'found {shown(text)}, allowed a JSON list; quote all of it for the shell, as \'NAME=["a", "b"]\''
             )
     for piece in split(text):
@@ -103,14 +107,14 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
 
 def _listed(items: Sequence[object], kind: Kind) -> Iterator[Callable[[], object]]:
     if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
-        raise Refused(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
+        raise InvalidSearchSpace(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
     for item in items:
         yield partial(parameter_values.settled, item, kind)
 
 
 def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:
     if not piece:
-        raise Refused('found nothing between two commas, allowed a value; write "" for an empty text')
+        raise InvalidSearchSpace('found nothing between two commas, allowed a value; write "" for an empty text')
     if piece[0] in _QUOTES and piece[-1] == piece[0] and len(piece) > 1:
         try:
             text = expressions.read(piece)
@@ -130,14 +134,14 @@ def _range(piece: str) -> range:
     match = _RANGE.fullmatch(piece)
     form = "a range is FIRST..LAST or FIRST..LAST..STEP, in whole numbers"
     if match is None:
-        raise Refused(f"found {shown(piece)}: {form}")
+        raise InvalidSearchSpace(f"found {shown(piece)}: {form}")
     first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
     if step == 0 or (last - first) * step < 0:
         down = f"; write {first}..{last}..{-abs(step) or -1} to count down" if first > last else ""
-        raise Refused(f"found {shown(piece)}, which holds no number: {form}{down}")
+        raise InvalidSearchSpace(f"found {shown(piece)}, which holds no number: {form}{down}")
     count = (last - first) // step + 1  # len(range) fails beyond 2**63
-    if count > MOST:
-        raise Refused(f"found {count:,} values in {piece}, allowed at most {MOST:,} for one parameter")
+    if count > MAX_VALUES:
+        raise InvalidSearchSpace(f"found {count:,} values in {piece}, allowed at most {MAX_VALUES:,} for one parameter")
     return range(first, last + (1 if step > 0 else -1), step)
 
 

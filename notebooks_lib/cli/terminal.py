@@ -23,7 +23,7 @@ PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
 
 
-class Progress:
+class CellProgress:
     """Which cell is running: a live line on a terminal, a line now and then elsewhere, on standard error."""
 
     def __init__(self, title: str, *, silent: bool = False) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self._task: Any = None
         self._told = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> CellProgress:
         if not self._silent and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn

@@ -1,5 +1,7 @@
 """A sweep file says what the options say; what is wrong in it is said with the file and the key."""
 
+from __future__ import annotations
+
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.sweeps import sweepfile
-from notebooks_lib.sweeps.records import Goal
-from notebooks_lib.sweeps.sweepfile import SweepFile, goal, pruning
+from notebooks_lib.sweeps import request
+from notebooks_lib.sweeps.request import SweepFile
+from notebooks_lib.sweeps.samplers import parse_pruner
+from notebooks_lib.sweeps.trials import Goal
 
 
 def load(text: str, name: str = "sweep.yaml") -> SweepFile:
     Path(name).write_text(text, "utf-8")
-    return sweepfile.load(Path(name))
+    return request.load_file(Path(name))
 
 
 WHOLE = """
@@ -110,7 +113,7 @@ def test_everything_wrong_is_said_at_once_and_a_missing_file_too():
     with pytest.raises(UsageError, match=r"trials: .*; jobs: .*; unknown key 'x'.*; prune: "):
         load("trials: 0\njobs: 0\nx: 1\nprune: no")
     with pytest.raises(UsageError, match=r"absent\.yaml: No such file"):
-        sweepfile.load(Path("absent.yaml"))
+        request.load_file(Path("absent.yaml"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -136,19 +139,19 @@ def test_any_text_is_read_or_refused(text):
     ],
 )
 def test_a_goal_is_a_metric_and_a_direction(text, found):
-    assert goal(text) == found
+    assert Goal.parse(text) == found
 
 
 @pytest.mark.parametrize("text", ["", ":max", "auc:", "auc:up", "auc:min", "rmse:max", "val:loss", "my_score"])
 def test_what_is_no_goal_is_refused(text):
     with pytest.raises(UsageError, match=f"metric '{text}.*write |metric 'auc.*write "):
-        goal(text)
+        Goal.parse(text)
 
 
 def test_pruners_are_named():
-    assert pruning("median") == ("median", 50.0)
-    assert pruning(" Percentile:12.5 ") == ("percentile", 12.5)
-    assert pruning("hyperband") == ("hyperband", 0.0)
+    assert parse_pruner("median") == ("median", 50.0)
+    assert parse_pruner(" Percentile:12.5 ") == ("percentile", 12.5)
+    assert parse_pruner("hyperband") == ("hyperband", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +159,4 @@ def test_pruners_are_named():
 )
 def test_other_pruners_are_refused(text):
     with pytest.raises(UsageError, match="allowed: median, percentile:25, hyperband"):
-        pruning(text)
+        parse_pruner(text)

@@ -1,7 +1,9 @@
-"""One trial, from the side of whoever runs it: here, in another process or on another machine."""
+"""Run one trial: the task made from a proposal, which can be sent anywhere, and what comes of it."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +12,87 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.records import RunResult, finite
 from notebooks_lib.running import outcome
+from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import formatting, stopping
-from notebooks_lib.sweeps.records import Trial
-from notebooks_lib.sweeps.tasks import Task
+from notebooks_lib.sweeps import executors, formatting, stopping
+from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.owner import OwnedRun, Start
 from notebooks_lib.tracking.store import Store
+
+NAME_ROOM = 100
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialTask:
+    """One trial that is to be run."""
+
+    number: int
+    values: Mapping[str, object]
+    plan: Plan
+    sweep: str
+    """The parent run."""
+    goal: Goal | None
+    limits: TrialLimits
+    by_tag: bool
+    """Whether it may be asked to stop by the tag on its run."""
+
+    @property
+    def start(self) -> Start:
+        """What is known of its run already."""
+        assert self.plan.start is not None  # trials are always tracked
+        return self.plan.start
+
+
+class TaskBuilder:
+    """Makes the tasks of one sweep. What they have in common is looked up once."""
+
+    def __init__(self, request: SweepRequest, parent: OwnedRun) -> None:
+        self._request = request
+        self._parent = parent
+        self._experiments: dict[str, str] = {}
+
+    def make(self, proposal: Proposal) -> TrialTask:
+        """The task of a proposal. Raises UsageError when the notebook cannot be run with its values."""
+        request = self._request
+        stem = request.source.notebook.path.stem
+        plan = request.source.plan(
+            {**request.domain.fixed, **proposal.values},
+            name=f"{stem} {formatting.assigned(proposal.values)}"[:NAME_ROOM],
+            tags={
+                "mlflow.parentRunId": self._parent.run_id,
+                Tag.TRIAL: str(proposal.number),
+                Tag.TRIAL_VALUES: json.dumps(dict(proposal.values), default=str, ensure_ascii=False),
+            },
+        )
+        return TrialTask(
+            number=proposal.number,
+            values=proposal.values,
+            plan=dataclasses.replace(plan, start=self._settled(plan)),
+            sweep=self._parent.run_id,
+            goal=request.goal,
+            limits=request.limits,
+            by_tag=request.prune is not None or request.on != executors.LOCAL,
+        )
+
+    def _settled(self, plan: Plan) -> Start:
+        start = plan.start
+        assert start is not None
+        if start.experiment_id is None:
+            name = start.experiment
+            if name not in self._experiments:
+                self._experiments[name] = self._parent.store.experiment_id(name)
+            start = dataclasses.replace(start, experiment_id=self._experiments[name])
+        # What is not committed is kept once, on the parent.
+        git = None if start.git is None else dataclasses.replace(start.git, diff="")
+        return dataclasses.replace(start, git=git)
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
     """What came of a task."""
 
     trial: Trial
@@ -28,25 +100,25 @@ class Outcome:
     """The store did not take the run, or not its end."""
 
 
-def run(task: Task) -> Outcome:
+def run(task: TrialTask) -> TrialOutcome:
     """Run the trial as a run of its own, which this process owns. It never raises."""
     try:
-        return Outcome(ended(task, _run(task)))
+        return TrialOutcome(ended(task, _run(task)))
     except errors.RunNotWrittenError as error:
         result = error.result
         seconds = result.seconds if isinstance(result, RunResult) else None
         run_id = result.run_id if isinstance(result, RunResult) else None
-        return Outcome(failed(task.number, task.values, error, run_id=run_id, seconds=seconds), unwritten=True)
+        return TrialOutcome(failed(task.number, task.values, error, run_id=run_id, seconds=seconds), unwritten=True)
     except errors.TrackingError as error:
-        return Outcome(failed(task.number, task.values, error), unwritten=True)
+        return TrialOutcome(failed(task.number, task.values, error), unwritten=True)
     except Exception as error:  # noqa: BLE001  # the sweep goes on, whatever it was
-        return Outcome(failed(task.number, task.values, error))
+        return TrialOutcome(failed(task.number, task.values, error))
 
 
-def _run(task: Task) -> RunResult:
-    here = stopping.here(task.sweep)
+def _run(task: TrialTask) -> RunResult:
+    here = stopping.local_sweep(task.sweep)
     store = here.store if here is not None else connected(task.plan.settings)
-    watch = stopping.Watch(store)
+    watch = stopping.StopTagWatcher(store)
     mine = ""
 
     def begun(run_id: str, _: str) -> None:
@@ -72,7 +144,7 @@ def _run(task: Task) -> RunResult:
         watch.end()
 
 
-def ended(task: Task, result: RunResult) -> Trial:
+def ended(task: TrialTask, result: RunResult) -> Trial:
     """The trial as its run ended."""
     state = outcome.trial_state(result.status, result.failure)
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None

@@ -1,0 +1,64 @@
+"""The samplers and pruners that a search can use: their names, and how Optuna makes them. Optuna is imported late."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from notebooks_lib import errors
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+
+def _tpe(seed: int | None, jobs: int) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    # Running trials count as bad ones: otherwise several trials at once would get the same values.
+    return TPESampler(seed=seed, constant_liar=jobs > 1)
+
+
+def _random(seed: int | None, jobs: int) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+SAMPLERS: Mapping[str, Callable[[int | None, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+"""Name -> a function of the seed and the number of trials at once. Command line and sweep files allow these names."""
+DEFAULT_SAMPLER = "tpe"
+PRUNERS = ("median", "percentile:25", "hyperband")
+
+
+def sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
+    """Return the sampler of that name for so many trials at once."""
+    return SAMPLERS[name](seed, jobs)
+
+
+def pruner(text: str | None) -> BasePruner:
+    """Return the pruner that `text` names; `None` stands for one that prunes nothing."""
+    from optuna import pruners
+
+    name, percentage = parse_pruner(text) if text is not None else ("", 0.0)
+    if name == "hyperband":
+        return pruners.HyperbandPruner()
+    return pruners.PercentilePruner(percentage) if name else pruners.NopPruner()
+
+
+def parse_pruner(text: str) -> tuple[str, float]:
+    """Return the pruner's name and the percentage of trials that it keeps. Raise UsageError for any other text."""
+    name, colon, number = text.strip().lower().partition(":")
+    try:
+        percentage = float(number) if colon else {"median": 50.0, "hyperband": 0.0}[name]
+    except (KeyError, ValueError):
+        percentage = math.nan
+    if (name == "percentile" and 0 < percentage < 100) or (name in ("median", "hyperband") and not colon):
+        return name, percentage
+    match = errors.nearest(name, [pruner.partition(":")[0] for pruner in PRUNERS])
+    nearest = f", did you mean {match!r}?" if match and match != name else ""
+    raise errors.UsageError(
+        f"found the pruner {text!r}{nearest} (allowed: {', '.join(PRUNERS)}; "
+        "the number is the percentage of trials to keep, between 0 and 100)"
+    )

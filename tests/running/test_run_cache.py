@@ -1,0 +1,51 @@
+"""A run is reused while code, parameters, environment and data are the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from notebooks_lib.notebooks import document
+from notebooks_lib.running.run_cache import Seen
+from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import store
+from notebooks_lib.tracking.owner import OwnedRun, Start
+from tests import building
+
+
+@pytest.mark.tracking
+def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Settings) -> None:
+    from notebooks_lib import datasets
+
+    path = building.write(project.root / "n.ipynb", "x = datasets.load(name)", parameters="name: str = 'sales'")
+    notebook = document.read(path)
+    table = project.root / "sales.csv"
+
+    def add(rows: int) -> str:
+        table.write_text("key,day,units\n" + "".join(f"{k},{k % 7},{k * k}\n" for k in range(rows)))
+        return datasets.tag_value(datasets.add(table, "sales", project, target="units", key="key"))
+
+    def ran(fingerprint: str, end: str, **tags: str) -> str:
+        start = Start("sample", "r", "n.ipynb", "", {}, notebook.code_sha256, fingerprint, None, tags)
+        run = OwnedRun.open(store.connect(project), start)
+        run.end("FINISHED" if end == "FINISHED" else "FAILED")
+        return run.run_id
+
+    def seen(fingerprint: str, **parameters: object) -> str | None:
+        found = Seen(store.connect(project), notebook).find(fingerprint, parameters)
+        return found.run_id if found else None
+
+    first = add(60)
+    plain, failed = ran("f1", "FINISHED"), ran("f2", "FAILED")
+    used = ran("f3", "FINISHED", **{Tag.DATASET_PREFIX + "sales": first})
+    assert (seen("f1"), seen("f2"), seen("f3"), seen("f4"), seen("")) == (plain, None, used, None, None)
+    assert failed != plain
+    newer = ran("f1", "FINISHED")
+    assert seen("f1") == newer
+    second = add(80)
+    assert second != first
+    assert seen("f3", name="sales") is None, "it would get the newer version now"
+    assert seen("f3", name="sales@1") == used
+    assert seen("f1") == newer
+    bundle = ran("f5", "FINISHED", **{Tag.DATASET_PREFIX + "iris": "iris@1#" + "0" * 64})
+    assert seen("f5") == bundle

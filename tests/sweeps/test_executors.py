@@ -1,0 +1,43 @@
+"""Executors run tasks, hand over their errors, and share the cores."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.sweeps import executors
+
+
+def test_threads_begin_at_once_hand_over_what_is_raised_and_can_be_waited_for() -> None:
+    pool = executors.ThreadExecutor()
+    gate = threading.Event()
+    held = [pool.submit(gate.wait, 10) for _ in range(3)]
+    broken = pool.submit(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        broken.result(10)
+    assert not any(future.done() for future in held)
+    gate.set()
+    pool.shutdown(wait=True)
+    assert all(future.result() for future in held)
+
+
+def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors.cores, "whole", lambda: 8)
+    assert set(executors.thread_limits(3, {}).values()) == {"2"}
+    assert set(executors.thread_limits(16, {}).values()) == {"1"}
+    assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})
+
+
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("laptop", "allowed local or dask://HOST:PORT"),
+        ("dask://host", "no such place"),
+        ("dask://host:0", "no such place"),
+    ],
+)
+def test_an_unknown_place_is_refused(on: str, message: str) -> None:
+    with pytest.raises(errors.UsageError, match=message):
+        executors.check(on)

@@ -1,0 +1,83 @@
+"""Values, figures and times of trials read well in one line, and the summary keeps to its width."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from notebooks_lib.sweeps import formatting
+from tests.sweeps.results import finished, sweep, trial
+
+
+def test_the_summary_has_the_five_best_and_says_why_others_failed() -> None:
+    trials = [trial(n, "finished", float(10 + (n * 7) % 20)) for n in range(20)]
+    trials += [trial(n, "failed", reason="ValueError: no") for n in range(20, 23)] + [trial(23, "killed", reason="OOM")]
+    lines = formatting.summary(sweep(*trials, total=30), width=110).splitlines()
+    assert lines[0] == "24 of 30 trials in 1 min 23 s: 20 finished, 3 failed, 1 killed"
+    assert lines[1].split() == ["trial", "rmse", "time", "parameters", "run"]
+    assert [line.split()[:2] for line in lines[2:7]] == [
+        ["0", "10"],
+        ["3", "11"],
+        ["6", "12"],
+        ["9", "13"],
+        ["12", "14"],
+    ]
+    assert "alpha=0.001 seed=0" in lines[2]
+    assert lines[2].endswith(f"{0:032x}")
+    assert lines[7:] == ["    3 x  failed: ValueError: no", "    1 x  killed: OOM"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_summary_keeps_to_its_width(width: int) -> None:
+    values = {f"parameter_{n}": "long\n" * 20 for n in range(15)}
+    trials = [trial(n, "finished", n / 3, values=values) for n in range(9)]
+    trials += [trial(n, "failed", values=values, reason=f"{n}\x1b[31m" + "very long " * 50) for n in range(9, 20)]
+    text = formatting.summary(sweep(*trials), width=width)
+    assert all(len(line) <= width and line.isprintable() for line in text.splitlines())
+    assert "and 8 other reasons" in text
+
+
+def test_a_summary_without_a_best_says_why() -> None:
+    assert "no trial finished with a finite value of rmse" in formatting.summary(sweep(trial(0, "failed")))
+    assert "--metric" in formatting.summary(finished(1.0, 2.0, goal=None))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"), (math.nan, "-"), (0, "0.0 s"), (1.34, "1.3 s"), (59.94, "59.9 s"), (59.96, "1 min"), (200, "3 min 20 s"),
+        (3599.6, "1 h"), (7500, "2 h 5 min"), (86_399.9, "1 d"), (277_000, "3 d 4 h"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float | None, text: str) -> None:
+    assert formatting.duration(seconds) == text
+
+
+def test_a_reason_says_first_why_and_then_where() -> None:
+    said = formatting.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
+    assert said == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
+    assert formatting.reason("", "3", "fit()") == "cell 3 (fit())"
+    assert formatting.reason("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (0.1 + 0.2, "0.3"), (10, "10"), (True, "True"), (None, "None"), ("ridge", "ridge"), ("data/a.csv", "data/a.csv"),
+        ("True", "'True'"), ("1e5", "'1e5'"), ("", "''"), ("two words", "'two words'"), ("a=b", "'a=b'"),
+        ("x" * 50, "x" * 23 + "…"),
+    ],
+)  # fmt: skip
+def test_a_value_reads_as_what_it_is(given: object, text: str) -> None:
+    assert formatting.value(given) == text
+
+
+def test_a_figure_that_is_none_is_a_dash_and_others_are_what_they_are() -> None:
+    assert [formatting.figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == [
+        "-",
+        "nan",
+        "inf",
+        "55.2",
+        "0.333333",
+    ]

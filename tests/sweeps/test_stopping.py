@@ -1,0 +1,116 @@
+"""Running trials are stopped on request or by a pruner, in this process and in others."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps import stopping
+from notebooks_lib.sweeps.stopping import IntermediateValues
+from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.owner import OwnedRun, Start
+
+
+class Strict:
+    """Gives up whoever logs more than ten, and keeps what it is told."""
+
+    total = 2
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int, float]] = []
+
+    def ask(self) -> Proposal | None:
+        return None
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        self.told.append((number, step, value))
+        return value > 10
+
+    def tell(self, number: int, state: str, value: float | None) -> None:
+        raise AssertionError("it is not the curves that tell of an end")
+
+
+def opened(project: Settings, name: str, **tags: str) -> OwnedRun:
+    return OwnedRun.open(store.connect(project), Start("sample", name, "n.ipynb", "", {}, "", "", None, tags))
+
+
+@pytest.mark.tracking
+def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "READ_EVERY", 0.0)
+    monkeypatch.setattr(stopping, "READ_AT_LEAST_EVERY", 0.0)
+    sweep = opened(project, "sweep")
+    good, bad, ended = (
+        opened(project, str(k), **{"mlflow.parentRunId": sweep.run_id, Tag.TRIAL: str(k)}) for k in range(3)
+    )
+    client = sweep.store.client
+    strict = Strict()
+    found = IntermediateValues(sweep.store, sweep.run_id, Goal("rmse"))
+    for run in (good, bad):
+        client.log_metric(run.run_id, "rmse", 5.0, step=0)
+    assert not found.empty, "nothing has ended"
+    found.look(strict, {0, 1})
+    assert strict.told == [], "one point is a result, not a curve"
+    for value, step in ((4.0, 2), (3.0, 1)):
+        client.log_metric(good.run_id, "rmse", value, step=step)
+    for value, step in ((20.0, 1), (1.0, 2)):
+        client.log_metric(bad.run_id, "rmse", value, step=step)
+    for _ in range(2):
+        found.look(strict, {0, 1})
+    assert sorted(strict.told) == [(0, 0, 5.0), (0, 1, 3.0), (0, 2, 4.0), (1, 0, 5.0), (1, 1, 20.0)]
+    tags = query.get_run(sweep.store, bad.run_id).tags
+    assert (tags[Tag.STOP], tags[Tag.STOP_STEP]) == ("pruned", "1")
+    assert Tag.STOP not in query.get_run(sweep.store, good.run_id).tags
+
+    for value, step in ((9.0, 4), (8.0, 5)):
+        client.log_metric(ended.run_id, "rmse", value, step=step)
+    finished = Trial(2, {}, "finished", 8.0, {"rmse": 8.0}, ended.run_id)
+    assert found.finished(strict, finished) is finished
+    assert strict.told[-2:] == [(2, 4, 9.0), (2, 5, 8.0)]
+    pruned = found.finished(strict, Trial(1, {}, "pruned", 1.0, {"rmse": 1.0}, bad.run_id, reason="cell 3 (for …)"))
+    assert (pruned.value, pruned.reason) == (20.0, "at step 1, in cell 3 (for …)"), "not of what it logged since"
+
+
+@pytest.mark.tracking
+def test_in_its_own_process_a_trial_learns_at_once_that_it_shall_stop(project: Settings) -> None:
+    run = opened(project, "trial")
+    with stopping.local("sweep", run.store) as here:
+        assert here.why(run.run_id) is None
+        stopping.request_stop(run.store, run.run_id, "pruned", (3, 0.5))
+        assert here.why(run.run_id) == "pruned"
+        assert here.why("another") is None
+        here.stop.set()
+        assert here.why(run.run_id) == "interrupt"
+    assert query.get_run(run.store, run.run_id).tags[Tag.STOP_VALUE] == "0.5"
+
+
+@pytest.mark.tracking
+def test_a_watch_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "LOOK_EVERY", 0.05)
+    run, sweep = opened(project, "trial"), opened(project, "sweep").run_id
+    watch = stopping.StopTagWatcher(run.store)
+    watch.begin(run.run_id, sweep)
+    assert watch() is None
+    stopping.request_stop(run.store, run.run_id, "stopped")
+    until = time.monotonic() + 10
+    while watch() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert watch() == "interrupt"
+    over = stopping.StopTagWatcher(run.store)
+    over.end()
+    over.begin(run.run_id, sweep)
+    time.sleep(0.2)
+    assert over() is None
+
+    late = stopping.StopTagWatcher(run.store)
+    stopping.request_stop(run.store, sweep, "stopped")
+    late.begin(opened(project, "opened as its sweep was stopped").run_id, sweep)
+    while late() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert late() == "interrupt"
+    late.end()
