@@ -14,8 +14,8 @@ from notebooks_lib import safe_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebooks_lib.serving.endpoint import Status
-    from notebooks_lib.serving.slot_metrics import Counts
+    from notebooks_lib.serving.endpoint import EndpointStatus
+    from notebooks_lib.serving.slots import SlotCounts
     from notebooks_lib.settings import Settings
 
 _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
@@ -38,10 +38,10 @@ def start(name: str | None) -> None:
     the model NAME.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    name = name or state.only(here, None)
+    name = name or endpoint_state.only(here, None)
     with manual.noted(here, name):
         status = endpoint.start(here, name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
@@ -52,10 +52,10 @@ def start(name: str | None) -> None:
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
     """End the server of NAME. Its model, port and key are kept for the next start."""
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    status = endpoint.stop(here, state.only(here, name))
+    status = endpoint.stop(here, endpoint_state.only(here, name))
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
 
@@ -69,10 +69,10 @@ def status(name: str | None, as_json: bool) -> int:
 
     from notebooks_lib.errors import EndpointError
     from notebooks_lib.release import journal
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    found = endpoint.status(here, state.only(here, name))
+    found = endpoint.status(here, endpoint_state.only(here, name))
     if as_json:
         _json({key: value for key, value in found.as_json().items() if key != "changed"})
     else:
@@ -101,12 +101,12 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
     The request is in one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
     (input_data).
     """
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     if data is not None and example:
         raise click.UsageError("give --data or --example, not both")
     here = _here()
-    name = state.only(here, name)
+    name = endpoint_state.only(here, name)
     payload = endpoint.example(here, name, slot=slot) if data is None else _payload(data)
     answer = endpoint.invoke(here, name, payload, slot=slot)
     if data is None and not as_json:
@@ -124,10 +124,10 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     Its files must be those that were scored. A slot with traffic is not overwritten; a stopped server starts.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import state
+    from notebooks_lib.serving import endpoint_state
 
     here = _here()
-    name = state.only(here, name)
+    name = endpoint_state.only(here, name)
     chosen, status = manual.deploy(here, name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
@@ -144,10 +144,10 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     `nbops history` has it.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    with manual.noted(here, state.only(here, name)):
+    with manual.noted(here, endpoint_state.only(here, name)):
         status = endpoint.split(here, name, _shares(shares))
     _print_slots(status)
 
@@ -160,10 +160,10 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 
     Its answers go to nobody: they are compared with those of the slot that answers. `status` shows what came of it.
     """
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    _print_slots(endpoint.mirror(here, state.only(here, name), _shares(shares)))
+    _print_slots(endpoint.mirror(here, endpoint_state.only(here, name), _shares(shares)))
 
 
 @command.command("delete-slot")
@@ -171,10 +171,10 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("slot")
 def delete_slot(name: str, slot: str) -> None:
     """Take SLOT of NAME away; refused while it has traffic. Without any slot left, the server stops."""
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    status = endpoint.delete(here, state.only(here, name), slot)
+    status = endpoint.delete(here, endpoint_state.only(here, name), slot)
     click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
     _print_slots(status)
 
@@ -186,10 +186,10 @@ def delete_slot(name: str, slot: str) -> None:
 )
 def logs(name: str | None, lines: int) -> None:
     """Print the last lines that the server of NAME wrote."""
-    from notebooks_lib.serving import endpoint, state
+    from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    for line in endpoint.logs(here, state.only(here, name), lines):
+    for line in endpoint.logs(here, endpoint_state.only(here, name), lines):
         click.echo(line)
 
 
@@ -242,7 +242,7 @@ def _shares(given: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _print_slots(status: Status, counts: Mapping[str, Counts] | None = None) -> None:
+def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None = None) -> None:
     from notebooks_lib.cli import terminal
 
     rows = []
@@ -255,7 +255,7 @@ def _print_slots(status: Status, counts: Mapping[str, Counts] | None = None) -> 
         terminal.table((*head, "requests", "4xx", "5xx", "p50", "p95", "mirrored rows") if counts else head, rows)
 
 
-def _done(counts: Counts | None) -> list[str]:
+def _done(counts: SlotCounts | None) -> list[str]:
     if counts is None:
         return [""] * 6
     milliseconds = [f"{1000 * each:.1f} ms" if each is not None else "" for each in (counts.p50, counts.p95)]
@@ -263,7 +263,7 @@ def _done(counts: Counts | None) -> list[str]:
     return [str(counts.requests), str(counts.refused), str(counts.failed), *milliseconds, mirrored]
 
 
-def _print(status: Status) -> None:
+def _print(status: EndpointStatus) -> None:
     memory = f"{status.memory_mb:.0f} MB" if status.memory_mb is not None else ""
     facts = [
         ("state", click.style(status.state, fg=_COLOURS[status.state])),

@@ -19,7 +19,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.cli import terminal
     from notebooks_lib.models import registry
     from notebooks_lib.release import journal, rollout
-    from notebooks_lib.serving.state import check_name
+    from notebooks_lib.serving.endpoint_state import check_name
     from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
 

@@ -12,8 +12,8 @@ import click
 from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.profile.profile import Outcome
-    from notebooks_lib.serving.profile.recommending import Recommendation
+    from notebooks_lib.serving.profile.profiling import ProfileOutcome
+    from notebooks_lib.serving.profile.recommendation import Recommendation
 
 
 @click.command()
@@ -51,17 +51,17 @@ def command(
     second process; nothing that serves now is touched. The table and a plot are kept as a run of experiment `profile`.
     A target that nothing tried reaches is an answer too, and exits with 0.
     """
-    from notebooks_lib.serving.profile import grid as grids
+    from notebooks_lib.serving.profile import load_grid as grids
 
-    target = grids.target(rate, p95)
-    machine = grids.machine()
-    grid = grids.grid(
+    target = grids.make_target(rate, p95)
+    machine = grids.this_machine()
+    grid = grids.make_grid(
         machine, cpus=cpus, memories=memories, concurrencies=concurrencies, batches=batches, seconds=seconds
     )
     payload = None if data is None else _payload(data)
 
     from notebooks_lib import settings
-    from notebooks_lib.serving.profile.profile import profile
+    from notebooks_lib.serving.profile.profiling import profile_model
 
     def tell(line: str) -> None:
         click.echo(f"  {line}", err=True)
@@ -70,7 +70,7 @@ def command(
         click.echo(
             f"profiling {model}: about {max(grid.minutes, 0.1):.1f} min and the loading; Ctrl-C ends it", err=True
         )
-    outcome = profile(
+    outcome = profile_model(
         settings.here(),
         model,
         version=version,
@@ -109,7 +109,7 @@ def _payload(text: str) -> dict[str, Any]:
     return found
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ProfileOutcome) -> None:
     profile = outcome.profile
     name = f"{profile.model} version {profile.version}" if profile.version else profile.model
     what = f"{outcome.advised[0].batch} row{'' if outcome.advised[0].batch == 1 else 's'} a request"

@@ -14,7 +14,7 @@ import click
 from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.endpoint import Status
+    from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 
 NOTEBOOK = Path("production") / "promote.ipynb"
@@ -150,7 +150,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import candidates
-    from notebooks_lib.serving.state import check_name
+    from notebooks_lib.serving.endpoint_state import check_name
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -171,7 +171,9 @@ def _model(values: Mapping[str, Any]) -> str:
     return str(values.get("model_name") or values.get("experiment"))
 
 
-def _print(decision: Mapping[str, Any], release: Mapping[str, Any], status: Status | None, here: Settings) -> None:
+def _print(
+    decision: Mapping[str, Any], release: Mapping[str, Any], status: EndpointStatus | None, here: Settings
+) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
     from notebooks_lib.promotion.tables import shown
@@ -238,10 +240,10 @@ def _no_undo(model: str, stages: Sequence[str], here: Settings) -> str:
     return f"it is the first version in {stages[-1]}, none to go back to; to stop serving: nbops endpoint stop {name}"
 
 
-def _status(here: Settings, name: str) -> Status | None:
-    from notebooks_lib.serving import endpoint, state
+def _status(here: Settings, name: str) -> EndpointStatus | None:
+    from notebooks_lib.serving import endpoint, endpoint_state
 
-    return endpoint.status(here, name) if name in state.known(here) else None
+    return endpoint.status(here, name) if name in endpoint_state.known(here) else None
 
 
 def _check_stages(stages: Any, here: Settings) -> None:

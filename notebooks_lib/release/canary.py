@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
 from notebooks_lib.release import contract_tests
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import Counts
-from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.serving.endpoint import SlotCounts
+from notebooks_lib.serving.inference import difference
 from notebooks_lib.statistics.proportions import chance
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ SURE = 100
 class CanaryResult:
     """What a step came to."""
 
-    new: Counts
-    old: Counts
+    new: SlotCounts
+    old: SlotCounts
     seconds: float
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class CanaryResult:
         return text
 
 
-def asked_of(counts: Counts) -> int:
+def asked_of(counts: SlotCounts) -> int:
     """Requests that a version was asked, whether or not its answer was sent."""
     return counts.requests + counts.mirrored
 
@@ -107,9 +107,9 @@ class CanaryWatch:
             else:
                 time.sleep(LOOK_EVERY)
 
-    def _counts(self) -> tuple[Counts, Counts]:
+    def _counts(self) -> tuple[SlotCounts, SlotCounts]:
         found = endpoint.measured(self.settings, self.name, since=self._mark)
-        new, old = (found.get(slot, Counts()) for slot in self.slots)
+        new, old = (found.get(slot, SlotCounts()) for slot in self.slots)
         return new, old
 
     def _probe(self, count: int, *, mirrored: bool) -> None:
@@ -134,14 +134,16 @@ class CanaryWatch:
                     raise PromotionError("it answers known rows otherwise than when it was registered")
 
 
-def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = None, over: bool = True) -> str:
+def judge(
+    new: SlotCounts, old: SlotCounts, stage: Stage, *, before: SlotCounts | None = None, over: bool = True
+) -> str:
     """What is wrong with the new version; empty when nothing is. Until the step is over only what is sure by then.
 
     `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
     needs, so beside each other both look slow.
     """
     asked = asked_of(new)
-    past = before or Counts()  # a champion that hardly gets requests any more is known from before
+    past = before or SlotCounts()  # a champion that hardly gets requests any more is known from before
     for what, bad, theirs, of_old, level in (
         (
             "failed",
@@ -174,7 +176,7 @@ def judge(new: Counts, old: Counts, stage: Stage, *, before: Counts | None = Non
     return ""
 
 
-def _unlike(new: Counts, stage: Stage, *, over: bool) -> str:
+def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
     """Why its predictions are too far from the champion's, where the settings say how far they may be."""
     apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
     if stage.max_difference is not None and apart > stage.max_difference:
@@ -187,6 +189,6 @@ def _unlike(new: Counts, stage: Stage, *, over: bool) -> str:
     return ""
 
 
-def _failed(counts: Counts) -> int:
+def _failed(counts: SlotCounts) -> int:
     """What the version did not answer although it should: of its own, and of copies of what the other did answer."""
     return counts.failed + counts.mirror_failed

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
-from notebooks_lib.serving import client, endpoint, launching
-from notebooks_lib.serving.prediction_diff import difference, same_form
-from notebooks_lib.serving.state import Folder
+from notebooks_lib.serving import client, endpoint, server_launch
+from notebooks_lib.serving.endpoint_state import EndpointFolder
+from notebooks_lib.serving.inference import difference, same_form
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
@@ -96,11 +96,11 @@ def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | No
 
 def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
     """Probes a slot as `endpoint.invoke` does, without looking first how the endpoint is: for many requests."""
-    folder = Folder(settings, name)
+    folder = EndpointFolder(settings, name)
     current = folder.read()
     if current is None:
         raise EndpointError(f"endpoint {name!r} is gone")
-    address = launching.listens_at(current)
+    address = server_launch.listens_at(current)
     key = "" if address.loopback else folder.secret()
     return lambda payload, slot: client.invoke(address, payload, key=key, slot=slot, probe=True)
 

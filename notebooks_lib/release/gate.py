@@ -18,7 +18,7 @@ from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.release import decision_record, journal, recovery
 from notebooks_lib.release.stages import Release
-from notebooks_lib.serving import endpoint, state
+from notebooks_lib.serving import endpoint, endpoint_state
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
@@ -51,7 +51,7 @@ class Gate:
 
         Raises UsageError, as for an unknown metric.
         """
-        self.model = state.check_name("model", model or experiment)
+        self.model = endpoint_state.check_name("model", model or experiment)
         self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
         self.experiment = experiment
         self.dataset = dataset

@@ -13,8 +13,8 @@ from notebooks_lib.errors import NbopsError, PromotionError, TrackingError, Unkn
 from notebooks_lib.models import champions, registry
 from notebooks_lib.release import journal, version_slots
 from notebooks_lib.release.journal import StageLock
-from notebooks_lib.serving import endpoint, state
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving import endpoint, endpoint_state
+from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tracking import ledger
@@ -52,7 +52,7 @@ def noted(settings: Settings, name: str) -> Iterator[None]:
             ) from error
 
 
-def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, Status]:
+def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
     """The slot of endpoint `name` that holds a version of its model now, and how the endpoint is. No traffic moves.
 
     The version is the champion of the endpoint's stage where none is named; the slot the one that holds it already,
@@ -61,7 +61,7 @@ def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") 
     those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
     """
     store, found = connect(settings), endpoint.status(settings, name)
-    known = {*state.SLOTS, *found.slots}
+    known = {*endpoint_state.SLOTS, *found.slots}
     if slot and slot not in known:
         raise UnknownNameError("slot", slot, known)
     lock = _stage_lock(settings, name, found) or _registered(store, name)
@@ -84,13 +84,13 @@ def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") 
         lock.release()
 
 
-def _status(settings: Settings, name: str) -> Status | None:
+def _status(settings: Settings, name: str) -> EndpointStatus | None:
     with suppress(UnknownNameError):
         return endpoint.status(settings, name)
     return None
 
 
-def _stage_lock(settings: Settings, name: str, found: Status | None) -> StageLock | None:
+def _stage_lock(settings: Settings, name: str, found: EndpointStatus | None) -> StageLock | None:
     """Of the stage whose endpoint this is; None for one that belongs to none."""
     return _of(settings, name, {str(slot.detail.get("model", "")) for slot in found.slots.values()} if found else ())
 

@@ -21,7 +21,7 @@ from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.release import recovery, rollout, stage_moves, version_slots
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.stage_change import Change
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
@@ -35,7 +35,7 @@ class Restored:
     """The champion; None when there was none before what was taken back."""
     before: Version | None
     """The champion that it took the place of; None when all that was needed was to mend."""
-    status: Status | None
+    status: EndpointStatus | None
     """None where there is no endpoint."""
     rows: int = 0
     """Golden predictions that it gave again, here and through the endpoint."""

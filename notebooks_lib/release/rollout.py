@@ -13,7 +13,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import model_checks
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
@@ -81,7 +81,7 @@ class Rollout:
         """Stages that it passed before it waited for an approval."""
         self.undo = ""
         """The command that goes back from the last stage that was passed; empty where nothing was before."""
-        self.status: Status | None = None
+        self.status: EndpointStatus | None = None
         """Of the last endpoint that was touched."""
         self.steps: list[Step] = []
 

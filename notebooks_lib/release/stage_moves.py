@@ -14,7 +14,7 @@ from notebooks_lib.release import golden, version_slots
 from notebooks_lib.release.golden import Golden
 from notebooks_lib.release.journal import END, MOVES, Journal
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import Entry, What
 
@@ -53,7 +53,7 @@ class Moves:
         return self._version
 
     @property
-    def status(self) -> Status:
+    def status(self) -> EndpointStatus:
         """How the endpoint is now."""
         return endpoint.status(self.store.settings, self.name)
 

@@ -23,7 +23,7 @@ from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.rollout import Rollout, Step, StepName, admission_refusal, continue_command
 from notebooks_lib.release.stage_change import Change
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import Status
+from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings.sections import Stage
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.ledger import LIMIT
@@ -156,7 +156,7 @@ class StageRollout:
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 
-    def _only_stopped(self, status: Status | None, version: Version) -> bool:
+    def _only_stopped(self, status: EndpointStatus | None, version: Version) -> bool:
         """Whether it serves again when it is started: nobody has lost or changed its files since."""
         slot = version_slots.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
@@ -216,7 +216,7 @@ class Release:
         return self.rollout.version
 
     @property
-    def status(self) -> Status | None:
+    def status(self) -> EndpointStatus | None:
         """Of the last endpoint that was touched."""
         return self.rollout.status
 

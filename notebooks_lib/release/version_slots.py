@@ -12,7 +12,7 @@ from notebooks_lib.errors import DatasetError, ModelError, PromotionError, Unkno
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import SlotStatus, Status
+from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 
-def endpoint_status(store: Store, name: str) -> Status | None:
+def endpoint_status(store: Store, name: str) -> EndpointStatus | None:
     """How an endpoint is; None when there is none of that name."""
     try:
         return endpoint.status(store.settings, name)
@@ -31,14 +31,14 @@ def endpoint_status(store: Store, name: str) -> Status | None:
         return None
 
 
-def slot_holding(found: Status | None, version: Version) -> str:
+def slot_holding(found: EndpointStatus | None, version: Version) -> str:
     """The slot that holds this very version and works, the one with most traffic first; empty when none does."""
     slots = found.slots if found else {}
     mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
 
 
-def serves_all(found: Status | None, version: Version) -> bool:
+def serves_all(found: EndpointStatus | None, version: Version) -> bool:
     """Whether an endpoint runs and gives this version all its traffic."""
     slot = slot_holding(found, version)
     return found is not None and found.state == "running" and bool(slot) and found.slots[slot].traffic == 100
@@ -65,7 +65,7 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
     return slot
 
 
-def traffic_by_version(found: Status | None) -> str:
+def traffic_by_version(found: EndpointStatus | None) -> str:
     """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
 
     It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
@@ -73,7 +73,7 @@ def traffic_by_version(found: Status | None) -> str:
     return shares_by_version(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
 
 
-def shares_by_version(found: Status, percents: Mapping[str, int]) -> str:
+def shares_by_version(found: EndpointStatus, percents: Mapping[str, int]) -> str:
     """The same for percentages by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():

@@ -11,26 +11,25 @@ from dataclasses import dataclass
 
 from notebooks_lib.errors import InputError, PredictionError, reason
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import openapi, origins, prometheus
-from notebooks_lib.serving.access import AccessLog
-from notebooks_lib.serving.collector import Collector, Seen
+from notebooks_lib.serving import openapi, prometheus, requests
+from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
+from notebooks_lib.serving.inference import predict, predict_quickly
 from notebooks_lib.serving.mirror import Mirror
-from notebooks_lib.serving.prediction import predict, quickly
 from notebooks_lib.serving.requests import (
     SLOT_HEADER,
-    Answer,
-    Gone,
+    AccessLog,
+    ClientGone,
+    HttpRequest,
+    HttpResponse,
     Receive,
-    Refused,
-    Request,
+    RefusedRequest,
     Scope,
     Send,
     as_json,
-    refusal,
-    write,
+    refusal_response,
+    write_response,
 )
-from notebooks_lib.serving.slot_metrics import Tally
-from notebooks_lib.serving.slots import Slot, Slots
+from notebooks_lib.serving.slots import Slot, SlotCounter, Slots
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -45,7 +44,7 @@ _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /me
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may take from the others."""
 
     body: int = 16 * 1024 * 1024
@@ -81,22 +80,22 @@ class App:
         *,
         key: str | None = None,
         hosts: Sequence[str] = (),
-        limits: Limits | None = None,
+        limits: RequestLimits | None = None,
         access: AccessLog | None = None,
-        collector: Collector | None = None,
+        collector: DataCollector | None = None,
     ) -> None:
         self._name = name
         self._access = access
         self._collector = collector
-        self._elsewhere = Tally()
+        self._elsewhere = SlotCounter()
         self._slots = slots
-        self._limits = limits or Limits()
+        self._limits = limits or RequestLimits()
         self._key = f"Bearer {key}".encode() if key is not None else None
         self._hosts = tuple(hosts)
         self._mirror = Mirror()
         self._uploads = 0
         self._held = 0
-        get: dict[str, Callable[[Request], Awaitable[Answer]]] = {
+        get: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/ping": self._health,
             "/health": self._health,
             "/version": self._version,
@@ -117,19 +116,19 @@ class App:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
-        request = Request(scope, receive)
+        request = HttpRequest(scope, receive)
         try:
             answer = await self._answer(request)
-        except Gone:
+        except ClientGone:
             return
         seconds = time.perf_counter() - began
         tally = answer.slot.tally if answer.slot is not None else self._elsewhere
         tally.answered(answer.status, seconds, probe=request.probe)
         if self._access is not None:
             self._access.write(request, answer, seconds)
-        await write(send, request, answer)
+        await write_response(send, request, answer)
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
         """Turn what a handler raises into the status and the JSON that the client reads."""
         try:
             handler = self._routes.get((request.method, request.path))
@@ -138,38 +137,38 @@ class App:
             if request.path not in _KEYLESS:
                 self._check_caller(request)
             return await handler(request)
-        except Refused as refused:
+        except RefusedRequest as refused:
             log.warning("%s %r: %d %s", request.method, request.path, refused.status, refused.message)
-            return refusal(refused.status, refused.message, code=refused.code)
-        except Gone:
+            return refusal_response(refused.status, refused.message, code=refused.code)
+        except ClientGone:
             raise
         except Exception as error:
             log.exception("%s: a fault of the endpoint itself", request.path)
-            return refusal(500, f"the endpoint failed: {reason(error)}; its log says where")
+            return refusal_response(500, f"the endpoint failed: {reason(error)}; its log says where")
 
-    def _unknown(self, request: Request) -> Refused:
+    def _unknown(self, request: HttpRequest) -> RefusedRequest:
         known = any(path == request.path for _, path in self._routes)
         message = f"found {request.method[:20]} {request.path[:200]}; expected {_PATHS}"
-        return Refused(405 if known else 404, message)
+        return RefusedRequest(405 if known else 404, message)
 
-    def _check_caller(self, request: Request) -> None:
+    def _check_caller(self, request: HttpRequest) -> None:
         if self._key is None:
-            reason = origins.foreign(request.scope["headers"], self._hosts)
+            reason = requests.foreign_origin(request.scope["headers"], self._hosts)
             if reason:
-                raise Refused(403, f"{reason}; a name that is to be answered goes into [endpoint] hosts")
+                raise RefusedRequest(403, f"{reason}; a name that is to be answered goes into [endpoint] hosts")
         elif not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):
-            raise Refused(401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
+            raise RefusedRequest(401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
 
-    async def _invocations(self, request: Request) -> Answer:
+    async def _invocations(self, request: HttpRequest) -> HttpResponse:
         slot = self._slot(request)
         self._check_room(slot)
         try:
             try:
                 kind = request.kind()
                 body = await self._body(request)
-            except Refused as refused:
+            except RefusedRequest as refused:
                 log.warning("%s: %d %s", request.path, refused.status, refused.message)
-                return refusal(refused.status, refused.message, slot=slot if refused.status != 429 else None)
+                return refusal_response(refused.status, refused.message, slot=slot if refused.status != 429 else None)
             self._check_room(slot)  # a body that takes its time holds no place
             slot.busy += 1
             try:
@@ -181,11 +180,11 @@ class App:
 
     def _check_room(self, slot: Slot) -> None:
         if slot.busy >= self._limits.concurrency:
-            raise Refused(429, f"{slot.busy} predictions are under way already; try again in a moment")
+            raise RefusedRequest(429, f"{slot.busy} predictions are under way already; try again in a moment")
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: HttpRequest) -> bytes:
         if self._uploads >= self._limits.uploads:
-            raise Refused(429, f"{self._uploads} bodies are on their way already; try again in a moment")
+            raise RefusedRequest(429, f"{self._uploads} bodies are on their way already; try again in a moment")
         self._uploads += 1
         try:
             return await request.body(self._limits.body, self._limits.read_timeout, self._hold)
@@ -195,21 +194,21 @@ class App:
     def _hold(self, size: int) -> None:
         """Take note of bytes that are about to be kept, unless that is too much; small bodies always have room."""
         if self._held + size > self._limits.held * self._limits.body:
-            raise Refused(429, f"{self._held} bytes of other requests are kept already; try again in a moment")
+            raise RefusedRequest(429, f"{self._held} bytes of other requests are kept already; try again in a moment")
         self._held += size
 
-    async def _predicted(self, request: Request, slot: Slot, kind: str, body: bytes) -> Answer:
+    async def _predicted(self, request: HttpRequest, slot: Slot, kind: str, body: bytes) -> HttpResponse:
         try:
             said = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
         except InputError as error:
             log.warning("%s: 400 %s", request.path, error)
-            return refusal(400, str(error), slot=slot)
+            return refusal_response(400, str(error), slot=slot)
         except PredictionError as error:
             log.error("%s: %s", request.path, error, exc_info=error)
-            return refusal(500, str(error), slot=slot)
-        except Refused as refused:
+            return refusal_response(500, str(error), slot=slot)
+        except RefusedRequest as refused:
             log.warning("%s: %d %s", request.path, refused.status, refused.message)
-            return refusal(refused.status, refused.message, slot=slot)
+            return refusal_response(refused.status, refused.message, slot=slot)
         # Who names a slot asks that one alone.
         copy = self._slots.copies_to(slot) if SLOT_HEADER not in request.headers else None
         if copy is not None:
@@ -217,8 +216,8 @@ class App:
         if self._collector is not None and not request.probe:  # what is collected is what callers send
             version = str(slot.info.get("version", ""))
             about = (request.id.decode(), request.trace.decode(), kind, body, said, time.time())
-            self._collector.offer(Seen(slot.name, version, *about))
-        return Answer(200, said, slot=slot)
+            self._collector.offer(CollectedRequest(slot.name, version, *about))
+        return HttpResponse(200, said, slot=slot)
 
     def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
         """The answer of a model that needs less time than handing the request to another thread would cost all."""
@@ -226,7 +225,7 @@ class App:
         if size > SMALL or slot.expected(size) > AT_ONCE or kind != "application/json" or not slot.model.quick:
             return None
         began = time.thread_time()  # of the processor: on a busy machine the clock would say that the model is slow
-        said = quickly(slot.model, body)
+        said = predict_quickly(slot.model, body)
         slot.took(time.thread_time() - began, size)
         return said
 
@@ -245,9 +244,9 @@ class App:
                 slot.busy += 1
                 loop = asyncio.get_running_loop()
                 work.add_done_callback(lambda _: loop.call_soon_threadsafe(slot.released))
-            raise Refused(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
+            raise RefusedRequest(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
 
-    def _slot(self, request: Request) -> Slot:
+    def _slot(self, request: HttpRequest) -> Slot:
         """The slot that the request names, or whose turn it is."""
         named = request.headers.get(SLOT_HEADER)
         if named is not None:
@@ -255,11 +254,11 @@ class App:
             found = self._slots.ready.get(name)
             if found is None:
                 known = ", ".join(sorted(self._slots.ready)) or "none"
-                raise Refused(404, f"slot {name[:100]!r} is not there; slots: {known}", code="SLOT_NOT_FOUND")
+                raise RefusedRequest(404, f"slot {name[:100]!r} is not there; slots: {known}", code="SLOT_NOT_FOUND")
             return found
         chosen = self._slots.choose()
         if chosen is None:
-            raise Refused(503, self._idle())
+            raise RefusedRequest(503, self._idle())
         return chosen
 
     def _idle(self) -> str:
@@ -270,18 +269,18 @@ class App:
     def _live(self) -> Slot:
         found = self._slots.main()
         if found is None:
-            raise Refused(503, self._idle())
+            raise RefusedRequest(503, self._idle())
         return found
 
-    async def _health(self, _: Request) -> Answer:
+    async def _health(self, _: HttpRequest) -> HttpResponse:
         self._live()
         return as_json(200, {"status": "ok"})
 
-    async def _version(self, request: Request) -> Answer:
+    async def _version(self, request: HttpRequest) -> HttpResponse:
         slot = self._slot(request) if SLOT_HEADER in request.headers else self._live()
         return as_json(200, {"endpoint": self._name, **slot.info})
 
-    async def _describe_slots(self, _: Request) -> Answer:
+    async def _describe_slots(self, _: HttpRequest) -> HttpResponse:
         mirror = dict([self._slots.mirror]) if self._slots.mirror else {}
         found = {
             name: {
@@ -294,21 +293,23 @@ class App:
         }
         return as_json(200, {"endpoint": self._name, "slots": found})
 
-    async def _metrics(self, _: Request) -> Answer:
+    async def _metrics(self, _: HttpRequest) -> HttpResponse:
         gauges = {"predictions_in_flight": float(sum(slot.busy for slot in self._slots.ready.values()))}
         if self._collector is not None:
             gauges |= {"collected": self._collector.collected, "collect_dropped": self._collector.dropped}
-        return Answer(200, prometheus.text(self._name, self._slots, self._elsewhere, gauges), prometheus.KIND.encode())
+        return HttpResponse(
+            200, prometheus.metrics_page(self._name, self._slots, self._elsewhere, gauges), prometheus.KIND.encode()
+        )
 
-    async def _openapi(self, _: Request) -> Answer:
+    async def _openapi(self, _: HttpRequest) -> HttpResponse:
         slot = self._slots.main()
         number = str(slot.info.get("version", "")) if slot else ""
         described = openapi.document(self._name, number, slot.model if slot else None, keyed=self._key is not None)
         return as_json(200, described)
 
-    async def _docs(self, _: Request) -> Answer:
+    async def _docs(self, _: HttpRequest) -> HttpResponse:
         # The import takes half a second, and /health must answer meanwhile.
-        return Answer(200, await asyncio.to_thread(_docs_page, self._name), b"text/html; charset=utf-8")
+        return HttpResponse(200, await asyncio.to_thread(_docs_page, self._name), b"text/html; charset=utf-8")
 
 
 def _docs_page(name: str) -> bytes:

@@ -25,7 +25,7 @@ _RESERVED_FILES = 64
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConnectionLimits:
     """What one connection may take, and how many there may be."""
 
     head: int = 64 * 1024
@@ -42,20 +42,20 @@ class Bounds:
     """Open at once. One more closes the one that has waited longest for its client."""
 
 
-def bounds_of_this_process() -> Bounds:
+def limits_of_this_process() -> ConnectionLimits:
     """The default bounds, with no more connections than the process may have open files."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return Bounds()
+        return ConnectionLimits()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Bounds.connections + backlog(Bounds.connections) + _RESERVED_FILES
+    wanted = ConnectionLimits.connections + backlog(ConnectionLimits.connections) + _RESERVED_FILES
     if soft < wanted and (hard == resource.RLIM_INFINITY or hard > soft):
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY:
-        return Bounds()
-    return Bounds(connections=max(16, min(Bounds.connections, (soft - _RESERVED_FILES) * 3 // 4)))
+        return ConnectionLimits()
+    return ConnectionLimits(connections=max(16, min(ConnectionLimits.connections, (soft - _RESERVED_FILES) * 3 // 4)))
 
 
 def backlog(connections: int) -> int:
@@ -63,10 +63,10 @@ def backlog(connections: int) -> int:
     return max(16, connections // 4)
 
 
-class Connection(HttpToolsProtocol):
+class BoundedConnection(HttpToolsProtocol):
     """One connection. `bounds` is set for the whole process before the server starts; see `bounded`."""
 
-    bounds = Bounds()
+    bounds = ConnectionLimits()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -173,9 +173,9 @@ class _TooMuch(httptools.HttpParserError):
     """A bound is passed; uvicorn takes it for what it says of every head that cannot be read."""
 
 
-def bounded(bounds: Bounds) -> type[Connection]:
+def bounded(bounds: ConnectionLimits) -> type[BoundedConnection]:
     """The protocol class with these bounds, as `uvicorn.Config(http=…)` takes it."""
-    return type("Connection", (Connection,), {"bounds": bounds})
+    return type("Connection", (BoundedConnection,), {"bounds": bounds})
 
 
 async def sweep(connections: set[Any]) -> None:
@@ -183,11 +183,11 @@ async def sweep(connections: set[Any]) -> None:
     while True:
         await asyncio.sleep(SWEEP_EVERY)
         now = time.monotonic()
-        late = [each for each in connections if isinstance(each, Connection) and each.overdue(now)]
+        late = [each for each in connections if isinstance(each, BoundedConnection) and each.overdue(now)]
         for each in late:
             each.abort()
 
 
-def _longest_waiting(connections: set[Any]) -> Connection:
-    found: Connection = min(connections, key=lambda each: each.patience())
+def _longest_waiting(connections: set[Any]) -> BoundedConnection:
+    found: BoundedConnection = min(connections, key=lambda each: each.patience())
     return found

@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import champion, client, deploying, launching, process, slot_metrics, state
-from notebooks_lib.serving.slot_metrics import Counts
-from notebooks_lib.serving.state import Folder, State, check_name
-from notebooks_lib.serving.status import SlotStatus, Status, look
+from notebooks_lib.serving import (
+    champion_source,
+    client,
+    deployment,
+    endpoint_state,
+    server_launch,
+    server_process,
+    slots,
+)
+from notebooks_lib.serving.endpoint_state import EndpointFolder, State, check_name
+from notebooks_lib.serving.slots import SlotCounts
+from notebooks_lib.serving.status import EndpointStatus, SlotStatus, read_status
 from notebooks_lib.settings import Settings
 
-__all__ = ["Counts", "SlotStatus", "Status"]
+__all__ = ["EndpointStatus", "SlotCounts", "SlotStatus"]
 
 
 def deploy(
@@ -32,7 +40,7 @@ def deploy(
     detail: Mapping[str, Any],
     traffic: bool = False,
     sha256: str = "",
-) -> Status:
+) -> EndpointStatus:
     """Load the model in `model_dir` into `slot` of endpoint `name`, beside what serves there; without traffic.
 
     With `traffic` the slot gets all of it once the model has answered its example, also if it had some before.
@@ -40,18 +48,18 @@ def deploy(
     Starts the server when it does not run. Raises UsageError when the slot has traffic and `traffic` is not set,
     EndpointError with the reason when the model cannot be served; what served before serves on then.
     """
-    folder = Folder(settings, name)
+    folder = EndpointFolder(settings, name)
     check_name("slot", slot)
     if not (model_dir / "MLmodel").is_file():
         raise UsageError(f"{model_dir}: holds no MLmodel file; expected the folder of an MLflow model")
     with folder.locked():
-        deploying.deploy(
+        deployment.deploy(
             settings, folder, slot, model_dir, version=version, detail=detail, traffic=traffic, sha256=sha256
         )
         return _now(folder)
 
 
-def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> Status:
+def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> EndpointStatus:
     """Give each slot its percentage of the requests that name none; 100 in all, or 0. Slots not named get nothing.
 
     A slot that gets traffic is no longer mirrored to. A stopped endpoint does so from its next start on.
@@ -59,7 +67,7 @@ def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> Status:
     return _share(settings, name, "traffic", traffic)
 
 
-def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> Status:
+def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> EndpointStatus:
     """Ask a slot without traffic the same as this percentage of the requests; its answers are compared, not sent.
 
     One slot at most; an empty mapping ends it.
@@ -67,7 +75,7 @@ def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> Status:
     return _share(settings, name, "mirror", shares)
 
 
-def delete(settings: Settings, name: str, slot: str) -> Status:
+def delete(settings: Settings, name: str, slot: str) -> EndpointStatus:
     """Take a slot away. Raises UsageError while it has traffic. Without any slot left the server stops."""
     folder = _existing(settings, name)
     with folder.locked():
@@ -79,33 +87,33 @@ def delete(settings: Settings, name: str, slot: str) -> Status:
             )
         rest = {other: entry for other, entry in current["slots"].items() if other != slot}
         shares = {share: {o: p for o, p in current[share].items() if o != slot} for share in ("traffic", "mirror")}
-        server = process.running(folder)
+        server = server_process.running(folder)
         wanted = current["wanted"] if rest else "stopped"
         folder.write({**current, **shares, "slots": rest, "wanted": wanted, "last_error": None})
         if server is not None and rest:
-            launching.follow(folder, settings.endpoint.start_timeout)
+            server_launch.follow(folder, settings.endpoint.start_timeout)
         elif server is not None:
-            process.stop(server)
+            server_process.stop(server)
         folder.prune({entry["model"] for entry in rest.values()})
         return _now(folder)
 
 
-def start(settings: Settings, name: str) -> Status:
+def start(settings: Settings, name: str) -> EndpointStatus:
     """Serve again what `name` served last, on the same port with the same key.
 
     Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
     may also be a model's. Does nothing when it runs. Raises UnknownNameError when nothing bears that name,
     EndpointError when there is no champion, or a model's files are gone.
     """
-    folder = Folder(settings, name)
-    found = champion.find(settings, name) if _bare(folder.read()) else None
+    folder = EndpointFolder(settings, name)
+    found = champion_source.find_champion(settings, name) if _bare(folder.read()) else None
     with folder.locked():
         current = folder.read()
         if _bare(current) and found is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 model_dir = found.fetch(Path(scratch))
-                slot = state.SLOTS[0]
-                deploying.deploy(
+                slot = endpoint_state.SLOTS[0]
+                deployment.deploy(
                     settings,
                     folder,
                     slot,
@@ -119,48 +127,48 @@ def start(settings: Settings, name: str) -> Status:
         current = _state(folder)
         if not current["slots"]:
             raise EndpointError(f"endpoint {name!r} has no slot left to serve; promote or deploy a model to it first")
-        if look(folder, current).state == "running":
+        if read_status(folder, current).state == "running":
             if current["wanted"] != "running":
                 folder.write({**current, "wanted": "running"})
-            return replace(look(folder, _state(folder)), changed=False)
-        server = process.running(folder)
+            return replace(read_status(folder, _state(folder)), changed=False)
+        server = server_process.running(folder)
         if server is not None:  # it is there but does not answer
-            process.stop(server)
-        deploying.resume(settings, folder, current)
+            server_process.stop(server)
+        deployment.resume(settings, folder, current)
         return _now(folder)
 
 
-def stop(settings: Settings, name: str) -> Status:
+def stop(settings: Settings, name: str) -> EndpointStatus:
     """End the server process; models, port and key are kept for `start`."""
     folder = _existing(settings, name)
     with folder.locked():
         current = _state(folder)
-        server = process.running(folder)
+        server = server_process.running(folder)
         was_running = server is not None or current["wanted"] == "running"
         try:
             folder.write({**current, "wanted": "stopped", "last_error": None})
         finally:  # also when the disk is full
             if server is not None:
-                process.stop(server)
+                server_process.stop(server)
         folder.server.unlink(missing_ok=True)
         return replace(_now(folder), changed=was_running)
 
 
-def status(settings: Settings, name: str) -> Status:
+def status(settings: Settings, name: str) -> EndpointStatus:
     """How an endpoint is. Never starts anything and never waits for a lock; a damaged state is a status too."""
     folder = _existing(settings, name)
     try:
         current = folder.read()
     except EndpointError as error:
-        return Status(name, "broken", "", 0, None, "", last_error=str(error))
+        return EndpointStatus(name, "broken", "", 0, None, "", last_error=str(error))
     if current is None:
-        raise UnknownNameError("endpoint", name, state.known(settings))
-    return look(folder, current)
+        raise UnknownNameError("endpoint", name, endpoint_state.known(settings))
+    return read_status(folder, current)
 
 
-def listed(settings: Settings) -> list[Status]:
+def listed(settings: Settings) -> list[EndpointStatus]:
     """The status of every endpoint that was ever deployed in this project."""
-    return [status(settings, name) for name in state.known(settings)]
+    return [status(settings, name) for name in endpoint_state.known(settings)]
 
 
 def whole(settings: Settings, name: str, slot: str) -> bool:
@@ -175,10 +183,10 @@ def whole(settings: Settings, name: str, slot: str) -> bool:
 
 def idle(settings: Settings, name: str) -> str:
     """The slot to deploy to next: one without traffic. Raises EndpointError when all have some."""
-    folder = Folder(settings, name)
+    folder = EndpointFolder(settings, name)
     current = folder.read() if folder.exists() else None
     taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
-    for slot in state.SLOTS:
+    for slot in endpoint_state.SLOTS:
         if slot not in taken:
             return slot
     raise EndpointError(
@@ -195,26 +203,26 @@ def invoke(settings: Settings, name: str, payload: object, *, slot: str | None =
     folder, current = _running(settings, name)
     if slot is not None:
         _known(current, slot)
-    address = launching.listens_at(current)
+    address = server_launch.listens_at(current)
     key = "" if address.loopback else folder.secret()
     return client.invoke(address, payload, key=key, slot=slot, probe=probe)
 
 
-def measured(settings: Settings, name: str, since: Mapping[str, Counts] | None = None) -> dict[str, Counts]:
+def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
     """By slot, what the running server has counted; with `since`, an earlier answer of this, what came after it.
 
     A slot whose model was deployed anew in between, or a server that was started anew, counts from then on.
     """
     folder, current = _running(settings, name)
-    address = launching.listens_at(current)
+    address = server_launch.listens_at(current)
     try:
         code, told = client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if code != 200:
         raise EndpointError(f"{address.url}/slots answered {code}: {told}")
-    found = {slot: slot_metrics.read(each["counts"]) for slot, each in told["slots"].items()}
-    return {slot: now - (since or {}).get(slot, Counts()) for slot, now in found.items()}
+    found = {slot: slots.read_counts(each["counts"]) for slot, each in told["slots"].items()}
+    return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in found.items()}
 
 
 def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[str, Any]:
@@ -223,7 +231,7 @@ def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[s
     Raises EndpointError when the model was logged without one.
     """
     current = _state(_existing(settings, name))
-    chosen = state.main_slot(current) if slot is None else slot
+    chosen = endpoint_state.main_slot(current) if slot is None else slot
     found = _known(current, chosen)["slots"][chosen].get("example")
     if not found:
         raise EndpointError(f"endpoint {name!r}: its model was logged without an example; send your own with --data")
@@ -235,20 +243,20 @@ def logs(settings: Settings, name: str, lines: int = 50) -> list[str]:
     return _existing(settings, name).lines(lines)
 
 
-def _share(settings: Settings, name: str, what: str, shares: Mapping[str, int]) -> Status:
+def _share(settings: Settings, name: str, what: str, shares: Mapping[str, int]) -> EndpointStatus:
     folder = _existing(settings, name)
     with folder.locked():
         current = _state(folder)
-        deploying.share(settings, folder, current, what, shares)
+        deployment.share(settings, folder, current, what, shares)
         return _now(folder)
 
 
-def _running(settings: Settings, name: str) -> tuple[Folder, State]:
+def _running(settings: Settings, name: str) -> tuple[EndpointFolder, State]:
     found = status(settings, name)
     if found.state != "running":
         reason = f" ({found.last_error})" if found.last_error else ""
         raise EndpointError(f"endpoint {name!r} is {found.state}{reason}; start it with: nbops endpoint start {name}")
-    folder = Folder(settings, name)
+    folder = EndpointFolder(settings, name)
     return folder, _state(folder)
 
 
@@ -262,19 +270,19 @@ def _bare(current: State | None) -> bool:
     return current is None or not current["slots"]
 
 
-def _now(folder: Folder) -> Status:
-    return look(folder, _state(folder))
+def _now(folder: EndpointFolder) -> EndpointStatus:
+    return read_status(folder, _state(folder))
 
 
-def _state(folder: Folder) -> State:
+def _state(folder: EndpointFolder) -> State:
     current = folder.read()
     if current is None:
         raise EndpointError(f"{folder.path}: the endpoint was removed meanwhile")
     return current
 
 
-def _existing(settings: Settings, name: str) -> Folder:
-    folder = Folder(settings, name)
+def _existing(settings: Settings, name: str) -> EndpointFolder:
+    folder = EndpointFolder(settings, name)
     if not folder.exists():
-        raise UnknownNameError("endpoint", name, state.known(settings))
+        raise UnknownNameError("endpoint", name, endpoint_state.known(settings))
     return folder

@@ -15,7 +15,7 @@ from typing import Any
 
 from notebooks_lib.errors import InputError, nearest, reason
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import bounds
+from notebooks_lib.serving import body_limits
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
 AZURE = "input_data"
@@ -31,7 +31,7 @@ _BRIEF.maxstring = _BRIEF.maxother = 60
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictionRequest:
     """What was sent, in MLflow's own format."""
 
     payload: dict[str, Any]
@@ -39,7 +39,7 @@ class Request:
     params: dict[str, Any]
 
 
-def read(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> Request:
+def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> PredictionRequest:
     """The request in a JSON body. Raises InputError that names the field and what is expected."""
     payload = decode(body)
     given = payload.pop(PARAMS, None) if PARAMS in payload else {}
@@ -54,9 +54,9 @@ def read(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) 
     if not found:
         raise InputError(f"the object has no key; {_EXPECTED}")
     key, value = _translated(found[0], payload[found[0]], columns)
-    bounds.check_cells(key, value, columns)
+    body_limits.check_cells(key, value, columns)
     _check(found[0], key, value, columns)
-    return Request({key: value}, _params(given, params))
+    return PredictionRequest({key: value}, _params(given, params))
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
         near = nearest(str(extra[0]), left[:_MOST_COMPARED]) if left else None
         problems.append(f"unknown {_columns(extra)}" + (f", did you mean {near!r}?" if near else ""))
     if problems:
-        raise InputError(f"{'; '.join(problems)}; the model takes {describe(columns)}")
+        raise InputError(f"{'; '.join(problems)}; the model takes {describe_format(columns)}")
 
 
-def describe(columns: Sequence[Column]) -> str:
+def describe_format(columns: Sequence[Column]) -> str:
     """The columns that a model takes, with their types, for a message."""
     shown = [_described(column) for column in columns[:_LONGEST_LIST]]
     more = len(columns) - len(shown)
@@ -126,10 +126,12 @@ def _translated(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, A
     if not named:
         return "inputs", value
     if not all(isinstance(row, list) for row in value):
-        raise InputError(f"{AZURE} is a list of single values; expected a list of rows with {describe(columns)}")
+        raise InputError(f"{AZURE} is a list of single values; expected a list of rows with {describe_format(columns)}")
     for number, row in enumerate(value):
         if len(row) != len(named):
-            raise InputError(f"{AZURE}: row {number} has {len(row)} values; expected {len(named)}: {describe(columns)}")
+            raise InputError(
+                f"{AZURE}: row {number} has {len(row)} values; expected {len(named)}: {describe_format(columns)}"
+            )
     return "dataframe_split", {"columns": named, "data": value}
 
 
@@ -147,9 +149,9 @@ def _check(sent: str, key: str, value: Any, columns: Sequence[Column]) -> None:
     elif isinstance(value, list) and all(isinstance(row, dict) for row in value):
         _check_records(sent, value, columns)
     elif len(_named_table(columns)) > 1:
-        raise InputError(f"{sent} has rows without column names; expected objects with {describe(columns)}")
+        raise InputError(f"{sent} has rows without column names; expected objects with {describe_format(columns)}")
     elif value is None:
-        raise InputError(f"{sent} is null; expected {describe(columns)}")
+        raise InputError(f"{sent} is null; expected {describe_format(columns)}")
 
 
 def _check_lengths(where: str, value: Mapping[str, Any], columns: Sequence[Column]) -> None:
@@ -182,7 +184,7 @@ def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:
         raise InputError(f"{where}.index has {len(index)} entries; expected {len(data)}, one for each row")
     if names is None:
         if _named_table(columns):
-            raise InputError(f"{where}.columns is missing; expected the names of {describe(columns)}")
+            raise InputError(f"{where}.columns is missing; expected the names of {describe_format(columns)}")
         return
     if not (isinstance(names, list) and all(_label(name) for name in names)):
         raise InputError(f"{where}.columns: expected a list of column names")
@@ -204,10 +206,12 @@ def _check_records(where: str, value: Any, columns: Sequence[Column]) -> None:
     names: dict[str, None] = {}
     for number, row in enumerate(value):
         if not isinstance(row, dict):
-            raise InputError(f"{where}: row {number} is {_kind(row)}; expected an object with {describe(columns)}")
+            raise InputError(
+                f"{where}: row {number} is {_kind(row)}; expected an object with {describe_format(columns)}"
+            )
         names.update(dict.fromkeys(row))
     if not names:
-        raise InputError(f"{where}: the rows are empty objects; expected {describe(columns)}")
+        raise InputError(f"{where}: the rows are empty objects; expected {describe_format(columns)}")
     check_names(names, columns)
     _check_types(((name, [row.get(name) for row in value]) for name in names), columns)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import loading, state
+from notebooks_lib.serving import endpoint_state, loading
 from notebooks_lib.serving.slots import Slot, Slots
 
 LOOK_EVERY = 0.05
@@ -30,7 +30,7 @@ log = logging.getLogger("nbops.endpoint")
 T = TypeVar("T")
 
 
-class Follower:
+class StateFollower:
     """Loads what the state names, beside what serves, and lets it serve once it is there."""
 
     def __init__(self, folder: Path, slots: Slots) -> None:
@@ -78,12 +78,12 @@ class Follower:
 
     async def _apply(self) -> None:
         try:
-            wanted = state.load(self._state)
+            wanted = endpoint_state.load(self._state)
         except Exception:
             log.exception("the state cannot be read; what served before serves on")
             return
         for name, entry in wanted["slots"].items():
-            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == state.deployment(entry):
+            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == endpoint_state.deployment(entry):
                 continue
             try:
                 model = await _aside(partial(self._load, entry, whole=True))
@@ -98,20 +98,20 @@ class Follower:
     def _load(self, entry: Mapping[str, Any], *, whole: bool = False) -> ServedModel:
         """The model of a slot, if its files are those that were deployed: a model runs code when it is loaded."""
         models = self._folder / "models"
-        state.check_model(models, entry)
-        return loading.load(models / entry["model"], whole=whole)
+        endpoint_state.check_model(models, entry)
+        return loading.load_model(models / entry["model"], whole=whole)
 
     def _has(self, name: str, entry: Mapping[str, Any]) -> bool:
         held = self._held.get(name)
-        return held is not None and held[0] == state.deployment(entry)
+        return held is not None and held[0] == endpoint_state.deployment(entry)
 
     def _keep(self, name: str, entry: Mapping[str, Any], model: ServedModel) -> None:
-        self._held[name] = state.deployment(entry), Slot(model, {**info(entry), "slot": name}, name)
+        self._held[name] = endpoint_state.deployment(entry), Slot(model, {**info(entry), "slot": name}, name)
         self._failed.pop(name, None)
 
     def _refuse(self, name: str, entry: Mapping[str, Any], error: Exception) -> None:
         log.error("slot %s: version %s cannot be loaded", name, entry["version"], exc_info=error)
-        self._failed[name] = state.deployment(entry), str(error) or type(error).__name__
+        self._failed[name] = endpoint_state.deployment(entry), str(error) or type(error).__name__
 
     def _serve(self, wanted: Mapping[str, Any]) -> None:
         for name in [name for name in self._held if name not in wanted["slots"]]:
@@ -125,14 +125,14 @@ class Follower:
             name: {
                 "state": "ready" if self._has(name, entry) else "failed",
                 "error": "" if self._has(name, entry) else self._failed.get(name, ((), ""))[1],
-                "of": state.deployment(entry),
+                "of": endpoint_state.deployment(entry),
             }
             for name, entry in wanted["slots"].items()
         }
         said = {"pid": os.getpid(), "generation": wanted["generation"], "slots": found}
         with suppress(OSError):  # a full disk: who waits is told that the server does not answer
-            path = self._folder / state.SERVING
-            state.stage(path, said, durable=False).replace(path)
+            path = self._folder / endpoint_state.SERVING
+            endpoint_state.stage(path, said, durable=False).replace(path)
 
 
 def info(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,29 @@
-"""Loads models into a process that may hold several at once. It decides nothing about traffic."""
+"""Load models: into the server process, or first into a process of its own, so that a model that hangs or crashes takes
+nothing with it.
+
+`python -m notebooks_lib.serving.loading FOLDER STARTER` prints one line of JSON,
+`{"example", "grown"}` or `{"error"}`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from notebooks_lib.errors import EndpointError
 from notebooks_lib.models.scorer import ServedModel
 
 _one_at_a_time = threading.Lock()
 
 
-def prepare() -> None:
+def prepare_process() -> None:
     """What a process must do before it loads its first model; as `mlflow models serve` does."""
     import warnings
 
@@ -23,7 +34,7 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message=".*type hint")  # MLflow, of its own types, at import
 
 
-def load(folder: Path, *, whole: bool = False) -> ServedModel:
+def load_model(folder: Path, *, whole: bool = False) -> ServedModel:
     """The model in `folder`, after it has answered its example; with `whole`, ready for any request at once.
 
     Raises ModelError.
@@ -50,3 +61,113 @@ def _forget_code_beside(folder: Path) -> None:
         if another(getattr(module, "__file__", None)):
             del sys.modules[name]
     sys.path[:] = [path for path in sys.path if not another(path)]
+
+
+_SHOWN_LOG = 8
+
+
+def check_load(model: Path, log: Path, timeout: float, environment: dict[str, str]) -> dict[str, Any]:
+    """What loading `model` and asking it its example came to: its `example`, and by how many bytes memory grew.
+
+    Raises EndpointError when it does not load, does not answer, crashes, takes longer than `timeout` seconds, or needs
+    more memory than the machine has left.
+    """
+    began = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "notebooks_lib.serving.loading", str(model), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=model.parent,
+            env=environment,
+            start_new_session=os.name == "posix",
+        )
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise EndpointError(
+            f"the model is not loaded after {timeout:g} s; raise endpoint.start_timeout if it needs longer"
+        ) from None
+    finally:
+        _kill(process)
+    try:
+        answer = dict(json.loads(said.splitlines()[-1]))
+    except (ValueError, IndexError, TypeError):
+        raise EndpointError(
+            f"the model {_exit_text(process.returncode)} while it was loaded{_log_tail(log, began)}"
+        ) from None
+    if "error" in answer:
+        raise EndpointError(f"{answer['error']}{_log_tail(log, began)}")
+    _check_room(int(answer["grown"]))
+    return answer
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process, and what the model may have started."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _check_room(grown: int) -> None:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if grown > free:
+        raise EndpointError(
+            f"the model needs {grown / 1e6:.0f} MB of memory and {free / 1e6:.0f} MB are free: loading it beside the "
+            "others would endanger them; free memory or delete a slot first"
+        )
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"ended the process with code {code}"
+    with suppress(ValueError):
+        return f"crashed with {signal.Signals(-code).name}"
+    return f"crashed with signal {-code}"
+
+
+def _log_tail(log: Path, began: int) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(began)
+            lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
+    return f"; the log {log} ends:{shown}" if shown else ""
+
+
+def main() -> None:
+    """Run as a process of its own; see the module."""
+    from notebooks_lib.serving import parent_process
+
+    parent_process.bind(int(sys.argv[2]))  # a model that hangs must not outlive a deployment that was killed
+    out = os.dup(1)
+    os.dup2(2, 1)  # what a model prints goes to the log
+    import psutil
+
+    try:
+        prepare_process()
+        before = psutil.Process().memory_info().rss
+        model = load_model(Path(sys.argv[1]))
+        told: dict[str, Any] = {"example": model.example, "grown": psutil.Process().memory_info().rss - before}
+    except BaseException as error:  # noqa: BLE001 - a model is anybody's code; it is told, and with its traceback
+        import traceback
+
+        traceback.print_exc()
+        told = {"error": str(error) or type(error).__name__}
+    os.write(out, json.dumps(told).encode() + b"\n")
+    os.close(out)
+    os._exit(0)  # whatever threads the model has left
+
+
+if __name__ == "__main__":
+    main()

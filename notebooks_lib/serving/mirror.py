@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.serving.prediction import predict
-from notebooks_lib.serving.prediction_diff import difference, largest, same_form
+from notebooks_lib.serving.inference import difference, largest_finite_difference, predict, same_form
 from notebooks_lib.serving.slots import Slot
 
 WAITING = 16
@@ -22,7 +21,7 @@ log = logging.getLogger("nbops.endpoint")
 
 
 @dataclass(frozen=True)
-class Compared:
+class MirrorComparison:
     """What came of one request."""
 
     rows: int
@@ -49,7 +48,7 @@ class Mirror:
         work = asyncio.get_running_loop().run_in_executor(self._thread, _compare, slot, kind, body, answer)
         work.add_done_callback(lambda done: self._count(slot, done, probe=probe))
 
-    def _count(self, slot: Slot, done: asyncio.Future[Compared], *, probe: bool) -> None:
+    def _count(self, slot: Slot, done: asyncio.Future[MirrorComparison], *, probe: bool) -> None:
         self._waiting -= 1
         if done.cancelled():
             return
@@ -68,19 +67,21 @@ class Mirror:
             tally.differed(found.largest)
 
 
-def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> Compared:
+def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorComparison:
     there = json.loads(predict(slot.model, kind, body))["predictions"]
     return compare(json.loads(answer)["predictions"], there)
 
 
-def compare(one: Any, other: Any) -> Compared:
+def compare(one: Any, other: Any) -> MirrorComparison:
     """Two answers to the same rows, row by row."""
     lists = isinstance(one, list), isinstance(other, list)
     if any(lists) and not (all(lists) and len(one) == len(other)):
-        return Compared(1, 1, 1, 0.0)
+        return MirrorComparison(1, 1, 1, 0.0)
     if not all(lists):
         one, other = [one], [other]
     rows = list(zip(one, other, strict=True))
     different = [pair for pair in rows if difference(*pair) > SAME]
     misshapen = sum(not same_form(*pair) for pair in different)
-    return Compared(len(rows), len(different), misshapen, max((largest(*pair) for pair in rows), default=0.0))
+    return MirrorComparison(
+        len(rows), len(different), misshapen, max((largest_finite_difference(*pair) for pair in rows), default=0.0)
+    )

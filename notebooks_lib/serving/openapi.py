@@ -73,7 +73,7 @@ def _post(model: ServedModel) -> dict[str, Any]:
     }
     return {
         "summary": "Predict",
-        "description": f"The model takes {formats.describe(model.columns)}.",
+        "description": f"The model takes {formats.describe_format(model.columns)}.",
         "requestBody": {
             "required": True,
             "content": {"application/json": request, "text/csv": {"schema": {"type": "string"}}},

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notebooks_lib.serving.slot_metrics import BOUNDS, Tally
-from notebooks_lib.serving.slots import Slots
+from notebooks_lib.serving.slots import TIME_BOUNDS, SlotCounter, Slots
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 _EVERY = 5
 """Of the bounds that percentiles are taken from: four a decade, from 0.1 ms to 100 s."""
 
 
-def text(name: str, slots: Slots, elsewhere: Tally, gauges: Mapping[str, float]) -> bytes:
+def metrics_page(name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> bytes:
     """The page; `elsewhere` has the requests that no slot answered."""
     from prometheus_client import CollectorRegistry, generate_latest
 
@@ -25,7 +24,7 @@ def text(name: str, slots: Slots, elsewhere: Tally, gauges: Mapping[str, float])
 class _Families:
     """As prometheus_client wants to collect."""
 
-    def __init__(self, name: str, slots: Slots, elsewhere: Tally, gauges: Mapping[str, float]) -> None:
+    def __init__(self, name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> None:
         self._name = name
         self._slots = slots
         self._elsewhere = elsewhere
@@ -80,7 +79,7 @@ class _Families:
             yield gauge
 
 
-def _mirrored(tally: Tally) -> dict[str, int]:
+def _mirrored(tally: SlotCounter) -> dict[str, int]:
     return {
         "answered": tally.mirrored - tally.mirror_failed,
         "failed": tally.mirror_failed,
@@ -88,13 +87,13 @@ def _mirrored(tally: Tally) -> dict[str, int]:
     }
 
 
-def _buckets(tally: Tally) -> list[tuple[str, float]]:
+def _buckets(tally: SlotCounter) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     seen = 0
     for place, count in enumerate(tally.times):
         seen += count
-        if place == len(BOUNDS):
+        if place == len(TIME_BOUNDS):
             found.append(("+Inf", seen))
         elif place % _EVERY == 0:
-            found.append((f"{BOUNDS[place]:.6g}", seen))
+            found.append((f"{TIME_BOUNDS[place]:.6g}", seen))
     return found

@@ -1,14 +1,18 @@
-"""Reads an ASGI request, within limits of size and time, and writes the answer. It knows no models."""
+"""Read an ASGI request within limits of size and time, write the answer, and log it. It knows no models."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
 
 from notebooks_lib.serving.slots import Slot
 
@@ -45,7 +49,7 @@ PROBE_HEADER = b"x-nbops-probe"
 """Marks a request by which nbops itself tries a slot, with the value 1: no caller sent it."""
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that ends here, with the status and the reason that the client reads."""
 
     def __init__(self, status: int, message: str, *, code: str = "") -> None:
@@ -55,12 +59,12 @@ class Refused(Exception):
         super().__init__(message)
 
 
-class Gone(Exception):
+class ClientGone(Exception):
     """The client closed the connection before it had sent everything: nobody reads an answer."""
 
 
 @dataclass
-class Answer:
+class HttpResponse:
     """What the client gets."""
 
     status: int
@@ -72,7 +76,7 @@ class Answer:
 
 
 @dataclass
-class Request:
+class HttpRequest:
     """One request, as far as it has been read."""
 
     scope: Scope
@@ -115,11 +119,11 @@ class Request:
         kind, *options = given.decode("latin-1").lower().split(";")
         kind = kind.strip()
         if kind not in ("application/json", "text/csv"):
-            raise Refused(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
+            raise RefusedRequest(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
         for option in options:
             name, _, value = option.partition("=")
             if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8", "us-ascii"):
-                raise Refused(415, f"charset {value.strip()[:40]!r}; expected utf-8")
+                raise RefusedRequest(415, f"charset {value.strip()[:40]!r}; expected utf-8")
         return kind
 
     async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
@@ -135,14 +139,14 @@ class Request:
             async with asyncio.timeout(timeout):
                 return await self._read(limit, hold)
         except TimeoutError:
-            raise Refused(408, f"the body did not come within {timeout:g} s") from None
+            raise RefusedRequest(408, f"the body did not come within {timeout:g} s") from None
 
     async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
         parts, size = [], 0
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise Gone
+                raise ClientGone
             part = message.get("body", b"")
             size += len(part)
             self.size = size
@@ -160,21 +164,21 @@ class Request:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(limit: int) -> Refused:
-    return Refused(413, f"the body is larger than {limit} bytes; send fewer rows at once")
+def _too_large(limit: int) -> RefusedRequest:
+    return RefusedRequest(413, f"the body is larger than {limit} bytes; send fewer rows at once")
 
 
-def as_json(status: int, content: Any, *, slot: Slot | None = None) -> Answer:
+def as_json(status: int, content: Any, *, slot: Slot | None = None) -> HttpResponse:
     """An answer in JSON. ASCII, because a message may quote half of a surrogate pair that was sent."""
-    return Answer(status, json.dumps(content, default=str).encode(), slot=slot, headers=_MORE.get(status, ()))
+    return HttpResponse(status, json.dumps(content, default=str).encode(), slot=slot, headers=_MORE.get(status, ()))
 
 
-def refusal(status: int, message: str, *, code: str = "", slot: Slot | None = None) -> Answer:
+def refusal_response(status: int, message: str, *, code: str = "", slot: Slot | None = None) -> HttpResponse:
     """An answer that says why there is no other."""
     return as_json(status, {"error_code": code or _CODES.get(status, "BAD_REQUEST"), "message": message}, slot=slot)
 
 
-async def write(send: Send, request: Request, answer: Answer) -> None:
+async def write_response(send: Send, request: HttpRequest, answer: HttpResponse) -> None:
     """Send the answer, with the request's id and the slot's name."""
     headers = [
         (b"content-type", answer.kind),
@@ -188,3 +192,94 @@ async def write(send: Send, request: Request, answer: Answer) -> None:
         headers.append((b"traceparent", request.trace))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+
+
+def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str] = ()) -> str:
+    """Why a request is taken for one of a foreign page; empty when it is not. `allowed` holds further host names."""
+    for name, value in headers:
+        if name == b"host":
+            match = _HOST.fullmatch(value.decode("latin-1").strip())
+            if match is None or not _is_local_name(match["name"], allowed):
+                return f"Host {_escaped(value)} is no name of this machine"
+        elif name == b"origin" and not _is_local_name(_host_of(value), allowed):
+            return f"Origin {_escaped(value)} is another than this machine's"
+    return ""
+
+
+def _is_local_name(name: str, allowed: Sequence[str]) -> bool:
+    name = name.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name in (each.lower() for each in allowed):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(origin: bytes) -> str:
+    """Empty for what is no web page's origin, as "null" of a sandboxed frame or a local file."""
+    scheme, _, rest = origin.decode("latin-1").strip().partition("://")
+    match = _HOST.fullmatch(rest) if scheme in ("http", "https") else None
+    return match["name"] if match else ""
+
+
+def _escaped(value: bytes) -> str:
+    return ascii(value[:100].decode("latin-1"))
+
+
+LOG_BYTES = 10 * 1024 * 1024
+"""Bytes after which the file is moved to access.log.1."""
+_QUIET_PATHS = ("/health", "/ping", "/metrics")
+"""Asked every few seconds by machines: not worth a line unless something is wrong."""
+
+
+class AccessLog:
+    """Appends lines; `flush` puts them on disk. A kill -9 loses those since the last flush."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def write(self, request: HttpRequest, answer: HttpResponse, seconds: float) -> None:
+        """A line about a request that was answered. A full disk costs the line, not the answer."""
+        if answer.status == 200 and request.path in _QUIET_PATHS:
+            return
+        slot, client = answer.slot, request.scope.get("client")
+        line: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": request.id.decode(),
+            "traceparent": request.trace.decode() or None,
+            "client": client[0] if client else None,
+            "method": request.method[:20],
+            "path": request.path[:200],
+            "status": answer.status,
+            "slot": slot.name if slot else None,
+            "version": slot.info.get("version") if slot else None,
+            "ms": round(1000 * seconds, 2),
+            "bytes_in": request.size,
+            "bytes_out": len(answer.body),
+        }
+        with suppress(OSError):
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Put what is left on disk."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def flush(self) -> None:
+        """Put the lines on disk, and begin another file when this one is full."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            self._file.flush()
+            if self._file.tell() > LOG_BYTES:
+                self.close()
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))

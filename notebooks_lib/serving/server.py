@@ -32,13 +32,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notebooks_lib import process_identity
-from notebooks_lib.serving import assembly
+from notebooks_lib.serving import app_factory
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.access import AccessLog
     from notebooks_lib.serving.app import App
-    from notebooks_lib.serving.collector import Collector
-    from notebooks_lib.serving.hot_reload import Follower
+    from notebooks_lib.serving.data_collector import DataCollector
+    from notebooks_lib.serving.hot_reload import StateFollower
+    from notebooks_lib.serving.requests import AccessLog
 
 LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
@@ -47,13 +47,13 @@ _FLUSH_EVERY = 0.5
 _BACKLOG = 1024
 
 
-class Served(NamedTuple):
+class ServedEndpoint(NamedTuple):
     """What runs in this process."""
 
     app: App
-    follower: Follower
+    follower: StateFollower
     access: AccessLog | None
-    collector: Collector | None
+    collector: DataCollector | None
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ def _kind(error: OSError) -> str:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = assembly.tcp(family)
+    listener = app_factory.tcp(family)
     if port and os.name == "posix":  # on Windows the option means that two may have the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -139,32 +139,32 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load(order: Mapping[str, Any], folder: Path) -> Served:
+def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving import loading
     from notebooks_lib.serving.app import App
-    from notebooks_lib.serving.collector import Collector
-    from notebooks_lib.serving.hot_reload import Follower
+    from notebooks_lib.serving.data_collector import DataCollector
+    from notebooks_lib.serving.hot_reload import StateFollower
     from notebooks_lib.serving.slots import Slots
 
-    loading.prepare()
+    loading.prepare_process()
     slots, name, options = Slots(), order["endpoint"], order["options"]
-    follower = Follower(folder, slots)
+    follower = StateFollower(folder, slots)
     follower.load_first(order["state"], set(order["must"]))
-    access = assembly.access_log(options, folder / "access.log")
+    access = app_factory.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options["collect"]):
         share, rotate = options["collect_share"], options["collect_rotate"]
-        collector = Collector(Path(order["collected"]), name, share=share, rotate=rotate)
-    limits = assembly.limits(options)
+        collector = DataCollector(Path(order["collected"]), name, share=share, rotate=rotate)
+    limits = app_factory.limits(options)
     key = None if order["loopback"] else order["key"]
     hosts = options["hosts"]
     app = App(name, slots, key=key, hosts=hosts, limits=limits, access=access, collector=collector)
-    return Served(app, follower, access, collector)
+    return ServedEndpoint(app, follower, access, collector)
 
 
 def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
     """Write down who is going to serve, while a full disk does no harm yet: the old server still runs."""
-    from notebooks_lib.serving import state
+    from notebooks_lib.serving import endpoint_state
 
     own = {
         "pid": os.getpid(),
@@ -173,10 +173,10 @@ def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
         "port": port,
         "protocol": order["protocol"],
     }
-    return state.stage(folder / "server.json", {**own, "since": time.time()})
+    return endpoint_state.stage(folder / "server.json", {**own, "since": time.time()})
 
 
-def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
+def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> None:
     import logging
     import signal
 
@@ -187,7 +187,7 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
         signal.signal(number, lambda *_: None)
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not look at it again, for a tenth of a second each time
-    config = assembly.web(served.app)
+    config = app_factory.web(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
@@ -199,11 +199,11 @@ def _serve(served: Served, listener: socket.socket, folder: Path) -> None:
             for task in tasks:
                 task.cancel()
 
-    assembly.run(server, run())
+    app_factory.run(server, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:
-        served.collector.close(assembly.GRACE - 2)
+        served.collector.close(app_factory.GRACE - 2)
     # A model may have left threads that never end, or one of ours may still be loading another.
     logging.shutdown()
     os._exit(0)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import client, launching, process, state
+from notebooks_lib.serving import client, endpoint_state, server_launch, server_process
 from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.state import Folder, State
+from notebooks_lib.serving.endpoint_state import EndpointFolder, State
 
 _GONE = "its server process is gone: it was killed, or the machine was started anew"
 
@@ -34,7 +34,7 @@ class SlotStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class EndpointStatus:
     """What is known of an endpoint. The key is not part of it."""
 
     name: str
@@ -62,10 +62,10 @@ class Status:
         return asdict(self)
 
 
-def look(folder: Folder, current: State) -> Status:
+def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
     """The status of the endpoint that `current` describes."""
-    server = process.running(folder)
-    address = launching.listens_at(current)
+    server = server_process.running(folder)
+    address = server_launch.listens_at(current)
     fault = str(current.get("last_error") or "")
     how: Literal["running", "stopped", "broken"]
     if server is not None:
@@ -75,10 +75,10 @@ def look(folder: Folder, current: State) -> Status:
         how, fault = "broken", fault or _GONE
     else:
         how = "stopped"
-    main = state.main_slot(current)
+    main = endpoint_state.main_slot(current)
     entry = current["slots"].get(main, {}) if current["traffic"].get(main) else {}
     given = entry.get("example")
-    return Status(
+    return EndpointStatus(
         name=folder.name,
         state=how,
         address=address.url,
@@ -94,13 +94,16 @@ def look(folder: Folder, current: State) -> Status:
     )
 
 
-def _slots(folder: Folder, current: State, server: process.Server | None) -> dict[str, SlotStatus]:
-    told = launching.said_by(folder, server).get("slots", {})
+def _slots(
+    folder: EndpointFolder, current: State, server: server_process.ServerProcess | None
+) -> dict[str, SlotStatus]:
+    told = server_launch.server_report(folder, server).get("slots", {})
     # What it said of a slot before it saw the last change may be of another model.
     said = {
         name: {"state": one["state"], "error": one["error"]}
         for name, one in told.items()
-        if name in current["slots"] and tuple(one.get("of", ())) in ((), state.deployment(current["slots"][name]))
+        if name in current["slots"]
+        and tuple(one.get("of", ())) in ((), endpoint_state.deployment(current["slots"][name]))
     }
     nothing = {"state": "loading" if server else "stopped", "error": ""}
     return {
@@ -120,7 +123,7 @@ def _slots(folder: Folder, current: State, server: process.Server | None) -> dic
 def _health(address: Address) -> str:
     """Empty when the endpoint is healthy, else what is wrong."""
     try:
-        code, _ = client.ask(address, "GET", "/health", timeout=launching.PROBE_TIMEOUT)
+        code, _ = client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"

@@ -89,7 +89,7 @@ def served() -> dict[tuple[str, str], ServedModel]:
 
 
 def ordinary(model: ServedModel, payload: Any) -> bytes:
-    return encode(model.predict(model.parse(formats.read(json.dumps(payload).encode(), model.columns).payload)))
+    return encode(model.predict(model.parse(formats.read_request(json.dumps(payload).encode(), model.columns).payload)))
 
 
 def requests(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ FIRST_LOAD = """
 import sys
 from pathlib import Path
 from notebooks_lib.models import model_files
-from notebooks_lib.serving.hot_reload import Follower
+from notebooks_lib.serving.hot_reload import StateFollower
 from notebooks_lib.serving.slots import Slots
 
 root = Path(sys.argv[1])
@@ -221,7 +221,7 @@ root = Path(sys.argv[1])
 (root / "model").rename(root / "models" / "1")
 detail = {"sha256": model_files.read(root / "models" / "1").sha256}
 entry = {"model": "1", "version": "1", "since": "", "detail": {"model": "sample"}, **detail}
-Follower(root, Slots()).load_first({"slots": {"blue": entry}, "traffic": {"blue": 100}, "mirror": {}}, {"blue"})
+StateFollower(root, Slots()).load_first({"slots": {"blue": entry}, "traffic": {"blue": 100}, "mirror": {}}, {"blue"})
 (root / "models" / "1").rename(root / "model")
 sys.exit("mlflow" in sys.modules)
 """

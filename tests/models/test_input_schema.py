@@ -68,7 +68,7 @@ def requests(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read(key: str, value: Any, columns: tuple[Column, ...] = COLUMNS) -> pd.DataFrame:
-    request = formats.read(json.dumps({key: value}).encode(), columns)
+    request = formats.read_request(json.dumps({key: value}).encode(), columns)
     found = input_schema.from_payload(request.payload, columns)
     assert found is not None
     return found

@@ -10,16 +10,16 @@ from pydantic import ValidationError
 
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.release.canary import CanaryResult, judge
-from notebooks_lib.serving.endpoint import Counts
-from notebooks_lib.serving.slot_metrics import Tally
+from notebooks_lib.serving.endpoint import SlotCounts
+from notebooks_lib.serving.slots import SlotCounter
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage
 
 POLICY = Stage()
 
 
-def counts(good: int, *, bad: int = 0, seconds: float = 0.01) -> Counts:
-    tally = Tally("a")
+def counts(good: int, *, bad: int = 0, seconds: float = 0.01) -> SlotCounts:
+    tally = SlotCounter("a")
     for _ in range(good):
         tally.answered(200, seconds)
     for _ in range(bad):
@@ -34,7 +34,7 @@ OLD = counts(500)
     ("new", "old", "over", "wrong"),
     [
         (counts(200), OLD, True, ""),
-        (Counts(), Counts(), False, ""),
+        (SlotCounts(), SlotCounts(), False, ""),
         (counts(198, bad=2), OLD, True, ""),
         (counts(197, bad=3), OLD, True, "3 of 200 requests failed, more than 1 %, beside 0 of 500 of the champion's"),
         (counts(197, bad=3), counts(200), True, ""),
@@ -50,12 +50,12 @@ OLD = counts(500)
         (counts(99, seconds=9.0), OLD, False, ""),
         (counts(100, seconds=9.0), OLD, False, "its p95 is"),
         (counts(200, seconds=9.0), counts(19), True, ""),
-        (replace(Counts(), mirrored=100, mirror_failed=2), OLD, True, "2 of 100"),
-        (replace(Counts(), mirrored=9, rows_compared=9, rows_misshapen=1), OLD, False, "another form"),
-        (replace(Counts(), mirrored=9, rows_compared=9, rows_different=9, peaks=((3, 0.5),)), OLD, True, ""),
+        (replace(SlotCounts(), mirrored=100, mirror_failed=2), OLD, True, "2 of 100"),
+        (replace(SlotCounts(), mirrored=9, rows_compared=9, rows_misshapen=1), OLD, False, "another form"),
+        (replace(SlotCounts(), mirrored=9, rows_compared=9, rows_different=9, peaks=((3, 0.5),)), OLD, True, ""),
     ],
 )
-def test_what_is_wrong_is_known_as_soon_as_it_is_sure(new: Counts, old: Counts, over: bool, wrong: str) -> None:
+def test_what_is_wrong_is_known_as_soon_as_it_is_sure(new: SlotCounts, old: SlotCounts, over: bool, wrong: str) -> None:
     found = judge(new, old, POLICY, over=over)
     assert found.startswith(wrong) if wrong != "another form" else wrong in found
     assert bool(found) == bool(wrong)
@@ -82,7 +82,7 @@ def test_a_champion_that_gets_few_requests_is_known_from_before() -> None:
 
 
 def test_predictions_are_held_against_the_champions_where_the_settings_say_how_far() -> None:
-    seen = replace(Counts(), mirrored=100, rows_compared=100, rows_different=11, peaks=((3, 0.5),))
+    seen = replace(SlotCounts(), mirrored=100, rows_compared=100, rows_different=11, peaks=((3, 0.5),))
     assert judge(seen, OLD, Stage(max_different=0.11, max_difference=0.5)) == ""
     assert "11 of 100 predictions differ" in judge(seen, OLD, Stage(max_different=0.1))
     assert judge(seen, OLD, Stage(max_different=0.1), over=False) == ""
@@ -96,7 +96,8 @@ def test_chance_condemns_one_in_a_hundred_at_most() -> None:
     for _ in range(100):
         new, old = (np.cumsum(random.random(400) < 0.2) for _ in range(2))
         looks = [
-            (Counts(asked, int(new[asked - 1])), Counts(asked, int(old[asked - 1]))) for asked in range(20, 401, 20)
+            (SlotCounts(asked, int(new[asked - 1])), SlotCounts(asked, int(old[asked - 1])))
+            for asked in range(20, 401, 20)
         ]
         condemned += any(judge(*look, POLICY, over=look[0].requests == 400) for look in looks)
     assert condemned <= 1

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from notebooks_lib.serving import endpoint, process, state
+from notebooks_lib.serving import endpoint, endpoint_state, server_process
 from notebooks_lib.settings import Settings
 
 
@@ -158,10 +158,10 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def endpoints(empty_project: Settings) -> Iterator[Settings]:
     """A project whose endpoints are stopped afterwards, whatever has become of them."""
     yield empty_project
-    for name in state.known(empty_project):
-        server = process.running(state.Folder(empty_project, name))
+    for name in endpoint_state.known(empty_project):
+        server = server_process.running(endpoint_state.EndpointFolder(empty_project, name))
         if server is not None:
-            process.stop(server)
+            server_process.stop(server)
 
 
 @pytest.fixture

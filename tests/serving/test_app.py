@@ -20,11 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import access as access_module
 from notebooks_lib.serving import app
-from notebooks_lib.serving.access import AccessLog
-from notebooks_lib.serving.collector import Collector
-from notebooks_lib.serving.requests import Request, as_json
+from notebooks_lib.serving import requests as access_module
+from notebooks_lib.serving.data_collector import DataCollector
+from notebooks_lib.serving.requests import AccessLog, HttpRequest, as_json
 from notebooks_lib.serving.slots import Slot, Slots
 from tests.serving.conftest import TestClient
 
@@ -257,7 +256,7 @@ def test_the_example_is_one_row_that_the_model_answers(loaded: dict[str, ServedM
 
 
 def test_a_body_that_is_too_large_is_413(loaded: dict[str, ServedModel]) -> None:
-    small = client_of(loaded["table"], limits=app.Limits(body=100))
+    small = client_of(loaded["table"], limits=app.RequestLimits(body=100))
     for size in (101, 399, 401, 100_000):
         answer = small.post("/invocations", content=b" " * size)
         assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_TOO_LARGE")
@@ -342,7 +341,9 @@ def slow() -> tuple[Slow, ServedModel]:
 
 def test_more_predictions_than_allowed_at_once_are_429() -> None:
     model, served = slow()
-    limited = app.App("sample", Slots({"blue": Slot(served, INFO)}, {"blue": 100}), limits=app.Limits(concurrency=2))
+    limited = app.App(
+        "sample", Slots({"blue": Slot(served, INFO)}, {"blue": 100}), limits=app.RequestLimits(concurrency=2)
+    )
     body = {"json": {"inputs": [1]}}
     *answered, refused = together(limited, {**body}, {**body}, {**body, "after": model.go.set})
     assert [each.status_code for each in answered] == [200, 200]
@@ -353,7 +354,7 @@ def test_more_predictions_than_allowed_at_once_are_429() -> None:
 
 def test_a_prediction_that_takes_too_long_is_504_and_holds_its_place_until_it_ends() -> None:
     model, served = slow()
-    limits = app.Limits(concurrency=1, timeout=0.05)
+    limits = app.RequestLimits(concurrency=1, timeout=0.05)
     limited = app.App("sample", Slots({"blue": Slot(served, INFO)}, {"blue": 100}), limits=limits)
     body = {"json": {"inputs": [1]}}
     late, refused = together(limited, {**body}, {**body, "after": lambda: None})
@@ -388,7 +389,7 @@ def test_a_body_much_larger_than_the_last_ones_is_not_predicted_at_once(loaded: 
 def test_a_slot_that_hangs_keeps_nobody_else_waiting(loaded: dict[str, ServedModel]) -> None:
     model, hanging = slow()
     both = Slots({"blue": Slot(loaded["table"], INFO), "green": Slot(hanging, INFO, "green")}, {"blue": 100})
-    served = app.App("sample", both, limits=app.Limits(concurrency=4))
+    served = app.App("sample", both, limits=app.RequestLimits(concurrency=4))
     named = {"json": {"inputs": [1]}, "headers": {"azureml-model-deployment": "green"}}
     plain = {"json": {"inputs": REQUESTS["inputs by row"]["inputs"]}}
     asked = [{**named} for _ in range(6)]
@@ -403,7 +404,7 @@ def test_a_body_that_does_not_come_is_408(loaded: dict[str, ServedModel]) -> Non
         await asyncio.sleep(5)
         yield b"}"
 
-    limits = app.Limits(read_timeout=0.05)
+    limits = app.RequestLimits(read_timeout=0.05)
     answer = client_of(loaded["table"], limits=limits).post("/invocations", content=dripping())
     assert (answer.status_code, answer.json()["error_code"]) == (408, "REQUEST_TIMEOUT")
 
@@ -417,7 +418,7 @@ def test_bodies_that_take_their_time_keep_nobody_else_waiting(loaded: dict[str, 
 
         return {"content": dripping()}
 
-    limits = app.Limits(concurrency=1, uploads=3)
+    limits = app.RequestLimits(concurrency=1, uploads=3)
     served = app.App("sample", Slots({"blue": Slot(loaded["table"], INFO)}, {"blue": 100}), limits=limits)
     found = together(served, slowly(0), slowly(1), {"json": REQUESTS["split"], "after": lambda: None})
     assert [each.status_code for each in found] == [400, 400, 200]
@@ -458,9 +459,9 @@ def test_a_request_is_known_by_its_id_from_the_header_to_the_log(
 
 
 def test_the_access_log_stays_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_module, "LIMIT", 10)
+    monkeypatch.setattr(access_module, "LOG_BYTES", 10)
     log = AccessLog(tmp_path / "access.log")
-    request = Request({"method": "POST", "path": "/score", "headers": []}, receive=None)  # type: ignore[arg-type]
+    request = HttpRequest({"method": "POST", "path": "/score", "headers": []}, receive=None)  # type: ignore[arg-type]
     for _ in range(3):
         log.write(request, as_json(200, {}), 0.1)
         log.flush()
@@ -556,7 +557,7 @@ def test_no_json_makes_the_endpoint_fail(body: Any, name: str, loaded: dict[str,
 
 
 def test_what_nbops_itself_asks_is_answered_and_not_collected(loaded: dict[str, ServedModel], tmp_path: Path) -> None:
-    collector = Collector(tmp_path, "sample")
+    collector = DataCollector(tmp_path, "sample")
     client = client_of(loaded["table"], collector=collector)
     for headers in ({"x-nbops-probe": "1"}, {}, {"x-nbops-probe": "1", "azureml-model-deployment": "blue"}):
         assert client.post("/invocations", json=REQUESTS["split"], headers=headers).status_code == 200
@@ -627,7 +628,7 @@ def test_unfinished_uploads_take_so_much_memory_together(loaded: dict[str, Serve
 
         return {"content": dripping()}
 
-    limits = app.Limits(body=1_500_000, held=1)
+    limits = app.RequestLimits(body=1_500_000, held=1)
     served = app.App("sample", Slots({"blue": Slot(loaded["table"], INFO)}, {"blue": 100}), limits=limits)
     small = {"json": REQUESTS["split"], "after": lambda: None}
     codes = [each.status_code for each in together(served, large(0.02), large(0.02), large(0.02), small)]

@@ -15,7 +15,7 @@ import pytest
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import bounds, connections, endpoint, origins
+from notebooks_lib.serving import body_limits, connections, endpoint, requests
 from notebooks_lib.settings import Settings
 from tests.serving.conftest import DETAIL
 
@@ -218,28 +218,30 @@ TENSOR = (Column(None, "float64", shape=(-1, 3)),)
     [
         (b"[" * 7, "nested too deeply"),
         (b"[" + b"9" * 401 + b"]", "more than 400 digits"),
-        (b"[" + b"1," * bounds.VALUES + b"1]", "values"),
+        (b"[" + b"1," * body_limits.VALUES + b"1]", "values"),
         (b'["\\\\", ' + b"[" * 7, "nested too deeply"),
     ],
 )
 def test_a_body_is_refused_before_it_is_parsed(body: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        bounds.check("application/json", body, COLUMNS)
+        body_limits.check_body("application/json", body, COLUMNS)
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, bounds._BLOCK])
+@pytest.mark.parametrize("size", [1, 7, 100, body_limits._BLOCK])
 def test_what_stands_in_a_text_counts_for_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "_BLOCK", size)
+    monkeypatch.setattr(body_limits, "_BLOCK", size)
     text = r"\"[[[[[[[[[,,,," + "9" * 500 + "\\\\" * 3
-    bounds.check("application/json", b'{"a": "' + text.encode() + b'", "b": [[1, 2]]}', COLUMNS)
+    body_limits.check_body("application/json", b'{"a": "' + text.encode() + b'", "b": [[1, 2]]}', COLUMNS)
     with pytest.raises(InputError, match="digits"):
-        bounds.check("application/json", b'{"a": "' + text.encode() + b'", "b": [' + b"9" * 401 + b"]}", COLUMNS)
+        body_limits.check_body(
+            "application/json", b'{"a": "' + text.encode() + b'", "b": [' + b"9" * 401 + b"]}", COLUMNS
+        )
 
 
 def test_a_tensor_may_be_as_deep_as_its_signature_says() -> None:
-    bounds.check("application/json", b'{"inputs": ' + b"[" * 4 + b"]" * 4 + b"}", TENSOR)
+    body_limits.check_body("application/json", b'{"inputs": ' + b"[" * 4 + b"]" * 4 + b"}", TENSOR)
     with pytest.raises(InputError):
-        bounds.check("application/json", b"[" * 9, TENSOR)
+        body_limits.check_body("application/json", b"[" * 9, TENSOR)
 
 
 @pytest.mark.parametrize(
@@ -252,10 +254,10 @@ def test_a_tensor_may_be_as_deep_as_its_signature_says() -> None:
 )
 def test_a_small_request_makes_no_large_table(value: object, words: str | None) -> None:
     if words is None:
-        bounds.check_cells("inputs", value, COLUMNS)
+        body_limits.check_cells("inputs", value, COLUMNS)
         return
     with pytest.raises(InputError, match=words):
-        bounds.check_cells("inputs", value, COLUMNS)
+        body_limits.check_cells("inputs", value, COLUMNS)
 
 
 OURS = ["localhost", "localhost:8080", "127.0.0.1:5", "127.1.2.3", "[::1]:80", "LOCALHOST", "localhost."]
@@ -267,24 +269,24 @@ FOREIGN = [
 
 @pytest.mark.parametrize("host", OURS)
 def test_names_of_this_machine_are_answered(host: str) -> None:
-    assert not origins.foreign([(b"host", host.encode()), (b"origin", b"http://" + host.encode())])
+    assert not requests.foreign_origin([(b"host", host.encode()), (b"origin", b"http://" + host.encode())])
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_names_of_others_are_not(host: str) -> None:
-    assert origins.foreign([(b"host", host.encode())])
-    assert origins.foreign([(b"host", b"localhost"), (b"origin", b"https://" + host.encode())])
-    assert origins.foreign([(b"host", b"localhost"), (b"host", host.encode())])
-    assert not host or not origins.foreign([(b"host", b"evil.example")], ["evil.example"])
+    assert requests.foreign_origin([(b"host", host.encode())])
+    assert requests.foreign_origin([(b"host", b"localhost"), (b"origin", b"https://" + host.encode())])
+    assert requests.foreign_origin([(b"host", b"localhost"), (b"host", host.encode())])
+    assert not host or not requests.foreign_origin([(b"host", b"evil.example")], ["evil.example"])
 
 
 @pytest.mark.parametrize("origin", [b"null", b"file://", b"chrome-extension://x", b"http://[", b"\xff"])
 def test_what_is_no_origin_of_a_page_is_foreign(origin: bytes) -> None:
-    assert origins.foreign([(b"host", b"localhost"), (b"origin", origin)])
+    assert requests.foreign_origin([(b"host", b"localhost"), (b"origin", origin)])
 
 
 def test_many_idle_connections_make_room_for_whoever_asks(target: Target) -> None:
-    limit = connections.Bounds.connections
+    limit = connections.ConnectionLimits.connections
     idle = []
     try:
         for _ in range(limit + 50):
@@ -309,7 +311,7 @@ def test_answers_that_nobody_reads_are_not_kept(target: Target) -> None:
 
 
 def test_a_connection_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent(connections.Connection):
+    class Silent(connections.BoundedConnection):
         def __init__(self) -> None:
             self.waits_since, self._reads_nothing_since = 100.0, None
 

@@ -23,7 +23,7 @@ import pytest
 
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
-from notebooks_lib.serving import champion, client, endpoint, launching, process, state
+from notebooks_lib.serving import champion_source, client, endpoint, endpoint_state, server_launch, server_process
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import DETAIL
 
@@ -40,13 +40,13 @@ print(status.pid)
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import deploying, endpoint, state
+from notebooks_lib.serving import deployment, endpoint, endpoint_state
 from notebooks_lib.settings import load
 def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
-    state.Folder.write = die
+    endpoint_state.EndpointFolder.write = die
 else:
-    deploying.launching.follow = die
+    deployment.server_launch.follow = die
 endpoint.deploy(load(Path(sys.argv[1]), {}), "sample", "green", Path(sys.argv[2]), version="2", detail={})
 """
 
@@ -64,7 +64,7 @@ def served(settings: Settings) -> str:
 
 def wait_for_the_end(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        assert process.ended(psutil.Process(pid), 10)
+        assert server_process.ended(psutil.Process(pid), 10)
 
 
 def run_curl(command: str) -> Any:
@@ -155,7 +155,7 @@ def test_an_endpoint_lives_its_life(
     assert endpoint.invoke(endpoints, "sample", example) == {"predictions": [3.0]}
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
         endpoint.delete(endpoints, "sample", "green")
-    folder = state.Folder(endpoints, "sample")
+    folder = endpoint_state.EndpointFolder(endpoints, "sample")
     assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
     assert list(endpoint.delete(endpoints, "sample", "blue").slots) == ["green"]
     assert [path.name for path in folder.models.iterdir()] == ["3"]
@@ -177,7 +177,7 @@ def test_an_endpoint_lives_its_life(
     assert "NBOPS_ENDPOINT_PORT=" in str(taken.value)
 
     # Two starts at once make one server.
-    found: list[endpoint.Status] = []
+    found: list[endpoint.EndpointStatus] = []
     threads = [threading.Thread(target=lambda: found.append(endpoint.start(endpoints, "sample"))) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -197,7 +197,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for module, name in ((shutil, "copytree"), (state, "stage")):
+    for module, name in ((shutil, "copytree"), (endpoint_state, "stage")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
             with pytest.raises(EndpointError, match="No space left"):
@@ -214,7 +214,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    launching.follow(state.Folder(deployed, "sample"), 30)
+    server_launch.follow(endpoint_state.EndpointFolder(deployed, "sample"), 30)
     kept = endpoint.status(deployed, "sample")
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert endpoint.invoke(deployed, "sample", DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -227,7 +227,7 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     host = "0.0.0.0"
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update={"host": host})})
     status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
-    folder = state.Folder(here, "sample")
+    folder = endpoint_state.EndpointFolder(here, "sample")
     # Readable by its owner only, and never shown.
     assert folder.key.stat().st_mode & 0o777 == 0o600
     key = folder.secret()
@@ -264,7 +264,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     champions.mark_champion(store, version, reason="the only one")
     with pytest.raises(EndpointError, match="no champion in dev yet; make one with: nbops promote --live --stages dev"):
         endpoint.start(project, "sample-dev")
-    assert champion.find(project, "sample").detail["model"] == "sample"
+    assert champion_source.find_champion(project, "sample").detail["model"] == "sample"
 
     # The endpoint of a stage, all of whose slots were deleted: its port stays.
     champions.mark_champion(store, version, reason="the only one", stage="dev")
@@ -272,8 +272,8 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     bare = {"name": "sample-dev", "wanted": "stopped", "host": "127.0.0.1", "port": port, "slots": {}, "traffic": {}}
-    state.Folder(project, "sample-dev").write(bare)
-    state.Folder(project, "by-hand").write(bare | {"name": "by-hand"})
+    endpoint_state.EndpointFolder(project, "sample-dev").write(bare)
+    endpoint_state.EndpointFolder(project, "by-hand").write(bare | {"name": "by-hand"})
     with pytest.raises(EndpointError, match="no slot left to serve, and no stage of a registered model has it"):
         endpoint.start(project, "by-hand")
     try:
@@ -300,7 +300,7 @@ def test_names_that_nothing_bears_are_told_apart(
     assert entry.run(["endpoint", "list"]) == 0
     assert "no endpoint yet" in capsys.readouterr().out
     for name in ("one", "two"):
-        state.Folder(empty_project, name).write(
+        endpoint_state.EndpointFolder(empty_project, name).write(
             {"wanted": "stopped", "host": "127.0.0.1", "port": 1, "slots": {"blue": SLOT}, "traffic": {}}
         )
     assert entry.run(["endpoint", "status"]) == 2
@@ -328,7 +328,7 @@ def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Set
         "slots": {"blue": SLOT | {"sha256": "0"}},
         "traffic": {},
     }
-    state.Folder(empty_project, "one").write(lost)
+    endpoint_state.EndpointFolder(empty_project, "one").write(lost)
     with pytest.raises(EndpointError, match=r"are gone or damaged .* nbops promote --live .* nbops endpoint start one"):
         endpoint.start(empty_project, "one")
 
@@ -338,7 +338,7 @@ SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:0
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "slots": {}}'])
 def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project: Settings) -> None:
-    folder = state.Folder(empty_project, "sample")
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     (folder.path / "state.json").write_text(text)
     found = endpoint.status(empty_project, "sample")
@@ -349,13 +349,13 @@ def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project:
 
 
 def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: Settings) -> None:
-    folder = state.Folder(empty_project, "sample")
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     own = psutil.Process()
     record = {"pid": own.pid, "created": own.create_time()}
-    state.stage(folder.server, record).replace(folder.server)
-    assert process.running(folder) is not None
-    state.stage(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
-    assert process.running(folder) is None
+    endpoint_state.stage(folder.server, record).replace(folder.server)
+    assert server_process.running(folder) is not None
+    endpoint_state.stage(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
+    assert server_process.running(folder) is None
 
 
 def test_settings_of_a_port_win_over_the_remembered_one(
@@ -366,10 +366,10 @@ def test_settings_of_a_port_win_over_the_remembered_one(
     class Refusing:
         def __init__(self, _: Any, order: Any, __: float) -> None:
             orders.append(order)
-            raise process.StartError("seen", "died")
+            raise server_process.StartError("seen", "died")
 
-    monkeypatch.setattr(launching, "Starting", Refusing)
-    folder = state.Folder(empty_project, "sample")
+    monkeypatch.setattr(server_launch, "Starting", Refusing)
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
         with pytest.raises(EndpointError, match="seen"):
@@ -396,7 +396,7 @@ def test_only_loopback_goes_without_a_key(host: str, loopback: bool, url: str) -
 
 
 def test_a_key_is_made_once(empty_project: Settings) -> None:
-    folder = state.Folder(empty_project, "sample")
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     keys: set[str] = set()
     threads = [threading.Thread(target=lambda: keys.add(folder.secret())) for _ in range(4)]
@@ -409,7 +409,7 @@ def test_a_key_is_made_once(empty_project: Settings) -> None:
 
 
 def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Settings, models: dict[str, Path]) -> None:
-    folder = state.Folder(empty_project, "sample")
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     first = folder.keep_model(models["table"], "1")
     assert folder.keep_model(models["table"], "1") == first
     second = folder.keep_model(models["other"], "1")

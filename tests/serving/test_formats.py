@@ -16,8 +16,8 @@ TENSOR = (Column(None, "float64", shape=(-1, 3)),)
 ROW = {"age": 1.5, "rooms": 2, "city": "Graz"}
 
 
-def read(payload: Any, columns: tuple[Column, ...] = TABLE) -> formats.Request:
-    return formats.read(json.dumps(payload).encode(), columns)
+def read(payload: Any, columns: tuple[Column, ...] = TABLE) -> formats.PredictionRequest:
+    return formats.read_request(json.dumps(payload).encode(), columns)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_azures_plain_list_is_a_tensor_for_a_tensor_model() -> None:
 )
 def test_a_body_that_is_no_object_is_refused(body: bytes, words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
-        formats.read(body, TABLE)
+        formats.read_request(body, TABLE)
     assert all(word in str(caught.value) for word in words)
 
 

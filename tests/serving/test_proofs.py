@@ -25,7 +25,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint, process, state
+from notebooks_lib.serving import endpoint, endpoint_state, server_process
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import save
 from tests.serving.load import Load
@@ -105,7 +105,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
             assert changing.stdout is not None
             changing.stdout.readline()
             time.sleep(chance.uniform(0, 4))
-            server = process.running(state.Folder(deployed, "sample"))
+            server = server_process.running(endpoint_state.EndpointFolder(deployed, "sample"))
             if victim == "server" and server is not None:
                 server.process.kill()
                 time.sleep(chance.uniform(0, 1))
@@ -121,7 +121,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
                 time.sleep(0.05)
         consistent(deployed)
         endpoint.split(deployed, "sample", {main(deployed): 100})
-    folder = state.Folder(deployed, "sample")
+    folder = endpoint_state.EndpointFolder(deployed, "sample")
     slot = endpoint.idle(deployed, "sample")
     endpoint.deploy(deployed, "sample", slot, light["double"], version="double", detail={})
     kept = [path.name for path in folder.models.iterdir()]

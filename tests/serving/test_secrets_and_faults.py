@@ -20,15 +20,15 @@ import pytest
 from notebooks_lib import private_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import assembly, client, launching, server, state
+from notebooks_lib.serving import app_factory, client, endpoint_state, server, server_launch
 from notebooks_lib.settings import Settings
 
 KEY = "k" * 32
 
 
 @pytest.fixture
-def folder(empty_project: Settings) -> Iterator[state.Folder]:
-    folder = state.Folder(empty_project, "sample")
+def folder(empty_project: Settings) -> Iterator[endpoint_state.EndpointFolder]:
+    folder = endpoint_state.EndpointFolder(empty_project, "sample")
     with folder.locked():
         yield folder
 
@@ -48,7 +48,7 @@ def folder(empty_project: Settings) -> Iterator[state.Folder]:
         b"\0" * 32,
     ],
 )
-def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: state.Folder) -> None:
+def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: endpoint_state.EndpointFolder) -> None:
     folder.key.touch(private_files.FILE)
     folder.key.write_bytes(content)
     with pytest.raises(EndpointError, match="remove it") as caught:
@@ -59,7 +59,7 @@ def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: state.Fo
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o777, 0o622])
-def test_a_key_that_others_can_reach_is_refused(mode: int, folder: state.Folder) -> None:
+def test_a_key_that_others_can_reach_is_refused(mode: int, folder: endpoint_state.EndpointFolder) -> None:
     folder.key.write_text(KEY)
     folder.key.chmod(mode)
     with pytest.raises(EndpointError, match="other users"):
@@ -69,7 +69,7 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: state.Folder)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
-def test_an_endpoints_folder_is_for_its_owner(folder: state.Folder, empty_project: Settings) -> None:
+def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_state.EndpointFolder, empty_project: Settings) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
         assert not private_files.open_to_others(path)
 
@@ -128,12 +128,14 @@ SAID = {"pid": 5, "generation": 1, "slots": {"blue": {"state": "ready", "error":
         SAID | {"slots": {"blue": {"state": "ready", "error": "", "of": 5}}},
     ],
 )  # fmt: skip
-def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(said: Any, folder: state.Folder) -> None:
+def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(
+    said: Any, folder: endpoint_state.EndpointFolder
+) -> None:
     running = type("Server", (), {"process": type("P", (), {"pid": 5})})()
     folder.serving.write_text(json.dumps(said))
-    assert launching.said_by(folder, running) == {}
+    assert server_launch.server_report(folder, running) == {}
     folder.serving.write_text(json.dumps(SAID))
-    assert launching.said_by(folder, running) == SAID
+    assert server_launch.server_report(folder, running) == SAID
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_why_a_server_cannot_listen_is_told_apart(
             def bind(self, _: object) -> None:
                 raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(assembly, "tcp", lambda _: Failing())
+        monkeypatch.setattr(app_factory, "tcp", lambda _: Failing())
     with pytest.raises(OSError) as caught:
         server._bind(host, 4001)
     assert server._kind(caught.value) == kind
@@ -186,7 +188,7 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
         def bind(self, _: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(assembly, "tcp", lambda _: Nameless())
+    monkeypatch.setattr(app_factory, "tcp", lambda _: Nameless())
     with pytest.raises(OSError) as caught:
         server._bind("no.such.host.invalid", 4001)
     assert server._kind(caught.value) == "host"
@@ -195,9 +197,9 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
 LOADING = """
 import sys
 from pathlib import Path
-from notebooks_lib.serving import load_check, process
+from notebooks_lib.serving import loading, server_process
 print("begun", flush=True)
-load_check.load(Path(sys.argv[1]), Path(sys.argv[2]), 100, process.environment())
+loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_process.environment())
 """
 
 
@@ -225,7 +227,7 @@ def test_a_load_check_ends_with_a_deployment_that_was_killed(tmp_path: Path) -> 
 def test_no_line_of_the_log_is_made_by_a_request() -> None:
     import logging
 
-    formatter = assembly.LogFormatter("%(levelname)s %(message)s")
+    formatter = app_factory.LogFormatter("%(levelname)s %(message)s")
     record = logging.LogRecord("x", logging.WARNING, "", 1, "%s", ("/x\nFORGED\x1b[31m\u2028y",), None)
     assert len(formatter.format(record).splitlines()) == 1
     assert "\x1b" not in formatter.format(record)

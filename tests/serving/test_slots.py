@@ -12,11 +12,10 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import client, endpoint, slot_metrics
+from notebooks_lib.serving import client, endpoint
 from notebooks_lib.serving import mirror as mirroring
-from notebooks_lib.serving.hot_reload import Follower
-from notebooks_lib.serving.slot_metrics import BOUNDS, Counts, Tally
-from notebooks_lib.serving.slots import Slot, Slots
+from notebooks_lib.serving.hot_reload import StateFollower
+from notebooks_lib.serving.slots import TIME_BOUNDS, Slot, SlotCounter, SlotCounts, Slots, read_counts
 from notebooks_lib.settings import Settings
 from tests.serving.load import Load
 
@@ -64,7 +63,7 @@ def test_a_mirror_copies_its_share_and_never_its_own_answers() -> None:
 
 
 def test_percentiles_are_off_by_a_step_of_the_bounds_at_most() -> None:
-    tally = Tally("a")
+    tally = SlotCounter("a")
     assert tally.counts().p50 is None
     for number in range(1000):
         tally.answered(200, 0.001 * (number + 1))
@@ -75,16 +74,16 @@ def test_percentiles_are_off_by_a_step_of_the_bounds_at_most() -> None:
     assert found.p95 == pytest.approx(0.95, rel=0.13)
     tally.answered(200, 1e9)
     assert tally.counts().times[-1] == 1
-    assert all(one < other for one, other in itertools.pairwise(BOUNDS))
+    assert all(one < other for one, other in itertools.pairwise(TIME_BOUNDS))
 
 
 def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
-    tally = Tally("a")
+    tally = SlotCounter("a")
     tally.answered(200, 0.01)
     for number, apart in enumerate((0.9, 0.00012345, 0.3)):
         tally.mirrored = number + 1
         tally.differed(apart)
-    mark = slot_metrics.read(tally.counts().as_json())
+    mark = read_counts(tally.counts().as_json())
     assert mark == tally.counts()
     tally.answered(500, 0.01)
     since = tally.counts() - mark
@@ -92,9 +91,9 @@ def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
     assert (mark.largest_difference, since.largest_difference) == (0.9, 0.0)
     tally.mirrored += 1
     tally.differed(0.00123456)
-    assert [(tally.counts() - each).largest_difference for each in (mark, Counts())] == [0.00123, 0.9]
-    assert (tally.counts() - Counts()).requests == 2
-    other = Tally("b")
+    assert [(tally.counts() - each).largest_difference for each in (mark, SlotCounts())] == [0.00123, 0.9]
+    assert (tally.counts() - SlotCounts()).requests == 2
+    other = SlotCounter("b")
     other.answered(200, 0.01)
     assert (other.counts() - mark).requests == 1
 
@@ -105,15 +104,15 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     slot: dict[str, Any] = {"version": "1", "model": "1", "detail": {}, "since": "now"}
     wanted = {"generation": 1, "slots": {"blue": slot}, "traffic": {"blue": 100}, "mirror": {}}
     slot["sha256"] = model_files.read(light["double"]).sha256
-    Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
     with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):
-        Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
+        StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
     empty = Slots()
-    Follower(tmp_path, empty).load_first(wanted, set())
+    StateFollower(tmp_path, empty).load_first(wanted, set())
     assert empty.choose() is None
     del slot["sha256"]  # as of an older nbops
-    Follower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def test_a_running_endpoint_changes_without_a_failed_request(
     first = endpoint.status(deployed, "sample")
     hasty = deployed.model_copy(update={"endpoint": deployed.endpoint.model_copy(update={"start_timeout": 0.5})})
 
-    def deploy(settings: Settings, name: str, version: str) -> endpoint.Status:
+    def deploy(settings: Settings, name: str, version: str) -> endpoint.EndpointStatus:
         return endpoint.deploy(settings, "sample", "green", light[name], version=version, detail={})
 
     with Load(first.port, ROW, connections=3, pause=0.002) as load:

@@ -25,13 +25,13 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from notebooks_lib.serving import starter
+from notebooks_lib.serving import parent_process
 
 GIVEN_UP = 20
 """Failed connections in a row after which nobody is there any more."""
 
 
-class Connection:
+class DriverConnection:
     """One client: a request out, its answer in, and again."""
 
     def __init__(self, port: int, request: bytes) -> None:
@@ -103,14 +103,14 @@ class Connection:
             self.socket = None
 
 
-class Drive:
+class LoadDriver:
     """One order, carried out."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         body = str(order["body"]).encode()
         head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        self._idle = [Connection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
+        self._idle = [DriverConnection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
         self._selector = selectors.DefaultSelector()
         self._first = time.perf_counter() + float(order["warm_up"])
         self._seconds = float(order["seconds"])
@@ -178,7 +178,7 @@ class Drive:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
             self._selector.register(connection.socket, wanted, connection)
 
-    def _go_on(self, connection: Connection, events: int) -> None:
+    def _go_on(self, connection: DriverConnection, events: int) -> None:
         assert connection.socket is not None
         try:
             if events & selectors.EVENT_WRITE:
@@ -193,7 +193,7 @@ class Drive:
         self._selector.unregister(connection.socket)
         self._done(connection, status)
 
-    def _done(self, connection: Connection, status: str) -> None:
+    def _done(self, connection: DriverConnection, status: str) -> None:
         now = time.perf_counter()
         self._idle.append(connection)
         if status.isdigit():
@@ -235,9 +235,9 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def main() -> None:
     """Run as a process of its own; see the module."""
-    starter.bind(int(sys.argv[1]))
+    parent_process.bind(int(sys.argv[1]))
     for line in sys.stdin:
-        print(json.dumps(Drive(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
+        print(json.dumps(LoadDriver(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""Holds a server process to so much CPU and memory by the best means there are here, and says which. Starts nothing."""
+"""Hold a server process to so much CPU and memory by the best means there is: cgroup v2, else pauses or affinity."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from notebooks_lib.serving.profile import cgroups, pausing
-from notebooks_lib.serving.profile.grid import GIB
+from notebooks_lib.serving.profile import pausing
+from notebooks_lib.serving.profile.load_grid import GIB
 
 CpuBy = Literal["cgroup", "pauses", "affinity", "nothing"]
 MemoryBy = Literal["cgroup", "watch", "nothing"]
@@ -23,31 +27,31 @@ MEANS = {
 }
 
 
-def cores(cpus: float) -> int:
+def whole_cores(cpus: float) -> int:
     """Cores of the smallest machine with so many CPUs."""
     return max(1, math.ceil(cpus))
 
 
-def places(cpus: float) -> tuple[list[int], list[int]]:
+def assign_cores(cpus: float) -> tuple[list[int], list[int]]:
     """The cores for the server, and those for who drives it: the others, or the same where there are no others."""
     if not hasattr(os, "sched_getaffinity"):
         return [], []
     allowed = sorted(os.sched_getaffinity(0))
-    return allowed[: cores(cpus)], allowed[cores(cpus) :] or allowed
+    return allowed[: whole_cores(cpus)], allowed[whole_cores(cpus) :] or allowed
 
 
-class Held:
+class LimitedProcess:
     """Process `pid`, our child, with its memory limited at once and its CPU from `limit_cpu` on."""
 
     def __init__(self, pid: int, cpus: float, memory_gib: float, number: int) -> None:
         self._pid = pid
         self._cpus = cpus
-        self._pauses: pausing.Pauses | None = None
-        self._watch: pausing.Watch | None = None
+        self._pauses: pausing.CpuPauses | None = None
+        self._watch: pausing.MemoryWatch | None = None
         self.cpu_by: CpuBy = "nothing"
         self.memory_by: MemoryBy = "nothing"
         size = int(memory_gib * GIB)
-        self._group = cgroups.make(number) if sys.platform == "linux" else None
+        self._group = make_group(number) if sys.platform == "linux" else None
         if self._group is not None:
             try:
                 self._group.add(pid)
@@ -57,16 +61,16 @@ class Held:
         if self._group is not None and self._group.limit_memory(size):
             self.memory_by = "cgroup"
         elif sys.platform == "linux":
-            self._watch = pausing.Watch(pid, size)
+            self._watch = pausing.MemoryWatch(pid, size)
             self.memory_by = "watch"
-        mine, _ = places(cpus)
+        mine, _ = assign_cores(cpus)
         if mine:
             os.sched_setaffinity(pid, mine)
             self._bound = os.sched_getaffinity(pid) == set(mine)
         else:
             self._bound = False
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> LimitedProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -84,13 +88,13 @@ class Held:
 
     def limit_cpu(self) -> None:
         """From now on it has no more than its CPUs."""
-        whole = self._cpus == cores(self._cpus)
+        whole = self._cpus == whole_cores(self._cpus)
         if self._group is not None and self._group.limit_cpu(self._cpus):
             self.cpu_by = "cgroup"
         elif self._bound and whole:
             self.cpu_by = "affinity"
         elif self._bound:
-            self._pauses = pausing.Pauses(self._pid, self._cpus, cores(self._cpus))
+            self._pauses = pausing.CpuPauses(self._pid, self._cpus, whole_cores(self._cpus))
             self._pauses.start()
             self.cpu_by = "pauses"
 
@@ -127,3 +131,110 @@ class Held:
         if self._group is not None and not pausing.alone(self._pid):
             return self._group.peak
         return pausing.peak(self._pid)
+
+
+PERIOD_US = 100_000
+"""The kernel's default, and what containers get."""
+_NAME = "nbops-profile-"
+_GONE_WITHIN = 5.0
+
+
+class ControlGroup:
+    """A group of processes with limits; `remove` it when they have ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, pid: int) -> None:
+        """Put a process in, with all that it starts from then on. Raises OSError."""
+        (self._path / "cgroup.procs").write_text(str(pid))
+
+    def limit_memory(self, size: int) -> bool:
+        """Whether the kernel took the limit in bytes. Swap is not given beside it."""
+        with suppress(OSError):
+            (self._path / "memory.swap.max").write_text("0")
+        page = os.sysconf("SC_PAGESIZE")
+        return self._set("memory.max", str(size // page * page))
+
+    def limit_cpu(self, cpus: float) -> bool:
+        """Whether the kernel took the limit."""
+        return self._set("cpu.max", f"{round(cpus * PERIOD_US)} {PERIOD_US}")
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kernel has killed a process of the group for memory."""
+        return self._count("memory.events", "oom_kill") > 0
+
+    @property
+    def peak(self) -> int:
+        """Most bytes that the group has held, files in the page cache included; 0 where the kernel does not say."""
+        try:
+            return int((self._path / "memory.peak").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    @property
+    def seconds(self) -> float:
+        """CPU time that the group has used."""
+        return self._count("cpu.stat", "usage_usec") / 1e6
+
+    def remove(self) -> None:
+        """Take the group away, once its processes are gone."""
+        deadline = time.monotonic() + _GONE_WITHIN
+        while time.monotonic() < deadline:
+            try:
+                self._path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError:  # a process in it is still ending
+                time.sleep(0.02)
+            else:
+                return
+
+    def _set(self, name: str, value: str) -> bool:
+        try:
+            (self._path / name).write_text(value)
+            return (self._path / name).read_text().split() == value.split()
+        except OSError:
+            return False
+
+    def _count(self, name: str, key: str) -> int:
+        with suppress(OSError, ValueError):
+            match = re.search(rf"^{key} (\d+)$", (self._path / name).read_text(), re.MULTILINE)
+            return int(match[1]) if match else 0
+        return 0
+
+
+def make_group(
+    number: int, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> ControlGroup | None:
+    """A new group beside the one of this process; None where that is not allowed, or would not limit.
+
+    Groups that a profile left behind when it was killed are taken away first.
+    """
+    parent = _parent(root, own)
+    if parent is None:
+        return None
+    for left in parent.glob(f"{_NAME}*"):
+        if not Path(f"/proc/{left.name.removeprefix(_NAME).partition('-')[0]}").exists():
+            with suppress(OSError):
+                left.rmdir()
+    path = parent / f"{_NAME}{os.getpid()}-{number}"
+    try:
+        path.mkdir()
+    except OSError:
+        return None
+    return ControlGroup(path)
+
+
+def _parent(root: Path, own: Path) -> Path | None:
+    """The folder to make a group in: one whose groups are given both controllers, and that we may write to."""
+    try:
+        line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
+        here = root / line.removeprefix("0::").strip().lstrip("/")
+        parent = here.parent if here != root else root
+        given = (parent / "cgroup.subtree_control").read_text().split()
+    except (OSError, StopIteration):
+        return None
+    allowed = os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK)
+    return parent if allowed and {"cpu", "memory"} <= set(given) else None

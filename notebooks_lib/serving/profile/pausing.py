@@ -26,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) answers
 
 
-class Pauses:
+class CpuPauses:
     """Holds process `pid` at `cpus` from `start` to `stop`. It must be our child, on no more than ceil(cpus) cores."""
 
     def __init__(self, pid: int, cpus: float, cores: int) -> None:
@@ -72,7 +72,7 @@ class Pauses:
                 os.kill(self._pid, signal.SIGCONT)
 
 
-class Watch:
+class MemoryWatch:
     """Kills process `pid` once it holds more than `limit` bytes of memory; `killed` says that it did."""
 
     def __init__(self, pid: int, limit: int) -> None:

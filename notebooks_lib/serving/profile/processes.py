@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import IO, Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import process
+from notebooks_lib.serving import server_process
 
 _SHOWN_LOG = 8
 _PACKAGE = "notebooks_lib.serving.profile"
 
 
-class Child:
+class ProfileProcess:
     """A Python process of ours that is spoken to in lines of JSON, and killed at the end of the `with` block."""
 
     def __init__(self, module: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
@@ -39,7 +39,7 @@ class Child:
         )
         self.pid = self._process.pid
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> ProfileProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -88,17 +88,19 @@ class Child:
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
 
 
-def server(model: Path) -> Child:
+def server(model: Path) -> ProfileProcess:
     """A server for `model`, which waits for its order: the limits come first."""
-    return Child("served", {"OMP_NUM_THREADS": "1", **process.environment()}, model.parent)  # as an endpoint's
+    return ProfileProcess(
+        "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.environment()}, model.parent
+    )  # as an endpoint's
 
 
-def driver() -> Child:
+def driver() -> ProfileProcess:
     """The client; it waits for orders."""
-    return Child("driver", process.environment())
+    return ProfileProcess("driver", server_process.environment())
 
 
-def drive(client: Child, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+def drive(client: ProfileProcess, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """What an order came to. Raises EndpointError when the client itself fails."""
     client.tell(order)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from notebooks_lib.serving.profile.grid import GIB, Grid, Machine, Target
+from notebooks_lib.serving.profile.load_grid import GIB, LoadGrid, LoadTarget, Machine
 from notebooks_lib.serving.profile.pausing import PERIOD
 
 MIB = 2**20
@@ -17,7 +17,7 @@ CLOSE = 1.1
 
 
 @dataclass(frozen=True)
-class Cell:
+class LoadPoint:
     """One combination, driven for some seconds."""
 
     concurrency: int
@@ -56,14 +56,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LimitTrial:
     """One server process under one limit."""
 
     cpus: float
     memory_gib: float
     outcome: Literal["served", "memory", "died"]
     """"memory": killed because it wanted more than `memory_gib`."""
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[LoadPoint, ...] = ()
     cpu_by: str = "nothing"
     """By what the CPU limit was enforced: cgroup, pauses, affinity; "nothing": it was not."""
     memory_by: str = "nothing"
@@ -72,7 +72,7 @@ class Trial:
     """Until the model was ready; the CPU limit held from then on."""
     peak: int = 0
     """Most bytes in memory."""
-    checked: Cell | None = None
+    checked: LoadPoint | None = None
     """After the closed loops: arrivals at the rate that the recommendation counts on, of the first batch size."""
     told: str = ""
     """What is to be said of it: why it ended, or why a limit was not enforced."""
@@ -99,10 +99,10 @@ class Profile:
     """Its registered name, or the folder."""
     version: str
     """Empty for a folder."""
-    target: Target
-    grid: Grid
+    target: LoadTarget
+    grid: LoadGrid
     machine: Machine
-    trials: tuple[Trial, ...]
+    trials: tuple[LimitTrial, ...]
     when: str
     seconds: float
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.profile.driver import GIVEN_UP, Drive, percentile
+from notebooks_lib.serving.profile.driver import GIVEN_UP, LoadDriver, percentile
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,7 +57,7 @@ def server() -> Iterator[Server]:
 
 def drive(server: Server, **more: Any) -> dict[str, Any]:
     order = {"port": server.server_port, "body": "{}", "concurrency": 1, "arrivals": 0.0, "warm_up": 0.0}
-    return Drive({**order, "seconds": 0.3, "patience": 5, **more}).run()
+    return LoadDriver({**order, "seconds": 0.3, "patience": 5, **more}).run()
 
 
 def test_a_closed_loop_asks_again_once_it_is_answered(server: Server) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from notebooks_lib.serving.process import ended
-from notebooks_lib.serving.profile import cgroups, pausing
-from notebooks_lib.serving.profile.limits import Held
+from notebooks_lib.serving.profile import limits, pausing
+from notebooks_lib.serving.profile.limits import LimitedProcess
+from notebooks_lib.serving.server_process import ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -31,8 +31,8 @@ def spinning() -> Iterator[int]:
 
 
 def test_a_share_of_a_cpu_is_held_by_pauses(spinning: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "make", lambda number: None)
-    with Held(spinning, 0.3, 1.0, 1) as held:
+    monkeypatch.setattr(limits, "make_group", lambda number: None)
+    with LimitedProcess(spinning, 0.3, 1.0, 1) as held:
         assert (held.cpu_by, held.memory_by) == ("nothing", "watch")
         held.limit_cpu()
         assert held.cpu_by == "pauses"
@@ -45,8 +45,8 @@ def test_a_share_of_a_cpu_is_held_by_pauses(spinning: int, monkeypatch: pytest.M
 
 
 def test_a_whole_cpu_is_held_by_affinity(spinning: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "make", lambda number: None)
-    with Held(spinning, 1.0, 1.0, 1) as held:
+    monkeypatch.setattr(limits, "make_group", lambda number: None)
+    with LimitedProcess(spinning, 1.0, 1.0, 1) as held:
         held.limit_cpu()
         assert held.cpu_by == "affinity"
         assert len(os.sched_getaffinity(spinning)) == 1
@@ -74,7 +74,7 @@ def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
     code = "import time\nblocks = []\nwhile True: blocks.append(b'x' * 2**20); time.sleep(0.001)"
     process = subprocess.Popen([sys.executable, "-S", "-c", code])
     try:
-        watch = pausing.Watch(process.pid, 40 * MIB)
+        watch = pausing.MemoryWatch(process.pid, 40 * MIB)
         assert process.wait(30) == -signal.SIGKILL
         watch.stop()
         assert watch.killed
@@ -83,7 +83,7 @@ def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
 
 
 def test_a_process_within_its_memory_lives(spinning: int) -> None:
-    watch = pausing.Watch(spinning, 1000 * MIB)
+    watch = pausing.MemoryWatch(spinning, 1000 * MIB)
     time.sleep(0.05)
     watch.stop()
     assert not watch.killed
@@ -91,13 +91,13 @@ def test_a_process_within_its_memory_lives(spinning: int) -> None:
 
 
 def test_a_model_with_processes_of_its_own_is_said_to_be_beside_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "make", lambda number: None)
+    monkeypatch.setattr(limits, "make_group", lambda number: None)
     code = "import subprocess, sys\nsubprocess.Popen(['sleep', '60'])\nprint(flush=True)\ninput()"
     process = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        with Held(process.pid, 0.5, 1.0, 1) as held:
+        with LimitedProcess(process.pid, 0.5, 1.0, 1) as held:
             held.limit_cpu()
             assert not held.alone()
             assert (held.cpu_by, held.memory_by) == ("nothing", "nothing")
@@ -122,7 +122,7 @@ def tree(tmp_path: Path) -> Path:
 def test_a_group_is_made_beside_our_own(tree: Path) -> None:
     left = tree / "ours" / "nbops-profile-4194999-1"
     left.mkdir()
-    group = cgroups.make(7, tree, tree / "own")
+    group = limits.make_group(7, tree, tree / "own")
     assert group is not None
     path = tree / "ours" / f"nbops-profile-{os.getpid()}-7"
     assert path.is_dir()
@@ -143,8 +143,8 @@ def test_a_group_is_made_beside_our_own(tree: Path) -> None:
 @pytest.mark.parametrize("given", ["memory pids", ""])
 def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> None:
     (tree / "ours" / "cgroup.subtree_control").write_text(given)
-    assert cgroups.make(1, tree, tree / "own") is None
-    assert cgroups.make(1, tree, tree / "nothing") is None
+    assert limits.make_group(1, tree, tree / "own") is None
+    assert limits.make_group(1, tree, tree / "nothing") is None
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -39,7 +39,7 @@ log = logging.getLogger("nbops.endpoint")
 
 
 @dataclass(frozen=True)
-class Seen:
+class CollectedRequest:
     """One request that was answered with predictions."""
 
     slot: str
@@ -61,7 +61,7 @@ class _File:
     size: int = 0
 
 
-class Collector:
+class DataCollector:
     """One thread that writes, and a bounded queue before it."""
 
     def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
@@ -75,11 +75,11 @@ class Collector:
         self._bytes = 0
         self._lock = threading.Lock()
         self._files: dict[tuple[str, str, str], _File] = {}
-        self._queue: queue.SimpleQueue[Seen | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[CollectedRequest | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
         self._thread.start()
 
-    def offer(self, seen: Seen) -> None:
+    def offer(self, seen: CollectedRequest) -> None:
         """Keep it if it is one of the share and there is room; costs microseconds."""
         self._turn += 1
         if (self._turn * _STEP) % 1.0 >= self._share:
@@ -112,7 +112,7 @@ class Collector:
                 if not going or now - file.since >= self._rotate or file.size >= _FILE_BYTES:
                     self._write(place, self._files.pop(place))
 
-    def _take(self, seen: Seen) -> None:
+    def _take(self, seen: CollectedRequest) -> None:
         with self._lock:
             self._bytes -= len(seen.body) + len(seen.answer)
         try:
@@ -128,7 +128,7 @@ class Collector:
             file.records.append(record)
             file.size += len(record["data"]) + 500
 
-    def _record(self, seen: Seen, collection: str, data: Any) -> dict[str, str]:
+    def _record(self, seen: CollectedRequest, collection: str, data: Any) -> dict[str, str]:
         text = json.dumps(data)
         at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         return {

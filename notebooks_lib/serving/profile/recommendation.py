@@ -1,15 +1,16 @@
-"""From what was measured to CPU, memory and number of instances. Pure: it measures nothing and reads no files."""
+"""Turn what was measured into CPU, memory, number of instances and Azure's instance types. Pure but for that table."""
 
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import resources
 from typing import Any
 
-from notebooks_lib.serving.profile.grid import GIB, Target, milliseconds
-from notebooks_lib.serving.profile.instances import SYSTEM_GIB, Instance, smallest
-from notebooks_lib.serving.profile.results import Cell, Trial
+from notebooks_lib.serving.profile.load_grid import GIB, LoadTarget, milliseconds
+from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 
 HEADROOM = 0.7
 """Of the rate of a closed loop, what is counted on: arrivals at a rate queue as patient clients never do, and Azure's
@@ -30,14 +31,14 @@ class Capacity:
     batch: int
     p95: float
     """Seconds that were wanted."""
-    cell: Cell
-    checked: Cell | None = None
+    cell: LoadPoint
+    checked: LoadPoint | None = None
     """Arrivals at the rate that is counted on, if they were tried."""
 
     @property
     def fails(self) -> bool:
         """Whether arrivals have shown that the rate cannot be counted on within the p95."""
-        return self.checked is not None and not within(self.checked, self.p95)
+        return self.checked is not None and not trials_within(self.checked, self.p95)
 
     @property
     def counted(self) -> float:
@@ -70,7 +71,9 @@ class Recommendation:
         return asdict(self)
 
 
-def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequence[Instance]) -> Recommendation:
+def recommend(
+    trials: Sequence[LimitTrial], target: LoadTarget, batch: int, known: Sequence[Instance]
+) -> Recommendation:
     """The smallest that was tried and holds the target; where one does not, the fewest CPUs in several."""
     able = [each for each in capacities(trials, target, batch) if not each.fails]
     if not able:
@@ -89,32 +92,32 @@ def recommend(trials: Sequence[Trial], target: Target, batch: int, known: Sequen
         instances=number,
         rate=chosen.counted,
         disturbed=_disturbed(trials, chosen.cpus),
-        azure=smallest(known, chosen.cpus, memory) if memory is not None else (),
+        azure=smallest_instances(known, chosen.cpus, memory) if memory is not None else (),
     )
 
 
-def capacities(trials: Sequence[Trial], target: Target, batch: int) -> Iterator[Capacity]:
+def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> Iterator[Capacity]:
     """For each number of CPUs that was really held, its fastest faultless cell within the wanted p95, if any."""
     for cpus in sorted({trial.cpus for trial in trials}):
-        good = [cell for cell in _cells(trials, batch, cpus) if within(cell, target.p95)]
+        good = [cell for cell in _cells(trials, batch, cpus) if trials_within(cell, target.p95)]
         if good:
             arrived = [trial.checked for trial in trials if _counts(trial) and trial.cpus == cpus and trial.checked]
             checked = next((cell for cell in arrived if cell.batch == batch), None)
             yield Capacity(cpus, batch, target.p95, max(good, key=lambda cell: cell.rate), checked)
 
 
-def within(cell: Cell, p95: float) -> bool:
+def trials_within(cell: LoadPoint, p95: float) -> bool:
     """Whether everything was answered, and quickly enough."""
     return cell.faultless and cell.p95 is not None and cell.p95 <= p95
 
 
-def to_check(trial: Trial, target: Target, batch: int) -> float | None:
+def to_check(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
     """The rate of arrivals that would show whether a server can be counted on; None when it cannot anyway."""
     found = next(capacities([trial], target, batch), None)
     return min(target.rate, found.counted) if found else None
 
 
-def needed_memory(trials: Sequence[Trial]) -> tuple[float | None, bool]:
+def needed_memory(trials: Sequence[LimitTrial]) -> tuple[float | None, bool]:
     """GiB to give it, and whether a server lived with that: the smallest limit that the peak leaves enough of.
 
     None when no server lived.
@@ -129,26 +132,26 @@ def needed_memory(trials: Sequence[Trial]) -> tuple[float | None, bool]:
     return math.ceil(peak / MEMORY_FILL / STEP_GIB) * STEP_GIB, False
 
 
-def _number(capacity: Capacity, target: Target) -> int:
+def _number(capacity: Capacity, target: LoadTarget) -> int:
     return max(1, math.ceil(target.rate / capacity.counted))
 
 
-def _disturbed(trials: Sequence[Trial], most: float = math.inf) -> bool:
+def _disturbed(trials: Sequence[LimitTrial], most: float = math.inf) -> bool:
     """Whether a server with at most so many CPUs would have done better alone."""
     return any(trial.starved for trial in trials if trial.cpus <= most)
 
 
-def _counts(trial: Trial) -> bool:
+def _counts(trial: LimitTrial) -> bool:
     """Whether its figures say anything: a server that was killed may have been swapping or failing before."""
     return trial.held and trial.outcome == "served"
 
 
-def _cells(trials: Sequence[Trial], batch: int, cpus: float | None = None) -> list[Cell]:
+def _cells(trials: Sequence[LimitTrial], batch: int, cpus: float | None = None) -> list[LoadPoint]:
     held = [trial for trial in trials if _counts(trial) and cpus in (None, trial.cpus)]
     return [cell for trial in held for cell in trial.cells if cell.batch == batch]
 
 
-def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *, tried: bool) -> str:
+def _met(chosen: Capacity, number: int, memory: float | None, target: LoadTarget, *, tried: bool) -> str:
     cell = chosen.cell
     assert cell.p95 is not None
     each = "" if number == 1 else f"{number} instances of "
@@ -161,13 +164,13 @@ def _met(chosen: Capacity, number: int, memory: float | None, target: Target, *,
     )
 
 
-def _proof(checked: Cell | None) -> str:
+def _proof(checked: LoadPoint | None) -> str:
     if checked is None or checked.p95 is None:
         return ""
     return f"; arrivals at {_rate(checked.arrivals)} had a p95 of {milliseconds(checked.p95)}"
 
 
-def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
+def _unmet(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> str:
     killed = [trial for trial in trials if trial.outcome != "served"]
     if killed and not any(trial.outcome == "served" for trial in trials):
         return f"nothing to recommend: {killed[0].told}; give it more with --memory, or less to do with --batch"
@@ -192,7 +195,7 @@ def _unmet(trials: Sequence[Trial], target: Target, batch: int) -> str:
     )
 
 
-def _errors(cells: Sequence[Cell]) -> str:
+def _errors(cells: Sequence[LoadPoint]) -> str:
     """What the first that failed met, in brackets."""
     wrong = next((cell.errors for cell in cells if cell.errors), {})
     return f" ({', '.join(f'{count} x {name}' for name, count in wrong.items())})" if wrong else ""
@@ -202,4 +205,36 @@ def _rate(value: float) -> str:
     return f"{value:.0f}/s" if value >= 10 else f"{value:.2g}/s"
 
 
-__all__ = ["HEADROOM", "MEMORY_FILL", "SYSTEM_GIB", "Recommendation", "capacities", "needed_memory", "recommend"]
+SYSTEM_GIB = 1.0
+"""Left for the instance's own system and Azure's agents. Our guess: Azure publishes no figure."""
+INSTANCES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance type that managed online endpoints take."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    caution: bool = False
+    """Azure's own page warns that it may be too small for bigger models."""
+
+
+def instance_types() -> tuple[Instance, ...]:
+    """All types that we know, smallest first."""
+    text = (resources.files(__package__) / "instances.toml").read_text("utf-8")
+    return tuple(sorted((Instance(**each) for each in tomllib.loads(text)["instance"]), key=_instance_size))
+
+
+def smallest_instances(known: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
+    """The types with the fewest vCPUs that have so much, those with least memory first, three at most."""
+    fitting = [each for each in known if each.vcpus >= cpus and each.memory_gib - SYSTEM_GIB >= memory_gib]
+    if not fitting:
+        return ()
+    fewest = min(each.vcpus for each in fitting)
+    return tuple(sorted((each for each in fitting if each.vcpus == fewest), key=_instance_size)[:INSTANCES_SHOWN])
+
+
+def _instance_size(instance: Instance) -> tuple[int, float, str]:
+    return instance.vcpus, instance.memory_gib, instance.name

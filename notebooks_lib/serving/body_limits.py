@@ -35,7 +35,7 @@ _FEWER = "send fewer rows at once"
 _SPARE = 100  # wrong names beyond those of the model that the message may still be about
 
 
-def check(kind: str, body: bytes, columns: Sequence[Column]) -> None:
+def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
     """Raise InputError when a body of media type `kind` passes a bound."""
     if kind == "text/csv":
         _check_csv(body, columns)

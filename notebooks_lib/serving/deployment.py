@@ -18,15 +18,15 @@ from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError, reason
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import launching, load_check, process, state
-from notebooks_lib.serving.process import Server
-from notebooks_lib.serving.state import Folder, State
+from notebooks_lib.serving import endpoint_state, loading, server_launch, server_process
+from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.server_process import ServerProcess
 from notebooks_lib.settings import Settings
 
 
 def deploy(
     settings: Settings,
-    folder: Folder,
+    folder: EndpointFolder,
     slot: str,
     model_dir: Path,
     *,
@@ -51,7 +51,7 @@ def deploy(
     server = _following(folder)
     try:
         if server is None:
-            new = launching.launch(settings, folder, new, must={slot})
+            new = server_launch.launch(settings, folder, new, must={slot})
         else:
             _beside(settings, folder, new, slot)
     except EndpointError as error:
@@ -59,16 +59,16 @@ def deploy(
             raise
         _back(settings, folder, old, server)
         _noted(folder, old, error)
-        serves = state.main_slot(old)
+        serves = endpoint_state.main_slot(old)
         kept = f"\nVersion {old['slots'][serves]['version']} serves as before." if server and serves else ""
         raise EndpointError(f"{error}{kept}") from error
     folder.prune({each["model"] for each in new["slots"].values()})
     with suppress(OSError):  # for the curl of a long example; the state holds it too
         example = folder.example(slot)
-        state.stage(example, new["slots"][slot].get("example") or {}, durable=False).replace(example)
+        endpoint_state.stage(example, new["slots"][slot].get("example") or {}, durable=False).replace(example)
 
 
-def share(settings: Settings, folder: Folder, current: State, what: str, shares: Mapping[str, int]) -> None:
+def share(settings: Settings, folder: EndpointFolder, current: State, what: str, shares: Mapping[str, int]) -> None:
     """Put new percentages of traffic or mirror into the state, and wait until the server goes by them."""
     wanted = {slot: percent for slot, percent in shares.items() if percent}
     _check(folder, current, what, shares, wanted)
@@ -76,9 +76,9 @@ def share(settings: Settings, folder: Folder, current: State, what: str, shares:
     changed = {"traffic": wanted, "mirror": mirror} if what == "traffic" else {"mirror": wanted}
     if all(current[key] == value for key, value in changed.items()):
         return
-    server = process.running(folder)
+    server = server_process.running(folder)
     if server is not None:
-        said = launching.said_by(folder, server).get("slots", {})
+        said = server_launch.server_report(folder, server).get("slots", {})
         broken = [slot for slot in wanted if said.get(slot, {}).get("state") == "failed"]
         if broken:
             raise EndpointError(
@@ -87,22 +87,22 @@ def share(settings: Settings, folder: Folder, current: State, what: str, shares:
             )
     folder.write({**current, **changed})
     if server is not None:
-        launching.follow(folder, settings.endpoint.start_timeout)
+        server_launch.follow(folder, settings.endpoint.start_timeout)
 
 
-def resume(settings: Settings, folder: Folder, current: State) -> None:
+def resume(settings: Settings, folder: EndpointFolder, current: State) -> None:
     """Bring up the server with all slots of the state; those with traffic must load, the others may fail."""
     must = {slot for slot, percent in current["traffic"].items() if percent} or set(list(current["slots"])[:1])
     try:
         for slot in sorted(must):
             _check_files(folder, current["slots"][slot])
-        launching.launch(settings, folder, {**current, "wanted": "running", "last_error": None}, must=must)
+        server_launch.launch(settings, folder, {**current, "wanted": "running", "last_error": None}, must=must)
     except EndpointError as error:
         _noted(folder, current, error)
         raise
 
 
-def _check_files(folder: Folder, entry: Mapping[str, Any]) -> None:
+def _check_files(folder: EndpointFolder, entry: Mapping[str, Any]) -> None:
     try:
         folder.check_model(entry)
     except EndpointError as error:
@@ -112,7 +112,9 @@ def _check_files(folder: Folder, entry: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _check(folder: Folder, current: State, what: str, shares: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+def _check(
+    folder: EndpointFolder, current: State, what: str, shares: Mapping[str, int], wanted: Mapping[str, int]
+) -> None:
     for slot, percent in shares.items():
         if slot not in current["slots"]:
             raise UnknownNameError("slot", slot, current["slots"])
@@ -131,7 +133,9 @@ def _check(folder: Folder, current: State, what: str, shares: Mapping[str, int],
         )
 
 
-def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, Any], sha256: str) -> dict[str, Any]:
+def _entry(
+    folder: EndpointFolder, model_dir: Path, version: str, detail: Mapping[str, Any], sha256: str
+) -> dict[str, Any]:
     copy = folder.keep_model(model_dir, version)
     entry = {
         "id": uuid.uuid4().hex,
@@ -146,7 +150,7 @@ def _entry(folder: Folder, model_dir: Path, version: str, detail: Mapping[str, A
     return entry
 
 
-def _empty(settings: Settings, folder: Folder) -> State:
+def _empty(settings: Settings, folder: EndpointFolder) -> State:
     return {
         "name": folder.name,
         "host": settings.endpoint.host,
@@ -163,43 +167,43 @@ def _with(old: State, slot: str, entry: Mapping[str, Any], *, traffic: bool) -> 
     return {**old, **shares, "slots": {**old["slots"], slot: entry}, "wanted": "running", "last_error": None}
 
 
-def _following(folder: Folder) -> Server | None:
+def _following(folder: EndpointFolder) -> ServerProcess | None:
     """The running server; one that does not follow the state, as an older nbops started it, is ended."""
-    server = process.running(folder)
-    if server is not None and not launching.follows(server):
-        process.stop(server)
+    server = server_process.running(folder)
+    if server is not None and not server_launch.follows(server):
+        server_process.stop(server)
         return None
     return server
 
 
-def _beside(settings: Settings, folder: Folder, new: State, slot: str) -> None:
+def _beside(settings: Settings, folder: EndpointFolder, new: State, slot: str) -> None:
     entry, timeout = new["slots"][slot], settings.endpoint.start_timeout
     try:
-        found = load_check.load(folder.models / entry["model"], folder.log, timeout, process.environment())
+        found = loading.check_load(folder.models / entry["model"], folder.log, timeout, server_process.environment())
         entry["example"] = found["example"]
         folder.write(new)
-        said = launching.follow(folder, timeout)[slot]
+        said = server_launch.follow(folder, timeout)[slot]
         if said["state"] != "ready":
             raise EndpointError(said["error"])
     except EndpointError as error:
         raise EndpointError(f"endpoint {folder.name!r} cannot serve version {entry['version']}: {error}") from error
 
 
-def _back(settings: Settings, folder: Folder, old: State, server: Server | None) -> None:
+def _back(settings: Settings, folder: EndpointFolder, old: State, server: ServerProcess | None) -> None:
     """Put the old state back in force. Most failures come before it was touched."""
     with suppress(EndpointError):  # what it was is more than what it is called; the first error is told
         if (folder.read() or {}).get("slots") != old["slots"]:
             folder.write(old)
-        now = process.running(folder)
+        now = server_process.running(folder)
         if server is None and now is not None:
-            process.stop(now)
+            server_process.stop(now)
         elif server is not None and now is None:
-            launching.launch(settings, folder, old, must=set(old["traffic"]))
+            server_launch.launch(settings, folder, old, must=set(old["traffic"]))
         elif server is not None:
-            launching.follow(folder, settings.endpoint.start_timeout)
+            server_launch.follow(folder, settings.endpoint.start_timeout)
 
 
-def _noted(folder: Folder, current: State, error: EndpointError) -> None:
+def _noted(folder: EndpointFolder, current: State, error: EndpointError) -> None:
     """Leave the error for `status`; that it cannot be written must not hide it."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     with suppress(EndpointError):

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.models import registry
-from notebooks_lib.serving.profile import record
-from notebooks_lib.serving.profile.grid import Grid, Machine, Target
-from notebooks_lib.serving.profile.recommending import recommend
+from notebooks_lib.serving.profile import profile_report
+from notebooks_lib.serving.profile.load_grid import LoadGrid, LoadTarget, Machine
+from notebooks_lib.serving.profile.recommendation import recommend
 from notebooks_lib.serving.profile.results import Profile
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
-from tests.serving.profile.test_recommending import KNOWN, cell, trial
+from tests.serving.profile.test_recommendation import KNOWN, cell, trial
 
 
 def measured(model: str) -> Profile:
@@ -24,8 +24,8 @@ def measured(model: str) -> Profile:
         trial(1, cell(120, 0.02, at_once=1), cell(150, 0.06), checked=cell(50, 0.02, arrivals=50)),
         trial(1, cell(120, 0.02), memory=1.0, outcome="memory", told="it needs more than 1 GiB"),
     )
-    grid = Grid((0.5, 1.0), (1.0, 2.0), (1, 4), (1, 100), 1.0)
-    return Profile(model, "1", Target(), grid, Machine(2, 8, "any"), trials, "2026-01-01T00:00:00+00:00", 12.0)
+    grid = LoadGrid((0.5, 1.0), (1.0, 2.0), (1, 4), (1, 100), 1.0)
+    return Profile(model, "1", LoadTarget(), grid, Machine(2, 8, "any"), trials, "2026-01-01T00:00:00+00:00", 12.0)
 
 
 @pytest.mark.tracking
@@ -36,7 +36,7 @@ def test_a_profile_is_a_run_that_the_version_names(either_store: Store, light: d
     version = registry.register(either_store, name, run)
     profile = measured(name)
     advised = recommend(profile.trials, profile.target, 1, KNOWN)
-    found = record.write(either_store, profile, profile.as_json(), advised, version)
+    found = profile_report.write_profile(either_store, profile, profile.as_json(), advised, version)
     run_id = found.run_id
     assert run_id in found.url
     assert found.plot.endswith(f"{run_id}/artifacts/profile/profile.png")
@@ -50,7 +50,7 @@ def test_a_profile_is_a_run_that_the_version_names(either_store: Store, light: d
 def test_a_profile_is_plain_values_and_a_picture(tmp_path: Path) -> None:
     profile = measured("any")
     assert json.loads(json.dumps(profile.as_json(), allow_nan=False))["trials"][1]["checked"]["arrivals"] == 50
-    figure = record.draw(profile)
+    figure = profile_report.draw_profile(profile)
     assert [axes.get_title() for axes in figure.axes] == ["1 row a request", "100 rows a request"]
     assert figure.axes[0].get_legend_handles_labels()[1] == [
         "0.5 CPU",

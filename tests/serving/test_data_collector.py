@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 
-from notebooks_lib.serving import collector as collecting
-from notebooks_lib.serving.collector import FIELDS, Collector, Seen
+from notebooks_lib.serving import data_collector as collecting
+from notebooks_lib.serving.data_collector import FIELDS, CollectedRequest, DataCollector
 
 AT = 1_769_900_399.25  # 2026-01-31 22:59:59
 BODY = json.dumps({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2.5], [3, None]]}}).encode()
 ANSWER = b'{"predictions":[4.0,5.0]}'
 
 
-def seen(number: int = 0, **more: Any) -> Seen:
+def seen(number: int = 0, **more: Any) -> CollectedRequest:
     given = {"slot": "blue", "version": "3", "id": f"r{number}", "trace": "", "kind": "application/json", "at": AT}
-    return Seen(**{**given, "body": BODY, "answer": ANSWER, **more})
+    return CollectedRequest(**{**given, "body": BODY, "answer": ANSWER, **more})
 
 
 def read(root: Path, collection: str) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def read(root: Path, collection: str) -> list[dict[str, Any]]:
 
 
 def test_files_lie_and_read_as_those_of_azures_collector(tmp_path: Path) -> None:
-    collector = Collector(tmp_path, "sample")
+    collector = DataCollector(tmp_path, "sample")
     collector.offer(seen(0, trace="00-t"))
     collector.offer(seen(1, at=AT + 2))
     collector.offer(seen(2, slot="green"))
@@ -59,7 +59,7 @@ def test_files_lie_and_read_as_those_of_azures_collector(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_a_share_of_the_requests_is_kept(share: float, tmp_path: Path) -> None:
-    collector = Collector(tmp_path, "sample", share=share)
+    collector = DataCollector(tmp_path, "sample", share=share)
     for number in range(200):
         collector.offer(seen(number))
     collector.close()
@@ -77,7 +77,7 @@ def test_what_the_writer_cannot_follow_is_dropped_and_counted(tmp_path: Path, mo
 
     monkeypatch.setattr(collecting, "inputs", wait)
     monkeypatch.setattr(collecting, "_WAITING", 10)
-    collector = Collector(tmp_path, "sample")
+    collector = DataCollector(tmp_path, "sample")
     collector.offer(seen())
     going.wait(20)
     began = time.perf_counter()
@@ -91,7 +91,7 @@ def test_what_the_writer_cannot_follow_is_dropped_and_counted(tmp_path: Path, mo
 
 
 def test_a_file_is_closed_when_its_time_has_come(tmp_path: Path) -> None:
-    collector = Collector(tmp_path, "sample", rotate=0.01)
+    collector = DataCollector(tmp_path, "sample", rotate=0.01)
     collector.offer(seen())
     deadline = time.monotonic() + 20
     while not list(tmp_path.rglob("*.parquet")) and time.monotonic() < deadline:
@@ -102,7 +102,7 @@ def test_a_file_is_closed_when_its_time_has_come(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_costs_the_records_only(tmp_path: Path) -> None:
     (tmp_path / "sample").write_text("no folder")
-    collector = Collector(tmp_path, "sample")
+    collector = DataCollector(tmp_path, "sample")
     collector.offer(seen())
     collector.offer(seen(1, body=b"{"))
     collector.close()

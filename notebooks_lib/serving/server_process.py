@@ -18,7 +18,7 @@ import psutil
 
 from notebooks_lib import process_identity
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving.state import Folder
+from notebooks_lib.serving.endpoint_state import EndpointFolder
 from notebooks_lib.tags import Env
 
 GRACE = 10.0
@@ -39,7 +39,7 @@ class StartError(EndpointError):
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerProcess:
     """The server process that wrote an endpoint's server.json, and that still runs."""
 
     process: psutil.Process
@@ -54,7 +54,7 @@ class Server:
             return None
 
 
-def running(folder: Folder) -> Server | None:
+def running(folder: EndpointFolder) -> ServerProcess | None:
     """The endpoint's server process, if it is the one that was started, and not another that got its pid."""
     try:
         record = json.loads(folder.server.read_text("utf-8"))
@@ -63,10 +63,10 @@ def running(folder: Folder) -> Server | None:
             return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, psutil.Error):
         return None
-    return Server(process, record)
+    return ServerProcess(process, record)
 
 
-def stop(server: Server) -> None:
+def stop(server: ServerProcess) -> None:
     """End the process, kindly first. Raises EndpointError when it cannot be ended."""
     try:
         server.process.terminate()
@@ -99,10 +99,10 @@ def holder(port: int) -> str:
     return "another process"
 
 
-class Starting:
+class StartingServer:
     """A server process on its way up. Leave the `with` block before `go`, and nothing of it is left."""
 
-    def __init__(self, folder: Folder, order: Mapping[str, Any], timeout: float) -> None:
+    def __init__(self, folder: EndpointFolder, order: Mapping[str, Any], timeout: float) -> None:
         self._folder = folder
         self._deadline = time.monotonic() + timeout
         self._timeout = timeout
@@ -125,7 +125,7 @@ class Starting:
         self._reader.start()
         self._tell(json.dumps(order))
 
-    def __enter__(self) -> Starting:
+    def __enter__(self) -> StartingServer:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import client, process
+from notebooks_lib.serving import client, server_process
 from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.process import Server, StartError, Starting
-from notebooks_lib.serving.state import Folder, State
+from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
 
 PROBE_TIMEOUT = 5.0
@@ -22,7 +22,7 @@ PROTOCOL = 2
 _LOOK_EVERY = 0.01
 
 
-def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) -> State:
+def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[str]) -> State:
     """Bring up a server for state `new`; write that down, and return it, once the slots in `must` are loaded.
 
     Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
@@ -42,7 +42,7 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
         "state": new,
     }
     try:
-        with Starting(folder, order, settings.endpoint.start_timeout) as starting:
+        with StartingServer(folder, order, settings.endpoint.start_timeout) as starting:
             loaded = starting.loaded()
             new = {**new, "host": host, "port": loaded["port"]}
             new["slots"] = {
@@ -67,7 +67,7 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
             ) from error
         if error.kind == "port":
             raise EndpointError(
-                f"endpoint {folder.name!r}: port {port} is taken by {process.holder(port)} ({error}); "
+                f"endpoint {folder.name!r}: port {port} is taken by {server_process.holder(port)} ({error}); "
                 f"end that process, or choose another port as in: "
                 f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
             ) from error
@@ -80,7 +80,7 @@ def launch(settings: Settings, folder: Folder, new: State, *, must: set[str]) ->
     return new
 
 
-def follow(folder: Folder, timeout: float) -> Mapping[str, Any]:
+def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
     """Wait until the running server has taken up the state on disk: by slot, whether it is ready, and why not.
 
     Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
@@ -89,8 +89,8 @@ def follow(folder: Folder, timeout: float) -> Mapping[str, Any]:
     generation = current["generation"] if current else 0
     deadline = time.monotonic() + timeout
     while True:
-        server = process.running(folder)
-        said = said_by(folder, server)
+        server = server_process.running(folder)
+        said = server_report(folder, server)
         if said.get("generation", -1) >= generation:
             return dict(said["slots"])
         if server is None:
@@ -106,7 +106,7 @@ def follow(folder: Folder, timeout: float) -> Mapping[str, Any]:
         time.sleep(_LOOK_EVERY)
 
 
-def said_by(folder: Folder, server: Server | None) -> dict[str, Any]:
+def server_report(folder: EndpointFolder, server: ServerProcess | None) -> dict[str, Any]:
     """What the running server last said of itself in serving.json; empty when it has said nothing that can be read."""
     with suppress(OSError, ValueError, RecursionError):
         said = json.loads(folder.serving.read_text("utf-8"))
@@ -127,12 +127,12 @@ def _is_said(said: Any) -> bool:
     )
 
 
-def follows(server: Server) -> bool:
+def follows(server: ServerProcess) -> bool:
     """Whether the server takes up changes while it runs."""
     return server.record.get("protocol") == PROTOCOL
 
 
-def _check_live(folder: Folder, new: State) -> None:
+def _check_live(folder: EndpointFolder, new: State) -> None:
     """Ask the new server who it is, over HTTP, as a client would."""
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()

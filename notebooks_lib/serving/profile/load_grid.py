@@ -29,7 +29,7 @@ T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """What the endpoint is to hold."""
 
     rate: float = RATE
@@ -56,7 +56,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Grid:
+class LoadGrid:
     """All that is tried, each in ascending order; but the first batch size is the one that the target is about."""
 
     cpus: tuple[float, ...]
@@ -76,7 +76,7 @@ class Grid:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-def grid(
+def make_grid(
     machine: Machine,
     *,
     cpus: str | None = None,
@@ -84,14 +84,14 @@ def grid(
     concurrencies: str | None = None,
     batches: str | None = None,
     seconds: float = SECONDS,
-) -> Grid:
+) -> LoadGrid:
     """The grid that lists like "0.5,1,2" ask for; what is not given is the default, as far as this machine has it.
 
     Raises UsageError for what cannot be tried: nonsense, or more than the machine has.
     """
     if not 0.2 <= seconds <= 600:
         raise UsageError(f"--seconds {seconds:g}: expected 0.2 to 600 for each combination")
-    return Grid(
+    return LoadGrid(
         _limits("--cpu", cpus, CPUS, machine.cpus, "CPUs", least=0.1),
         _limits("--memory", memories, MEMORIES, machine.memory_gib, "GiB of memory", least=0.05),
         tuple(sorted(_list("--concurrency", concurrencies, CONCURRENCIES, int, 1, MOST_AT_ONCE))),
@@ -100,14 +100,14 @@ def grid(
     )
 
 
-def target(rate: float, p95: str) -> Target:
+def make_target(rate: float, p95: str) -> LoadTarget:
     """The target. Raises UsageError."""
     if not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate {rate:g}: expected requests a second, more than 0")
-    return Target(rate, _time(p95))
+    return LoadTarget(rate, _time(p95))
 
 
-def machine() -> Machine:
+def this_machine() -> Machine:
     """This machine, as far as this process may use it. Raises UsageError where processes cannot be held at all."""
     import psutil
 

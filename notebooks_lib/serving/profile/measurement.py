@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UsageError
 from notebooks_lib.serving import client as http
 from notebooks_lib.serving.client import Address
-from notebooks_lib.serving.profile import batches, limits, processes, recommending
-from notebooks_lib.serving.profile.grid import MOST_AT_ONCE, Grid, Target, milliseconds
-from notebooks_lib.serving.profile.limits import Held
-from notebooks_lib.serving.profile.processes import Child
-from notebooks_lib.serving.profile.results import Cell, Trial
+from notebooks_lib.serving.profile import limits, processes, recommendation
+from notebooks_lib.serving.profile.limits import LimitedProcess
+from notebooks_lib.serving.profile.load_grid import MOST_AT_ONCE, LoadGrid, LoadTarget, milliseconds
+from notebooks_lib.serving.profile.processes import ProfileProcess
+from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 from notebooks_lib.settings.sections import Endpoint
 
 WARM_UP = 0.25
@@ -34,11 +35,11 @@ PATIENCE = 30.0
 Tell = Callable[[str], None]
 
 
-class Bench:
+class LoadBench:
     """What all trials of a model share: the client process, and the request."""
 
     def __init__(
-        self, model: Path, target: Target, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
+        self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
     ) -> None:
         self._model = model
         self._target = target
@@ -47,7 +48,7 @@ class Bench:
         self._tell = tell
         self._numbers = 0
 
-    def run(self, grid: Grid) -> tuple[Trial, ...]:
+    def run(self, grid: LoadGrid) -> tuple[LimitTrial, ...]:
         """Try it all. Raises ModelError or EndpointError when the model does not serve even without a tight limit."""
         most = grid.memories[-1]
         trials = []
@@ -63,26 +64,28 @@ class Bench:
                     break
         return tuple(trials)
 
-    def _trial(self, driver: Child, grid: Grid, cpus: float, memory: float, *, check: bool = False) -> Trial:
+    def _trial(
+        self, driver: ProfileProcess, grid: LoadGrid, cpus: float, memory: float, *, check: bool = False
+    ) -> LimitTrial:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
             server = stack.enter_context(processes.server(self._model))
-            held = stack.enter_context(Held(server.pid, cpus, memory, self._numbers))
+            held = stack.enter_context(LimitedProcess(server.pid, cpus, memory, self._numbers))
             stack.callback(server.kill)  # before its group is taken away
             stack.callback(held.let_go)  # before its pid can be another's
-            trial = Trial(cpus, memory, "served", memory_by=held.memory_by)
+            trial = LimitTrial(cpus, memory, "served", memory_by=held.memory_by)
             ready = self._load(server, cpus)
             if ready is None:
                 return self._ended(trial, server, held, "while it was loaded")
             trial = replace(trial, load_seconds=float(ready["seconds"]))
             port, bodies = int(ready["port"]), self._bodies(ready["example"], grid)
             held.limit_cpu()
-            cells: list[Cell] = []
+            cells: list[LoadPoint] = []
             for rows, body in bodies.items():
                 for at_once in grid.concurrencies:
                     order = {"port": port, "body": body, "concurrency": at_once, "seconds": grid.seconds}
-                    cell = _cell(driver, held, order, rows, cpus)
+                    cell = _load_point(driver, held, order, rows, cpus)
                     if server.ended is not None:
                         doing = f"while it was asked by {at_once} at once, {_rows(rows)} each"
                         return self._ended(replace(trial, cells=tuple(cells)), server, held, doing)
@@ -90,10 +93,12 @@ class Bench:
                     trial = replace(trial, peak=max(trial.peak, held.peak))
                     cells.append(cell)
             trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
-            rate = recommending.to_check(trial, self._target, grid.batches[0]) if check else None
+            rate = recommendation.to_check(trial, self._target, grid.batches[0]) if check else None
             if rate is not None:
                 order = {"port": port, "body": bodies[grid.batches[0]], "concurrency": MOST_AT_ONCE}
-                cell = _cell(driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate)
+                cell = _load_point(
+                    driver, held, {**order, "seconds": grid.seconds}, grid.batches[0], cpus, arrivals=rate
+                )
                 if server.ended is not None:
                     return self._ended(trial, server, held, f"while requests came at {rate:.3g}/s")
                 self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
@@ -102,9 +107,11 @@ class Bench:
             trial = replace(trial, peak=max(trial.peak, held.peak), told=told)
             return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
 
-    def _load(self, server: Child, cpus: float) -> dict[str, Any] | None:
+    def _load(self, server: ProfileProcess, cpus: float) -> dict[str, Any] | None:
         """Where the server listens; None when it ended before. Raises EndpointError, or InputError for wrong rows."""
-        server.tell({"model": str(self._model), "cores": limits.cores(cpus), "options": self._options.model_dump()})
+        server.tell(
+            {"model": str(self._model), "cores": limits.whole_cores(cpus), "options": self._options.model_dump()}
+        )
         try:
             ready = server.hear(self._options.start_timeout)
         except TimeoutError:
@@ -122,14 +129,14 @@ class Bench:
                     raise
         return ready
 
-    def _bodies(self, example: Mapping[str, Any] | None, grid: Grid) -> dict[int, str]:
+    def _bodies(self, example: Mapping[str, Any] | None, grid: LoadGrid) -> dict[int, str]:
         """The requests by their number of rows."""
         payload = self._data if self._data is not None else example
         if payload is None:
             raise UsageError("the model was logged without an example; give rows of your own with --data @FILE")
-        return {rows: json.dumps(batches.batch(payload, rows)) for rows in grid.batches}
+        return {rows: json.dumps(make_batch(payload, rows)) for rows in grid.batches}
 
-    def _ended(self, trial: Trial, server: Child, held: Held, doing: str) -> Trial:
+    def _ended(self, trial: LimitTrial, server: ProfileProcess, held: LimitedProcess, doing: str) -> LimitTrial:
         """The trial of a server that its limit or the system ended. Raises EndpointError when it ended by itself."""
         code = server.ended
         if held.killed:
@@ -142,9 +149,16 @@ class Bench:
         raise EndpointError(f"the server ended {doing} (code {code}){server.tail()}")
 
 
-def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: float, arrivals: float = 0.0) -> Cell:
+def _load_point(
+    driver: ProfileProcess,
+    held: LimitedProcess,
+    order: Mapping[str, Any],
+    rows: int,
+    cpus: float,
+    arrivals: float = 0.0,
+) -> LoadPoint:
     """Drive it as ordered."""
-    mine, its = limits.places(cpus)
+    mine, its = limits.assign_cores(cpus)
     if its:
         os.sched_setaffinity(driver.pid, its)
     warm_up = WARM_UP * order["seconds"]
@@ -155,7 +169,7 @@ def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: 
     client = float(answer.pop("client"))
     cpu = max(0.0, _used(held) - used) / wall
     waited = (held.waited - waited) / wall
-    return Cell(
+    return LoadPoint(
         concurrency=order["concurrency"],
         batch=rows,
         arrivals=arrivals,
@@ -169,7 +183,7 @@ def _cell(driver: Child, held: Held, order: Mapping[str, Any], rows: int, cpus: 
     )
 
 
-def describe(cell: Cell) -> str:
+def describe(cell: LoadPoint) -> str:
     """A cell in one line."""
     times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
     wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
@@ -181,7 +195,7 @@ def _rows(number: int) -> str:
     return f"{number} row{'' if number == 1 else 's'}"
 
 
-def _used(held: Held) -> float:
+def _used(held: LimitedProcess) -> float:
     try:
         return held.seconds
     except OSError:
@@ -194,3 +208,36 @@ def _busy() -> float:
 
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+_FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs", "input_data")
+
+
+def make_batch(payload: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """The same request with so many rows. Raises UsageError when its rows cannot be told apart."""
+    key = _batch_format(payload)
+    value = payload[key]
+    if key == "dataframe_split" or (key == "input_data" and isinstance(value, Mapping) and "data" in value):
+        return {**payload, key: {**_without_index(value), "data": _repeat_rows(value.get("data"), rows)}}
+    if isinstance(value, Mapping) and value and all(isinstance(column, list) for column in value.values()):
+        return {**payload, key: {name: _repeat_rows(column, rows) for name, column in value.items()}}
+    return {**payload, key: _repeat_rows(value, rows)}
+
+
+def _batch_format(payload: Mapping[str, Any]) -> str:
+    found = [key for key in _FORMATS if key in payload]
+    if len(found) != 1:
+        raise UsageError(
+            f"the request has the keys {', '.join(payload) or '(none)'}; expected one of {', '.join(_FORMATS)}"
+        )
+    return found[0]
+
+
+def _without_index(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in table.items() if name != "index"}
+
+
+def _repeat_rows(rows: Any, number: int) -> list[Any]:
+    if not isinstance(rows, list) or not rows:
+        raise UsageError("the request's rows are not a list, so no batches can be made of them; give --batch 1")
+    return list(islice(cycle(rows), number))

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.serving.profile import grid
-from notebooks_lib.serving.profile.batches import batch
+from notebooks_lib.serving.profile import load_grid
+from notebooks_lib.serving.profile.measurement import make_batch
 
-MACHINE = grid.Machine(cpus=2, memory_gib=7.6, processor="any")
+MACHINE = load_grid.Machine(cpus=2, memory_gib=7.6, processor="any")
 
 
 def test_defaults_are_as_much_as_the_machine_has() -> None:
-    found = grid.grid(MACHINE)
+    found = load_grid.make_grid(MACHINE)
     assert (found.cpus, found.memories) == ((0.5, 1.0, 2.0), (1.0, 2.0, 4.0))
-    assert grid.grid(grid.Machine(1.5, 2.5, "")).cpus == (0.5, 1.0)
-    assert grid.grid(grid.Machine(0.25, 0.9, "")).cpus == (0.2,)
+    assert load_grid.make_grid(load_grid.Machine(1.5, 2.5, "")).cpus == (0.5, 1.0)
+    assert load_grid.make_grid(load_grid.Machine(0.25, 0.9, "")).cpus == (0.2,)
 
 
 def test_limits_are_sorted_and_batches_keep_their_order() -> None:
-    found = grid.grid(MACHINE, cpus="2, 0.5,2", memories="1", concurrencies="8,1", batches="10,1")
+    found = load_grid.make_grid(MACHINE, cpus="2, 0.5,2", memories="1", concurrencies="8,1", batches="10,1")
     assert (found.cpus, found.concurrencies, found.batches) == ((0.5, 2.0), (1, 8), (10, 1))
 
 
@@ -43,19 +43,19 @@ def test_limits_are_sorted_and_batches_keep_their_order() -> None:
 )
 def test_nonsense_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as refused:
-        grid.grid(MACHINE, **given)
+        load_grid.make_grid(MACHINE, **given)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("100ms", 0.1), ("0.5s", 0.5), (" 20 ms ", 0.02)])
 def test_a_time_bears_its_unit(text: str, seconds: float) -> None:
-    assert grid.target(50, text) == grid.Target(50, pytest.approx(seconds))
+    assert load_grid.make_target(50, text) == load_grid.LoadTarget(50, pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(("rate", "text"), [(50, "100"), (50, "0ms"), (50, "soon"), (0, "1s"), (float("nan"), "1s")])
 def test_a_target_without_a_meaning_is_refused(rate: float, text: str) -> None:
     with pytest.raises(UsageError):
-        grid.target(rate, text)
+        load_grid.make_target(rate, text)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_target_without_a_meaning_is_refused(rate: float, text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_batch_repeats_the_rows(payload: dict[str, Any], expected: Any) -> None:
-    found = batch(payload, 3)
+    found = make_batch(payload, 3)
     key = next(iter(payload))
     assert found[key] == expected
     assert found.get("params") == payload.get("params")
@@ -82,4 +82,4 @@ def test_a_batch_repeats_the_rows(payload: dict[str, Any], expected: Any) -> Non
 )
 def test_what_has_no_rows_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        batch(payload, 2)
+        make_batch(payload, 2)

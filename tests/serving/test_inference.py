@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from notebooks_lib.serving.prediction import quickly
+from notebooks_lib.serving.inference import predict_quickly
 
 
 class Echo:
@@ -62,9 +62,12 @@ def test_what_is_written_is_read_back_and_what_json_has_not_is_null(value: list[
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"5", b'{"x": "\\ud800"}', b'\xef\xbb\xbf{"x": 1}', b"[" * 9999])
 def test_what_it_does_not_read_is_left_to_the_other_way(body: bytes) -> None:
-    assert quickly(Echo(), body) is None  # type: ignore[arg-type]
+    assert predict_quickly(Echo(), body) is None  # type: ignore[arg-type]
 
 
 def test_an_answer_is_json() -> None:
     asked: Any = Echo()
-    assert quickly(asked, b'{"x": [1.5, NaN, Infinity, 2, "a", true]}') == b'{"predictions":[1.5,null,null,2,"a",true]}'
+    assert (
+        predict_quickly(asked, b'{"x": [1.5, NaN, Infinity, 2, "a", true]}')
+        == b'{"predictions":[1.5,null,null,2,"a",true]}'
+    )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
-    from notebooks_lib.serving.access import AccessLog
-    from notebooks_lib.serving.app import App, Limits
+    from notebooks_lib.serving.app import App, RequestLimits
+    from notebooks_lib.serving.requests import AccessLog
 
 SHORTAGE_EVERY = 60.0
 """Seconds between two lines that say that the system lacks files or memory for another connection."""
@@ -27,16 +27,16 @@ GRACE = 5
 
 def access_log(options: Mapping[str, Any], path: Path) -> AccessLog | None:
     """Where each request leaves a line, if the settings say so."""
-    from notebooks_lib.serving.access import AccessLog
+    from notebooks_lib.serving.requests import AccessLog
 
     return AccessLog(path) if options["access_log"] else None
 
 
-def limits(options: Mapping[str, Any]) -> Limits:
+def limits(options: Mapping[str, Any]) -> RequestLimits:
     """What the settings let one request take."""
-    from notebooks_lib.serving.app import Limits
+    from notebooks_lib.serving.app import RequestLimits
 
-    return Limits(
+    return RequestLimits(
         options["body_limit"], options["concurrency"], timeout=options["timeout"], read_timeout=options["read_timeout"]
     )
 
@@ -54,7 +54,7 @@ def web(app: App) -> uvicorn.Config:
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
     logging.getLogger().handlers[0].setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
-    bounds = connections.bounds_of_this_process()
+    bounds = connections.limits_of_this_process()
     return uvicorn.Config(
         app,
         http=connections.bounded(bounds),

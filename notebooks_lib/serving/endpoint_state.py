@@ -51,7 +51,7 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-class Folder:
+class EndpointFolder:
     """The files of one endpoint."""
 
     def __init__(self, settings: Settings, name: str) -> None:

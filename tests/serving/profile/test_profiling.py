@@ -17,12 +17,12 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.serving.process import ended
-from notebooks_lib.serving.profile import cgroups, profile, record
+from notebooks_lib.serving.profile import limits, profile_report, profiling
+from notebooks_lib.serving.server_process import ended
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
-from tests.serving.profile.test_record import measured
+from tests.serving.profile.test_profile_report import measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -45,7 +45,7 @@ def test_a_profile_is_measured_recommended_and_kept(
     registered: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a CPU really is what it had, 0.05 GiB is found too little, and the version says where it all is."""
-    monkeypatch.setattr(cgroups, "make", lambda number: None)  # the other means: they are what most machines have
+    monkeypatch.setattr(limits, "make_group", lambda number: None)  # the other means: they are what most machines have
     options = "--rate 2 --p95 5s --cpu 0.5 --memory 0.05,2 --concurrency 1,2 --batch 3 --seconds 0.3 --json"
     assert program.run(["profile", "sample", *options.split()]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -82,8 +82,8 @@ def test_figures_are_shown_when_they_cannot_be_kept(
     def refuse(*_: object) -> None:
         raise TrackingError("the store is away")
 
-    monkeypatch.setattr(record, "write", refuse)
-    monkeypatch.setattr(profile.Bench, "run", lambda *_: measured("any").trials)
+    monkeypatch.setattr(profile_report, "write_profile", refuse)
+    monkeypatch.setattr(profiling.Bench, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
     assert "1 CPU and 2 GiB hold 50/s" in told.out

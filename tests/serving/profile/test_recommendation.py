@@ -6,28 +6,28 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.profile import instances, recommending
-from notebooks_lib.serving.profile.grid import GIB, Machine, Target
-from notebooks_lib.serving.profile.notes import notes
-from notebooks_lib.serving.profile.recommending import recommend
-from notebooks_lib.serving.profile.results import Cell, Trial
+from notebooks_lib.serving.profile import recommendation
+from notebooks_lib.serving.profile.load_grid import GIB, LoadTarget, Machine
+from notebooks_lib.serving.profile.profile_report import profile_notes
+from notebooks_lib.serving.profile.recommendation import recommend
+from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 
-TARGET = Target(rate=50, p95=0.1)
+TARGET = LoadTarget(rate=50, p95=0.1)
 KNOWN = (
-    instances.Instance("tiny", 1, 3.5, caution=True),
-    instances.Instance("lean", 2, 4),
-    instances.Instance("fair", 2, 8),
-    instances.Instance("wide", 4, 8),
+    recommendation.Instance("tiny", 1, 3.5, caution=True),
+    recommendation.Instance("lean", 2, 4),
+    recommendation.Instance("fair", 2, 8),
+    recommendation.Instance("wide", 4, 8),
 )
 
 
-def cell(rate: float, p95: float | None, *, batch: int = 1, at_once: int = 4, **more: Any) -> Cell:
-    return Cell(at_once, batch, rate, requests=300, p50=p95, p95=p95, p99=p95, **more)
+def cell(rate: float, p95: float | None, *, batch: int = 1, at_once: int = 4, **more: Any) -> LoadPoint:
+    return LoadPoint(at_once, batch, rate, requests=300, p50=p95, p95=p95, p99=p95, **more)
 
 
-def trial(cpus: float, *cells: Cell, memory: float = 2.0, peak: float = 0.3, **more: Any) -> Trial:
+def trial(cpus: float, *cells: LoadPoint, memory: float = 2.0, peak: float = 0.3, **more: Any) -> LimitTrial:
     means = {"cpu_by": "affinity", "memory_by": "watch", "outcome": "served", **more}
-    return Trial(cpus, memory, cells=cells, peak=int(peak * GIB), **means)
+    return LimitTrial(cpus, memory, cells=cells, peak=int(peak * GIB), **means)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def trial(cpus: float, *cells: Cell, memory: float = 2.0, peak: float = 0.3, **m
         ([trial(0.5, cell(90, 0.02), checked=cell(50, 0.09, arrivals=50)), trial(1, cell(90, 0.02))], 0.5, 1),
     ],
 )
-def test_the_fewest_cpus_that_hold_the_target(trials: list[Trial], cpus: float, number: int) -> None:
+def test_the_fewest_cpus_that_hold_the_target(trials: list[LimitTrial], cpus: float, number: int) -> None:
     found = recommend(trials, TARGET, 1, KNOWN)
     assert found.met
     assert (found.cpus, found.instances) == (cpus, number)
@@ -73,7 +73,7 @@ def test_the_fewest_cpus_that_hold_the_target(trials: list[Trial], cpus: float, 
         ([trial(1, cell(90, 0.02), outcome="memory", told="killed at 100 rows")], "killed at 100 rows"),
     ],
 )
-def test_what_cannot_be_met_is_said(trials: list[Trial], said: str) -> None:
+def test_what_cannot_be_met_is_said(trials: list[LimitTrial], said: str) -> None:
     found = recommend(trials, TARGET, 1, KNOWN)
     assert not found.met
     assert said in found.text
@@ -105,12 +105,12 @@ def test_each_batch_size_has_its_own_answer() -> None:
 )
 def test_memory_leaves_room_over_the_peak(peaks: list[tuple[float, float]], memory: float, tried: bool) -> None:
     trials = [trial(1, cell(90, 0.02), memory=limit, peak=peak) for limit, peak in peaks]
-    assert recommending.needed_memory(trials) == (memory, tried)
+    assert recommendation.needed_memory(trials) == (memory, tried)
 
 
 def test_a_memory_limit_that_was_not_enforced_is_not_called_tried() -> None:
     trials = [trial(1, cell(90, 0.02), memory=1.0, peak=0.3, memory_by="nothing")]
-    assert recommending.needed_memory(trials) == (0.5, False)
+    assert recommendation.needed_memory(trials) == (0.5, False)
     assert "not tried" in recommend(trials, TARGET, 1, KNOWN).text
 
 
@@ -124,15 +124,18 @@ def test_a_limit_that_killed_is_not_recommended() -> None:
     [(0.5, 1, ["tiny"]), (1, 3, ["lean", "fair"]), (2, 4, ["fair"]), (3, 2, ["wide"]), (8, 1, []), (1, 64, [])],
 )
 def test_the_smallest_instances_with_room_for_their_own_system(cpus: float, memory: float, names: list[str]) -> None:
-    assert [each.name for each in instances.smallest(KNOWN, cpus, memory)] == names
+    assert [each.name for each in recommendation.smallest_instances(KNOWN, cpus, memory)] == names
 
 
 def test_the_table_of_azure_is_plausible() -> None:
-    known = instances.table()
+    known = recommendation.instance_types()
     assert len({each.name for each in known}) == len(known) > 10
     assert all(each.name.startswith("Standard_") and 1 <= each.memory_gib / each.vcpus <= 16 for each in known)
-    assert [each.name for each in instances.smallest(known, 0.5, 1)] == ["Standard_DS1_v2"]
-    assert [each.name for each in instances.smallest(known, 2, 2)][:2] == ["Standard_F2s_v2", "Standard_DS2_v2"]
+    assert [each.name for each in recommendation.smallest_instances(known, 0.5, 1)] == ["Standard_DS1_v2"]
+    assert [each.name for each in recommendation.smallest_instances(known, 2, 2)][:2] == [
+        "Standard_F2s_v2",
+        "Standard_DS2_v2",
+    ]
 
 
 def test_cpus_that_are_of_no_use_are_named() -> None:
@@ -146,7 +149,7 @@ def test_cpus_that_are_of_no_use_are_named() -> None:
         (0.9, 0, 1, False),
     ):
         two = trial(2, cell(90, 0.02, cpu=cpu, lost=lost, at_once=at_once))
-        said = "\n".join(notes([half, one, two], machine, []))
+        said = "\n".join(profile_notes([half, one, two], machine, []))
         assert ("of 2 CPU the server had use for 1.0" in said) == useless
         assert "of 1 CPU" not in said
 
@@ -159,7 +162,7 @@ def test_the_notes_say_what_was_not_enforced_and_what_disturbed() -> None:
         trial(2, cell(90, 0.02, shared=True, client=0.1, others=1.5), cpu_by="nothing"),
         trial(1.5, cell(90, 0.02, lost=0.7)),
     ]
-    said = "\n".join(notes(trials, machine, [recommend(trials, TARGET, 1, instances.table())]))
+    said = "\n".join(profile_notes(trials, machine, [recommend(trials, TARGET, 1, recommendation.instance_types())]))
     for words in (
         "0.5 CPU: by pauses",
         "1 CPU was not held",
@@ -169,5 +172,5 @@ def test_the_notes_say_what_was_not_enforced_and_what_disturbed() -> None:
     ):
         assert words in said
     busy = [trial(1, cell(90, 0.02, others=1.5))]
-    assert "up to 1.5 of its 2 cores" in "\n".join(notes(busy, machine, []))
-    assert "up to" not in "\n".join(notes([trial(1, cell(90, 0.02))], machine, []))
+    assert "up to 1.5 of its 2 cores" in "\n".join(profile_notes(busy, machine, []))
+    assert "up to" not in "\n".join(profile_notes([trial(1, cell(90, 0.02))], machine, []))

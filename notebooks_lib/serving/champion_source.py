@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
-from notebooks_lib.serving import state
+from notebooks_lib.serving import endpoint_state
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 
@@ -20,7 +20,7 @@ PROD = STAGES[-1]
 
 
 @dataclass(frozen=True)
-class Champion:
+class ServedChampion:
     """A version to deploy."""
 
     version: str
@@ -31,7 +31,7 @@ class Champion:
     """Of its files, when they were scored; empty where nobody noted it."""
 
 
-def find(settings: Settings, name: str) -> Champion:
+def find_champion(settings: Settings, name: str) -> ServedChampion:
     """The champion of the stage whose endpoint bears this name, or of the model of this name in prod.
 
     Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
@@ -44,12 +44,12 @@ def find(settings: Settings, name: str) -> Champion:
     names = registry.models(store)
     served = {settings.stages.endpoint(stage, model): (stage, model) for stage in STAGES for model in names}
     if name not in served and name not in names:
-        if name in state.known(settings):
+        if name in endpoint_state.known(settings):
             raise EndpointError(
                 f"endpoint {name!r} has no slot left to serve, and no stage of a registered model has it; deploy a "
                 "model to it first"
             )
-        raise UnknownNameError("endpoint or model", name, {*state.known(settings), *names, *served})
+        raise UnknownNameError("endpoint or model", name, {*endpoint_state.known(settings), *names, *served})
     stage, model = served.get(name, (PROD, name))
     found = champions.champion(store, model, stage)
     if found is None:
@@ -80,7 +80,7 @@ def find(settings: Settings, name: str) -> Champion:
             model_files.check_folder_trusted(model_dir, trusted, what)
         return model_dir
 
-    return Champion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
+    return ServedChampion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
 
 
 def _run_tags(store: Store, found: Version) -> Mapping[str, str]:

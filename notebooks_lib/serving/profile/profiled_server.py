@@ -1,6 +1,6 @@
 """A server process for a profile: the endpoint's own application with one model, on loopback. It limits nothing.
 
-`python -m notebooks_lib.serving.profile.served STARTER`, started and spoken to by `processes.py`, in lines of JSON:
+`python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `processes.py` in lines of JSON:
 
     reads   {"model", "cores", "options"}          once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}
@@ -18,24 +18,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.serving import assembly, starter
+from notebooks_lib.serving import app_factory, parent_process
 
 
 def main() -> None:
     """Run as a process of its own; see the module."""
-    starter.bind(int(sys.argv[1]))
+    parent_process.bind(int(sys.argv[1]))
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
-    starter.listen()
+    parent_process.listen()
     # What a machine of this size would say; the standard library does not look at the affinity.
     os.cpu_count = lambda: int(order["cores"])
     began = time.perf_counter()
     try:
         app, example = _load(Path(order["model"]), order["options"])
-        listener = assembly.tcp()
+        listener = app_factory.tcp()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         told: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
@@ -57,20 +57,20 @@ def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
 
-    loading.prepare()
-    loaded = loading.load(model, whole=True)  # an endpoint is whole, too, some seconds after its start
+    loading.prepare_process()
+    loaded = loading.load_model(model, whole=True)  # an endpoint is whole, too, some seconds after its start
     slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
-    access = assembly.access_log(options, Path(os.devnull))
-    return App("profile", slots, limits=assembly.limits(options), access=access), loaded.example
+    access = app_factory.access_log(options, Path(os.devnull))
+    return App("profile", slots, limits=app_factory.limits(options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
     """As the endpoint's server does (serving/server.py)."""
     import uvicorn
 
-    config = assembly.web(app)
+    config = app_factory.web(app)
     server = uvicorn.Server(config)
-    assembly.run(server, server.serve(sockets=[listener]))
+    app_factory.run(server, server.serve(sockets=[listener]))
 
 
 if __name__ == "__main__":
