@@ -8,8 +8,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+TREES = ("notebooks_lib", "tests", "benchmarks")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FILE = re.compile(r"`(?:[\w.-]+/)*[\w-]+\.py`")
+_EXAMPLES = {"helpers.py", "ipykernel_launcher.py", "yaml.py"}
+"""Python files of a user or of another package that pages speak of."""
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
@@ -46,3 +50,11 @@ def test_every_page_of_docs_is_linked() -> None:
     linked = {file for page in PAGES for file, _ in _links(page) if file != page}
     linked |= {file / "README.md" for file in linked if file.is_dir()}
     assert not [page for page in PAGES if page.parent != ROOT and page not in linked]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_python_files_that_a_page_names_exist(page: Path) -> None:
+    """A page may leave out the first folders of a path."""
+    files = [f"/{file.relative_to(ROOT).as_posix()}" for top in TREES for file in (ROOT / top).rglob("*.py")]
+    named = {match.strip("`") for match in _FILE.findall(page.read_text(encoding="utf-8"))} - _EXAMPLES
+    assert not [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
