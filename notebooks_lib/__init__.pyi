@@ -7,7 +7,7 @@ from notebooks_lib.notebook_run import run as run
 from notebooks_lib.promotion import ranking as compare
 from notebooks_lib.release.gate import Gate as Gate
 from notebooks_lib.tags import Tag as Tag
-from notebooks_lib.tracking import query as query
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import connect as connect
 
 __version__: str

@@ -211,7 +211,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Setting
 def add_worse_run(here: Settings) -> None:
     """A second run beside the one that is there, on the same data and with a larger error, without a kernel."""
     (good,) = runs_in(here)
-    start = owner.Start(
+    start = owner.RunStart(
         experiment=good.experiment,
         name="worse",
         notebook="experimentation/worse.ipynb",

@@ -44,7 +44,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     terminal.refuse_nothing(here)
     store = connect(here)
     if every or as_json:
-        look = query.Look(query.find_runs(store, experiment), whole=True)
+        look = query.RunSelection(query.find_runs(store, experiment), whole=True)
     else:
         look = query.promising_runs(store, experiment, name, largest=direction == "max")
     ranking = rank(look.runs, name, direction)

@@ -3,11 +3,11 @@
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.ingest import add, remarks
 from notebooks_lib.datasets.lineage import log_input, mlflow_dataset, parse_tag, tag_value, used
-from notebooks_lib.datasets.loader import Entry, catalog, load, own, read
+from notebooks_lib.datasets.loader import CatalogEntry, catalog, load, own, read
 
 __all__ = [
+    "CatalogEntry",
     "Dataset",
-    "Entry",
     "Part",
     "add",
     "catalog",

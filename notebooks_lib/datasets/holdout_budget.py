@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from notebooks_lib.datasets import loader, row_sets
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.leakage import Elsewhere
-from notebooks_lib.datasets.row_sets import Rows
+from notebooks_lib.datasets.row_sets import HoldoutRows
 from notebooks_lib.errors import HoldoutError, TrackingError
 from notebooks_lib.tags import Tag
 
@@ -47,7 +47,6 @@ ROWS_FILE = "rows.npy"
 ANSWER_FILE = "answer.json.gz"
 PATIENCE = 1800.0
 """Seconds that one promotion on this machine waits for another to have its answer."""
-_PAGE = 1000
 _ROUNDING = 1e-9
 
 
@@ -197,31 +196,21 @@ class _Ask:
 
 
 def _runs(store: Store) -> list[Any]:
-    """Every run of the experiment, oldest first, those that somebody deleted too; none where nothing was ever asked."""
-    from mlflow.entities import ViewType
-
+    """Return every run of the experiment, oldest first, also deleted ones; none where nothing was ever asked."""
+    from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import answering
 
-    found: list[Any] = []
     with answering(store):
         experiment = store.client.get_experiment_by_name(EXPERIMENT)
-        token: str | None = None
-        while experiment is not None:
-            page = store.client.search_runs(
-                [experiment.experiment_id], run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                break
-    return sorted(found, key=lambda run: run.info.start_time or 0)
+        runs = [] if experiment is None else query.search(store, "", [experiment.experiment_id], deleted=True)
+    return sorted(runs, key=lambda run: run.info.start_time or 0)
 
 
 def _lists(run: Any) -> bool:
     return Tag.HOLDOUT_QUESTION not in run.data.tags and Tag.HOLDOUT_DONE in run.data.tags
 
 
-def _known(runs: Sequence[Any], store: Store, mine: Rows | None = None) -> list[tuple[Rows, float]]:
+def _known(runs: Sequence[Any], store: Store, mine: HoldoutRows | None = None) -> list[tuple[HoldoutRows, float]]:
     """Every list of rows that decided, with the levels of its uses added up. What cannot be read counts as unknown."""
     levels: dict[str, float] = {}
     for run in runs:
@@ -243,7 +232,7 @@ def _known(runs: Sequence[Any], store: Store, mine: Rows | None = None) -> list[
     return found
 
 
-def _listed(run: Any, store: Store) -> Rows:
+def _listed(run: Any, store: Store) -> HoldoutRows:
     import io
 
     import numpy as np
@@ -251,7 +240,7 @@ def _listed(run: Any, store: Store) -> Rows:
     tags = run.data.tags
     lines = np.load(io.BytesIO(_artifact(store, run.info.run_id, ROWS_FILE)), allow_pickle=False)
     placed = lines[1] if len(lines) > 1 else lines[0][:0]
-    return Rows(tags[Tag.HOLDOUT_DATASET], lines[0], placed, tags.get(Tag.HOLDOUT_COLUMNS, ""))
+    return HoldoutRows(tags[Tag.HOLDOUT_DATASET], lines[0], placed, tags.get(Tag.HOLDOUT_COLUMNS, ""))
 
 
 def _artifact(store: Store, run_id: str, name: str) -> bytes:

@@ -29,7 +29,7 @@ BUNDLED = "scikit-learn"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """A dataset as the catalog lists it, by its latest version."""
 
     name: str
@@ -97,14 +97,14 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
     return _part("holdout", found.record, found.table, found.masks)
 
 
-def catalog(settings: Settings | None = None) -> list[Entry]:
+def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
     """All datasets that `load` can give: the project's own, then scikit-learn's."""
     mine = own(settings or here())
     taken = {entry.name for entry in mine}
     return mine + [_entry_of_bundle(name) for name in bundled.names() if name not in taken]
 
 
-def own(settings: Settings) -> list[Entry]:
+def own(settings: Settings) -> list[CatalogEntry]:
     """The datasets in the project's data folder."""
     return [_entry_of_folder(settings, name) for name in versions.names(settings.data_folder)]
 
@@ -356,10 +356,10 @@ def _fits_nanoseconds(times: pa.ChunkedArray) -> bool:
     return True
 
 
-def _entry_of_folder(settings: Settings, name: str) -> Entry:
+def _entry_of_folder(settings: Settings, name: str) -> CatalogEntry:
     numbers = versions.numbers(settings.data_folder, name)
     record = versions.read_record(settings.data_folder, name, numbers[-1])
-    return Entry(
+    return CatalogEntry(
         name=name,
         versions=tuple(numbers),
         rows=record.rows,
@@ -370,6 +370,6 @@ def _entry_of_folder(settings: Settings, name: str) -> Entry:
     )
 
 
-def _entry_of_bundle(name: str) -> Entry:
+def _entry_of_bundle(name: str) -> CatalogEntry:
     record, _, _ = _open_bundle(name)
-    return Entry(name, (1,), record.rows, len(record.columns), record.fingerprint, BUNDLED, record.description)
+    return CatalogEntry(name, (1,), record.rows, len(record.columns), record.fingerprint, BUNDLED, record.description)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class HoldoutRows:
     """Which rows a holdout has, without a word of what they say; in the order of its file, unless `listed`."""
 
     dataset: str
@@ -38,7 +38,7 @@ class Rows:
         return self.dataset.partition("@")[0]
 
     @cached_property
-    def listed(self) -> Rows:
+    def listed(self) -> HoldoutRows:
         """As it is stored: both digests sorted, each by itself, so that they tell nothing of the file."""
         import numpy as np
 
@@ -49,7 +49,7 @@ class Rows:
         """The same rows have the same digest, whatever their order."""
         return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
 
-    def spent(self, others: Sequence[tuple[Rows, float]], elsewhere: Callable[[str], Array | None]) -> Array:
+    def spent(self, others: Sequence[tuple[HoldoutRows, float]], elsewhere: Callable[[str], Array | None]) -> Array:
         """For each row the levels, added up, at which others, `listed`, decided with it.
 
         `elsewhere` is told the dataset of the others, and says which of these rows values alone show to be theirs.
@@ -78,7 +78,7 @@ def _among(mine: Array, theirs: Array) -> Array:
     return np.asarray(theirs[np.minimum(place, len(theirs) - 1)] == mine)
 
 
-def rows(opened: loader.Opened) -> Rows:
+def rows(opened: loader.Opened) -> HoldoutRows:
     """The holdout rows of a version."""
     import numpy as np
 
@@ -89,4 +89,4 @@ def rows(opened: loader.Opened) -> Rows:
     placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if record.decided_by else np.zeros(0, "<u8")
     columns = "" if record.decided_by else hashlib.sha256(json.dumps(sorted(record.columns)).encode()).hexdigest()[:16]
     plain = None if opened.plain is opened.whole else opened.plain[mask][:, 0].astype("<u8")
-    return Rows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns, plain)
+    return HoldoutRows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns, plain)

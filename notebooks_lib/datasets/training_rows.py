@@ -30,7 +30,7 @@ MOST = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class LoggedRows:
     """The rows that a model was logged with."""
 
     columns: tuple[str, ...]
@@ -38,7 +38,7 @@ class Kept:
     """Half a digest of each row that differs, sorted: they tell nothing of the order."""
 
 
-def of(example: Any) -> Kept | None:
+def of(example: Any) -> LoggedRows | None:
     """The digests of an example's rows; None for one that is no table of columns that a dataset could hold."""
     import numpy as np
     import pandas as pd
@@ -46,7 +46,7 @@ def of(example: Any) -> Kept | None:
     if not isinstance(example, pd.DataFrame) or not all(isinstance(name, str) for name in example.columns):
         return None
     found = _digests(example.iloc[:MOST])
-    return None if found is None else Kept(tuple(example.columns), np.unique(found))
+    return None if found is None else LoggedRows(tuple(example.columns), np.unique(found))
 
 
 def keep(store: Store, run_id: str, model: str, example: Any) -> None:
@@ -63,7 +63,7 @@ def keep(store: Store, run_id: str, model: str, example: Any) -> None:
         store.client.log_artifact(run_id, str(file), FOLDER)
 
 
-def kept(store: Store, run_id: str, model: str) -> Kept | None:
+def kept(store: Store, run_id: str, model: str) -> LoggedRows | None:
     """What `keep` stored; None when it stored nothing, or it does not come."""
     import numpy as np
 
@@ -71,12 +71,12 @@ def kept(store: Store, run_id: str, model: str) -> Kept | None:
         try:
             path = store.client.download_artifacts(run_id, f"{FOLDER}/{_name(model)}", scratch)
             with np.load(path, allow_pickle=False) as found:
-                return Kept(tuple(json.loads(str(found["columns"]))), found["digests"])
+                return LoggedRows(tuple(json.loads(str(found["columns"]))), found["digests"])
         except Exception:  # noqa: BLE001 - each store has its own error for a file that is not there
             return None
 
 
-def seen_rows(ref: str, others: Sequence[str], mine: Kept, settings: Settings) -> int | None:
+def seen_rows(ref: str, others: Sequence[str], mine: LoggedRows, settings: Settings) -> int | None:
     """How many holdout rows of `ref` have the features of a row that the model was logged with, and of no open row.
 
     Open are the train and validation rows of this version and of `others`, the versions that the run loaded. None

@@ -42,7 +42,7 @@ _ESTIMATORS = frozenset((
 
 
 @dataclass(frozen=True)
-class Quick:
+class FastScorer:
     """An estimator that takes arrays, and the columns that it was trained on."""
 
     estimator: Any
@@ -102,7 +102,7 @@ def _exact(value: Any) -> bool:
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
-def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> Quick | None:
+def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> FastScorer | None:
     """The quick way through `estimator`, whose columns are (name, MLflow's type, required); None if there is none."""
     names = [name for name, _, _ in columns]
     if not names or None in names or not all(kind in _TYPES and required for _, kind, required in columns):
@@ -111,7 +111,7 @@ def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> Quick
     if plain is None or list(getattr(estimator, "feature_names_in_", names)) != names:
         return None
     whole = frozenset(place for place, (_, kind, _) in enumerate(columns) if kind == "long")
-    return Quick(plain, [str(name) for name in names], whole)
+    return FastScorer(plain, [str(name) for name in names], whole)
 
 
 def _without_names(estimator: Any) -> Any:

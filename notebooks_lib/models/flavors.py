@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.models import model_files, requirements
-from notebooks_lib.tracking.store import quiet as quiet_logs
+from notebooks_lib.tracking.sqlite import quiet as quiet_logs
 
 if TYPE_CHECKING:
     from mlflow.models import Model

@@ -1,21 +1,25 @@
-"""Versions of registered models, on any registry: made once for a run, announced once they work. It marks nothing.
+"""Versions of registered models, on any registry: made once for a run, announced once they load and predict.
 
-A version is seen by nobody until it carries Tag.READY, written once it loaded and predicted.
+Nobody sees a version until it carries Tag.READY, which is written once it has loaded and predicted its example.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
+from notebooks_lib.datasets import lineage, loader
 from notebooks_lib.models.logged_models import load, model_of_run
+from notebooks_lib.records import measured
+from notebooks_lib.settings import Settings, here
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking.store import quiet
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.sqlite import quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,18 +103,12 @@ def get(store: Store, model: str, version: str | int) -> Version:
 
 
 def models(store: Store) -> list[str]:
-    """Names of the registered models, sorted."""
-    names: set[str] = set()
-    token: str | None = None
+    """Return the names of the registered models, sorted."""
     with errors.as_model_error("the registered models cannot be listed"):
         # Not client.search_registered_models: it adds a filter on prompts that Azure ML refuses (docs/azure.md).
         registry = _client(store)._get_registry_client().store
-        while True:
-            page = registry.search_registered_models(None, PAGE, None, token)
-            names |= {found.name for found in page if IS_PROMPT_TAG_KEY not in found.tags}
-            token = page.token
-            if not token:
-                return sorted(names)
+        registered = query.all_pages(lambda token: registry.search_registered_models(None, PAGE, None, token))
+        return sorted({model.name for model in registered if IS_PROMPT_TAG_KEY not in model.tags})
 
 
 def _check(version: Version) -> str:
@@ -152,19 +150,12 @@ def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = 
 def _all(store: Store, model: str) -> list[Version]:
     quoted = model.replace("'", "''")
     with errors.as_model_error(f"the versions of {model!r} cannot be listed"):
-        found = [_plain(each) for each in _search(store, f"name='{quoted}'") if each.name == model]
-    return sorted(found, key=lambda each: int(each.version), reverse=True)
-
-
-def _search(store: Store, condition: str) -> Iterator[Any]:
-    token: str | None = None
-    client = _client(store)
-    while True:
-        page = client.search_model_versions(condition, max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+        client = _client(store)
+        pages = query.all_pages(
+            lambda token: client.search_model_versions(f"name='{quoted}'", max_results=PAGE, page_token=token)
+        )
+        known = [_plain(version) for version in pages if version.name == model]
+    return sorted(known, key=lambda version: int(version.version), reverse=True)
 
 
 def _client(store: Store) -> MlflowClient:
@@ -188,3 +179,62 @@ def set_tags(store: Store, version: Version, tags: Mapping[str, str]) -> None:
         except MlflowException:
             # Two that write a new tag at once collide in MLflow's database; the second attempt finds it there.
             store.client.set_model_version_tag(version.model, version.version, key, value)
+
+
+_MODEL_TAGS = (Tag.MODEL, "mlflow.log-model.history")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, or a run that left none, that used a dataset."""
+
+    run_id: str
+    experiment: str
+    status: str
+    metrics: Mapping[str, float]
+    model: str
+    """Registered name; empty when the run's model was never registered, or there is none."""
+    version: str
+    has_model: bool
+
+
+def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
+    """All runs that used this version of a dataset, newest first, with the model versions made of them.
+
+    A run that made several versions comes up once for each. Raises UnknownNameError when there is no such dataset.
+    """
+    from notebooks_lib.tracking.store import connect
+
+    settings = settings or here()
+    dataset = loader.read(ref, settings)
+    store = connect(settings)
+    experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
+    condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{lineage.tag_value(dataset)}'"
+    runs = sorted(query.search(store, condition, list(experiments)), key=lambda run: run.info.start_time, reverse=True)
+    registered = _versions_by_run(store) if runs else {}
+    return [
+        Trained(
+            run_id=run.info.run_id,
+            experiment=experiments[run.info.experiment_id],
+            status=run.info.status,
+            metrics={name: measured(value) for name, value in run.data.metrics.items()},
+            model=model,
+            version=version,
+            has_model=bool(model) or any(tag in run.data.tags for tag in _MODEL_TAGS) or _has_outputs(run),
+        )
+        for run in runs
+        for model, version in registered.get(run.info.run_id, [("", "")])
+    ]
+
+
+def _versions_by_run(store: Store) -> dict[str, list[tuple[str, str]]]:
+    by_run: dict[str, list[tuple[str, str]]] = {}
+    for model in models(store):
+        for version in versions(store, model):
+            by_run.setdefault(version.run_id, []).append((model, version.version))
+    return by_run
+
+
+def _has_outputs(run: Any) -> bool:
+    outputs = getattr(run, "outputs", None)
+    return bool(outputs and outputs.model_outputs)

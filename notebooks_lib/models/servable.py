@@ -26,7 +26,7 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
     from mlflow.models.utils import _enforce_schema
     from mlflow.types import Schema
 
-    from notebooks_lib.tracking.store import quiet
+    from notebooks_lib.tracking.sqlite import quiet
 
     if not isinstance(example, pd.DataFrame):
         return

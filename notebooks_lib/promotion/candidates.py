@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from notebooks_lib.promotion import ranking, scoring
 from notebooks_lib.promotion.tables import Table
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.query import Look, RunInfo
+from notebooks_lib.tracking.query import RunInfo, RunSelection
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
@@ -165,7 +164,7 @@ def check(challengers: int, limit: int) -> None:
         )
 
 
-def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> Look:
+def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> RunSelection:
     """The runs of an experiment among which candidates are sought, on `data` if it is known already."""
     tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None
     return query.promising_runs(store, experiment, metric.name, largest=metric.direction == "max", data=tags)
@@ -173,10 +172,9 @@ def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None 
 
 def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> list[RunInfo]:
     """Its own run is always looked at: it stands for its repetitions."""
-    with suppress(UsageError):  # the run was deleted since
-        mine = query.get_run(store, champion.run_id)
-        if mine.experiment == runs[0].experiment and all(run.run_id != mine.run_id for run in runs):
-            return sorted([*runs, mine], key=lambda run: run.started_ms, reverse=True)
+    mine = query.find_run(store, champion.run_id)  # None when it was deleted since
+    if mine and mine.experiment == runs[0].experiment and all(run.run_id != mine.run_id for run in runs):
+        return sorted([*runs, mine], key=lambda run: run.started_ms, reverse=True)
     return list(runs)
 
 
@@ -220,8 +218,9 @@ def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
     withdrawn = [version for version in versions if version.withdrawn and version.run_id]
     found = {}
     for version in withdrawn:
-        with suppress(UsageError):  # its run was deleted since: then no candidate can be that run again
-            found[_fingerprint(query.get_run(store, version.run_id))] = version
+        run = query.find_run(store, version.run_id)
+        if run is not None:  # else it was deleted since, and no candidate can be that run again
+            found[_fingerprint(run)] = version
     return found
 
 

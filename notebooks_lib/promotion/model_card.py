@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import NbopsError, UsageError
+from notebooks_lib.errors import NbopsError
 from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.notebooks import document
 from notebooks_lib.promotion.candidates import Candidates
@@ -39,7 +39,7 @@ class ModelCard:
 def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
     """The card of the challenger. What is not known says so; nothing is an error."""
     side, data = decision.challenger, candidates.dataset
-    run = _run(store, side.run_id)
+    run = query.find_run(store, side.run_id)
     tags: Mapping[str, str] = run.tags if run else {}
     title, intended = _purpose(store, tags)
     dirty = {True: "with uncommitted changes", False: "clean", None: "not known"}[side.dirty]
@@ -90,13 +90,6 @@ def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCa
             ),
         ),
     )
-
-
-def _run(store: Store, run_id: str) -> RunInfo | None:
-    try:
-        return query.get_run(store, run_id) if run_id else None
-    except UsageError:
-        return None
 
 
 def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import leakage, training_rows
-from notebooks_lib.errors import DatasetError, ModelError, NbopsError, UsageError, reason
+from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
 from notebooks_lib.promotion.evidence import Side
@@ -136,7 +136,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     return loaded or logged
 
 
-def _whole(kept: training_rows.Kept, data: Dataset) -> bool:
+def _whole(kept: training_rows.LoggedRows, data: Dataset) -> bool:
     """Whether a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())
@@ -149,12 +149,7 @@ def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: P
 
 def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
     """The version that serves, before it is scored."""
-    run = None
-    if version.run_id:
-        try:
-            run = query.get_run(store, version.run_id)
-        except UsageError:
-            run = None  # deleted since; its version still serves
+    run = query.find_run(store, version.run_id)  # None when it was deleted since; its version still serves
     told = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
     return replace(told, run_id=version.run_id, version=version.version)
 

@@ -18,7 +18,7 @@ from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tracking import ledger
-from notebooks_lib.tracking.ledger import Entry
+from notebooks_lib.tracking.ledger import LedgerEntry
 from notebooks_lib.tracking.store import Store, connect
 
 
@@ -43,7 +43,7 @@ def noted(settings: Settings, name: str) -> Iterator[None]:
     told = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
     if lock is not None and told[0] != told[1]:
         try:
-            entry = Entry(lock.model, lock.stage, "traffic", *told, reason="by hand: nbops endpoint")
+            entry = LedgerEntry(lock.model, lock.stage, "traffic", *told, reason="by hand: nbops endpoint")
             ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
         except NbopsError as error:
             raise TrackingError(

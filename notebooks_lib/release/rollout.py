@@ -18,7 +18,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
-from notebooks_lib.tracking.ledger import Entry, What
+from notebooks_lib.tracking.ledger import LedgerEntry, What
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.query import RunInfo
@@ -150,7 +150,7 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
     assert rollout.version is not None
     champion = champions.champion(rollout.store, rollout.model, stage)
     before, after = champion.version if champion else "", rollout.version.version
-    entry = Entry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
+    entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
     ledger.write(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
 
 

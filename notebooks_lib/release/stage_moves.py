@@ -16,7 +16,7 @@ from notebooks_lib.release.journal import END, MOVES, Journal
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.tracking import ledger
-from notebooks_lib.tracking.ledger import Entry, What
+from notebooks_lib.tracking.ledger import LedgerEntry, What
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -169,7 +169,7 @@ class Moves:
         entries = self.journal.entries[1:]
         last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
         if last is not None and last["step"] == "ledger":
-            ledger.write(self.store, Entry(**last["entry"]), str(last["key"]))
+            ledger.write(self.store, LedgerEntry(**last["entry"]), str(last["key"]))
         elif (
             last is not None
             and version_slots.traffic_by_version(version_slots.endpoint_status(self.store, self.name)) == last["after"]
@@ -182,7 +182,8 @@ class Moves:
             return
         about = self.journal.change
         reason = f"{self.kind}: {reason or self.reason}"
-        entry = Entry(self.model, self.stage, what, before, after, reason, run=str(about["run"]), who=str(about["who"]))
+        run, who = str(about["run"]), str(about["who"])
+        entry = LedgerEntry(self.model, self.stage, what, before, after, reason, run=run, who=who)
         # A mark moves once in a change; the same share of the traffic may come again.
         key = f"{self.journal.id}-{len(self.journal.entries) if what == 'traffic' else what}"
         self.journal.write("ledger", key=key, entry=vars(entry))

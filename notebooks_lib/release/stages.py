@@ -26,6 +26,7 @@ from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings.sections import Stage
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.ledger import LIMIT
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class StageRollout:
         return stopped and endpoint.whole(self.rollout.store.settings, self.endpoint, slot)
 
     def _admit(self, version: Version) -> None:
-        why = admission_refusal(self.rollout, self.name, version_slots.run_of(self.rollout.store, version))
+        why = admission_refusal(self.rollout, self.name, query.find_run(self.rollout.store, version.run_id))
         if why:
             raise PromotionError(f"version {version.version} may not enter {self.name}: {why}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import datasets
-from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError, UsageError
+from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import endpoint
@@ -19,7 +19,6 @@ from notebooks_lib.tracking import query
 if TYPE_CHECKING:
     import pandas as pd
 
-    from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
 
 
@@ -96,16 +95,8 @@ def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
 
 def run_tags(store: Store, version: Version) -> Mapping[str, str]:
     """What the run of a version says of itself; nothing when it was deleted."""
-    run = run_of(store, version)
+    run = query.find_run(store, version.run_id)
     return run.tags if run else {}
-
-
-def run_of(store: Store, version: Version) -> RunInfo | None:
-    """The run that a version was made by; None when it was deleted, or the version names none."""
-    try:
-        return query.get_run(store, version.run_id) if version.run_id else None
-    except UsageError:
-        return None
 
 
 def _holds_version(slot: SlotStatus, version: Version) -> bool:

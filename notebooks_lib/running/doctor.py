@@ -115,9 +115,9 @@ def _tracking(settings: Settings) -> Finding:
 
 
 def _left_open(settings: Settings) -> Finding:
-    from notebooks_lib.tracking import orphans, store
+    from notebooks_lib.tracking import owner, store
 
-    closed = orphans.close_left_behind(store.connect(settings))
+    closed = owner.close_left_behind(store.connect(settings))
     detail = f"closed as KILLED, their owners are gone: {', '.join(closed)}" if closed else "none"
     return Finding("runs left open", True, detail)
 

@@ -18,7 +18,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import child_runs, provenance
 from notebooks_lib.tracking import store as stores
-from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.owner import RunStart
 
 LONGEST_STEM = 200
 FOLDERS = ("experimentation", "production")
@@ -35,7 +35,7 @@ class Plan:
     """Parameter values that differ from the notebook's own; papermill injects these."""
     secrets: Mapping[str, str] = field(repr=False)
     """Parameter name -> environment variable that holds its value."""
-    start: Start | None
+    start: RunStart | None
     """None when the run is not to be tracked."""
     cold_because: str = ""
     """Why only an ordinary kernel gives what the notebook asks for; empty when a warm one does as well."""
@@ -112,13 +112,13 @@ class Source:
         )
         return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
-    def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> Start:
+    def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
         """What is known of a run with these parameters, or of one that stands above several: without fingerprint."""
         calls = self._places.calls(parameters)
         if self._of_project:
             _refuse_other_store(self.notebook, calls, self._ours)
         chosen, experiment_id = _where(calls, self._asked, self.settings)
-        return Start(
+        return RunStart(
             experiment=chosen,
             experiment_id=experiment_id,
             name=name,

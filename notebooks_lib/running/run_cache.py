@@ -16,7 +16,7 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.owner import RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 
@@ -66,7 +66,7 @@ def _is_current(tag: str, text: str, settings: Settings) -> bool:
         return False
 
 
-def find(store: Store, notebook: Notebook, start: Start) -> RunInfo | None:
+def find(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:
     """The run of the same experiment that has said already what a run with this start would say."""
     with answering(store):
         experiment_id = start.experiment_id

@@ -20,7 +20,7 @@ from notebooks_lib.sweeps import report
 from notebooks_lib.sweeps.search_space import ParameterGrid, SearchSpace
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store, answering
 
 NAMES_SHOWN = 6
@@ -40,7 +40,7 @@ def digest(notebook: str, what: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
 
 
-def start(source: Source, domain: SearchSpace, goal: Goal | None, name: str | None) -> Start:
+def start(source: Source, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
     """What is known of the parent before its first trial."""
     what = describe(domain, goal)
     swept = list(domain.swept.described)

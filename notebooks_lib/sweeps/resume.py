@@ -19,8 +19,8 @@ from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
 from notebooks_lib.sweeps.study import GridProposals
 from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import orphans, query
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking import owner, query
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 
@@ -33,7 +33,7 @@ class EarlierTrial:
     run: RunInfo
 
 
-def find_sweep(store: Store, start: Start, asked: str) -> RunInfo:
+def find_sweep(store: Store, start: RunStart, asked: str) -> RunInfo:
     """The parent run that goes on: the one asked for by id, else the newest over the same notebook and values.
 
     Raises UsageError when there is none, or when the one asked for goes over something else.
@@ -66,7 +66,7 @@ def find_sweep(store: Store, start: Start, asked: str) -> RunInfo:
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End what the last session left open; what came of each trial so far, by number, the newest run of each."""
-    orphans.close_left_behind(store, run_id)
+    owner.close_left_behind(store, run_id)
     stopping.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # meant for the trials of that session
@@ -144,7 +144,7 @@ class PreviousResults:
         self._tell = tell
         self._told = False
 
-    def find(self, proposal: Proposal, start: Start) -> Trial | None:
+    def find(self, proposal: Proposal, start: RunStart) -> Trial | None:
         """How the trial ended before, if it need not be run."""
         before = self._earlier.get(proposal.number)
         if before is not None and before.trial.state in ("finished", "pruned"):
@@ -165,12 +165,12 @@ class PreviousResults:
         reason = _same(run.run_id)
         return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
 
-    def note(self, trial: Trial, start: Start) -> None:
+    def note(self, trial: Trial, start: RunStart) -> None:
         """A trial has ended: the same need not be run again."""
         if trial.state == "finished":
             self._here[start.source_fingerprint] = trial
 
-    def _still(self, before: EarlierTrial, start: Start) -> bool:
+    def _still(self, before: EarlierTrial, start: RunStart) -> bool:
         same = before.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
         return same and same_data(before.run, words(self._notebook, start.parameters), self._settings)
 

@@ -14,7 +14,7 @@ from notebooks_lib.records import measured
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.sweeps.trials import Goal, Proposals, Trial
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import orphans, query
+from notebooks_lib.tracking import owner, query
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
@@ -121,11 +121,11 @@ def close_open(store: Store, run_id: str) -> None:
     for run in left:
         request_stop(store, run.run_id, "stopped")
     until = time.monotonic() + STOP_PATIENCE
-    while any(orphans.may_live(run.tags) for run in left) and time.monotonic() < until:
+    while any(owner.may_live(run.tags) for run in left) and time.monotonic() < until:
         time.sleep(0.5)
         left = open_trials(store, run_id)
     for run in left:
-        orphans.close(store, run.run_id, run.tags, OVER)
+        owner.end_as_killed(store, run.run_id, run.tags, OVER)
 
 
 def open_trials(

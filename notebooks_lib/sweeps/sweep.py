@@ -21,7 +21,7 @@ from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Proposals, SweepResult, Trial
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 0.2
@@ -305,7 +305,7 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
     return leave
 
 
-def _place(request: SweepRequest, store: Store, started: Start, tell: Callable[[str], None]) -> TrialExecutor:
+def _place(request: SweepRequest, store: Store, started: RunStart, tell: Callable[[str], None]) -> TrialExecutor:
     """Where the trials run; whoever asks for it shuts it down."""
     if request.on == executors.LOCAL:
         return ThreadExecutor()

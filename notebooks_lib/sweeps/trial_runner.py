@@ -20,7 +20,7 @@ from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store
 
 NAME_ROOM = 100
@@ -41,7 +41,7 @@ class TrialTask:
     """Whether it may be asked to stop by the tag on its run."""
 
     @property
-    def start(self) -> Start:
+    def start(self) -> RunStart:
         """What is known of its run already."""
         assert self.plan.start is not None  # trials are always tracked
         return self.plan.start
@@ -78,7 +78,7 @@ class TaskBuilder:
             by_tag=request.prune is not None or request.on != executors.LOCAL,
         )
 
-    def _settled(self, plan: Plan) -> Start:
+    def _settled(self, plan: Plan) -> RunStart:
         start = plan.start
         assert start is not None
         if start.experiment_id is None:

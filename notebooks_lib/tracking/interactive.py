@@ -13,7 +13,7 @@ from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.store import Store
 
 
-class Session:
+class InteractiveRun:
     """This process's one run without an owner; cells that raise leave it open for the next attempt."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Session:
         return noting
 
 
-_session = Session()
+_session = InteractiveRun()
 
 
 def open_run(store: Store, experiment: str, name: str | None) -> Any:

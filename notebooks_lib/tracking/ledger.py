@@ -31,7 +31,7 @@ What = Literal["mark", "traffic", "failed", "waiting", "approved"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One change."""
 
     model: str
@@ -64,7 +64,7 @@ class Entry:
         }
 
 
-def write(store: Store, entry: Entry, key: str) -> None:
+def write(store: Store, entry: LedgerEntry, key: str) -> None:
     """Add an entry, unless one of this key is there."""
     with answering(store):
         experiment = store.experiment_id(EXPERIMENT)
@@ -77,7 +77,7 @@ def write(store: Store, entry: Entry, key: str) -> None:
             store.client.set_terminated(run_id, "FINISHED")
 
 
-def read(store: Store, model: str, stage: str | None = None) -> list[Entry]:
+def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
     """The entries of a model, or of one stage of it, newest first."""
     with answering(store):
         found = store.client.get_experiment_by_name(EXPERIMENT)
@@ -103,7 +103,7 @@ def who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _create(store: Store, experiment: str, entry: Entry, key: str) -> str:
+def _create(store: Store, experiment: str, entry: LedgerEntry, key: str) -> str:
     fields = {
         "model": entry.model,
         "stage": entry.stage,
@@ -126,14 +126,14 @@ def _order(run: Any) -> tuple[int, str]:
     return run.info.start_time or 0, run.data.tags[Tag.LEDGER]
 
 
-def _entry(run: Any) -> Entry:
+def _entry(run: Any) -> LedgerEntry:
     tags = {
         key[len(Tag.LEDGER_PREFIX) :]: value
         for key, value in run.data.tags.items()
         if key.startswith(Tag.LEDGER_PREFIX)
     }
     when = datetime.fromtimestamp((run.info.start_time or 0) / 1000, UTC).isoformat(timespec="seconds")
-    return Entry(
+    return LedgerEntry(
         model=tags.get("model", ""),
         stage=tags.get("stage", ""),
         what=tags.get("what", "mark"),

@@ -1,6 +1,7 @@
-"""The run of a notebook, from the side of who started it: opened before the kernel, ended after it (docs/design D1).
+"""The run of a notebook from the side of the process that starts it: opened before the kernel, ended after it.
 
-It never starts a kernel and never decides what a failure is; the runner tells it.
+Runs whose owner is gone are ended here as well. It never starts a kernel and never decides what a failure is: the
+runner says so (docs/design D1).
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ import json
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from notebooks_lib import process_identity
 from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.records import Failure, RunStatus, measured
 from notebooks_lib.tags import Env, Tag
-from notebooks_lib.tracking import orphans, provenance
-from notebooks_lib.tracking.store import ARTIFACT_ROOT, RETRIES, Store, answering
+from notebooks_lib.tracking import provenance, query
+from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
+from notebooks_lib.tracking.store import RETRIES, Store, answering
 
 BATCH = 100
 
 
 @dataclass(frozen=True)
-class Start:
+class RunStart:
     """What is known of a run before its kernel starts."""
 
     experiment: str
@@ -48,14 +52,14 @@ class Start:
 class OwnedRun:
     """An open run that this process must end."""
 
-    def __init__(self, store: Store, run_id: str, experiment_id: str, start: Start) -> None:
+    def __init__(self, store: Store, run_id: str, experiment_id: str, start: RunStart) -> None:
         self.store = store
         self.run_id = run_id
         self.experiment_id = experiment_id
         self.start = start
 
     @classmethod
-    def open(cls, store: Store, start: Start) -> OwnedRun:
+    def open(cls, store: Store, start: RunStart) -> OwnedRun:
         """Create the run with all that is known already, so that even a run cut off says what it was."""
         tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
@@ -73,7 +77,7 @@ class OwnedRun:
         return cls(store, run.info.run_id, experiment_id, start)
 
     @classmethod
-    def reopen(cls, store: Store, run_id: str, start: Start) -> OwnedRun:
+    def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
         """Take over a run that has ended, or whose owner is gone: it is RUNNING again, and this process must end it."""
         from mlflow.entities import RunTag
 
@@ -125,7 +129,7 @@ class OwnedRun:
         `artifacts` are (file, folder in the run) pairs, `documents` JSON values by file name.
         """
         client = self.store.client
-        orphans.end_children(self.store, self.run_id, status)
+        end_children(self.store, self.run_id, status)
         before = client.get_run(self.run_id)
         if ignored := before.data.tags.get(Tag.IGNORED_STORE):
             logging.getLogger(__name__).warning(
@@ -199,3 +203,72 @@ def _text(values: Mapping[str, Any]) -> str:
 def _cut(text: str, room: int) -> str:
     text = text.encode("utf-8", "replace").decode()  # a notebook may print half a character; no store takes it
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+GONE = "its owner is gone"
+
+
+def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
+    """End every run that the notebook of `owner_run` opened, with `status` where it was left open; their ids.
+
+    Those that MLflow ended itself keep their status; all get the tag that says an owner saw the end.
+    """
+    ended = []
+    for run in query.search(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
+        run_id = str(run.info.run_id)
+        if run.info.status == "RUNNING":
+            store.client.set_terminated(run_id, status=status)
+        store.client.set_tag(run_id, Tag.END, status if run.info.status == "RUNNING" else run.info.status)
+        ended.append(run_id)
+    return ended
+
+
+def left_behind(store: Store, parent: str | None = None) -> list[Any]:
+    """MLflow runs that no owner will end any more: their owner was a process of this machine that is gone.
+
+    RUNNING ones; and those that MLflow's exit handler called FINISHED before an owner, killed meanwhile, could say how
+    they ended. A run whose owner lives is never among them. With `parent` only trials of that sweep.
+    """
+    condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
+    if parent is not None:
+        condition += f" AND tags.`mlflow.parentRunId` = '{parent}'"
+    return [run for run in query.search(store, condition) if _is_open(run) and not is_alive(run.data.tags)]
+
+
+def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
+    """End those as KILLED, saying why; their ids. A run that had ended and was opened again gets its end back."""
+    closed = []
+    for run in left_behind(store, parent):
+        end_as_killed(store, run.info.run_id, run.data.tags, GONE)
+        closed.append(str(run.info.run_id))
+    return closed
+
+
+def end_as_killed(store: Store, run_id: str, tags: Mapping[str, str], reason: str) -> None:
+    """End one run as KILLED in the place of its owner, and what its notebook left open."""
+    ended = tags.get(Tag.END)
+    if ended is None:
+        end_children(store, run_id, "KILLED")
+        store.client.set_tag(run_id, Tag.FAILURE, reason)
+        if Tag.TRIAL in tags:
+            store.client.set_tag(run_id, Tag.TRIAL_STATE, "killed")
+    store.client.set_terminated(run_id, status=ended or "KILLED")
+    store.client.set_tag(run_id, Tag.END, ended or "KILLED")
+
+
+def _is_open(run: Any) -> bool:
+    child = Tag.PARENT_OWNER in run.data.tags
+    return run.info.status == "RUNNING" or (Tag.END not in run.data.tags and not child)
+
+
+def may_live(tags: Mapping[str, str]) -> bool:
+    """Whether the owner that a run names is another process than this one that may still go on."""
+    if tags.get(Tag.OWNER_HOST) != socket.gethostname():
+        return True
+    return tags.get(Tag.OWNER_PID) != str(os.getpid()) and is_alive(tags)
+
+
+def is_alive(tags: Mapping[str, str]) -> bool:
+    """Whether the owner that a run names is a process of this machine that goes on."""
+    pid = tags.get(Tag.OWNER_PID, "")
+    return pid.isdecimal() and process_identity.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

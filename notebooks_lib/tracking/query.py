@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Look:
+class RunSelection:
     """Runs of an experiment that ended well, newest first."""
 
     runs: list[RunInfo]
@@ -95,14 +95,14 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
 
 def promising_runs(
     store: Store, experiment: str, metric: str, *, largest: bool, data: Mapping[str, str] | None = None
-) -> Look:
+) -> RunSelection:
     """The runs that a ranking by `metric` needs: of an experiment with thousands of runs, not all of them.
 
     With the newest come the best on each of the datasets which those used, and on `data`, given as the tags of a run.
     Raises UnknownNameError when there is no such experiment.
     """
     if not _sorts(store):
-        return Look(find_runs(store, experiment), whole=True)
+        return RunSelection(find_runs(store, experiment), whole=True)
     experiment_id = _experiment_id(store, experiment)
     with answering(store):
         newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=NEWEST)
@@ -119,7 +119,7 @@ def promising_runs(
                 )
                 found |= {run.info.run_id: run for run in best}
     runs = _newest_first(found.values(), experiment)
-    return Look([run for run in runs if _counts(run)], whole=not newest.token)
+    return RunSelection([run for run in runs if _counts(run)], whole=not newest.token)
 
 
 def _experiment_id(store: Store, experiment: str) -> str:
@@ -155,21 +155,39 @@ def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def search(store: Store, condition: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:
-    """Matching runs as MLflow gives them, newest first; of every experiment unless ids are given."""
-    if experiment_ids is None:
-        experiment_ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
-    found: list[Any] = []
+def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield what is on all pages of an answer of MLflow; `read` gets the token of a page, None for the first."""
     token: str | None = None
-    while experiment_ids:
-        page = store.client.search_runs(
-            list(experiment_ids), filter_string=condition, max_results=PAGE, page_token=token
-        )
-        found += page
+    while True:
+        page = read(token)
+        yield from page
         token = page.token
         if not token:
-            break
-    return found
+            return
+
+
+def search(
+    store: Store, condition: str, experiment_ids: Sequence[str] | None = None, *, deleted: bool = False
+) -> list[Any]:
+    """Return matching runs as MLflow gives them, newest first; of every experiment unless ids are given.
+
+    With `deleted`, deleted runs are among them.
+    """
+    from mlflow.entities import ViewType
+
+    if experiment_ids is None:
+        experiment_ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    if not experiment_ids:
+        return []
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    ids = list(experiment_ids)
+    return list(
+        all_pages(
+            lambda token: store.client.search_runs(
+                ids, filter_string=condition, run_view_type=view, max_results=PAGE, page_token=token
+            )
+        )
+    )
 
 
 def children(store: Store, run_id: str) -> list[RunInfo]:
@@ -187,6 +205,14 @@ def get_run(store: Store, run_id: str) -> RunInfo:
     except MlflowException as error:
         raise errors.UsageError(f"no run {run_id!r} in {store.uri}: {error}") from error
     return plain(run, store.client.get_experiment(run.info.experiment_id).name)
+
+
+def find_run(store: Store, run_id: str) -> RunInfo | None:
+    """Return one run by its id; None when it was deleted, or the id is empty."""
+    try:
+        return get_run(store, run_id) if run_id else None
+    except errors.UsageError:
+        return None
 
 
 def whole_id(store: Store, text: str) -> str:

@@ -8,11 +8,21 @@ https://www.sqlite.org/pragma.html#pragma_synchronous
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from filelock import FileLock
+
+from notebooks_lib import errors, machine_faults, private_files
+
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
 
 PREFIX = "sqlite:///"
 PREFIX_WITH_DRIVER = "sqlite+pysqlite:///"
@@ -72,3 +82,91 @@ def note_sizes(uri: str) -> None:
         if runs > 4 * noted:
             connection.execute("PRAGMA analysis_limit = 400")
             connection.execute("ANALYZE")
+
+
+def prepare(uri: str) -> None:
+    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
+    database = path(uri)
+    ready = database.with_name(database.name + ".ready")
+    if database.is_file() and ready.is_file():
+        _check_database(database, ready)
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Outside our own folder, only the artifacts are ours.
+        private_files.make_folder(artifact_root(uri))
+        with FileLock(f"{database}.lock", timeout=300):
+            if not (database.is_file() and ready.is_file()):
+                # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
+                # small commits of the migration cheap.
+                _pragma(database, "journal_mode=WAL")
+                private_files.close(database)
+                _migrate(uri)
+                _pragma(database, "wal_checkpoint(TRUNCATE)")
+                ready.touch()
+    except sqlite3.DatabaseError as error:
+        advice = machine_faults.fault(error) or "move it away"
+        raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): {advice}") from error
+    except OSError as error:
+        raise errors.TrackingError(
+            f"the database {database} cannot be made ready: {error}; check that its folder is writable and not full"
+        ) from error
+
+
+def _check_database(database: Path, ready: Path) -> None:
+    """Raise TrackingError when the database is damaged or was emptied: MLflow would try for minutes, or begin anew.
+
+    What every use of it reads is read, a row of a table at most; what is damaged elsewhere is told when it is met.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=60)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            for table in ("alembic_version", "experiments", "runs"):
+                if table in tables:
+                    connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        advice = machine_faults.fault(error) or "move it away and put a backup in its place"
+        raise errors.TrackingError(f"{database} cannot be read ({error}): {advice}") from error
+    if "alembic_version" not in tables:
+        raise errors.TrackingError(
+            f"{database} is empty, and it was not: put a backup in its place; or to begin without the runs that it "
+            f"held, remove it and {ready.name}"
+        )
+
+
+def _pragma(database: Path, pragma: str) -> None:
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _migrate(uri: str) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with quiet("mlflow.store.db.utils", "alembic"):
+        try:
+            SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
+        except Exception as error:
+            if machine_faults.fault(error):
+                raise errors.TrackingError(f"{uri} cannot be made ready: {machine_faults.fault(error)}") from error
+            raise errors.TrackingError(
+                f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
+                f"back the file up, then run `mlflow db upgrade {uri}`"
+            ) from error
+
+
+def artifact_root(uri: str) -> Path:
+    """Where artifacts of a SQLite store lie: beside its database."""
+    return path(uri).parent / "artifacts"
+
+
+@contextmanager
+def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Hold back a third party's progress messages for the length of a block."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            logging.getLogger(name).setLevel(old)

@@ -1,23 +1,23 @@
-"""Connects to the store of runs and models: SQLite here, a server or an Azure ML workspace. It logs nothing."""
+"""Connect to the store of runs and models: SQLite here, a server or an Azure ML workspace. It logs nothing."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
-
-from filelock import FileLock
+from urllib.parse import urlsplit
 
 from notebooks_lib import errors, machine_faults, private_files, safe_text
 from notebooks_lib import settings as settings_module
+from notebooks_lib.azure import workspace
 from notebooks_lib.records import Layout
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env
@@ -25,9 +25,6 @@ from notebooks_lib.tracking import sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 
@@ -107,7 +104,7 @@ class Store:
 
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            location = (artifact_root(self.uri) / _slug(name)).as_uri() if self.local else None
+            location = (sqlite.artifact_root(self.uri) / _slug(name)).as_uri() if self.local else None
             try:
                 return str(self.client.create_experiment(name, artifact_location=location))
             except MlflowException as error:
@@ -144,13 +141,11 @@ def connect(settings: Settings | None = None) -> Store:
     uri = tracking_uri(settings)
     make_state(settings.layout)
     if sqlite.is_url(uri):
-        os.environ[ARTIFACT_ROOT] = artifact_root(uri).as_uri()
+        os.environ[sqlite.ARTIFACT_ROOT] = sqlite.artifact_root(uri).as_uri()
         sqlite.relax(uri)
-        _prepare_database(uri, settings)
+        sqlite.prepare(uri)
     if uri.startswith("azureml:"):
-        from notebooks_lib.tracking import azure_auth
-
-        azure_auth.attach(uri)
+        sign_in_to_azure(uri)
     if uri.startswith("http"):
         _greet(uri)
     import mlflow
@@ -203,11 +198,6 @@ def make_state(layout: Layout) -> None:
         pass  # whoever needs the folder says what is wrong with it
 
 
-def artifact_root(uri: str) -> Path:
-    """Where artifacts of a SQLite store lie: beside its database."""
-    return sqlite.path(uri).parent / "artifacts"
-
-
 def absolute(uri: str, root: Path) -> str:
     """The same URI with a relative path taken from the project root, never from the current folder."""
     if match := re.match(r"sqlite:///(?!/)([^?]*)(.*)$", uri, re.DOTALL):
@@ -217,76 +207,6 @@ def absolute(uri: str, root: Path) -> str:
     if "://" not in uri and not uri.startswith(("file:", "databricks", "azureml")):
         return (root / uri).resolve().as_uri()
     return uri
-
-
-def _prepare_database(uri: str, settings: Settings) -> None:
-    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
-    database = sqlite.path(uri)
-    ready = database.with_name(database.name + ".ready")
-    if database.is_file() and ready.is_file():
-        _check_database(database, ready)
-        return
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        # Outside our own folder, only the artifacts are ours.
-        private_files.make_folder(artifact_root(uri))
-        with FileLock(f"{database}.lock", timeout=300):
-            if not (database.is_file() and ready.is_file()):
-                # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
-                # small commits of the migration cheap.
-                _pragma(database, "journal_mode=WAL")
-                private_files.close(database)
-                _migrate(uri)
-                _pragma(database, "wal_checkpoint(TRUNCATE)")
-                ready.touch()
-    except sqlite3.DatabaseError as error:
-        advice = machine_faults.fault(error) or "move it away"
-        raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): {advice}") from error
-    except OSError as error:
-        raise errors.TrackingError(
-            f"the database {database} cannot be made ready: {error}; check that its folder is writable and not full"
-        ) from error
-
-
-def _check_database(database: Path, ready: Path) -> None:
-    """Raise TrackingError when the database is damaged or was emptied: MLflow would try for minutes, or begin anew.
-
-    What every use of it reads is read, a row of a table at most; what is damaged elsewhere is told when it is met.
-    """
-    try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=60)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            for table in ("alembic_version", "experiments", "runs"):
-                if table in tables:
-                    connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
-    except sqlite3.Error as error:
-        advice = machine_faults.fault(error) or "move it away and put a backup in its place"
-        raise errors.TrackingError(f"{database} cannot be read ({error}): {advice}") from error
-    if "alembic_version" not in tables:
-        raise errors.TrackingError(
-            f"{database} is empty, and it was not: put a backup in its place; or to begin without the runs that it "
-            f"held, remove it and {ready.name}"
-        )
-
-
-def _pragma(database: Path, pragma: str) -> None:
-    with closing(sqlite3.connect(database, timeout=60)) as connection:
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _migrate(uri: str) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    with quiet("mlflow.store.db.utils", "alembic"):
-        try:
-            SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
-        except Exception as error:
-            if machine_faults.fault(error):
-                raise errors.TrackingError(f"{uri} cannot be made ready: {machine_faults.fault(error)}") from error
-            raise errors.TrackingError(
-                f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
-                f"back the file up, then run `mlflow db upgrade {uri}`"
-            ) from error
 
 
 def _greet(uri: str) -> None:
@@ -313,19 +233,6 @@ def answering(store: Store) -> Iterator[None]:
         raise errors.TrackingError(f"{store.uri}: {why}") from error
 
 
-@contextmanager
-def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
-    """Hold back a third party's progress messages for the length of a block."""
-    before = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            logging.getLogger(name).setLevel(old)
-
-
 def _slug(name: str) -> str:
     """A folder name for an experiment: readable, and different for different experiments."""
     import hashlib
@@ -336,8 +243,36 @@ def _slug(name: str) -> str:
 
 def server_command(store: Store, port: int) -> list[str]:
     """The command that serves MLflow's pages for a local store, on loopback."""
-    root = artifact_root(store.uri).as_uri()
+    root = sqlite.artifact_root(store.uri).as_uri()
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", store.uri, "--default-artifact-root", root),
     ]
+
+
+def sign_in_to_azure(uri: str) -> None:
+    """Give the plugin our credential for a workspace's tracking URI ("azureml://..."), once per process.
+
+    Left alone it falls back to a browser and a device code, for which a headless process would wait for minutes. Inside
+    an Azure ML job, which brings a token of its own, nothing is done.
+    """
+    if "MLFLOW_TRACKING_TOKEN" in os.environ:
+        return
+    workspace.prepare(os.environ)
+    from azureml.mlflow import get_mlflow_tracking_uri_v2
+    from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader
+
+    if _AzureMLServiceContextLoader.has_service_context(uri):
+        return
+    parts = urlsplit(uri)
+    scope = parts.path[parts.path.index("/subscriptions/") :].split("/")
+    get_mlflow_tracking_uri_v2(
+        SimpleNamespace(ml_flow_tracking_uri=uri),
+        {
+            "subscription_id": scope[2],
+            "resource_group_name": scope[4],
+            "workspace_name": scope[8],
+            "auth": workspace.credential(),
+            "host_url": f"https://{parts.netloc}",
+        },
+    )

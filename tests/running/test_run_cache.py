@@ -9,7 +9,7 @@ from notebooks_lib.running.run_cache import Seen
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from tests import building
 
 
@@ -26,7 +26,7 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
         return datasets.tag_value(datasets.add(table, "sales", project, target="units", key="key"))
 
     def ran(fingerprint: str, end: str, **tags: str) -> str:
-        start = Start("sample", "r", "n.ipynb", "", {}, notebook.code_sha256, fingerprint, None, tags)
+        start = RunStart("sample", "r", "n.ipynb", "", {}, notebook.code_sha256, fingerprint, None, tags)
         run = OwnedRun.open(store.connect(project), start)
         run.end("FINISHED" if end == "FINISHED" else "FAILED")
         return run.run_id

@@ -12,7 +12,7 @@ from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 
 
 class Strict:
@@ -35,7 +35,7 @@ class Strict:
 
 
 def opened(project: Settings, name: str, **tags: str) -> OwnedRun:
-    return OwnedRun.open(store.connect(project), Start("sample", name, "n.ipynb", "", {}, "", "", None, tags))
+    return OwnedRun.open(store.connect(project), RunStart("sample", name, "n.ipynb", "", {}, "", "", None, tags))
 
 
 @pytest.mark.tracking

@@ -24,7 +24,7 @@ from notebooks_lib.sweeps.trial_runner import TaskBuilder
 from notebooks_lib.sweeps.trials import Goal, Proposal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
-from notebooks_lib.tracking.owner import OwnedRun, Start
+from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from tests import building
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
@@ -142,7 +142,7 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     cell = f"open({str(flag)!r}, 'w').close()\nimport time\nfor _ in range(600):\n    time.sleep(0.1)"
     asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
     connected = store.connect(project)
-    parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    parent = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     task = TaskBuilder(SweepRequest(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
         Proposal(7, {"alpha": 2.0})
     )
@@ -205,9 +205,9 @@ def test_a_run_that_the_store_does_not_take_is_a_failed_trial_and_two_sweeps_do_
 
 def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settings) -> None:
     connected = store.connect(project)
-    parent = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    parent = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     tags = {"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "3"}
-    mine = OwnedRun.open(connected, Start("sample", "c", "n.ipynb", "", {}, "", "", None, tags))
+    mine = OwnedRun.open(connected, RunStart("sample", "c", "n.ipynb", "", {}, "", "", None, tags))
     stopping.close_open(connected, parent.run_id)
     info = query.get_run(connected, mine.run_id)
     assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", stopping.OVER)
@@ -234,7 +234,7 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
     with pytest.raises(errors.UsageError, match="has no sweep of work/n.ipynb over these values; leave --resume out"):
         sweep.run(request(project, "1", grid=["alpha=1,2"], resume=""), connected)
     assert query.find_runs(connected, "sample", ended_only=False) == [], "nothing was started"
-    plain = OwnedRun.open(connected, Start("sample", "p", "n.ipynb", "", {}, "", "", None))
+    plain = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     with pytest.raises(errors.UsageError, match="is no sweep"):
         sweep.run(request(project, grid=["alpha=1,2"], resume=plain.run_id), connected)
     other = sweep.run(request(project, "1 /", grid=["alpha=1"]), connected)

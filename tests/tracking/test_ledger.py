@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from notebooks_lib.tracking import ledger
-from notebooks_lib.tracking.ledger import Entry
+from notebooks_lib.tracking.ledger import LedgerEntry
 from notebooks_lib.tracking.store import Store
 
 pytestmark = pytest.mark.tracking
@@ -19,12 +19,12 @@ def test_an_entry_is_added_once_and_read_newest_first(either_store: Store, monke
     assert ledger.read(either_store, name) == []
 
     monkeypatch.setenv("GITHUB_ACTOR", "ada")
-    traffic = Entry(name, "prod", "traffic", "1=100", "1=90,2=10", reason="a try", run="run7")
-    mark = Entry(name, "prod", "mark", "1", "2", reason="r" * 5000)
+    traffic = LedgerEntry(name, "prod", "traffic", "1=100", "1=90,2=10", reason="a try", run="run7")
+    mark = LedgerEntry(name, "prod", "mark", "1", "2", reason="r" * 5000)
     ledger.write(either_store, traffic, f"{name}-a")
     ledger.write(either_store, mark, f"{name}-b")
     ledger.write(either_store, dataclasses.replace(traffic, reason="told once more"), f"{name}-a")
-    ledger.write(either_store, Entry(name, "dev", "mark", "", "2"), f"{name}-c")
+    ledger.write(either_store, LedgerEntry(name, "dev", "mark", "", "2"), f"{name}-c")
 
     found = ledger.read(either_store, name)
     assert [(each.stage, each.what, each.before, each.after) for each in found] == [
@@ -48,8 +48,8 @@ def test_an_entry_that_was_cut_short_is_finished_by_the_next_call(
     here = store.connect(project)  # type: ignore[arg-type]
     with monkeypatch.context() as patch, pytest.raises(ConnectionError):
         patch.setattr(here.client, "set_terminated", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
-        ledger.write(here, Entry("m", "prod", "mark", "", "1"), "key")
-    ledger.write(here, Entry("m", "prod", "mark", "", "1"), "key")
+        ledger.write(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
+    ledger.write(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
 
     assert len(ledger.read(here, "m")) == 1
     (run,) = here.client.search_runs([here.experiment_id(ledger.EXPERIMENT)])

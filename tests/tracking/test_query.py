@@ -49,7 +49,7 @@ def log(found: Store, *values: float | None, end: str = "FINISHED", **tags: str)
 _seconds = itertools.count()
 
 
-def ids(look: query.Look) -> list[str]:
+def ids(look: query.RunSelection) -> list[str]:
     return [run.run_id for run in look.runs]
 
 

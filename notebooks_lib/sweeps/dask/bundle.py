@@ -22,7 +22,7 @@ from notebooks_lib.sweeps.dask import preflight
 from notebooks_lib.sweeps.dask.preflight import WorkerRequirements
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
-from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.owner import RunStart
 from notebooks_lib.tracking.store import Store
 
 _OURS = {value for name, value in vars(Env).items() if name.isupper()}
@@ -135,7 +135,7 @@ class ProjectBundle:
     user: str
 
 
-def make(source: Source, start: Start, store: Store) -> ProjectBundle:
+def make(source: Source, start: RunStart, store: Store) -> ProjectBundle:
     """Pack what the workers get for one session of a sweep."""
     settings = source.settings
     source.freeze()

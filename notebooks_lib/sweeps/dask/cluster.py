@@ -29,7 +29,7 @@ from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
-from notebooks_lib.tracking.owner import Start
+from notebooks_lib.tracking.owner import RunStart
 from notebooks_lib.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ _NO_SCHEDULER = (
 )
 
 
-def connect(on: str, source: Source, start: Start, store: Store, tell: Callable[[str], None]) -> DaskCluster:
+def connect(on: str, source: Source, start: RunStart, store: Store, tell: Callable[[str], None]) -> DaskCluster:
     """The cluster behind `dask://HOST:PORT`, its workers looked at and given the project.
 
     Raises ClusterError when nobody is there, UsageError that names the worker when one is not fit.

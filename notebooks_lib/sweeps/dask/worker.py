@@ -22,7 +22,7 @@ from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
-from notebooks_lib.tracking import orphans
+from notebooks_lib.tracking import owner
 from notebooks_lib.tracking.store import Store, answering
 
 WAIT = 60.0
@@ -115,7 +115,7 @@ def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
         runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
             stopping.request_stop(store, run.run_id, "stopped")  # should its worker live after all
-            orphans.close(store, run.run_id, run.tags, reason)
+            owner.end_as_killed(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 
 
