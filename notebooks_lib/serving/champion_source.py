@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
+from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError
 from notebooks_lib.serving import endpoint_state
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.models.registry import Version
-    from notebooks_lib.tracking.store import Store
+    pass
 
 PROD = STAGES[-1]
 
@@ -38,6 +37,7 @@ def find_champion(settings: Settings, name: str) -> ServedChampion:
     """
     from notebooks_lib.models import champions, model_files, registry
     from notebooks_lib.tags import Tag
+    from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings)
@@ -55,7 +55,8 @@ def find_champion(settings: Settings, name: str) -> ServedChampion:
     if found is None:
         where, how = ("", "") if stage == PROD else (f" in {stage}", f" --stages {stage}")
         raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
-    tags = _run_tags(store, found)
+    run = query.find_run(store, found.run_id)  # None when it was deleted; the model may be there still
+    tags = run.tags if run else {}
     trained_on = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     detail = {
         "model": model,
@@ -81,13 +82,3 @@ def find_champion(settings: Settings, name: str) -> ServedChampion:
         return model_dir
 
     return ServedChampion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
-
-
-def _run_tags(store: Store, found: Version) -> Mapping[str, str]:
-    """What its run says of itself; nothing when it was deleted, for the model may be there still."""
-    from notebooks_lib.tracking import query
-
-    try:
-        return query.get_run(store, found.run_id).tags if found.run_id else {}
-    except UsageError:
-        return {}
