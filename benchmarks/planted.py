@@ -17,8 +17,8 @@ from notebooks_lib.metrics.custom import own
 from notebooks_lib.metrics.jackknife import leaver, mean
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses
 from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.paired_gain import outlook, pair
-from notebooks_lib.promotion.selftest import asked, tables
+from notebooks_lib.promotion.paired_gain import holdout_power, pair
+from notebooks_lib.promotion.selftest import planted_evidence, tables
 from notebooks_lib.statistics.leave_one_out import Leaver
 from notebooks_lib.statistics.simulation import Population, planted
 
@@ -91,17 +91,17 @@ def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEAT
     for _ in range(repeats):
         metric, truth, new, old, more = cell.draw(random)
         paired = pair(metric, truth, new, old, **more)
-        decision = decide(asked(metric, truth, new, old, paired, uses=policy.uses), policy)
+        decision = decide(planted_evidence(metric, truth, new, old, paired, uses=policy.uses), policy)
         strict += paired.gain > 0
         sure = bool(paired.lower(level) > 0)
         interval += sure
         ignoring += bool(pair(metric, truth, new, old).lower(level) > 0) if more else sure
         gate += decision.answer == "promote"
         if decision.answer == "promote":  # what passes at a tenth of the level passes at all of it
-            tenth = decide(asked(metric, truth, new, old, paired, uses=DEFAULT.uses), DEFAULT)
+            tenth = decide(planted_evidence(metric, truth, new, old, paired, uses=DEFAULT.uses), DEFAULT)
             default += tenth.answer == "promote"
         undecided += decision.answer == "undecided"
-        told.append(outlook(paired, policy, level).detectable)
+        told.append(holdout_power(paired, policy, level).detectable)
         for rule in decision.rules:
             if not rule.ok and rule.otherwise == "undecided":
                 reasons[rule.id] = reasons.get(rule.id, 0) + 1
@@ -283,7 +283,7 @@ def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = T
     """
     random, equal = np.random.default_rng(seed), real_table(name, rows)
     drawn = [pair(*equal.draw(random)[:4]) for _ in range(60)]
-    alone = [outlook(replace(each, draws=None), policy, policy.level(None)).detectable for each in drawn]
+    alone = [holdout_power(replace(each, draws=None), policy, policy.level(None)).detectable for each in drawn]
     gain = float(np.nanmedian(alone))
     for step in range(5):
         median = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told

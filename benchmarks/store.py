@@ -122,7 +122,7 @@ def questions() -> dict[str, Callable[[Store], object]]:
 
     return {
         "`nbops compare`": compared,
-        "candidates of `nbops promote`": lambda store: candidates.look_at(store, EXPERIMENT, rmse),
+        "candidates of `nbops promote`": lambda store: candidates.promising_runs(store, EXPERIMENT, rmse),
         "the end of a run: what did it leave open?": lambda store: owner.end_children(store, "0" * 32, "FINISHED"),
     }
 

@@ -16,7 +16,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import decide
 from notebooks_lib.promotion.paired_gain import pair
-from notebooks_lib.promotion.selftest import asked
+from notebooks_lib.promotion.selftest import planted_evidence
 
 Array = np.ndarray[Any, Any]
 METRIC_NAMES = ("mae", "r2", "accuracy", "balanced_accuracy", "f1", "precision", "recall", "mcc", "auc", "brier")
@@ -37,7 +37,7 @@ def ten(name: str, rows: int, *, repeats: int, seed: int) -> Sequences:
             paired = pair(metric, truth, new, champion)
             promoted = paired.lower(DEFAULT.level(None)) > 0
             if promoted:
-                evidence = asked(metric, truth, new, champion, paired, uses=DEFAULT.uses)
+                evidence = planted_evidence(metric, truth, new, champion, paired, uses=DEFAULT.uses)
                 promoted = decide(evidence, DEFAULT).answer == "promote"
             any_of |= [paired.gain > 0, paired.lower(ONCE.alpha) > 0, promoted]
         counts += any_of

@@ -17,7 +17,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import Policy, decide, decide_each
 from notebooks_lib.promotion.paired_gain import pair
-from notebooks_lib.promotion.selftest import asked, tables
+from notebooks_lib.promotion.selftest import planted_evidence, tables
 
 Array = np.ndarray[Any, Any]
 POOL = 1000
@@ -93,7 +93,7 @@ def sequence(rows: int, *, repeats: int, seed: int, learning: bool = False) -> S
             paired = pair(METRICS["rmse"], truth, new, old)
             if paired.gain > 0 and not (learning and use % 2):
                 better.append(int(trial))
-            answer = decide(asked(METRICS["rmse"], truth, new, old, paired, uses=policy.uses), policy).answer
+            answer = decide(planted_evidence(METRICS["rmse"], truth, new, old, paired, uses=policy.uses), policy).answer
             any_of |= [paired.gain > 0, paired.lower(policy.alpha) > 0, answer == "promote"]
         counts += any_of
     what = "ten, every second one made of what looked better" if learning else "ten challengers in turn"
@@ -110,7 +110,7 @@ def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences
         holdout = random.integers(0, len(champion), size=rows)
         old, every = Answers(champion[holdout]), [Answers(errors[holdout, trial]) for trial in entered]
         paired = [pair(metric, truth, new, old) for new in every]
-        found = [asked(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)]
+        found = [planted_evidence(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)]
         promoted = any(each.answer == "promote" for each in decide_each(found, ONCE))
         counts += [any(one.gain > 0 for one in paired), any(one.lower(ONCE.alpha) > 0 for one in paired), promoted]
     return Sequences(f"{count} challengers in one use at the whole level", rows, *(counts / repeats))
@@ -149,4 +149,4 @@ def _answer(champion: Array, challenger: Array, policy: Policy) -> str:
     truth, metric = Truth(np.zeros(len(champion))), METRICS["rmse"]
     new, old = Answers(challenger), Answers(champion)
     paired = pair(metric, truth, new, old)
-    return decide(asked(metric, truth, new, old, paired, uses=policy.uses), policy).answer
+    return decide(planted_evidence(metric, truth, new, old, paired, uses=policy.uses), policy).answer

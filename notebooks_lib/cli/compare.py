@@ -15,7 +15,7 @@ from notebooks_lib.cli import terminal
 from notebooks_lib.metrics import directions
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.ranking import Ranking, Row, Table
+    from notebooks_lib.promotion.ranking import RankedRun, Ranking, RankingTable
     from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
@@ -89,17 +89,17 @@ def _without(run: RunInfo, metric: str) -> str:
     return run.run_id[:8] + (f" ({value:g})" if value is not None else "")
 
 
-def _title(table: Table) -> str:
+def _title(table: RankingTable) -> str:
     return f"data: {table.title}" if table.datasets else table.title
 
 
-def _same(rows: Sequence[Row]) -> set[str]:
+def _same(rows: Sequence[RankedRun]) -> set[str]:
     """Metrics that are the same in all rows, such as a baseline's: they tell the runs apart by nothing."""
     values = {name: {row.run.metrics.get(name) for row in rows} for row in rows for name in row.run.metrics}
     return {name for name, found in values.items() if len(found) == 1} if len(rows) > 1 else set()
 
 
-def _cells(row: Row, hidden: Collection[str]) -> list[object]:
+def _cells(row: RankedRun, hidden: Collection[str]) -> list[object]:
     from notebooks_lib.promotion.ranking import commit
 
     run = row.run

@@ -42,7 +42,7 @@ def start(name: str | None) -> None:
 
     here = _here()
     name = name or endpoint_state.only(here, None)
-    with manual.noted(here, name):
+    with manual.recorded_traffic(here, name):
         status = endpoint.start(here, name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
@@ -128,7 +128,7 @@ def deploy(name: str | None, version: str, slot: str) -> None:
 
     here = _here()
     name = endpoint_state.only(here, name)
-    chosen, status = manual.deploy(here, name, version=version, slot=slot)
+    chosen, status = manual.deploy_by_hand(here, name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -147,7 +147,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
-    with manual.noted(here, endpoint_state.only(here, name)):
+    with manual.recorded_traffic(here, endpoint_state.only(here, name)):
         status = endpoint.split(here, name, _shares(shares))
     _print_slots(status)
 

@@ -24,7 +24,7 @@ def selftest(as_json: bool) -> int:
     """
     from notebooks_lib.promotion import selftest as tests
 
-    checks = tests.run()
+    checks = tests.run_selftest()
     ok = all(check.ok for check in checks)
     if as_json:
         click.echo(json.dumps({"ok": ok, "checks": [vars(check) for check in checks]}))

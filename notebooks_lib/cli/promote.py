@@ -98,7 +98,7 @@ def _promote(
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    content = decision_record.read(connect(here), result.run_id)
+    content = decision_record.read_decision(connect(here), result.run_id)
     decision, release = content["decision"], content["release"]
     last = release["passed"][-1] if release["passed"] else "prod"
     status = None if release["dry_run"] else _status(here, here.stages.endpoint(last, decision["model"]))
@@ -141,7 +141,7 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
 
     content: dict[str, Any] = {}
     with suppress(NbopsError):
-        content = decision_record.read(connect(here), run_id) if run_id else {}
+        content = decision_record.read_decision(connect(here), run_id) if run_id else {}
     return {key: content.get(key) for key in ("decision", "card", "release")}
 
 
@@ -159,7 +159,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     if isinstance(values.get("model_name"), str):
         check_name("model", _model(values))
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
-        candidates.check(values["challengers"], values["max_candidates"])
+        candidates.check_challengers(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
     known = query.experiments(connect(here))
     if isinstance(experiment, str) and experiment not in known:
@@ -262,7 +262,7 @@ def _go_on(model: str, *, as_json: bool) -> int:
 
     terminal.refuse_nothing(settings.here())
     try:
-        way = approvals.go_on(connect(settings.here()), model)
+        way = approvals.approve(connect(settings.here()), model)
     except BaseException:
         _tell_github(promoted=False)
         raise

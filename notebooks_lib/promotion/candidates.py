@@ -16,7 +16,7 @@ from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import ranking, scoring
-from notebooks_lib.promotion.tables import Table
+from notebooks_lib.promotion.tables import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo, RunSelection
@@ -69,7 +69,7 @@ class Candidates:
     """Which runs were looked at, when there are more."""
 
     @property
-    def table(self) -> Table:
+    def table(self) -> ReportTable:
         """For a notebook: every run looked at, and what became of it."""
         name = self.metric.name
         rows = [
@@ -83,7 +83,7 @@ class Candidates:
             )
             for each in (*self.ranked, *self.others)
         ]
-        return Table.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
+        return ReportTable.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
 
     @property
     def nobody(self) -> str:
@@ -99,7 +99,7 @@ class Candidates:
         return f"{len(self.ranked)} candidate(s) on {self.dataset.ref} ({self.chosen}){more}{cut}"
 
 
-def find(
+def find_candidates(
     store: Store,
     experiment: str,
     metric: Metric,
@@ -118,7 +118,7 @@ def find(
     those that did. Raises PromotionError when no run is in and there is no champion to stay.
     """
     asked = datasets.read(dataset, store.settings) if dataset else None
-    look = look_at(store, experiment, metric, asked)
+    look = promising_runs(store, experiment, metric, asked)
     runs = look.runs
     if not runs:
         raise PromotionError(f"experiment {experiment!r} has no run that ended well; run a notebook in it first")
@@ -134,7 +134,7 @@ def find(
     withdrawn = _withdrawn(store, versions)
     waiting, silent = _waiting(single, metric, limit)
     out += [Candidate(run, None, refused=f"it has no {metric.name}, and is not among the newest") for run in silent]
-    truth = scoring.truth(data, data.validation, metric)
+    truth = scoring.truth_of(data, data.validation, metric)
     ranked: list[Candidate] = []
     while waiting and len(ranked) < limit:
         run = waiting.pop(0)
@@ -155,7 +155,7 @@ def find(
     return replace(found, ranked=tuple(ranked), others=tuple(out))
 
 
-def check(challengers: int, limit: int) -> None:
+def check_challengers(challengers: int, limit: int) -> None:
     """Raise UsageError when more challengers are to meet the champion than candidates are looked at, or none."""
     if not 1 <= challengers <= limit:
         raise UsageError(
@@ -164,7 +164,7 @@ def check(challengers: int, limit: int) -> None:
         )
 
 
-def look_at(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> RunSelection:
+def promising_runs(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> RunSelection:
     """The runs of an experiment among which candidates are sought, on `data` if it is known already."""
     tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None
     return query.promising_runs(store, experiment, metric.name, largest=metric.direction == "max", data=tags)
@@ -241,8 +241,8 @@ def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, t
     try:
         source = logged_models.model_of_run(store, candidate.run.run_id).source
         model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
-        found = scoring.score(source, data.validation, metric, truth).value
-        shaky = scoring.unsteady(source, data.validation, metric)
+        found = scoring.score_model(source, data.validation, metric, truth).value
+        shaky = scoring.unsteadiness(source, data.validation, metric)
     except ModelError as error:
         return replace(candidate, refused=str(error))
     candidate = replace(candidate, source=source, validation=found)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.promotion import charts
 from notebooks_lib.promotion.charts import HIDDEN, few
-from notebooks_lib.promotion.decision import Decision, Evidence, Rule
+from notebooks_lib.promotion.decision import Decision, Evidence, RuleResult
 from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.rules import Figure
+from notebooks_lib.promotion.rules import RuleFigure
 from notebooks_lib.promotion.tables import percent, shown
 from notebooks_lib.settings.sections import STAGES
 
@@ -25,7 +25,7 @@ STYLE = Path(__file__).with_name("card.css")
 MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
 
 
-def page(
+def decision_page(
     decision: Decision,
     about: ModelCard,
     *,
@@ -39,8 +39,8 @@ def page(
     answer, meaning = ANSWERS[decision.answer], _meaning(decision, stages, dry_run=dry_run)
     title = f"{found.model}: {answer.lower()}"
     sections = [
-        f'<header class="{decision.answer}"><p class="kicker">Decision on the model <b>{_t(found.model)}</b></p>'
-        f"<h1>{answer}</h1><p class='lead'>{meaning}</p><p>{_t(_sentence(decision.summary))}</p></header>",
+        f'<header class="{decision.answer}"><p class="kicker">Decision on the model <b>{_escape(found.model)}</b></p>'
+        f"<h1>{answer}</h1><p class='lead'>{meaning}</p><p>{_escape(_sentence(decision.summary))}</p></header>",
         _question(found),
         _gain(decision),
         _others(decision),
@@ -48,10 +48,10 @@ def page(
         _holdout(decision),
         _rules(decision.rules),
         _about(about),
-        f"<footer><p>{_t(made)}</p>{_links(links)}</footer>",
+        f"<footer><p>{_escape(made)}</p>{_links(links)}</footer>",
     ]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_t(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE.read_text('utf-8')}</style></head>"
         f"<body><main>{''.join(filter(None, sections))}</main></body></html>\n"
@@ -77,14 +77,15 @@ def _meaning(decision: Decision, stages: Sequence[str], *, dry_run: bool) -> str
 
 
 def _question(found: Evidence) -> str:
-    other = f"the one in service (<b>{_t(found.champion.label)}</b>)"
+    other = f"the one in service (<b>{_escape(found.champion.label)}</b>)"
     if found.first:
-        other = f"<b>{_t(found.champion.label)}</b>, for no model serves yet"
+        other = f"<b>{_escape(found.champion.label)}</b>, for no model serves yet"
     return (
         "<section><h2>The question</h2>"
-        f"<p>Is the new model (<b>{_t(found.challenger.label)}</b>, the challenger) better than {other}"
-        f", the champion, on new rows like those of <b>{_t(found.ref)}</b>? Both are judged by {_t(found.metric)} "
-        f"({_direction(found.direction)}) on the <i>holdout</i>: rows that neither was trained on or chosen by, the "
+        f"<p>Is the new model (<b>{_escape(found.challenger.label)}</b>, the challenger) better than {other}"
+        f", the champion, on new rows like those of <b>{_escape(found.ref)}</b>? "
+        f"Both are judged by {_escape(found.metric)} ({_direction(found.direction)}) "
+        "on the <i>holdout</i>: rows that neither was trained on or chosen by, the "
         "same for both. The holdout is a sample, so the gain has an error; the answer rests on the bounds, not on "
         "the gain itself.</p></section>"
     )
@@ -101,8 +102,10 @@ def _gain(decision: Decision) -> str:
             why = (
                 "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
             )
-        return f"<section><h2>The gain</h2><p>{_t(why or 'One of the two models could not be scored.')}</p></section>"
-    drawn = f'<p class="note">{_t(HIDDEN)}</p>'
+        return (
+            f"<section><h2>The gain</h2><p>{_escape(why or 'One of the two models could not be scored.')}</p></section>"
+        )
+    drawn = f'<p class="note">{_escape(HIDDEN)}</p>'
     if found.shows and paired.sound:
         drawn = charts.interval_svg(
             lower=paired.lower(decision.level),
@@ -134,7 +137,7 @@ def _gain(decision: Decision) -> str:
 
 
 def _reach(decision: Decision) -> str:
-    ahead = decision.outlook
+    ahead = decision.holdout_power
     if ahead is None or not ahead.obstacle:
         return few(ahead.detectable if ahead else None)
     enough = f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else ""
@@ -147,16 +150,16 @@ def _metrics(found: Evidence) -> str:
         return ""
     names = [found.metric, *sorted({name for side in sides for name in side.metrics} - {found.metric})]
     scores = [{**side.metrics, found.metric: side.score} for side in sides]
-    rows = [[_t(name), *(_t(few(each.get(name))) for each in scores)] for name in names]
+    rows = [[_escape(name), *(_escape(few(each.get(name))) for each in scores)] for name in names]
     head = ("on the holdout", f"champion: {sides[0].label}", f"challenger: {sides[1].label}")
-    return _table(tuple(map(_t, head)), rows, "figures")
+    return _table(tuple(map(_escape, head)), rows, "figures")
 
 
 def _others(decision: Decision) -> str:
     if not decision.others:
         return ""
     head = ("challenger", "answer", "tested at", "why")
-    rows = [[_t(cell) for cell in row] for row in decision.others_table.rows]
+    rows = [[_escape(cell) for cell in row] for row in decision.others_table.rows]
     at = "" if decision.evidence.unread else f" The one above was tested at {percent(decision.level)}."
     return (
         f"<section><h2>The other challengers</h2><p>{1 + len(decision.others)} were asked in one use of the holdout. "
@@ -171,7 +174,7 @@ def _slices(decision: Decision) -> str:
     if not found.slices:
         return ""
     if not found.shows:
-        return f'<section><h2>Slices</h2><p class="note">{_t(HIDDEN)}</p></section>'
+        return f'<section><h2>Slices</h2><p class="note">{_escape(HIDDEN)}</p></section>'
     margin = decision.policy.slice_margin
     drawn = charts.slices_svg([(each.label, each.rows, each.gain) for each in found.slices], margin=margin)
     said = (
@@ -182,7 +185,7 @@ def _slices(decision: Decision) -> str:
     return (
         "<section><h2>Slices</h2><p>The gain in parts of the holdout: to the right the challenger is better. Small "
         f"parts swing by chance; those of less than {decision.policy.min_slice_rows} rows are not judged. "
-        f"{_t(said)}</p>{drawn}</section>"
+        f"{_escape(said)}</p>{drawn}</section>"
     )
 
 
@@ -201,20 +204,20 @@ def _holdout(decision: Decision) -> str:
     return (
         f"<section><h2>Uses of the holdout: {uses.left} of {uses.budget} left</h2>"
         "<p>Who asks the same rows again and again finds what these rows happen to like. So they answer "
-        f"{uses.budget} questions, each tested at {100 * level:.3g} %.{_t(asked)}</p>"
+        f"{uses.budget} questions, each tested at {100 * level:.3g} %.{_escape(asked)}</p>"
         f"{charts.uses_svg(uses.budget, spent, 0 if decision.unread else uses.number)}"
         '<p class="note">Dark: spent before. Coloured: this question. Empty: left.</p></section>'
     )
 
 
-def _rules(rules: Iterable[Rule]) -> str:
+def _rules(rules: Iterable[RuleResult]) -> str:
     rows = [
         [
             f'<span class="mark {MARKS[each.mark]}">{MARKS[each.mark]}</span>',
-            f"<code>{_t(each.id)}</code>",
-            _t(_figure(each.figure)),
-            _t(_figure(each.limit)),
-            _t(each.reason),
+            f"<code>{_escape(each.id)}</code>",
+            _escape(_figure(each.figure)),
+            _escape(_figure(each.limit)),
+            _escape(each.reason),
         ]
         for each in sorted(rules, key=lambda each: each.ok)
     ]
@@ -222,20 +225,20 @@ def _rules(rules: Iterable[Rule]) -> str:
     return f"<section><h2>Rules</h2><p>All must pass.</p>{table}</section>"
 
 
-def _figure(value: Figure) -> str:
+def _figure(value: RuleFigure) -> str:
     return few(value) if isinstance(value, float) else shown(value)
 
 
 def _about(card: ModelCard) -> str:
     intended = "".join(_paragraph(text) for text in re.split(r"\n\s*\n", card.intended) if text.strip())
-    sections = "".join(f"<h3>{_t(name)}</h3>{_facts(facts)}" for name, facts in card.sections if facts)
-    title = _t(card.title or "Its notebook has no title.")
+    sections = "".join(f"<h3>{_escape(name)}</h3>{_facts(facts)}" for name, facts in card.sections if facts)
+    title = _escape(card.title or "Its notebook has no title.")
     intended = intended or "<p>Its notebook does not say.</p>"
     return f"<section><h2>The challenger</h2><h3>Intended use</h3><p><b>{title}</b></p>{intended}{sections}</section>"
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{_t(name)}</dt><dd>{_t(value)}</dd>" for name, value in facts) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{_escape(name)}</dt><dd>{_escape(value)}</dd>" for name, value in facts) + "</dl>"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str:
@@ -247,9 +250,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str
 def _links(links: Sequence[tuple[str, str]]) -> str:
     """An address that a browser can open is a link; others are text."""
     items = "".join(
-        f'<li>{_t(name)}: <a href="{html.escape(url, quote=True)}">{_t(url)}</a></li>'
+        f'<li>{_escape(name)}: <a href="{html.escape(url, quote=True)}">{_escape(url)}</a></li>'
         if url.startswith(("http://", "https://"))
-        else f"<li>{_t(name)}: {_t(url)}</li>"
+        else f"<li>{_escape(name)}: {_escape(url)}</li>"
         for name, url in links
         if url
     )
@@ -266,7 +269,7 @@ def _paragraph(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Markdown's code, strong and links' texts; all else is as it was typed."""
-    safe = _t(" ".join(text.split()))
+    safe = _escape(" ".join(text.split()))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", safe)
     safe = re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])", r"<i>\1</i>", safe)
@@ -281,5 +284,5 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _t(text: object) -> str:
+def _escape(text: object) -> str:
     return html.escape(str(text))

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from notebooks_lib.promotion import guardrails, interval_rules, rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Slice
-from notebooks_lib.promotion.paired_gain import Outlook, outlook
+from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
 from notebooks_lib.promotion.policy import Policy, Uses
-from notebooks_lib.promotion.rules import EARLY, RULES, Rule, plain, rule
-from notebooks_lib.promotion.tables import Table, percent
+from notebooks_lib.promotion.rules import EARLY, RULES, RuleResult, plain, rule
+from notebooks_lib.promotion.tables import ReportTable, percent
 from notebooks_lib.statistics.paired import holm
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Decision",
     "Evidence",
     "Policy",
-    "Rule",
+    "RuleResult",
     "Side",
     "Uses",
     "decide",
@@ -48,7 +48,7 @@ class Decision:
     """The answer and everything it rests on."""
 
     answer: Answer
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleResult, ...]
     evidence: Evidence
     policy: Policy
     summary: str
@@ -84,14 +84,14 @@ class Decision:
     @property
     def rows_needed(self) -> int | None:
         """Holdout rows that would settle `promotion.worthwhile_gain`; None when nobody said what that is."""
-        ahead, wish = self.outlook, self.policy.worthwhile_gain
+        ahead, wish = self.holdout_power, self.policy.worthwhile_gain
         return None if ahead is None or wish is None else ahead.rows_for(wish)
 
     @cached_property
-    def outlook(self) -> Outlook | None:
+    def holdout_power(self) -> HoldoutPower | None:
         """What holdouts like this one can find; None when the two could not be paired."""
         paired = self.evidence.paired
-        return None if paired is None else outlook(paired, self.policy, self.level)
+        return None if paired is None else holdout_power(paired, self.policy, self.level)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a file: without the figures of single rows; null for what is not a finite number.
@@ -126,7 +126,7 @@ class Decision:
         return {**told, "summary": self.summary, "level": level}
 
     def _interval(self) -> dict[str, Any] | None:
-        paired, ahead = self.evidence.paired, self.outlook
+        paired, ahead = self.evidence.paired, self.holdout_power
         if paired is None or ahead is None:
             return None
         told = {
@@ -142,18 +142,18 @@ class Decision:
         return {key: None if key in hidden else value for key, value in told.items()}
 
     @property
-    def table(self) -> Table:
+    def table(self) -> ReportTable:
         """Every rule, with what it found and what it wants."""
         rows = [(each.mark, each.id, each.figure, each.limit, each.reason) for each in self.rules]
-        return Table.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
+        return ReportTable.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
 
     @property
-    def others_table(self) -> Table:
+    def others_table(self) -> ReportTable:
         """What became of the other challengers; of the level that they share, a part for each that had some."""
         header = ("other challengers", "answer", "tested at", "reason")
         told = [each._brief() for each in self.others]
         rows = [(each["label"], each["answer"], percent(each["level"]), each["summary"]) for each in told]
-        return Table.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
+        return ReportTable.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
 
     def __repr__(self) -> str:
         return "\n\n".join(map(repr, self._tables()))
@@ -161,7 +161,7 @@ class Decision:
     def _repr_html_(self) -> str:
         return "".join(each._repr_html_() for each in self._tables())
 
-    def _tables(self) -> list[Table]:
+    def _tables(self) -> list[ReportTable]:
         return [self.table, *([self.others_table] if self.others else [])]
 
 
@@ -236,7 +236,7 @@ def _lower(decision: Decision, level: float) -> float:
     return -math.inf if paired is None else paired.lower(level)
 
 
-def _summary(answer: Answer, found: Evidence, checked: Sequence[Rule]) -> str:
+def _summary(answer: Answer, found: Evidence, checked: Sequence[RuleResult]) -> str:
     if answer == "promote":
         new = found.challenger
         gain = next((each.reason for each in checked if each.id == "gain"), "")

@@ -14,7 +14,7 @@ from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import model_checks, scoring
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side
-from notebooks_lib.promotion.holdout_evaluation import Asked, Meeting, check_slices
+from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
@@ -26,7 +26,7 @@ ABOUT_ALL = ("holdout_uses", "data_tests")
 """Early rules that fail for every challenger alike."""
 
 
-def gather(
+def gather_evidence(
     store: Store,
     candidates: Candidates,
     champion: Version | None,
@@ -53,7 +53,7 @@ def gather(
     if order_by:
         check_time_order(order_by, data, store.settings)
     check_slices(policy.slices, data)
-    meeting = Meeting(store, data, metric, champion, policy, order_by)
+    meeting = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)
     if champion is not None:
         old = model_checks.champion_side(store, champion, data, policy)
@@ -72,7 +72,7 @@ def gather(
     )
     if not candidates.ranked:
         return replace(found, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
-    several = _several(store, candidates, found, policy, challengers) if challengers > 1 else []
+    several = _best_challengers(store, candidates, found, policy, challengers) if challengers > 1 else []
     if several:
         best, *rivals = meeting.ask(several)
         return replace(best, rivals=tuple(rivals))
@@ -106,9 +106,11 @@ def _refuses_all(met: Evidence, policy: Policy) -> bool:
     return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
 
 
-def _several(store: Store, candidates: Candidates, found: Evidence, policy: Policy, most: int) -> list[Asked]:
+def _best_challengers(
+    store: Store, candidates: Candidates, found: Evidence, policy: Policy, most: int
+) -> list[Challenge]:
     """The best candidates, at most so many, each with other files than the champion and those before it."""
-    chosen: list[Asked] = []
+    chosen: list[Challenge] = []
     known = {found.champion.model_sha256} - {""}
     for candidate in candidates.ranked:
         if len(chosen) == most:

@@ -13,7 +13,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.rules import Rule, early, rule
+from notebooks_lib.promotion.rules import RuleResult, early, rule
 from notebooks_lib.promotion.tables import shown
 
 MEGABYTE = 1_000_000
@@ -38,7 +38,7 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 
 @early
-def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
+def holdout_unseen(found: Evidence, policy: Policy) -> RuleResult:
     """Neither model has seen a row that judges it."""
     sides = [found.challenger] if found.first else [found.challenger, found.champion]
     seen = {side.label: side.seen_rows for side in sides}
@@ -46,17 +46,17 @@ def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
     if any(known):
         who = " and ".join(f"{name} has seen {rows}" for name, rows in seen.items() if rows)
         reason = f"{who} of the holdout rows of {found.ref} in training; refit on {found.ref}"
-        return Rule("holdout_unseen", False, max(known), 0, reason)
+        return RuleResult("holdout_unseen", False, max(known), 0, reason)
     if seen[found.challenger.label] is None:
         reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
         reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "
         reason += "the model with all of them: example=train.X"
-        return Rule("holdout_unseen", False, None, 0, reason)
+        return RuleResult("holdout_unseen", False, None, 0, reason)
     if None in seen.values() and not policy.trust_champion_data:
         reason = f"the rows that {found.champion.label} was trained on are not known; if it has seen none of these, "
         reason += "set promotion.trust_champion_data"
-        return Rule("holdout_unseen", False, None, 0, reason, "undecided")
-    return Rule(
+        return RuleResult("holdout_unseen", False, None, 0, reason, "undecided")
+    return RuleResult(
         "holdout_unseen",
         True,
         0,
@@ -66,26 +66,28 @@ def holdout_unseen(found: Evidence, policy: Policy) -> Rule:
 
 
 @early
-def answers(found: Evidence, policy: Policy) -> Rule:
+def answers(found: Evidence, policy: Policy) -> RuleResult:
     """Both models work, which the validation rows have shown."""
     faults = "; ".join(f"{side.label}: {side.fault}" for side in (found.challenger, found.champion) if side.fault)
-    return Rule("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
+    return RuleResult("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
 
 
 @early
-def requirements_known(found: Evidence, policy: Policy) -> Rule:
+def requirements_known(found: Evidence, policy: Policy) -> RuleResult:
     """Whoever serves it can install what made it."""
     loose = found.challenger.loose
     if loose is None:
-        return Rule("requirements", False, None, 0, "its requirements are not known; log it with run.log_model(...)")
+        return RuleResult(
+            "requirements", False, None, 0, "its requirements are not known; log it with run.log_model(...)"
+        )
     reason = (
         f"not known: {'; '.join(loose[:3])}; refit it here" if loose else "every requirement is pinned and installed"
     )
-    return Rule("requirements", not loose, len(loose), 0, reason)
+    return RuleResult("requirements", not loose, len(loose), 0, reason)
 
 
 @early
-def size_within(found: Evidence, policy: Policy) -> Rule | None:
+def size_within(found: Evidence, policy: Policy) -> RuleResult | None:
     """The model is not larger than allowed."""
     if policy.max_size_mb is None:
         return None
@@ -93,11 +95,11 @@ def size_within(found: Evidence, policy: Policy) -> Rule | None:
     megabytes = math.nan if size is None else size / MEGABYTE
     reason = f"its files take {megabytes:g} MB, at most {policy.max_size_mb:g} may (promotion.max_size_mb)"
     reason = "its size is not known" if size is None else reason
-    return Rule("size_mb", megabytes <= policy.max_size_mb, megabytes, policy.max_size_mb, reason)
+    return RuleResult("size_mb", megabytes <= policy.max_size_mb, megabytes, policy.max_size_mb, reason)
 
 
 @early
-def latency_within(found: Evidence, policy: Policy) -> Rule | None:
+def latency_within(found: Evidence, policy: Policy) -> RuleResult | None:
     """One row is answered quickly enough, 19 times of 20."""
     if policy.max_latency_ms is None:
         return None
@@ -106,38 +108,38 @@ def latency_within(found: Evidence, policy: Policy) -> Rule | None:
     reason = f"it answers one validation row within {took:g} ms in 95 % of cases, in this process; at most "
     reason += f"{policy.max_latency_ms:g} wanted (promotion.max_latency_ms)"
     reason = reason if math.isfinite(took) else "how long it takes was not measured"
-    return Rule("latency_p95_ms", took <= policy.max_latency_ms, took, policy.max_latency_ms, reason)
+    return RuleResult("latency_p95_ms", took <= policy.max_latency_ms, took, policy.max_latency_ms, reason)
 
 
 @early
-def fingerprint_again(found: Evidence, policy: Policy) -> Rule | None:
+def fingerprint_again(found: Evidence, policy: Policy) -> RuleResult | None:
     """Its commit, parameters and data give its fingerprint again."""
     if not policy.require_fingerprint:
         return None
     why = found.challenger.irreproducible
     reason = "its fingerprint comes out again from its commit"
     reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'nobody computed it'}"
-    return Rule("fingerprint", why == "", why == "", True, reason)
+    return RuleResult("fingerprint", why == "", why == "", True, reason)
 
 
 @early
-def data_tests(found: Evidence, policy: Policy) -> Rule | None:
+def data_tests(found: Evidence, policy: Policy) -> RuleResult | None:
     """The holdout looks like the rows that models are trained on."""
     if not policy.data_tests:
         return None
     if found.data_faults is None:
-        return Rule("data_tests", False, None, 0, "nobody has tested the data", "undecided")
+        return RuleResult("data_tests", False, None, 0, "nobody has tested the data", "undecided")
     faults = found.data_faults
     reason = (
         f"the holdout is unlike train: {'; '.join(faults[:3])}"
         if faults
         else "kinds, missing values and ranges of the holdout are as in train"
     )
-    return Rule("data_tests", not faults, len(faults), 0, reason, "undecided")
+    return RuleResult("data_tests", not faults, len(faults), 0, reason, "undecided")
 
 
 @rule
-def others_not_worse(found: Evidence, policy: Policy) -> Rule | None:
+def others_not_worse(found: Evidence, policy: Policy) -> RuleResult | None:
     """No other metric pays for the gain, beyond the margin that it was given."""
     if not policy.not_worse:
         return None
@@ -150,22 +152,22 @@ def others_not_worse(found: Evidence, policy: Policy) -> Rule | None:
             worst.append(f"{name} {shown(new)} against {shown(old)}" if found.shows else name)
     wanted = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
     reason = f"worse than promotion.not_worse allows: {', '.join(worst)}" if worst else "within promotion.not_worse"
-    return Rule("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
+    return RuleResult("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
 
 
 @rule
-def worst_slice(found: Evidence, policy: Policy) -> Rule | None:
+def worst_slice(found: Evidence, policy: Policy) -> RuleResult | None:
     """No group of rows pays for the gain."""
     if not policy.slices or policy.slice_margin is None:
         return None
     judged = [each for each in found.slices if each.rows >= policy.min_slice_rows]
     if not judged:
         reason = f"no slice by {', '.join(policy.slices)} has {policy.min_slice_rows} holdout rows"
-        return Rule("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
+        return RuleResult("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
     worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
     ok = worst.gain >= -policy.slice_margin
     figure = worst.gain if found.shows else None
     how = f"the gain is {shown(worst.gain)}" if found.shows else "it is too bad" if not ok else "it is good enough"
     reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
     reason += f"{shown(-policy.slice_margin)} wanted"
-    return Rule("worst_slice", ok, figure, -policy.slice_margin, reason)
+    return RuleResult("worst_slice", ok, figure, -policy.slice_margin, reason)

@@ -38,11 +38,11 @@ READER = "promotion"
 SCORED = ("score", "metrics", "losses", "rows", "rows_sha256", "predictions_sha256", "fault")
 """What the holdout says of a side."""
 
-Asked = tuple[Evidence, str]
+Challenge = tuple[Evidence, str]
 """What is known of a challenger and the champion before they meet, and where the challenger's model is."""
 
 
-class Meeting:
+class HoldoutEvaluation:
     """Champion and holdout, which are the same for every challenger."""
 
     def __init__(
@@ -54,10 +54,12 @@ class Meeting:
     def tried(self, side: Side, source: str) -> Side:
         """The side with what is wrong with its model, as the validation rows show: they cost nothing."""
         part = self.data.validation
-        truth = scoring.truth(self.data, part, self.metric)
-        return replace(side, fault=_with(side, lambda: scoring.score(source, part, self.metric, truth))[0].fault)
+        truth = scoring.truth_of(self.data, part, self.metric)
+        return replace(
+            side, fault=_scored_side(side, lambda: scoring.score_model(source, part, self.metric, truth))[0].fault
+        )
 
-    def ask(self, asked: Sequence[Asked]) -> list[Evidence]:
+    def ask(self, asked: Sequence[Challenge]) -> list[Evidence]:
         """One question to the holdout about all of these; their figures, now or from when it was asked before.
 
         Whom a rule refuses that needs no row of the holdout is left out of the question, and comes back unread.
@@ -81,16 +83,16 @@ class Meeting:
             elif use.stored is not None:
                 met = [_restored(replace(found, uses=counted), use.stored) for found, _ in may]
             else:
-                part = _opened(use)
+                part = _open_part(use)
                 counted = Uses(budget, use.number)
                 if part is not None:
                     met = self._scored([(replace(found, uses=counted), source) for found, source in may], part)
-                    use.answer(_kept(met))
+                    use.answer(_stored_answer(met))
         answered = {each.challenger.run_id: each for each in met}
         left = [replace(found, uses=counted, unread=True) for found, _ in asked]
         return [answered.get(each.challenger.run_id, each) for each in left]
 
-    def _allowed(self, asked: Iterable[Asked], counted: Uses) -> list[Asked]:
+    def _allowed(self, asked: Iterable[Challenge], counted: Uses) -> list[Challenge]:
         """Those whom no rule refuses that needs no row of the holdout, if its uses stand like this."""
         return [each for each in asked if not self._refused(replace(each[0], uses=counted))]
 
@@ -108,21 +110,23 @@ class Meeting:
             "order_by": self.order_by,
         }
 
-    def _scored(self, asked: Sequence[Asked], part: Part) -> list[Evidence]:
+    def _scored(self, asked: Sequence[Challenge], part: Part) -> list[Evidence]:
         data, metric, champion = self.data, self.metric, self.champion
-        truth = scoring.truth(data, part, metric)
+        truth = scoring.truth_of(data, part, metric)
 
         def judge() -> Scores:
             if champion is None:
-                return scoring.baseline(data.train, part, metric, truth)
-            return scoring.score(champion.source, part, metric, truth)
+                return scoring.score_baseline(data.train, part, metric, truth)
+            return scoring.score_model(champion.source, part, metric, truth)
 
-        old, his = _with(asked[0][0].champion, judge, truth, metric)
+        old, his = _scored_side(asked[0][0].champion, judge, truth, metric)
         return [self._paired(replace(found, champion=old), source, part, truth, his) for found, source in asked]
 
     def _paired(self, found: Evidence, source: str, part: Part, truth: Truth, his: Answers | None) -> Evidence:
         data, metric = self.data, self.metric
-        new, its = _with(found.challenger, lambda: scoring.score(source, part, metric, truth), truth, metric)
+        new, its = _scored_side(
+            found.challenger, lambda: scoring.score_model(source, part, metric, truth), truth, metric
+        )
         found = replace(found, challenger=new)
         if its is None or his is None:
             return found
@@ -135,7 +139,7 @@ class Meeting:
             return replace(found, unpaired=f"no error of the gain can be computed: {reason(error)}")
 
 
-def _opened(use: holdout_budget.Use) -> Part | None:
+def _open_part(use: holdout_budget.Use) -> Part | None:
     """The rows; None when another machine took the last use at this moment."""
     try:
         return use.open()
@@ -149,7 +153,7 @@ def _groups(data: Dataset, part: Part) -> Array | None:
     return None if data.group is None else np.asarray(pd.factorize(part.frame[data.group])[0])
 
 
-def _with(
+def _scored_side(
     side: Side, compute: Callable[[], Scores], truth: Truth | None = None, metric: Metric | None = None
 ) -> tuple[Side, Answers | None]:
     try:
@@ -171,16 +175,16 @@ def _with(
     return side, found.answers
 
 
-def _kept(met: Sequence[Evidence]) -> dict[str, Any]:
+def _stored_answer(met: Sequence[Evidence]) -> dict[str, Any]:
     """What is stored of an answer: plain values, NaN among them. Several challengers go by the digests of their files.
 
     The form for one is older than that for several: answers in it are still found.
     """
-    champion = {"champion": _side_kept(met[0].champion, shows=met[0].shows)}
+    champion = {"champion": _stored_side(met[0].champion, shows=met[0].shows)}
     told = {
         each.challenger.model_sha256: {
-            "challenger": _side_kept(each.challenger, shows=each.shows),
-            "paired": _paired_kept(each.paired) if each.paired else None,
+            "challenger": _stored_side(each.challenger, shows=each.shows),
+            "paired": _stored_paired(each.paired) if each.paired else None,
             "unpaired": each.unpaired,
             "slices": [vars(one) for one in each.slices],
         }
@@ -189,13 +193,13 @@ def _kept(met: Sequence[Evidence]) -> dict[str, Any]:
     return champion | (next(iter(told.values())) if len(met) == 1 else {"challengers": told})
 
 
-def _side_kept(side: Side, *, shows: bool) -> dict[str, Any]:
+def _stored_side(side: Side, *, shows: bool) -> dict[str, Any]:
     told = {key: value for key, value in vars(side).items() if key in SCORED}
     losses = list(side.losses) if shows else []  # from a row's losses its target can be guessed
     return {**told, "metrics": dict(side.metrics), "losses": losses}
 
 
-def _paired_kept(paired: Paired) -> dict[str, Any]:
+def _stored_paired(paired: Paired) -> dict[str, Any]:
     return {**vars(paired), "draws": paired.draws.as_json() if paired.draws else None}
 
 

@@ -6,10 +6,10 @@ import math
 from typing import Literal
 
 from notebooks_lib.promotion.evidence import Evidence
-from notebooks_lib.promotion.paired_gain import outlook
+from notebooks_lib.promotion.paired_gain import holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.rules import Rule, early, rule
-from notebooks_lib.promotion.tables import apart, percent, shown
+from notebooks_lib.promotion.rules import RuleResult, early, rule
+from notebooks_lib.promotion.tables import distinct_percents, percent, shown
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05
@@ -17,27 +17,29 @@ KEEP = 0.05
 
 
 @early
-def holdout_uses(found: Evidence, policy: Policy) -> Rule:
+def holdout_uses(found: Evidence, policy: Policy) -> RuleResult:
     """The holdout has not decided too often."""
     uses = found.uses
     if uses is None:
-        return Rule("holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided")
+        return RuleResult(
+            "holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided"
+        )
     fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {found.ref} --fresh"
     reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
     if uses.asked:
         reason += f", the answer of {uses.asked} to the same question"
-    return Rule("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided", fault=False)
+    return RuleResult("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided", fault=False)
 
 
 @rule
-def holdout_rows(found: Evidence, policy: Policy) -> Rule:
+def holdout_rows(found: Evidence, policy: Policy) -> RuleResult:
     """Too few rows prove nothing."""
     rows = found.challenger.rows
     return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
 
 
 @rule
-def class_rows(found: Evidence, policy: Policy) -> Rule | None:
+def class_rows(found: Evidence, policy: Policy) -> RuleResult | None:
     """Nor do too few of one class; of rows that are left out by group, the groups that hold the class count."""
     if found.paired is None or found.paired.rarer is None:
         return None
@@ -47,7 +49,7 @@ def class_rows(found: Evidence, policy: Policy) -> Rule | None:
 
 
 @rule
-def rows_differ(found: Evidence, policy: Policy) -> Rule | None:
+def rows_differ(found: Evidence, policy: Policy) -> RuleResult | None:
     """Two classifiers that nearly always agree are told apart by the few rows, or groups, where they do not."""
     if found.paired is None or found.paired.differing is None:
         return None
@@ -57,7 +59,7 @@ def rows_differ(found: Evidence, policy: Policy) -> Rule | None:
 
 
 @rule
-def groups_enough(found: Evidence, policy: Policy) -> Rule | None:
+def groups_enough(found: Evidence, policy: Policy) -> RuleResult | None:
     """Rows of one group speak with one voice."""
     if found.paired is None or found.paired.by != "groups":
         return None
@@ -67,7 +69,7 @@ def groups_enough(found: Evidence, policy: Policy) -> Rule | None:
 
 
 @rule
-def time_enough(found: Evidence, policy: Policy) -> Rule | None:
+def time_enough(found: Evidence, policy: Policy) -> RuleResult | None:
     """Rows that resemble the row before count for less."""
     if found.paired is None or found.paired.by != "time":
         return None
@@ -76,34 +78,36 @@ def time_enough(found: Evidence, policy: Policy) -> Rule | None:
     least = math.ceil(policy.min_rows * (1 + again) / (1 - again)) if again < 1 else math.inf
     rows = found.paired.rows
     reason = f"{rows} rows in the order of time with autocorrelation {again:.2f}, at least {least} wanted"
-    return Rule("time_rows", rows >= least, rows, least, reason, "undecided", fault=False)
+    return RuleResult("time_rows", rows >= least, rows, least, reason, "undecided", fault=False)
 
 
 @rule
-def error_known(found: Evidence, policy: Policy) -> Rule:
+def error_known(found: Evidence, policy: Policy) -> RuleResult:
     """The gain has an error that can be computed."""
     paired = found.paired
     if paired is None:
-        return Rule("error", False, None, "> 0", found.unpaired or "the two were not paired row by row", "undecided")
+        return RuleResult(
+            "error", False, None, "> 0", found.unpaired or "the two were not paired row by row", "undecided"
+        )
     error = paired.standard_error
     reason = f"the standard error of the gain is {shown(error) if paired.sound else 'zero or undefined'}"
     shape = {"rows": "rows", "blocks": "blocks of rows", "groups": "groups", "time": "stretches of time"}[paired.by]
-    return Rule("error", paired.sound, error, "> 0", f"{reason}, from {paired.blocks} {shape}", "undecided")
+    return RuleResult("error", paired.sound, error, "> 0", f"{reason}, from {paired.blocks} {shape}", "undecided")
 
 
 @rule
-def one_row(found: Evidence, policy: Policy) -> Rule | None:
+def one_row(found: Evidence, policy: Policy) -> RuleResult | None:
     """One row alone does not decide, whatever the others say: where one catastrophe is rare, no interval holds."""
     if found.paired is None or not found.paired.sound:
         return None
     share, most = found.paired.largest_share, policy.max_share
-    carried, allowed = apart(share, most)
+    carried, allowed = distinct_percents(share, most)
     reason = f"one holdout row carries {carried} of what the gain rests on, at most {allowed} may"
-    return Rule("one_row", share <= most, share, most, reason, "undecided", fault=False)
+    return RuleResult("one_row", share <= most, share, most, reason, "undecided", fault=False)
 
 
 @rule
-def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
+def gain_enough(found: Evidence, policy: Policy) -> RuleResult | None:
     """The challenger is surely better by more than `min_gain`; or surely not; or these rows cannot tell."""
     paired = found.paired
     if paired is None or not paired.sound:
@@ -124,7 +128,7 @@ def gain_enough(found: Evidence, policy: Policy) -> Rule | None:
     if not (ok or worse):
         what += f". {_ahead(paired, policy, level)}"
     figure = bound if found.shows else None
-    return Rule("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
+    return RuleResult("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
 
 
 def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
@@ -137,7 +141,7 @@ def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better
 
 def _ahead(paired: Paired, policy: Policy, level: float) -> str:
     """What these rows can find, and how many rows it takes to find what is worth it."""
-    ahead = outlook(paired, policy, level)
+    ahead = holdout_power(paired, policy, level)
     if ahead.obstacle:
         what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
         what += f"{ahead.obstacle} fails in {ahead.fails:.0%}"
@@ -156,5 +160,5 @@ def _units(paired: Paired) -> str:
     return "groups" if paired.by == "groups" else "rows"
 
 
-def _floor(name: str, found: float, least: float, reason: str) -> Rule:
-    return Rule(name, found >= least, found, least, reason, "undecided", fault=False)
+def _floor(name: str, found: float, least: float, reason: str) -> RuleResult:
+    return RuleResult(name, found >= least, found, least, reason, "undecided", fault=False)

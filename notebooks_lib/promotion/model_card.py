@@ -36,14 +36,14 @@ class ModelCard:
     """Heading, and pairs of name and value."""
 
 
-def collect(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
+def collect_model_card(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
     """The card of the challenger. What is not known says so; nothing is an error."""
     side, data = decision.challenger, candidates.dataset
     run = query.find_run(store, side.run_id)
     tags: Mapping[str, str] = run.tags if run else {}
     title, intended = _purpose(store, tags)
     dirty = {True: "with uncommitted changes", False: "clean", None: "not known"}[side.dirty]
-    files, code = _files(store, run)
+    files, code = _requirements_and_code(store, run)
     return ModelCard(
         title,
         intended,
@@ -104,7 +104,7 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
     return found.title, found.purpose
 
 
-def _files(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
+def _requirements_and_code(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
     """Its requirements, and what of it is code that runs wherever it is loaded."""
     try:
         found = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None

@@ -56,12 +56,12 @@ def pair(
         sign=-1.0 if metric.direction == "min" else 1.0,
         blocks=dealt,
         classes=None if truth.classes is None else truth.values[:, None] == truth.classes,
-        differing=None if truth.classes is None else _differ(metric, challenger, champion),
+        differing=None if truth.classes is None else _answers_differ(metric, challenger, champion),
         drift=_drift(truth, challenger) - _drift(truth, champion) if times is not None else None,
     )
 
 
-def _differ(metric: Metric, one: Answers, other: Answers) -> Array:
+def _answers_differ(metric: Metric, one: Answers, other: Answers) -> Array:
     if metric.needs_probabilities and one.probabilities is not None and other.probabilities is not None:
         return np.asarray((one.probabilities != other.probabilities).any(axis=1))
     return np.asarray(one.values != other.values)
@@ -75,7 +75,7 @@ def _drift(truth: Truth, answers: Answers) -> Array:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class HoldoutPower:
     """What other holdouts of the same size would answer."""
 
     rows: int
@@ -103,7 +103,7 @@ class Outlook:
         return math.ceil(self.rows * (reach / room) ** 2) if math.isfinite(reach) else None
 
 
-def outlook(paired: Paired, policy: Policy, level: float) -> Outlook:
+def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
     """For a use that is tested at `level`.
 
     Holdouts are drawn from the blocks of this one. Where that tells nothing (stretches of time, or so many blocks that
@@ -113,20 +113,20 @@ def outlook(paired: Paired, policy: Policy, level: float) -> Outlook:
     if drawn is None or not paired.sound:
         reach = resampling.critical(level, paired.df, -paired.skewness, paired.blocks)
         reach += resampling.quantile(policy.power, paired.df)
-        return Outlook(paired.rows, policy.min_gain, float(policy.min_gain + reach * paired.standard_error))
+        return HoldoutPower(paired.rows, policy.min_gain, float(policy.min_gain + reach * paired.standard_error))
     needed = drawn.needed(level)
-    failed = dict(_failed(drawn, policy))
+    failed = dict(_failed_rules(drawn, policy))
     for fails in failed.values():
         needed[fails] = math.inf
     detectable = float(np.sort(needed)[math.ceil(policy.power * len(needed)) - 1])
     name = max(failed, key=lambda rule: failed[rule].mean(), default="")
     if math.isfinite(detectable) or not name:
-        return Outlook(paired.rows, policy.min_gain, policy.min_gain + detectable)
+        return HoldoutPower(paired.rows, policy.min_gain, policy.min_gain + detectable)
     rows = _rows_to_pass(name, drawn, policy, paired.rows)
-    return Outlook(paired.rows, policy.min_gain, math.inf, name, float(failed[name].mean()), rows)
+    return HoldoutPower(paired.rows, policy.min_gain, math.inf, name, float(failed[name].mean()), rows)
 
 
-def _failed(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
+def _failed_rules(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
     """In which of the holdouts each rule fails that is left to chance."""
     if drawn.share is not None:
         yield "one_row", ~(drawn.share <= policy.max_share)

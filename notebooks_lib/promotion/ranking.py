@@ -14,7 +14,7 @@ from notebooks_lib.tracking.query import RunInfo
 
 
 @dataclass(frozen=True)
-class Row:
+class RankedRun:
     """A run in its place."""
 
     rank: int
@@ -24,12 +24,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class RankingTable:
     """Runs on the same data, the best first."""
 
     datasets: tuple[str, ...]
     """"name@version#fingerprint" of each dataset; empty when the runs recorded none and may differ in it."""
-    rows: tuple[Row, ...]
+    rows: tuple[RankedRun, ...]
 
     @property
     def title(self) -> str:
@@ -44,7 +44,7 @@ class Ranking:
 
     metric: str
     direction: Direction
-    tables: tuple[Table, ...]
+    tables: tuple[RankingTable, ...]
     """The one with the newest run first."""
     without: tuple[RunInfo, ...]
     """Runs that do not have the metric, or not as a number."""
@@ -74,7 +74,7 @@ def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
     for run in sorted(has, key=lambda run: run.started_ms, reverse=True):
         groups.setdefault(data_of(run), []).append(run)
     tables = tuple(
-        Table(tuple(sorted(members[0].datasets.values())), _ranked(members, metric, direction))
+        RankingTable(tuple(sorted(members[0].datasets.values())), _ranked(members, metric, direction))
         for members in groups.values()
     )
     return Ranking(metric, direction, tables, tuple(run for run in runs if not _is_number(run.metrics.get(metric))))
@@ -105,13 +105,13 @@ def commit(tags: Mapping[str, str]) -> str:
     return found + ("*" if found and tags.get(Tag.GIT_DIRTY) == "true" else "")
 
 
-def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[Row, ...]:
+def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[RankedRun, ...]:
     ordered = sorted(runs, key=lambda run: sort_key(direction, run.metrics[metric]))
-    rows: list[Row] = []
+    rows: list[RankedRun] = []
     for place, run in enumerate(ordered, 1):
         value = run.metrics[metric]
         tied = rows and rows[-1].value == value
-        rows.append(Row(rows[-1].rank if tied else place, run, value))
+        rows.append(RankedRun(rows[-1].rank if tied else place, run, value))
     return tuple(rows)
 
 
@@ -120,7 +120,7 @@ def _is_number(value: float | None) -> bool:
     return finite(value)
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: RankedRun) -> dict[str, Any]:
     run = row.run
     return {
         "rank": row.rank,

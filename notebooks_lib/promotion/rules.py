@@ -18,17 +18,17 @@ from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.tables import shown
 
-Figure = float | int | str | bool | None
+RuleFigure = float | int | str | bool | None
 
 
 @dataclass(frozen=True)
-class Rule:
+class RuleResult:
     """What one rule found."""
 
     id: str
     ok: bool
-    figure: Figure
-    limit: Figure
+    figure: RuleFigure
+    limit: RuleFigure
     reason: str
     otherwise: Literal["keep", "undecided"] = "keep"
     """The answer when it fails."""
@@ -45,22 +45,22 @@ class Rule:
         return {**{key: plain(value) for key, value in vars(self).items()}, "mark": self.mark}
 
 
-Check = Callable[[Evidence, Policy], Rule | None]
-RULES: list[Check] = []
+RuleFunction = Callable[[Evidence, Policy], RuleResult | None]
+RULES: list[RuleFunction] = []
 """In the order in which they are shown."""
 
 
-EARLY: list[Check] = []
+EARLY: list[RuleFunction] = []
 """Those of them that need no row of the holdout: when one fails, it is not read, and no use is spent."""
 
 
-def rule(check: Check) -> Check:
+def rule(check: RuleFunction) -> RuleFunction:
     """Make a function one of the rules."""
     RULES.append(check)
     return check
 
 
-def early(check: Check) -> Check:
+def early(check: RuleFunction) -> RuleFunction:
     """Make a function one of the rules that are asked before the holdout is read."""
     EARLY.append(check)
     return rule(check)
@@ -71,80 +71,80 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def challenger_known(found: Evidence, policy: Policy) -> Rule:
+def challenger_known(found: Evidence, policy: Policy) -> RuleResult:
     """There is somebody to compare; asked only where there is nobody."""
-    return Rule("challenger", not found.nobody, None, "a candidate", found.nobody, fault=False)
+    return RuleResult("challenger", not found.nobody, None, "a candidate", found.nobody, fault=False)
 
 
 @early
-def not_itself(found: Evidence, policy: Policy) -> Rule:
+def not_itself(found: Evidence, policy: Policy) -> RuleResult:
     """The champion cannot replace itself, nor can its twin; that it is the best is no fault of anybody's."""
     new, old = found.challenger, found.champion
     if found.first:
-        return Rule("not_itself", True, new.label, None, "there is no champion yet")
+        return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
     reason = f"another model than {old.label}"
     if found.itself:
         reason = "the best candidate is the champion itself"
     elif found.twin:
         reason = f"the best candidate predicts exactly what {old.label} does on all {new.rows} holdout rows"
     ok = not (found.itself or found.twin)
-    return Rule("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
+    return RuleResult("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
 
 
 @early
-def data_same(found: Evidence, policy: Policy) -> Rule:
+def data_same(found: Evidence, policy: Policy) -> RuleResult:
     """The challenger comes from the data whose holdout judges it."""
     used, wanted = found.challenger.dataset, found.dataset
     ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
     reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {found.ref}"
-    return Rule("data_same", ok, _short(used), _short(wanted), reason)
+    return RuleResult("data_same", ok, _short(used), _short(wanted), reason)
 
 
 @rule
-def rows_same(found: Evidence, policy: Policy) -> Rule:
+def rows_same(found: Evidence, policy: Policy) -> RuleResult:
     """Both are scored on the same rows."""
     one, other = found.challenger, found.champion
     ok = bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
     reason = "both scored on the same holdout rows" if ok else "not scored on the same holdout rows"
-    return Rule("rows_same", ok, one.rows_sha256[:12], other.rows_sha256[:12], reason, "undecided")
+    return RuleResult("rows_same", ok, one.rows_sha256[:12], other.rows_sha256[:12], reason, "undecided")
 
 
 @rule
-def metric_finite(found: Evidence, policy: Policy) -> Rule:
+def metric_finite(found: Evidence, policy: Policy) -> RuleResult:
     """Both scores are numbers."""
     bad = [side for side in (found.challenger, found.champion) if side.score is None or not math.isfinite(side.score)]
     if not bad:
-        return Rule("metric_finite", True, True, True, f"{found.metric} is a number for both", "undecided")
+        return RuleResult("metric_finite", True, True, True, f"{found.metric} is a number for both", "undecided")
     why = "; ".join(f"{side.label}: {side.fault or f'{found.metric} is undefined on these rows'}" for side in bad)
-    return Rule("metric_finite", False, False, True, why, "undecided")
+    return RuleResult("metric_finite", False, False, True, why, "undecided")
 
 
 @early
-def signature_compatible(found: Evidence, policy: Policy) -> Rule:
+def signature_compatible(found: Evidence, policy: Policy) -> RuleResult:
     """Whoever calls the champion can call the challenger."""
     if found.first:
         problem = missing_signature(found.challenger.signature)
-        return Rule("signature", not problem, not problem, True, problem or "it says what it takes and gives")
+        return RuleResult("signature", not problem, not problem, True, problem or "it says what it takes and gives")
     problem = signature_conflict(found.champion.signature, found.challenger.signature)
     reason = f"{problem}; a model with another interface needs another model name" if problem else "as the champion's"
-    return Rule("signature", not problem, not problem, True, reason)
+    return RuleResult("signature", not problem, not problem, True, reason)
 
 
 @early
-def clean_commit(found: Evidence, policy: Policy) -> Rule:
+def clean_commit(found: Evidence, policy: Policy) -> RuleResult:
     """The code that made it can be found again."""
     commit, dirty = found.challenger.commit, found.challenger.dirty
     limit = "clean" if policy.require_clean else None
     if commit and dirty is False:
-        return Rule("clean_commit", True, commit[:8], limit, f"made from commit {commit[:8]}")
+        return RuleResult("clean_commit", True, commit[:8], limit, f"made from commit {commit[:8]}")
     why = f"made from commit {commit[:8]} with uncommitted changes" if commit and dirty else "its commit is not known"
     warning = "" if policy.require_clean else " (a warning; promotion.require_clean makes it a rule)"
     figure = f"{commit[:8]}*" if commit else None
-    return Rule("clean_commit", not policy.require_clean, figure, limit, why + warning)
+    return RuleResult("clean_commit", not policy.require_clean, figure, limit, why + warning)
 
 
 @rule
-def metric_limits(found: Evidence, policy: Policy) -> Rule | None:
+def metric_limits(found: Evidence, policy: Policy) -> RuleResult | None:
     """No metric that has an absolute limit is beyond it; all that counts for a first model beside the baseline."""
     if not policy.limits:
         return None
@@ -157,7 +157,7 @@ def metric_limits(found: Evidence, policy: Policy) -> Rule | None:
             beyond.append(f"{name} is {shown(value)}" if found.shows else name)
     wanted = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
     reason = f"beyond promotion.limits: {', '.join(beyond)}" if beyond else "within promotion.limits"
-    return Rule("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)
+    return RuleResult("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)
 
 
 def _short(dataset: str) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-
 SINGLE = 20
 """Rows that are also asked about one by one."""
 CLOSE = 1e-4
@@ -46,7 +45,7 @@ class Scores:
     """In the order of the rows, so that two models can be paired."""
 
 
-def score(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
+def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
     """The model at `source` on the rows of `part`.
 
     Raises ModelError when it does not load, raises, or answers with missing values or the wrong number of them.
@@ -54,7 +53,7 @@ def score(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
     return _scores(part, metric, truth, _answers(source, part, metric, truth))
 
 
-def baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
+def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
     """A model that knows only the targets of the training rows: their mean, or their most frequent class."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
@@ -73,7 +72,7 @@ def baseline_name(task: Task) -> str:
     return "the mean of the training rows" if task == "regression" else "the most frequent class of the training rows"
 
 
-def truth(dataset: Dataset, part: Part, metric: Metric) -> Truth:
+def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
     """The targets of a part. Raises UsageError when the dataset's target does not suit the metric."""
     values = _values(part, metric.task)
     if metric.task == "regression":
@@ -98,7 +97,7 @@ def _ordered(classes: Array, positive: str) -> Array:
     return np.asarray(classes[::-1] if names[0] == positive else classes)
 
 
-def unsteady(source: str, part: Part, metric: Metric) -> str:
+def unsteadiness(source: str, part: Part, metric: Metric) -> str:
     """Why the answers of the model cannot be relied on; empty when they can.
 
     A row must be answered alone as among others, in any order, and twice alike. A model that standardises by the rows
@@ -110,7 +109,7 @@ def unsteady(source: str, part: Part, metric: Metric) -> str:
     if why or metric.task == "regression":
         return why
     try:
-        chances = _chances(logged_models.native(source), model)
+        chances = _probability_function(logged_models.native(source), model)
         chances(part.X.iloc[:1])
     except Exception:  # noqa: BLE001 - it has none; a metric that needs them says so
         return ""
@@ -122,23 +121,25 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
     import numpy as np
 
     whole, again = ask(rows), ask(rows)
-    if not _alike(whole, again):
+    if not _equal_but_rounding(whole, again):
         return "it answers the same rows otherwise when it is asked again; fix what it draws at random"
     places = np.unique(np.linspace(0, len(rows) - 1, min(SINGLE, len(rows))).astype(int))
     single = [ask(rows.iloc[place : place + 1]) for place in places]
-    different = sum(not _alike(whole[place : place + 1], one) for place, one in zip(places, single, strict=True))
+    different = sum(
+        not _equal_but_rounding(whole[place : place + 1], one) for place, one in zip(places, single, strict=True)
+    )
     if different:
         return (
             f"it answers {different} of {len(places)} rows otherwise alone than among others: a step learns from the "
             "rows that it is asked about; let it learn in fit only"
         )
     order = np.random.default_rng(0).permutation(len(rows))
-    if len(whole) == len(rows) and not _alike(whole[order], ask(rows.iloc[order])):  # of few rows, perhaps
+    if len(whole) == len(rows) and not _equal_but_rounding(whole[order], ask(rows.iloc[order])):  # of few rows, perhaps
         return "it answers rows otherwise in another order: a step looks at the rows beside; let it look at one alone"
     return ""
 
 
-def _chances(native: Any, model: Any) -> Callable[[Any], Array]:
+def _probability_function(native: Any, model: Any) -> Callable[[Any], Array]:
     """Asks the model, as its library knows it, for the probabilities of rows."""
     import numpy as np
 
@@ -152,7 +153,7 @@ def _chances(native: Any, model: Any) -> Callable[[Any], Array]:
     return ask
 
 
-def _alike(one: Array, other: Array) -> bool:
+def _equal_but_rounding(one: Array, other: Array) -> bool:
     """Equal, but for the rounding of sums in another order."""
     import numpy as np
 
@@ -205,7 +206,7 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
         kind = float if task == "regression" else None
         values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
     except Exception as error:  # a model is anybody's code
-        raise ModelError(f"it does not predict the {name} rows: {_said(error)}") from error
+        raise ModelError(f"it does not predict the {name} rows: {_error_text(error)}") from error
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
@@ -220,7 +221,7 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
 
     try:
         native = logged_models.native(source)
-        chances = _aligned(_chances(native, model)(part.X), native.classes_, truth)
+        chances = _aligned(_probability_function(native, model)(part.X), native.classes_, truth)
         if not np.isfinite(chances).all() or len(chances) != len(part):
             raise ValueError("some are missing")
         if chances.min(initial=0.0) < -ROUNDED or chances.max(initial=0.0) > 1 + ROUNDED:
@@ -230,7 +231,7 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
         raise
     except Exception as error:
         if metric.needs_probabilities:
-            raise ModelError(f"{metric.name} needs probabilities, and it gives none: {_said(error)}") from error
+            raise ModelError(f"{metric.name} needs probabilities, and it gives none: {_error_text(error)}") from error
         return None
 
 
@@ -249,7 +250,10 @@ def _check_classes(classes: Any, truth: Truth) -> None:
     """Raise ModelError for a model whose classes are none of the data's: 0 and 1 where the data say no and yes."""
     import numpy as np
 
-    known, wanted = np.unique(np.asarray(classes)).tolist(), [] if truth.classes is None else truth.classes.tolist()
+    known, wanted = (
+        np.unique(np.asarray(classes)).tolist(),
+        [] if truth.classes is None else truth.classes.tolist(),
+    )
     if wanted and known and not {*known} & {*wanted}:
         mine, theirs = (", ".join(map(repr, each[:5])) + (" …" if len(each) > 5 else "") for each in (known, wanted))
         raise ModelError(
@@ -263,7 +267,7 @@ def _scores(part: Part, metric: Metric, truth: Truth, answers: Answers) -> Score
         value = float(metric.score(truth, answers)) if metric.own else every[metric.name]
         losses = tuple(metric.losses(truth, answers).tolist()) if metric.losses else ()
     except Exception as error:  # labels of another type than the target, for one
-        raise ModelError(f"its answers cannot be scored: {_said(error)}") from error
+        raise ModelError(f"its answers cannot be scored: {_error_text(error)}") from error
     return Scores(value, every, len(part), _rows_digest(part), _digest(answers), losses, answers)
 
 
@@ -278,5 +282,5 @@ def _digest(answers: Answers) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {reason(error)}" if str(error).strip() else type(error).__name__

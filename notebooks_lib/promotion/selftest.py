@@ -35,7 +35,7 @@ SEED = 20240229
 
 
 @dataclass(frozen=True)
-class Check:
+class SelftestCheck:
     """One thing that the gate must do."""
 
     name: str
@@ -45,7 +45,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Table:
+class PredictedTable:
     """Rows of a table, and what several models said about them without having seen them."""
 
     truth: Truth
@@ -65,13 +65,13 @@ CASES = (
 """Table, metric, challenger, champion, rows of a holdout."""
 
 
-def real(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
+def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
     """The gate as promotion uses it: pairing, then every rule."""
     paired = pair(metric, truth, challenger, champion)
-    return decide(asked(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
+    return decide(planted_evidence(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
 
 
-def asked(
+def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
 ) -> Evidence:
     """The question that is put before the gate: the models differ in nothing but their answers."""
@@ -105,30 +105,30 @@ def asked(
     )
 
 
-def run(gate: Gate = real) -> list[Check]:
+def run_selftest(gate: Gate = real_gate) -> list[SelftestCheck]:
     """All checks of a gate; it passes when all are ok."""
-    return [*_equal(gate), *_clear(gate), *_exact(gate), *_alike(gate), *_little(gate), *_rare(gate)]
+    return [*_equal(gate), *_clear(gate), *_exact(gate), *_correlated(gate), *_too_few_rows(gate), *_rare_calls(gate)]
 
 
-def _equal(gate: Gate) -> Iterator[Check]:
+def _equal(gate: Gate) -> Iterator[SelftestCheck]:
     """Equal pairs, true gain zero: promoted no more often than the level allows."""
     once = Policy(uses=1)
     answers: list[Answer] = []
     for case in CASES:
         random = np.random.default_rng([SEED, *map(ord, "".join(case[:4]))])
-        answers += [_ask(gate, case, random, once) for _ in range(EQUAL // len(CASES))]
+        answers += [_answer_of_gate(gate, case, random, once) for _ in range(EQUAL // len(CASES))]
     count = answers.count("promote")
-    yield Check(f"{EQUAL} equal pairs at level 0.05", count <= LIMIT, f"{count} promoted", f"at most {LIMIT}")
+    yield SelftestCheck(f"{EQUAL} equal pairs at level 0.05", count <= LIMIT, f"{count} promoted", f"at most {LIMIT}")
 
 
-def _clear(gate: Gate) -> Iterator[Check]:
+def _clear(gate: Gate) -> Iterator[SelftestCheck]:
     """Much worse: none is promoted. Much better: all are."""
     policy = Policy()
     answers: dict[bool, list[Answer]] = {True: [], False: []}
     random = np.random.default_rng(SEED)
     for name, metric in (("diabetes", METRICS["rmse"]), ("cancer", METRICS["auc"])):
         table = tables()[name]
-        strong, weak = table.models["line" if name == "diabetes" else "logistic"], _poor(table)
+        strong, weak = table.models["line" if name == "diabetes" else "logistic"], _poor_answers(table)
         for _ in range(CLEAR // 2):
             places = random.integers(0, len(table.truth.values), size=300)
             truth, one, other = table.truth.at(places), strong.at(places), weak.at(places)
@@ -136,12 +136,12 @@ def _clear(gate: Gate) -> Iterator[Check]:
             answers[False].append(gate(metric, truth, other, one, policy))
     better, worse = answers[True].count("promote"), answers[False].count("promote")
     kept = answers[False].count("keep")
-    yield Check(f"{CLEAR} clearly better", better == CLEAR, f"{better} promoted", f"all {CLEAR}")
-    yield Check(f"{CLEAR} clearly worse", worse == 0, f"{worse} promoted", "none")
-    yield Check(f"{CLEAR} clearly worse", kept == CLEAR, f"{kept} kept", f"all {CLEAR}")
+    yield SelftestCheck(f"{CLEAR} clearly better", better == CLEAR, f"{better} promoted", f"all {CLEAR}")
+    yield SelftestCheck(f"{CLEAR} clearly worse", worse == 0, f"{worse} promoted", "none")
+    yield SelftestCheck(f"{CLEAR} clearly worse", kept == CLEAR, f"{kept} kept", f"all {CLEAR}")
 
 
-def _exact(gate: Gate) -> Iterator[Check]:
+def _exact(gate: Gate) -> Iterator[SelftestCheck]:
     """Of a mean without skew the interval is the paired t test: just beside its critical value the answer turns."""
     spread = stats.norm.ppf((np.arange(60) + 0.5) / 60)
     for uses, level, side in ((1, 0.05, 1), (10, 0.005, 1), (10, 0.05, -1)):
@@ -155,10 +155,10 @@ def _exact(gate: Gate) -> Iterator[Check]:
             assert (test.pvalue < level) == (step > 1)
             found = gate(METRICS["mae"], truth, new, old, Policy(uses=uses))
             name = f"paired t test, p {'<' if step > 1 else '>'} {level:g} of being {'better' if side > 0 else 'worse'}"
-            yield Check(name, found == wanted, found, wanted)
+            yield SelftestCheck(name, found == wanted, found, wanted)
 
 
-def _alike(gate: Gate) -> Iterator[Check]:
+def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
     """Two models whose errors are correlated 0.999: a small steady gain shows only to who pairs them."""
     random = np.random.default_rng(SEED)
     old = np.abs(random.normal(size=200)) + 1
@@ -169,18 +169,18 @@ def _alike(gate: Gate) -> Iterator[Check]:
     truth = Truth(np.zeros(200))
     for name, pairs, wanted in (("better", (new, old), "promote"), ("worse", (old, new), "keep")):
         found = gate(METRICS["mae"], truth, Answers(pairs[0]), Answers(pairs[1]), Policy())
-        yield Check(f"correlated 0.999 and a little {name}", found == wanted, found, wanted)
+        yield SelftestCheck(f"correlated 0.999 and a little {name}", found == wanted, found, wanted)
 
 
-def _little(gate: Gate) -> Iterator[Check]:
+def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
     """Too few rows, or all rows alike: however good it looks, nobody knows."""
     few = np.random.default_rng(SEED).random(29)
     for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
         found = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
-        yield Check(f"much better on {name}", found == "undecided", found, "undecided")
+        yield SelftestCheck(f"much better on {name}", found == "undecided", found, "undecided")
 
 
-def _rare(gate: Gate) -> Iterator[Check]:
+def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
     """Equal precision, from some two calls of a thousand rows against twenty: two calls are no evidence."""
     random = np.random.default_rng(SEED)
     classes = np.array([0, 1])
@@ -191,10 +191,12 @@ def _rare(gate: Gate) -> Iterator[Check]:
         champion, challenger = (Answers((flagged == number).astype(int)) for number in (0, 1))
         answers.append(gate(METRICS["precision"], Truth(truth, classes), challenger, champion, Policy()))
     count, most = answers.count("promote"), int(stats.binom.ppf(1 - 1e-6, RARE, Policy().level(None)))
-    yield Check(f"{RARE} equal pairs with few calls", count <= most, f"{count} promoted", f"at most {most}")
+    yield SelftestCheck(f"{RARE} equal pairs with few calls", count <= most, f"{count} promoted", f"at most {most}")
 
 
-def _ask(gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Generator, policy: Policy) -> Answer:
+def _answer_of_gate(
+    gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Generator, policy: Policy
+) -> Answer:
     name, metric, new, old, rows = case
     table = tables()[name]
     at = population(name, metric, new, old).draw(rows, random)
@@ -211,7 +213,7 @@ def population(name: str, metric: str, challenger: str, champion: str, gain: flo
 
 
 @cache
-def tables() -> dict[str, Table]:
+def tables() -> dict[str, PredictedTable]:
     """scikit-learn's tables of diabetes and of breast cancer, with out-of-fold answers of a few models."""
     from sklearn.datasets import load_breast_cancer, load_diabetes
     from sklearn.ensemble import GradientBoostingRegressor
@@ -232,7 +234,7 @@ def tables() -> dict[str, Table]:
     }
     folds: Any = KFold(5, shuffle=True, random_state=0)
     said = {name: Answers(cross_val_predict(model, x, y, cv=folds)) for name, model in regressors.items()}
-    found = {"diabetes": Table(Truth(y), said)}
+    found = {"diabetes": PredictedTable(Truth(y), said)}
 
     x, y = load_breast_cancer(return_X_y=True)
     x = x[:, :10]  # with all thirty columns hardly a model errs
@@ -249,11 +251,11 @@ def tables() -> dict[str, Table]:
         chances = cross_val_predict(model, x, y, cv=folds, method="predict_proba")
         return Answers(classes[chances.argmax(axis=1)], chances)
 
-    found["cancer"] = Table(Truth(y, classes), {name: judged(model) for name, model in classifiers.items()})
+    found["cancer"] = PredictedTable(Truth(y, classes), {name: judged(model) for name, model in classifiers.items()})
     return found
 
 
-def _poor(table: Table) -> Answers:
+def _poor_answers(table: PredictedTable) -> Answers:
     """What a model that has learnt nearly nothing would say: the first model's answers, of other rows."""
     first = next(iter(table.models.values()))
     return first.at(np.random.default_rng(0).permutation(len(table.truth.values)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, repr=False)
-class Table:
+class ReportTable:
     """Rows of values under a header; a number is shown with six digits."""
 
     header: tuple[str, ...]
@@ -16,7 +16,7 @@ class Table:
     caption: str = ""
 
     @classmethod
-    def of(cls, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Table:
+    def of(cls, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> ReportTable:
         """A table of any values."""
         return cls(tuple(header), tuple(tuple(map(shown, row)) for row in rows), caption)
 
@@ -49,7 +49,7 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.4g} %"
 
 
-def apart(share: float, limit: float) -> tuple[str, str]:
+def distinct_percents(share: float, limit: float) -> tuple[str, str]:
     """Two shares in percent, with as many digits as it takes to tell them apart."""
     for digits in range(4):
         texts = f"{100 * share:.{digits}f} %", f"{100 * limit:.{digits}f} %"

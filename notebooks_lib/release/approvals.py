@@ -11,7 +11,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
 from notebooks_lib.release.rollout import Rollout, read_waiting_tag, write_ledger_note
-from notebooks_lib.release.stage_change import beaten
+from notebooks_lib.release.stage_change import stale_comparison
 from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.tags import Tag
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 
-def waiting(store: Store, model: str) -> Version | None:
+def waiting_version(store: Store, model: str) -> Version | None:
     """The version that waits for an approval, if any."""
     return next((each for each in registry.versions(store, model) if each.tags.get(Tag.WAITING)), None)
 
@@ -40,14 +40,14 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
             raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
 
 
-def go_on(store: Store, model: str) -> Rollout:
+def approve(store: Store, model: str) -> Rollout:
     """Say yes to the stage before which a version waits, and take it there, and through what comes after.
 
     Raises UsageError when nothing waits, PromotionError when the decision does not count any more: the version was
     taken back somewhere, or another one became champion, of prod or of a stage that this one had passed. When a stage
     does not take it, its approval is used up: it waits no more.
     """
-    found = waiting(store, model)
+    found = waiting_version(store, model)
     if found is None:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
@@ -68,7 +68,7 @@ def go_on(store: Store, model: str) -> Rollout:
     _check_passed(store, registry.get(store, model, found.version), rollout.earlier)
     now = champions.champion(store, model)
     if now is not None and now.version not in (rollout.compared, found.version):
-        raise PromotionError(beaten(now))
+        raise PromotionError(stale_comparison(now))
     write_ledger_note(rollout, "approved", first)
     for stage in stage_rollouts(rollout):
         for step in (stage.deploy, stage.test, stage.canary, stage.switch):

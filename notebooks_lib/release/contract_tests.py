@@ -40,7 +40,7 @@ MALFORMED: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True)
-class Check:
+class ContractCheck:
     """One line of a contract."""
 
     id: str
@@ -57,7 +57,7 @@ def contract(
     *,
     champion: tuple[str, Golden] | None = None,
     ratio: float = 2.0,
-) -> list[Check]:
+) -> list[ContractCheck]:
     """Hold a slot to the contract; `champion` is the slot and the golden predictions of the one that serves now.
 
     All checks are made, whatever the first ones say.
@@ -70,7 +70,7 @@ def contract(
     return checks
 
 
-def refused(checks: Sequence[Check]) -> str:
+def refused(checks: Sequence[ContractCheck]) -> str:
     """What is wrong, in one line; empty when nothing is."""
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 
@@ -112,53 +112,53 @@ def too_slow(new: float | None, old: float | None, ratio: float) -> str:
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"
 
 
-def _golden(settings: Settings, name: str, slot: str, golden: Golden) -> Check:
+def _golden(settings: Settings, name: str, slot: str, golden: Golden) -> ContractCheck:
     try:
         rows = predictions(settings, name, golden, slot=slot)
     except PromotionError as error:
-        return Check("predictions", str(error), ok=False)
-    return Check("predictions", f"{rows} known rows are answered as when the version was registered")
+        return ContractCheck("predictions", str(error), ok=False)
+    return ContractCheck("predictions", f"{rows} known rows are answered as when the version was registered")
 
 
-def _interface(settings: Settings, name: str, slot: str, golden: Golden, champion: Golden) -> Check:
+def _interface(settings: Settings, name: str, slot: str, golden: Golden, champion: Golden) -> ContractCheck:
     """Its callers send what they sent to the champion, and read what they read."""
     for request, known in champion.pairs:
         try:
             answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)["predictions"]
         except (InputError, EndpointError) as error:
-            return Check("signature", f"it does not take what the champion's callers send: {error}", ok=False)
+            return ContractCheck("signature", f"it does not take what the champion's callers send: {error}", ok=False)
         if not same_form(known, answer):
-            return Check("signature", "it answers the champion's callers in another form", ok=False)
-    return Check("signature", "it takes what the champion's callers send")
+            return ContractCheck("signature", "it answers the champion's callers in another form", ok=False)
+    return ContractCheck("signature", "it takes what the champion's callers send")
 
 
-def _malformed(settings: Settings, name: str, slot: str) -> Check:
+def _malformed(settings: Settings, name: str, slot: str) -> ContractCheck:
     for body in MALFORMED:
         try:
             endpoint.invoke(settings, name, body, slot=slot, probe=True)
         except InputError as error:
             if "(400)" not in str(error):
-                return Check("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)
+                return ContractCheck("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)
         except EndpointError as error:
-            return Check("malformed", f"{json.dumps(body)} is not refused with 400: {error}", ok=False)
+            return ContractCheck("malformed", f"{json.dumps(body)} is not refused with 400: {error}", ok=False)
         else:
-            return Check("malformed", f"{json.dumps(body)} is answered, not refused", ok=False)
-    return Check("malformed", f"{len(MALFORMED)} malformed requests are refused with 400")
+            return ContractCheck("malformed", f"{json.dumps(body)} is answered, not refused", ok=False)
+    return ContractCheck("malformed", f"{len(MALFORMED)} malformed requests are refused with 400")
 
 
 def _latency(
     settings: Settings, name: str, slot: str, golden: Golden, champion: tuple[str, Golden] | None, ratio: float
-) -> Check:
+) -> ContractCheck:
     try:
         new = _p95(settings, name, slot, golden)
         old = _p95(settings, name, *champion) if champion else None
         if champion and too_slow(new, old, ratio):  # something else may have kept this machine busy: once more
             new, old = _p95(settings, name, slot, golden), _p95(settings, name, *champion)
     except (InputError, EndpointError, OSError) as error:
-        return Check("latency", f"it does not stand {CONNECTIONS} requests at once: {error}", ok=False)
+        return ContractCheck("latency", f"it does not stand {CONNECTIONS} requests at once: {error}", ok=False)
     slow = too_slow(new, old, ratio)
     beside = f", the champion's {1000 * old:.0f} ms" if old is not None else ""
-    return Check("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
+    return ContractCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
 
 
 def _p95(settings: Settings, name: str, slot: str, golden: Golden) -> float:

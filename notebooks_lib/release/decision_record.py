@@ -28,7 +28,7 @@ _LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
 
 
-def write(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
+def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
     """Log the decision, its rules and what was done so far as JSON, metrics and tags; return what was logged.
 
     Called before the stages and again after them, the second time adds what was done. The tag with the answer is the
@@ -102,15 +102,15 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     made = (
         f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
     )
-    about = model_card.collect(store, decision, candidates)
+    about = model_card.collect_model_card(store, decision, candidates)
     rollout = release.rollout
-    page = card.page(decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links)
+    page = card.decision_page(decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links)
     store.client.log_text(run_id, page, CARD)
     if release.promoting and version is not None and not release.rollout.dry_run:
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
 
 
-def read(store: Store, run_id: str) -> dict[str, Any]:
+def read_decision(store: Store, run_id: str) -> dict[str, Any]:
     """What `write` logged. Raises PromotionError when the run carries no decision."""
     tags = store.client.get_run(run_id).data.tags
     if Tag.DECISION not in tags:

@@ -15,7 +15,7 @@ from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.tables import Table
+from notebooks_lib.promotion.tables import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving import endpoint, endpoint_state
@@ -56,7 +56,7 @@ class Gate:
         self.experiment = experiment
         self.dataset = dataset
         self.order_by = order_by
-        candidates_module.check(challengers, max_candidates)
+        candidates_module.check_challengers(challengers, max_candidates)
         self.max_candidates = max_candidates
         self.challengers = challengers
         self.target = target
@@ -64,7 +64,7 @@ class Gate:
         self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
         guardrails.check_metrics(self.policy, self.model, self.metric)
 
-    def mend(self, *, dry_run: bool = True) -> Table:
+    def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
         left = journal.unfinished(self.store.settings, self.model)
         stages = [str(each.change["stage"]) for each in left]
@@ -76,13 +76,13 @@ class Gate:
         else:
             mended = [(stage, recovery.recover(self.store, self.model, stage)) for stage in stages]
             rows = [(stage, each.text) for stage, each in mended if each is not None]
-        return Table.of(("stage", "left unfinished"), rows or [("", "nothing")])
+        return ReportTable.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
         """The version that serves now, if any."""
         return champions.champion(self.store, self.model)
 
-    def champion_table(self) -> Table:
+    def champion_table(self) -> ReportTable:
         """For a notebook: the champion and its endpoint, or that there is none yet."""
         found = self.champion()
         serves = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
@@ -92,11 +92,11 @@ class Gate:
             ("reason", found.tags.get(Tag.REASON, "") if found else ""),
             ("endpoint", f"{serves[0].state}, version {serves[0].version}" if serves else "none yet"),
         ]
-        return Table.of((self.model, ""), rows)
+        return ReportTable.of((self.model, ""), rows)
 
     def candidates(self) -> Candidates:
         """The runs that may replace it. Raises PromotionError when there is neither such a run nor a champion."""
-        return candidates_module.find(
+        return candidates_module.find_candidates(
             self.store,
             self.experiment,
             self.metric,
@@ -108,7 +108,7 @@ class Gate:
 
     def holdout(self, found: Candidates) -> Evidence:
         """The figures of the best of them, as many as are to meet it, and of the champion on the holdout."""
-        return evidence_module.gather(
+        return evidence_module.gather_evidence(
             self.store,
             found,
             self.champion(),
@@ -118,11 +118,11 @@ class Gate:
             challengers=self.challengers,
         )
 
-    def scores(self, evidence: Evidence) -> Table:
+    def scores(self, evidence: Evidence) -> ReportTable:
         """For a notebook: the metrics of all on the holdout, the one that decides first."""
         sides = evidence.sides
         if not evidence.shows:
-            return Table.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
+            return ReportTable.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
@@ -133,7 +133,7 @@ class Gate:
             caption = "the best candidate is the champion itself: the holdout was not read"
         elif all(each.unread for each in evidence.every):
             caption = "the holdout was not read: a rule failed that needs none of its rows"
-        return Table.of(("", *(side.label for side in sides)), rows, caption)
+        return ReportTable.of(("", *(side.label for side in sides)), rows, caption)
 
     def figure(self, evidence: Evidence) -> Figure:
         """All on one axis."""
@@ -151,9 +151,9 @@ class Gate:
         run_id = run.id if run else ""
         return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
-    def record(self, run: Run, release: Release, found: Candidates) -> Table:
+    def record(self, run: Run, release: Release, found: Candidates) -> ReportTable:
         """Write decision and deeds on the run, for those who read them from MLflow."""
-        decision_record.write(self.store, run.id, release, found)
+        decision_record.write_decision(self.store, run.id, release, found)
         rows = [
             ("decision", release.decision.answer),
             ("promoted", release.promoted),
@@ -161,13 +161,13 @@ class Gate:
             ("previous", release.before.version if release.before else None),
             ("waiting", release.rollout.waiting),
         ]
-        return Table.of(("recorded", run.id), rows)
+        return ReportTable.of(("recorded", run.id), rows)
 
-    def outcome(self, release: Release) -> Table:
+    def outcome(self, release: Release) -> ReportTable:
         """For a notebook: what each step did, and how to take it back."""
         rows = [(step.stage, step.name, step.text) for step in release.steps]
         last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
-        return Table.of(("stage", "step", "what it did"), [*rows, last])
+        return ReportTable.of(("stage", "step", "what it did"), [*rows, last])
 
     def __repr__(self) -> str:
         own = self.model in self.store.settings.promotion.models

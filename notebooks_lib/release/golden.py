@@ -48,27 +48,27 @@ class Golden:
         return max(difference(_answer(model, request), known) for request, known in self.pairs)
 
 
-def of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
+def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
     """The golden predictions of a version; made and kept now when it has none yet, from its example and from `rows`.
 
     Raises PromotionError when it has neither, or what is kept is not what was kept.
     """
-    known = read(store, version)
+    known = read_golden(store, version)
     if known is not None:
         return known
     with tempfile.TemporaryDirectory() as scratch:
-        made = make(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
+        made = make_golden(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
     if not made.pairs:
         raise PromotionError(
             f"version {version.version} of {version.model!r} cannot be verified: its model was logged without an "
             "example, and no rows of its dataset are known"
         )
     if version.run_id:
-        keep(store, version, made)
+        store_golden(store, version, made)
     return made
 
 
-def make(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
+def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
     """What a model answers to its example and to the first of `rows`."""
     requests: list[Mapping[str, Any]] = []
     if model.example is not None:
@@ -76,11 +76,11 @@ def make(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
     if rows is not None and model.tabular:
         known = [column.name for column in model.columns if column.name in rows.columns]
         few = (rows[known] if known else rows).iloc[:ROWS]
-        requests.append({"dataframe_split": split(few, named=bool(known))})
+        requests.append({"dataframe_split": as_dataframe_split(few, named=bool(known))})
     return Golden(tuple((request, _answer(model, request)) for request in requests))
 
 
-def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
+def as_dataframe_split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
     """A table as MLflow's dataframe_split, in plain JSON values: null for what is missing, times in ISO form."""
     plain = rows.astype(object)
     plain[rows.isna()] = None
@@ -88,7 +88,7 @@ def split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
     return {"columns": [str(name) for name in rows.columns], "data": data} if named else {"data": data}
 
 
-def keep(store: Store, version: Version, golden: Golden) -> None:
+def store_golden(store: Store, version: Version, golden: Golden) -> None:
     """Keep golden predictions with a version: the artifact first, then the tag that names it."""
     text = json.dumps([{"request": request, "predictions": known} for request, known in golden.pairs], indent=1)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -102,7 +102,7 @@ def keep(store: Store, version: Version, golden: Golden) -> None:
     registry.set_tags(store, version, {Tag.GOLDEN: f"{path}#{digest}"})
 
 
-def read(store: Store, version: Version) -> Golden | None:
+def read_golden(store: Store, version: Version) -> Golden | None:
     """The golden predictions that were kept with a version; None when none were.
 
     Raises PromotionError when they are gone or were altered: then nothing is known, and nothing may be assumed.

@@ -23,7 +23,7 @@ from notebooks_lib.tracking.store import Store, connect
 
 
 @contextmanager
-def noted(settings: Settings, name: str) -> Iterator[None]:
+def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     """Whatever traffic of an endpoint moves in this block, the ledger says so.
 
     Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
@@ -52,7 +52,7 @@ def noted(settings: Settings, name: str) -> Iterator[None]:
             ) from error
 
 
-def deploy(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
+def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
     """The slot of endpoint `name` that holds a version of its model now, and how the endpoint is. No traffic moves.
 
     The version is the champion of the endpoint's stage where none is named; the slot the one that holds it already,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.release.journal import END, StageLock, describe
-from notebooks_lib.release.stage_moves import Kind, Moves
+from notebooks_lib.release.stage_moves import Kind, StageMoves
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -57,7 +57,7 @@ def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str
     left = lock.pending()
     if left is None:
         return None
-    moves, said = Moves(store, left), f"{describe(left)}, was cut short"
+    moves, said = StageMoves(store, left), f"{describe(left)}, was cut short"
     why = f"cut short {describe(left).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
     try:
         outcome, text = _finish_or_undo(moves, why)
@@ -71,7 +71,7 @@ def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str
     return Recovered(moves.kind, moves.number, outcome, f"{said}: {text}")
 
 
-def _finish_or_undo(moves: Moves, why: str) -> tuple[Outcome, str]:
+def _finish_or_undo(moves: StageMoves, why: str) -> tuple[Outcome, str]:
     steps = moves.journal.steps
     moves.catch_up()
     if NO_RETURN in steps and "undo" not in steps and moves.rival() is None:

@@ -20,7 +20,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.release import recovery, rollout, stage_moves, version_slots
 from notebooks_lib.release.recovery import Recovered
-from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -69,7 +69,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     target = _target(store, before, stage, to)
     rows = _check(store, target)
     reason = reason or f"version {before.version} was taken back by hand"
-    change = Change.begin(store, target, kind="rollback", stage=stage, reason=reason)
+    change = StageChange.begin(store, target, kind="rollback", stage=stage, reason=reason)
     change.deploy()
     change.test()
     change.switch()

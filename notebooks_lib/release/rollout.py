@@ -30,7 +30,7 @@ REASON_LIMIT = 400
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutStep:
     """What a step did, or would do."""
 
     name: StepName
@@ -83,14 +83,14 @@ class Rollout:
         """The command that goes back from the last stage that was passed; empty where nothing was before."""
         self.status: EndpointStatus | None = None
         """Of the last endpoint that was touched."""
-        self.steps: list[Step] = []
+        self.steps: list[RolloutStep] = []
 
     @property
     def promoted(self) -> bool:
         """Whether the version became champion of all the stages that were asked for."""
         return self.promoting and not self.dry_run and self.passed == list(self.names)
 
-    def done(self, step: Step) -> Step:
+    def done(self, step: RolloutStep) -> RolloutStep:
         """Keep what a step did; a notebook's cell may be run again."""
         kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
         self.steps = [*kept, step]

@@ -23,10 +23,10 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import CanaryResult, CanaryWatch
-from notebooks_lib.release.contract_tests import Check
+from notebooks_lib.release.contract_tests import ContractCheck
 from notebooks_lib.release.journal import END, Journal, StageLock
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
-from notebooks_lib.release.stage_moves import Kind, Moves
+from notebooks_lib.release.stage_moves import Kind, StageMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NEXT = "the next nbops promote --live or nbops rollback"
 
 
-class Change(Moves):
+class StageChange(StageMoves):
     """Call deploy, test, share for each step of a canary, switch, and end. One process changes a stage at a time."""
 
     def __init__(self, store: Store, lock: StageLock, journal: Journal) -> None:
@@ -45,7 +45,9 @@ class Change(Moves):
         self._stage_lock = lock
 
     @classmethod
-    def begin(cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = "") -> Change:
+    def begin(
+        cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = ""
+    ) -> StageChange:
         """Lock the stage, mend what was cut short there, and open a journal.
 
         Raises PromotionError when another process is changing the stage.
@@ -76,7 +78,7 @@ class Change(Moves):
         with self._step("deploy"):
             return self.put()
 
-    def test(self) -> list[Check]:
+    def test(self) -> list[ContractCheck]:
         """What the slot was asked, and how it did. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
             checks = contract_tests.contract(
@@ -115,7 +117,7 @@ class Change(Moves):
         with self._step(NO_RETURN):
             rival = self.rival()
             if rival is not None:
-                raise PromotionError(beaten(rival))
+                raise PromotionError(stale_comparison(rival))
             self.split({self.slot: 100})
         with self._step("mark"):
             self.mark()
@@ -169,7 +171,7 @@ class Change(Moves):
         return f"version {self.number} serves; {_NEXT} finishes this"
 
 
-def beaten(rival: Version) -> str:
+def stale_comparison(rival: Version) -> str:
     """Why a comparison does not count any more."""
     return (
         f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "

@@ -25,7 +25,7 @@ Kind = Literal["promotion", "rollback", "repair"]
 """A repair brings an endpoint back in line with the champion's mark."""
 
 
-class Moves:
+class StageMoves:
     """The moves of one change, which its journal describes."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
@@ -192,4 +192,4 @@ class Moves:
 
 def golden_predictions(store: Store, version: Version) -> Golden:
     """The golden predictions of a version; made now, from its example and its dataset, when none were kept."""
-    return golden.of(store, version, lambda: version_slots.known_rows(store, version))
+    return golden.golden_of(store, version, lambda: version_slots.known_rows(store, version))

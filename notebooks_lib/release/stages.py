@@ -20,8 +20,8 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import contract_tests, dry_run, recovery, stage_moves, version_slots
 from notebooks_lib.release import stage_change as changes
-from notebooks_lib.release.rollout import Rollout, Step, StepName, admission_refusal, continue_command
-from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, admission_refusal, continue_command
+from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings.sections import Stage
@@ -46,11 +46,11 @@ class StageRollout:
         self.name = name
         self.policy: Stage = rollout.store.settings.stages.of(name)
         self.endpoint = rollout.store.settings.stages.endpoint(name, rollout.model)
-        self._change: Change | None = None
+        self._change: StageChange | None = None
         self._over = ""
         """Why nothing is to be done here, or nothing any more."""
 
-    def deploy(self) -> Step:
+    def deploy(self) -> RolloutStep:
         """Load the version into an idle slot, beside what serves. Raises PromotionError when it may not or cannot."""
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
@@ -69,7 +69,7 @@ class StageRollout:
         ):
             endpoint.idle(rollout.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
         kind: stage_moves.Kind = "promotion" if rollout.promoting else "repair"
-        self._change = Change.begin(
+        self._change = StageChange.begin(
             rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
         )
         slot = self._change.deploy()
@@ -78,13 +78,13 @@ class StageRollout:
             "deploy", f"version {version.version} is in slot {slot} at {rollout.status.address}", changed=True
         )
 
-    def test(self) -> Step:
+    def test(self) -> RolloutStep:
         """Hold its slot to the contract. When it does not keep it, what served before serves on, and this raises."""
         if self._change is None:
             return self._done("test", self._instead("would hold its slot to the contract"))
         return self._done("test", "; ".join(check.text for check in self._change.test()))
 
-    def canary(self) -> Step:
+    def canary(self) -> RolloutStep:
         """Go through the settings' steps of a canary; as soon as it does badly, traffic goes back, and this raises."""
         steps = self.policy.canary
         if not steps:
@@ -100,7 +100,7 @@ class StageRollout:
                 break
         return self._done("canary", ". ".join(told), changed=True)
 
-    def switch(self) -> Step:
+    def switch(self) -> RolloutStep:
         """Give it all requests, and the champion's mark of this stage."""
         rollout, change = self.rollout, self._change
         if change is None:
@@ -135,7 +135,7 @@ class StageRollout:
             and mine is not None
             and mine.version not in (rollout.compared, version.version)
         ):
-            raise PromotionError(changes.beaten(mine))  # while it was in the stages before
+            raise PromotionError(changes.stale_comparison(mine))  # while it was in the stages before
         if not rollout.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
         if rollout.promoting and not holds:
@@ -172,8 +172,8 @@ class StageRollout:
         """What a step says that does nothing."""
         return self._over or (would if self.rollout.dry_run else "nothing to do")
 
-    def _done(self, name: StepName, text: str, *, changed: bool = False) -> Step:
-        return self.rollout.done(Step(name, changed, text, self.name))
+    def _done(self, name: StepName, text: str, *, changed: bool = False) -> RolloutStep:
+        return self.rollout.done(RolloutStep(name, changed, text, self.name))
 
 
 class Release:
@@ -227,21 +227,25 @@ class Release:
         return self.rollout.promoted
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[RolloutStep]:
         """What was done so far."""
         return self.rollout.steps
 
-    def register(self) -> Step:
+    def register(self) -> RolloutStep:
         """Make the challenger's model a version, once; a champion that stays is one already."""
         rollout, run_id = self.rollout, self.decision.challenger.run_id
         if not self.promoting:
             rollout.version = self.before
-            return rollout.done(Step("register", False, f"nothing to register: the answer is {self.decision.answer}"))
+            return rollout.done(
+                RolloutStep("register", False, f"nothing to register: the answer is {self.decision.answer}")
+            )
         if rollout.dry_run:
-            return rollout.done(Step("register", False, f"would register the model of run {run_id} as {self.model!r}"))
+            return rollout.done(
+                RolloutStep("register", False, f"would register the model of run {run_id} as {self.model!r}")
+            )
         rival = self._rival()
         if rival is not None:
-            raise PromotionError(changes.beaten(rival))
+            raise PromotionError(changes.stale_comparison(rival))
         tags = {Tag.DECISION_RUN: rollout.run_id} if rollout.run_id else {}
         found = registry.register(self.store, self.model, run_id, tags=tags)
         version_slots.pin_checksum(self.store, found, self.decision.challenger.model_sha256)
@@ -250,7 +254,7 @@ class Release:
         known = stage_moves.golden_predictions(self.store, found)
         rollout.version = registry.get(self.store, self.model, found.version)
         told = f"version {found.version} of {self.model!r} is run {run_id}"
-        return rollout.done(Step("register", True, f"{told}; {known.rows} golden predictions are kept with it"))
+        return rollout.done(RolloutStep("register", True, f"{told}; {known.rows} golden predictions are kept with it"))
 
     @property
     def undo(self) -> str:

@@ -14,7 +14,7 @@ from notebooks_lib.promotion import card, charts
 from notebooks_lib.promotion.decision import Policy, Uses, decide_use
 from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.paired_gain import outlook
+from notebooks_lib.promotion.paired_gain import holdout_power
 from tests.promotion.test_decision import NEW, OLD, challenger, evidence, paired, together
 
 ABOUT = ModelCard(
@@ -52,7 +52,7 @@ class Balanced(HTMLParser):
 
 def read(found, policy: Policy | None = None, **asked) -> str:
     links = [("run", "http://x/r?a=1&b=2")]
-    page = card.page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
+    page = card.decision_page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
     parser = Balanced()
     parser.feed(page)
     assert not parser.open
@@ -113,7 +113,7 @@ def test_a_large_budget_shows_no_estimate():
     assert "Promote" in text
     assert "17 of 20 left" in text
     assert not any(figure in text for figure in ("0.765", "0.0679", "1.432"))
-    ahead = outlook(secret, Policy(), 0.0025)
+    ahead = holdout_power(secret, Policy(), 0.0025)
     assert f"{ahead.detectable:.4g}" in text
     assert str(ahead.rows_for(0.2)) in text
 

@@ -313,8 +313,8 @@ def test_three_meet_in_one_use_and_all_are_told(trials, houses, gate, project, t
     assert len(asked.scores(evidence).rows[0]) == 5
     assert len(asked.figure(evidence).axes[0].get_yticklabels()) == 4
     run_id = trials.run({}, experiment="promotion")
-    decision_record.write(trials.store, run_id, asked.release(decision), candidates)
-    told = decision_record.read(trials.store, run_id)["decision"]
+    decision_record.write_decision(trials.store, run_id, asked.release(decision), candidates)
+    told = decision_record.read_decision(trials.store, run_id)["decision"]
     assert [each["run"] for each in told["others"]] == [middle, poor]
     card = Path(trials.store.client.download_artifacts(run_id, "promotion/card.html", str(tmp_path))).read_text()
     assert all(f"run {other[:8]}" in text for other in (middle, poor) for text in (card, decision._repr_html_()))

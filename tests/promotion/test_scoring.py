@@ -76,14 +76,14 @@ UNSTEADY = {
 @pytest.mark.parametrize("name", UNSTEADY)
 def test_an_answer_that_depends_on_other_rows_or_on_chance_is_refused(model, name: str):
     model(UNSTEADY[name])
-    said = scoring.unsteady("m", ROWS, builtin.find("rmse"))
+    said = scoring.unsteadiness("m", ROWS, builtin.find("rmse"))
     assert ("asked again" if name == "drawn at random" else "alone than among others") in said
 
 
 def test_a_step_that_looks_at_the_row_before_is_seen_where_few_rows_need_it(model):
     gaps = Rows(ROWS.X.assign(x=ROWS.X["x"].mask(ROWS.X.index == 7)), ROWS.y)
     model(lambda rows: rows["x"].ffill().fillna(0).to_numpy())
-    assert "in another order" in scoring.unsteady("m", gaps, builtin.find("rmse"))
+    assert "in another order" in scoring.unsteadiness("m", gaps, builtin.find("rmse"))
 
 
 class Ranked:
@@ -96,7 +96,7 @@ class Ranked:
 
 def test_chances_that_depend_on_other_rows_are_refused(model):
     model(lambda rows: np.where(rows["x"] > 0, "yes", "no"), Ranked())
-    assert "alone than among others" in scoring.unsteady("m", ROWS, builtin.find("log_loss"))
+    assert "alone than among others" in scoring.unsteadiness("m", ROWS, builtin.find("log_loss"))
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_chances_that_depend_on_other_rows_are_refused(model):
 )
 def test_a_steady_model_passes(model, predict):
     model(predict)
-    assert scoring.unsteady("m", ROWS, builtin.find("rmse")) == ""
+    assert scoring.unsteadiness("m", ROWS, builtin.find("rmse")) == ""
 
 
 def test_names_of_classes_are_compared_whole(model):
     model(lambda rows: np.where(rows["x"] > 0, "yes", "no"))
-    assert scoring.unsteady("m", ROWS, builtin.find("accuracy")) == ""
+    assert scoring.unsteadiness("m", ROWS, builtin.find("accuracy")) == ""
     model(lambda rows: np.where(rows["x"] > rows["x"].mean(), "yes", "no"))
-    assert "alone than among others" in scoring.unsteady("m", ROWS, builtin.find("accuracy"))
+    assert "alone than among others" in scoring.unsteadiness("m", ROWS, builtin.find("accuracy"))
 
 
 LABELS = Rows(ROWS.X, pd.Series(np.where(ROWS.X["x"] > 0, "yes", "no")))
@@ -137,13 +137,13 @@ TRUTH = Truth(LABELS.y.to_numpy(dtype=str), np.array(["no", "yes"]))
 def test_chances_that_are_none_are_refused_where_they_decide(model, chances, says):
     model(lambda rows: np.full(len(rows), "yes"), Native(np.tile(chances, (60, 1))))
     with pytest.raises(ModelError, match=says):
-        scoring.score("m", LABELS, builtin.find("log_loss"), TRUTH)
-    assert scoring.score("m", LABELS, builtin.find("accuracy"), TRUTH).answers.probabilities is None
+        scoring.score_model("m", LABELS, builtin.find("log_loss"), TRUTH)
+    assert scoring.score_model("m", LABELS, builtin.find("accuracy"), TRUTH).answers.probabilities is None
 
 
 def test_rounding_beside_0_and_1_is_no_fault(model):
     model(lambda rows: np.full(len(rows), "yes"), Native(np.tile([-1e-9, 1 + 1e-9], (60, 1))))
-    found = scoring.score("m", LABELS, builtin.find("brier"), TRUTH).answers.probabilities
+    found = scoring.score_model("m", LABELS, builtin.find("brier"), TRUTH).answers.probabilities
     assert (found.min(), found.max()) == (0.0, 1.0)
 
 
@@ -159,7 +159,7 @@ def test_the_positive_class_can_be_named(name: str):
         "D", (), {part: Rows(pd.DataFrame({"x": range(80)}), pd.Series(values)) for part in ("train", "validation")}
     )
     metric = builtin.find(name, positive="churn")
-    truth = scoring.truth(dataset, dataset.validation, metric)
+    truth = scoring.truth_of(dataset, dataset.validation, metric)
     assert truth.classes.tolist() == ["stay", "churn"]
     found = metric.score(truth, Answers(said, chances[:, ::-1]))
     expected = {
@@ -179,12 +179,12 @@ def test_the_positive_class_can_be_named(name: str):
 def test_a_positive_class_that_there_is_not_is_a_usage_error():
     dataset = type("D", (), dict.fromkeys(("train", "validation"), LABELS))
     with pytest.raises(UsageError, match="positive=maybe: the target has the classes no and yes"):
-        scoring.truth(dataset, LABELS, builtin.find("f1", positive="maybe"))
+        scoring.truth_of(dataset, LABELS, builtin.find("f1", positive="maybe"))
     with pytest.raises(UsageError, match="rmse is a metric of numbers"):
         builtin.find("rmse", positive="yes")
     many = Rows(ROWS.X, pd.Series(list("abc") * 20))
     with pytest.raises(UsageError, match="of 3 classes none is the positive one"):
-        scoring.truth(type("D", (), {"train": many, "validation": many}), many, builtin.find("f1", positive="a"))
+        scoring.truth_of(type("D", (), {"train": many, "validation": many}), many, builtin.find("f1", positive="a"))
 
 
 @pytest.mark.parametrize(

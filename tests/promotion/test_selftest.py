@@ -15,7 +15,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import leaver
 from notebooks_lib.metrics.metric import Answers, gain
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real, tables
+from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real_gate, tables
 from notebooks_lib.statistics import blocks, paired, simulation
 
 
@@ -41,11 +41,11 @@ def never(metric, truth, new, old, policy):
 
 
 def flipped(metric, truth, new, old, policy):
-    return real(metric, truth, old, new, policy)
+    return real_gate(metric, truth, old, new, policy)
 
 
 def doubled(metric, truth, new, old, policy):
-    return real(metric, truth, new, old, replace(policy, alpha=2 * policy.alpha))
+    return real_gate(metric, truth, new, old, replace(policy, alpha=2 * policy.alpha))
 
 
 def unpaired(metric, truth, new, old, policy):
@@ -84,13 +84,15 @@ def light(metric, truth, new, old, policy):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_gate_that_was_tampered_with_fails(gate, caught_by):
-    failed = [check.name for check in selftest.run(gate) if not check.ok]
+    failed = [check.name for check in selftest.run_selftest(gate) if not check.ok]
     assert any(name.startswith(caught_by) for name in failed), failed
 
 
 def test_a_gate_that_fails_ends_with_exit_code_1(monkeypatch, capsys):
     monkeypatch.setattr(
-        selftest, "run", lambda: [selftest.Check("400 equal pairs", False, "200 promoted", "at most 44")]
+        selftest,
+        "run_selftest",
+        lambda: [selftest.SelftestCheck("400 equal pairs", False, "200 promoted", "at most 44")],
     )
     assert program.run(["gate", "selftest"]) == 1
     assert "promote nothing with it" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import journal, stage_moves, version_slots
 from notebooks_lib.release.journal import Journal
 from notebooks_lib.release.rollback import rollback
-from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -64,9 +64,9 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     return registry.get(store, model, found.version)
 
 
-def promote(store: Store, found: Version, stage: str = "prod") -> Change:
+def promote(store: Store, found: Version, stage: str = "prod") -> StageChange:
     """As a release does it, step by step."""
-    moving = Change.begin(store, found, kind="promotion", stage=stage, reason="a test")
+    moving = StageChange.begin(store, found, kind="promotion", stage=stage, reason="a test")
     moving.deploy()
     moving.test()
     for step in store.settings.stages.of(stage).canary:

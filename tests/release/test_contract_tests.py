@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib.release.contract_tests import too_slow
-from notebooks_lib.release.golden import split
+from notebooks_lib.release.golden import as_dataframe_split
 from notebooks_lib.serving.inference import difference
 
 
@@ -56,11 +56,11 @@ def test_rows_are_sent_as_plain_json():
             "ok": [True, False],
         }
     )
-    assert json.loads(json.dumps(split(rows), allow_nan=False)) == {
+    assert json.loads(json.dumps(as_dataframe_split(rows), allow_nan=False)) == {
         "columns": ["n", "x", "city", "when", "ok"],
         "data": [[1, 0.1, "Graz", "2024-01-01 00:00:00", True], [2, None, None, "2024-02-01 00:00:00", False]],
     }
-    assert "columns" not in split(rows, named=False)
+    assert "columns" not in as_dataframe_split(rows, named=False)
 
 
 @pytest.mark.parametrize(

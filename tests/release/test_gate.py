@@ -196,9 +196,9 @@ def test_classification_is_judged_by_classes_and_by_probabilities(trials, gate, 
     two = make_column_transformer((StandardScaler(), ["mean texture", "mean compactness"]))
     model = make_pipeline(two, LogisticRegression()).fit(data.train.X, data.train.y)
     run_id = trials.run({}, model=model, example=data.train.X, dataset=data, experiment="cells")
-    truth = scoring.truth(data, data.validation, METRICS[metric])
+    truth = scoring.truth_of(data, data.validation, METRICS[metric])
     source = models.model_of_run(trials.store, run_id).source
-    honest = scoring.score(source, data.validation, METRICS[metric], truth).value
+    honest = scoring.score_model(source, data.validation, METRICS[metric], truth).value
     trials.store.client.log_metric(run_id, metric, honest)
     decision = answer(gate(experiment="cells", metric=metric))
     assert decision.answer == "promote"
@@ -233,8 +233,8 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     assert registry.models(trials.store) == []
     assert ("champion", "none yet") in asked.champion_table().rows
     run_id = trials.run({}, experiment="promotion")
-    decision_record.write(trials.store, run_id, release, candidates)
-    content = decision_record.read(trials.store, run_id)
+    decision_record.write_decision(trials.store, run_id, release, candidates)
+    content = decision_record.read_decision(trials.store, run_id)
     assert content["decision"]["answer"] == "promote"
     assert content["release"]["promoted"] is False
     assert content["candidates"]["runs"][0]["run_id"] == good
@@ -283,7 +283,7 @@ def test_a_run_without_a_decision_is_an_error(trials):
     from notebooks_lib.release import decision_record
 
     with pytest.raises(PromotionError, match="recorded no decision"):
-        decision_record.read(trials.store, trials.run({}))
+        decision_record.read_decision(trials.store, trials.run({}))
 
 
 def test_the_figure_shows_both(trials, houses, gate):
@@ -384,10 +384,10 @@ def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
     assert "wear it out" in repr(asked.scores(evidence))
     assert "wear it out" in asked.figure(evidence).axes[0].texts[0].get_text()
     run_id = trials.run({})
-    decision_record.write(trials.store, run_id, asked.release(decision), candidates)
+    decision_record.write_decision(trials.store, run_id, asked.release(decision), candidates)
     assert not set(trials.store.client.get_run(run_id).data.metrics) & {"gain", "challenger_rmse", "champion_rmse"}
     score = f"{evidence.challenger.score:.4g}"
-    assert score not in json.dumps(decision_record.read(trials.store, run_id)["decision"])
+    assert score not in json.dumps(decision_record.read_decision(trials.store, run_id)["decision"])
     assert score not in repr(decision)
 
 

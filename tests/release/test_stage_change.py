@@ -19,7 +19,7 @@ from notebooks_lib.release import approvals, canary, contract_tests, journal, re
 from notebooks_lib.release.journal import StageLock
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
-from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.serving import endpoint
 from notebooks_lib.settings import Settings
@@ -88,7 +88,7 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
 def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     registry.set_tags(store, two, {Tag.WAITING: "{}"})
-    moving = Change.begin(store, two, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(store, two, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     moving.test()
     assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
@@ -106,7 +106,7 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         moving.share(CanaryStep(traffic=20, requests=40))
     assert "requests were refused, more than 1 %" in str(caught.value)
     assert "version 1 serves as before and is champion" in str(caught.value)
-    assert approvals.waiting(store, MODEL) is None
+    assert approvals.waiting_version(store, MODEL) is None
     assert agreed(store) == "1"
     newest = ledger.read(store, MODEL)
     assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
@@ -124,7 +124,7 @@ def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
     forgive(store, 2)
     mark = [entry.get("step") for entry in promote(store, two).journal.entries].index("mark")
-    moving = Change.begin(store, one, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(store, one, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     moving.test()
     with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
@@ -177,9 +177,9 @@ def two_at_once_are_one_after_the_other(store: Store) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(PromotionError, match="being changed by another process"):
-            Change.begin(store, two, kind="promotion", stage="prod", reason="too early")
+            StageChange.begin(store, two, kind="promotion", stage="prod", reason="too early")
         other.stdin.close()
-    Change.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
+    StageChange.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
 
 
 def from_stage_to_stage_with_an_approval(store: Store) -> None:
@@ -216,20 +216,20 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
         go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
     assert agreed(store) == "1"
-    assert approvals.waiting(store, MODEL).version == "2"
+    assert approvals.waiting_version(store, MODEL).version == "2"
 
     one = registry.get(store, MODEL, 1)
     champions.mark_champion(store, one, reason="elsewhere", stage="dev")
     with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
-        approvals.go_on(here, MODEL)
+        approvals.approve(here, MODEL)
     champions.mark_champion(store, two, reason="again", stage="dev")
     registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
     with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
-        approvals.go_on(here, MODEL)
+        approvals.approve(here, MODEL)
     assert agreed(store) == "1"
     forgive(store, 2)
 
-    rollout = approvals.go_on(here, MODEL)
+    rollout = approvals.approve(here, MODEL)
     assert rollout.promoted
     asked, ours, compared = (
         int(re.search(pattern, str(rollout.steps[2])).group(1))
@@ -240,7 +240,7 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     assert agreed(store) == "2"
     assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
-        approvals.go_on(here, MODEL)
+        approvals.approve(here, MODEL)
 
 
 def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:

@@ -14,7 +14,7 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.release import golden
 from notebooks_lib.release.rollback import rollback
-from notebooks_lib.release.stage_change import Change
+from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving import endpoint
 from notebooks_lib.tags import Tag
@@ -71,7 +71,7 @@ def test_there_and_back(journey, trials, houses, capsys):
     version = registry.get(journey.store, "houses", "2")
     assert version.run_id == good
     assert version.tags[Tag.REASON].startswith("a test. run ")
-    assert golden.read(journey.store, version).rows == 1 + 20  # the example, and validation rows
+    assert golden.read_golden(journey.store, version).rows == 1 + 20  # the example, and validation rows
     assert done.undo == "nbops rollback houses"
     assert not journey.promote().promoted
     assert journey.served == ("running", "2")
@@ -100,11 +100,11 @@ def test_there_and_back(journey, trials, houses, capsys):
         "houses",
         next(n for n, s in endpoint.status(journey.settings, "houses").slots.items() if not s.traffic),
     )
-    moving = Change.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
     with pytest.raises(PromotionError, match=r"are not those that were scored .* version 1 serves as before"):
         moving.deploy()
     journey.store.client.delete_model_version_tag("houses", "2", Tag.MODEL_SHA256)  # as of a version from before
-    moving = Change.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves as before"):
         moving.test()
