@@ -111,7 +111,7 @@ def _next(alpha: float) -> None:
 def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
     """A sweep by the Python API, all of it: the parent run, the trials, the tables and plots at the end."""
     from notebooks_lib import settings
-    from notebooks_lib.running.plan import Source
+    from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.sweeps import executors, search_space, sweep
     from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
     from notebooks_lib.sweeps.trials import Goal
@@ -121,7 +121,7 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
     connected = store.connect(here)
 
     def request(values: Sequence[float], experiment: str | None) -> SweepRequest:
-        source = Source(folder / NOTEBOOK, here, experiment=experiment)
+        source = NotebookPlanner(folder / NOTEBOOK, here, experiment=experiment)
         domain = search_space.read(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
         limits = TrialLimits(environment=executors.thread_limits(jobs, {}))
         return SweepRequest(source, domain, Goal("rmse", "min"), jobs=jobs, limits=limits)

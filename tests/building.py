@@ -56,7 +56,7 @@ def run(
 ) -> RunResult:
     """Write a notebook into the project and run it, without the HTML page unless it is asked for."""
     path = write(settings.root / "work" / f"n{uuid.uuid4().hex[:6]}.ipynb", *cells, parameters=parameters)
-    planned = plan.make(path, settings, values, experiment=experiment, tracked=tracked)
+    planned = plan.make_plan(path, settings, values, experiment=experiment, tracked=tracked)
     return run_notebook(planned, html=page, **limits)
 
 

@@ -69,12 +69,12 @@ def _fix(file: Path) -> None:
         notebook = document.read(file)
     except errors.NotebookError:
         return  # the check reports it
-    new = cleaning.cleaned(notebook)
+    new = cleaning.clean(notebook)
     if new == notebook.raw:
         return
     target = file.resolve()  # a link stays one
     try:
-        _replace(target, cleaning.like(target.read_bytes().decode("utf-8-sig"), new))
+        _replace(target, cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new))
     except OSError as error:
         raise errors.UsageError(f"{terminal.path(file)} cannot be written: {error.strerror or error}") from error
     click.echo(f"{terminal.path(file)}: cleaned", err=True)
@@ -99,13 +99,13 @@ def _replace(file: Path, text: str) -> None:
         raise
 
 
-def _check(file: Path) -> list[rules.Finding]:
+def _check(file: Path) -> list[rules.RuleViolation]:
     from notebooks_lib.notebooks import document, rules
 
     try:
         return rules.check(document.read(file))
     except errors.NotebookError as error:
-        return [rules.Finding(file, 0, rules.UNREADABLE, str(error))]
+        return [rules.RuleViolation(file, 0, rules.UNREADABLE, str(error))]
 
 
 def _default() -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from notebooks_lib.kernels.benchmark import Start
+    from notebooks_lib.kernels.benchmark import KernelStart
 
 NAMES = "mlflow,sklearn,pandas"
 
@@ -40,7 +40,7 @@ def install(user: bool, prefix: str | None) -> None:
     except OSError as error:
         raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
     click.echo(f"{kernelspecs.DISPLAY} is installed in {folder}")
-    found = kernelspecs.installed()
+    found = kernelspecs.find_installed()
     if found is None:
         click.echo(f"  Jupyter does not look there by itself: export JUPYTER_PATH={folder.parent.parent}")
     # By its name Jupyter takes out the first that it finds, which may be another environment's.
@@ -73,7 +73,7 @@ def _found() -> dict[str, Any]:
     from notebooks_lib.kernels import import_history, kernelspecs, preferences, template_manager
 
     here = settings.here()
-    wanted = preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
+    wanted = preferences.read_preferences(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
     templates: list[dict[str, Any]] = []
     kind = "warm" if wanted.enabled else "cold: warm = false in the settings"
     try:
@@ -82,7 +82,7 @@ def _found() -> dict[str, Any]:
         kind = f"cold: {error}"
     table = wanted.safe_packages()
     modules = [name for name in import_history.read(wanted.memory) if table.allows(name)]
-    folder = kernelspecs.installed()
+    folder = kernelspecs.find_installed()
     return {
         "kernels": kind,
         "kernelspec": str(folder) if folder else None,
@@ -138,7 +138,7 @@ def stop(forget: bool) -> None:
         click.echo("no template was running")
     if forget:
         here = settings.here()
-        path = Path(preferences.of(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)}).memory)
+        path = Path(preferences.read_preferences(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)}).memory)
         path.unlink(missing_ok=True)
         click.echo(f"forgotten: {path}")
 
@@ -155,13 +155,13 @@ def bench(names: str, repeats: int) -> None:
     from notebooks_lib import errors
     from notebooks_lib.kernels import benchmark as measuring
 
-    def told(start: Start) -> None:
+    def told(start: KernelStart) -> None:
         kind = "warm" if start.warm else "cold"
         click.echo(f"  {kind}  {start.seconds:6.3f} s  {start.own_mb:6.0f} MB", err=True)
 
     try:
-        warm, cold = measuring.starts(modules, repeats, told)
-    except measuring.Failed as error:
+        warm, cold = measuring.measure_starts(modules, repeats, told)
+    except measuring.BenchmarkFailed as error:
         raise errors.KernelError(str(error)) from error
     spread = measuring.Spread
     ratios = spread(tuple(slow.seconds / fast.seconds for fast, slow in zip(warm, cold, strict=True)))

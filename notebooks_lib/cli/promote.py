@@ -67,7 +67,7 @@ def _promote(
     start = notebook or Path.cwd()
     here = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
     path = notebook or here.root / NOTEBOOK
-    schema = parameters.schema(document.read(path))
+    schema = parameters.read_schema(document.read(path))
     given = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
     if "dry_run" in given:
         raise UsageError("dry_run is not given here: without --live nothing is changed, with --live it is")
@@ -77,7 +77,7 @@ def _promote(
 
     _check_subject({**schema.defaults, **given}, here)
     _check_stages(given.get("stages"), here)
-    planned = plan.make(path, here, {**given, "dry_run": not live})
+    planned = plan.make_plan(path, here, {**given, "dry_run": not live})
     with terminal.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:

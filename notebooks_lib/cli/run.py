@@ -97,7 +97,7 @@ def command(
         raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:
         read = document.read(notebook)
-        terminal.notebook(read, parameters.schema(read))
+        terminal.notebook(read, parameters.read_schema(read))
         return 0
     limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel, "cold": cold}
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
@@ -124,14 +124,14 @@ def _run(
     limits: Mapping[str, Any],
     as_json: bool,
 ) -> RunResult:
-    schema = parameters.schema(document.read(notebook))
+    schema = parameters.read_schema(document.read(notebook))
     given = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings
     from notebooks_lib.running import plan
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    planned = plan.make(notebook, here, given, experiment=experiment, name=name, tracked=not untracked)
+    planned = plan.make_plan(notebook, here, given, experiment=experiment, name=name, tracked=not untracked)
     before = _seen(planned) if skip_seen else None
     if before is not None:
         return before

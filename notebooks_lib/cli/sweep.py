@@ -124,7 +124,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
     from notebooks_lib.sweeps.trials import Goal
 
     notebook: Path = given["notebook"]
-    schema = parameters.schema(document.read(notebook))
+    schema = parameters.read_schema(document.read(notebook))
     for option in ("name", "experiment"):
         if given[option] is not None and not given[option].strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
@@ -142,7 +142,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
     goal = Goal.parse(given["metric"]) if given["metric"] else None
 
     from notebooks_lib import settings
-    from notebooks_lib.running.plan import Source
+    from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
@@ -151,7 +151,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
     threads = executors.thread_limits(jobs, os.environ) if on == executors.LOCAL and jobs else {}
     limits = TrialLimits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
     request = SweepRequest(
-        source=Source(notebook, here, experiment=given["experiment"]),
+        source=NotebookPlanner(notebook, here, experiment=given["experiment"]),
         domain=domain,
         goal=goal,
         trials=given["trials"],

@@ -16,12 +16,12 @@ TIMEOUT = 180.0
 """Seconds for one kernel."""
 
 
-class Failed(Exception):
+class BenchmarkFailed(Exception):
     """Nothing can be measured, for this reason."""
 
 
 @dataclass(frozen=True)
-class Start:
+class KernelStart:
     """One kernel, from the wish for it to the result of its first cell."""
 
     warm: bool
@@ -45,7 +45,9 @@ class Spread:
         return f"{self.median:.3g}  ({min(self.values):.3g} to {max(self.values):.3g})"
 
 
-def starts(names: Sequence[str], repeats: int, told: Callable[[Start], object]) -> tuple[list[Start], list[Start]]:
+def measure_starts(
+    names: Sequence[str], repeats: int, told: Callable[[KernelStart], object]
+) -> tuple[list[KernelStart], list[KernelStart]]:
     """Warm and cold kernels that import these modules, one after the other in turns, after a first round of each.
 
     Raises Failed.
@@ -54,8 +56,8 @@ def starts(names: Sequence[str], repeats: int, told: Callable[[Start], object]) 
     for _ in range(2):  # the first one teaches the template; the next finds all in memory, as those after it do
         _start(code, warm=True)
     _start(code, warm=False)
-    warm: list[Start] = []
-    cold: list[Start] = []
+    warm: list[KernelStart] = []
+    cold: list[KernelStart] = []
     for _ in range(repeats):
         for found in (warm, cold):
             found.append(_start(code, warm=found is warm))
@@ -63,7 +65,7 @@ def starts(names: Sequence[str], repeats: int, told: Callable[[Start], object]) 
     return warm, cold
 
 
-def _start(code: str, *, warm: bool) -> Start:
+def _start(code: str, *, warm: bool) -> KernelStart:
     import psutil
     from jupyter_client.manager import KernelManager
 
@@ -85,14 +87,14 @@ def _start(code: str, *, warm: bool) -> Start:
             _run(manager, process, code)
             seconds = time.perf_counter() - began
             if getattr(manager.provisioner, "warm", False) != warm:
-                raise Failed("kernels are not warm here: the warning above, or `warm = false` in the settings")
+                raise BenchmarkFailed("kernels are not warm here: the warning above, or `warm = false` in the settings")
             own = psutil.Process(process.pid).memory_full_info().uss / 2**20
             manager.shutdown_kernel()
         finally:
             if manager.has_kernel:
                 manager.shutdown_kernel(now=True)
             manager.cleanup_resources()
-    return Start(warm, seconds, own)
+    return KernelStart(warm, seconds, own)
 
 
 def _run(manager: Any, process: Any, code: str) -> None:
@@ -114,7 +116,7 @@ def _run(manager: Any, process: Any, code: str) -> None:
             if reply["parent_header"].get("msg_id") == sent:
                 break
         if reply["content"]["status"] != "ok":
-            raise Failed(f"{code}: {reply['content'].get('ename')}: {reply['content'].get('evalue')}")
+            raise BenchmarkFailed(f"{code}: {reply['content'].get('ename')}: {reply['content'].get('evalue')}")
     finally:
         client.stop_channels()
 
@@ -122,6 +124,6 @@ def _run(manager: Any, process: Any, code: str) -> None:
 def _while_alive(process: Any, until: float) -> Iterator[None]:
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise Failed(f"the kernel ended with exit code {process.poll()}")
+            raise BenchmarkFailed(f"the kernel ended with exit code {process.poll()}")
         yield
-    raise Failed(f"the kernel did not answer within {TIMEOUT:g} s")
+    raise BenchmarkFailed(f"the kernel did not answer within {TIMEOUT:g} s")

@@ -22,7 +22,7 @@ GRACE = 0.5
 """Seconds that the client has to take its kernel; and when the template is gone."""
 
 
-def hidden(request: dict[str, Any], imported: frozenset[str], settings: set[str]) -> str | None:
+def find_shadowing(request: dict[str, Any], imported: frozenset[str], settings: set[str]) -> str | None:
     """What in the kernel's folder or PYTHONPATH would make an import find something else than is imported, if anything.
 
     An ordinary kernel would import a file there before an installed module of its name, and some packages read their
@@ -44,7 +44,7 @@ def hidden(request: dict[str, Any], imported: frozenset[str], settings: set[str]
     return None
 
 
-def ordinary() -> None:
+def reset_signals_and_limits() -> None:
     """Signals as in an interpreter that nobody has told to ignore any; no limits on time and memory."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -55,7 +55,7 @@ def ordinary() -> None:
         resource.setrlimit(limit, (hard, hard))
 
 
-class Child:
+class ChildKernel:
     """A process just forked, with what it takes over from the template."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:

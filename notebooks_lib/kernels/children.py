@@ -20,7 +20,7 @@ from typing import Any
 protocol = sys.modules["_nbops_protocol"]
 
 
-class Request:
+class ClientRequest:
     """A wish for a kernel, or a question, as it came in: with its connection and the kernel's streams."""
 
     def __init__(self, connection: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
@@ -44,7 +44,7 @@ class Request:
 class Forked(BaseException):
     """Raised in the child, so that nothing of the template is left on its stack."""
 
-    def __init__(self, template: int, asked: Request, report: int, client_pidfd: int | None) -> None:
+    def __init__(self, template: int, asked: ClientRequest, report: int, client_pidfd: int | None) -> None:
         self.template = template
         self.connection, self.request, self.fds = asked.connection, asked.request, asked.fds
         self.report = report
@@ -62,7 +62,7 @@ class _Kernel:
     told: bytes = b""
 
 
-class Kernels:
+class ForkedKernels:
     """Kernels that run, by process id. `learned` is told what one had to import itself, project first."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Kernels:
         self._learned = learned
         self._told_end = ended
 
-    def fork(self, asked: Request, forget: Callable[[], None]) -> str | None:
+    def fork(self, asked: ClientRequest, forget: Callable[[], None]) -> str | None:
         """Fork the kernel that is asked for, and hand it to its client; why not, if it cannot be.
 
         Raises Forked in the child, after `forget` has closed what is the template's.

@@ -23,7 +23,7 @@ ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Request:
+class KernelRequest:
     """A kernel that is wanted: its command from the kernelspec, its environment, folder and streams."""
 
     command: Sequence[str]
@@ -36,7 +36,7 @@ class Request:
     stderr: Any = None
 
 
-def fork(request: Request, preferences: Preferences) -> ForkedProcess:
+def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
     """A running kernel, forked from the template that fits the request; the template is started on first use.
 
     Raises launching.Unavailable.
@@ -77,7 +77,7 @@ def fork(request: Request, preferences: Preferences) -> ForkedProcess:
     raise template_manager.Unavailable("templates left one after the other")
 
 
-def _split(request: Request) -> tuple[list[str], list[str]]:
+def _split(request: KernelRequest) -> tuple[list[str], list[str]]:
     """Interpreter with its flags, and the arguments of the kernel."""
     found = kernelspecs.split_command(request.command)
     if found is None:
@@ -109,7 +109,7 @@ def _key(interpreter: Sequence[str], environment: Mapping[str, str], preferences
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _streams(request: Request, cleaning: contextlib.ExitStack) -> tuple[list[int], dict[str, IO[bytes]]]:
+def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[list[int], dict[str, IO[bytes]]]:
     """Descriptors for the kernel's three streams, and our ends of those that are pipes; as Popen understands them."""
     fds: list[int] = []
     pipes: dict[str, IO[bytes]] = {}
@@ -139,7 +139,7 @@ def _streams(request: Request, cleaning: contextlib.ExitStack) -> tuple[list[int
     return fds, pipes
 
 
-def _message(request: Request, arguments: list[str], preferences: Preferences) -> dict[str, Any]:
+def _message(request: KernelRequest, arguments: list[str], preferences: Preferences) -> dict[str, Any]:
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     ignored = int(status["SigIgn"], 16)
     return {

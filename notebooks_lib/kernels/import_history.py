@@ -44,7 +44,7 @@ def add(path: str, modules: list[str]) -> None:
             pass
 
 
-class Report:
+class ImportReport:
     """Made when the kernel has what the template had; `send` says what has come since."""
 
     def __init__(self, fd: int, known: frozenset[str], learnable: Callable[[Iterable[str]], list[str]]) -> None:

@@ -32,7 +32,7 @@ def run(request: dict[str, Any], preload: Any, report_fd: int, client_pidfd: int
         except Exception as error:  # noqa: BLE001  # a broken plugin is the user's own, in any kernel
             sys.stderr.write(f"a plugin could not be loaded: {error!r}\n")
     sys.modules["__main__"].__dict__.pop("__file__", None)
-    report = import_history.Report(report_fd, preload.known, preload.learnable)
+    report = import_history.ImportReport(report_fd, preload.known, preload.learnable)
     atexit.register(lambda: report.send(all_of_it=True))  # registered first, so it is the last to run
     from ipykernel import kernelapp
 

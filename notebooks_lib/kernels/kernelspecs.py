@@ -69,7 +69,7 @@ def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) 
         return Path(KernelSpecManager().install_kernel_spec(str(folder), name, **where))
 
 
-def installed() -> Path | None:
+def find_installed() -> Path | None:
     """Where the kernelspec lies, if anywhere."""
     found = KernelSpecManager().find_kernel_specs().get(NAME)
     return Path(found) if found else None

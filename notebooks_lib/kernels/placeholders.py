@@ -30,7 +30,7 @@ class _Closed(io.StringIO):
         return sys.__stderr__.write(text)
 
 
-class Stream:
+class PlaceholderStream:
     """Stands for sys.stdout or sys.stderr during imports, where handlers of loggers keep it."""
 
     def __init__(self, name: str) -> None:
@@ -78,7 +78,7 @@ early: list[str] = []
 """Plugins that a package did not only load in the template, but used."""
 
 
-class Deferred:
+class DeferredPlugin:
     """Stands for what an entry point leads to: a class or a function."""
 
     def __init__(self, entry: importlib.metadata.EntryPoint, load: Callable[[Any], Any]) -> None:
@@ -109,7 +109,7 @@ class Deferred:
 class _Made:
     """Stands for an instance that was wanted in the template."""
 
-    def __init__(self, of: Deferred, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def __init__(self, of: DeferredPlugin, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._of, self._arguments, self._named = of, arguments, named
         self._real: Any = None
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.kernels.safe_packages import SafePackages, content
+from notebooks_lib.kernels.safe_packages import SafePackages, read_table
 
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
 """Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
@@ -34,10 +34,10 @@ class Preferences:
 
     def safe_packages(self) -> SafePackages:
         """What a template may import for it."""
-        return SafePackages(content(), self.preload, self.never)
+        return SafePackages(read_table(), self.preload, self.never)
 
 
-def of(folder: str, environment: Mapping[str, str]) -> Preferences:
+def read_preferences(folder: str, environment: Mapping[str, str]) -> Preferences:
     """The preferences of the project around a kernel's folder; settings that cannot be read are no reason to fail."""
     root = _root(Path(folder), environment)
     section: dict[str, object] = {}

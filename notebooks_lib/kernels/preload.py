@@ -50,7 +50,7 @@ class Preload:
         self.table = table
         self.never = never
         self.pools = pools
-        self.streams = (placeholders.Stream("stdout"), placeholders.Stream("stderr"))
+        self.streams = (placeholders.PlaceholderStream("stdout"), placeholders.PlaceholderStream("stderr"))
         self.deferred: list[Any] = []
         """Plugins that are not in the table, for each kernel to load."""
         self.environment: dict[str, str] = {}
@@ -180,7 +180,7 @@ class Preload:
         def loaded(entry: Any) -> Any:
             if self.table.unfit([entry.value.partition(":")[0].strip()]) is None:
                 return load(entry)
-            self.deferred.append(placeholders.Deferred(entry, load))
+            self.deferred.append(placeholders.DeferredPlugin(entry, load))
             return self.deferred[-1]
 
         return loaded

@@ -38,7 +38,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         arguments = self._scrub_kwargs(kwargs)
         environment = dict(arguments.get("env") or os.environ)
         folder = str(Path(arguments.get("cwd") or ".").absolute())
-        wanted = preferences.of(folder, environment)
+        wanted = preferences.read_preferences(folder, environment)
         if not wanted.enabled or not Path(folder).is_dir() or not os.access(folder, os.X_OK):
             return await super().launch_kernel(cmd, **kwargs)
         try:
@@ -63,7 +63,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         independent = bool(arguments.get("independent"))
         if not independent:
             environment["JPY_PARENT_PID"] = str(os.getpid())
-        request = client.Request(
+        request = client.KernelRequest(
             command=cmd,
             environment=environment,
             folder=folder,

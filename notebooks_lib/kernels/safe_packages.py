@@ -19,7 +19,7 @@ ASIDE = frozenset(("tests", "test", "conftest", "_testing", "testing", "_example
 
 
 @functools.cache
-def content() -> dict[str, Any]:
+def read_table() -> dict[str, Any]:
     """What stands in packages.toml; a template has it from its client, for its own Python may not read TOML."""
     import tomllib
 

@@ -59,7 +59,7 @@ class Template:
         self.idle = float(config["idle"])
         never = dict.fromkeys(config["never"], "forbidden by the settings")
         known = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
-        self.preload = preload.Preload(known, never, thread_pools.Pools())
+        self.preload = preload.Preload(known, never, thread_pools.ThreadPools())
         self.waiting: list[Any] = []
         """Kernels that had better have what the successor imports."""
         self.open = True
@@ -74,7 +74,7 @@ class Template:
 
     def _begin(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.kernels = children.Kernels(self.selector, import_history.add, self._grow)
+        self.kernels = children.ForkedKernels(self.selector, import_history.add, self._grow)
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
@@ -178,7 +178,7 @@ class Template:
         except (OSError, EOFError, ValueError):
             connection.close()
             return
-        asked = children.Request(connection, request, fds)
+        asked = children.ClientRequest(connection, request, fds)
         if request.get("op") != "fork":
             self._answer(asked)
             return
@@ -222,7 +222,7 @@ class Template:
             self._retire()
             asked.answer({"stale": changed or "a thread runs in it"})
             return
-        problem = child.hidden(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
+        problem = child.find_shadowing(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
         if request.get("protocol") != protocol.PROTOCOL:
             problem = "nbops was upgraded since this program began; start it again for warm kernels"
         if problem is None:
@@ -278,7 +278,7 @@ def main() -> None:
         os._exit(0)  # nobody's child: who started it need not wait for it
     os.setsid()
     os.chdir("/")
-    child.ordinary()  # whoever started it may ignore signals, or have limits of its own
+    child.reset_signals_and_limits()  # whoever started it may ignore signals, or have limits of its own
     config = {**json.loads(sys.argv[1]), "table": json.loads(sys.stdin.buffer.read())}
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)  # takes its place
@@ -291,7 +291,7 @@ def main() -> None:
     else:
         os._exit(0)  # not by way of all that was imported: taking it apart would copy it
     imported = template.preload
-    kernel = child.Child(request, imported, template.signals)
+    kernel = child.ChildKernel(request, imported, template.signals)
     del template
     kernel.become()
     kernel.wait_for_client()

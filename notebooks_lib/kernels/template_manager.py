@@ -178,7 +178,7 @@ def _launch(
             with path.with_suffix(".log").open("wb") as log:
                 subprocess.run(
                     [*interpreter, template_path(), json.dumps(config), str(write)],
-                    input=json.dumps(safe_packages.content()).encode(),
+                    input=json.dumps(safe_packages.read_table()).encode(),
                     stdout=log,
                     stderr=log,
                     env={**environment, "NBOPS_KERNEL": "0" * 32},

@@ -18,7 +18,7 @@ VARIABLES = {
 """Read by native libraries when they are loaded; after that only threadpoolctl reaches them (docs/design trap 15)."""
 
 
-class Pools:
+class ThreadPools:
     """The native thread pools of this process, and those of kernels forked from it."""
 
     def __init__(self) -> None:

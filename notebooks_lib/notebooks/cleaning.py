@@ -21,7 +21,7 @@ TRACES = ("executionInfo", "outputId", "ExecuteTime", "execution")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def outputs(notebook: Notebook) -> Found:
+def find_outputs(notebook: Notebook) -> Found:
     """Cells that hold outputs without saying so."""
     for cell in notebook.code_cells:
         held = notebook.raw["cells"][cell.index].get("outputs")
@@ -31,10 +31,10 @@ def outputs(notebook: Notebook) -> Found:
         metadata = notebook.raw["cells"][cell.index].get("metadata")
         if left := [key for key in TRACES if isinstance(metadata, dict) and key in metadata]:
             yield cell.index, f"traces of a run in its metadata: {', '.join(left)}"
-    yield from widgets(notebook)
+    yield from find_widgets(notebook)
 
 
-def widgets(notebook: Notebook) -> Found:
+def find_widgets(notebook: Notebook) -> Found:
     """The state of widgets, which holds what they have shown, where no output that is kept needs it."""
     metadata = notebook.raw.get("metadata")
     if not isinstance(metadata, dict) or "widgets" not in metadata:
@@ -44,7 +44,7 @@ def widgets(notebook: Notebook) -> Found:
         yield 0, "the state of widgets, with what they have shown"
 
 
-def counts(notebook: Notebook) -> Found:
+def find_counts(notebook: Notebook) -> Found:
     """Execution counts. A cell that keeps its output keeps its count: nbval compares no cell without one."""
     for cell in notebook.code_cells:
         count = notebook.raw["cells"][cell.index].get("execution_count")
@@ -52,7 +52,7 @@ def counts(notebook: Notebook) -> Found:
             yield cell.index, f"execution count {count}"
 
 
-def ids(notebook: Notebook) -> Found:
+def find_missing_ids(notebook: Notebook) -> Found:
     """Cells without an id of their own."""
     minor = notebook.raw.get("nbformat_minor")
     if not isinstance(minor, int) or minor < 5:
@@ -68,7 +68,7 @@ def ids(notebook: Notebook) -> Found:
             seen[cell.id] = cell.index
 
 
-def kernel(notebook: Notebook) -> Found:
+def find_odd_kernel(notebook: Notebook) -> Found:
     """A kernel that other machines may not have; another language has none that all have."""
     if not notebook.is_python:
         return
@@ -82,7 +82,7 @@ def kernel(notebook: Notebook) -> Found:
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def cleaned(notebook: Notebook) -> dict[str, Any]:
+def clean(notebook: Notebook) -> dict[str, Any]:
     """The notebook as JSON without outputs and counts, with an id for each cell and the kernel that every machine has.
 
     Ids that are there stay, or every diff would be noise; a missing one is made from the cell's place and text. Cells
@@ -91,7 +91,7 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
     raw: dict[str, Any] = copy.deepcopy(dict(notebook.raw))
     metadata = raw.get("metadata")
     metadata = raw["metadata"] = metadata if isinstance(metadata, dict) else {}
-    if any(True for _ in widgets(notebook)):
+    if any(True for _ in find_widgets(notebook)):
         del metadata["widgets"]
     seen: set[str] = set()
     for cell, parsed in zip(raw["cells"], notebook.cells, strict=True):
@@ -108,12 +108,12 @@ def cleaned(notebook: Notebook) -> dict[str, Any]:
         seen.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
-    if notebook.is_python and any(True for _ in kernel(notebook)):
+    if notebook.is_python and any(True for _ in find_odd_kernel(notebook)):
         metadata["kernelspec"] = dict(KERNEL)
     return raw
 
 
-def like(before: str, notebook: Mapping[str, Any]) -> str:
+def format_like(before: str, notebook: Mapping[str, Any]) -> str:
     """The notebook as text in the form that its file had: indent, line ends and the last newline."""
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
     indent = first[2] if first and first[1] else None

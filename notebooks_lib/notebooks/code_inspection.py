@@ -14,7 +14,7 @@ from pathlib import Path
 
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.notebooks.fingerprint import Modules
+from notebooks_lib.notebooks.fingerprint import ProjectModules
 
 READ_LATER = ("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_", "MLFLOW_REGISTRY_", "NBOPS_", "AZURE_", "AWS_")
 """Beginnings of variables that are read when they are needed, never at import."""
@@ -26,7 +26,7 @@ _INSTALLS = re.compile(
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def too_late(notebook: Notebook, modules: Modules) -> list[str]:
+def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str]:
     """Return each reason why libraries must not be imported before the notebook runs; empty for most notebooks.
 
     Looked at are its cells and what the project's `modules` do when they are imported; not what functions do that are
@@ -151,7 +151,7 @@ BY_MODULE = {
 """Names that say nothing by themselves, by what stands before them; `read` is Spark's."""
 
 
-def own_reads(notebook: Notebook, modules: Modules) -> str:
+def find_table_reads(notebook: Notebook, modules: ProjectModules) -> str:
     """Return where, as "cell 3: read_csv", in the notebook or one of the project's `modules`; empty if nowhere.
 
     A reader under another name, or in an installed package, is not seen.

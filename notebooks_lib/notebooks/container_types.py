@@ -6,21 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from notebooks_lib.notebooks import expressions
-from notebooks_lib.notebooks.parameter_types import Bounds, Kind, Mismatch, Number, Text, plain_number, shown
+from notebooks_lib.notebooks.parameter_types import (
+    Mismatch,
+    NumberBounds,
+    NumberType,
+    ParameterType,
+    TextType,
+    plain_number,
+    shown,
+)
 
 
 @dataclass(frozen=True)
-class Items(Kind):
+class CollectionType(ParameterType):
     """A list, tuple, set or frozenset; `items` has one kind for all, or (`fixed`) one for each place."""
 
     type: str = "list"
-    items: tuple[Kind, ...] = (Kind(),)
+    items: tuple[ParameterType, ...] = (ParameterType(),)
     fixed: bool = False
 
     @property
     def name(self) -> str:
         inner = ", ".join(item.allowed for item in self.items)
-        return self.type if self.items == (Kind(),) and not self.fixed else f"{self.type}[{inner}]"
+        return self.type if self.items == (ParameterType(),) and not self.fixed else f"{self.type}[{inner}]"
 
     def check(self, value: object) -> object:
         sets = isinstance(value, set | frozenset) and self.type in ("set", "frozenset")
@@ -42,24 +50,24 @@ class Items(Kind):
 
     def read(self, text: str) -> object:
         try:
-            return expressions.read(text)
+            return expressions.read_text(text)
         except expressions.NotConstant:
             raise Mismatch(text, self.allowed, "write it as [..., ...]") from None
 
-    def inner(self) -> Kind:
-        return self.items[0] if len(self.items) == 1 else Kind()
+    def inner(self) -> ParameterType:
+        return self.items[0] if len(self.items) == 1 else ParameterType()
 
 
 @dataclass(frozen=True)
-class Table(Kind):
+class MappingType(ParameterType):
     """A dict."""
 
-    key: Kind = field(default_factory=Kind)
-    value: Kind = field(default_factory=Kind)
+    key: ParameterType = field(default_factory=ParameterType)
+    value: ParameterType = field(default_factory=ParameterType)
 
     @property
     def name(self) -> str:
-        whole = self.key == Kind() and self.value == Kind()
+        whole = self.key == ParameterType() and self.value == ParameterType()
         return "dict" if whole else f"dict[{self.key.allowed}, {self.value.allowed}]"
 
     def check(self, value: object) -> object:
@@ -75,19 +83,19 @@ class Table(Kind):
 
     def read(self, text: str) -> object:
         try:
-            return expressions.read(text)
+            return expressions.read_text(text)
         except expressions.NotConstant:
             raise Mismatch(text, self.allowed, 'write it as {"key": value}') from None
 
-    def inner(self) -> Kind:
+    def inner(self) -> ParameterType:
         return self.value
 
 
 @dataclass(frozen=True)
-class Either(Kind):
+class UnionType(ParameterType):
     """One of several kinds: `Optional[X]`, `X | Y`."""
 
-    options: tuple[Kind, ...] = ()
+    options: tuple[ParameterType, ...] = ()
 
     @property
     def name(self) -> str:
@@ -113,15 +121,15 @@ class Either(Kind):
 
     def read(self, text: str) -> object:
         # Text takes everything, so it is asked last.
-        textual = any(type(option) is Text for option in self.options)
-        for option in sorted(self.options, key=lambda option: type(option) in (Text, Kind)):
-            if textual and isinstance(option, Number) and not plain_number(text):
+        textual = any(type(option) is TextType for option in self.options)
+        for option in sorted(self.options, key=lambda option: type(option) in (TextType, ParameterType)):
+            if textual and isinstance(option, NumberType) and not plain_number(text):
                 continue
             try:
                 return option.check(option.read(text))
             except Mismatch:
                 pass
-        numeric = [option for option in self.options if isinstance(option, Number | Items | Table)]
+        numeric = [option for option in self.options if isinstance(option, NumberType | CollectionType | MappingType)]
         for option in numeric:
             try:
                 return option.read(text)  # right type, wrong value: `check` says so
@@ -129,8 +137,8 @@ class Either(Kind):
                 pass
         raise Mismatch(text, self.allowed)
 
-    def inner(self) -> Kind:
-        return next((option.inner() for option in self.options if option.inner() != Kind()), Kind())
+    def inner(self) -> ParameterType:
+        return next((option.inner() for option in self.options if option.inner() != ParameterType()), ParameterType())
 
-    def bounded(self, bounds: Bounds) -> Kind:
+    def bounded(self, bounds: NumberBounds) -> ParameterType:
         return replace(self, options=tuple(option.bounded(bounds) for option in self.options))

@@ -35,7 +35,7 @@ _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
 @dataclass(frozen=True)
-class Cell:
+class NotebookCell:
     """One cell as its author wrote it; line ends are \\n."""
 
     index: int
@@ -51,9 +51,9 @@ class Cell:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
-    def code(self) -> magics.Code:
+    def code(self) -> magics.CellCode:
         """The source as Python (magics replaced), or why it is none. Empty for other cells."""
-        return magics.code(self.source if self.kind == "code" else "")
+        return magics.read_code(self.source if self.kind == "code" else "")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Notebook:
     """A notebook file. `raw` is the whole JSON; do not change it."""
 
     path: Path
-    cells: tuple[Cell, ...]
+    cells: tuple[NotebookCell, ...]
     kernel: str = "python3"
     language: str = "python"
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -81,17 +81,17 @@ class Notebook:
         return self.language in ("python", "ipython", "python3")
 
     @property
-    def code_cells(self) -> tuple[Cell, ...]:
+    def code_cells(self) -> tuple[NotebookCell, ...]:
         """The code cells, in order."""
         return tuple(cell for cell in self.cells if cell.kind == "code")
 
     @property
-    def python_cells(self) -> tuple[Cell, ...]:
+    def python_cells(self) -> tuple[NotebookCell, ...]:
         """The code cells if they are Python; nothing for another language."""
         return self.code_cells if self.is_python else ()
 
     @property
-    def parameters_cell(self) -> Cell | None:
+    def parameters_cell(self) -> NotebookCell | None:
         """The first code cell tagged `parameters`, as papermill takes it."""
         return next((cell for cell in self.code_cells if PARAMETERS_TAG in cell.tags), None)
 
@@ -207,14 +207,14 @@ def _language(kernel: object) -> str:
     return (match[1] or match[2]).lower() if match else "python"
 
 
-def _cell(path: Path, index: int, raw: Any) -> Cell:
+def _cell(path: Path, index: int, raw: Any) -> NotebookCell:
     source = raw.get("source", "") if isinstance(raw, dict) else None
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
     if not isinstance(source, str) or not isinstance(raw.get("cell_type"), str):
         raise errors.NotebookError(f"{path}: cell {index} is damaged: a cell has a `cell_type` and a text `source`")
     tags = _table(raw.get("metadata")).get("tags")
-    return Cell(
+    return NotebookCell(
         index=index,
         kind=raw["cell_type"],
         source=source.replace("\r\n", "\n").replace("\r", "\n"),
@@ -227,7 +227,7 @@ def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _markdown(cell: Cell) -> Iterator[tuple[int, str]]:
+def _markdown(cell: NotebookCell) -> Iterator[tuple[int, str]]:
     """The lines of a markdown cell with their heading level, 0 for text; `#` in a fenced block is no heading."""
     if cell.kind != "markdown":
         return

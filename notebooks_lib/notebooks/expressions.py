@@ -22,30 +22,30 @@ class NotConstant(Exception):
     """The expression is not one that can be told without running it."""
 
 
-def literal(node: ast.AST) -> object:
+def read_literal(node: ast.AST) -> object:
     """The value of a literal, as `ast.literal_eval`, and `float("inf")` too. Raises NotConstant."""
     match node:
         case ast.Constant(value=value):
             return value
         case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
-            number = literal(operand)
+            number = read_literal(operand)
             if isinstance(number, int | float | complex) and not isinstance(number, bool):
                 return -number if isinstance(node.op, ast.USub) else +number
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=ast.Constant(value=complex() as right)):
-            real = literal(left)
+            real = read_literal(left)
             if isinstance(real, int | float) and not isinstance(real, bool):
                 return real + right if isinstance(node.op, ast.Add) else real - right
         case ast.List(elts=items):
-            return [literal(item) for item in items]
+            return [read_literal(item) for item in items]
         case ast.Tuple(elts=items):
-            return tuple(literal(item) for item in items)
+            return tuple(read_literal(item) for item in items)
         case ast.Set(elts=items):
-            return _hashed(lambda: {literal(item) for item in items})
+            return _hashed(lambda: {read_literal(item) for item in items})
         case ast.Dict(keys=keys, values=values):
             known = [key for key in keys if key is not None]
             if len(known) == len(keys):
                 pairs = zip(known, values, strict=True)
-                return _hashed(lambda: {literal(key): literal(value) for key, value in pairs})
+                return _hashed(lambda: {read_literal(key): read_literal(value) for key, value in pairs})
         case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)], keywords=[]):
             try:
                 return float(text)
@@ -56,10 +56,10 @@ def literal(node: ast.AST) -> object:
     raise NotConstant
 
 
-def read(text: str) -> object:
+def read_text(text: str) -> object:
     """The value of a text that is a Python or a JSON literal. Raises NotConstant."""
     try:
-        return literal(ast.parse(text.strip(), mode="eval").body)
+        return read_literal(ast.parse(text.strip(), mode="eval").body)
     except (NotConstant, SyntaxError, ValueError, RecursionError, MemoryError):
         pass
     try:
@@ -68,8 +68,8 @@ def read(text: str) -> object:
         raise NotConstant from None
 
 
-def source(value: object) -> str:
-    """Python source that `literal` reads back as an equal value; sets are sorted, so it is the same each time.
+def write_literal(value: object) -> str:
+    """Python source that `read_literal` reads back as an equal value; sets are sorted, so it is the same each time.
 
     Raises NotConstant for a value that no literal stands for.
     """
@@ -82,13 +82,13 @@ def source(value: object) -> str:
         text = float.__repr__(value)
         return text if math.isfinite(value) else f'float("{text}")'
     if isinstance(value, list):
-        return "[" + ", ".join(map(source, value)) + "]"
+        return "[" + ", ".join(map(write_literal, value)) + "]"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(source, value)) + (",)" if len(value) == 1 else ")")
+        return "(" + ", ".join(map(write_literal, value)) + (",)" if len(value) == 1 else ")")
     if isinstance(value, set | frozenset):
-        return "{" + ", ".join(sorted(map(source, value))) + "}" if value else "set()"
+        return "{" + ", ".join(sorted(map(write_literal, value))) + "}" if value else "set()"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{write_literal(key)}: {write_literal(item)}" for key, item in value.items()) + "}"
     raise NotConstant
 
 
@@ -155,7 +155,7 @@ def _evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None) ->
             variable = _evaluate(key, names, environ)
             if environ is not None and isinstance(variable, str) and variable in environ:
                 return environ[variable]
-    return literal(node)
+    return read_literal(node)
 
 
 def _hashed(make: Callable[[], object]) -> object:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from notebooks_lib.notebooks import expressions, parameter_types
-from notebooks_lib.notebooks.document import Cell, Notebook
-from notebooks_lib.notebooks.parameters import schema
+from notebooks_lib.notebooks.document import Notebook, NotebookCell
+from notebooks_lib.notebooks.parameters import read_schema
 
 # Part of every digest: raise it when the same things shall give another one.
 _FORM = 1
@@ -48,7 +48,7 @@ def source_fingerprint(
         "code": notebook.code_sha256,
         "parameters": _parameters(notebook, values),
         "lock": lock_sha256,
-        "modules": dict(modules(notebook, root) if found is None else found),
+        "modules": dict(find_modules(notebook, root) if found is None else found),
     }
     return _digest(content)
 
@@ -58,7 +58,7 @@ def run_fingerprint(source: str, datasets: Iterable[str]) -> str:
     return _digest({"form": _FORM, "source": source, "datasets": sorted(set(datasets))})
 
 
-def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
+def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
     """The project's own modules that the cells import: path from the root and sha256 of the text, sorted."""
     root = root.resolve()
     folder = notebook.opened.parent
@@ -85,7 +85,7 @@ def modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
     return sorted((path.relative_to(root).as_posix(), digest) for path, digest in found.items())
 
 
-class Modules:
+class ProjectModules:
     """The project's own modules that a notebook imports: looked up anew only when one of the files has changed."""
 
     def __init__(self, notebook: Notebook, root: Path) -> None:
@@ -97,9 +97,9 @@ class Modules:
         self._frozen = False
 
     def digests(self) -> list[tuple[str, str]]:
-        """What `modules` says now."""
+        """What `find_modules` says now."""
         if self._stamps is None or (not self._frozen and self._stamps != self._look()):
-            self._found, self._trees = modules(self._notebook, self.root), None
+            self._found, self._trees = find_modules(self._notebook, self.root), None
             self._stamps = self._look()
         return self._found
 
@@ -130,7 +130,7 @@ class Modules:
 
 
 def _parameters(notebook: Notebook, values: Mapping[str, object]) -> dict[str, str]:
-    parameters = schema(notebook)
+    parameters = read_schema(notebook)
     merged = {**parameters.defaults, **values}
     texts = {}
     for name, value in merged.items():
@@ -153,7 +153,7 @@ def _text(value: object) -> str:
         marks = "[]" if isinstance(value, list) else "()"
         return marks[0] + ", ".join(map(_text, value)) + marks[1]
     try:
-        return expressions.source(value)
+        return expressions.write_literal(value)
     except expressions.NotConstant:
         return repr(value)
 
@@ -175,7 +175,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
                     yield name
 
 
-def _scripts(cell: Cell) -> Iterator[str]:
+def _scripts(cell: NotebookCell) -> Iterator[str]:
     """The files that `%run` runs in the notebook's own namespace."""
     for _, text in cell.code.magics:
         if script := _RUN.match(text):

@@ -37,7 +37,7 @@ _ASSIGNED = re.compile(r"(?P<target>[ \t]*[^\W\d][\w\s,.]*?)\s*=\s*(?P<sign>[!%]
 
 
 @dataclass(frozen=True)
-class Code:
+class CellCode:
     """A code cell as Python: a tree, or why there is none."""
 
     text: str
@@ -51,7 +51,7 @@ class Code:
     """The IPython lines: number in the cell, from 1, and text."""
 
 
-def code(source: str) -> Code:
+def read_code(source: str) -> CellCode:
     """Read the source of a code cell. Never raises: what cannot be read is said in `error`."""
     plain = _parse(source)
     if plain.tree is not None:
@@ -61,10 +61,10 @@ def code(source: str) -> Code:
     if not magics and text == source:
         return plain
     parsed = _parse(text)
-    return Code(text, parsed.tree, parsed.error, parsed.line, magics)
+    return CellCode(text, parsed.tree, parsed.error, parsed.line, magics)
 
 
-def _parse(text: str) -> Code:
+def _parse(text: str) -> CellCode:
     try:
         with warnings.catch_warnings():
             # Narrow on purpose: a thread that leaves the filter behind then hides nothing of anyone else's.
@@ -72,12 +72,12 @@ def _parse(text: str) -> Code:
             flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             tree = compile(text, "nbops cell", "exec", flags, dont_inherit=True)
     except SyntaxError as error:
-        return Code(text, None, error.msg or "invalid syntax", error.lineno or 1)
+        return CellCode(text, None, error.msg or "invalid syntax", error.lineno or 1)
     except (ValueError, OverflowError) as error:  # null bytes, lone surrogates, numbers too long
-        return Code(text, None, str(error).partition("\n")[0])
+        return CellCode(text, None, str(error).partition("\n")[0])
     except (RecursionError, MemoryError):
-        return Code(text, None, "too deeply nested to be read")
-    return Code(text, tree)
+        return CellCode(text, None, "too deeply nested to be read")
+    return CellCode(text, tree)
 
 
 def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.notebooks.parameters import schema
+from notebooks_lib.notebooks.parameters import read_schema
 
 _OURS = {"notebooks_lib.run", "notebooks_lib.tracking.run", "notebooks_lib.notebook_run.run"}
 _EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
@@ -20,7 +20,7 @@ _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 
 @dataclass(frozen=True)
-class Call:
+class MLflowCall:
     """One place in a notebook that speaks to MLflow."""
 
     cell: int
@@ -46,17 +46,19 @@ class Call:
 
 def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
-) -> list[Call]:
+) -> list[MLflowCall]:
     """Where a tracking URI is set, in code order."""
     return [call for call in calls(notebook, values, environ) if call.sets_store]
 
 
-def calls(notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None) -> list[Call]:
+def calls(
+    notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> list[MLflowCall]:
     """All of these places, `mlflow.start_run` too, in code order; nothing for a notebook that is not Python."""
-    return Places(notebook, environ).calls(values)
+    return MLflowCalls(notebook, environ).calls(values)
 
 
-class Places:
+class MLflowCalls:
     """The places of one notebook, found once; what each names is then cheap to ask for many sets of values."""
 
     def __init__(self, notebook: Notebook, environ: Mapping[str, str] | None = None) -> None:
@@ -82,7 +84,7 @@ class Places:
         self._certain = {id(node) for _, tree in trees for node in _always(tree.body)}
         self._assigned = _assigned(notebook)
 
-    def calls(self, values: Mapping[str, object]) -> list[Call]:
+    def calls(self, values: Mapping[str, object]) -> list[MLflowCall]:
         """What each place names when the notebook runs with these values."""
         if not self._places:
             return []
@@ -92,7 +94,7 @@ class Places:
             visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
             for function, expression, by_id in _named(node, self._imported):
                 value, known = _value(expression, visible, self._environ)
-                found.append(Call(index, node.lineno, value, known, function, by_id, id(node) in self._certain))
+                found.append(MLflowCall(index, node.lineno, value, known, function, by_id, id(node) in self._certain))
         return sorted(found, key=lambda call: (call.cell, call.line))
 
 
@@ -201,7 +203,7 @@ def _constants(
     environ: Mapping[str, str] | None,
 ) -> dict[str, object]:
     """Names with one certain, unchangeable value: assigned once, at top level, to a simple expression."""
-    parameters = schema(notebook)
+    parameters = read_schema(notebook)
     known: dict[str, object] = {}
     # The given values are injected after the parameters cell: what that cell computes, it computes from defaults.
     for first, part in zip((True, False), assigned, strict=True):

@@ -1,4 +1,4 @@
-"""Owns what values a parameter may have: one frozen `Kind` checks a value, and reads one from command-line text."""
+"""The types of parameters: each checks a value, and reads one from the text of a command line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _PLAIN_NUMBER = re.compile(
 
 
 @dataclass(frozen=True)
-class Bounds:
+class NumberBounds:
     """A range of numbers; None is open."""
 
     gt: float | None = None
@@ -76,13 +76,13 @@ class Bounds:
             and (self.le is None or value <= self.le)
         )
 
-    def narrowed(self, other: Bounds) -> Bounds:
+    def narrowed(self, other: NumberBounds) -> NumberBounds:
         """Both at once; on the same side the other one wins."""
         return replace(self, **{name: bound for name, bound in vars(other).items() if bound is not None})
 
 
 @dataclass(frozen=True)
-class Kind:
+class ParameterType:
     """Any value that can be written as a literal; the base of the others."""
 
     @property
@@ -103,7 +103,7 @@ class Kind:
     def check(self, value: object) -> object:
         """The value in the type that it should have. Raises Mismatch."""
         try:
-            expressions.source(value)
+            expressions.write_literal(value)
         except expressions.NotConstant:
             allowed = "what can be written as a literal (numbers, text, None, lists, dicts, ...)"
             raise Mismatch(value, allowed) from None
@@ -116,21 +116,21 @@ class Kind:
         if text.strip().lower() == "none":
             return None
         try:
-            return expressions.read(text)
+            return expressions.read_text(text)
         except expressions.NotConstant:
             return text
 
-    def inner(self) -> Kind:
+    def inner(self) -> ParameterType:
         """What the items of a container may be."""
-        return Kind()
+        return ParameterType()
 
-    def bounded(self, bounds: Bounds) -> Kind:
+    def bounded(self, bounds: NumberBounds) -> ParameterType:
         """The same kind, its numbers within `bounds`. Only numbers have bounds."""
         return self
 
 
 @dataclass(frozen=True)
-class Nothing(Kind):
+class NoneType(ParameterType):
     """None alone."""
 
     @property
@@ -149,7 +149,7 @@ class Nothing(Kind):
 
 
 @dataclass(frozen=True)
-class Boolean(Kind):
+class BoolType(ParameterType):
     """True or False; never a number."""
 
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}  # noqa: RUF012
@@ -171,11 +171,11 @@ class Boolean(Kind):
 
 
 @dataclass(frozen=True)
-class Number(Kind):
+class NumberType(ParameterType):
     """An int, a float, or ("number") either of them."""
 
     type: str = "number"
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: NumberBounds = field(default_factory=NumberBounds)
 
     @property
     def name(self) -> str:
@@ -208,12 +208,12 @@ class Number(Kind):
                 pass
         raise Mismatch(text, self.allowed)
 
-    def bounded(self, bounds: Bounds) -> Kind:
+    def bounded(self, bounds: NumberBounds) -> ParameterType:
         return replace(self, bounds=self.bounds.narrowed(bounds))
 
 
 @dataclass(frozen=True)
-class Text(Kind):
+class TextType(ParameterType):
     """A str; a path is taken as its text."""
 
     @property
@@ -231,7 +231,7 @@ class Text(Kind):
 
 
 @dataclass(frozen=True)
-class Secret(Kind):
+class SecretType(ParameterType):
     """Comes from an environment variable only; what is given is neither taken nor shown."""
 
     @property
@@ -240,7 +240,7 @@ class Secret(Kind):
 
 
 @dataclass(frozen=True)
-class Choice(Kind):
+class LiteralType(ParameterType):
     """One of a few values: `Literal[...]`."""
 
     values: tuple[object, ...] = ()
@@ -271,6 +271,6 @@ class Choice(Kind):
         if text in self.values:
             return text
         try:
-            return self.check(expressions.read(text))
+            return self.check(expressions.read_text(text))
         except (expressions.NotConstant, Mismatch):
             raise Mismatch(text, self.allowed) from None

@@ -29,10 +29,10 @@ def from_command_line(
     problems: list[str] = []
     for file in files:
         try:
-            content = load(Path(file))
+            content = load_file(Path(file))
             for name, value in content.items():
                 parameter = schema.find(str(name))
-                given[str(name)] = settled(value, parameter.kind if parameter else parameter_types.Kind())
+                given[str(name)] = settle(value, parameter.kind if parameter else parameter_types.ParameterType())
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             problems.append(f"{file}: {reason}")
@@ -66,7 +66,7 @@ def from_command_line(
 
 def assignments(values: Mapping[str, object]) -> str:
     """Python lines that assign the values in a kernel, each as a literal that gives the same value and type back."""
-    return "\n".join(f"{name} = {expressions.source(value)}" for name, value in values.items())
+    return "\n".join(f"{name} = {expressions.write_literal(value)}" for name, value in values.items())
 
 
 class _Ambiguous(str):
@@ -75,7 +75,7 @@ class _Ambiguous(str):
     other: object
 
 
-def settled(value: object, kind: parameter_types.Kind) -> object:
+def settle(value: object, kind: parameter_types.ParameterType) -> object:
     """The value with each ambiguous word settled by what the schema allows there."""
     if isinstance(value, _Ambiguous):
         text = str.__str__(value)
@@ -83,18 +83,17 @@ def settled(value: object, kind: parameter_types.Kind) -> object:
             kind.check(text)
         except parameter_types.Mismatch:
             return value.other
-        return value.other if type(kind) is parameter_types.Kind else text
+        return value.other if type(kind) is parameter_types.ParameterType else text
     if isinstance(value, list):
-        return [settled(item, kind.inner()) for item in value]
+        return [settle(item, kind.inner()) for item in value]
     if isinstance(value, dict):
         return {
-            str.__str__(key) if isinstance(key, str) else key: settled(item, kind.inner())
-            for key, item in value.items()
+            str.__str__(key) if isinstance(key, str) else key: settle(item, kind.inner()) for key, item in value.items()
         }
     return value
 
 
-def load(path: Path) -> dict[object, object]:
+def load_file(path: Path) -> dict[object, object]:
     """The content of a YAML or JSON file, in which no key stands twice. Raises OSError and ValueError."""
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix.lower() == ".json":

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from notebooks_lib import errors
 from notebooks_lib.notebooks import container_types, expressions, parameter_types, parameters_cell, type_annotations
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
-from notebooks_lib.notebooks.parameter_types import Kind
+from notebooks_lib.notebooks.parameter_types import ParameterType
 from notebooks_lib.notebooks.parameters_cell import Assignment
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -34,35 +34,35 @@ class Parameter:
     """Only annotated: there is no default."""
     help: str = ""
     """The trailing comment."""
-    kind: Kind = field(default_factory=Kind)
+    kind: ParameterType = field(default_factory=ParameterType)
     """What is allowed."""
 
     @property
     def secret(self) -> bool:
         """Whether the value comes from the environment and is shown nowhere."""
-        return isinstance(self.kind, parameter_types.Secret)
+        return isinstance(self.kind, parameter_types.SecretType)
 
     @property
     def choices(self) -> tuple[object, ...]:
         """The values of a `Literal`, None included if it is optional; empty for other kinds."""
-        options = self.kind.options if isinstance(self.kind, container_types.Either) else (self.kind,)
+        options = self.kind.options if isinstance(self.kind, container_types.UnionType) else (self.kind,)
         values: list[object] = []
         for option in options:
-            if isinstance(option, parameter_types.Choice):
+            if isinstance(option, parameter_types.LiteralType):
                 values.extend(option.values)
-            elif isinstance(option, parameter_types.Nothing):
+            elif isinstance(option, parameter_types.NoneType):
                 values.append(None)
             else:
                 return ()
         return tuple(values)
 
     @property
-    def bounds(self) -> parameter_types.Bounds:
+    def bounds(self) -> parameter_types.NumberBounds:
         """The range of a number; open on all sides for other kinds."""
-        options = self.kind.options if isinstance(self.kind, container_types.Either) else (self.kind,)
+        options = self.kind.options if isinstance(self.kind, container_types.UnionType) else (self.kind,)
         return next(
-            (option.bounds for option in options if isinstance(option, parameter_types.Number)),
-            parameter_types.Bounds(),
+            (option.bounds for option in options if isinstance(option, parameter_types.NumberType)),
+            parameter_types.NumberBounds(),
         )
 
     @property
@@ -158,7 +158,7 @@ class Schema:
         return values, problems
 
 
-def schema(notebook: Notebook) -> Schema:
+def read_schema(notebook: Notebook) -> Schema:
     """The parameters that the cell tagged `parameters` assigns at its top level. Never raises."""
     name = str(notebook.path)
     cell = notebook.parameters_cell
@@ -171,7 +171,7 @@ def schema(notebook: Notebook) -> Schema:
         reason = f"cell {cell.index}, tagged `parameters`, is not Python: line {cell.code.line}: {cell.code.error}"
         return Schema((), name, reason)
     # Of several assignments to one name the last one counts, as in Python.
-    found = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read(cell.code)}
+    found = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read_assignments(cell.code)}
     return Schema(tuple(found.values()), name)
 
 
@@ -186,21 +186,21 @@ def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def injected(notebook: Notebook) -> dict[str, object]:
+def read_injected(notebook: Notebook) -> dict[str, object]:
     """The literals that the cell of an earlier run assigns, where they are what the notebook computes with."""
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     found: dict[str, object] = {}
     for cell in notebook.python_cells:
         if cell.index > start and INJECTED_TAG in cell.tags:
-            for one in parameters_cell.read(cell.code):
+            for one in parameters_cell.read_assignments(cell.code):
                 try:
-                    found[one.name] = expressions.literal(one.value) if one.value is not None else None
+                    found[one.name] = expressions.read_literal(one.value) if one.value is not None else None
                 except expressions.NotConstant:
                     continue
     return found
 
 
-def assigned_again(notebook: Notebook, given: Collection[str]) -> list[str]:
+def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
     """A problem line for each given parameter that a later cell certainly assigns anew: its value would be lost there.
 
     What is made from the value itself (`path = Path(path)`) or stands in a branch or function is the author's affair.
@@ -211,13 +211,13 @@ def assigned_again(notebook: Notebook, given: Collection[str]) -> list[str]:
         "value would not be used there: take that line out, or leave the parameter out"
         for cell in notebook.python_cells
         if cell.index > start and INJECTED_TAG not in cell.tags
-        for statement in parameters_cell.always(cell.code)
-        for name in parameters_cell.replaced_by(statement)
+        for statement in parameters_cell.unconditional_statements(cell.code)
+        for name in parameters_cell.replaced_names(statement)
         if name in given
     ]
 
 
-class Row(NamedTuple):
+class ParameterRow(NamedTuple):
     """One parameter as `--help-notebook` shows it; all fields are texts for people."""
 
     name: str
@@ -228,9 +228,11 @@ class Row(NamedTuple):
     help: str
 
 
-def describe(schema: Schema) -> tuple[Row, ...]:
+def describe(schema: Schema) -> tuple[ParameterRow, ...]:
     """A row for each parameter. Title and purpose are the notebook's own; `schema.problem` says why there are none."""
-    return tuple(Row(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters)
+    return tuple(
+        ParameterRow(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters
+    )
 
 
 SECRET_DEFAULT = "the default of a secret must be the name of an environment variable, in quotes"
@@ -242,7 +244,7 @@ def _names_variable(parameter: Parameter) -> bool:
 
 def _parameter(found: Assignment) -> Parameter:
     name, annotation, value = found.name, found.annotation, found.value
-    kind = type_annotations.kind(annotation)
+    kind = type_annotations.read_annotation(annotation)
     written = ast.unparse(annotation) if annotation is not None else ""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         written = annotation.value
@@ -253,21 +255,21 @@ def _parameter(found: Assignment) -> Parameter:
         case ast.Call(func=func, args=[argument], keywords=[]) if expressions.dotted(func).endswith("SecretStr"):
             value = argument if parameter.secret else value  # SecretStr("VARIABLE") says the same as "VARIABLE"
     try:
-        default = expressions.literal(value) if value is not None else None
+        default = expressions.read_literal(value) if value is not None else None
     except (expressions.NotConstant, RecursionError):
         value = default = None
     if value is None:
         return replace(parameter, computed=True)
     if annotation is None:
-        kind = type_annotations.of_default(default)
+        kind = type_annotations.type_of_default(default)
     elif default is None and not parameter.secret:
-        kind = type_annotations.optional(kind)  # `x: int = None` means it, without saying it
+        kind = type_annotations.make_optional(kind)  # `x: int = None` means it, without saying it
     return replace(parameter, default=default, kind=kind)
 
 
 def _type(parameter: Parameter) -> str:
     kind = parameter.kind
-    if type(kind) is Kind:
+    if type(kind) is ParameterType:
         return parameter.annotation or "any"
     return kind.name
 
@@ -275,7 +277,9 @@ def _type(parameter: Parameter) -> str:
 def _default(parameter: Parameter) -> str:
     computed, written = parameter.computed, parameter.default_source
     # Over several lines it may hold comments: the value says the same without them.
-    source = expressions.source(parameter.default) if "\n" in written and not computed else " ".join(written.split())
+    source = (
+        expressions.write_literal(parameter.default) if "\n" in written and not computed else " ".join(written.split())
+    )
     source = source if len(source) <= 60 else source[:57] + "..."
     if parameter.secret:
         # A default that names no variable may be the secret itself.

@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from notebooks_lib.notebooks.magics import Code
+from notebooks_lib.notebooks.magics import CellCode
 
 _TYPE_COMMENT = re.compile(r"type:\s*(?!ignore\b)(?P<type>[\w.]+(?:\[.*?\](?=\s|$))?)\s*(?P<help>.*)")
 _IGNORED = re.compile(r"type:\s*ignore(\[[^\]]{0,99}\])?\s*")
@@ -29,7 +29,7 @@ class Assignment:
     comment: str
 
 
-def read(code: Code) -> Iterator[Assignment]:
+def read_assignments(code: CellCode) -> Iterator[Assignment]:
     """The assignments of a cell in order; `a = b = 1` and `a, b = 1, 2` are two each."""
     comments = _comments(code.text)
     lines = code.text.encode().split(b"\n")  # once: `ast.get_source_segment` would split all the text each time
@@ -47,7 +47,7 @@ def read(code: Code) -> Iterator[Assignment]:
                 yield Assignment(name, None, None, _source(lines, statement), comment)
 
 
-def always(code: Code) -> Iterator[ast.stmt]:
+def unconditional_statements(code: CellCode) -> Iterator[ast.stmt]:
     """The statements of a cell that no branch, loop or function holds."""
     waiting = list(code.tree.body) if code.tree else []
     while waiting:
@@ -57,7 +57,7 @@ def always(code: Code) -> Iterator[ast.stmt]:
             waiting = [*statement.body, *waiting]
 
 
-def replaced_by(statement: ast.stmt) -> set[str]:
+def replaced_names(statement: ast.stmt) -> set[str]:
     """The names that a statement gives a value which does not come from their own."""
     targets: list[ast.expr] = []
     match statement:
@@ -72,12 +72,12 @@ def replaced_by(statement: ast.stmt) -> set[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return {statement.name}
     if isinstance(statement, ast.For):
-        read: ast.AST = statement.iter
+        source: ast.AST = statement.iter
     elif isinstance(statement, ast.With):
-        read = ast.Tuple([item.context_expr for item in statement.items], ast.Load())
+        source = ast.Tuple([item.context_expr for item in statement.items], ast.Load())
     else:
-        read = getattr(statement, "value", statement)
-    used = {node.id for node in ast.walk(read) if isinstance(node, ast.Name)}
+        source = getattr(statement, "value", statement)
+    used = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
     names = (node for target in targets for node in ast.walk(target))
     return {node.id for node in names if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)} - used
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from notebooks_lib.notebooks import expressions, mlflow_calls, type_annotations
 from notebooks_lib.notebooks.cleaning import Found
-from notebooks_lib.notebooks.document import INJECTED_TAG, PARAMETERS_TAG, Cell, Notebook
-from notebooks_lib.notebooks.parameter_types import Bounds
-from notebooks_lib.notebooks.parameters import SECRET_DEFAULT, schema
+from notebooks_lib.notebooks.document import INJECTED_TAG, PARAMETERS_TAG, Notebook, NotebookCell
+from notebooks_lib.notebooks.parameter_types import NumberBounds
+from notebooks_lib.notebooks.parameters import SECRET_DEFAULT, read_schema
 
 _INSTALL = re.compile(
     r"(?:^|[\s;&|])(?:%{1,2}|!{1,2})?\s*(?:\S*python[\d.]*\S*\s+-m\s+|\{sys\.executable\}\s+-m\s+)?"
@@ -112,7 +112,7 @@ def reassigned(notebook: Notebook) -> Found:
     owners: dict[str, int] = {}
     cells = [cell for cell in notebook.python_cells if INJECTED_TAG not in cell.tags]
     awaited = {name for cell in cells for name in _read_first(cell)}
-    awaited |= {parameter.name for parameter in schema(notebook).parameters}
+    awaited |= {parameter.name for parameter in read_schema(notebook).parameters}
     for cell in cells:
         for name in dict.fromkeys(_assigned(cell)):
             if name in owners and owners[name] != cell.index and name in awaited:
@@ -120,7 +120,7 @@ def reassigned(notebook: Notebook) -> Found:
             owners.setdefault(name, cell.index)
 
 
-def _read_first(cell: Cell) -> Iterator[str]:
+def _read_first(cell: NotebookCell) -> Iterator[str]:
     """Names that a cell reads before it has certainly assigned them: what they are then depends on other cells."""
     own: set[str] = set()
     for statement in cell.code.tree.body if cell.code.tree else ():
@@ -137,7 +137,7 @@ def _stored(name: ast.Name) -> bool:
     return isinstance(name.ctx, ast.Store)
 
 
-def _assigned(cell: Cell) -> Iterator[str]:
+def _assigned(cell: NotebookCell) -> Iterator[str]:
     for statement in cell.code.tree.body if cell.code.tree else ():
         targets = statement.targets if isinstance(statement, ast.Assign) else []
         if isinstance(statement, ast.AugAssign) or (isinstance(statement, ast.AnnAssign) and statement.value):
@@ -149,7 +149,7 @@ def _assigned(cell: Cell) -> Iterator[str]:
                     yield node.id
 
 
-def _calls(notebook: Notebook) -> Iterator[tuple[Cell, ast.Call, str]]:
+def _calls(notebook: Notebook) -> Iterator[tuple[NotebookCell, ast.Call, str]]:
     imported = _imported(notebook)
     for cell in notebook.python_cells:
         for node in _nodes(cell):
@@ -161,7 +161,7 @@ def _imported(notebook: Notebook) -> dict[str, str]:
     return expressions.imported_names(cell.code.tree for cell in notebook.python_cells if cell.code.tree)
 
 
-def _nodes(cell: Cell) -> Iterator[ast.AST]:
+def _nodes(cell: NotebookCell) -> Iterator[ast.AST]:
     return ast.walk(cell.code.tree) if cell.code.tree else iter(())
 
 
@@ -187,14 +187,14 @@ def parameters_cell(notebook: Notebook) -> Found:
 
 def annotated(notebook: Notebook) -> Found:
     """Parameters without an annotation."""
-    for parameter in schema(notebook).parameters:
+    for parameter in read_schema(notebook).parameters:
         if not parameter.annotation:
             yield _place(notebook), f"parameter {parameter.name!r} has no annotation"
 
 
 def literals(notebook: Notebook) -> Found:
     """Parameters whose default is known only when the notebook runs."""
-    for parameter in schema(notebook).parameters:
+    for parameter in read_schema(notebook).parameters:
         if parameter.required:
             yield _place(notebook), f"parameter {parameter.name!r} has no default"
         elif parameter.computed:
@@ -203,9 +203,9 @@ def literals(notebook: Notebook) -> Found:
 
 def ranges(notebook: Notebook) -> Found:
     """Remarks in an annotation that look like a range but are not read as one, so that nothing is checked."""
-    for parameter in schema(notebook).parameters:
+    for parameter in read_schema(notebook).parameters:
         for text in _remarks(parameter.annotation):
-            if _LIKE_A_RANGE.search(text) and type_annotations.text_bounds(text) == Bounds():
+            if _LIKE_A_RANGE.search(text) and type_annotations.read_bounds(text) == NumberBounds():
                 yield _place(notebook), f"parameter {parameter.name!r}: the range {text!r} is not understood"
 
 
@@ -226,7 +226,7 @@ def _is_annotated(node: ast.Subscript) -> bool:
 
 def defaults(notebook: Notebook) -> Found:
     """Defaults that would be refused if they were given."""
-    checked = schema(notebook)
+    checked = read_schema(notebook)
     for parameter in checked.parameters:
         if parameter.secret and parameter.name not in checked.secrets:
             yield _place(notebook), f"parameter {parameter.name!r}: {SECRET_DEFAULT}"

@@ -18,7 +18,7 @@ UNREADABLE = "NB000"
 
 
 @dataclass(frozen=True)
-class Rule:
+class NotebookRule:
     """One rule. It reports only what is certain."""
 
     code: str
@@ -30,7 +30,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleViolation:
     """One place that breaks a rule. `str()` is `file:cell: CODE message`."""
 
     path: Path
@@ -43,141 +43,141 @@ class Finding:
         return f"{self.path}:{self.cell}: {self.code} {self.message}"
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[NotebookRule, ...] = (
+    NotebookRule(
         "NB001",
         "outputs in the file",
         "Outputs make diffs unreadable, and carry data into git.",
         "Clear the outputs before you commit; tag a cell `keep_output` if its output is part of the text.",
-        cleaning.outputs,
+        cleaning.find_outputs,
     ),
-    Rule(
+    NotebookRule(
         "NB002",
         "an execution count",
         "Counts change with every run, so every diff shows them.",
         "Clear the outputs before you commit; that clears the counts too.",
-        cleaning.counts,
+        cleaning.find_counts,
     ),
-    Rule(
+    NotebookRule(
         "NB003",
         "no cell ids, or one id twice",
         "A diff, a merge and nbval follow a cell by its id.",
         "Open and save the notebook in a current JupyterLab or VS Code; that gives every cell an id.",
-        cleaning.ids,
+        cleaning.find_missing_ids,
     ),
-    Rule(
+    NotebookRule(
         "NB004",
         "another kernel name than python3",
         "A kernel that only one machine has cannot run anywhere else.",
         "Choose the kernel `python3` and save.",
-        cleaning.kernel,
+        cleaning.find_odd_kernel,
     ),
-    Rule(
+    NotebookRule(
         "NB005",
         "not exactly one parameters cell, first of the code",
         "Given values are injected after that cell; what stands before it does not see them.",
         "Tag the first code cell, and only that one, `parameters`.",
         rule_checks.parameters_cell,
     ),
-    Rule(
+    NotebookRule(
         "NB006",
         "a parameter without annotation",
         "The annotation is the schema: it catches a wrong value before a kernel starts.",
         'Write it as `alpha: float = 1.0`, `model: Literal["a", "b"] = "a"` or the like.',
         rule_checks.annotated,
     ),
-    Rule(
+    NotebookRule(
         "NB007",
         "a parameter that is no literal",
         "Only a literal can be shown, checked and compared without running the notebook.",
         "Give a literal default, and compute from it in a later cell.",
         rule_checks.literals,
     ),
-    Rule(
+    NotebookRule(
         "NB008",
         "a default that its own annotation refuses",
         "The same value would be refused if it were given.",
         "Change the default or the annotation.",
         rule_checks.defaults,
     ),
-    Rule(
+    NotebookRule(
         "NB009",
         "not exactly one title",
         "The title is the question; it names the run and the report.",
         "Begin with one `# Question?`, and use `##` for sections.",
         rule_checks.title,
     ),
-    Rule(
+    NotebookRule(
         "NB010",
         "a command that installs",
         "It changes the environment of everyone on the machine, and a run cannot be repeated.",
         "Add the package to pyproject.toml and the lock.",
         rule_checks.installs,
     ),
-    Rule(
+    NotebookRule(
         "NB011",
         "an absolute path of one machine",
         "It exists nowhere else.",
         "Load a dataset by name, or use a path from the notebook's folder.",
         rule_checks.machine_paths,
     ),
-    Rule(
+    NotebookRule(
         "NB012",
         f"a code cell of more than {rule_checks.LONGEST_CELL} lines",
         "A long cell cannot be read at a glance or rerun in parts.",
         "Split it, with a sentence before each part, or move logic to a module with tests.",
         rule_checks.cell_length,
     ),
-    Rule(
+    NotebookRule(
         "NB013",
         f"a class, or a function of more than {rule_checks.LONGEST_FUNCTION} lines",
         "Logic in a notebook has no tests and is copied from there.",
         "Move it to a module with tests, and import it.",
         rule_checks.definitions,
     ),
-    Rule(
+    NotebookRule(
         "NB014",
         "a cell that is not Python",
         "The run would fail there, after all the work before it.",
         "Mend the line.",
         rule_checks.syntax,
     ),
-    Rule(
+    NotebookRule(
         "NB015",
         "a tracking URI that is set in a cell",
         "Where runs go is a setting; a cell that sets it splits the history.",
         "Take the line out; set tracking.uri in production/settings.toml.",
         rule_checks.tracking_uris,
     ),
-    Rule(
+    NotebookRule(
         "NB016",
         "a warning filter",
         "It hides the warning that matters, too.",
         "Mend the cause, or filter it in the library beside a comment with the reason.",
         rule_checks.warning_filters,
     ),
-    Rule(
+    NotebookRule(
         "NB017",
         "an edit of sys.path",
         "It works in one folder only, and hides which module is imported.",
         "Put the module in the notebook's folder or in the installed library.",
         rule_checks.path_edits,
     ),
-    Rule(
+    NotebookRule(
         "NB018",
         "a name that two cells assign",
         "What a cell does then depends on the order in which cells were run.",
         "Give the second value a name of its own; a name for one cell only begins with `_`.",
         rule_checks.reassigned,
     ),
-    Rule(
+    NotebookRule(
         "NB019",
         "code that no text leads up to",
         "A reader should know what to look for before seeing it.",
         f"Put a heading or a sentence before it; {rule_checks.MOST_CODE_CELLS_IN_A_ROW} code cells may follow it.",
         rule_checks.prose,
     ),
-    Rule(
+    NotebookRule(
         "NB020",
         "a range that is not understood",
         "It looks as if values were checked, and they are not.",
@@ -187,11 +187,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(notebook: Notebook) -> list[Finding]:
+def check(notebook: Notebook) -> list[RuleViolation]:
     """All findings, by cell and then by rule."""
     ignored = {(cell.index, tag) for cell in notebook.cells for tag in cell.tags if tag.startswith(IGNORE_TAG)}
     found = [
-        Finding(notebook.path, cell, rule.code, message)
+        RuleViolation(notebook.path, cell, rule.code, message)
         for rule in RULES
         for cell, message in rule.find(notebook)
         if (cell, IGNORE_TAG + rule.code) not in ignored

@@ -20,7 +20,7 @@ LEAST_DISK_GB = 1.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthCheck:
     """One thing looked at."""
 
     what: str
@@ -30,7 +30,7 @@ class Finding:
     """What to do, when it is not well."""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[HealthCheck]:
     """Look at Python, packages, disk, kernel, tracking store and runs left open, one after the other."""
     yield _python()
     yield _packages(settings)
@@ -42,12 +42,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _left_open(settings)
 
 
-def _python() -> Finding:
+def _python() -> HealthCheck:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding("python", sys.version_info >= (3, 11), f"{version} at {sys.prefix}", "use Python 3.11 or newer")
+    return HealthCheck("python", sys.version_info >= (3, 11), f"{version} at {sys.prefix}", "use Python 3.11 or newer")
 
 
-def _packages(settings: Settings) -> Finding:
+def _packages(settings: Settings) -> HealthCheck:
     """The packages that this project pins, against those installed."""
     wanted = _pins(settings)
     wrong = []
@@ -58,7 +58,7 @@ def _packages(settings: Settings) -> Finding:
             found = "nothing"
         if found != version:
             wrong.append(f"{name} {found} instead of {version}")
-    return Finding("packages", not wrong, "; ".join(wrong) or f"{len(wanted)} pins hold", "make setup")
+    return HealthCheck("packages", not wrong, "; ".join(wrong) or f"{len(wanted)} pins hold", "make setup")
 
 
 def _pins(settings: Settings) -> dict[str, str]:
@@ -71,35 +71,35 @@ def _pins(settings: Settings) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: Settings) -> HealthCheck:
     folder = settings.layout.state if settings.layout.state.is_dir() else settings.root
     free = shutil.disk_usage(folder).free / 2**30
-    return Finding(
+    return HealthCheck(
         "disk", free >= LEAST_DISK_GB, f"{free:.1f} GB free under {folder}", "make room: runs keep their artifacts here"
     )
 
 
-def _kernel(settings: Settings) -> Finding:
+def _kernel(settings: Settings) -> HealthCheck:
     """Run one cell in the kernel that notebooks name, as a run would."""
     from nbformat.v4 import new_code_cell, new_notebook
 
     from notebooks_lib.running.engine import Execution, execute
-    from notebooks_lib.running.executed_notebook import Output
+    from notebooks_lib.running.executed_notebook import ExecutedNotebook
 
     notebook = new_notebook(cells=[new_code_cell("assert True")])
     advice = f"{sys.executable} -m ipykernel install --sys-prefix"
     with tempfile.TemporaryDirectory() as scratch:
-        execution = Execution(Output(Path(scratch) / "kernel.ipynb"), {}, settings.root / "kernel.ipynb")
+        execution = Execution(ExecutedNotebook(Path(scratch) / "kernel.ipynb"), {}, settings.root / "kernel.ipynb")
         try:
             execute(notebook, {}, execution, "python3")
         except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told
-            return Finding("kernel", False, f"python3: {error}", advice)
+            return HealthCheck("kernel", False, f"python3: {error}", advice)
     failed = execution.start_failure or (execution.died and "it died") or (execution.error and str(execution.error))
     kind = "warm" if execution.warm else "cold"
-    return Finding("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
+    return HealthCheck("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
 
 
-def _tracking(settings: Settings) -> Finding:
+def _tracking(settings: Settings) -> HealthCheck:
     from notebooks_lib.tracking import query, sqlite, store
 
     try:
@@ -110,16 +110,16 @@ def _tracking(settings: Settings) -> Finding:
         advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
         if not isinstance(error, SettingsError) and sqlite.is_url(store.tracking_uri(settings)):  # a file
             advice = f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
-        return Finding("tracking", False, safe_text.masked(str(error)), advice)
-    return Finding("tracking", True, f"{connected.shown}: {count} experiments, {models} MLflow 3's logged models")
+        return HealthCheck("tracking", False, safe_text.masked(str(error)), advice)
+    return HealthCheck("tracking", True, f"{connected.shown}: {count} experiments, {models} MLflow 3's logged models")
 
 
-def _left_open(settings: Settings) -> Finding:
+def _left_open(settings: Settings) -> HealthCheck:
     from notebooks_lib.tracking import owner, store
 
     closed = owner.close_left_behind(store.connect(settings))
     detail = f"closed as KILLED, their owners are gone: {', '.join(closed)}" if closed else "none"
-    return Finding("runs left open", True, detail)
+    return HealthCheck("runs left open", True, detail)
 
 
 def in_force(settings: Settings) -> dict[str, str]:

@@ -21,11 +21,11 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 
-from notebooks_lib.running.executed_notebook import Output
+from notebooks_lib.running.executed_notebook import ExecutedNotebook
 from notebooks_lib.running.interruption import StopReason, Watchdog
 from notebooks_lib.running.kernel import Kernel
-from notebooks_lib.running.kernel_messages import Delivery
-from notebooks_lib.running.output_limits import cut
+from notebooks_lib.running.kernel_messages import MessageClient
+from notebooks_lib.running.output_limits import cut_text
 
 ENGINE = "nbops"
 START_TIMEOUT = 60
@@ -36,7 +36,7 @@ START_ATTEMPTS = 2
 class Execution:
     """What is asked of the engine, and then what came of it."""
 
-    output: Output
+    output: ExecutedNotebook
     environment: Mapping[str, str]
     source: Path
     """The notebook's own file; its kernel runs in that folder."""
@@ -111,7 +111,7 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
                 pool.submit(asyncio.run, client.run()).result()
 
 
-class _Client(Delivery):
+class _Client(MessageClient):
     def __init__(self, nb_man: Any, execution: Execution, kernel_name: str) -> None:
         super().__init__(nb_man.nb, execution.output, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
         self.nb_man = nb_man
@@ -148,7 +148,7 @@ class _Client(Delivery):
                 await self.kernel.start()
                 self.kc = self.km.client()
                 self.without_limit(self.kc)
-                info = await ready(self.kc, self.kernel, START_TIMEOUT)
+                info = await wait_until_ready(self.kc, self.kernel, START_TIMEOUT)
                 self.prepare_kernel(info)
                 self.nb.metadata["language_info"] = info["content"]["language_info"]
                 execution.warm = self.kernel.warm
@@ -176,7 +176,7 @@ class _Client(Delivery):
                 await self.async_execute_cell(cell, index)
                 failed = False
             except CellExecutionError as error:
-                execution.error = (error.ename, cut(error.evalue))
+                execution.error = (error.ename, cut_text(error.evalue))
             except DeadKernelError:
                 execution.died = True
                 await self._learn_exit()
@@ -221,7 +221,7 @@ class _Client(Delivery):
             self.kernel = self.km = None
 
 
-async def ready(client: Any, kernel: Kernel, timeout: float) -> Any:
+async def wait_until_ready(client: Any, kernel: Kernel, timeout: float) -> Any:
     """Connect to a kernel that is starting; its answer to `kernel_info`. Nothing it puts out from now on is missed.
 
     jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: a kernel's

@@ -31,7 +31,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 """Drawn by a script of the page."""
 
 
-class Output:
+class ExecutedNotebook:
     """The file of the executed notebook. `save` never leaves half a file behind."""
 
     def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
@@ -57,7 +57,7 @@ class Output:
 
         What is `lasting` is on the disk afterwards, also if the machine loses its power.
         """
-        write_atomically(self.path, text_of(self.without_secrets(notebook)), lasting=lasting)
+        write_atomically(self.path, to_json(self.without_secrets(notebook)), lasting=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -78,7 +78,7 @@ class Output:
         return text
 
 
-def text_of(notebook: Any) -> str:
+def to_json(notebook: Any) -> str:
     """The notebook as JSON that every parser takes, in UTF-8."""
     try:
         text = str(nbformat.writes(notebook, allow_nan=False))

@@ -157,7 +157,7 @@ class Kernel:
             except psutil.Error:
                 pass
         if hasattr(os, "killpg"):
-            orphan_processes.end(self.marker.encode(), groups)
+            orphan_processes.kill_all(self.marker.encode(), groups)
         if self._output is not None:
             self._output.close()
         GUARD.done(self.marker)
@@ -171,7 +171,7 @@ class Kernel:
             return ""
 
 
-def installed(notebook: Notebook, wanted: str | None = None) -> str:
+def find_kernel(notebook: Notebook, wanted: str | None = None) -> str:
     """The name of an installed kernel for the notebook: the wanted one, its own, or `python3` for any Python notebook.
 
     Notebooks name kernels of the machine they were written on, such as a conda environment's; papermill stops there.

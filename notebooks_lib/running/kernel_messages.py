@@ -30,7 +30,7 @@ ALLOWED = "raises-exception"
 """Jupyter's tag of a cell that may raise."""
 
 
-class Delivery(BoundedClient):
+class MessageClient(BoundedClient):
     """nbclient's client with channels of our own handling. A cell is done when its last message is there."""
 
     def __init__(self, notebook: Any, kept: Any, **options: Any) -> None:
@@ -57,7 +57,7 @@ class Delivery(BoundedClient):
         """Deliver what has arrived meanwhile: of threads and tasks, of a kernel that died."""
         until = time.monotonic() + seconds
         while self.kc is not None and time.monotonic() < until:
-            msg = received(self.kc.iopub_channel)
+            msg = receive(self.kc.iopub_channel)
             if msg is None:
                 return
             self._deliver(msg)
@@ -69,7 +69,7 @@ class Delivery(BoundedClient):
             count += 1
             if count % BREATH == 0:
                 await asyncio.sleep(0)
-            msg = received(self.kc.iopub_channel)
+            msg = receive(self.kc.iopub_channel)
             if msg is None:
                 await self.kc.iopub_channel.socket.poll(LOOK_AGAIN * 1000)
             elif self._deliver(msg) == parent_msg_id:
@@ -101,7 +101,7 @@ class Delivery(BoundedClient):
     ) -> Any:
         reply = None
         while reply is None:
-            msg = received(self.kc.shell_channel)
+            msg = receive(self.kc.shell_channel)
             if msg is None:
                 await self.kc.shell_channel.socket.poll(LOOK_AGAIN * 1000)
             elif msg["parent_header"].get("msg_id") == msg_id:
@@ -137,7 +137,7 @@ class Delivery(BoundedClient):
                     raise CellExecutionError("", output.ename, output.evalue)
 
 
-def received(channel: Any) -> dict[str, Any] | None:
+def receive(channel: Any) -> dict[str, Any] | None:
     """A message that is there already, without asyncio's share of the time: it is two thirds where many come."""
     try:
         frames = zmq.Socket.shadow(channel.socket.underlying).recv_multipart(zmq.NOBLOCK)

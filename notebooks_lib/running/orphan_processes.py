@@ -19,7 +19,7 @@ import atexit
 import threading
 
 
-def marked(marker: bytes) -> list[int]:
+def find_marked(marker: bytes) -> list[int]:
     """Processes whose first environment holds `marker`, however far they went from the kernel (Linux only)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
@@ -31,7 +31,7 @@ def marked(marker: bytes) -> list[int]:
     return found
 
 
-def descendants(pids: list[int]) -> list[int]:
+def find_descendants(pids: list[int]) -> list[int]:
     """The processes that these started, and theirs, while their parents live (Linux only)."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -55,7 +55,7 @@ def kill(pid: int) -> None:
         pass
 
 
-def end(marker: bytes, groups: list[int]) -> None:
+def kill_all(marker: bytes, groups: list[int]) -> None:
     """Kill the process groups and what carries the marker, until nothing is left.
 
     A child with another environment in a session of its own is found as a descendant while its kernel lives (ask
@@ -67,7 +67,7 @@ def end(marker: bytes, groups: list[int]) -> None:
         except OSError:
             pass  # already gone
     for _ in range(20):  # a process may have forked while it was looked for
-        left = [pid for pid in marked(marker) if pid != os.getpid()]
+        left = [pid for pid in find_marked(marker) if pid != os.getpid()]
         if not left:
             return
         for pid in left:
@@ -87,12 +87,12 @@ def main() -> None:
         elif word == "done":
             kernels.pop(marker, None)
     for marker, groups in kernels.items():
-        for pid in descendants(groups):
+        for pid in find_descendants(groups):
             kill(pid)
-        end(marker.encode(), groups)
+        kill_all(marker.encode(), groups)
 
 
-class Guard:
+class OrphanGuard:
     """Knows which kernels there are; its process is started with the first one and ends with this process."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class Guard:
                 pass  # it is gone; the kernels are still ours to end
 
 
-GUARD = Guard()
+GUARD = OrphanGuard()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from notebooks_lib.running.executed_notebook import first_line
 from notebooks_lib.running.preparation import ERROR_TAG
 
 
-def of(execution: Execution, *, timeout: float | None, cell_timeout: float | None) -> tuple[RunStatus, Failure | None]:
+def decide_outcome(
+    execution: Execution, *, timeout: float | None, cell_timeout: float | None
+) -> tuple[RunStatus, Failure | None]:
     """FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
     cell, line = _place(execution)
     if execution.start_failure is not None:
@@ -51,7 +53,7 @@ def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
     return "finished" if status == "FINISHED" else "failed" if status == "FAILED" else "killed"
 
 
-def masked(failure: Failure, mask: Callable[[str], str]) -> Failure:
+def mask_failure(failure: Failure, mask: Callable[[str], str]) -> Failure:
     """The failure without secrets in its words."""
     return dataclasses.replace(failure, message=mask(failure.message), line=mask(failure.line))
 

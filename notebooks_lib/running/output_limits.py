@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbclient.jsonutil import json_clean
 from nbformat.v4 import new_output, output_from_msg
 
-from notebooks_lib.running.executed_notebook import Output
+from notebooks_lib.running.executed_notebook import ExecutedNotebook
 
 HEAD = 40_000
 TAIL = 40_000
@@ -71,7 +71,7 @@ def _settled(line: str) -> str:
     return body + ending
 
 
-class OutputModel:
+class OutputWidget:
     """One `ipywidgets.Output`; `client` runs the cells and keeps outputs within bounds."""
 
     def __init__(self, comm_id: str, state: dict[str, Any], kernel_client: Any, client: Any) -> None:
@@ -135,13 +135,13 @@ OUTPUTS_LIMIT = 1000
 class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
     """Runs cells as nbclient does; a notebook stays one that can be opened, whatever its cells print."""
 
-    def __init__(self, notebook: Any, kept: Output, **options: Any) -> None:
+    def __init__(self, notebook: Any, kept: ExecutedNotebook, **options: Any) -> None:
         super().__init__(notebook, **options)
         self._kept = kept
         self.clear_before_next_output: bool = False
         self._streams: dict[int, tuple[Any, BoundedText]] = {}  # keeps the output, so that its id stays its own
-        self.changed_widgets: dict[str, OutputModel] = {}
-        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": OutputModel}}
+        self.changed_widgets: dict[str, OutputWidget] = {}
+        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": OutputWidget}}
 
     def cell_begins(self) -> None:
         """Nothing that a cell before put out grows any more; its widgets' state goes to the kernel before the cell."""
@@ -174,7 +174,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         except ValueError:
             self.log.error("no output: a message of type %s", msg["msg_type"])
             return None
-        bound(out)
+        cut_output(out)
         if stream:
             bounded = BoundedText()
             bounded.feed(out["text"])
@@ -204,16 +204,16 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
             )
 
 
-def bound(output: Any) -> None:
+def cut_output(output: Any) -> None:
     """Cut what one output holds: texts under a MIME type, the words and the traceback of an error."""
     for kind, text in (output.get("data") or {}).items():
         if isinstance(text, str) and len(text) > CHARACTERS_LIMIT and not kind.startswith("image/"):
             output["data"][kind] = f"… [{len(text):,} characters of {kind} left out]"
     if output.output_type == "error":
-        output["evalue"] = cut(output["evalue"])
-        output["traceback"] = [cut(line) for line in output["traceback"]]
+        output["evalue"] = cut_text(output["evalue"])
+        output["traceback"] = [cut_text(line) for line in output["traceback"]]
 
 
-def cut(text: str, room: int = 20_000) -> str:
+def cut_text(text: str, room: int = 20_000) -> str:
     """The beginning of a text that is too long, with a note."""
     return text if len(text) <= room else f"{text[:room]}… [{len(text) - room:,} characters left out]"

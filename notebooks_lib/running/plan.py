@@ -46,7 +46,7 @@ class Plan:
         return [os.environ[variable] for variable in self.secrets.values()]
 
 
-def make(
+def make_plan(
     path: Path,
     settings: Settings,
     values: Mapping[str, object] | None = None,
@@ -57,10 +57,10 @@ def make(
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
     """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
-    return Source(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
+    return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
 
-class Source:
+class NotebookPlanner:
     """A notebook with all that its runs have in common, read and looked at once: each run then pays for its own only.
 
     The notebook, git's state and the environment's lock stay as they were then; a module of the project that changes
@@ -69,18 +69,18 @@ class Source:
 
     def __init__(self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True) -> None:
         self.notebook = document.read(path)
-        self.schema = parameters.schema(self.notebook)
+        self.schema = parameters.read_schema(self.notebook)
         self.settings = settings
         self.tracked = tracked
         self._asked = experiment
         self._of_project = _of_project(self.notebook.opened, settings.root)
-        self._modules = fingerprint.Modules(self.notebook, settings.root)
+        self._modules = fingerprint.ProjectModules(self.notebook, settings.root)
         # In a warm kernel libraries are imported already: what is done before their import would come too late.
-        self._cold_because = "; ".join(code_inspection.too_late(self.notebook, self._modules))
+        self._cold_because = "; ".join(code_inspection.find_early_settings(self.notebook, self._modules))
         if tracked:
             self._ours = stores.tracking_uri(settings)
-            self._places = mlflow_calls.Places(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
-            self._reads = code_inspection.own_reads(self.notebook, self._modules)
+            self._places = mlflow_calls.MLflowCalls(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
+            self._reads = code_inspection.find_table_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
@@ -98,12 +98,12 @@ class Source:
         """One run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
-        if again := parameters.assigned_again(notebook, given):
+        if again := parameters.find_reassigned(notebook, given):
             raise errors.ParameterError(notebook.path.name, again)
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
         # What an earlier run has injected counts, until other values take its cell's place.
-        everything = {**self.schema.defaults, **({} if given else parameters.injected(notebook)), **given}
+        everything = {**self.schema.defaults, **({} if given else parameters.read_injected(notebook)), **given}
         start = dataclasses.replace(
             self.common(everything, name=name or run_name(notebook, given), tags=tags),
             source_fingerprint=fingerprint.source_fingerprint(
@@ -139,7 +139,7 @@ def _of_project(path: Path, root: Path) -> bool:
     return any(path.is_relative_to(root / folder) for folder in FOLDERS)
 
 
-def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.Call], ours: str) -> None:
+def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowCall], ours: str) -> None:
     """A notebook that certainly sends its runs elsewhere cannot be attached to ours."""
     for call in calls:
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
@@ -149,7 +149,7 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.Call], 
         )
 
 
-def _where(calls: Sequence[mlflow_calls.Call], asked: str | None, settings: Settings) -> tuple[str, str | None]:
+def _where(calls: Sequence[mlflow_calls.MLflowCall], asked: str | None, settings: Settings) -> tuple[str, str | None]:
     """Name, or else id, of the experiment that the notebook's first run will most likely want.
 
     It is a guess where branches, functions and modules decide: then MLflow opens a child in the kernel (attaching).

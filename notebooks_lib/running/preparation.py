@@ -20,7 +20,7 @@ ERROR_TAG = "papermill-error-cell-tag"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedNotebook:
     """A notebook to execute."""
 
     notebook: Any
@@ -28,7 +28,7 @@ class Prepared:
     """For each of its cells the index in the author's notebook; None for what was injected."""
 
 
-def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str, str]) -> Prepared:
+def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str, str]) -> PreparedNotebook:
     """The notebook with a cell of `given` values, and one that reads `secrets`: only their names stand in it.
 
     Raises NotebookError when it is no valid notebook.
@@ -50,7 +50,7 @@ def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str,
     notebook.metadata.setdefault("language_info", {}).setdefault("name", source.language)
     spec = {"name": source.kernel, "display_name": source.kernel, "language": source.language}
     notebook.metadata["kernelspec"] = {**spec, **notebook.metadata.get("kernelspec", {})}
-    return Prepared(notebook, tuple(index for index, _ in cells))
+    return PreparedNotebook(notebook, tuple(index for index, _ in cells))
 
 
 def _valid(source: Notebook) -> Any:

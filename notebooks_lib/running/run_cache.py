@@ -21,7 +21,7 @@ from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 
 
-class Seen:
+class RunCache:
     """The runs of one notebook's code that ended well, looked up once: in one experiment, or in the whole store."""
 
     def __init__(self, store: Store, notebook: Notebook, experiment_id: str | None = None) -> None:
@@ -37,19 +37,19 @@ class Seen:
 
     def find(self, source_fingerprint: str, parameters: Mapping[str, object]) -> RunInfo | None:
         """The newest run that counts, or None."""
-        text = words(self._notebook, parameters)
+        text = version_mentions(self._notebook, parameters)
         runs = self._runs.get(source_fingerprint, ()) if source_fingerprint else ()
-        return next((run for run in runs if same_data(run, text, self._settings)), None)
+        return next((run for run in runs if has_same_data(run, text, self._settings)), None)
 
 
-def words(notebook: Notebook, parameters: Mapping[str, object]) -> str:
+def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> str:
     """All places where a run may name the version of a dataset: code and parameters."""
     code = "\n".join(cell.source for cell in notebook.code_cells)
     return f"{code}\n{list(parameters.values())!r}"
 
 
-def same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Whether a run with these `words` would get the datasets now that the other used."""
+def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
+    """Whether a run with these `version_mentions` would get the datasets now that the other used."""
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 
 
@@ -75,4 +75,4 @@ def find(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:
             if experiment is None:
                 return None
             experiment_id = experiment.experiment_id
-    return Seen(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters)
+    return RunCache(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters)

@@ -16,9 +16,9 @@ from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunResult, RunStatus
 from notebooks_lib.running import interruption, outcome
 from notebooks_lib.running.engine import Execution, execute
-from notebooks_lib.running.executed_notebook import Output, cell_figures, to_html
+from notebooks_lib.running.executed_notebook import ExecutedNotebook, cell_figures, to_html
 from notebooks_lib.running.interruption import StopReason
-from notebooks_lib.running.kernel import installed
+from notebooks_lib.running.kernel import find_kernel
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.preparation import prepare
 from notebooks_lib.tags import Tag
@@ -55,7 +55,7 @@ def run_notebook(
     when the kernel is not installed.
     """
     began = time.monotonic()
-    kernel_name = installed(plan.notebook, kernel)
+    kernel_name = find_kernel(plan.notebook, kernel)
     stores.make_state(plan.settings.layout)
     prepared = prepare(plan.notebook, plan.given, plan.secrets)
     if output is None:
@@ -67,7 +67,7 @@ def run_notebook(
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
             on_open(owned.run_id, owned.url)
         execution = Execution(
-            output=Output(
+            output=ExecutedNotebook(
                 output or executed_file(plan, owned.run_id if owned else uuid.uuid4().hex), plan.secret_values
             ),
             environment={**(environment or {}), **(owned.environment() if owned else {})},
@@ -83,7 +83,7 @@ def run_notebook(
         failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
         try:
             execute(prepared.notebook, plan.given, execution, kernel_name)
-            status, failure = outcome.of(execution, timeout=timeout, cell_timeout=cell_timeout)
+            status, failure = outcome.decide_outcome(execution, timeout=timeout, cell_timeout=cell_timeout)
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:
@@ -123,7 +123,7 @@ def _told_cold(plan: Plan) -> bool:
     return bool(plan.cold_because)
 
 
-def _unwritten(output: Output, error: OSError) -> Failure:
+def _unwritten(output: ExecutedNotebook, error: OSError) -> Failure:
     return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
 
 
@@ -140,7 +140,7 @@ def _end(
     output = execution.output
     notebook = execution.notebook
     if failure is not None:
-        failure = outcome.masked(failure, output.masked)
+        failure = outcome.mask_failure(failure, output.masked)
     saved = False
     if notebook is not None:
         outcome.annotate(notebook, status, failure, execution.cell)

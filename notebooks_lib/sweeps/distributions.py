@@ -30,7 +30,7 @@ from fractions import Fraction
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions
-from notebooks_lib.notebooks.parameter_types import Kind, shown
+from notebooks_lib.notebooks.parameter_types import ParameterType, shown
 from notebooks_lib.sweeps import grid_values
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
 
@@ -50,7 +50,7 @@ class Choice:
         return self.values[place]
 
     def __str__(self) -> str:
-        return f"choice({', '.join(map(expressions.source, self.values))})"
+        return f"choice({', '.join(map(expressions.write_literal, self.values))})"
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ MOST_CHOICES = 1000
 _CALL = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
 
 
-def parse(given: object, kind: Kind) -> Distribution:
+def parse(given: object, kind: ParameterType) -> Distribution:
     """The distribution that a text or a one-key mapping (of a file) stands for. Raises Refused.
 
     `kind` reads the values of a choice; whether those of the others fit it is for `fitting` to say.

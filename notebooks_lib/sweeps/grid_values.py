@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
-from notebooks_lib.notebooks.container_types import Either
-from notebooks_lib.notebooks.parameter_types import Kind, shown
+from notebooks_lib.notebooks.container_types import UnionType
+from notebooks_lib.notebooks.parameter_types import ParameterType, shown
 
 MAX_VALUES = 100_000
 """Values of one parameter. They are held and checked one by one; combinations of them are not."""
@@ -26,7 +26,7 @@ class InvalidSearchSpace(Exception):
     """What was asked for one parameter is wrong. `str()` says what was found, what is allowed and the way out."""
 
 
-def read(given: object, kind: Kind) -> tuple[object, ...]:
+def read(given: object, kind: ParameterType) -> tuple[object, ...]:
     """The values that a text or a list (of a file) stands for, each checked. Raises Refused; never an empty tuple."""
     found: list[object] = []
     wrong: list[str] = []
@@ -47,7 +47,7 @@ def read(given: object, kind: Kind) -> tuple[object, ...]:
         raise InvalidSearchSpace("found an empty list, allowed one value or more")
     seen: set[str] = set()
     for value in found:
-        source = expressions.source(value)  # 1, 1.0 and True are equal, but not the same value
+        source = expressions.write_literal(value)  # 1, 1.0 and True are equal, but not the same value
         if source in seen:
             raise InvalidSearchSpace(f"found {shown(value)} twice, allowed once; take one out")
         seen.add(source)
@@ -76,7 +76,7 @@ def split(text: str) -> list[str]:
     return [piece.strip() for piece in [*pieces, text[start:]]]
 
 
-def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
+def _items(given: object, kind: ParameterType) -> Iterator[Callable[[], object]]:
     """Calls that each give a value or raise Mismatch: so one that is wrong does not hide the others."""
     if isinstance(given, list | tuple):
         yield from _listed(given, kind)
@@ -90,7 +90,7 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
         raise InvalidSearchSpace("found no values, allowed one or more, with commas between them")
     if text.startswith("["):
         try:
-            listed = expressions.read(text)
+            listed = expressions.read_text(text)
         except expressions.NotConstant:
             listed = None
         if isinstance(listed, list):
@@ -105,19 +105,19 @@ def _items(given: object, kind: Kind) -> Iterator[Callable[[], object]]:
         yield from _piece(piece, kind)
 
 
-def _listed(items: Sequence[object], kind: Kind) -> Iterator[Callable[[], object]]:
+def _listed(items: Sequence[object], kind: ParameterType) -> Iterator[Callable[[], object]]:
     if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
         raise InvalidSearchSpace(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
     for item in items:
-        yield partial(parameter_values.settled, item, kind)
+        yield partial(parameter_values.settle, item, kind)
 
 
-def _piece(piece: str, kind: Kind) -> Iterator[Callable[[], object]]:
+def _piece(piece: str, kind: ParameterType) -> Iterator[Callable[[], object]]:
     if not piece:
         raise InvalidSearchSpace('found nothing between two commas, allowed a value; write "" for an empty text')
     if piece[0] in _QUOTES and piece[-1] == piece[0] and len(piece) > 1:
         try:
-            text = expressions.read(piece)
+            text = expressions.read_text(piece)
         except expressions.NotConstant:
             text = None
         if isinstance(text, str):
@@ -145,18 +145,18 @@ def _range(piece: str) -> range:
     return range(first, last + (1 if step > 0 else -1), step)
 
 
-def _accepts(kind: Kind, value: object) -> bool:
+def _accepts(kind: ParameterType, value: object) -> bool:
     try:
         kind.check(value)
     except parameter_types.Mismatch:
         return False
-    return type(kind) is not Kind
+    return type(kind) is not ParameterType
 
 
-def counts(kind: Kind) -> bool:
+def counts(kind: ParameterType) -> bool:
     """Whether a whole number may be meant where this kind is asked for."""
-    if isinstance(kind, Either):
+    if isinstance(kind, UnionType):
         return any(counts(option) for option in kind.options)
-    if isinstance(kind, parameter_types.Choice):
+    if isinstance(kind, parameter_types.LiteralType):
         return any(isinstance(value, int) and not isinstance(value, bool) for value in kind.values)
-    return type(kind) is Kind or isinstance(kind, parameter_types.Number)
+    return type(kind) is ParameterType or isinstance(kind, parameter_types.NumberType)

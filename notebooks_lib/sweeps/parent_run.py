@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus, TrialState
 from notebooks_lib.running import executed_notebook
-from notebooks_lib.running.plan import Source
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
 from notebooks_lib.sweeps.search_space import ParameterGrid, SearchSpace
@@ -40,7 +40,7 @@ def digest(notebook: str, what: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
 
 
-def start(source: Source, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
+def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
     """What is known of the parent before its first trial."""
     what = describe(domain, goal)
     swept = list(domain.swept.described)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import parameter_types, parameter_values
-from notebooks_lib.notebooks.container_types import Table
-from notebooks_lib.notebooks.parameter_types import Boolean, Bounds, Kind, Number, Text
+from notebooks_lib.notebooks.container_types import MappingType
+from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
 from notebooks_lib.sweeps import executors, samplers
 from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace, SearchSpace
 from notebooks_lib.sweeps.trials import Goal
 
 if TYPE_CHECKING:
-    from notebooks_lib.running.plan import Source
+    from notebooks_lib.running.plan import NotebookPlanner
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,23 @@ class SweepFile:
     fail_fast: bool | None = None
 
 
-_SECONDS = Number("float", Bounds(gt=0, lt=math.inf))
-_KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), Text()),
-    **dict.fromkeys(("parameters", "grid", "space"), Table(Text())),
-    **dict.fromkeys(("trials", "jobs"), Number("int", Bounds(ge=1))),
-    "sampler": parameter_types.Choice(tuple(samplers.SAMPLERS)),
-    "seed": Number("int", Bounds(ge=0, lt=2**32)),
+_SECONDS = NumberType("float", NumberBounds(gt=0, lt=math.inf))
+_KINDS: Mapping[str, ParameterType] = {
+    **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), TextType()),
+    **dict.fromkeys(("parameters", "grid", "space"), MappingType(TextType())),
+    **dict.fromkeys(("trials", "jobs"), NumberType("int", NumberBounds(ge=1))),
+    "sampler": parameter_types.LiteralType(tuple(samplers.SAMPLERS)),
+    "seed": NumberType("int", NumberBounds(ge=0, lt=2**32)),
     "timeout": _SECONDS,
     "cell_timeout": _SECONDS,
-    "fail_fast": Boolean(),
+    "fail_fast": BoolType(),
 }
 
 
 def load_file(path: Path) -> SweepFile:
     """What the YAML or JSON file says. Raises UsageError that names the file and each key that is wrong."""
     try:
-        content = parameter_values.load(path)
+        content = parameter_values.load_file(path)
         given, problems = _check_keys(content)
     except RecursionError:
         given, problems = {}, ["a value holds itself, or is nested too deeply"]
@@ -98,12 +98,12 @@ def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[
         kind = _KINDS.get(name)
         if kind is None:
             problems.append(errors.unknown("key", name, [one.name for one in fields(SweepFile)]))
-        elif isinstance(kind, Table):
+        elif isinstance(kind, MappingType):
             problem, given[name] = _read_table(value)
             problems += [f"{name}: {problem}"] if problem else []
         elif value is not None:
             try:
-                given[name] = kind.check(parameter_values.settled(value, kind))
+                given[name] = kind.check(parameter_values.settle(value, kind))
             except parameter_types.Mismatch as mismatch:
                 problems.append(f"{name}: {mismatch}")
     return given, problems
@@ -142,7 +142,7 @@ class TrialLimits:
 class SweepRequest:
     """One session of a sweep. Making one raises UsageError when it cannot be carried out."""
 
-    source: Source
+    source: NotebookPlanner
     domain: SearchSpace
     goal: Goal | None = None
     trials: int | None = None

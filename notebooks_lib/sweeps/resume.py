@@ -12,7 +12,7 @@ from typing import get_args
 from notebooks_lib import errors
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import TrialState
-from notebooks_lib.running.run_cache import Seen, same_data, words
+from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
 from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
@@ -117,9 +117,9 @@ def _described(run: RunInfo) -> str:
         swept, fixed, goal = {**what.get("grid", {}), **what.get("space", {})}, what["fixed"], what["goal"]
     except (ValueError, LookupError, TypeError):  # cut short by a store with little room
         return "what nobody can read any more"
-    words = [f"{name} in {values}" for name, values in swept.items()]
-    words += [f"{name}={value}" for name, value in fixed.items()]
-    return ", ".join([*words, goal] if goal else words)
+    settings = [f"{name} in {values}" for name, values in swept.items()]
+    settings += [f"{name}={value}" for name, value in fixed.items()]
+    return ", ".join([*settings, goal] if goal else settings)
 
 
 class PreviousResults:
@@ -139,7 +139,7 @@ class PreviousResults:
         self._notebook = notebook
         self._goal = goal
         self._earlier = earlier
-        self._seen = Seen(store, notebook) if anywhere else None
+        self._seen = RunCache(store, notebook) if anywhere else None
         self._here: dict[str, Trial] = {}
         self._tell = tell
         self._told = False
@@ -172,7 +172,7 @@ class PreviousResults:
 
     def _still(self, before: EarlierTrial, start: RunStart) -> bool:
         same = before.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
-        return same and same_data(before.run, words(self._notebook, start.parameters), self._settings)
+        return same and has_same_data(before.run, version_mentions(self._notebook, start.parameters), self._settings)
 
 
 def _same(run_id: str | None) -> str:

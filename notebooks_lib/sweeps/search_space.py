@@ -9,8 +9,8 @@ from typing import Protocol
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
-from notebooks_lib.notebooks.container_types import Either
-from notebooks_lib.notebooks.parameter_types import Kind, Mismatch, Number, shown
+from notebooks_lib.notebooks.container_types import UnionType
+from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, shown
 from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.sweeps import distributions, grid_values
 from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
@@ -25,7 +25,7 @@ class Dimension:
     """The distribution of one parameter, and the kind that types its values."""
 
     distribution: Distribution
-    kind: Kind
+    kind: ParameterType
 
     @property
     def size(self) -> int | None:
@@ -44,7 +44,7 @@ class Dimension:
         return self.kind.check(self.distribution.at(coordinate))
 
 
-def fit(distribution: Distribution, kind: Kind) -> Dimension:
+def fit(distribution: Distribution, kind: ParameterType) -> Dimension:
     """The dimension, a normal in it truncated to the schema's range. Raises Refused with the way out."""
     try:
         match distribution:
@@ -63,9 +63,9 @@ def fit(distribution: Distribution, kind: Kind) -> Dimension:
     return Dimension(distribution, kind)
 
 
-def _fit_int(kind: Kind, wanted: Int) -> None:
+def _fit_int(kind: ParameterType, wanted: Int) -> None:
     low, high = wanted.low, wanted.high
-    if type(kind) is Kind or any(_allows(number, low, high) for number in _numbers(kind)):
+    if type(kind) is ParameterType or any(_allows(number, low, high) for number in _numbers(kind)):
         return
     if not counts(kind) or high - low > MOST_CHOICES:
         raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
@@ -73,7 +73,7 @@ def _fit_int(kind: Kind, wanted: Int) -> None:
         kind.check(value)
 
 
-def _fit_uniform(kind: Kind, wanted: Uniform) -> None:
+def _fit_uniform(kind: ParameterType, wanted: Uniform) -> None:
     ends = wanted.at(0), wanted.at(1)
     options = _suited(kind, wanted)
     if options and not any(_allows(number, *ends) for number in options):
@@ -84,10 +84,10 @@ def _fit_uniform(kind: Kind, wanted: Uniform) -> None:
         )
 
 
-def _fit_normal(kind: Kind, wanted: Normal) -> Normal:
+def _fit_normal(kind: ParameterType, wanted: Normal) -> Normal:
     options = _suited(kind, wanted)
     problem = ""
-    for number in options or [Number()]:
+    for number in options or [NumberType()]:
         low, high = _float_range(number.bounds)
         truncated = replace(wanted, low=low, high=high)
         first, last = truncated.inside
@@ -103,9 +103,9 @@ def _fit_normal(kind: Kind, wanted: Normal) -> Normal:
     raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: {problem}")
 
 
-def _suited(kind: Kind, wanted: Uniform | Normal) -> list[Number]:
+def _suited(kind: ParameterType, wanted: Uniform | Normal) -> list[NumberType]:
     """The numbers of a kind that may hold such values; none where anything may stand."""
-    if type(kind) is Kind:
+    if type(kind) is ParameterType:
         return []
     numbers = _numbers(kind)
     whole = wanted.q is not None and wanted.q.is_integer()
@@ -123,12 +123,12 @@ def _suited(kind: Kind, wanted: Uniform | Normal) -> list[Number]:
     raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: not all its values are whole numbers; {wayout}")
 
 
-def _numbers(kind: Kind) -> list[Number]:
-    options = kind.options if isinstance(kind, Either) else (kind,)
-    return [option for option in options if isinstance(option, Number)]
+def _numbers(kind: ParameterType) -> list[NumberType]:
+    options = kind.options if isinstance(kind, UnionType) else (kind,)
+    return [option for option in options if isinstance(option, NumberType)]
 
 
-def _allows(number: Number, *ends: object) -> bool:
+def _allows(number: NumberType, *ends: object) -> bool:
     """Whether both ends are allowed, and so all between them: a number's range has no gaps."""
     try:
         for end in ends:
@@ -138,7 +138,7 @@ def _allows(number: Number, *ends: object) -> bool:
     return True
 
 
-def _float_range(bounds: parameter_types.Bounds) -> tuple[float, float]:
+def _float_range(bounds: parameter_types.NumberBounds) -> tuple[float, float]:
     """The least and the greatest float inside."""
     low = [-math.inf]
     high = [math.inf]
@@ -181,7 +181,7 @@ class ParameterGrid:
     @property
     def described(self) -> dict[str, str]:
         """Each name with its values, as it could be written."""
-        return {name: expressions.source(list(listed)) for name, listed in self.axes.items()}
+        return {name: expressions.write_literal(list(listed)) for name, listed in self.axes.items()}
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ def _fixed(
     for name, one in from_file.items():
         parameter = schema.find(name)
         try:
-            plain = parameter_values.settled(one, parameter.kind) if parameter else one
+            plain = parameter_values.settle(one, parameter.kind) if parameter else one
             good, wrong = optional.examine({name: plain})
         except RecursionError:
             good, wrong = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]

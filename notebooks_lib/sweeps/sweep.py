@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running import interruption
-from notebooks_lib.running.kernel import installed
+from notebooks_lib.running.kernel import find_kernel
 from notebooks_lib.sweeps import executors, parent_run, resume, stopping, trial_runner
 from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
 from notebooks_lib.sweeps.request import SweepRequest
@@ -272,7 +272,7 @@ def run(
     has gone away, ClusterError when the place has.
     """
     if request.on == executors.LOCAL:  # a worker's kernels are its own
-        installed(request.source.notebook, request.limits.kernel)
+        find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         wanted = stack.enter_context(interruption.catch_signals())

@@ -196,7 +196,10 @@ def main(folder: str, modules: list[str]) -> dict[str, object]:
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     there, environ, before, old_names = set(sys.modules), dict(os.environ), state(), names()
     old_loggers, objects, failed = loggers(), chance(), {}
-    with placeholders.standing_in((placeholders.Stream("stdout"), placeholders.Stream("stderr"))), reads() as read:
+    with (
+        placeholders.standing_in((placeholders.PlaceholderStream("stdout"), placeholders.PlaceholderStream("stderr"))),
+        reads() as read,
+    ):
         for name in modules:
             try:
                 importlib.import_module(name)

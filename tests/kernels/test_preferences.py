@@ -28,7 +28,7 @@ def test_settings_and_preferences_say_the_same(text: str, environ: dict[str, str
     (tmp_path / "production" / "settings.toml").write_text(text)
     (tmp_path / "experimentation").mkdir()
     wanted = settings.load(tmp_path, environ).kernels
-    found = preferences.of(str(tmp_path / "experimentation"), {"HOME": "/nowhere", **environ})
+    found = preferences.read_preferences(str(tmp_path / "experimentation"), {"HOME": "/nowhere", **environ})
     assert found.enabled == wanted.warm
     assert found.preload == wanted.preload
     assert found.never == wanted.never
@@ -49,7 +49,7 @@ def test_settings_that_are_wrong_are_named(text: str, message: str, tmp_path: Pa
     (tmp_path / "production" / "settings.toml").write_text(text)
     with pytest.raises(errors.SettingsError, match=message):
         settings.load(tmp_path, {})
-    preferences.of(str(tmp_path), {"HOME": "/nowhere"})  # a kernel starts all the same
+    preferences.read_preferences(str(tmp_path), {"HOME": "/nowhere"})  # a kernel starts all the same
 
 
 def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def of(folder: Path, **more: str) -> str:
-        return preferences.of(str(folder), environ | more).memory
+        return preferences.read_preferences(str(folder), environ | more).memory
 
     one = of(tmp_path / "one")
     assert one == of(tmp_path / "one" / "work") == of(tmp_path, NBOPS_ROOT=str(tmp_path / "one"))

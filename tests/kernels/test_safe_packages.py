@@ -15,8 +15,8 @@ import pytest
 
 from notebooks_lib.kernels import safe_packages, template_path
 
-PACKAGES: dict[str, dict[str, Any]] = safe_packages.content()["packages"]
-TABLE = safe_packages.SafePackages(safe_packages.content())
+PACKAGES: dict[str, dict[str, Any]] = safe_packages.read_table()["packages"]
+TABLE = safe_packages.SafePackages(safe_packages.read_table())
 ANY = {
     "exit functions",  # run at the end of each kernel, where they find nothing to do
     "warnings",  # filters for warnings of a package's own kinds and messages
@@ -66,7 +66,7 @@ def test_an_import_changes_nothing_but_what_the_table_says(package: str, tmp_pat
     harmless = {name for entry in there for name in PACKAGES[entry].get("no_matter", ())}
     variables = [name for name in found["variables"] if not name.startswith("NBOPS_")]  # this project's plugin, put off
     unread = {name for name in variables if not TABLE.environment({name: "x"}, "/")}
-    assert unread - harmless - set(safe_packages.content()["common"]["set_after_the_fork"]) == set()
+    assert unread - harmless - set(safe_packages.read_table()["common"]["set_after_the_fork"]) == set()
     assert TABLE.unfit(name for name in found["modules"] if name.partition(".")[0] != "notebooks_lib") is None
 
 
@@ -126,7 +126,7 @@ def test_what_a_template_may_import(module: str, allowed: bool) -> None:
 
 
 def test_users_add_at_their_word_and_take_out() -> None:
-    own = safe_packages.SafePackages(safe_packages.content(), ["torch"], ["scipy.stats", "yaml"])
+    own = safe_packages.SafePackages(safe_packages.read_table(), ["torch"], ["scipy.stats", "yaml"])
     assert [own.allows(name) for name in ("torch", "torch.nn", "scipy.stats", "yaml", "scipy")] == [
         True,
         True,
@@ -195,7 +195,7 @@ RUNS = [
 @pytest.mark.parametrize("name", RUNS)
 def test_variables_of_each_run_make_no_template_each(name: str) -> None:
     assert TABLE.environment({name: "1"}, "/") == {}
-    assert safe_packages.SafePackages(safe_packages.content(), ["torch"]).environment({name: "1"}, "/") == {}
+    assert safe_packages.SafePackages(safe_packages.read_table(), ["torch"]).environment({name: "1"}, "/") == {}
 
 
 READ = "PYTHONHASHSEED LANG LC_ALL TZ HOME PATH LD_PRELOAD OMP_WAIT_POLICY MKL_CBWR SCIPY_ARRAY_API MPLBACKEND PANDAS_COPY_ON_WRITE"
@@ -207,6 +207,6 @@ def test_variables_that_are_read_at_import_choose_the_template(name: str) -> Non
 
 
 def test_what_users_preload_may_read_any_variable() -> None:
-    own = safe_packages.SafePackages(safe_packages.content(), ["torch"])
+    own = safe_packages.SafePackages(safe_packages.read_table(), ["torch"])
     assert own.environment({"CUDA_VISIBLE_DEVICES": "0"}, "/") == {"CUDA_VISIBLE_DEVICES": "0"}
     assert TABLE.environment({"CUDA_VISIBLE_DEVICES": "0"}, "/") == {}

@@ -67,7 +67,7 @@ class Environment:
     def write(self, name: str, version: str = "1", more: str = "", *, known: bool = True) -> Path:
         """Install a package of one module, and put it into the table."""
         if known:
-            safe_packages.content()["packages"][name] = {"why": "a test's"}
+            safe_packages.read_table()["packages"][name] = {"why": "a test's"}
         path = self.site / name / "__init__.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(MODULE.format(version=version, more=textwrap.dedent(more)))
@@ -76,7 +76,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> Iterator[Environment]:
-    packages = safe_packages.content()["packages"]
+    packages = safe_packages.read_table()["packages"]
     before = dict(packages)
     yield Environment(home / "venv")
     packages.clear()
@@ -636,7 +636,7 @@ def test_what_a_kernel_imported_is_learned_before_it_ends(folder: Path, environm
 
 
 def memory_of(folder: Path) -> str:
-    return preferences.of(str(folder), os.environ).memory
+    return preferences.read_preferences(str(folder), os.environ).memory
 
 
 @pytest.mark.proof
@@ -741,8 +741,8 @@ def test_a_template_that_does_not_answer_or_does_not_start(
     broken.write_text("raise SystemExit('broken')")
     for module in (client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(broken))
-    request = client.Request([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
-    wanted = preferences.of(str(folder), {})
+    request = client.KernelRequest([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
+    wanted = preferences.read_preferences(str(folder), {})
     with pytest.raises(
         template_manager.Unavailable, match="did not start: it ended while it was starting; .*log says more"
     ):

@@ -40,7 +40,7 @@ def dirty(path: Path) -> Path:
 
 
 def test_outputs_go_ids_stay_and_the_kernel_is_everybodys(tmp_path: Path) -> None:
-    raw = cleaning.cleaned(document.read(dirty(tmp_path / "n.ipynb")))
+    raw = cleaning.clean(document.read(dirty(tmp_path / "n.ipynb")))
     first, kept, text = raw["cells"]
     assert (first["outputs"], first["execution_count"], first["id"]) == ([], None, "mine")
     assert first["source"] == ["a = 1\n", "é"]

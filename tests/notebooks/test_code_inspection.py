@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.notebooks import code_inspection, document
-from notebooks_lib.notebooks.code_inspection import own_reads
-from notebooks_lib.notebooks.fingerprint import Modules
+from notebooks_lib.notebooks.code_inspection import find_table_reads
+from notebooks_lib.notebooks.fingerprint import ProjectModules
 from tests import building
 
 
 def found(tmp_path: Path, *cells: str) -> list[str]:
     notebook = document.read(building.write(tmp_path / "n.ipynb", *cells))
-    return code_inspection.too_late(notebook, Modules(notebook, tmp_path))
+    return code_inspection.find_early_settings(notebook, ProjectModules(notebook, tmp_path))
 
 
 def sets(name: str) -> list[str]:
@@ -93,7 +93,7 @@ def test_what_a_module_of_the_project_sets_when_it_is_imported_is_found(tmp_path
 
 def reads(path: Path) -> str:
     notebook = document.read(path)
-    return own_reads(notebook, Modules(notebook, path.parent))
+    return find_table_reads(notebook, ProjectModules(notebook, path.parent))
 
 
 @pytest.mark.parametrize(

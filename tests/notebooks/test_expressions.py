@@ -26,10 +26,10 @@ VALUES = st.recursive(
 @settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_a_value_written_as_source_is_read_back_the_same(value):
-    written = expressions.source(value)
-    back = expressions.literal(ast.parse(written, mode="eval").body)
+    written = expressions.write_literal(value)
+    back = expressions.read_literal(ast.parse(written, mode="eval").body)
     assert type(back) is type(value)
-    assert expressions.source(back) == written
+    assert expressions.write_literal(back) == written
 
 
 def test_subclasses_are_written_as_the_plain_value():
@@ -40,7 +40,7 @@ def test_subclasses_are_written_as_the_plain_value():
         def __repr__(self) -> str:
             return "<name>"
 
-    assert expressions.source([Level.HIGH, Name("a")]) == "[3, 'a']"
+    assert expressions.write_literal([Level.HIGH, Name("a")]) == "[3, 'a']"
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_subclasses_are_written_as_the_plain_value():
 )
 def test_what_is_no_literal_is_not_constant(text):
     with pytest.raises(expressions.NotConstant):
-        expressions.read(text)
+        expressions.read_text(text)
 
 
 def test_python_and_json_literals_are_read():
-    assert expressions.read(' {"a": [true, null]} ') == {"a": [True, None]}
-    assert expressions.read("{'a': (True, None)}") == {"a": (True, None)}
-    assert expressions.read("float('inf')") == math.inf
+    assert expressions.read_text(' {"a": [true, null]} ') == {"a": [True, None]}
+    assert expressions.read_text("{'a': (True, None)}") == {"a": (True, None)}
+    assert expressions.read_text("float('inf')") == math.inf
 
 
 NAMES = {"model": "ridge", "n": 3, "alpha": 0.5, "flag": False, "none": None}

@@ -87,7 +87,7 @@ def project(tmp_path: Path) -> Path:
 
 def modules(project: Path, *cells: str) -> set[str]:
     read = document.read(write(project / "work" / "n.ipynb", *map(code, cells)))
-    return {path for path, _ in fingerprint.modules(read, project)}
+    return {path for path, _ in fingerprint.find_modules(read, project)}
 
 
 A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/late.py", "top.py"}
@@ -137,9 +137,9 @@ def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(projec
     write(path, code("import changing"))
     module = path.with_name("changing.py")
     module.write_text("x = 1")
-    found = fingerprint.Modules(document.read(path), project)
+    found = fingerprint.ProjectModules(document.read(path), project)
     first = found.digests()
-    assert first == fingerprint.modules(document.read(path), project) != []
+    assert first == fingerprint.find_modules(document.read(path), project) != []
     module.write_text("x = 22")
     second = found.digests()
     assert second != first

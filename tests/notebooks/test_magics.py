@@ -42,7 +42,7 @@ from notebooks_lib.notebooks import magics
     ],
 )
 def test_ipython_lines_are_replaced_and_python_is_kept(source, kept):
-    code = magics.code(source)
+    code = magics.read_code(source)
     assert code.tree is not None, code.error
     found = [ast.unparse(node) for node in code.tree.body]
     assert found == kept or [line for line in found if line != "pass"] == kept
@@ -50,14 +50,14 @@ def test_ipython_lines_are_replaced_and_python_is_kept(source, kept):
 
 
 def test_the_magic_lines_are_reported_with_their_numbers():
-    assert magics.code("x = 1\n!pip install a \\\n  b\n%who").magics == ((2, "!pip install a b"), (4, "%who"))
+    assert magics.read_code("x = 1\n!pip install a \\\n  b\n%who").magics == ((2, "!pip install a b"), (4, "%who"))
 
 
 @pytest.mark.parametrize(
     "source", ["x = 7 % 3", "a != b", "f(7\n%d)", "x = '%s'\n", "", "# !ls", "less - 3", "more\n", "'''\n%x\n'''"]
 )
 def test_python_is_left_as_it_is(source):
-    code = magics.code(source)
+    code = magics.read_code(source)
     assert (code.text, code.magics) == (source, ())
     assert code.tree is not None
 
@@ -78,15 +78,15 @@ def test_python_is_left_as_it_is(source):
     ],
 )
 def test_what_cannot_be_read_is_said_and_not_raised(source):
-    code = magics.code(source)
+    code = magics.read_code(source)
     assert code.tree is None
     assert code.error
 
 
 def test_an_escape_that_python_warns_about_is_no_error():
-    assert magics.code(r"x = '\d'").tree is not None
+    assert magics.read_code(r"x = '\d'").tree is not None
 
 
 def test_a_giant_text_before_a_magic_is_no_burden():
-    code = magics.code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
+    code = magics.read_code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
     assert code.tree is not None

@@ -15,7 +15,7 @@ from tests.notebooks.building import parameters as built
 
 
 def schema(source: str) -> parameters.Schema:
-    return parameters.schema(built(source))
+    return parameters.read_schema(built(source))
 
 
 def read(source: str, *pairs: str) -> dict[str, object]:

@@ -7,13 +7,13 @@ import pytest
 
 from notebooks_lib.errors import ParameterError
 from notebooks_lib.notebooks import parameters
-from notebooks_lib.notebooks.parameter_types import Number
+from notebooks_lib.notebooks.parameter_types import NumberType
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 
 
 def schema(source: str) -> parameters.Schema:
-    return parameters.schema(built(source))
+    return parameters.read_schema(built(source))
 
 
 def only(source: str) -> parameters.Parameter:
@@ -212,14 +212,14 @@ def test_a_giant_value_does_not_fill_the_screen():
 
 
 def test_without_a_parameters_cell_only_giving_something_is_wrong():
-    empty = parameters.schema(notebook(code("x = 1")))
+    empty = parameters.read_schema(notebook(code("x = 1")))
     assert empty.check({}) == {}
     with pytest.raises(ParameterError, match="no cell tagged `parameters`"):
         empty.check({"x": 1})
-    other = parameters.schema(notebook(code("x <- 1", "parameters"), metadata={"language_info": {"name": "R"}}))
+    other = parameters.read_schema(notebook(code("x <- 1", "parameters"), metadata={"language_info": {"name": "R"}}))
     with pytest.raises(ParameterError, match="Python notebooks only"):
         other.check({"x": 1})
-    broken = parameters.schema(built("x = (\ny = 1"))
+    broken = parameters.read_schema(built("x = (\ny = 1"))
     with pytest.raises(ParameterError, match="is not Python: line"):
         broken.check({"x": 1})
 
@@ -235,7 +235,7 @@ def test_ranges_and_choices_are_told():
     bounded = only("x: Annotated[float, '>0, <=1'] = 1.0")
     assert (bounded.minimum, bounded.exclusive_minimum) == (0, True)
     assert (bounded.maximum, bounded.exclusive_maximum) == (1, False)
-    assert isinstance(only("x = 1").kind, Number)
+    assert isinstance(only("x = 1").kind, NumberType)
 
 
 def test_describe_gives_a_row_for_each_parameter():

@@ -89,7 +89,7 @@ def test_a_fingerprint_comes_out_again_from_commit_parameters_and_data(trials, h
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "first")
-    start = plan.make(path, project, {"alpha": 2.0}).start
+    start = plan.make_plan(path, project, {"alpha": 2.0}).start
     assert start is not None
 
     from notebooks_lib.notebooks.fingerprint import run_fingerprint

@@ -22,7 +22,7 @@ ASKED = ["-p", "experiment=houses", "-p", "model_name=houses"]
 
 def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
     notebook = document.read(NOTEBOOK)
-    assert parameters.schema(notebook).defaults["dry_run"] is True
+    assert parameters.read_schema(notebook).defaults["dry_run"] is True
     assert rules.check(notebook) == []
     assert max(len(cell.source.splitlines()) for cell in notebook.code_cells if "parameters" not in cell.tags) <= 10
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.running.orphan_processes import marked
+from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owner, query, store
@@ -66,7 +66,7 @@ def test_a_runner_killed_at_any_moment_leaves_nothing_that_doctor_does_not_end(p
             runner.kill()
     time.sleep(5)
     for mark in marks.read_text().split():
-        assert marked(f"NBOPS_KERNEL={mark}".encode()) == []
+        assert find_marked(f"NBOPS_KERNEL={mark}".encode()) == []
 
     connected = store.connect(project)
     owner.close_left_behind(connected)

@@ -19,7 +19,7 @@ import pytest
 
 from notebooks_lib.records import RunResult
 from notebooks_lib.running import plan
-from notebooks_lib.running.orphan_processes import marked
+from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -83,7 +83,7 @@ def test_an_end_of_its_own_making(cell: str, status: str, error: str | None, ear
 
 def test_a_stop_that_comes_before_any_code_runs_is_told_too(project: Settings) -> None:
     path = building.write(project.root / "work" / "n.ipynb", "x = 1", title="Text first")
-    result = run_notebook(plan.make(path, project), html=False, wanted=lambda: "interrupt")
+    result = run_notebook(plan.make_plan(path, project), html=False, wanted=lambda: "interrupt")
     info = ended(project, result)
     assert (info.status, info.tags[Tag.FAILURE]) == ("KILLED", "Interrupted")
 
@@ -199,7 +199,7 @@ def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signa
     assert (result["status"], result["failure"]["kind"]) == ("KILLED", "interrupt")
     assert result["failure"]["cell"] in (0, 1)
     assert query.get_run(store.connect(project), result["run_id"]).tags[Tag.END] == "KILLED"
-    assert marked(marker) == []
+    assert find_marked(marker) == []
     assert Path(result["output"]).exists()
 
 
@@ -214,10 +214,10 @@ def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, projec
     other = "other = subprocess.Popen(['/bin/sleep', '617'], start_new_session=True, env={})\n"
     with started(project, other + cell) as (process, marker):
         wait_for(lambda: sleepers(617), 10)  # before that it is a fork of the kernel, marked like it
-        assert len(marked(marker)) == 2
+        assert len(find_marked(marker)) == 2
         process.kill()
         process.communicate(timeout=10)
-        wait_for(lambda: marked(marker) == [] and not sleepers(617), 5)
+        wait_for(lambda: find_marked(marker) == [] and not sleepers(617), 5)
 
     left = query.find_runs(store.connect(project), "sample", ended_only=False)
     assert [run.status for run in left] == ["RUNNING"]

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebooks_lib import errors
 from notebooks_lib.running import executed_notebook, outcome, runner
 from notebooks_lib.running.engine import Execution
-from notebooks_lib.running.executed_notebook import MASK, Output, write_atomically
+from notebooks_lib.running.executed_notebook import MASK, ExecutedNotebook, write_atomically
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store
 from tests import building
@@ -46,7 +46,7 @@ def test_the_folder_is_made_and_the_text_is_utf8(tmp_path: Path) -> None:
 def test_a_secret_is_masked_however_it_is_spelled(secret: str, tmp_path: Path) -> None:
     texts = [secret, repr(secret), json.dumps(secret), repr([secret]), json.dumps({"a": json.dumps(secret)})]
     cells = [new_code_cell("x", outputs=[new_output("stream", name="stdout", text=text)]) for text in texts]
-    Output(tmp_path / "n.ipynb", [secret]).save(new_notebook(cells=cells))
+    ExecutedNotebook(tmp_path / "n.ipynb", [secret]).save(new_notebook(cells=cells))
     written = json.loads((tmp_path / "n.ipynb").read_text())
     for cell in written["cells"]:
         assert MASK in "".join(cell["outputs"][0]["text"])
@@ -54,7 +54,7 @@ def test_a_secret_is_masked_however_it_is_spelled(secret: str, tmp_path: Path) -
 
 
 def test_what_is_no_secret_is_left_alone(tmp_path: Path) -> None:
-    Output(tmp_path / "n.ipynb", ["1", ""]).save(new_notebook(cells=[new_code_cell("x = 1")]))
+    ExecutedNotebook(tmp_path / "n.ipynb", ["1", ""]).save(new_notebook(cells=[new_code_cell("x = 1")]))
     assert "x = 1" in (tmp_path / "n.ipynb").read_text()
 
 
@@ -71,9 +71,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path
 
 def test_input_in_a_notebook_is_told_how_to_be_asked_for() -> None:
     execution = Execution(
-        Output(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
+        ExecutedNotebook(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
     )
-    status, failure = outcome.of(execution, timeout=None, cell_timeout=None)
+    status, failure = outcome.decide_outcome(execution, timeout=None, cell_timeout=None)
     assert status == "FAILED"
     assert failure is not None
     assert "make the answer a parameter" in failure.message
@@ -87,7 +87,7 @@ def test_the_executed_notebook_is_json_that_every_parser_takes(value: object, pl
     data = {"application/json": {"value": value}} if place == "output" else {}
     cell = new_code_cell("x", outputs=[new_output("display_data", data=data)])
     notebook = new_notebook(cells=[cell], metadata={"papermill": {"parameters": {"x": value}}, "x": value})
-    Output(tmp_path / "n.ipynb").save(notebook)
+    ExecutedNotebook(tmp_path / "n.ipynb").save(notebook)
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")

@@ -133,7 +133,7 @@ def test_exit_ends_the_notebook(cell: str, status: str, message: str | None, pro
 
 def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As under papermill, which waits four seconds for a cell's last message."""
-    real = kernel_messages.received
+    real = kernel_messages.receive
 
     def leaky(channel: Any) -> Any:
         msg = real(channel)
@@ -142,7 +142,7 @@ def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: 
             return None
         return msg
 
-    monkeypatch.setattr(kernel_messages, "received", leaky)
+    monkeypatch.setattr(kernel_messages, "receive", leaky)
     monkeypatch.setattr(kernel_messages, "SILENCE", 0.2)
     monkeypatch.setattr(kernel_messages, "LOOK_AGAIN", 0.1)
     result = building.run(project, "print('one')", "print('two')", tracked=False)

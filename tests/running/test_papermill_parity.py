@@ -63,7 +63,7 @@ def test_same_outcome_as_papermill(label: str, project: Settings) -> None:
     except PapermillExecutionError as raised:
         error = raised.ename
 
-    result = run_notebook(plan.make(path, project, values), html=False)
+    result = run_notebook(plan.make_plan(path, project, values), html=False)
 
     assert texts(result.output) == texts(theirs)
     assert (result.failure.error if result.failure else None) == error
@@ -91,6 +91,6 @@ def test_a_cell_that_may_raise_does_not_fail_the_notebook(project: Settings) -> 
     notebook = json.loads(path.read_text())
     notebook["cells"][0]["metadata"]["tags"] = ["raises-exception"]
     path.write_text(json.dumps(notebook))
-    result = run_notebook(plan.make(path, project), html=False)
+    result = run_notebook(plan.make_plan(path, project), html=False)
     assert (result.status, result.failure) == ("FINISHED", None)
     assert "after" in building.outputs(result)

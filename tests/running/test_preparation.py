@@ -72,13 +72,13 @@ def test_the_given_values_stand_after_the_cell_that_they_were_checked_against(
 def test_without_values_what_an_earlier_run_injected_stays_and_is_recorded(project: Settings) -> None:
     path = write(project.root / "n.ipynb", P, OLD, USE)
     assert sources(path, {}) == [P[1], OLD[1], USE[1]]
-    start = plan.make(path, project).start
+    start = plan.make_plan(path, project).start
     assert start is not None
     assert start.parameters == {"alpha": 3, "beta": "c"}
-    start = plan.make(path, project, {"alpha": 0.5}).start
+    start = plan.make_plan(path, project, {"alpha": 0.5}).start
     assert start is not None
     assert start.parameters == {"alpha": 0.5, "beta": "a"}
-    alone = plan.make(write(project.root / "m.ipynb", OLD, USE), project).start
+    alone = plan.make_plan(write(project.root / "m.ipynb", OLD, USE), project).start
     assert alone is not None
     assert alone.parameters == {"alpha": 3, "beta": "c"}
 
@@ -105,8 +105,8 @@ def test_a_value_that_would_be_lost_is_refused(cell: str, tag: str, project: Set
     path = write(project.root / "n.ipynb", P, USE, ("code", cell, tag))
     for tracked in (True, False):
         with pytest.raises(errors.ParameterError, match=r"alpha: cell 2 assigns it again"):
-            plan.make(path, project, {"alpha": 0.5}, tracked=tracked)
-    plan.make(path, project, {"beta": "b"})
+            plan.make_plan(path, project, {"alpha": 0.5}, tracked=tracked)
+    plan.make_plan(path, project, {"beta": "b"})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_value_that_would_be_lost_is_refused(cell: str, tag: str, project: Set
     ],
 )
 def test_what_is_made_of_it_or_not_certain_is_the_authors_affair(cell: str, project: Settings) -> None:
-    plan.make(write(project.root / "n.ipynb", P, ("code", cell, "")), project, {"alpha": 0.5})
+    plan.make_plan(write(project.root / "n.ipynb", P, ("code", cell, "")), project, {"alpha": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_linked_notebook_runs_where_its_link_lies(project: Settings, tmp_path:
     link = project.root / "work" / "n.ipynb"
     link.symlink_to(tmp_path / "shared.ipynb")
     (project.root / "work" / "helper.py").write_text("value = 41")
-    made = plan.make(link, project)
+    made = plan.make_plan(link, project)
     assert made.notebook.opened.parent == project.root / "work"
     assert made.start is not None
     assert made.start.notebook == "work/n.ipynb"
@@ -217,7 +217,7 @@ def test_a_linked_notebook_runs_where_its_link_lies(project: Settings, tmp_path:
 
 @pytest.mark.parametrize("stem", ["n" * 249, "é" * 124, "漢" * 83, "🐍" * 62])
 def test_a_long_name_leaves_room_for_the_run(stem: str, project: Settings) -> None:
-    file = plan.executed_file(plan.make(write(project.root / f"{stem}.ipynb", USE), project), "0123456789")
+    file = plan.executed_file(plan.make_plan(write(project.root / f"{stem}.ipynb", USE), project), "0123456789")
     assert len(file.name.encode()) <= 255
     assert file.name.endswith("-01234567.ipynb")
     assert file.name.startswith(stem[:40])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notebooks_lib.notebooks import document
-from notebooks_lib.running.run_cache import Seen
+from notebooks_lib.running.run_cache import RunCache
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
@@ -32,7 +32,7 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
         return run.run_id
 
     def seen(fingerprint: str, **parameters: object) -> str | None:
-        found = Seen(store.connect(project), notebook).find(fingerprint, parameters)
+        found = RunCache(store.connect(project), notebook).find(fingerprint, parameters)
         return found.run_id if found else None
 
     first = add(60)

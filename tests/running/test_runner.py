@@ -40,7 +40,7 @@ def test_a_run_carries_all_that_is_known_of_it(project: Settings) -> None:
     git(project.root, "commit", "-qm", "first")
     (project.root / "work" / "new.txt").write_text("not added")
     path.write_text(path.read_text().replace("seen", "changed"))
-    result = run_notebook(plan.make(path, project, {"alpha": 2}))
+    result = run_notebook(plan.make_plan(path, project, {"alpha": 2}))
     connected = store.connect(project)
     info = query.get_run(connected, result.run_id or "")
 
@@ -132,7 +132,7 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
 def test_a_kernel_of_another_machine_is_replaced_by_ours(project: Settings) -> None:
     path = building.write(project.root / "n.ipynb", "print('ran')")
     path.write_text(path.read_text().replace('"python3"', '"conda-env-theirs-py"'))
-    planned = plan.make(path, project)
+    planned = plan.make_plan(path, project)
     assert "ran" in building.outputs(run_notebook(planned, html=False))
     with pytest.raises(errors.NotebookError, match=r"unknown kernel 'pyton3', did you mean 'python3'\?"):
         run_notebook(planned, kernel="pyton3")
@@ -232,7 +232,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing(project: Settings) -> 
     image = {"cell_type": "markdown", "id": "m", "metadata": {}, "source": "![x](attachment:gone.png)"}
     notebook["cells"].append(image)
     path.write_text(json.dumps(notebook))
-    result = run_notebook(plan.make(path, project))
+    result = run_notebook(plan.make_plan(path, project))
     info = query.get_run(store.connect(project), result.run_id or "")
     assert (result.status, info.tags[Tag.END]) == ("FINISHED", "FINISHED")
 
@@ -261,7 +261,7 @@ def test_no_single_output_fills_the_notebook(project: Settings) -> None:
 def test_a_notebook_that_names_no_language_takes_parameters(metadata: dict[str, object], project: Settings) -> None:
     path = building.write(project.root / "n.ipynb", "print('a is', a)", parameters="a = 1")
     path.write_text(json.dumps({**json.loads(path.read_text()), "metadata": metadata}))
-    result = run_notebook(plan.make(path, project, {"a": 2}), html=False)
+    result = run_notebook(plan.make_plan(path, project, {"a": 2}), html=False)
     assert "a is 2" in building.outputs(result)
 
 

@@ -257,7 +257,7 @@ def test_a_strangers_notebook_is_tracked_here_whatever_store_it_sets(
 def test_a_store_that_is_not_set_is_no_reason(project: Settings, caplog: pytest.LogCaptureFixture) -> None:
     cell = "import os\nif os.environ.get('ON_CLUSTER'):\n    mlflow.set_tracking_uri('http://cluster:5000')"
     path = building.write(project.root / "experimentation" / "n.ipynb", ML + cell, "mlflow.log_metric('a', 1)")
-    result = run_notebook(plan.make(path, project), html=False)
+    result = run_notebook(plan.make_plan(path, project), html=False)
     assert (result.status, dict(result.metrics)) == ("FINISHED", {"a": 1.0}), result.failure
     assert "tracking URI" not in caplog.text
 
@@ -266,13 +266,13 @@ def test_a_store_that_is_not_set_is_no_reason(project: Settings, caplog: pytest.
 def test_a_notebook_of_the_project_may_not_set_another_store(folder: str, project: Settings) -> None:
     path = building.write(project.root / folder / "n.ipynb", ML + "mlflow.set_tracking_uri('http://127.0.0.1:9')")
     with pytest.raises(errors.NotebookError, match=r"cell 0: it sets the tracking URI .*--untracked"):
-        plan.make(path, project)
+        plan.make_plan(path, project)
 
 
 def test_nor_by_a_way_that_only_the_running_notebook_knows(project: Settings) -> None:
     cell = ML + "for uri in ['http://127.0.0.1:9']:\n    mlflow.set_tracking_uri(uri)"
     path = building.write(project.root / "experimentation" / "n.ipynb", cell)
-    result = run_notebook(plan.make(path, project), html=False)
+    result = run_notebook(plan.make_plan(path, project), html=False)
     assert result.status == "FAILED"
     assert "--untracked" in str(result.failure)
 

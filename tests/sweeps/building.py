@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 
 from notebooks_lib.notebooks import type_annotations
-from notebooks_lib.notebooks.parameter_types import Kind
+from notebooks_lib.notebooks.parameter_types import ParameterType
 from notebooks_lib.notebooks.parameters import Parameter, Schema
 from notebooks_lib.sweeps import search_space
 from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
 
 
-def kind(annotation: str) -> Kind:
+def kind(annotation: str) -> ParameterType:
     """What an annotation stands for; "" for none at all."""
-    return type_annotations.kind(ast.parse(annotation, mode="eval").body) if annotation else Kind()
+    return type_annotations.read_annotation(ast.parse(annotation, mode="eval").body) if annotation else ParameterType()
 
 
 def schema(**annotations: str) -> Schema:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from notebooks_lib.running.orphan_processes import marked
+from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
@@ -87,4 +87,4 @@ def test_two_hundred_trials_that_end_in_every_way_leave_nothing_open(project: Se
     assert 0 < left <= KILLS * JOBS
     time.sleep(5)
     for mark in marks.read_text().split():
-        assert marked(f"NBOPS_KERNEL={mark}".encode()) == []
+        assert find_marked(f"NBOPS_KERNEL={mark}".encode()) == []

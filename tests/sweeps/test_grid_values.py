@@ -104,7 +104,7 @@ def test_any_text_is_read_or_refused(annotation, text):
     except grid_values.InvalidSearchSpace:
         return
     assert found
-    assert len({expressions.source(value) for value in found}) == len(found)
+    assert len({expressions.write_literal(value) for value in found}) == len(found)
     for value in found:
         wanted.check(value)
 
@@ -116,5 +116,5 @@ def test_pieces_hold_everything_but_the_commas_between_them(text):
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8, unique_by=repr))
 def test_numbers_are_read_as_the_command_line_reads_one(numbers):
-    wanted = parameter_types.Number("float")
+    wanted = parameter_types.NumberType("float")
     assert list(grid_values.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]

@@ -118,7 +118,7 @@ def test_whitespace_around_names_means_nothing():
 
 
 def test_a_parameter_without_default_may_be_swept_fixed_or_is_asked_for():
-    needy = parameters.schema(building.parameters("rows: int\nalpha: float = 1.0"))
+    needy = parameters.read_schema(building.parameters("rows: int\nalpha: float = 1.0"))
     assert search_space.read(needy, grid=["rows=1,2"]).fixed == {}
     assert search_space.read(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
     assert search_space.read(needy, grid=["alpha=1,2"], file=SweepFile(parameters={"rows": 5})).fixed == {"rows": 5}
@@ -131,7 +131,7 @@ def test_secrets_must_be_there_and_a_notebook_without_parameters_has_nothing_to_
     with pytest.raises(ParameterError, match="found nothing in the environment variable TOKEN"):
         read(grid=["seed=1"], environ={})
     assert read(grid=["seed=1"], environ={"TOKEN": "x"}).fixed == {}
-    bare = parameters.schema(building.notebook(building.code("x = 1")))
+    bare = parameters.read_schema(building.notebook(building.code("x = 1")))
     with pytest.raises(ParameterError, match="seed: the notebook has no cell tagged `parameters`"):
         search_space.read(bare, grid=["seed=1"])
 

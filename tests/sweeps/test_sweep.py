@@ -16,7 +16,7 @@ from notebooks_lib import __main__ as program
 from notebooks_lib import cores, errors
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import ranking
-from notebooks_lib.running.plan import Source
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, resume, search_space, stopping, sweep, trial_runner
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
@@ -37,9 +37,9 @@ def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0"
     path = project.root / "work" / "n.ipynb"
     if cells:
         building.write(path, *cells, parameters=declared)
-    schema = parameters.schema(document.read(path))
+    schema = parameters.read_schema(document.read(path))
     swept = {key: options.pop(key, ()) for key in ("grid", "space", "parameters")}
-    return SweepRequest(Source(path, project), search_space.read(schema, **swept), **options)
+    return SweepRequest(NotebookPlanner(path, project), search_space.read(schema, **swept), **options)
 
 
 def children(project: Settings, result: SweepResult) -> dict[int, query.RunInfo]:

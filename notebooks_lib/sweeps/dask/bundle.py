@@ -15,7 +15,7 @@ from notebooks_lib import errors
 from notebooks_lib.kernels import preferences
 from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.running.plan import Source
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.dask import preflight
@@ -85,7 +85,7 @@ def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]
     paths = set(_walked(root) if found is None else found)
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
-    paths |= {path for path, _ in fingerprint.modules(notebook, root)}
+    paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
     data = settings.data_folder.resolve()
     if data.is_relative_to(root) and data != root:  # git may ignore it
         paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walked(data)}
@@ -135,7 +135,7 @@ class ProjectBundle:
     user: str
 
 
-def make(source: Source, start: RunStart, store: Store) -> ProjectBundle:
+def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundle:
     """Pack what the workers get for one session of a sweep."""
     settings = source.settings
     source.freeze()
@@ -148,7 +148,9 @@ def make(source: Source, start: RunStart, store: Store) -> ProjectBundle:
     data = settings.data_folder.resolve()
     if not data.is_relative_to(settings.root.resolve()):  # each worker has to see it at the same place
         environment["NBOPS_DATA_FOLDER"] = str(data)
-    learned = Path(preferences.of(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory)
+    learned = Path(
+        preferences.read_preferences(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory
+    )
     experiment_id = start.experiment_id or store.experiment_id(start.experiment)
     return ProjectBundle(
         session=uuid.uuid4().hex[:12],

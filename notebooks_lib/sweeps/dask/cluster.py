@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from notebooks_lib import __version__, errors
-from notebooks_lib.running.plan import Source
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.sweeps.dask import bundle
 from notebooks_lib.sweeps.dask import worker as remote
 from notebooks_lib.sweeps.dask.bundle import ProjectBundle
@@ -255,7 +255,9 @@ _NO_SCHEDULER = (
 )
 
 
-def connect(on: str, source: Source, start: RunStart, store: Store, tell: Callable[[str], None]) -> DaskCluster:
+def connect(
+    on: str, source: NotebookPlanner, start: RunStart, store: Store, tell: Callable[[str], None]
+) -> DaskCluster:
     """The cluster behind `dask://HOST:PORT`, its workers looked at and given the project.
 
     Raises ClusterError when nobody is there, UsageError that names the worker when one is not fit.

@@ -138,4 +138,6 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
 
 
 def _memory(root: Path, parcel: ProjectBundle) -> Path:
-    return Path(preferences.of(str(root), {**os.environ, **parcel.environment, Env.ROOT: str(root)}).memory)
+    return Path(
+        preferences.read_preferences(str(root), {**os.environ, **parcel.environment, Env.ROOT: str(root)}).memory
+    )

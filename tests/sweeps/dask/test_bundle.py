@@ -77,7 +77,7 @@ def test_what_git_tracks_or_would_track_and_what_the_notebook_needs_whatever_git
     assert os.access(copy / "run.sh", os.X_OK)
     assert not os.access(copy / "new.txt", os.X_OK)
     there = document.read(copy / "work" / "secret" / "n.ipynb")
-    assert fingerprint.modules(there, copy) == fingerprint.modules(document.read(notebook), root)
+    assert fingerprint.find_modules(there, copy) == fingerprint.find_modules(document.read(notebook), root)
     assert bundle.pack(document.read(notebook), empty_project) == bundle.pack(document.read(notebook), empty_project)
 
 

@@ -21,7 +21,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
 from notebooks_lib.running import plan
-from notebooks_lib.running.orphan_processes import marked
+from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.sweeps.dask import cluster as dask
 from notebooks_lib.tags import Tag
@@ -94,7 +94,7 @@ class Sweep:
             assert run.status in ("FINISHED", "FAILED", "KILLED"), run
             assert run.tags[Tag.END] == run.status
         for mark in self.marks.read_text().split():
-            wait_for(lambda mark=mark: marked(f"NBOPS_KERNEL={mark}".encode()) == [])
+            wait_for(lambda mark=mark: find_marked(f"NBOPS_KERNEL={mark}".encode()) == [])
 
 
 def wait_for(found: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -161,7 +161,7 @@ def test_a_worker_that_is_killed_costs_its_trial_another_run_and_nothing_else(sw
     assert pids == {str(sweep.cluster.processes[name].pid) for name in ("first", "second")}
     assert again[0].tags[Tag.OWNER_PID] != str(dead)
 
-    here = plan.make(
+    here = plan.make_plan(
         sweep.project.root / "work" / "n.ipynb",
         sweep.project,
         {"alpha": 2.0, "seconds": 0.4, "marks": str(sweep.marks)},
