@@ -31,7 +31,6 @@ BASE = (
     "tornado.platform.asyncio",
     "tornado.queues",
     "pdb",
-    "threadpoolctl",
 )
 """What an ordinary kernel has imported before its first cell, much of it only as it starts; in a kernel it may warn."""
 LOOK_EVERY = 0.5

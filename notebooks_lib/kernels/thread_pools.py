@@ -6,6 +6,8 @@ once, which then spin for a while. A fork ends them, and a kernel starts them ag
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -22,15 +24,17 @@ class ThreadPools:
     """The native thread pools of this process, and those of kernels forked from it."""
 
     def __init__(self) -> None:
+        self._threadpoolctl: Any = None
+        """A copy of this process's own, which no kernel sees."""
         self._libraries: list[Any] = []
         self._own: dict[str, int] = {}
         """What each library took for itself when it was loaded."""
 
     def look(self) -> None:
         """Find the libraries that are loaded by now."""
-        import threadpoolctl
-
-        self._libraries = threadpoolctl.ThreadpoolController().lib_controllers
+        if self._threadpoolctl is None:
+            self._threadpoolctl = _import_privately("threadpoolctl")
+        self._libraries = self._threadpoolctl.ThreadpoolController().lib_controllers
         for library in self._libraries:
             self._own.setdefault(library.filepath, library.num_threads)
 
@@ -53,6 +57,20 @@ class ThreadPools:
             sys.modules["numexpr"].set_num_threads(max(1, int(number)))
         if "pyarrow" in sys.modules and openmp is not None:  # it reads the variable when it is loaded
             sys.modules["pyarrow"].set_cpu_count(openmp)
+
+
+def _import_privately(name: str) -> Any:
+    """Import a module without a trace: not in `sys.modules`, and no variable that it sets (KMP_DUPLICATE_LIB_OK).
+
+    A kernel that imports it, by itself or for scikit-learn, gets another copy, and the variable with it.
+    """
+    imported, variables = name in sys.modules, set(os.environ)
+    module = importlib.import_module(name)
+    if not imported:
+        del sys.modules[name]
+    for variable in set(os.environ) - variables:
+        del os.environ[variable]
+    return module
 
 
 def _wanted(environment: Mapping[str, str]) -> dict[str, int]:

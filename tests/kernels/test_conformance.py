@@ -119,9 +119,13 @@ KINDS = pytest.mark.parametrize("kind", [pytest.param("cold", marks=pytest.mark.
 SHOWN = "[gc.get_freeze_count() > 10_000, psutil.Process().ppid() == os.getppid(), memory.uss < 0.6 * memory.rss]"
 
 
+SET_OUTSIDE = {"SOME": "thing", "KMP_DUPLICATE_LIB_OK": "FALSE"}
+"""The second one threadpoolctl sets where nobody else has."""
+
+
 def start(home: Path, kind: str, folder: str = "work", **env: str) -> Kernel:
     (home / folder).mkdir(exist_ok=True)
-    given = {"NBOPS_KERNELS_PRELOAD": PRELOAD, "SOME": "thing", "HOME": str(home), "MPLCONFIGDIR": FONTS, **env}
+    given = {"NBOPS_KERNELS_PRELOAD": PRELOAD, **SET_OUTSIDE, "HOME": str(home), "MPLCONFIGDIR": FONTS, **env}
     return Kernel(home / folder, warm=kind == "warm", env=given)
 
 
@@ -179,7 +183,7 @@ def test_the_environment_is_the_same_but_for_the_client_and_what_is_on_record(ke
     differing = {name for name in cold.keys() | warm.keys() if cold.get(name) != warm.get(name)}
     assert differing <= {"IPYTHONDIR"}  # the tests' own
     assert warm["JPY_PARENT_PID"] == str(os.getpid())
-    assert warm["SOME"] == "thing"
+    assert warm.items() >= SET_OUTSIDE.items()
 
 
 def test_nothing_of_the_template_is_open_but_the_pipe_to_it(kernels: dict[str, Kernel]) -> None:

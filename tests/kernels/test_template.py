@@ -821,6 +821,9 @@ def test_what_a_package_sets_in_the_environment_is_there_and_never_beats_the_use
 ) -> None:
     environment.write("sets", more="os.environ['SETS_A'] = os.environ['SETS_B'] = 'package'")
     with start(folder, environment) as kernel:
+        own = "'threadpoolctl' in sys.modules, os.environ.get('KMP_DUPLICATE_LIB_OK')"
+        assert kernel.value(own, "import os, sys") == (False, None), "the template imports it for itself"
+        assert kernel.value(own, "import threadpoolctl") == (True, "True"), "as in an ordinary kernel"
         kernel.run("import sets")
         kernel.shut_down()
     with start(folder, environment, SETS_A="user") as kernel:
