@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import safe_text
+from notebooks_lib import machine_faults, safe_text
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.settings import Settings
 
@@ -100,18 +100,26 @@ def _kernel(settings: Settings) -> HealthCheck:
 
 
 def _tracking(settings: Settings) -> HealthCheck:
-    from notebooks_lib.tracking import query, sqlite, store
+    from notebooks_lib.tracking import query, store
 
     try:
         connected = store.connect(settings)
         count = len(query.experiments(connected))
         models = "with" if connected.has_logged_models else "without"
-    except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: told as it is
-        advice = "check [tracking] uri in production/settings.toml, the network and your sign-in"
-        if not isinstance(error, SettingsError) and sqlite.is_url(store.tracking_uri(settings)):  # a file
-            advice = f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
-        return HealthCheck("tracking", False, safe_text.masked(str(error)), advice)
+    except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: shown as it is
+        return HealthCheck("tracking", False, safe_text.masked(str(error)), _tracking_advice(settings, error))
     return HealthCheck("tracking", True, f"{connected.shown}: {count} experiments, {models} MLflow 3's logged models")
+
+
+def _tracking_advice(settings: Settings, error: Exception) -> str:
+    """What to do about a store that does not answer: about its database, where it has one, else about the way to it."""
+    from notebooks_lib.tracking import sqlite, store
+
+    if isinstance(error, SettingsError) or not sqlite.is_url(store.tracking_uri(settings)):
+        return "check [tracking] uri in production/settings.toml, the network and your sign-in"
+    if fault := machine_faults.fault(error):  # "what is wrong: what to do"
+        return fault.rpartition(": ")[2]
+    return f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
 
 
 def _left_open(settings: Settings) -> HealthCheck:
