@@ -116,7 +116,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
 
     store = connect(settings.here())
     policy = store.settings.promotion
-    made = fresh_holdout.freshen(store, ref, min_rows=policy.min_rows) if fresh else None
+    made = fresh_holdout.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
     found = made or loader.read(ref, store.settings)
     used = holdout_budget.uses(store, found.ref, alpha=policy.alpha, budget=policy.holdout_uses)
     left = max(policy.holdout_uses - used, 0)
@@ -129,7 +129,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     spent = f"{used} of {policy.holdout_uses} uses spent, {left} left"
     click.echo(f"{found.ref}: {found.rows_held_out} holdout rows, {spent}")
     if not left:
-        which = fresh_holdout.wanted(found.group)
+        which = fresh_holdout.where_fresh_rows_come_from(found.group)
         click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {found.name} --fresh")
 
 

@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import loader, storage
+from notebooks_lib.datasets import column_kinds, hashing, loader, splits, storage
+from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError
+from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from notebooks_lib.settings import Settings
 
 ALLOWED = 0.05
 """Share of holdout rows that may be unlike, beyond what chance explains."""
@@ -24,7 +24,7 @@ CATEGORIES = 50
 SIGMAS = 4.0
 
 
-def faults(ref: str, settings: Settings) -> tuple[str, ...]:
+def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
     """What is wrong, a line each: kinds since the version before, missing values, ranges, unknown categories."""
     found = loader.open_table(ref, settings)
     apart = {found.record.key, found.record.group}
@@ -79,3 +79,67 @@ def _beyond(share: float, held: int, train: int) -> float:
     """What chance explains of a share, and what is allowed above it."""
     share = min(share, 1.0)
     return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
+
+
+def share_alike(ref: str, settings: Settings) -> float:
+    """The share of holdout rows whose features are those of a train or validation row."""
+    found = loader.open_table(ref, settings)
+    apart = {found.record.target, found.record.key, found.record.group}
+    digests = hashing.folded_digests(found.table.select([name for name in found.record.columns if name not in apart]))
+    held = found.masks["holdout"]
+    return float(splits.among(digests[held], digests[~held]).mean())
+
+
+def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
+    """What a person should look at after adding: columns of text that look like something else, rows that are alike."""
+    found = []
+    for column, kind in dataset.columns.items():
+        if kind == "text":
+            values = dataset.train.frame[column].dropna().astype(str)
+            why = _looks_like(values) if len(values) else ""
+            if why:
+                found.append(f"column {column!r} is text: {why.format(column=column)}")
+    alike = 0.0 if dataset.group or dataset.key or dataset.time else share_alike(dataset.ref, settings or here())
+    if alike > ALIKE:
+        found.append(
+            f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
+            "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
+        )
+    return found
+
+
+def _looks_like(values: pd.Series[str]) -> str:
+    odd = values[[not _is_number(value) for value in values]]
+    if odd.empty:
+        lossy = next((value for value in values if column_kinds.number(value) is None), None)
+        if lossy is None:
+            return "all values are numbers; if it is one, say --kind {column}=number"
+        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {{column}}=number"
+    if len(odd) <= len(values) / 10:
+        return (
+            f"{len(values) - len(odd)} of {len(values)} values are numbers, but not {odd.iloc[0]!r}; "
+            "leave a field empty when its value is missing"
+        )
+    for pattern, advice in _FOREIGN:
+        if odd.str.fullmatch(pattern).mean() > 0.9:
+            return f"{odd.iloc[0]!r} {advice}"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_FOREIGN = (
+    (r"\s*[+-]?\d{1,3}([.\u00a0' ]\d{3})*,\d+\s*|\s*[+-]?\d+,\d+\s*", "has a comma; write numbers with a point: 12.50"),
+    (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
+)
+"""How numbers and dates are written elsewhere. Which comma is a decimal one, and which number a month, nobody knows."""
+
+
+ALIKE = 0.05
+"""Share of holdout rows that may have the features of a training row without a remark."""

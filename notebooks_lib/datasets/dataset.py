@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from notebooks_lib.datasets import hashing
 from notebooks_lib.errors import HoldoutError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,3 +111,32 @@ class Dataset:
         if self.target:
             facts.append(("target", self.target))
         return [*facts, ("fingerprint", self.fingerprint[:12]), ("from", self.source)]
+
+
+def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
+    """As pandas and MLflow have it: missing is NaN, times are datetime64[ns], instants without their zone, UTC.
+
+    A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in microseconds. `like` is the
+    table that these rows are of, so that a column has one type in all parts.
+    """
+    import numpy as np
+
+    found: pd.DataFrame = table.to_pandas()
+    for name, kind in hashing.kinds(table).items():
+        if kind in ("text", "boolean") and table[name].null_count:
+            found[name] = found[name].mask(found[name].isna(), np.nan)
+        elif kind in ("time", "instant"):
+            values = found[name].dt.tz_localize(None) if kind == "instant" else found[name]
+            fits = _fits_nanoseconds((table if like is None else like)[name])
+            found[name] = values.astype("datetime64[ns]" if fits else "datetime64[us]")
+    return found
+
+
+def _fits_nanoseconds(times: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    try:
+        times.cast(pa.timestamp("ns", times.type.tz))
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import holdout_budget, loader, storage
+from notebooks_lib.datasets import holdout_budget, loader, splits, storage
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from notebooks_lib.datasets.storage import Record
     from notebooks_lib.tracking.store import Store
 
 
-def wanted(group: str | None) -> str:
+def where_fresh_rows_come_from(group: str | None) -> str:
     """Which rows a fresh holdout can come from, in words. Those of a known group are placed with it, however new."""
     return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
 
 
-def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
+def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
     """The next version of a dataset: the same rows, and a holdout of those that have never decided.
 
     Raises UsageError where there is nothing to do, DatasetError when fewer than `min_rows` would be left.
@@ -46,25 +49,35 @@ def freshen(store: Store, ref: str, *, min_rows: int) -> Dataset:
         raise UsageError(f"{found.ref}: no row of its holdout has decided yet; it is fresh")
     held = found.masks["holdout"]
     if found.record.time:
-        retired, record, left = None, *loader.moved_on(found, decided)
+        retired, record, left = None, *moved_on(found, decided)
     else:
         leaving = np.unique(found.placing[held][decided], axis=0)
         retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
         record = replace(found.record, retired=storage.retired_sha256(retired))
-        left = int((~loader.among(found.placing[held], retired)).sum())
+        left = int((~splits.among(found.placing[held], retired)).sum())
     if left < min_rows:
         share = "they" if found.record.time else f"about {found.record.holdout_share:.0%} of them"
         raise DatasetError(
             f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
-            f"version with {wanted(found.record.group)}: nbops data add FILE --name {found.name}; {share} fall into "
-            "the holdout"
+            f"version with {where_fresh_rows_come_from(found.record.group)}: nbops data add FILE --name {found.name}; "
+            f"{share} fall into the holdout"
         )
     record = replace(record, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     record = replace(record, fingerprint=loader.fingerprint(found.table, found.plain, record))
-    loader.split(found.ref, found.table, found.placing, record, retired)
+    splits.split_rows(found.ref, found.table, found.placing, record, retired)
     while True:
         number = storage.next_number(settings.data_folder, found.name)
         if storage.numbers(settings.data_folder, found.name)[-1] != found.version:
             raise UsageError(f"{found.name}@{number - 1} was added meanwhile; ask again")
         if storage.write(settings.data_folder, found.name, number, found.table, record, retired=retired):
             return loader.read(f"{found.name}@{number}", settings)
+
+
+def moved_on(found: loader.Opened, decided: np.ndarray[Any, Any]) -> tuple[Record, int]:
+    """The record whose holdout begins after the last row that decided, and how many rows it then has."""
+    times = splits.times(found.ref, found.table, found.record)
+    held = times[found.masks["holdout"]]
+    later = held[held > held[decided].max()]
+    first = str(later.min()) if len(later) else found.record.holdout_from
+    record = replace(found.record, validation_from=found.record.holdout_from, holdout_from=first)
+    return record, len(later)

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib.datasets import loader, row_sets
+from notebooks_lib.datasets import loader, row_matching
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.leakage import Elsewhere
-from notebooks_lib.datasets.row_sets import HoldoutRows
+from notebooks_lib.datasets.row_matching import HoldoutRows
 from notebooks_lib.errors import HoldoutError, TrackingError
 from notebooks_lib.tags import Tag
 
@@ -119,7 +119,7 @@ def asking(
 def spent(store: Store, opened: loader.Opened) -> Array:
     """For each holdout row of a version, in its order, the levels at which it decided."""
     elsewhere = Elsewhere(opened.ref, opened.record.columns, store.settings)
-    return row_sets.rows(opened).spent(_known(_runs(store), store), elsewhere)
+    return row_matching.holdout_rows(opened).spent(_known(_runs(store), store), elsewhere)
 
 
 def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
@@ -136,7 +136,7 @@ class _Ask:
     ) -> None:
         self.store, self.data, self.reader = store, data, reader
         self.alpha, self.budget = alpha, budget
-        self.rows = row_sets.rows(loader.open_table(data.ref, store.settings))
+        self.rows = row_matching.holdout_rows(loader.open_table(data.ref, store.settings))
         self.elsewhere = Elsewhere(data.ref, data.columns, store.settings)
         self.sha256 = self.rows.sha256
         asked = json.dumps({"form": 1, "rows": self.sha256, **question}, sort_keys=True)

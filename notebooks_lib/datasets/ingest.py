@@ -8,8 +8,8 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import bundled, hashing, loader, readers, splits, storage
 from notebooks_lib.datasets import column_kinds as words
+from notebooks_lib.datasets import hashing, loader, readers, splits, storage
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.datasets.storage import Record
@@ -18,11 +18,6 @@ from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
-
-
-ALIKE = 0.05
-"""Share of holdout rows that may have the features of a training row without a remark."""
 
 
 def add(
@@ -50,7 +45,7 @@ def add(
     settings = settings or here()
     folder = settings.data_folder
     loader.check_name(name)
-    if not storage.numbers(folder, name) and name in bundled.names():
+    if not storage.numbers(folder, name) and name in loader.bundled_names():
         raise UsageError(
             f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
         )
@@ -66,7 +61,7 @@ def add(
     _check_roles(file, read, record)
     _check_time(file, read, record)
     table = read.table
-    digests = loader.Digests.of(table)
+    digests = splits.Digests.of(table)
     record = replace(
         record,
         rows=len(table),
@@ -76,9 +71,9 @@ def add(
         created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
     )
     retired = _retired(settings, name, record)
-    record = loader.with_cuts(str(file), table, record)
+    record = splits.with_cuts(str(file), table, record)
     record = replace(record, fingerprint=loader.fingerprint(table, digests.plain, record))
-    loader.split(str(file), table, loader.deciding_digests(table, record, digests), record, retired)
+    splits.split_rows(str(file), table, splits.deciding_digests(table, record, digests), record, retired)
     while True:
         # The number before the look: what somebody else adds in between takes this number, and we look again.
         number = storage.next_number(folder, name)
@@ -87,49 +82,6 @@ def add(
             return same
         if storage.write(folder, name, number, table, record, retired=retired):
             return loader.read(f"{name}@{number}", settings)
-
-
-def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
-    """What a person should look at after adding: columns of text that look like something else, rows that are alike."""
-    found = []
-    for column, kind in dataset.columns.items():
-        if kind == "text":
-            values = dataset.train.frame[column].dropna().astype(str)
-            why = _looks_like(values) if len(values) else ""
-            if why:
-                found.append(f"column {column!r} is text: {why.format(column=column)}")
-    alike = 0.0 if dataset.group or dataset.key or dataset.time else loader.alike(dataset.ref, settings or here())
-    if alike > ALIKE:
-        found.append(
-            f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
-            "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
-        )
-    return found
-
-
-def _looks_like(values: pd.Series[str]) -> str:
-    odd = values[[not _is_number(value) for value in values]]
-    if odd.empty:
-        lossy = next((value for value in values if words.number(value) is None), None)
-        if lossy is None:
-            return "all values are numbers; if it is one, say --kind {column}=number"
-        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {{column}}=number"
-    if len(odd) <= len(values) / 10:
-        return (
-            f"{len(values) - len(odd)} of {len(values)} values are numbers, but not {odd.iloc[0]!r}; "
-            "leave a field empty when its value is missing"
-        )
-    for pattern, advice in _FOREIGN:
-        if odd.str.fullmatch(pattern).mean() > 0.9:
-            return f"{odd.iloc[0]!r} {advice}"
-    return ""
-
-
-_FOREIGN = (
-    (r"\s*[+-]?\d{1,3}([.\u00a0' ]\d{3})*,\d+\s*|\s*[+-]?\d+,\d+\s*", "has a comma; write numbers with a point: 12.50"),
-    (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
-)
-"""How numbers and dates are written elsewhere. Which comma is a decimal one, and which number a month, nobody knows."""
 
 
 def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
@@ -281,11 +233,3 @@ def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
             except DatasetError:
                 continue  # damaged since: what is being added replaces it as a new version
     return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,26 +1,34 @@
-"""Finds the holdout rows of a version in other versions: where a model may have seen them, or others asked them before.
+"""Find holdout rows that a model may have seen: in the datasets of its run, or in the example it was logged with.
 
-It compares digests and values; it gives out no row.
+It compares digests and values, and gives out no row. `run.log_dataset` says what a notebook loaded by name. What it
+read by itself, from the very file that was added, shows only in the rows the model was logged with as its example:
+all of the training data, as the docs advise.
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import hashing, lineage, loader, row_matching, storage
+from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits, storage
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from notebooks_lib.settings import Settings
+    from notebooks_lib.tracking.store import Store
 
     Array = np.ndarray[Any, Any]
 
 
-def seen_rows(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
+def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
     """How many holdout rows of `data` are train or validation rows of one of `used`, the values of a run's tags.
 
     A row is the same when all its values are, when it has the same key or group under the same name, or when the
@@ -40,17 +48,17 @@ def seen_rows(data: Dataset, used: Sequence[str], settings: Settings) -> int | N
         if theirs is None:
             return None
         mine = mine or loader.open_table(data.ref, settings)
-        found = _met(mine, theirs)
+        found = _met_rows(mine, theirs)
         met = found if met is None else met | found
     return 0 if met is None else int(np.count_nonzero(met))
 
 
-def _met(mine: loader.Opened, theirs: loader.Opened) -> Array:
+def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     """For each of my holdout rows, whether it is one of their others."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
-    met = loader.among(mine.whole[held], theirs.whole[open_])
+    met = splits.among(mine.whole[held], theirs.whole[open_])
     if mine.name == theirs.name and mine.record.decided_by == theirs.record.decided_by:
-        met = met | loader.among(mine.placing[held], theirs.placing[open_])
+        met = met | splits.among(mine.placing[held], theirs.placing[open_])
     one, other = mine.table.column_names, theirs.table.column_names
     if set(one) == set(other):
         return met if _same_kinds(mine, theirs) else met | _alike(mine, held, theirs, open_)
@@ -67,7 +75,7 @@ def _alike(mine: loader.Opened, asked: Array, theirs: loader.Opened, among: Arra
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
     one, other = (hashing.folded_digests(table) for table in pair)
-    return loader.among(one[asked], other[among])
+    return splits.among(one[asked], other[among])
 
 
 def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
@@ -134,3 +142,96 @@ def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
     except (UnknownNameError, DatasetError):
         return None
     return found if found.record.fingerprint == fingerprint else None
+
+
+FOLDER = "nbops"
+MOST = 1_000_000
+"""Rows of an example that are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedRows:
+    """The rows that a model was logged with."""
+
+    columns: tuple[str, ...]
+    digests: Array
+    """Half a digest of each row that differs, sorted: they tell nothing of the order."""
+
+
+def training_rows(example: Any) -> LoggedRows | None:
+    """The digests of an example's rows; None for one that is no table of columns that a dataset could hold."""
+    import numpy as np
+    import pandas as pd
+
+    if not isinstance(example, pd.DataFrame) or not all(isinstance(name, str) for name in example.columns):
+        return None
+    found = _digests(example.iloc[:MOST])
+    return None if found is None else LoggedRows(tuple(example.columns), np.unique(found))
+
+
+def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> None:
+    """Store the digests of the example that a model was logged with, on its run."""
+    import numpy as np
+
+    kept = training_rows(example)
+    if kept is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / _file_name(model)
+        with file.open("wb") as opened:
+            np.savez(opened, digests=kept.digests, columns=np.array(json.dumps(kept.columns)))
+        store.client.log_artifact(run_id, str(file), FOLDER)
+
+
+def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | None:
+    """What `keep` stored; None when it stored nothing, or it does not come."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = store.client.download_artifacts(run_id, f"{FOLDER}/{_file_name(model)}", scratch)
+            with np.load(path, allow_pickle=False) as found:
+                return LoggedRows(tuple(json.loads(str(found["columns"]))), found["digests"])
+        except Exception:  # noqa: BLE001 - each store has its own error for a file that is not there
+            return None
+
+
+def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings: Settings) -> int | None:
+    """How many holdout rows of `ref` have the features of a row that the model was logged with, and of no open row.
+
+    Open are the train and validation rows of this version and of `others`, the versions that the run loaded. None
+    when no row of the example is a row of any of them: then it came from elsewhere, and nobody knows what it holds.
+    """
+    import numpy as np
+
+    opened = loader.open_table(ref, settings)
+    if not set(mine.columns) <= set(opened.record.columns):
+        return 0  # a model that takes other columns cannot be asked for these rows
+    tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
+    tables = [each for each in tables if set(mine.columns) <= set(each.record.columns)]
+    digests = [_digests(dataset.to_frame(each.table.select(list(mine.columns)))) for each in tables]
+    known = [each for each in digests if each is not None]
+    if len(known) < len(digests):
+        return None
+    held = tables[0].masks["holdout"]
+    open_ = np.concatenate([each[~table.masks["holdout"]] for each, table in zip(known, tables, strict=True)])
+    among = np.isin(known[0][held], mine.digests) & ~np.isin(known[0][held], open_)
+    if among.any():
+        return int(among.sum())
+    return 0 if np.isin(mine.digests, np.concatenate(known)).any() else None
+
+
+def _digests(frame: pd.DataFrame) -> Array | None:
+    import pyarrow as pa
+
+    from notebooks_lib.errors import DatasetError
+
+    try:
+        table = hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+    except (DatasetError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    return hashing.folded_digests(table)[:, 0].astype("u8")
+
+
+def _file_name(model: str) -> str:
+    return f"rows-of-{model}.npz"

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from notebooks_lib.datasets import hashing
+from notebooks_lib.datasets.dataset import to_frame
+from notebooks_lib.datasets.storage import Record
+from notebooks_lib.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
+
+    Array = np.ndarray[Any, Any]
 
 ALGORITHM = 2
 """Number of this way to split; each dataset keeps the one that its first version was added with.
@@ -79,3 +88,89 @@ def split_by_time(
     held = times >= holdout
     chosen = ~held & (times >= validation)
     return {"train": ~held & ~chosen, "validation": chosen, "holdout": held}
+
+
+def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndarray[Any, Any]:
+    """The digests that place rows in parts: of the group, else of the key, else of the whole row.
+
+    A dataset keeps the algorithm of its first version.
+    """
+    if record.decided_by is not None:
+        column = table.select([record.decided_by])
+        digests = hashing.row_digests if record.parts == KINDS_DECIDE else hashing.folded_digests
+        return digests(column)
+    return whole.plain if record.parts == KINDS_DECIDE else whole.folded
+
+
+@dataclass(frozen=True, eq=False)
+class Digests:
+    """Of each row of a table, (rows, 2)."""
+
+    plain: np.ndarray[Any, Any]
+    """By the kinds of columns: what the fingerprint is made of, and parts of the first algorithm."""
+    folded: np.ndarray[Any, Any]
+    """Whatever the kinds; mostly equal."""
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Digests:
+        """The digests of a normalised table."""
+        plain = hashing.row_digests(table)
+        return cls(plain, hashing.folded_digests(table, plain))
+
+
+def split_rows(
+    ref: str,
+    table: pa.Table,
+    digests: np.ndarray[Any, Any],
+    record: Record,
+    retired: np.ndarray[Any, Any] | None = None,
+) -> dict[PartName, np.ndarray[Any, Any]]:
+    """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
+    if record.parts not in (KINDS_DECIDE, ALGORITHM):
+        raise DatasetError(
+            f"{ref}: split by algorithm {record.parts}, this nbops knows {ALGORITHM}; use the one that added it"
+        )
+    masks = dict(
+        split_by_time(times(ref, table, record), str(record.validation_from), str(record.holdout_from))
+        if record.time
+        else split(
+            digests,
+            validation_share=record.validation_share,
+            holdout_share=record.holdout_share,
+            retired=None if retired is None else among(digests, retired),
+        )
+    )
+    empty = [name for name in NAMES if not masks[name].any()]
+    if empty:
+        sizes = ", ".join(f"{name} {int(masks[name].sum())}" for name in NAMES)
+        raise DatasetError(
+            f"{ref}: no rows fall into {' and '.join(empty)} ({sizes}); a dataset needs more rows, or more different "
+            f"values of {record.time or record.decided_by or 'its rows'}"
+        )
+    return masks
+
+
+def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For each digest, whether it is one of the others. Half of a digest tells: by chance one in 10^13 is wrong."""
+    import numpy as np
+
+    return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
+
+
+def with_cuts(ref: str, table: pa.Table, record: Record) -> Record:
+    """The record with the times at which parts begin; those of the first version hold for all later ones."""
+    if record.time is None or record.holdout_from is not None:
+        return record
+    validation, holdout = cuts(times(ref, table, record), record.validation_share, record.holdout_share)
+    return replace(record, validation_from=validation, holdout_from=holdout)
+
+
+def times(ref: str, table: pa.Table, record: Record) -> Array:
+    """The times of the rows, as numbers or dates. Raises UsageError for a column that tells no time."""
+    kind = hashing.kinds(table)[str(record.time)]
+    if kind in ("text", "boolean"):
+        raise UsageError(
+            f"{ref}: time {record.time!r} is {kind}; it takes numbers or ISO dates such as 2026-12-31, one in each row"
+        )
+    values: Array = to_frame(table.select([record.time]))[record.time].to_numpy()
+    return values

@@ -68,7 +68,7 @@ def gather_evidence(
         champion=old,
         note=metric.note,
         first=champion is None,
-        data_faults=data_tests.faults(data.ref, store.settings) if policy.data_tests else None,
+        data_faults=data_tests.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
         return replace(found, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)

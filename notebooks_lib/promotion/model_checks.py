@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import leakage, training_rows
+from notebooks_lib.datasets import leakage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
@@ -123,12 +123,12 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
 def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     """Holdout rows among those that the run loaded by name, or that its model was logged with; None: nobody knows."""
     try:
-        loaded = leakage.seen_rows(data, tuple(run.datasets.values()) if run else (), store.settings)
-        kept = training_rows.kept(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        loaded = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
+        kept = leakage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded is None or run is None or kept is None:
             return None if loaded == 0 and run is not None and Tag.OWN_READS in run.tags else loaded
         others = [value.partition("#")[0] for value in run.datasets.values()]
-        logged = training_rows.seen_rows(data.ref, others, kept, store.settings)
+        logged = leakage.seen_in_example(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
     if loaded == logged == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
@@ -136,7 +136,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     return loaded or logged
 
 
-def _whole(kept: training_rows.LoggedRows, data: Dataset) -> bool:
+def _whole(kept: leakage.LoggedRows, data: Dataset) -> bool:
     """Whether a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())

@@ -16,7 +16,7 @@ import pytest
 
 import notebooks_lib
 from notebooks_lib import datasets
-from notebooks_lib.datasets import bundled, loader
+from notebooks_lib.datasets import loader, splits
 from notebooks_lib.errors import DatasetError, HoldoutError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Data
@@ -48,13 +48,13 @@ def write(settings: Settings, rows: int, name: str = "sales.csv") -> Path:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(name: str) -> None:
     record, table, whole = loader._open_bundle(name)
-    train = np.flatnonzero(loader.split(name, table, whole.plain, record)["train"]).astype("<i8")
+    train = np.flatnonzero(splits.split_rows(name, table, whole.plain, record)["train"]).astype("<i8")
     assert (record.fingerprint[:16], hashlib.sha256(train.tobytes()).hexdigest()[:16]) == GOLDEN[name]
 
 
 def test_every_table_that_scikit_learn_ships_is_known_and_none_that_it_fetches() -> None:
-    assert set(bundled.names()) >= set(GOLDEN)
-    assert not {"files", "svmlight_file", "sample_image"} & set(bundled.names())
+    assert set(loader.bundled_names()) >= set(GOLDEN)
+    assert not {"files", "svmlight_file", "sample_image"} & set(loader.bundled_names())
 
 
 def test_a_last_bit_that_differs_between_machines_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

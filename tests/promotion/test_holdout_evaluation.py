@@ -159,7 +159,7 @@ def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_it
     grown = datasets.add(write_houses(tmp_path / "more.csv", rows=700), "houses", project)
     trials.fitted(better(), grown)
     assert failed(answer(gate(settings=one))) == ["holdout_uses"]
-    fresh = fresh_holdout.freshen(trials.store, "houses", min_rows=30)
+    fresh = fresh_holdout.make_fresh_holdout(trials.store, "houses", min_rows=30)
     promoted = trials.fitted(better(), fresh)
     decision = answer(gate(settings=one))
     assert (decision.answer, decision.evidence.ref, decision.challenger.rows) == (

@@ -132,7 +132,7 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         return datasets.add(file, name, empty_project, target="price", key="id")
 
     data = add(frame, "fine")
-    assert data_tests.faults("fine", empty_project) == ()
+    assert data_tests.holdout_faults("fine", empty_project) == ()
     known = {*data.train.frame["id"], *data.validation.frame["id"]}
     held = ~frame["id"].isin(known)
     odd = frame.assign(
@@ -140,22 +140,24 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         kind=frame["kind"].where(~held | (frame["id"] % 3 > 0), "c"),
     )
     add(odd, "odd")
-    told = " ".join(data_tests.faults("odd", empty_project))
+    told = " ".join(data_tests.holdout_faults("odd", empty_project))
     assert "column 'x': " in told
     assert "lies outside what train holds" in told
     assert "column 'kind': " in told
     assert "has values that train has not" in told
     add(frame.assign(x=frame["x"].where(~held)), "gaps")
-    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_tests.faults("gaps", empty_project)
+    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_tests.holdout_faults("gaps", empty_project)
     frame.assign(kind=frame["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
     datasets.add(
         empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
     )
-    assert "column 'kind' was text in fine@1 and is number now" in data_tests.faults("fine", empty_project)
+    assert "column 'kind' was text in fine@1 and is number now" in data_tests.holdout_faults("fine", empty_project)
 
 
 def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
-    assert {name: data_tests.faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")} == {
+    assert {
+        name: data_tests.holdout_faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")
+    } == {
         "breast_cancer": (),
         "diabetes": (),
         "iris": (),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import training_rows
+from notebooks_lib.datasets import leakage
 from notebooks_lib.settings import Settings
 
 
@@ -25,9 +25,9 @@ def raw(empty_project: Settings, tmp_path: Path) -> pd.DataFrame:
 
 
 def seen(example: pd.DataFrame, settings: Settings) -> int | None:
-    kept = training_rows.of(example)
+    kept = leakage.training_rows(example)
     assert kept is not None
-    return training_rows.seen_rows("t@1", (), kept, settings)
+    return leakage.seen_in_example("t@1", (), kept, settings)
 
 
 def test_the_whole_file_holds_the_holdout_and_a_part_does_not(raw: pd.DataFrame, empty_project: Settings) -> None:
@@ -44,5 +44,5 @@ def test_rows_of_elsewhere_are_unknown_and_other_columns_say_nothing(
 ) -> None:
     assert seen(raw.assign(a=raw["a"] + 100), empty_project) is None
     assert seen(raw.assign(more=1), empty_project) == 0
-    assert training_rows.of(raw.to_numpy()) is None
-    assert training_rows.of(raw.assign(a=[[1]] * 200)) is None
+    assert leakage.training_rows(raw.to_numpy()) is None
+    assert leakage.training_rows(raw.assign(a=[[1]] * 200)) is None
