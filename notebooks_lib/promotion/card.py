@@ -139,7 +139,8 @@ def _gain(decision: Decision) -> str:
 def _reach(decision: Decision) -> str:
     ahead = decision.holdout_power
     if ahead is None or not ahead.obstacle:
-        return few(ahead.detectable if ahead else None)
+        alone = " (by the interval alone, without the other rules)" if ahead and ahead.interval_only else ""
+        return few(ahead.detectable if ahead else None) + alone
     enough = f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else ""
     return f"none, for {ahead.obstacle} fails in {ahead.fails:.0%} of them{enough}"
 

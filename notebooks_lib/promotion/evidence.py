@@ -12,39 +12,45 @@ from notebooks_lib.promotion.policy import Uses
 from notebooks_lib.statistics.paired import Paired
 
 
-@dataclass(frozen=True)
-class Side:
-    """One of the two models that meet on the holdout."""
+@dataclass(frozen=True, kw_only=True)
+class HoldoutFigures:
+    """What the holdout says of one model. All of it is stored with the answer, so that no use is spent twice."""
 
-    label: str
-    """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
-    run_id: str = ""
-    version: str = ""
-    """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
     score: float | None = None
-    """By the metric that decides, on the holdout; None when the model could not be scored."""
+    """By the metric that decides; None when the model could not be scored."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     losses: tuple[float, ...] = field(default=(), repr=False)
     """For each holdout row, in the order of the rows; empty when the metric has none."""
     rows: int = 0
     rows_sha256: str = ""
     predictions_sha256: str = ""
+    fault: str = ""
+    """Why it could not be scored."""
+
+
+@dataclass(frozen=True)
+class Side(HoldoutFigures):
+    """One of the two models that are compared on the holdout."""
+
+    label: str
+    """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
+    run_id: str = ""
+    version: str = ""
+    """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
     dataset: str = ""
     """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
     signature: Mapping[str, Any] | None = None
     commit: str = ""
     dirty: bool | None = None
-    fault: str = ""
-    """Why it could not be scored."""
     model_sha256: str = ""
-    """Digest of its files: of what was scored."""
+    """Digest of the files that were scored."""
     size_bytes: int | None = None
     latency_ms: float | None = None
-    """For one row, 95 % of the time; None when nobody set a limit, or it was not to be measured."""
+    """For one row, 95 % of the time; None when no limit is set, or it was not to be measured."""
     loose: tuple[str, ...] | None = None
-    """Requirements that are not pinned or not what is here; None when they are not known."""
+    """Requirements that are not pinned, or differ from what is installed; None when they are not known."""
     seen_rows: int | None = None
-    """Holdout rows among those it was trained on or chosen by; None when nobody knows."""
+    """Holdout rows among those that it was trained on or chosen by; None when that is not known."""
     irreproducible: str | None = None
     """Why its fingerprint does not come out again; None when that was not tried."""
 

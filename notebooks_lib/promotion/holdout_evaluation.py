@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from notebooks_lib.metrics.jackknife import leaver
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
 from notebooks_lib.promotion import scoring
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
-from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
 from notebooks_lib.promotion.paired_gain import pair
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.statistics.paired import Paired
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 SLICE_VALUES = 12
 """A column with more values than this is cut in quarters when it holds numbers, else its rarer values go together."""
 READER = "promotion"
-SCORED = ("score", "metrics", "losses", "rows", "rows_sha256", "predictions_sha256", "fault")
-"""What the holdout says of a side."""
 
 Challenge = tuple[Evidence, str]
 """What is known of a challenger and the champion before they meet, and where the challenger's model is."""
@@ -194,7 +192,7 @@ def _stored_answer(met: Sequence[Evidence]) -> dict[str, Any]:
 
 
 def _stored_side(side: Side, *, shows: bool) -> dict[str, Any]:
-    told = {key: value for key, value in vars(side).items() if key in SCORED}
+    told = {each.name: getattr(side, each.name) for each in fields(HoldoutFigures)}
     losses = list(side.losses) if shows else []  # from a row's losses its target can be guessed
     return {**told, "metrics": dict(side.metrics), "losses": losses}
 

@@ -147,6 +147,8 @@ def _ahead(paired: Paired, policy: Policy, level: float) -> str:
         what += f"{ahead.obstacle} fails in {ahead.fails:.0%}"
         return what + (f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else "")
     what = f"{paired.rows} rows find a gain of {shown(ahead.detectable)} in {policy.power:.0%} of cases"
+    if ahead.interval_only:
+        what += " by the interval alone, without the other rules"
     wish = policy.worthwhile_gain
     if wish is None:
         return f"{what}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"

@@ -88,6 +88,8 @@ class HoldoutPower:
     """How often that rule fails."""
     rows_needed: int | None = None
     """Rows with which that rule passes in a share `power` of holdouts; None when it is not known."""
+    interval_only: bool = False
+    """Whether the other rules are not counted, because stretches of time cannot be drawn anew."""
 
     def rows_for(self, worthwhile: float) -> int | None:
         """Rows with which a true gain of `worthwhile` is promoted in a share `power` of holdouts.
@@ -106,14 +108,16 @@ class HoldoutPower:
 def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
     """For a use that is tested at `level`.
 
-    Holdouts are drawn from the blocks of this one. Where that tells nothing (stretches of time, or so many blocks that
-    all holdouts are alike) it is the interval's own reach.
+    Holdouts are drawn from the blocks of this one, and every rule that chance decides is counted in them. Stretches of
+    time cannot be drawn anew: there it is the reach of the interval alone. Nor need they be where the blocks are so
+    many that all holdouts are alike: the other rules then answer as they do here.
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:
         reach = resampling.critical(level, paired.df, -paired.skewness, paired.blocks)
         reach += resampling.quantile(policy.power, paired.df)
-        return HoldoutPower(paired.rows, policy.min_gain, float(policy.min_gain + reach * paired.standard_error))
+        detectable = float(policy.min_gain + reach * paired.standard_error)
+        return HoldoutPower(paired.rows, policy.min_gain, detectable, interval_only=paired.by == "time")
     needed = drawn.needed(level)
     failed = dict(_failed_rules(drawn, policy))
     for fails in failed.values():

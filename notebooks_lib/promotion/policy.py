@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from notebooks_lib.settings.sections import Promotion
+from notebooks_lib.settings.sections import ModelPolicy, Promotion
 
 SHOWN_UP_TO = 10
 """The largest budget of uses with which estimates are shown. Who sees an estimate learns about the rows, and the next
@@ -113,30 +112,9 @@ class Policy:
     @classmethod
     def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
         """As in [promotion] and, over it, [promotion.models.MODEL], with the `min_gain` of the question."""
-        settings = project.of(model)
-        return cls(
-            min_gain=min_gain,
-            min_rows=settings.min_rows,
-            require_clean=settings.require_clean,
-            alpha=settings.alpha,
-            uses=settings.holdout_uses,
-            worthwhile_gain=settings.worthwhile_gain,
-            power=settings.power,
-            min_class_rows=settings.min_class_rows,
-            min_differing=settings.min_differing,
-            min_groups=settings.min_groups,
-            max_share=settings.max_share,
-            limits=settings.limits,
-            not_worse=settings.not_worse,
-            slices=settings.slices,
-            slice_margin=settings.slice_margin,
-            min_slice_rows=settings.min_slice_rows,
-            max_size_mb=settings.max_size_mb,
-            max_latency_ms=settings.max_latency_ms,
-            require_fingerprint=settings.require_fingerprint,
-            data_tests=settings.data_tests,
-            trust_champion_data=settings.trust_champion_data,
-        )
+        own = project.of(model)
+        shared = {name: getattr(own, name) for name in ModelPolicy.model_fields}
+        return cls(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **shared)
 
     def question(self) -> dict[str, Any]:
         """What of it is part of the question to a holdout: all but what is answered without one."""

@@ -22,6 +22,7 @@ from notebooks_lib.promotion.paired_gain import holdout_power, pair
 from notebooks_lib.promotion.selftest import planted_evidence
 from notebooks_lib.statistics import blocks
 from notebooks_lib.statistics.leave_one_out import Anew
+from tests.promotion.test_decision import evidence, paired
 
 
 def answers(task: str, classes: int = 2, rows: int = 60, seed: int = 0) -> tuple[Truth, Answers, Answers]:
@@ -269,4 +270,13 @@ def test_without_draws_it_is_the_reach_of_the_interval():
     metric, truth, new, old = CASES["normal"](np.random.default_rng(0), 0.0)
     timed = pair(metric, truth, new, old, times=np.arange(120))
     assert timed.draws is None
-    assert holdout_power(timed, Policy(), LEVEL).detectable > 2.5 * timed.standard_error
+    power = holdout_power(timed, Policy(), LEVEL)
+    assert power.detectable > 2.5 * timed.standard_error
+    assert power.interval_only
+    assert not holdout_power(pair(metric, truth, new, old), Policy(), LEVEL).interval_only
+
+
+def test_in_the_order_of_time_the_answer_says_that_other_rules_are_not_counted():
+    open_question = replace(paired(gain=0.3), by="time", autocorrelation=0.0)
+    summary = decide(evidence(paired=open_question), Policy()).summary
+    assert "in 80% of cases by the interval alone, without the other rules" in summary

@@ -368,7 +368,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             orders.append(order)
             raise server_process.StartError("seen", "died")
 
-    monkeypatch.setattr(server_launch, "Starting", Refusing)
+    monkeypatch.setattr(server_launch, "StartingServer", Refusing)
     folder = endpoint_state.EndpointFolder(empty_project, "sample")
     folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):

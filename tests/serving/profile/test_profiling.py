@@ -83,7 +83,7 @@ def test_figures_are_shown_when_they_cannot_be_kept(
         raise TrackingError("the store is away")
 
     monkeypatch.setattr(profile_report, "write_profile", refuse)
-    monkeypatch.setattr(profiling.Bench, "run", lambda *_: measured("any").trials)
+    monkeypatch.setattr(profiling.LoadBench, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
     assert "1 CPU and 2 GiB hold 50/s" in told.out
