@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,8 +22,8 @@ from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import stage_rollouts
-from notebooks_lib.serving import endpoint
-from notebooks_lib.settings import Settings
+from notebooks_lib.serving import endpoint, endpoint_state, server_process
+from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -32,42 +33,53 @@ from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgiv
 pytestmark = pytest.mark.tracking
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One endpoint for all tests here, for it takes longer to start than they do: 1 serves, 2 is in the other slot."""
+    root = tmp_path_factory.mktemp("stage") / "project"
+    (root / "production").mkdir(parents=True)
+    (root / "production" / "settings.toml").write_text(
+        '[project]\nname = "sample"\n[promotion]\ntrusted_flavors = ["sklearn", "python_function"]\n'
+        '[endpoint]\ncollect = ["*"]\n'
+    )
+    settings = load(root, {})
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        store = connect(settings)
+        promote(store, version(store, 1.0))
+        promote(store, version(store, 2.0))
+        back(settings)
+    yield settings
+    for name in endpoint_state.known(settings):
+        server = server_process.running(endpoint_state.EndpointFolder(settings, name))
+        if server is not None:
+            server_process.stop(server)
+
+
 @pytest.fixture
-def store(endpoints: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Version 1 serves, 2 is in the other slot. A canary's requests are our own, at once; the small load is very small."""
-    monkeypatch.setattr(canary, "QUIET", 0.0)
-    monkeypatch.setattr(contract_tests, "LOAD", 8)
-    section = endpoints.endpoint.model_copy(update={"collect": ("*",)})
-    found = connect(endpoints.model_copy(update={"endpoint": section}))
-    promote(found, version(found, 1.0))
-    promote(found, version(found, 2.0))
-    back(endpoints)
-    return found
+def store(serving: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The endpoint as each test finds it: version 1 serves, and nothing is known against version 2."""
+    quicken(monkeypatch)
+    monkeypatch.chdir(serving.root)
+    store = connect(serving)
+    endpoint.start(serving, MODEL)
+    recovery.recover(store, MODEL, "prod")
+    forgive(store, 2)
+    registry.set_tags(store, registry.get(store, MODEL, 2), {Tag.WAITING: ""})
+    if agreed(store) == "2":
+        back(serving)
+        forgive(store, 2)
+    return store
 
 
-def test_mark_traffic_and_ledger_agree_whatever_becomes_of_a_change(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One test for one endpoint: starting it takes longer than all the rest."""
-    assert agreed(store) == "1"
-    for part in (
-        died_anywhere_it_is_finished_or_undone_by_the_next_command,
-        a_canary_that_does_badly_goes_back_by_itself,
-        a_rollback_takes_back_what_was_cut_short_and_no_more,
-        two_at_once_are_one_after_the_other,
-        from_stage_to_stage_with_an_approval,
-        a_champion_whose_files_were_changed_is_deployed_anew,
-    ):
-        part(store)
-        if agreed(store) == "2":
-            back(store.settings)
-    a_version_is_deployed_by_hand_without_traffic(store, capsys)
-    history_tells_what_moved_and_what_is_unfinished(store, capsys)
-    of_all_requests_only_those_of_callers_are_collected(store)
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """A canary's requests are our own, at once; the small load is very small."""
+    patch.setattr(canary, "QUIET", 0.0)
+    patch.setattr(contract_tests, "LOAD", 8)
 
 
-def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
-    """After every entry that a rollback's journal has; test_killed.py does it to both, for real, before and after."""
+def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
+    """After every entry of a rollback's journal; test_recovery.py kills both kinds of change, before and after."""
     two = registry.get(store, MODEL, 2)
     promote(store, two)
     back(store.settings)
@@ -85,7 +97,7 @@ def died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> 
     assert {*finished} == {False, True}
 
 
-def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
+def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     registry.set_tags(store, two, {Tag.WAITING: "{}"})
     moving = StageChange.begin(store, two, kind="promotion", stage="prod", reason="a test")
@@ -119,7 +131,7 @@ def a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         moving.switch()  # as from a cell that is run although the one before it failed
 
 
-def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
+def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
     forgive(store, 2)
@@ -167,7 +179,7 @@ def a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
         rollback(here, MODEL, stage="test")
 
 
-def two_at_once_are_one_after_the_other(store: Store) -> None:
+def test_two_at_once_are_one_after_the_other(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     lock = StageLock(store.settings, MODEL, "prod")
     code = (
@@ -182,7 +194,7 @@ def two_at_once_are_one_after_the_other(store: Store) -> None:
     StageChange.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
 
 
-def from_stage_to_stage_with_an_approval(store: Store) -> None:
+def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     policy = Stages(
         dev=Stage(empty_after=True, endpoint="try-{model}"),
         prod=Stage(
@@ -241,9 +253,11 @@ def from_stage_to_stage_with_an_approval(store: Store) -> None:
     assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
         approvals.approve(here, MODEL)
+    assert nbops(["endpoint", "deploy", "try-houses"]) > 0  # the project's own settings know no such stage
+    assert "belongs to no stage" in capsys.readouterr().err
 
 
-def a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
+def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
     here, champion = store.settings, champions.champion(store, MODEL)
     slot = version_slots.slot_holding(endpoint.stop(here, MODEL), champion)
@@ -303,7 +317,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
     lock.release()
 
 
-def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
     serving = version_slots.slot_holding(endpoint.status(here, MODEL), one)
     (idle,) = {"blue", "green"} - {serving}
@@ -333,7 +347,6 @@ def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.C
         f"{MODEL} --version latest": "unknown version of houses 'latest'",
         f"{MODEL} --slot gren": "unknown slot 'gren', did you mean 'green'",
         "hauses": "did you mean 'houses'",
-        "try-houses": "belongs to no stage",
     }.items():
         assert deploy(*words.split()) > 0, words
         assert why in capsys.readouterr().err
@@ -347,15 +360,15 @@ def a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.C
     assert agreed(store) == "1"
 
 
-def of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
-    """After contracts, canaries and rollbacks without number, somebody asks once."""
+def test_of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
+    """Whatever contracts, canaries and rollbacks were run before, one request of a caller is collected."""
     assert nbops(["endpoint", "invoke", MODEL]) == 0
     endpoint.stop(store.settings, MODEL)  # which closes the files
     files = sorted(store.settings.layout.collected.rglob("model_inputs/**/*.parquet"))
     assert [len(pq.read_table(each)) for each in files] == [1]
 
 
-def history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     two = registry.get(store, MODEL, 2)
     with pytest.raises(Killed), dying(2, written=True, how=die):
         promote(store, two)
