@@ -1,4 +1,4 @@
-"""Measures warm kernels beside cold ones, on this machine, with these packages. It prints nothing."""
+"""Measurements of warm kernels beside cold ones, on this machine and with its packages. Prints nothing."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ TIMEOUT = 180.0
 
 
 class BenchmarkFailed(Exception):
-    """Nothing can be measured, for this reason."""
+    """Nothing can be measured; the message says why."""
 
 
 @dataclass(frozen=True)
 class KernelStart:
-    """One kernel, from the wish for it to the result of its first cell."""
+    """One kernel, from the request for it to the result of its first cell."""
 
     warm: bool
     seconds: float
     own_mb: float
-    """Memory that is not shared with any other process (USS), afterwards."""
+    """Memory afterwards that is not shared with any other process (USS)."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Several values of one thing."""
+    """Repeated measurements of one quantity."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Half of them are above."""
+        """The median of the values."""
         return statistics.median(self.values)
 
     def __str__(self) -> str:
@@ -46,22 +46,22 @@ class Spread:
 
 
 def measure_starts(
-    names: Sequence[str], repeats: int, told: Callable[[KernelStart], object]
+    names: Sequence[str], repeats: int, on_start: Callable[[KernelStart], object]
 ) -> tuple[list[KernelStart], list[KernelStart]]:
-    """Warm and cold kernels that import these modules, one after the other in turns, after a first round of each.
+    """Start warm and cold kernels that import these modules, in turns, after a first round of each.
 
-    Raises Failed.
+    Raises BenchmarkFailed.
     """
     code = f"import {', '.join(names)}"
-    for _ in range(2):  # the first one teaches the template; the next finds all in memory, as those after it do
+    for _ in range(2):  # the first teaches the template; the second finds the memory as all later ones do
         _start(code, warm=True)
     _start(code, warm=False)
     warm: list[KernelStart] = []
     cold: list[KernelStart] = []
     for _ in range(repeats):
-        for found in (warm, cold):
-            found.append(_start(code, warm=found is warm))
-            told(found[-1])
+        for measured in (warm, cold):
+            measured.append(_start(code, warm=measured is warm))
+            on_start(measured[-1])
     return warm, cold
 
 
@@ -72,20 +72,20 @@ def _start(code: str, *, warm: bool) -> KernelStart:
     from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 
     with tempfile.TemporaryDirectory(prefix="nbops-") as private:
-        # Like a run's: sockets in a folder of its own, and no wait for what does not come.
+        # As for a run: sockets in a private folder, and no fixed wait.
         manager = KernelManager(
             kernel_name="python3",
             connection_file=f"{private}/k.json",
             transport="ipc",
             kernel_spec_manager=WarmSpecs() if warm else ColdSpecs(),
         )
-        began = time.perf_counter()
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            manager.start_kernel(env=dict(os.environ), cwd=str(Path.cwd()), stdout=nowhere, stderr=nowhere)
+        started = time.perf_counter()
+        with open(os.devnull, "wb") as null:  # noqa: PTH123
+            manager.start_kernel(env=dict(os.environ), cwd=str(Path.cwd()), stdout=null, stderr=null)
         try:
             process: Any = manager.provisioner.process
             _run(manager, process, code)
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started
             if getattr(manager.provisioner, "warm", False) != warm:
                 raise BenchmarkFailed("kernels are not warm here: the warning above, or `warm = false` in the settings")
             own = psutil.Process(process.pid).memory_full_info().uss / 2**20

@@ -1,4 +1,7 @@
-"""What a forked process does to become an ordinary ipykernel. Imports only what the template has imported already."""
+"""A process just forked: takes off what it inherited from the template, and waits for its client.
+
+Imports only what the template has imported already.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,19 @@ from typing import Any
 
 protocol = sys.modules["_nbops_protocol"]
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
-"""Where modules keep the folder in which they were imported."""
+"""Variables in which modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="
 PATIENCE = 30.0
+"""Seconds that the client has to take its kernel."""
 GRACE = 0.5
-"""Seconds that the client has to take its kernel; and when the template is gone."""
+"""The same, when the template is gone."""
 
 
 def find_shadowing(request: dict[str, Any], imported: frozenset[str], settings: set[str]) -> str | None:
-    """What in the kernel's folder or PYTHONPATH would make an import find something else than is imported, if anything.
+    """Return a file of the kernel's that hides an installed module or holds settings for its import, or None.
 
-    An ordinary kernel would import a file there before an installed module of its name, and some packages read their
-    `settings` there; a forked one has the installed module already.
+    An ordinary kernel imports a file in its folder or on PYTHONPATH before an installed module of that name, and some
+    packages read their `settings` there. A forked kernel has the installed module already.
     """
     entries = request["env"].get("PYTHONPATH", "").split(os.pathsep)
     for folder in [request["cwd"], *(os.path.join(request["cwd"], entry) for entry in entries if entry)]:
@@ -45,7 +49,7 @@ def find_shadowing(request: dict[str, Any], imported: frozenset[str], settings: 
 
 
 def reset_signals_and_limits() -> None:
-    """Signals as in an interpreter that nobody has told to ignore any; no limits on time and memory."""
+    """Handle all signals as a fresh interpreter does, and lift the limits on time and memory."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -56,18 +60,18 @@ def reset_signals_and_limits() -> None:
 
 
 class ChildKernel:
-    """A process just forked, with what it takes over from the template."""
+    """The forked process, with what it takes over from the template."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
         self._connection: socket.socket = forked.connection
         self._template: int = forked.template
-        self._request: dict[str, Any] = forked.request
+        self._request: dict[str, Any] = forked.message
         self._fds: list[int] = forked.fds
         self._signals = signals
         self._preload = preload
 
     def become(self) -> None:
-        """Take off all that was the template's: session, streams, environment, folder, signals, limits, chance."""
+        """Reset inherited state: session, streams, environment, working directory, signals, limits, random seeds."""
         os.setsid()
         for target, fd in enumerate(self._fds[:3]):
             os.dup2(fd, target, inheritable=True)
@@ -78,11 +82,11 @@ class ChildKernel:
             stream = open(fd, mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-        _show(self._request)
+        _show_in_proc(self._request)
         os.environ.clear()
         os.environ.update(self._request["env"])
         for key, value in self._preload.environment.items():
-            if key in self._preload.at_start or key not in os.environ:  # what was set outside is the user's wish
+            if key in self._preload.at_start or key not in os.environ:  # a variable of the user's wins
                 os.environ[key] = value
         os.umask(self._request["umask"])
         os.chdir(self._request["cwd"])
@@ -106,10 +110,10 @@ class ChildKernel:
         gc.enable()
 
     def wait_for_client(self) -> None:
-        """Go on only when the client knows this process for its kernel.
+        """Return once the client has taken this process as its kernel; else end the process.
 
-        Its template may have died before it could say so, or the client may have waited for too long; then there is
-        another kernel by now, on the same connection file.
+        The template may have died before it could tell the client, or the client may have given up. Another kernel may
+        then use the same connection file.
         """
         poll = select.poll()
         poll.register(self._connection, select.POLLIN)
@@ -128,7 +132,7 @@ class ChildKernel:
         os.close(self._template)
 
     def _reseed(self) -> None:
-        """Nothing that is left to chance may fall alike in two kernels; `random` itself sees to it at a fork."""
+        """Give this kernel random states of its own; `random` does so itself at a fork."""
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
         if "multiprocessing.process" in sys.modules:
@@ -136,10 +140,10 @@ class ChildKernel:
             process.current_process().authkey = os.urandom(32)
 
 
-def _show(request: dict[str, Any]) -> None:
+def _show_in_proc(request: dict[str, Any]) -> None:
     """Put the kernel's mark and command where /proc shows a process's first environment and arguments.
 
-    A fork shares both with its parent; people look for kernels by their command, and the reaper by the mark.
+    A fork shares both with its parent. People find kernels by the command, and the runner finds orphans by the mark.
     """
     wanted = request["env"].get(MARK.decode().rstrip("="), "").encode()
     try:

@@ -1,4 +1,4 @@
-"""The kernels that a template has forked: it waits for their ends, tells their clients, and ends those left alone.
+"""The kernels that a template has forked: reports their exit codes to their clients, and ends those without a client.
 
 Standard library only.
 """
@@ -21,14 +21,14 @@ protocol = sys.modules["_nbops_protocol"]
 
 
 class ClientRequest:
-    """A wish for a kernel, or a question, as it came in: with its connection and the kernel's streams."""
+    """What a client has sent: a request for a kernel or for the status, its connection, and the kernel's streams."""
 
-    def __init__(self, connection: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
-        self.connection, self.request, self.fds = connection, request, fds
+    def __init__(self, connection: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
+        self.connection, self.message, self.fds = connection, message, fds
         self.since = time.monotonic()
 
     def answer(self, message: dict[str, Any]) -> None:
-        """Send the last word, if anybody still listens."""
+        """Send the answer, if the client still listens, and close everything."""
         try:
             protocol.send(self.connection, message)
         except OSError:
@@ -36,17 +36,17 @@ class ClientRequest:
         self.forget()
 
     def forget(self) -> None:
-        """Close all that came with it."""
+        """Close the connection and the streams."""
         self.connection.close()
         _close(self.fds)
 
 
 class Forked(BaseException):
-    """Raised in the child, so that nothing of the template is left on its stack."""
+    """Raised in the child, so that no frame of the template is left on its stack."""
 
-    def __init__(self, template: int, asked: ClientRequest, report: int, client_pidfd: int | None) -> None:
+    def __init__(self, template: int, request: ClientRequest, report: int, client_pidfd: int | None) -> None:
         self.template = template
-        self.connection, self.request, self.fds = asked.connection, asked.request, asked.fds
+        self.connection, self.message, self.fds = request.connection, request.message, request.fds
         self.report = report
         self.client_pidfd = client_pidfd
 
@@ -59,29 +59,29 @@ class _Kernel:
     client: socket.socket
     client_pidfd: int | None
     memory: str
-    told: bytes = b""
+    unread: bytes = b""
 
 
 class ForkedKernels:
-    """Kernels that run, by process id. `learned` is told what one had to import itself, project first."""
+    """The running kernels, by process id. `learned` is called with a project's import history and imported modules."""
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
         learned: Callable[[str, list[str]], None],
-        ended: Callable[[], None],
+        on_end: Callable[[], None],
     ) -> None:
         self.running: dict[int, _Kernel] = {}
         self._selector = selector
         self._learned = learned
-        self._told_end = ended
+        self._on_end = on_end
 
-    def fork(self, asked: ClientRequest, forget: Callable[[], None]) -> str | None:
-        """Fork the kernel that is asked for, and hand it to its client; why not, if it cannot be.
+    def fork(self, request: ClientRequest, forget: Callable[[], None]) -> str | None:
+        """Fork a kernel and hand it to its client. Return None, or why no process can be forked.
 
-        Raises Forked in the child, after `forget` has closed what is the template's.
+        Raises Forked in the child, after `forget` has closed the template's descriptors.
         """
-        client_pidfd = None if asked.request["independent"] else _pidfd(protocol.peer(asked.connection)[0])
+        client_pidfd = None if request.message["independent"] else _pidfd(protocol.peer(request.connection)[0])
         template = os.pidfd_open(os.getpid())
         report, written = os.pipe()
         try:
@@ -93,12 +93,12 @@ class ForkedKernels:
             try:
                 os.close(report)
                 forget()
-            except BaseException:  # noqa: BLE001  # whatever it is: a child must never go on as a second template
+            except BaseException:  # noqa: BLE001  # a child must never go on as a second template
                 traceback.print_exc()
                 os._exit(1)
-            raise Forked(template, asked, written, client_pidfd)
-        _close([written, template, *asked.fds])
-        self._add(pid, report, asked.connection, client_pidfd, asked.request["memory"])
+            raise Forked(template, request, written, client_pidfd)
+        _close([written, template, *request.fds])
+        self._add(pid, report, request.connection, client_pidfd, request.message["memory"])
         return None
 
     def _add(self, pid: int, report: int, client: socket.socket, client_pidfd: int | None, memory: str) -> None:
@@ -115,7 +115,7 @@ class ForkedKernels:
             self._abandoned(kernel)
 
     def forget(self) -> None:
-        """In a child: close what is the template's."""
+        """In a child: close the template's descriptors."""
         for kernel in self.running.values():
             kernel.client.close()
             for fd in (kernel.pidfd, kernel.report, kernel.client_pidfd):
@@ -124,17 +124,17 @@ class ForkedKernels:
         self.running.clear()
 
     def _hear(self, kernel: _Kernel) -> bool:
-        """Take in what a kernel says that it has imported, a line of JSON at a time. False when there is no more."""
+        """Read which modules a kernel reports, one line of JSON each time. Return False at the end."""
         try:
             data = os.read(kernel.report, 2**16)
         except BlockingIOError:
             return False
-        *lines, kernel.told = (kernel.told + data).split(b"\n")
+        *lines, kernel.unread = (kernel.unread + data).split(b"\n")
         for line in lines:
             try:
                 self._learned(kernel.memory, [str(name) for name in json.loads(line)])
             except (ValueError, TypeError):
-                pass  # cells can write there, too
+                pass  # a cell wrote into the pipe
         if not data:
             self._selector.unregister(kernel.report)
             os.close(kernel.report)
@@ -149,7 +149,7 @@ class ForkedKernels:
         try:
             protocol.send(kernel.client, {"exit": code})
         except OSError:
-            pass  # it does not want to know
+            pass  # the client is gone
         kernel.client.close()
         while kernel.report >= 0 and self._hear(kernel):
             pass
@@ -160,10 +160,10 @@ class ForkedKernels:
         os.close(kernel.pidfd)
         self._leave(kernel)
         del self.running[kernel.pid]
-        self._told_end()
+        self._on_end()
 
     def _abandoned(self, kernel: _Kernel) -> None:
-        """Whoever wanted the kernel is gone: so is the kernel, with all that it started."""
+        """End a kernel whose client is gone, with all that it started."""
         for pid in _descendants(kernel.pid):
             _kill(os.kill, pid)
         _kill(os.killpg, kernel.pid)
@@ -178,19 +178,19 @@ class ForkedKernels:
 
 
 def _descendants(pid: int) -> list[int]:
-    """What a process has started, and what that has."""
-    found = []
+    """Return the children of a process, and theirs."""
+    children = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += [int(word) for word in file.read().split()]
+                children += [int(word) for word in file.read().split()]
     except OSError:
         pass
-    return [*found, *(further for child_pid in found for further in _descendants(child_pid))]
+    return [*children, *(pid for child in children for pid in _descendants(child))]
 
 
 def _pidfd(pid: int) -> int | None:
-    """A handle on a process; None when it is gone."""
+    """Return a pidfd of a process, or None when it is gone."""
     try:
         return os.pidfd_open(pid)
     except OSError:

@@ -1,4 +1,7 @@
-"""Asks a template for a kernel, and starts the template when there is none. `launching.Unavailable` says why not."""
+"""Requests for kernels: a template is asked for one, and started when there is none.
+
+Where there is no warm kernel to be had, `template_manager.Unavailable` says why.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,27 @@ from notebooks_lib.kernels.forked_process import ForkedProcess
 from notebooks_lib.kernels.preferences import Preferences
 
 ATTEMPTS = 5
-"""A template that leaves or grows meanwhile has the client ask again."""
+"""Of a client, when a template leaves or is replaced while it is asked."""
 
 
 @dataclass(frozen=True)
 class KernelRequest:
-    """A kernel that is wanted: its command from the kernelspec, its environment, folder and streams."""
+    """The kernel that is requested: its command from the kernelspec, its environment, folder and streams."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: str
     independent: bool = False
-    """Outlives the process that asks for it."""
+    """Whether the kernel outlives the process that requests it."""
     stdin: Any = None
     stdout: Any = None
     stderr: Any = None
 
 
 def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
-    """A running kernel, forked from the template that fits the request; the template is started on first use.
+    """Return a running kernel, forked from the template that fits the request; start the template on first use.
 
-    Raises launching.Unavailable.
+    Raises template_manager.Unavailable.
     """
     interpreter, arguments = _split(request)
     home = template_manager.runtime_folder()
@@ -58,14 +61,14 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
                 protocol.send(connection, _message(request, arguments, preferences), fds)
                 answer, received = protocol.receive(connection)
                 if "pid" in answer:
-                    protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for it
+                    protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for this
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
-                    path.unlink(missing_ok=True)  # it leaves when it wakes; the next caller starts another one
+                    path.unlink(missing_ok=True)  # it leaves when it wakes up; the next client starts another
                     raise template_manager.Unavailable(
                         f"the template did not answer within {template_manager.FORK_TIMEOUT:g} s"
                     ) from error
-                continue  # it has just left
+                continue  # the template has just left
             if "stale" in answer:
                 continue
             if "refused" in answer:
@@ -78,11 +81,11 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
 
 
 def _split(request: KernelRequest) -> tuple[list[str], list[str]]:
-    """Interpreter with its flags, and the arguments of the kernel."""
-    found = kernelspecs.split_command(request.command)
-    if found is None:
+    """Return the interpreter with its options, and the arguments of the kernel."""
+    parts = kernelspecs.split_command(request.command)
+    if parts is None:
         raise template_manager.Unavailable(f"{request.command[0]} starts the kernel, not Python with ipykernel alone")
-    (name, *options), arguments = found
+    (name, *options), arguments = parts
     interpreter = kernelspecs.find_interpreter(name, request.environment.get("PATH"))
     if interpreter is None:
         raise template_manager.Unavailable(f"{name} is not there, or is a script, and only that knows what it sets")
@@ -90,7 +93,7 @@ def _split(request: KernelRequest) -> tuple[list[str], list[str]]:
 
 
 def _key(interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences) -> str:
-    """What two kernels must have in common to be forked from one template."""
+    """Return a digest of what two kernels must have in common to be forked from one template."""
     spaces = []
     for space in ("mnt", "net", "pid", "ipc", "user", "uts", "cgroup"):
         with contextlib.suppress(OSError):
@@ -98,19 +101,19 @@ def _key(interpreter: Sequence[str], environment: Mapping[str, str], preferences
     with contextlib.suppress(OSError):
         spaces.append(Path("/proc/self/cgroup").read_text())
     hard = [resource.getrlimit(number)[1] for number in _limits()]  # which a kernel could not raise again
-    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]  # of threads, settled when a program starts
-    told = [
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]  # of threads; fixed when a program starts
+    identity = [
         [template_path(), list(interpreter), os.path.realpath(interpreter[0])],
         sorted(environment.items()),
         [sorted(preferences.preload), sorted(preferences.never), preferences.idle_seconds],
         [spaces, os.getuid(), os.getgid(), sorted(os.getgroups())],
         [sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0), hard, stack],
     ]
-    return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[list[int], dict[str, IO[bytes]]]:
-    """Descriptors for the kernel's three streams, and our ends of those that are pipes; as Popen understands them."""
+    """Return descriptors for the kernel's three streams, and our ends of those that are pipes, as Popen does."""
     fds: list[int] = []
     pipes: dict[str, IO[bytes]] = {}
 
@@ -122,13 +125,13 @@ def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[li
         [("stdin", request.stdin), ("stdout", request.stdout), ("stderr", request.stderr)]
     ):
         if wanted == subprocess.PIPE or (wanted is None and name == "stdin"):
-            theirs, ours = os.pipe() if name == "stdin" else reversed(os.pipe())
+            kernel_end, own_end = os.pipe() if name == "stdin" else reversed(os.pipe())
             if wanted is None:  # jupyter_client gives a kernel an input that has ended
-                os.close(ours)
+                os.close(own_end)
             else:
-                pipes[name] = os.fdopen(ours, "wb" if name == "stdin" else "rb")
+                pipes[name] = os.fdopen(own_end, "wb" if name == "stdin" else "rb")
                 cleaning.callback(pipes[name].close)
-            fds.append(keep(theirs))
+            fds.append(keep(kernel_end))
         elif wanted == subprocess.DEVNULL:
             fds.append(keep(os.open(os.devnull, os.O_RDWR)))
         elif wanted == subprocess.STDOUT:
@@ -152,7 +155,7 @@ def _message(request: KernelRequest, arguments: list[str], preferences: Preferen
         "command": list(request.command),
         "umask": int(status.get("Umask", "0022"), 8),
         "limits": [(number, resource.getrlimit(number)) for number in _limits()],
-        # As Popen has it, which gives these two their own handlers.
+        # As for Popen, which gives SIGPIPE and SIGXFSZ their default handlers.
         "ignored": [
             number
             for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}

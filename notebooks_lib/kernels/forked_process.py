@@ -1,4 +1,4 @@
-"""A kernel that was forked by a template, as `subprocess.Popen` would show it: it is nobody's child here."""
+"""A kernel that a template has forked, with the methods of `subprocess.Popen`; it is no child of this process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import IO
 from notebooks_lib.kernels import protocol
 
 UNKNOWN = 255
-"""Exit code of a kernel whose end nobody saw, because its template had been killed before."""
+"""Exit code of a kernel whose template had been killed before: only the template can learn the real one."""
 PATIENCE = 2.0
-"""Seconds that the template has to tell how a kernel ended, after it has."""
+"""Seconds after a kernel's end that the template has to report its exit code."""
 
 
 class ForkedProcess:
-    """One process, known by its pidfd, so that its number can never mean another one."""
+    """One process, identified by its pidfd, because its process id may be used again."""
 
     def __init__(self, pid: int, pidfd: int, connection: socket.socket, pipes: dict[str, IO[bytes]]) -> None:
         self.pid = pid
@@ -30,18 +30,18 @@ class ForkedProcess:
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal, as Popen has it; None while it runs."""
+        """Return the exit code, negative for a signal, as Popen does; None while the process runs."""
         return self._look(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired."""
         code = self._look(timeout)
         if code is None:
             raise subprocess.TimeoutExpired(f"kernel {self.pid}", timeout or 0)
         return code
 
     def send_signal(self, number: int) -> None:
-        """Signal the process alone; nothing happens when it has ended."""
+        """Send a signal to the process alone; do nothing when it has ended."""
         if self.returncode is None:
             try:
                 signal.pidfd_send_signal(self.pidfd, number)
@@ -49,11 +49,11 @@ class ForkedProcess:
                 pass
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def _look(self, timeout: float | None) -> int | None:
@@ -61,7 +61,7 @@ class ForkedProcess:
             poll = select.poll()
             poll.register(self.pidfd, select.POLLIN)
             if poll.poll(None if timeout is None else timeout * 1000):
-                with self._lock:  # the template tells the code once, and several may have waited
+                with self._lock:  # the template reports the code once, and several threads may wait for it
                     if self.returncode is None:
                         self.returncode = self._code()
                         self._connection.close()

@@ -1,4 +1,4 @@
-"""Kernelspecs: the one that JupyterLab shows, and any Python kernel's own with our provisioner named in it."""
+"""Kernelspecs with and without the warm provisioner, and which of their commands a fork can stand for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 NAME = "nbops-warm"
-"""Of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
+"""Name of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
 DISPLAY = "Python 3 (warm)"
 LAUNCHERS = ("ipykernel_launcher", "ipykernel")
 PYTHON = re.compile(r"(python|pypy)[\d.]*t?$")
@@ -23,13 +23,13 @@ OPTIONS = re.compile(r"-[bBdEIOPqRsSuv]+$")
 
 
 class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """Every kernel that is an ordinary ipykernel and names no provisioner of its own is given ours.
+    """Kernelspecs of ordinary ipykernels get the warm provisioner, unless they name another.
 
-    Notebooks go on naming `python3`: which process it is forked from is no business of theirs.
+    Notebooks keep the kernel name `python3`, wherever the kernel comes from.
     """
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """The installed kernelspec, with our provisioner if it fits."""
+        """Return the installed kernelspec, with the warm provisioner if it fits."""
         spec = super().get_kernel_spec(kernel_name)
         if "kernel_provisioner" not in spec.metadata and split_command(spec.argv) is not None:
             spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
@@ -37,10 +37,10 @@ class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
 
 
 class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """Every kernel without our provisioner, also where its kernelspec names it: `--cold` means it."""
+    """Kernelspecs without the warm provisioner, even where one names it: for `--cold`."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """The installed kernelspec, with the ordinary provisioner where it has ours."""
+        """Return the installed kernelspec, with the ordinary provisioner in place of the warm one."""
         spec = super().get_kernel_spec(kernel_name)
         if spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") == NAME:
             spec.metadata = {key: value for key, value in spec.metadata.items() if key != "kernel_provisioner"}
@@ -48,11 +48,11 @@ class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
 
 
 def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) -> Path:
-    """Write the kernelspec for this interpreter; by default into its environment. The folder it lies in.
+    """Write the kernelspec of this interpreter, by default into its environment, and return its folder.
 
-    Under the `name` python3 it makes every notebook's kernel a warm one, for whatever starts it.
+    Under the `name` python3, every notebook gets a warm kernel, whatever starts it.
 
-    Raises OSError when that cannot be written.
+    Raises OSError when the folder cannot be written.
     """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 
@@ -70,16 +70,16 @@ def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) 
 
 
 def find_installed() -> Path | None:
-    """Where the kernelspec lies, if anywhere."""
-    found = KernelSpecManager().find_kernel_specs().get(NAME)
-    return Path(found) if found else None
+    """Return the folder of the installed kernelspec, or None."""
+    folder = KernelSpecManager().find_kernel_specs().get(NAME)
+    return Path(folder) if folder else None
 
 
 def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Interpreter with its options, and the arguments of the kernel; None when it is no ordinary ipykernel.
+    """Return the interpreter with its options, and the kernel's arguments; None unless it is an ordinary ipykernel.
 
-    Before `-m ipykernel…` stands a Python with its options alone: what a wrapper sets (`env A=1 python`, `nice`,
-    `uv run`), only the wrapper knows.
+    Only a Python and its options may stand before `-m ipykernel…`: a fork cannot repeat what a wrapper sets
+    (`env A=1 python`, `nice`, `uv run`).
     """
     words = list(command)
     if not words or not PYTHON.match(Path(words[0]).name):
@@ -97,10 +97,10 @@ def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
 
 
 def find_interpreter(name: str, path: str | None) -> str | None:
-    """The file of an interpreter; None when it is a script (pyenv's, a module's), for that sets what we cannot see."""
-    found = shutil.which(name, path=path)
+    """Return the file of an interpreter; None for a script (pyenv's, a module's), which may set anything."""
+    file_path = shutil.which(name, path=path)
     try:
-        with open(found or name, "rb") as file:  # noqa: PTH123
-            return os.fspath(found) if found and file.read(4) == b"\x7fELF" else None
+        with open(file_path or name, "rb") as file:  # noqa: PTH123
+            return os.fspath(file_path) if file_path and file.read(4) == b"\x7fELF" else None
     except OSError:
         return None

@@ -17,28 +17,28 @@ from typing import Any, ClassVar
 
 
 class _Closed(io.StringIO):
-    """What a kernel's stream says of itself, before there is a kernel."""
+    """The answers of a kernel's stream, before there is a kernel."""
 
     encoding = "UTF-8"
 
     def isatty(self) -> bool:
-        return True  # says ipykernel's OutStream
+        return True  # as ipykernel's OutStream
 
     def write(self, text: str) -> int:
-        """Into the template's log: there is no notebook to show it in."""
+        """Write into the template's log: there is no notebook to show the text in."""
         assert sys.__stderr__ is not None
         return sys.__stderr__.write(text)
 
 
 class PlaceholderStream:
-    """Stands for sys.stdout or sys.stderr during imports, where handlers of loggers keep it."""
+    """Placeholder for sys.stdout or sys.stderr during imports, where handlers of loggers keep it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._target: Any = _Closed()
 
     def bind(self, target: Any) -> None:
-        """In the kernel: be this stream from now on."""
+        """In the kernel: pass everything to this stream from now on."""
         self._target = target
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +46,7 @@ class PlaceholderStream:
 
 
 class _Shell:
-    """Stands for IPython's shell: modules ask whether this is a kernel, and it is going to be one."""
+    """Placeholder for IPython's shell, for modules that ask whether they run in a kernel."""
 
     config: ClassVar[dict[str, object]] = {"IPKernelApp": {}}
     kernel = None
@@ -58,11 +58,11 @@ class _Shell:
 
 @contextlib.contextmanager
 def standing_in(streams: tuple[Any, Any]) -> Iterator[None]:
-    """For the time of imports."""
+    """Put the placeholders in place while modules are imported."""
     import IPython
     from IPython.core.interactiveshell import InteractiveShell
 
-    own = sys.stdout, sys.stderr
+    original = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = streams
     InteractiveShell._instance = _Shell()
     builtins.get_ipython = IPython.get_ipython  # type: ignore[attr-defined]  # as while a cell runs
@@ -71,26 +71,26 @@ def standing_in(streams: tuple[Any, Any]) -> Iterator[None]:
     finally:
         del builtins.get_ipython  # type: ignore[attr-defined]
         del InteractiveShell._instance  # the base class's is None
-        sys.stdout, sys.stderr = own
+        sys.stdout, sys.stderr = original
 
 
 early: list[str] = []
-"""Plugins that a package did not only load in the template, but used."""
+"""Plugins that a package has used in the template, not only loaded."""
 
 
 class DeferredPlugin:
-    """Stands for what an entry point leads to: a class or a function."""
+    """Placeholder for the class or function of an entry point."""
 
     def __init__(self, entry: importlib.metadata.EntryPoint, load: Callable[[Any], Any]) -> None:
         self._entry = entry
         self._load = load
-        self._made: list[_Made] = []
+        self._made: list[_DeferredInstance] = []
         self._real: Any = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if self._real is not None:
             return self._real(*arguments, **named)
-        self._made.append(_Made(self, arguments, named))
+        self._made.append(_DeferredInstance(self, arguments, named))
         return self._made[-1]
 
     def __getattr__(self, name: str) -> Any:
@@ -100,14 +100,14 @@ class DeferredPlugin:
         return getattr(self._real, name)
 
     def resolve(self) -> None:
-        """In the kernel: do now what was put off."""
+        """In the kernel: load the plugin, and create the instances that were asked for."""
         self._real = self._load(self._entry)
         for made in self._made:
             made._real = self._real(*made._arguments, **made._named)
 
 
-class _Made:
-    """Stands for an instance that was wanted in the template."""
+class _DeferredInstance:
+    """Placeholder for an instance that a package created in the template."""
 
     def __init__(self, of: DeferredPlugin, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._of, self._arguments, self._named = of, arguments, named

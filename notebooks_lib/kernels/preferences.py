@@ -1,4 +1,4 @@
-"""What a project wants of its warm kernels: the [kernels] section of its settings, and where its memory lies."""
+"""A project's preferences for its warm kernels: the [kernels] section of its settings, and its import history."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from notebooks_lib.kernels.safe_packages import SafePackages, read_table
 
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
-"""Any of these marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
+"""Each marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
 
 FALSE = ("false", "0", "no", "off", "f", "n")
-"""As pydantic has it."""
+"""Words for false, as pydantic reads them."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Preferences:
     """How templates are started for a project."""
 
     memory: str
-    """File of the modules that the project's kernels have imported."""
+    """File with the project's import history."""
     preload: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     idle_seconds: float = 1800.0
@@ -33,17 +33,17 @@ class Preferences:
     enabled: bool = True
 
     def safe_packages(self) -> SafePackages:
-        """What a template may import for it."""
+        """Return the table of what a template may import for the project."""
         return SafePackages(read_table(), self.preload, self.never)
 
 
 def read_preferences(folder: str, environment: Mapping[str, str]) -> Preferences:
-    """The preferences of the project around a kernel's folder; settings that cannot be read are no reason to fail."""
+    """Return the preferences of the project around a kernel's folder; unreadable settings count as none."""
     root = _root(Path(folder), environment)
     section: dict[str, object] = {}
     try:
-        found = tomllib.loads((root / "production" / "settings.toml").read_text("utf-8")).get("kernels", {})
-        section = found if isinstance(found, dict) else {}
+        kernels = tomllib.loads((root / "production" / "settings.toml").read_text("utf-8")).get("kernels", {})
+        section = kernels if isinstance(kernels, dict) else {}
     except (OSError, ValueError):
         pass
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "~").expanduser() / ".cache")

@@ -1,4 +1,4 @@
-"""Imports modules before kernels are forked, and notices when their files change. Standard library only."""
+"""The modules that a template imports before it forks, and whether their files have changed. Standard library only."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ BASE = (
     "tornado.queues",
     "pdb",
 )
-"""What an ordinary kernel has imported before its first cell, much of it only as it starts; in a kernel it may warn."""
+"""Modules that an ordinary kernel has imported before its first cell, many of them only while it starts."""
 LOOK_EVERY = 0.5
-"""Seconds between two looks at the files of all imported modules (some thousand: 10 ms); package folders are looked at
-before every fork."""
+"""Seconds between two checks of the files of all imported modules, some thousand, which take 10 ms. Package folders are
+checked before every fork."""
 
 
 class Unfit(Exception):
-    """This process must not fork kernels, for this reason."""
+    """This process must not fork kernels; the message says why."""
 
 
 class Preload:
-    """The modules imported so far; `never` (module -> reason) grows when an import turns out to be unfit."""
+    """The modules imported so far. `never` maps modules to the reason why they are not imported; it grows."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table
@@ -51,11 +51,11 @@ class Preload:
         self.pools = pools
         self.streams = (placeholders.PlaceholderStream("stdout"), placeholders.PlaceholderStream("stderr"))
         self.deferred: list[Any] = []
-        """Plugins that are not in the table, for each kernel to load."""
+        """Plugins that are not in the table: each kernel loads them itself."""
         self.environment: dict[str, str] = {}
-        """Variables that imports have set, and Python when it started."""
+        """Variables set by imports, and by Python when it started."""
         self.at_start: set[str] = set()
-        """Those of them that Python changed when it started, though they were set."""
+        """Those of them that were set and that Python changed when it started."""
         self._folders = _site_folders()
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._looked = 0.0
@@ -63,13 +63,13 @@ class Preload:
         self.base: set[str] = set()
         """Modules that an ordinary kernel has imported before its first cell."""
         self.known: frozenset[str] = frozenset()
-        """All modules imported. Made before any fork: to go through them afterwards would copy the memory of each."""
+        """All imported modules; collected before any fork, as going through them in a kernel copies their memory."""
         self.tops: frozenset[str] = frozenset()
-        """The top-level names of those that an ordinary kernel has not imported."""
+        """Top-level names of the modules that an ordinary kernel has not imported."""
 
     def start(self) -> None:
-        """Import what every kernel needs. Raises Unfit where Python's start has done what no kernel would do again."""
-        self._look_at_start()
+        """Import what every kernel needs. Raises Unfit where Python's start ran code that each kernel must repeat."""
+        self._check_start()
         environment = dict(os.environ)
         for name in BASE:
             with contextlib.suppress(ImportError):
@@ -81,7 +81,7 @@ class Preload:
             self.watch(path)
         self.watch(os.path.join(sys.prefix, "pyvenv.cfg"))
 
-    def _look_at_start(self) -> None:
+    def _check_start(self) -> None:
         if threading.active_count() > 1 or len(os.listdir("/proc/self/task")) > 1:
             raise Unfit("a thread runs since Python's start (sitecustomize, a .pth file)")
         if sys.gettrace() or sys.getprofile():
@@ -101,12 +101,12 @@ class Preload:
         self.at_start = self.environment.keys() & given.keys()
 
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
-        """Import these modules, and pay what is paid once a process and is safe before a fork; `tell` what comes next.
+        """Import these modules, and warm libraries up where that is safe before a fork; `tell` gets each name.
 
         Raises Unfit when an import brings along what no template may hold.
         """
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would start a thread
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # which would start a thread
         os.environ["MPLBACKEND"] = backend or "module://matplotlib_inline.backend_inline"  # as every kernel does
         with placeholders.standing_in(self.streams), self._plugins(names):
             for name in names:
@@ -124,14 +124,14 @@ class Preload:
                 os.environ[key] = value
 
     def wants(self, name: str) -> bool:
-        """Whether a module is to be imported here that is not yet."""
+        """Whether a module is not imported yet and may be."""
         return name not in sys.modules and name not in self.never and self.table.package(name) not in self.never
 
     def _import(self, name: str) -> None:
         environment, before = dict(os.environ), set(sys.modules)
         try:
             importlib.import_module(name)
-        except BaseException as error:  # noqa: BLE001  # whatever a module raises: the kernel meets it, too
+        except BaseException as error:  # noqa: BLE001  # whatever a module raises, the kernel meets it too
             top = name.partition(".")[0]
             for half in set(sys.modules) - before:
                 if half.partition(".")[0] == top:
@@ -146,11 +146,11 @@ class Preload:
         self._note_variables(environment)
 
     def _warm_up(self, name: str) -> None:
-        """Use a library once, so that kernels find done what it does at its first use."""
+        """Use a library once, so that kernels need not repeat the work of its first use."""
         self._warmed.add(name)
         try:
             warmup.run(name)
-        except Exception as error:  # noqa: BLE001  # a library that we do not know any more: kernels do it themselves
+        except Exception as error:  # noqa: BLE001  # another version of the library: kernels do it themselves
             traceback.print_exc(file=sys.__stderr__)
             self.never[name] = f"it failed: {type(error).__name__}"
         _without_threads()
@@ -160,22 +160,22 @@ class Preload:
 
     @contextlib.contextmanager
     def _plugins(self, names: list[str]) -> Iterator[None]:
-        """Put off plugins of packages that are not in the table."""
+        """Defer plugins of packages that are not in the table."""
         if "importlib_metadata" not in sys.modules and self.table.brings(names, "importlib_metadata"):
-            with contextlib.suppress(ImportError):  # it takes the place of Python's own, with entry points of its own
+            with contextlib.suppress(ImportError):  # it replaces Python's own finder, with entry points of its own
                 importlib.import_module("importlib_metadata")
         places: list[Any] = [importlib.metadata, sys.modules.get("importlib_metadata")]
         kinds: list[Any] = [place.EntryPoint for place in places if place is not None]
         loads = [kind.load for kind in kinds]
         for kind, load in zip(kinds, loads, strict=True):
-            kind.load = self._putting_off(load)
+            kind.load = self._deferring(load)
         try:
             yield
         finally:
             for kind, load in zip(kinds, loads, strict=True):
                 kind.load = load
 
-    def _putting_off(self, load: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _deferring(self, load: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def loaded(entry: Any) -> Any:
             if self.table.unfit([entry.value.partition(":")[0].strip()]) is None:
                 return load(entry)
@@ -185,7 +185,7 @@ class Preload:
         return loaded
 
     def settle(self) -> None:
-        """Take note of all that is there; then keep the memory shared."""
+        """Record what has been imported, and freeze it, so that its memory stays shared."""
         for path in [
             *self.table.files(),
             *(getattr(module, "__file__", None) for module in list(sys.modules.values())),
@@ -199,12 +199,12 @@ class Preload:
         gc.freeze()
 
     def watch(self, path: str) -> None:
-        """Take a file whose change makes the template stale: a module, what it has read, a project's lock."""
+        """Watch a file whose change makes the template stale: a module, a file that it read, a project's lock."""
         if path not in self._stamps:
             self._stamps[path] = stamp(path)
 
     def stale(self) -> str | None:
-        """What has changed on the disk since it was imported; None when nothing has."""
+        """Return a file that has changed since it was imported, or None."""
         paths: Iterable[str] = self._folders
         if time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
@@ -212,7 +212,7 @@ class Preload:
         return next((path for path in paths if stamp(path) != self._stamps.get(path)), None)
 
     def learnable(self, names: Iterable[str]) -> list[str]:
-        """Those of these modules that a template may import beforehand."""
+        """Return those of the modules that a template may import beforehand."""
         return [name for name in names if name not in self.base and self.table.allows(name) and self.installed(name)]
 
     def installed(self, name: str) -> bool:
@@ -225,7 +225,7 @@ class Preload:
 
 
 def _without_threads() -> None:
-    """Raise Unfit when a Python thread has come to stay; one that is about to end is waited for."""
+    """Raise Unfit when a Python thread stays; wait for one that is about to end."""
     until = time.monotonic() + 0.3
     while threading.active_count() > 1:
         if time.monotonic() > until:
@@ -238,16 +238,16 @@ def _top(name: str) -> str:
 
 
 def stamp(path: str) -> tuple[int, int] | None:
-    """What tells a changed file; None when there is none."""
+    """Return what changes with a file: modification time and size; None when there is no file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def _in_library(path: str) -> bool:
-    """Whether a file is in Python's own library, where Linux distributions put their sitecustomize."""
+    """Whether a file is in the standard library, where Linux distributions put their sitecustomize."""
     return os.path.dirname(os.path.realpath(path)) == os.path.realpath(sysconfig.get_path("stdlib"))
 
 

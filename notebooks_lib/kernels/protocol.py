@@ -1,4 +1,7 @@
-"""Messages over a Unix socket: a JSON object with file descriptors beside it. Standard library only."""
+"""The protocol between a template and its clients: JSON objects with file descriptors over a Unix socket.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from typing import Any
 
 HEADER = struct.Struct("!I")
 LIMIT = 32 * 2**20
-"""Bytes of one message; an environment is a few kilobytes, and a length beyond this is no message of ours."""
+"""Bytes of one message. An environment has a few kilobytes; a greater length is not a message of this protocol."""
 FDS = 8
 PROTOCOL = 1
-"""Raised when messages change: a client that runs since before an upgrade must not be given a kernel it cannot take."""
+"""Raised when messages change: a client that has run since before an upgrade must not get a kernel it cannot take."""
 
 
 def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message. Raises OSError when nobody is there."""
+    """Send one message. Raises OSError when the other side has gone."""
     body = json.dumps(message).encode("utf-8", "surrogateescape")
     header = HEADER.pack(len(body))
     if fds:
@@ -29,17 +32,17 @@ def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] 
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The next message and the descriptors that came with it. Raises EOFError when the other side has left."""
+    """Return the next message and its descriptors. Raises EOFError when the other side has gone."""
     header, fds, _, _ = socket.recv_fds(connection, HEADER.size, FDS)
     try:
         while len(header) < HEADER.size:
-            header += _some(connection, HEADER.size - len(header))
+            header += _receive_some(connection, HEADER.size - len(header))
         (length,) = HEADER.unpack(header)
         if length > LIMIT:
             raise EOFError("not a message")
         body = b""
         while len(body) < length:
-            body += _some(connection, min(length - len(body), 2**16))
+            body += _receive_some(connection, min(length - len(body), 2**16))
         return json.loads(body.decode("utf-8", "surrogateescape")), list(fds)
     except BaseException:
         for fd in fds:
@@ -47,14 +50,14 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
         raise
 
 
-def _some(connection: socket.socket, size: int) -> bytes:
+def _receive_some(connection: socket.socket, size: int) -> bytes:
     data = connection.recv(size)
     if not data:
-        raise EOFError("the other side has left")
+        raise EOFError("the other side has gone")
     return data
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """Process id and user id of the other side, as the kernel of the operating system knows them (Linux)."""
+    """Return the process id and user id of the other side, as Linux itself knows them."""
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid

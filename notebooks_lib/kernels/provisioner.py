@@ -1,4 +1,4 @@
-"""Gives Jupyter's clients kernels that are forked from a template, and ordinary ones whenever there is a reason."""
+"""The kernel provisioner of jupyter_client: kernels are forked from a template, or started where that cannot be."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from jupyter_client.provisioning import LocalProvisioner
 from notebooks_lib.kernels.forked_process import ForkedProcess
 
 KNOWN = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
-"""What a client may ask of a kernel's start for a forked kernel to do; anything else gets an ordinary one."""
+"""Arguments of a kernel's start that a fork can follow; with any other, an ordinary kernel is started."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
-"""Seconds between two looks at what is waited for."""
+"""Seconds between two checks while waiting."""
 
-_told = False
+_warned = False
 
 
 class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """A LocalProvisioner whose process is forked; it differs in nothing that a client can see, but for the time."""
+    """A LocalProvisioner whose process is forked; clients see no difference but the time."""
 
     warm = False
-    """Whether the kernel was forked; False as well before there is one."""
+    """Whether the kernel was forked; False before it has started."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel; where that cannot be, start an ordinary one and say so once."""
+        """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
         from notebooks_lib.kernels import preferences
 
         self.warm = False
@@ -43,8 +43,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             return await super().launch_kernel(cmd, **kwargs)
         try:
             self.process = await _in_thread(lambda: self._fork(cmd, environment, folder, arguments, wanted))
-        except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same
-            _tell(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
+            _warn(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
         self.warm = True
         self.pid = self.pgid = self.process.pid
@@ -73,7 +73,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return client.fork(request, wanted)
 
     async def wait(self) -> int | None:
-        """Wait for the process; an ordinary one is asked ten times a second."""
+        """Wait for the end of the process; LocalProvisioner itself looks only ten times a second."""
         process: object = self.process
         if not isinstance(process, ForkedProcess):
             code: int | None = await super().wait()
@@ -90,15 +90,15 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return code
 
     async def get_provisioner_info(self) -> dict[str, Any]:
-        """As for any kernel, and whether it was forked."""
+        """Return what any kernel has, and whether it was forked."""
         return {**await super().get_provisioner_info(), "warm": self.warm}
 
 
 async def _in_thread(fork: Callable[[], ForkedProcess]) -> ForkedProcess:
     """Fork in a thread, so that other coroutines go on and an interrupt ends the wait at once.
 
-    The thread is this call's own, and is asked for its result: in a process that was itself forked, the threads of the
-    loop's executor are not there, and a wake-up through the loop's own pipe could reach another process.
+    The thread belongs to this call, and its result is polled: in a process that was forked itself, the loop's executor
+    has no threads, and a wake-up through the loop's pipe could reach another process.
     """
     done: list[ForkedProcess | BaseException] = []
     lock, given_up = threading.Lock(), False
@@ -111,7 +111,7 @@ async def _in_thread(fork: Callable[[], ForkedProcess]) -> ForkedProcess:
             result = error
         with lock:
             if given_up and isinstance(result, ForkedProcess):
-                _end(result)  # nobody waits for it any more: it must not live on unseen
+                _end(result)  # its caller has gone: it must not live on unseen
             done.append(result)
 
     threading.Thread(target=work, name="nbops-fork", daemon=True).start()
@@ -137,10 +137,10 @@ def _end(process: ForkedProcess) -> None:
     process.wait()
 
 
-def _tell(reason: str) -> None:
-    """Say why kernels are ordinary ones; once a process, for the reason does not change from kernel to kernel."""
-    global _told
+def _warn(reason: str) -> None:
+    """Log why kernels are ordinary ones; a warning once a process, because the reason hardly ever changes."""
+    global _warned
     logging.getLogger(__name__).log(
-        logging.DEBUG if _told else logging.WARNING, "an ordinary kernel instead of a warm one: %s", reason
+        logging.DEBUG if _warned else logging.WARNING, "an ordinary kernel instead of a warm one: %s", reason
     )
-    _told = True
+    _warned = True

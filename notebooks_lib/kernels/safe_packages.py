@@ -1,7 +1,7 @@
 """The packages that a template may import before it forks, as packages.toml lists them. Standard library only.
 
-The clients of a template and the template itself read the same table: a client chooses a template by the variables that
-packages of the table read while they are imported, and a template imports nothing but what the table allows.
+Clients and templates use the same table. A client chooses a template by the variables that packages of the table read
+while they are imported; a template imports only what the table allows.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 ASIDE = frozenset(("tests", "test", "conftest", "_testing", "testing", "_examples", "examples"))
-"""Parts of packages that no notebook needs beforehand."""
+"""Parts of packages that are never imported beforehand."""
 
 
 @functools.cache
 def read_table() -> dict[str, Any]:
-    """What stands in packages.toml; a template has it from its client, for its own Python may not read TOML."""
+    """Return the content of packages.toml. A template gets it from its client, as its own Python may not read TOML."""
     import tomllib
 
     with open(os.path.join(os.path.dirname(__file__), "packages.toml"), "rb") as file:
@@ -28,7 +28,7 @@ def read_table() -> dict[str, Any]:
 
 
 class SafePackages:
-    """The table, with the packages that a user adds at their word (`preload`) or takes out (`never`)."""
+    """The table, with the packages that the user's settings add (`preload`) or take out (`never`)."""
 
     def __init__(self, content: Mapping[str, Any], preload: Sequence[str] = (), never: Sequence[str] = ()) -> None:
         self._common: dict[str, Any] = content["common"]
@@ -58,18 +58,18 @@ class SafePackages:
         return "only" not in entry or module in self._packages or _within(module, entry["only"])
 
     def package(self, module: str) -> str:
-        """The entry that a module belongs to; empty when there is none."""
+        """Return the name of the entry that a module belongs to; empty when there is none."""
         parts = module.split(".")
         names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((name for name in names if name in self._packages), "")
 
     def brings(self, modules: Iterable[str], package: str) -> bool:
-        """Whether any of these modules belongs to a package that brings this one along."""
+        """Whether one of these modules belongs to an entry that `brings` the package."""
         entries = (self._packages.get(self.package(module), {}) for module in modules)
         return any(package in entry.get("brings", ()) for entry in entries)
 
     def unfit(self, modules: Iterable[str]) -> str | None:
-        """A module among those that an import has brought which no template may hold, if there is one."""
+        """Return one of these imported modules that no template may hold, or None."""
         for module in modules:
             top = module.partition(".")[0]
             compiled = top.startswith(("_cython_", "_nbops_", "__editable__", "_sysconfigdata")) or "__mypyc" in top
@@ -78,42 +78,42 @@ class SafePackages:
         return None
 
     def environment(self, environment: Mapping[str, str], folder: str) -> dict[str, str]:
-        """The part of a kernel's environment that the imports in a template can see.
+        """Return the part of a kernel's environment that imports in a template may read.
 
-        What users preload at their word may read any variable, so then only those are left out that differ from run to
-        run. Relative paths mean the kernel's folder.
+        Packages that users `preload` may read any variable: then only variables that differ from run to run are left
+        out. Relative paths are resolved against the kernel's folder.
         """
         reads = self._reads_some if not self._preload else self._reads_most
-        seen = {name: value for name, value in environment.items() if name not in self._after and reads(name)}
-        for name in seen.keys() & set(self._common["path_lists"]):
-            if seen[name]:  # an empty entry is the folder, too
-                seen[name] = os.pathsep.join(os.path.join(folder, entry) for entry in seen[name].split(os.pathsep))
-        for name in seen.keys() & set(self._common["paths"]):
-            if seen[name] and not seen[name].startswith("~"):
-                seen[name] = os.path.join(folder, seen[name])
-        return seen
+        read = {name: value for name, value in environment.items() if name not in self._after and reads(name)}
+        for name in read.keys() & set(self._common["path_lists"]):
+            if read[name]:  # an empty entry is the folder, too
+                read[name] = os.pathsep.join(os.path.join(folder, entry) for entry in read[name].split(os.pathsep))
+        for name in read.keys() & set(self._common["paths"]):
+            if read[name] and not read[name].startswith("~"):
+                read[name] = os.path.join(folder, read[name])
+        return read
 
     def _reads_some(self, name: str) -> bool:
         return name in self._names or name.startswith(self._prefixes)
 
     def _reads_most(self, name: str) -> bool:
         return self._reads_some(name) or not any(
-            name.startswith(each[:-1]) if each.endswith("*") else name == each for each in self._each_run
+            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in self._each_run
         )
 
     def files(self) -> Iterator[str]:
-        """Settings and caches that packages read while they are imported, there or not."""
+        """Yield the settings and caches that packages read while they are imported, whether they exist or not."""
         for pattern in (pattern for entry in self._packages.values() for pattern in entry.get("files", ())):
             path = os.path.expandvars(os.path.expanduser(pattern))
             if os.path.isabs(path) and "$" not in path:
                 yield from glob.glob(path) if "*" in path else [path]
 
     def folder_files(self, imported: Iterable[str]) -> set[str]:
-        """Settings that the imported packages read in the folder in which they are imported."""
+        """Return the names of settings that these packages read in the folder in which they are imported."""
         return {name for package in imported for name in self._packages.get(package, {}).get("folder_files", ())}
 
     def start_is_known(self, path_file: str) -> bool:
-        """Whether what a .pth file does when Python starts is known."""
+        """Whether it is known what a .pth file does when Python starts."""
         name = os.path.basename(path_file)
         return any(fnmatch.fnmatch(name, pattern) for pattern in self._common["path_files"])
 

@@ -1,6 +1,6 @@
 """How a template learns: a copy of it imports what kernels had to import themselves, and takes its place.
 
-Meanwhile the template answers as ever: kernels to which the copy will be of use wait a while, all others do not.
+Meanwhile the template goes on forking. Kernels whose project needs the new modules wait a while, others do not.
 Standard library only.
 """
 
@@ -17,19 +17,19 @@ from typing import Any
 import_history, preload = sys.modules["_nbops_import_history"], sys.modules["_nbops_preload"]
 
 PATIENCE = 10.0
-"""Seconds for which a kernel waits for modules that its project needs; to import them would take it as long."""
+"""Seconds for which a kernel waits for modules that its project needs; importing them itself would take as long."""
 HANG = 300.0
-"""Seconds that a copy may take; then this template goes on without it. The next template tries again."""
+"""Seconds that a copy may take; then the template goes on without it. The next template tries again."""
 
 
 class Successor:
-    """The copy, as the template sees it."""
+    """The copy, as seen by the template."""
 
-    def __init__(self, pid: int, heard: int, projects: set[str]) -> None:
+    def __init__(self, pid: int, output: int, projects: set[str]) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
-        self.heard = heard
-        os.set_blocking(heard, False)
+        self.output = output
+        os.set_blocking(output, False)
         self.importing = ""
         self.ready = False
         self._projects = projects
@@ -37,10 +37,10 @@ class Successor:
         self._rest = b""
         self._since = time.monotonic()
 
-    def hear(self) -> bool:
-        """Take in what it says; False when it says no more."""
+    def read(self) -> bool:
+        """Read what the copy reports; return False when there is nothing more."""
         try:
-            data = os.read(self.heard, 2**16)
+            data = os.read(self.output, 2**16)
         except BlockingIOError:
             return False
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -54,137 +54,137 @@ class Successor:
         return bool(data)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Whether a kernel of the project that has waited since then had better go on waiting."""
+        """Whether a kernel of this project that has waited since then should go on waiting."""
         late = time.monotonic() - min(since, self._since) > PATIENCE
         return not self.ready and project in self._projects and not late
 
     def hangs(self) -> bool:
-        """Whether it has had its time."""
+        """Whether it has taken longer than HANG."""
         return not self.ready and time.monotonic() - self._since > HANG
 
     def end(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except OSError:
             pass
 
     def close(self) -> dict[str, str]:
-        """Reap it; which import it has died of, if it never became ready, and why."""
+        """Reap it. Return the import that it died of, and why, if it never became ready."""
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
             pass
         os.close(self.pidfd)
-        os.close(self.heard)
+        os.close(self.output)
         if self.ready or not self.importing:
             return {}
         return {self.importing: self._unfit or "a process that imported it ended"}
 
 
-class Tell:
-    """Speaks to the template, from its successor; a template that is gone does not listen."""
+class Reporter:
+    """Reports from the copy to the template; nothing happens when the template has gone."""
 
-    def __init__(self, told: int) -> None:
-        self._told = told
+    def __init__(self, output: int) -> None:
+        self._output = output
 
     def __call__(self, kind: str, text: str = "") -> None:
         try:
-            os.write(self._told, f"{kind} {text}\n".encode())
+            os.write(self._output, f"{kind} {text}\n".encode())
         except OSError:
             pass
 
 
 class Learning:
-    """What a template's projects want to have imported, and the successor that is about to have it."""
+    """The modules that a template's projects need, and the successor that is importing them."""
 
     def __init__(
         self,
         imported: Any,
         pinned: Sequence[str],
-        succeed: Callable[[list[str], Tell], None],
+        succeed: Callable[[list[str], Reporter], None],
         taken_over: Callable[..., None],
     ) -> None:
         self.projects: dict[str, Any] = {}
-        """Each project's import cache, and what it looked like when it was read."""
+        """Each project's import history, with the stamp that the file had when it was read."""
         self._preload = imported
         self._pinned = pinned
         self._succeed = succeed
         self._taken_over = taken_over
         self._successor: Successor | None = None
 
-    def of(self, project: str) -> None:
-        """Take a project's wishes into account."""
+    def add_project(self, project: str) -> None:
+        """Take a project's import history into account."""
         self.projects.setdefault(project, 0)
 
     def grow(self, selector: selectors.BaseSelector) -> None:
-        """Let a successor import what is missing; it comes out of here as a template of its own."""
+        """Fork a successor that imports what is missing; in it, this method returns as a template of its own."""
         if self._successor is not None or not (missing := self._missing()):
             return
-        heard, told = os.pipe()
+        output, written = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(heard)
-            self._succeed(list(missing), Tell(told))
-            os.close(told)
+            os.close(output)
+            self._succeed(list(missing), Reporter(written))
+            os.close(written)
             return
-        os.close(told)
-        self._successor = Successor(pid, heard, set().union(*missing.values()))
-        selector.register(heard, selectors.EVENT_READ, lambda _: self._hear(selector))
+        os.close(written)
+        self._successor = Successor(pid, output, set().union(*missing.values()))
+        selector.register(output, selectors.EVENT_READ, lambda _: self._read(selector))
         selector.register(self._successor.pidfd, selectors.EVENT_READ, lambda _: self._ended(selector))
 
     def _missing(self) -> dict[str, set[str]]:
-        """Modules that are not imported yet, with the projects that want them, if anything was learned meanwhile."""
+        """Return modules not imported yet, with the projects that need them, where an import history has changed."""
         missing: dict[str, set[str]] = {}
-        for project, seen in self.projects.items():
-            now = preload.stamp(project)
-            if now != seen:
-                self.projects[project] = now
+        for project, last_stamp in self.projects.items():
+            stamp = preload.stamp(project)
+            if stamp != last_stamp:
+                self.projects[project] = stamp
                 for name in [*self._pinned, *import_history.read(project)]:
                     if self._preload.wants(name) and self._preload.table.allows(name):
                         missing.setdefault(name, set()).add(project)
         return missing
 
-    def _hear(self, selector: selectors.BaseSelector) -> None:
-        found = self._successor
-        assert found is not None
-        if not found.hear():
-            selector.unregister(found.heard)
-        elif found.ready:
+    def _read(self, selector: selectors.BaseSelector) -> None:
+        successor = self._successor
+        assert successor is not None
+        if not successor.read():
+            selector.unregister(successor.output)
+        elif successor.ready:
             self._taken_over(gone=False)
 
     def _ended(self, selector: selectors.BaseSelector) -> None:
-        """If it never took over, everything goes on, without what it has died of."""
-        found, self._successor = self._successor, None
-        assert found is not None
-        while found.hear():
+        """Go on without the successor; if it never took over, without the module that it died of, too."""
+        successor, self._successor = self._successor, None
+        assert successor is not None
+        while successor.read():
             pass
-        for fd in (found.pidfd, found.heard):
+        for fd in (successor.pidfd, successor.output):
             if fd in selector.get_map():
                 selector.unregister(fd)
-        for name, why in found.close().items():
+        for name, why in successor.close().items():
             self._preload.never[self._preload.table.package(name) or name] = f"{name}: {why}"
             self.projects = dict.fromkeys(self.projects, 0)
         self.grow(selector)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Whether a kernel of the project that has waited since then had better wait for the successor."""
+        """Whether a kernel of this project that has waited since then should wait for the successor."""
         return self._successor is not None and self._successor.worth_waiting_for(project, since)
 
     @property
     def importing(self) -> str:
-        """What is being imported now; empty when nothing is."""
+        """The module that is being imported now; empty when none is."""
         return self._successor.importing if self._successor is not None and not self._successor.ready else ""
 
     def end(self, *, only_if_it_hangs: bool = False) -> None:
         """End a successor that has not taken over."""
-        found = self._successor
-        if found is not None and not found.ready and (found.hangs() or not only_if_it_hangs):
-            found.end()
+        successor = self._successor
+        if successor is not None and not successor.ready and (successor.hangs() or not only_if_it_hangs):
+            successor.end()
 
     def forget(self) -> None:
-        """In a child: close what is the template's."""
+        """In a child: close the template's descriptors."""
         if self._successor is not None:
             os.close(self._successor.pidfd)
-            os.close(self._successor.heard)
+            os.close(self._successor.output)
             self._successor = None

@@ -1,10 +1,10 @@
-"""The template process: it has the libraries imported, and forks a kernel whenever one is asked for.
+"""The template process: it has the libraries imported, and forks a kernel for each request.
 
-Started by path with its settings as JSON, and the table of packages on stdin; never imported. It speaks `protocol` on a
-Unix socket, one connection a kernel: the request and its three streams come in, the kernel's pid and pidfd go out, and
-at its end the exit code.
-It leaves when it was idle for long, when its files changed, or when its successor knows more; kernels that still run
-keep it until they end, for it is their parent.
+It is started by path with its settings as JSON and the table of packages on stdin, and never imported. It speaks
+`protocol` on a Unix socket, one connection a kernel: the request and three streams come in, the kernel's pid and pidfd
+go out, and at the kernel's end its exit code.
+It leaves when it was idle for long, when its files changed, or when its successor has more modules; as the parent of
+its kernels it stays until the last of them has ended.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SIBLINGS = (
     *("children", "kernel_app", "child"),
 )
 LOOK_EVERY = 5.0
-"""Seconds between two looks, when nobody asks for anything, at whether there is a reason to leave."""
+"""Seconds between two checks of an idle template whether it has to leave."""
 
 
 def _sibling(name: str):  # type: ignore[no-untyped-def]
-    """A module beside this file, outside every package: no project's path is ever needed."""
+    """Load a module beside this file, outside every package: no project's path is ever needed."""
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(f"_nbops_{name}", os.path.join(HERE, f"{name}.py"))
@@ -61,15 +61,15 @@ class Template:
         known = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
         self.preload = preload.Preload(known, never, thread_pools.ThreadPools())
         self.waiting: list[Any] = []
-        """Kernels that had better have what the successor imports."""
+        """Requests of kernels that wait for what the successor imports."""
         self.open = True
-        """Whether it forks kernels; else it only waits for those it has."""
+        """Whether it still forks kernels; else it only waits for the running ones."""
         self.listener: socket.socket | None = None
         self.inode: int | None = None
         self.used = time.monotonic()
         self.forks = 0
         self.learning = successor.Learning(self.preload, config["preload"], self._succeed, self._leave)
-        self.learning.of(config["memory"])
+        self.learning.add_project(config["memory"])
         self._begin()
 
     def _begin(self) -> None:
@@ -78,7 +78,7 @@ class Template:
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
-        """Import what every kernel needs, listen, and say so."""
+        """Import what every kernel needs, listen on the socket, and report that on the descriptor `ready`."""
         gc.disable()
         try:
             self.preload.start()
@@ -94,21 +94,21 @@ class Template:
         self._grow()
 
     def serve(self) -> None:
-        """Answer until there is no more reason to be. Raises Forked in every child."""
+        """Answer requests until the template leaves. Raises Forked in every child."""
         while self.open or self.kernels.running:
-            for key, _ in self.selector.select(self._patience()):
+            for key, _ in self.selector.select(self._timeout()):
                 try:
                     key.data(key.fileobj)
-                except Exception:  # noqa: BLE001  # told in the log; the kernels that run need their parent
+                except Exception:  # noqa: BLE001  # shown in the log; running kernels need their parent
                     traceback.print_exc()
-                break  # one at a time: an answer may have closed what the others are about
+                break  # one event at a time: it may have closed what the others are about
             else:
-                self._look()
-            self._let_go_on()
+                self._check()
+            self._fork_waiting()
         self._shut()
 
-    def _patience(self) -> float:
-        """Seconds until it has to look around."""
+    def _timeout(self) -> float:
+        """Return the seconds until the next check."""
         return 0.1 if self.waiting else min(LOOK_EVERY, max(0.1, self._idle_left()))
 
     def _idle_left(self) -> float:
@@ -132,7 +132,7 @@ class Template:
             self.learning.grow(self.selector)
 
     def _shut(self, *, gone: bool = True) -> None:
-        """Listen no more; the socket's file goes with it, unless another listens there."""
+        """Stop listening, and remove the socket's file unless another template listens there."""
         if self.listener is not None:
             self.selector.unregister(self.listener)
             path = self.listener.getsockname()
@@ -141,26 +141,26 @@ class Template:
             if gone and _inode(path) == self.inode:
                 os.unlink(path)
 
-    def _look(self) -> None:
-        """What is to be done when nothing happens."""
+    def _check(self) -> None:
+        """Do what is to be done when no request comes."""
         self.learning.end(only_if_it_hangs=True)
         long_idle = not self.kernels.running and self._idle_left() < 0
         if self.open and (long_idle or _inode(self.path) != self.inode or self.preload.stale()):
-            self._retire()  # who removes the socket's file wants us gone
+            self._retire()  # its socket's file was removed: it is to leave
 
     def _retire(self) -> None:
-        """Fork no more; the next caller starts another template."""
+        """Stop forking; the next client starts another template."""
         self.learning.end()
         self._leave(gone=True)
 
     def _leave(self, *, gone: bool) -> None:
-        """Stay only for the kernels that run, and for who asks about them."""
+        """Stay only for the running kernels, and for requests for their status."""
         if not self.open:
             return
         self._shut(gone=gone)
         self.open = False
-        for asked in self.waiting:
-            asked.answer({"stale": "another template has more"})
+        for request in self.waiting:
+            request.answer({"stale": "another template has more"})
         self.waiting.clear()
         if self.kernels.running:
             self._listen(f"{self.path}-{os.getpid()}")
@@ -174,30 +174,30 @@ class Template:
         try:
             if protocol.peer(connection)[1] != os.getuid():
                 raise EOFError("another user")
-            request, fds = protocol.receive(connection)
+            message, fds = protocol.receive(connection)
         except (OSError, EOFError, ValueError):
             connection.close()
             return
-        asked = children.ClientRequest(connection, request, fds)
-        if request.get("op") != "fork":
-            self._answer(asked)
+        request = children.ClientRequest(connection, message, fds)
+        if message.get("op") != "fork":
+            self._answer(request)
             return
         self.used = time.monotonic()
-        self.waiting.append(asked)  # before a successor is made, which has nothing to do with it
-        self.learning.of(request["memory"])
+        self.waiting.append(request)  # before a successor is forked, which must forget it
+        self.learning.add_project(message["memory"])
         self._grow()
 
-    def _let_go_on(self) -> None:
-        """Fork the kernels that have nothing to wait for."""
-        for asked in self.waiting[:]:
-            if not self.learning.worth_waiting_for(asked.request["memory"], asked.since):
-                self.waiting.remove(asked)
-                self._fork(asked)
+    def _fork_waiting(self) -> None:
+        """Fork the kernels that need not wait for the successor."""
+        for request in self.waiting[:]:
+            if not self.learning.worth_waiting_for(request.message["memory"], request.since):
+                self.waiting.remove(request)
+                self._fork(request)
 
-    def _answer(self, asked: Any) -> None:
-        if asked.request.get("op") == "stop":
+    def _answer(self, request: Any) -> None:
+        if request.message.get("op") == "stop":
             self._retire()
-        asked.answer(
+        request.answer(
             {
                 "pid": os.getpid(),
                 "open": self.open,
@@ -213,39 +213,39 @@ class Template:
             }
         )
 
-    def _fork(self, asked: Any) -> None:
-        request = asked.request
-        for path in request["watch"]:
+    def _fork(self, request: Any) -> None:
+        message = request.message
+        for path in message["watch"]:
             self.preload.watch(path)
         changed = self.preload.stale() if self.open else "it has left"
         if changed is not None or threading.active_count() > 1:
             self._retire()
-            asked.answer({"stale": changed or "a thread runs in it"})
+            request.answer({"stale": changed or "a thread runs in it"})
             return
-        problem = child.find_shadowing(request, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
-        if request.get("protocol") != protocol.PROTOCOL:
+        problem = child.find_shadowing(message, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
+        if message.get("protocol") != protocol.PROTOCOL:
             problem = "nbops was upgraded since this program began; start it again for warm kernels"
         if problem is None:
-            self.preload.pools.limit(request["env"])
-            problem = self.kernels.fork(asked, self._forget)
+            self.preload.pools.limit(message["env"])
+            problem = self.kernels.fork(request, self._forget)
         if problem is not None:
-            asked.answer({"refused": problem})
+            request.answer({"refused": problem})
         else:
             self.forks += 1
 
     def _forget(self) -> None:
-        """In a child: close all that is the template's."""
+        """In a child: close the template's descriptors."""
         self.selector.close()
         self.kernels.forget()
-        for asked in self.waiting:
-            asked.forget()
+        for request in self.waiting:
+            request.forget()
         self.waiting.clear()
         self.learning.forget()
         if self.listener is not None:
             self.listener.close()
 
     def _succeed(self, names: list[str], tell: Callable[..., None]) -> None:
-        """In the successor: import, and take over. It ends where it must not go on."""
+        """In the successor: import the modules and take over, or end the process."""
         try:
             os.setsid()
             listener, self.listener = self.listener, None
@@ -272,30 +272,30 @@ def _inode(path: str) -> int | None:
 
 
 def main() -> None:
-    """Go into the background, import, serve; a child comes out of here as an ordinary kernel."""
+    """Go into the background, import, and serve; a forked child then runs as an ordinary kernel."""
     ready = int(sys.argv[2])
     if os.fork():
-        os._exit(0)  # nobody's child: who started it need not wait for it
+        os._exit(0)  # the client that started it need not wait for it
     os.setsid()
     os.chdir("/")
-    child.reset_signals_and_limits()  # whoever started it may ignore signals, or have limits of its own
+    child.reset_signals_and_limits()  # the client may ignore signals, or have limits of its own
     config = {**json.loads(sys.argv[1]), "table": json.loads(sys.stdin.buffer.read())}
     os.close(0)
-    os.open(os.devnull, os.O_RDONLY)  # takes its place
+    os.open(os.devnull, os.O_RDONLY)  # gets the descriptor 0
     template = Template(config)
     try:
         template.start(ready)
         template.serve()
     except children.Forked as forked:
-        request = forked
+        child_request = forked
     else:
-        os._exit(0)  # not by way of all that was imported: taking it apart would copy it
+        os._exit(0)  # without taking apart what was imported, which would copy it
     imported = template.preload
-    kernel = child.ChildKernel(request, imported, template.signals)
+    kernel = child.ChildKernel(child_request, imported, template.signals)
     del template
     kernel.become()
     kernel.wait_for_client()
-    kernel_app.run(request.request, imported, request.report, request.client_pidfd)
+    kernel_app.run(child_request.message, imported, child_request.report, child_request.client_pidfd)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Templates of this user: where their sockets are, how one is started, asked and stopped. Linux only."""
+"""The templates of this user: their sockets, and how one is started, asked and stopped. Linux only."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ from notebooks_lib.kernels.preferences import Preferences
 
 START_TIMEOUT = 30.0
 FAILED_FOR = (5.0, 30.0, 300.0)
-"""Seconds for which a template is not tried again that did not start: once, twice, more often in a row."""
+"""Seconds until a template that did not start is tried again: after one failure, two, more in a row."""
 SOCKET_PATH_LIMIT = 95
-"""Bytes; a Unix socket has room for 107, and templates that leave add their number."""
+"""Bytes; a Unix socket has room for 107, and templates that leave append their process id."""
 KEY_LENGTH = 17
 FORGOTTEN = 7 * 24 * 3600.0
-"""Seconds after which the log of a template that has gone is removed."""
+"""Seconds after which the log of an ended template is removed."""
 MOST = 8
-"""Templates of one user; each holds some hundred megabytes. Beyond that, the one that waits longest is let go."""
+"""Templates of one user, which hold some hundred megabytes each. Beyond that, the longest idle one is stopped."""
 FORK_TIMEOUT = 15.0
-"""Seconds; a template that takes longer is no help."""
+"""Seconds; with a template that takes longer an ordinary kernel is faster."""
 
 
 class Unavailable(Exception):
-    """There is no warm kernel to be had, for this reason; an ordinary one does the same."""
+    """No warm kernel can be had; the message says why. An ordinary one does the same work."""
 
 
 def templates() -> list[tuple[Path, dict[str, Any]]]:
-    """Each running template of this user: its socket and what it says of itself."""
-    found = []
+    """Return each running template of this user: its socket and its status."""
+    running = []
     for path in sorted(runtime_folder().iterdir()):
         if path.suffix == "":
             _, _, leaving = path.name.partition("-")
             if (answer := ask(path, "status")) is not None:
-                found.append((path, answer))
+                running.append((path, answer))
             elif leaving and not Path(f"/proc/{leaving}").exists():
                 path.unlink(missing_ok=True)  # it was killed
-    return found
+    return running
 
 
 def stop() -> list[dict[str, Any]]:
-    """Let every template of this user fork no more, and leave with its last kernel; what each says of itself."""
-    told = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
+    """Stop all templates of this user, each when its last kernel has ended. Return their status."""
+    stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
         if path.suffix == ".failed":
             path.unlink(missing_ok=True)
-    return told
+    return stopped
 
 
 def ask(path: Path, op: str) -> dict[str, Any] | None:
-    """The answer of the template behind a socket; None when there is none."""
+    """Send a request to the template behind a socket. Return its answer, or None when there is no template."""
     connection = connect(path)
     if connection is None:
         return None
@@ -74,26 +74,26 @@ def ask(path: Path, op: str) -> dict[str, Any] | None:
 
 
 def runtime_folder() -> Path:
-    """The folder of this user's sockets, which nobody else may enter. Raises Unavailable."""
+    """Return the folder of this user's sockets, which no other user may enter. Raises Unavailable."""
     if not hasattr(os, "pidfd_open") or not sys.platform.startswith("linux"):
         raise Unavailable(f"not on {sys.platform}")
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     home = Path(given) / "nbops" if given and _mine(given) else None
     home = home or Path(tempfile.gettempdir()) / f"nbops-kernels-{os.getuid()}"
     if len(os.fsencode(home)) + KEY_LENGTH > SOCKET_PATH_LIMIT:
-        home = Path("/tmp") / f"nbops-kernels-{os.getuid()}"  # checked below: ours alone, or refused
+        home = Path("/tmp") / f"nbops-kernels-{os.getuid()}"  # checked below: a folder of this user alone, or refused
     try:
         home.mkdir(mode=0o700, exist_ok=True)
-        found = home.lstat()
+        status = home.lstat()
     except OSError as error:
         raise Unavailable(f"{home} cannot be made: {error.strerror}") from error
-    if not home.is_dir() or home.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not home.is_dir() or home.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise Unavailable(f"{home} is not a folder that only this user may enter")
     return home
 
 
 def _mine(folder: str) -> bool:
-    """Whether a folder is this user's; after `sudo` the environment names that of somebody else."""
+    """Whether a folder is this user's; after `sudo` the environment names another user's."""
     try:
         return Path(folder).stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
     except OSError:
@@ -101,7 +101,7 @@ def _mine(folder: str) -> bool:
 
 
 def connect(path: Path) -> socket.socket | None:
-    """A connection to the template behind a socket, if there is one and it is this user's. Raises Unavailable."""
+    """Connect to the template behind a socket; None unless there is one of this user's. Raises Unavailable."""
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise Unavailable(f"the path of the socket is too long: {path}")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -119,14 +119,14 @@ def connect(path: Path) -> socket.socket | None:
 def start(
     path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
 ) -> socket.socket:
-    """Start the template, alone: whoever comes second waits for the first and takes its template."""
+    """Start the template and connect to it, under a lock: a second client waits for the first and uses its template."""
     failed = path.with_suffix(".failed")
     with _locked(path.with_suffix(".lock")):
         connection = connect(path)
         if connection is not None:
             return connection
         times, last = _failure(failed)
-        # A negative age is that of a clock that was set back since.
+        # The age is negative when the clock was set back.
         if times and 0 <= time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
             raise Unavailable(f"the template did not start a moment ago ({last})")
         path.unlink(missing_ok=True)
@@ -141,19 +141,19 @@ def start(
 
 
 def _make_room() -> None:
-    """Let the templates go that have waited longest for a kernel, and remove what dead ones left."""
+    """Stop the templates that have been idle longest, and remove logs of ended ones."""
     running = templates()
-    idle = sorted((told["idle_left"], path) for path, told in running if told["open"] and not told["kernels"])
+    idle = sorted((status["idle_left"], path) for path, status in running if status["open"] and not status["kernels"])
     for _, path in idle[: max(0, len(running) + 1 - MOST)]:
         ask(path, "stop")
     alive = {path.stem.partition("-")[0] for path, _ in running}
     for log in runtime_folder().glob("*.log"):
         if log.stem not in alive and time.time() - log.stat().st_mtime > FORGOTTEN:
-            log.unlink(missing_ok=True)  # the lock stays: a file that somebody may hold is never removed
+            log.unlink(missing_ok=True)  # the lock stays: a file that may be locked is never removed
 
 
 def _failure(path: Path) -> tuple[int, str]:
-    """How often in a row a template did not start, and why at last."""
+    """Return how often in a row a template has failed to start, and the last reason."""
     try:
         times, why = json.loads(path.read_text())
         return int(times), str(why)
@@ -164,7 +164,7 @@ def _failure(path: Path) -> tuple[int, str]:
 def _launch(
     path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
 ) -> str | None:
-    """None when it listens, else what went wrong."""
+    """Start a template process. Return None when it listens, else what went wrong."""
     config = {
         "socket": os.fspath(path),
         "idle": preferences.idle_seconds,
@@ -173,7 +173,7 @@ def _launch(
         "memory": preferences.memory,
     }
     ready, write = os.pipe()
-    with contextlib.closing(os.fdopen(ready, "rb", buffering=0)) as heard:
+    with contextlib.closing(os.fdopen(ready, "rb", buffering=0)) as output:
         try:
             with path.with_suffix(".log").open("wb") as log:
                 subprocess.run(
@@ -192,17 +192,17 @@ def _launch(
             return str(error)
         finally:
             os.close(write)
-        if not select.select([heard], [], [], START_TIMEOUT)[0]:
+        if not select.select([output], [], [], START_TIMEOUT)[0]:
             return f"it was not ready within {START_TIMEOUT:g} s"
-        said = heard.read(2**16).decode(errors="replace")
-    if said == "{}":
+        report = output.read(2**16).decode(errors="replace")
+    if report == "{}":
         return None
-    return said or "it ended while it was starting"
+    return report or "it ended while it was starting"
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; the operating system lets go of it when this process dies."""
+    """Hold a file's lock; the operating system releases it when this process dies."""
     with path.open("w") as file:
         until = time.monotonic() + START_TIMEOUT
         while True:

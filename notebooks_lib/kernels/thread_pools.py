@@ -1,7 +1,7 @@
-"""How many threads BLAS and OpenMP take in a kernel: as its environment says, though they were loaded before the fork.
+"""The number of BLAS and OpenMP threads in a kernel, as its environment says, though they were loaded before the fork.
 
-The number is set in the template, just before it forks: to set it afterwards would make OpenBLAS start its threads at
-once, which then spin for a while. A fork ends them, and a kernel starts them again when it needs more than one.
+The number is set in the template, right before it forks. Set afterwards, OpenBLAS would start its threads at once, and
+they would spin for a while. A fork ends them, and a kernel starts them again when it needs more than one.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class ThreadPools:
         """A copy of this process's own, which no kernel sees."""
         self._libraries: list[Any] = []
         self._own: dict[str, int] = {}
-        """What each library took for itself when it was loaded."""
+        """The number that each library chose when it was loaded."""
 
     def look(self) -> None:
-        """Find the libraries that are loaded by now."""
+        """Find the libraries that are loaded now."""
         if self._threadpoolctl is None:
             self._threadpoolctl = _import_privately("threadpoolctl")
         self._libraries = self._threadpoolctl.ThreadpoolController().lib_controllers
@@ -39,7 +39,7 @@ class ThreadPools:
             self._own.setdefault(library.filepath, library.num_threads)
 
     def limit(self, environment: Mapping[str, str]) -> None:
-        """In the template, right before a fork: what the kernel shall have."""
+        """In the template, right before a fork: set the numbers that the kernel is to have."""
         wanted = _wanted(environment)
         for library in self._libraries:
             number = wanted.get(library.user_api, self._own[library.filepath])
@@ -47,7 +47,7 @@ class ThreadPools:
                 library.set_num_threads(number)
 
     def finish(self, environment: Mapping[str, str]) -> None:
-        """In the kernel: what a fork does not carry over."""
+        """In the kernel: set what a fork does not carry over."""
         openmp = _wanted(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:
@@ -55,7 +55,7 @@ class ThreadPools:
         number = environment.get("NUMEXPR_NUM_THREADS", "")
         if "numexpr" in sys.modules and number.isdigit():
             sys.modules["numexpr"].set_num_threads(max(1, int(number)))
-        if "pyarrow" in sys.modules and openmp is not None:  # it reads the variable when it is loaded
+        if "pyarrow" in sys.modules and openmp is not None:  # which reads the variable when it is loaded
             sys.modules["pyarrow"].set_cpu_count(openmp)
 
 
@@ -85,7 +85,7 @@ def _wanted(environment: Mapping[str, str]) -> dict[str, int]:
 
 
 def _limit_threads(libraries: list[Any], number: int) -> None:
-    """OpenMP keeps the number for each thread; those that cells start would have the one of before the fork."""
+    """Limit threads that cells start: OpenMP keeps the number per thread, and theirs would be from before the fork."""
     run: Callable[[threading.Thread], None] = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
 
     def limited(thread: threading.Thread) -> None:

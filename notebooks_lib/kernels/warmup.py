@@ -1,8 +1,8 @@
-"""First uses of libraries, in a template: what they work out once a process is then there in every kernel.
+"""First uses of libraries, in a template: what a library computes once a process is then there in every kernel.
 
-SQLAlchemy finds out about each mapped class when the first query needs it. A warm-up uses a library as a notebook
-would, on a database and in a folder of its own that are gone afterwards; `undone` puts back all else. Standard library
-only: it takes what is imported already.
+SQLAlchemy, for example, examines each mapped class at the first query. A warm-up uses a library as a notebook would,
+on a database and in a folder that are deleted afterwards; `undone` restores everything else. Standard library only: it
+uses what is imported already.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ QUIET = {
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "MLFLOW_ENABLE_WORKSPACES": "false",
 }
-"""Else MLflow would start threads, or print."""
+"""Without these MLflow would start threads, or print."""
 TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
-"""Not their subclasses: SQLAlchemy keeps what it knows of a class in one."""
+"""Not their subclasses, in which SQLAlchemy keeps what it has computed for a class."""
 
 
 def prepare() -> None:
-    """Have libraries look for what they look for once a process. One that we do not know any more does it itself."""
+    """Let libraries do their searches of once a process. Where a version differs, kernels do them themselves."""
     for module, work in ONCE.items():
         if module in sys.modules:
             with contextlib.suppress(Exception):
@@ -44,28 +44,28 @@ def prepare() -> None:
 
 
 def run(name: str) -> None:
-    """Do one of `FIRST`, and undo it. Raises whatever a library raises that is another than we know."""
+    """Do one of `FIRST`, and undo it. Raises whatever another version of the library raises."""
     package, _, work = FIRST[name]
-    gc.unfreeze()  # what an earlier template imported: its caches are among what is put back
+    gc.unfreeze()  # the caches of what an earlier template imported are restored as well
     with undone(package) as folder:
         contextvars.copy_context().run(work, folder)
 
 
 def possible() -> list[str]:
-    """Those of `FIRST` whose libraries are imported."""
+    """Return those of `FIRST` whose libraries are imported."""
     return [name for name, (_, needed, _) in FIRST.items() if needed <= sys.modules.keys()]
 
 
 @contextlib.contextmanager
 def undone(package: str) -> Iterator[Path]:
-    """A folder to work in, and nothing left of what happens inside but what libraries have found out.
+    """Yield a folder to work in; afterwards restore everything but what other libraries have computed.
 
-    Environment, working folder, search path, random states, warnings and loggers are as before, and so is all that the
-    package keeps in its modules and in answers it has cached, for it would speak of the folder.
+    Restored are environment, working directory, search path, random states, warnings and loggers, and all that the
+    package itself keeps in its modules and caches, which would refer to the folder.
     """
-    environment, path, here, chance = dict(os.environ), sys.path[:], os.getcwd(), random.getstate()  # noqa: PTH109
+    environment, path, folder_before, random_state = dict(os.environ), sys.path[:], os.getcwd(), random.getstate()  # noqa: PTH109
     numpy = sys.modules.get("numpy.random")
-    numbers = numpy.get_state() if numpy is not None else None
+    numpy_state = numpy.get_state() if numpy is not None else None
     disabled = logging.root.manager.disable
     state = _State(package)
     folder = tempfile.mkdtemp(prefix="nbops-warm-up-")
@@ -78,29 +78,29 @@ def undone(package: str) -> Iterator[Path]:
             yield Path(folder)
     finally:
         logging.disable(disabled)
-        os.chdir(here)
+        os.chdir(folder_before)
         sys.path[:] = path
         for key in os.environ.keys() - environment.keys():
             del os.environ[key]
         os.environ.update(environment)
         state.restore()
-        random.setstate(chance)
+        random.setstate(random_state)
         if numpy is not None:
-            numpy.set_state(numbers)
+            numpy.set_state(numpy_state)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _State:
-    """What a package keeps in variables and tables of its modules and classes."""
+    """What a package keeps in variables, tables and caches of its modules and classes."""
 
     def __init__(self, package: str) -> None:
         self._package = package
         self._variables = {name: dict(vars(module)) for name, module in self._modules()}
-        self._tables = [(table, table.copy()) for table in self._kept()]
-        self._answers = {id(cache): cache.cache_info().currsize for cache in self._caches()}
+        self._tables = [(table, table.copy()) for table in self._find_tables()]
+        self._cache_sizes = {id(cache): cache.cache_info().currsize for cache in self._caches()}
 
     def restore(self) -> None:
-        """Put back what has changed; a submodule that was imported meanwhile stays."""
+        """Restore what has changed; a submodule that was imported meanwhile stays."""
         for name, module in self._modules():
             before = self._variables.get(name)
             for key, value in list(vars(module).items()) if before is not None else ():
@@ -114,33 +114,33 @@ class _State:
                 table.clear()
                 (table.extend if isinstance(table, list) else table.update)(content)
         for cache in self._caches():
-            if cache.cache_info().currsize != self._answers.get(id(cache), 0):
+            if cache.cache_info().currsize != self._cache_sizes.get(id(cache), 0):
                 cache.cache_clear()
 
     def _modules(self) -> list[tuple[str, Any]]:
-        return [(name, module) for name, module in list(sys.modules.items()) if self._ours(name)]
+        return [(name, module) for name, module in list(sys.modules.items()) if self._belongs(name)]
 
-    def _ours(self, name: object) -> bool:
+    def _belongs(self, name: object) -> bool:
         return isinstance(name, str) and (name == self._package or name.startswith(f"{self._package}."))
 
-    def _kept(self) -> list[Any]:
-        """Tables in modules, and in classes by a name that is not Python's."""
-        found: dict[int, Any] = {}
+    def _find_tables(self) -> list[Any]:
+        """Return the tables in modules and in classes, except those with a name of Python's own."""
+        tables: dict[int, Any] = {}
         for _, module in self._modules():
             for name, value in list(vars(module).items()):
-                inner = list(vars(value).items()) if isinstance(value, type) and self._ours(value.__module__) else ()
+                inner = list(vars(value).items()) if isinstance(value, type) and self._belongs(value.__module__) else ()
                 for key, table in [(name, value), *inner]:
                     if type(table) in TABLES and not key.startswith("__"):
-                        found[id(table)] = table
-        return list(found.values())
+                        tables[id(table)] = table
+        return list(tables.values())
 
     def _caches(self) -> list[Any]:
         wrapper = type(functools.lru_cache(lambda: None))
-        return [found for found in gc.get_objects() if type(found) is wrapper and self._ours(found.__module__)]
+        return [value for value in gc.get_objects() if type(value) is wrapper and self._belongs(value.__module__)]
 
 
 def _tracking(folder: Path) -> None:
-    """A run with a parameter, metrics and tags, and a logged model, in a database with the newest tables."""
+    """Track a run with a parameter, metrics, tags and a logged model, in a database with the newest tables."""
     mlflow, entities = sys.modules["mlflow"], sys.modules["mlflow.entities"]
     database = folder / "mlflow.db"
     _tables(database)
@@ -180,7 +180,7 @@ def _tracking(folder: Path) -> None:
 
 
 def _tables(database: Path) -> None:
-    """All tables at once; MLflow itself would go through sixty migrations."""
+    """Create all tables at once; MLflow itself would go through sixty migrations."""
     utils, sqlalchemy = sys.modules["mlflow.store.db.utils"], sys.modules["sqlalchemy"]
     engine = sqlalchemy.create_engine(f"sqlite:///{database}")
     try:
@@ -207,7 +207,7 @@ def _distributions(module: Any) -> None:
 
 
 def _schema(module: Any) -> None:
-    """The newest schema that this MLflow knows, which it finds in sixty files whenever it opens a database."""
+    """Look up MLflow's newest schema once; it reads sixty files for it whenever it opens a database."""
     newest = module._get_latest_schema_revision()
     module._get_latest_schema_revision = lambda: newest
 
@@ -218,7 +218,7 @@ ONCE: dict[str, Callable[[Any], None]] = {
     "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
     "narwhals.plugins": _plugins,  # the same, when scikit-learn looks at its first table
 }
-"""What a module of this name pays once a process, at the first use."""
+"""What a module of this name does once a process, at its first use."""
 
 
 FIRST: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
@@ -228,4 +228,4 @@ FIRST: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
         _tracking,
     ),
 }
-"""By the name under which one that proves unfit is told of: the package, what must be imported, and what is done."""
+"""By the name under which a failure is reported: the package, the modules that must be imported, and the work."""

@@ -186,7 +186,7 @@ def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(provisioner, "_told", False)
+    monkeypatch.setattr(provisioner, "_warned", False)
     place = tmp_path / "nbops"
     place.mkdir(mode=0o755)
     with caplog.at_level(logging.WARNING):
@@ -280,7 +280,7 @@ def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeyp
 def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(provisioner, "_told", False)
+    monkeypatch.setattr(provisioner, "_warned", False)
     monkeypatch.setattr(client.protocol, "PROTOCOL", 0)
     with caplog.at_level(logging.WARNING), start(folder) as kernel:
         assert not kernel.warm
@@ -706,7 +706,7 @@ def test_settings_pin_and_forbid(folder: Path, environment: Environment) -> None
 def test_elsewhere_than_on_linux_kernels_are_ordinary(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(provisioner, "_told", False)
+    monkeypatch.setattr(provisioner, "_warned", False)
     monkeypatch.setattr(sys, "platform", "darwin")
     with caplog.at_level(logging.WARNING), start(folder) as kernel:
         assert not kernel.warm
