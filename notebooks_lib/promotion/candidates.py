@@ -117,14 +117,14 @@ def find_candidates(
     what was withdrawn from service does not come back by itself. A run that did not log the metric is looked at after
     those that did. Raises PromotionError when no run is in and there is no champion to stay.
     """
-    asked = datasets.read(dataset, store.settings) if dataset else None
-    look = promising_runs(store, experiment, metric, asked)
+    chosen_dataset = datasets.read(dataset, store.settings) if dataset else None
+    look = promising_runs(store, experiment, metric, chosen_dataset)
     runs = look.runs
     if not runs:
         raise PromotionError(f"experiment {experiment!r} has no run that ended well; run a notebook in it first")
     if champion is not None and not look.whole:
         runs = _with_champion(store, runs, champion)
-    data, chosen = (asked, "as asked for") if asked else _dataset(store, runs)
+    data, chosen = (chosen_dataset, "as asked for") if chosen_dataset else _dataset(store, runs)
     same = [run for run in runs if _uses(run, data)]
     elsewhere = len(runs) - len(same)
     if not same:
@@ -139,20 +139,27 @@ def find_candidates(
     while waiting and len(ranked) < limit:
         run = waiting.pop(0)
         candidate = Candidate(run, run.metrics.get(metric.name))
-        back = withdrawn.get(_fingerprint(run))
-        if back is not None and not (champion and champion.run_id == run.run_id):
-            how = " and ".join(champions.rollback_command(back.model, stage, back.version) for stage in back.withdrawn)
-            out.append(replace(candidate, refused=f"version {back.version} was withdrawn; to bring it back: {how}"))
+        withdrawn_version = withdrawn.get(_fingerprint(run))
+        if withdrawn_version is not None and not (champion and champion.run_id == run.run_id):
+            how = " and ".join(
+                champions.rollback_command(withdrawn_version.model, stage, withdrawn_version.version)
+                for stage in withdrawn_version.withdrawn
+            )
+            out.append(
+                replace(
+                    candidate, refused=f"version {withdrawn_version.version} was withdrawn; to bring it back: {how}"
+                )
+            )
             continue
         candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)
-    found = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(look))
+    candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(look))
     if not ranked and champion is None:
-        raise PromotionError(found.nobody)
+        raise PromotionError(candidates.nobody)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
-    mine = champion.run_id if champion else ""
-    ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != mine))
-    return replace(found, ranked=tuple(ranked), others=tuple(out))
+    champion_run = champion.run_id if champion else ""
+    ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != champion_run))
+    return replace(candidates, ranked=tuple(ranked), others=tuple(out))
 
 
 def check_challengers(challengers: int, limit: int) -> None:
@@ -216,12 +223,12 @@ def _fingerprint(run: RunInfo) -> str:
 
 def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
     withdrawn = [version for version in versions if version.withdrawn and version.run_id]
-    found = {}
+    by_fingerprint = {}
     for version in withdrawn:
         run = query.find_run(store, version.run_id)
         if run is not None:  # else it was deleted since, and no candidate can be that run again
-            found[_fingerprint(run)] = version
-    return found
+            by_fingerprint[_fingerprint(run)] = version
+    return by_fingerprint
 
 
 def _waiting(runs: Sequence[RunInfo], metric: Metric, limit: int) -> tuple[list[RunInfo], list[RunInfo]]:
@@ -241,21 +248,21 @@ def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, t
     try:
         source = logged_models.model_of_run(store, candidate.run.run_id).source
         model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
-        found = scoring.score_model(source, data.validation, metric, truth).value
-        shaky = scoring.unsteadiness(source, data.validation, metric)
+        validation_score = scoring.score_model(source, data.validation, metric, truth).value
+        unsteady = scoring.unsteadiness(source, data.validation, metric)
     except ModelError as error:
         return replace(candidate, refused=str(error))
-    candidate = replace(candidate, source=source, validation=found)
-    if shaky:
-        return replace(candidate, refused=shaky)
-    if not math.isfinite(found):
+    candidate = replace(candidate, source=source, validation=validation_score)
+    if unsteady:
+        return replace(candidate, refused=unsteady)
+    if not math.isfinite(validation_score):
         return replace(candidate, refused=f"{metric.name} is undefined for it on the validation rows")
     if candidate.logged is None:
         return candidate  # nothing to confirm
-    if not math.isclose(candidate.logged, found, rel_tol=ROUNDING, abs_tol=1e-9):
+    if not math.isclose(candidate.logged, validation_score, rel_tol=ROUNDING, abs_tol=1e-9):
         return replace(
             candidate,
-            refused=f"it logged {metric.name} {candidate.logged:.6g}, but its model has {found:.6g} on the "
+            refused=f"it logged {metric.name} {candidate.logged:.6g}, but its model has {validation_score:.6g} on the "
             f"{len(data.validation)} validation rows of {data.ref}{f' ({metric.note})' if metric.note else ''}",
         )
     return candidate

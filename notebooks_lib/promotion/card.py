@@ -35,13 +35,14 @@ def decision_page(
     links: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The whole page. `made` says when and by whom, `links` where more is; it is made before a stage is touched."""
-    found = decision.evidence
+    evidence = decision.evidence
     answer, meaning = ANSWERS[decision.answer], _meaning(decision, stages, dry_run=dry_run)
-    title = f"{found.model}: {answer.lower()}"
+    title = f"{evidence.model}: {answer.lower()}"
     sections = [
-        f'<header class="{decision.answer}"><p class="kicker">Decision on the model <b>{_escape(found.model)}</b></p>'
+        f'<header class="{decision.answer}">'
+        f'<p class="kicker">Decision on the model <b>{_escape(evidence.model)}</b></p>'
         f"<h1>{answer}</h1><p class='lead'>{meaning}</p><p>{_escape(_sentence(decision.summary))}</p></header>",
-        _question(found),
+        _question(evidence),
         _gain(decision),
         _others(decision),
         _slices(decision),
@@ -76,15 +77,15 @@ def _meaning(decision: Decision, stages: Sequence[str], *, dry_run: bool) -> str
     return f"{stays}: {why}."
 
 
-def _question(found: Evidence) -> str:
-    other = f"the one in service (<b>{_escape(found.champion.label)}</b>)"
-    if found.first:
-        other = f"<b>{_escape(found.champion.label)}</b>, for no model serves yet"
+def _question(evidence: Evidence) -> str:
+    other = f"the one in service (<b>{_escape(evidence.champion.label)}</b>)"
+    if evidence.first:
+        other = f"<b>{_escape(evidence.champion.label)}</b>, for no model serves yet"
     return (
         "<section><h2>The question</h2>"
-        f"<p>Is the new model (<b>{_escape(found.challenger.label)}</b>, the challenger) better than {other}"
-        f", the champion, on new rows like those of <b>{_escape(found.ref)}</b>? "
-        f"Both are judged by {_escape(found.metric)} ({_direction(found.direction)}) "
+        f"<p>Is the new model (<b>{_escape(evidence.challenger.label)}</b>, the challenger) better than {other}"
+        f", the champion, on new rows like those of <b>{_escape(evidence.ref)}</b>? "
+        f"Both are judged by {_escape(evidence.metric)} ({_direction(evidence.direction)}) "
         "on the <i>holdout</i>: rows that neither was trained on or chosen by, the "
         "same for both. The holdout is a sample, so the gain has an error; the answer rests on the bounds, not on "
         "the gain itself.</p></section>"
@@ -92,13 +93,13 @@ def _question(found: Evidence) -> str:
 
 
 def _gain(decision: Decision) -> str:
-    found, paired = decision.evidence, decision.evidence.paired
-    if found.unread or paired is None:
+    evidence, paired = decision.evidence, decision.evidence.paired
+    if evidence.unread or paired is None:
         who = "The holdout was not read" if decision.unread else "This challenger did not meet the holdout"
-        why = f"{who}: a rule below already settles the answer." if found.unread else found.unpaired
-        if found.nobody:
+        why = f"{who}: a rule below already settles the answer." if evidence.unread else evidence.unpaired
+        if evidence.nobody:
             why = "There is no candidate, so nothing was compared, and the holdout was not read."
-        elif found.itself:
+        elif evidence.itself:
             why = (
                 "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
             )
@@ -106,13 +107,13 @@ def _gain(decision: Decision) -> str:
             f"<section><h2>The gain</h2><p>{_escape(why or 'One of the two models could not be scored.')}</p></section>"
         )
     drawn = f'<p class="note">{_escape(HIDDEN)}</p>'
-    if found.shows and paired.sound:
+    if evidence.shows and paired.sound:
         drawn = charts.interval_svg(
             lower=paired.lower(decision.level),
             gain=paired.gain,
             upper=paired.upper(KEEP),
             least=decision.policy.min_gain,
-            unit=found.metric,
+            unit=evidence.metric,
             names=("champion", "challenger"),
         )
         sure = f"more than {few(paired.lower(decision.level))}, with {100 * (1 - decision.level):.4g} % confidence, "
@@ -133,24 +134,24 @@ def _gain(decision: Decision) -> str:
         if decision.policy.worthwhile_gain is not None
         else ("rows needed", "unknown: nobody said in promotion.worthwhile_gain what gain would be worth it"),
     ]
-    return f"<section><h2>The gain</h2>{drawn}{_facts(facts)}{_metrics(found)}</section>"
+    return f"<section><h2>The gain</h2>{drawn}{_facts(facts)}{_metrics(evidence)}</section>"
 
 
 def _reach(decision: Decision) -> str:
-    ahead = decision.holdout_power
-    if ahead is None or not ahead.obstacle:
-        alone = " (by the interval alone, without the other rules)" if ahead and ahead.interval_only else ""
-        return few(ahead.detectable if ahead else None) + alone
-    enough = f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else ""
-    return f"none, for {ahead.obstacle} fails in {ahead.fails:.0%} of them{enough}"
+    power = decision.holdout_power
+    if power is None or not power.obstacle:
+        alone = " (by the interval alone, without the other rules)" if power and power.interval_only else ""
+        return few(power.detectable if power else None) + alone
+    enough = f"; about {power.rows_needed} rows mend that" if power.rows_needed else ""
+    return f"none, for {power.obstacle} fails in {power.fails:.0%} of them{enough}"
 
 
-def _metrics(found: Evidence) -> str:
-    sides = (found.champion, found.challenger)
-    if not found.shows or any(side.score is None for side in sides):
+def _metrics(evidence: Evidence) -> str:
+    sides = (evidence.champion, evidence.challenger)
+    if not evidence.shows or any(side.score is None for side in sides):
         return ""
-    names = [found.metric, *sorted({name for side in sides for name in side.metrics} - {found.metric})]
-    scores = [{**side.metrics, found.metric: side.score} for side in sides]
+    names = [evidence.metric, *sorted({name for side in sides for name in side.metrics} - {evidence.metric})]
+    scores = [{**side.metrics, evidence.metric: side.score} for side in sides]
     rows = [[_escape(name), *(_escape(few(each.get(name))) for each in scores)] for name in names]
     head = ("on the holdout", f"champion: {sides[0].label}", f"challenger: {sides[1].label}")
     return _table(tuple(map(_escape, head)), rows, "figures")
@@ -171,14 +172,14 @@ def _others(decision: Decision) -> str:
 
 
 def _slices(decision: Decision) -> str:
-    found = decision.evidence
-    if not found.slices:
+    evidence = decision.evidence
+    if not evidence.slices:
         return ""
-    if not found.shows:
+    if not evidence.shows:
         return f'<section><h2>Slices</h2><p class="note">{_escape(HIDDEN)}</p></section>'
     margin = decision.policy.slice_margin
-    drawn = charts.slices_svg([(each.label, each.rows, each.gain) for each in found.slices], margin=margin)
-    said = (
+    drawn = charts.slices_svg([(each.label, each.rows, each.gain) for each in evidence.slices], margin=margin)
+    meaning = (
         f"No slice may lose more than {shown(margin)} (dashed)."
         if margin is not None
         else "They are shown, not judged."
@@ -186,7 +187,7 @@ def _slices(decision: Decision) -> str:
     return (
         "<section><h2>Slices</h2><p>The gain in parts of the holdout: to the right the challenger is better. Small "
         f"parts swing by chance; those of less than {decision.policy.min_slice_rows} rows are not judged. "
-        f"{_escape(said)}</p>{drawn}</section>"
+        f"{_escape(meaning)}</p>{drawn}</section>"
     )
 
 

@@ -51,8 +51,8 @@ def interval_svg(*, lower: float, gain: float, upper: float, least: float, unit:
         f'<text x="{WIDTH / 2}" y="152" class="mid small">gain in {html.escape(unit)}</text>',
         f'<text x="{WIDTH - PAD}" y="152" class="end small">{html.escape(names[1])} better &#8594;</text>',
     ]
-    told = f"Gain {few(gain)}, from {few(lower)} to {few(upper)}; wanted: above {shown(least)}"
-    return _svg_element(160, told, parts)
+    label = f"Gain {few(gain)}, from {few(lower)} to {few(upper)}; wanted: above {shown(least)}"
+    return _svg_element(160, label, parts)
 
 
 def uses_svg(budget: int, spent: int, number: int) -> str:
@@ -109,10 +109,10 @@ def _inside(x: float, half: float) -> float:
     return min(max(x, PAD + half), WIDTH - PAD - half)
 
 
-def _svg_element(height: float, told: str, parts: Sequence[str]) -> str:
-    label = html.escape(told, quote=True)
+def _svg_element(height: float, label: str, parts: Sequence[str]) -> str:
+    escaped_label = html.escape(label, quote=True)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}"><title>{label}</title>'
+        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escaped_label}"><title>{escaped_label}</title>'
         f"{''.join(parts)}</svg>"
     )
 

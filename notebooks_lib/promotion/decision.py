@@ -84,8 +84,8 @@ class Decision:
     @property
     def rows_needed(self) -> int | None:
         """Holdout rows that would settle `promotion.worthwhile_gain`; None when nobody said what that is."""
-        ahead, wish = self.holdout_power, self.policy.worthwhile_gain
-        return None if ahead is None or wish is None else ahead.rows_for(wish)
+        power, wish = self.holdout_power, self.policy.worthwhile_gain
+        return None if power is None or wish is None else power.rows_for(wish)
 
     @cached_property
     def holdout_power(self) -> HoldoutPower | None:
@@ -98,48 +98,48 @@ class Decision:
 
         Estimates are left out, too, where the budget of the holdout is so large that they would give it away.
         """
-        found = self.evidence
+        evidence = self.evidence
         return {
             "answer": self.answer,
             "summary": self.summary,
-            "model": found.model,
-            "metric": found.metric,
-            "direction": found.direction,
-            "gain": plain(found.gain) if found.shows else None,
+            "model": evidence.model,
+            "metric": evidence.metric,
+            "direction": evidence.direction,
+            "gain": plain(evidence.gain) if evidence.shows else None,
             "min_gain": self.policy.min_gain,
             "interval": self._interval(),
-            "uses": found.uses.as_json() if found.uses else None,
-            "dataset": found.dataset,
-            "first": found.first,
+            "uses": evidence.uses.as_json() if evidence.uses else None,
+            "dataset": evidence.dataset,
+            "first": evidence.first,
             "unread": self.unread,
-            "slices": [_slice_json(each, shows=found.shows) for each in found.slices],
+            "slices": [_slice_json(each, shows=evidence.shows) for each in evidence.slices],
             "rules": [each.as_json() for each in self.rules],
-            "challenger": _side_json(found.challenger, shows=found.shows),
-            "champion": _side_json(found.champion, shows=found.shows),
+            "challenger": _side_json(evidence.challenger, shows=evidence.shows),
+            "champion": _side_json(evidence.champion, shows=evidence.shows),
             "others": [each._brief() for each in self.others],
         }
 
     def _brief(self) -> dict[str, Any]:
         """What the decision on another challenger says of this one; no level for whom no holdout row has judged."""
         side, level = self.challenger, None if self.evidence.unread else self.level
-        told = {"label": side.label, "run": side.run_id, "answer": self.answer}
-        return {**told, "summary": self.summary, "level": level}
+        answer = {"label": side.label, "run": side.run_id, "answer": self.answer}
+        return {**answer, "summary": self.summary, "level": level}
 
     def _interval(self) -> dict[str, Any] | None:
-        paired, ahead = self.evidence.paired, self.holdout_power
-        if paired is None or ahead is None:
+        paired, power = self.evidence.paired, self.holdout_power
+        if paired is None or power is None:
             return None
-        told = {
+        figures = {
             **paired.as_json(),
             "level": self.level,
             "lower": plain(paired.lower(self.level)),
             "upper": plain(paired.upper(interval_rules.KEEP)),
-            "detectable": plain(ahead.detectable),
-            "obstacle": ahead.obstacle or None,
+            "detectable": plain(power.detectable),
+            "obstacle": power.obstacle or None,
             "rows_needed": self.rows_needed,
         }
         hidden = () if self.evidence.shows else ("gain", "lower", "upper")
-        return {key: None if key in hidden else value for key, value in told.items()}
+        return {key: None if key in hidden else value for key, value in figures.items()}
 
     @property
     def table(self) -> ReportTable:
@@ -151,8 +151,8 @@ class Decision:
     def others_table(self) -> ReportTable:
         """What became of the other challengers; of the level that they share, a part for each that had some."""
         header = ("other challengers", "answer", "tested at", "reason")
-        told = [each._brief() for each in self.others]
-        rows = [(each["label"], each["answer"], percent(each["level"]), each["summary"]) for each in told]
+        briefs = [other._brief() for other in self.others]
+        rows = [(brief["label"], brief["answer"], percent(brief["level"]), brief["summary"]) for brief in briefs]
         return ReportTable.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
 
     def __repr__(self) -> str:
@@ -177,12 +177,12 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
         checks = [rules.not_itself]
     elif evidence.unread:
         checks = EARLY
-    found = tuple(each for each in (check(evidence, policy) for check in checks) if each is not None)
-    failed = [each for each in found if not each.ok]
+    results = tuple(result for result in (check(evidence, policy) for check in checks) if result is not None)
+    failed = [result for result in results if not result.ok]
     answer: Answer = "promote"
     if failed:
-        answer = "undecided" if any(each.otherwise == "undecided" for each in failed) else "keep"
-    return Decision(answer, found, evidence, policy, _summary(answer, evidence, found))
+        answer = "undecided" if any(result.otherwise == "undecided" for result in failed) else "keep"
+    return Decision(answer, results, evidence, policy, _summary(answer, evidence, results))
 
 
 def decide_use(evidence: Evidence, policy: Policy) -> Decision:
@@ -217,10 +217,10 @@ def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision
     return tuple(decide(each, policy if each.unread else replace(policy, at=next(levels))) for each in evidences)
 
 
-def _p_value(found: Evidence, policy: Policy) -> float:
+def _p_value(evidence: Evidence, policy: Policy) -> float:
     """Of a gain of `min_gain` or less; 1 where another rule refuses the challenger. No other rule asks the level."""
-    refused = any(not each.ok and each.id != "gain" for each in decide(found, policy).rules)
-    return 1.0 if refused or found.paired is None else found.paired.p_value(policy.min_gain)
+    refused = any(not each.ok and each.id != "gain" for each in decide(evidence, policy).rules)
+    return 1.0 if refused or evidence.paired is None else evidence.paired.p_value(policy.min_gain)
 
 
 def _beside(other: Decision, winner: Decision) -> Decision:
@@ -236,18 +236,18 @@ def _lower(decision: Decision, level: float) -> float:
     return -math.inf if paired is None else paired.lower(level)
 
 
-def _summary(answer: Answer, found: Evidence, checked: Sequence[RuleResult]) -> str:
+def _summary(answer: Answer, evidence: Evidence, checked: Sequence[RuleResult]) -> str:
     if answer == "promote":
-        new = found.challenger
+        new = evidence.challenger
         gain = next((each.reason for each in checked if each.id == "gain"), "")
-        return f"{new.label} wins on the {new.rows} holdout rows of {found.ref}: {gain}"
-    what = "no model is promoted" if found.first else f"{found.champion.label} stays"
+        return f"{new.label} wins on the {new.rows} holdout rows of {evidence.ref}: {gain}"
+    what = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
     return f"{what}: " + "; ".join(each.reason for each in checked if not each.ok)
 
 
-def _slice_json(found: Slice, *, shows: bool) -> dict[str, Any]:
-    told = ("column", "value", "rows")
-    return {key: plain(value) if shows or key in told else None for key, value in vars(found).items()}
+def _slice_json(piece: Slice, *, shows: bool) -> dict[str, Any]:
+    always = ("column", "value", "rows")
+    return {key: plain(value) if shows or key in always else None for key, value in vars(piece).items()}
 
 
 def _side_json(side: Side, *, shows: bool) -> dict[str, Any]:

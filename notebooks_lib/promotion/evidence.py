@@ -131,8 +131,8 @@ class Evidence:
     @property
     def twin(self) -> bool:
         """Both say the same on every row."""
-        said = self.challenger.predictions_sha256
-        return not self.first and bool(said) and said == self.champion.predictions_sha256
+        digest = self.challenger.predictions_sha256
+        return not self.first and bool(digest) and digest == self.champion.predictions_sha256
 
     @property
     def gain(self) -> float:

@@ -59,7 +59,7 @@ def gather_evidence(
         old = model_checks.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
             old = meeting.tried(old, champion.source)
-    found = Evidence(
+    evidence = Evidence(
         model=model,
         metric=metric.name,
         direction=metric.direction,
@@ -71,20 +71,20 @@ def gather_evidence(
         data_faults=data_tests.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
-        return replace(found, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
-    several = _best_challengers(store, candidates, found, policy, challengers) if challengers > 1 else []
+        return replace(evidence, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
+    several = _best_challengers(store, candidates, evidence, policy, challengers) if challengers > 1 else []
     if several:
         best, *rivals = meeting.ask(several)
         return replace(best, rivals=tuple(rivals))
     refused: list[Evidence] = []
     failed: list[Evidence] = []
     for candidate in candidates.ranked:
-        found = replace(found, challenger=model_checks.challenger_side(store, candidate, data, policy))
-        if found.itself:
+        evidence = replace(evidence, challenger=model_checks.challenger_side(store, candidate, data, policy))
+        if evidence.itself:
             if not (failed or refused):
-                return found
+                return evidence
             break  # a better one was refused: that is what there is to tell
-        (met,) = meeting.ask([(found, candidate.source)])
+        (met,) = meeting.ask([(evidence, candidate.source)])
         if met.unread:
             refused.append(met)
             if _refuses_all(met, policy):
@@ -107,15 +107,15 @@ def _refuses_all(met: Evidence, policy: Policy) -> bool:
 
 
 def _best_challengers(
-    store: Store, candidates: Candidates, found: Evidence, policy: Policy, most: int
+    store: Store, candidates: Candidates, evidence: Evidence, policy: Policy, most: int
 ) -> list[Challenge]:
     """The best candidates, at most so many, each with other files than the champion and those before it."""
     chosen: list[Challenge] = []
-    known = {found.champion.model_sha256} - {""}
+    known = {evidence.champion.model_sha256} - {""}
     for candidate in candidates.ranked:
         if len(chosen) == most:
             break
-        each = replace(found, challenger=model_checks.challenger_side(store, candidate, candidates.dataset, policy))
+        each = replace(evidence, challenger=model_checks.challenger_side(store, candidate, candidates.dataset, policy))
         if not each.itself and each.challenger.model_sha256 not in known:
             chosen.append((each, candidate.source))
             known |= {each.challenger.model_sha256} - {""}

@@ -38,22 +38,22 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 
 @early
-def holdout_unseen(found: Evidence, policy: Policy) -> RuleResult:
+def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
     """Neither model has seen a row that judges it."""
-    sides = [found.challenger] if found.first else [found.challenger, found.champion]
+    sides = [evidence.challenger] if evidence.first else [evidence.challenger, evidence.champion]
     seen = {side.label: side.seen_rows for side in sides}
     known = [rows for rows in seen.values() if rows is not None]
     if any(known):
         who = " and ".join(f"{name} has seen {rows}" for name, rows in seen.items() if rows)
-        reason = f"{who} of the holdout rows of {found.ref} in training; refit on {found.ref}"
+        reason = f"{who} of the holdout rows of {evidence.ref} in training; refit on {evidence.ref}"
         return RuleResult("holdout_unseen", False, max(known), 0, reason)
-    if seen[found.challenger.label] is None:
+    if seen[evidence.challenger.label] is None:
         reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
         reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "
         reason += "the model with all of them: example=train.X"
         return RuleResult("holdout_unseen", False, None, 0, reason)
     if None in seen.values() and not policy.trust_champion_data:
-        reason = f"the rows that {found.champion.label} was trained on are not known; if it has seen none of these, "
+        reason = f"the rows that {evidence.champion.label} was trained on are not known; if it has seen none of these, "
         reason += "set promotion.trust_champion_data"
         return RuleResult("holdout_unseen", False, None, 0, reason, "undecided")
     return RuleResult(
@@ -66,16 +66,16 @@ def holdout_unseen(found: Evidence, policy: Policy) -> RuleResult:
 
 
 @early
-def answers(found: Evidence, policy: Policy) -> RuleResult:
+def answers(evidence: Evidence, policy: Policy) -> RuleResult:
     """Both models work, which the validation rows have shown."""
-    faults = "; ".join(f"{side.label}: {side.fault}" for side in (found.challenger, found.champion) if side.fault)
+    faults = "; ".join(f"{side.label}: {side.fault}" for side in (evidence.challenger, evidence.champion) if side.fault)
     return RuleResult("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
 
 
 @early
-def requirements_known(found: Evidence, policy: Policy) -> RuleResult:
+def requirements_known(evidence: Evidence, policy: Policy) -> RuleResult:
     """Whoever serves it can install what made it."""
-    loose = found.challenger.loose
+    loose = evidence.challenger.loose
     if loose is None:
         return RuleResult(
             "requirements", False, None, 0, "its requirements are not known; log it with run.log_model(...)"
@@ -87,11 +87,11 @@ def requirements_known(found: Evidence, policy: Policy) -> RuleResult:
 
 
 @early
-def size_within(found: Evidence, policy: Policy) -> RuleResult | None:
+def size_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """The model is not larger than allowed."""
     if policy.max_size_mb is None:
         return None
-    size = found.challenger.size_bytes
+    size = evidence.challenger.size_bytes
     megabytes = math.nan if size is None else size / MEGABYTE
     reason = f"its files take {megabytes:g} MB, at most {policy.max_size_mb:g} may (promotion.max_size_mb)"
     reason = "its size is not known" if size is None else reason
@@ -99,11 +99,11 @@ def size_within(found: Evidence, policy: Policy) -> RuleResult | None:
 
 
 @early
-def latency_within(found: Evidence, policy: Policy) -> RuleResult | None:
+def latency_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """One row is answered quickly enough, 19 times of 20."""
     if policy.max_latency_ms is None:
         return None
-    took = found.challenger.latency_ms
+    took = evidence.challenger.latency_ms
     took = math.nan if took is None else took
     reason = f"it answers one validation row within {took:g} ms in 95 % of cases, in this process; at most "
     reason += f"{policy.max_latency_ms:g} wanted (promotion.max_latency_ms)"
@@ -112,24 +112,24 @@ def latency_within(found: Evidence, policy: Policy) -> RuleResult | None:
 
 
 @early
-def fingerprint_again(found: Evidence, policy: Policy) -> RuleResult | None:
+def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Its commit, parameters and data give its fingerprint again."""
     if not policy.require_fingerprint:
         return None
-    why = found.challenger.irreproducible
+    why = evidence.challenger.irreproducible
     reason = "its fingerprint comes out again from its commit"
     reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'nobody computed it'}"
     return RuleResult("fingerprint", why == "", why == "", True, reason)
 
 
 @early
-def data_tests(found: Evidence, policy: Policy) -> RuleResult | None:
+def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """The holdout looks like the rows that models are trained on."""
     if not policy.data_tests:
         return None
-    if found.data_faults is None:
+    if evidence.data_faults is None:
         return RuleResult("data_tests", False, None, 0, "nobody has tested the data", "undecided")
-    faults = found.data_faults
+    faults = evidence.data_faults
     reason = (
         f"the holdout is unlike train: {'; '.join(faults[:3])}"
         if faults
@@ -139,35 +139,35 @@ def data_tests(found: Evidence, policy: Policy) -> RuleResult | None:
 
 
 @rule
-def others_not_worse(found: Evidence, policy: Policy) -> RuleResult | None:
+def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """No other metric pays for the gain, beyond the margin that it was given."""
     if not policy.not_worse:
         return None
     worst: list[str] = []
     for name, margin in policy.not_worse.items():
-        new, old = found.challenger.metrics.get(name), found.champion.metrics.get(name)
+        new, old = evidence.challenger.metrics.get(name), evidence.champion.metrics.get(name)
         if name not in METRICS or new is None or old is None or not (math.isfinite(new) and math.isfinite(old)):
             worst.append(f"{name} is unknown")
         elif not gain(METRICS[name].direction, new, old) >= -margin:
-            worst.append(f"{name} {shown(new)} against {shown(old)}" if found.shows else name)
+            worst.append(f"{name} {shown(new)} against {shown(old)}" if evidence.shows else name)
     wanted = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
     reason = f"worse than promotion.not_worse allows: {', '.join(worst)}" if worst else "within promotion.not_worse"
     return RuleResult("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
 
 
 @rule
-def worst_slice(found: Evidence, policy: Policy) -> RuleResult | None:
+def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """No group of rows pays for the gain."""
     if not policy.slices or policy.slice_margin is None:
         return None
-    judged = [each for each in found.slices if each.rows >= policy.min_slice_rows]
+    judged = [each for each in evidence.slices if each.rows >= policy.min_slice_rows]
     if not judged:
         reason = f"no slice by {', '.join(policy.slices)} has {policy.min_slice_rows} holdout rows"
         return RuleResult("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
     worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
     ok = worst.gain >= -policy.slice_margin
-    figure = worst.gain if found.shows else None
-    how = f"the gain is {shown(worst.gain)}" if found.shows else "it is too bad" if not ok else "it is good enough"
+    figure = worst.gain if evidence.shows else None
+    how = f"the gain is {shown(worst.gain)}" if evidence.shows else "it is too bad" if not ok else "it is good enough"
     reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
     reason += f"{shown(-policy.slice_margin)} wanted"
     return RuleResult("worst_slice", ok, figure, -policy.slice_margin, reason)

@@ -57,49 +57,51 @@ class HoldoutEvaluation:
             side, fault=_scored_side(side, lambda: scoring.score_model(source, part, self.metric, truth))[0].fault
         )
 
-    def ask(self, asked: Sequence[Challenge]) -> list[Evidence]:
+    def ask(self, challenges: Sequence[Challenge]) -> list[Evidence]:
         """One question to the holdout about all of these; their figures, now or from when it was asked before.
 
         Whom a rule refuses that needs no row of the holdout is left out of the question, and comes back unread.
         """
         budget = self.policy.uses
-        may = self._allowed(asked, Uses(budget, 1))
+        allowed = self._allowed(challenges, Uses(budget, 1))
         asking = holdout_budget.asking(
             self.store,
             self.data,
-            self._question([found for found, _ in may or asked]),
+            self._question([evidence for evidence, _ in allowed or challenges]),
             alpha=self.policy.alpha,
             budget=budget,
-            reader=f"{READER} of {asked[0][0].model}",
+            reader=f"{READER} of {challenges[0][0].model}",
         )
-        met: list[Evidence] = []
+        evaluated: list[Evidence] = []
         with asking as use:
             counted = Uses(budget, use.number, use.asked, use.spent if use.stored is not None else None)
-            may = self._allowed(may, counted)
-            if not may:
+            allowed = self._allowed(allowed, counted)
+            if not allowed:
                 counted = replace(counted, spent=use.spent)
             elif use.stored is not None:
-                met = [_restored(replace(found, uses=counted), use.stored) for found, _ in may]
+                evaluated = [_restored(replace(evidence, uses=counted), use.stored) for evidence, _ in allowed]
             else:
                 part = _open_part(use)
                 counted = Uses(budget, use.number)
                 if part is not None:
-                    met = self._scored([(replace(found, uses=counted), source) for found, source in may], part)
-                    use.answer(_stored_answer(met))
-        answered = {each.challenger.run_id: each for each in met}
-        left = [replace(found, uses=counted, unread=True) for found, _ in asked]
-        return [answered.get(each.challenger.run_id, each) for each in left]
+                    evaluated = self._scored(
+                        [(replace(evidence, uses=counted), source) for evidence, source in allowed], part
+                    )
+                    use.answer(_stored_answer(evaluated))
+        answered = {each.challenger.run_id: each for each in evaluated}
+        unread = [replace(evidence, uses=counted, unread=True) for evidence, _ in challenges]
+        return [answered.get(each.challenger.run_id, each) for each in unread]
 
-    def _allowed(self, asked: Iterable[Challenge], counted: Uses) -> list[Challenge]:
+    def _allowed(self, challenges: Iterable[Challenge], counted: Uses) -> list[Challenge]:
         """Those whom no rule refuses that needs no row of the holdout, if its uses stand like this."""
-        return [each for each in asked if not self._refused(replace(each[0], uses=counted))]
+        return [each for each in challenges if not self._refused(replace(each[0], uses=counted))]
 
-    def _refused(self, found: Evidence) -> bool:
-        return any(rule is not None and not rule.ok for rule in (check(found, self.policy) for check in EARLY))
+    def _refused(self, evidence: Evidence) -> bool:
+        return any(rule is not None and not rule.ok for rule in (check(evidence, self.policy) for check in EARLY))
 
-    def _question(self, asked: Sequence[Evidence]) -> dict[str, Any]:
+    def _question(self, challenges: Sequence[Evidence]) -> dict[str, Any]:
         """All that the answer depends on; of several challengers in whatever order."""
-        first, files = asked[0], sorted(each.challenger.model_sha256 for each in asked)
+        first, files = challenges[0], sorted(each.challenger.model_sha256 for each in challenges)
         return {
             **({"challenger": files[0]} if len(files) == 1 else {"challengers": files}),
             "champion": f"baseline of {self.data.fingerprint}" if first.first else first.champion.model_sha256,
@@ -108,7 +110,7 @@ class HoldoutEvaluation:
             "order_by": self.order_by,
         }
 
-    def _scored(self, asked: Sequence[Challenge], part: Part) -> list[Evidence]:
+    def _scored(self, challenges: Sequence[Challenge], part: Part) -> list[Evidence]:
         data, metric, champion = self.data, self.metric, self.champion
         truth = scoring.truth_of(data, part, metric)
 
@@ -117,24 +119,31 @@ class HoldoutEvaluation:
                 return scoring.score_baseline(data.train, part, metric, truth)
             return scoring.score_model(champion.source, part, metric, truth)
 
-        old, his = _scored_side(asked[0][0].champion, judge, truth, metric)
-        return [self._paired(replace(found, champion=old), source, part, truth, his) for found, source in asked]
+        old, champion_answers = _scored_side(challenges[0][0].champion, judge, truth, metric)
+        return [
+            self._paired(replace(evidence, champion=old), source, part, truth, champion_answers)
+            for evidence, source in challenges
+        ]
 
-    def _paired(self, found: Evidence, source: str, part: Part, truth: Truth, his: Answers | None) -> Evidence:
+    def _paired(
+        self, evidence: Evidence, source: str, part: Part, truth: Truth, champion_answers: Answers | None
+    ) -> Evidence:
         data, metric = self.data, self.metric
-        new, its = _scored_side(
-            found.challenger, lambda: scoring.score_model(source, part, metric, truth), truth, metric
+        new, challenger_answers = _scored_side(
+            evidence.challenger, lambda: scoring.score_model(source, part, metric, truth), truth, metric
         )
-        found = replace(found, challenger=new)
-        if its is None or his is None:
-            return found
-        cut = cut_slices(self.policy.slices, data, part, metric, truth, (its, his))
-        found = replace(found, slices=cut)
+        evidence = replace(evidence, challenger=new)
+        if challenger_answers is None or champion_answers is None:
+            return evidence
+        cut = cut_slices(self.policy.slices, data, part, metric, truth, (challenger_answers, champion_answers))
+        evidence = replace(evidence, slices=cut)
         try:
             groups, times = _groups(data, part), part.frame[self.order_by].to_numpy() if self.order_by else None
-            return replace(found, paired=pair(metric, truth, its, his, groups=groups, times=times))
+            return replace(
+                evidence, paired=pair(metric, truth, challenger_answers, champion_answers, groups=groups, times=times)
+            )
         except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
-            return replace(found, unpaired=f"no error of the gain can be computed: {reason(error)}")
+            return replace(evidence, unpaired=f"no error of the gain can be computed: {reason(error)}")
 
 
 def _open_part(use: holdout_budget.Use) -> Part | None:
@@ -155,46 +164,46 @@ def _scored_side(
     side: Side, compute: Callable[[], Scores], truth: Truth | None = None, metric: Metric | None = None
 ) -> tuple[Side, Answers | None]:
     try:
-        found = compute()
-        score = found.value
-        if metric is not None and truth is not None and found.answers is not None:
-            score = leaver(metric, truth, found.answers).whole
+        scores = compute()
+        score = scores.value
+        if metric is not None and truth is not None and scores.answers is not None:
+            score = leaver(metric, truth, scores.answers).whole
     except ModelError as error:
         return replace(side, fault=str(error)), None
     side = replace(
         side,
         score=score,
-        metrics=found.metrics,
-        losses=found.losses,
-        rows=found.rows,
-        rows_sha256=found.rows_sha256,
-        predictions_sha256=found.predictions_sha256,
+        metrics=scores.metrics,
+        losses=scores.losses,
+        rows=scores.rows,
+        rows_sha256=scores.rows_sha256,
+        predictions_sha256=scores.predictions_sha256,
     )
-    return side, found.answers
+    return side, scores.answers
 
 
-def _stored_answer(met: Sequence[Evidence]) -> dict[str, Any]:
+def _stored_answer(evaluated: Sequence[Evidence]) -> dict[str, Any]:
     """What is stored of an answer: plain values, NaN among them. Several challengers go by the digests of their files.
 
     The form for one is older than that for several: answers in it are still found.
     """
-    champion = {"champion": _stored_side(met[0].champion, shows=met[0].shows)}
-    told = {
+    champion = {"champion": _stored_side(evaluated[0].champion, shows=evaluated[0].shows)}
+    answers = {
         each.challenger.model_sha256: {
             "challenger": _stored_side(each.challenger, shows=each.shows),
             "paired": _stored_paired(each.paired) if each.paired else None,
             "unpaired": each.unpaired,
             "slices": [vars(one) for one in each.slices],
         }
-        for each in met
+        for each in evaluated
     }
-    return champion | (next(iter(told.values())) if len(met) == 1 else {"challengers": told})
+    return champion | (next(iter(answers.values())) if len(evaluated) == 1 else {"challengers": answers})
 
 
 def _stored_side(side: Side, *, shows: bool) -> dict[str, Any]:
-    told = {each.name: getattr(side, each.name) for each in fields(HoldoutFigures)}
+    figures = {each.name: getattr(side, each.name) for each in fields(HoldoutFigures)}
     losses = list(side.losses) if shows else []  # from a row's losses its target can be guessed
-    return {**told, "metrics": dict(side.metrics), "losses": losses}
+    return {**figures, "metrics": dict(side.metrics), "losses": losses}
 
 
 def _stored_paired(paired: Paired) -> dict[str, Any]:
@@ -206,18 +215,18 @@ def _paired_restored(kept: Mapping[str, Any]) -> Paired:
     return Paired(**{**kept, "draws": Draws.of_json(draws) if draws else None})
 
 
-def _restored(found: Evidence, kept: Mapping[str, Any]) -> Evidence:
-    def side(one: Side, told: Mapping[str, Any]) -> Side:
-        return replace(one, **{**told, "losses": tuple(told["losses"])})
+def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
+    def side(known: Side, figures: Mapping[str, Any]) -> Side:
+        return replace(known, **{**figures, "losses": tuple(figures["losses"])})
 
-    told = kept["challengers"][found.challenger.model_sha256] if "challengers" in kept else kept
+    answer = kept["challengers"][evidence.challenger.model_sha256] if "challengers" in kept else kept
     return replace(
-        found,
-        challenger=side(found.challenger, told["challenger"]),
-        champion=side(found.champion, kept["champion"]),
-        paired=_paired_restored(told["paired"]) if told["paired"] else None,
-        unpaired=told["unpaired"],
-        slices=tuple(Slice(**each) for each in told["slices"]),
+        evidence,
+        challenger=side(evidence.challenger, answer["challenger"]),
+        champion=side(evidence.champion, kept["champion"]),
+        paired=_paired_restored(answer["paired"]) if answer["paired"] else None,
+        unpaired=answer["unpaired"],
+        slices=tuple(Slice(**each) for each in answer["slices"]),
     )
 
 
@@ -232,12 +241,12 @@ def cut_slices(
     columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
 ) -> tuple[Slice, ...]:
     """A slice for each value of each column, in the order of the columns."""
-    found = []
+    pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):
             new, old = (_slice_score(metric, truth.at(places), each.at(places)) for each in both)
-            found.append(Slice(name, value, len(places), new, old, gain(metric.direction, new, old)))
-    return tuple(found)
+            pieces.append(Slice(name, value, len(places), new, old, gain(metric.direction, new, old)))
+    return tuple(pieces)
 
 
 def _slice_score(metric: Metric, truth: Truth, answers: Answers) -> float:

@@ -17,14 +17,14 @@ KEEP = 0.05
 
 
 @early
-def holdout_uses(found: Evidence, policy: Policy) -> RuleResult:
+def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
     """The holdout has not decided too often."""
-    uses = found.uses
+    uses = evidence.uses
     if uses is None:
         return RuleResult(
             "holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided"
         )
-    fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {found.ref} --fresh"
+    fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {evidence.ref} --fresh"
     reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
     if uses.asked:
         reason += f", the answer of {uses.asked} to the same question"
@@ -32,62 +32,64 @@ def holdout_uses(found: Evidence, policy: Policy) -> RuleResult:
 
 
 @rule
-def holdout_rows(found: Evidence, policy: Policy) -> RuleResult:
+def holdout_rows(evidence: Evidence, policy: Policy) -> RuleResult:
     """Too few rows prove nothing."""
-    rows = found.challenger.rows
+    rows = evidence.challenger.rows
     return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
 
 
 @rule
-def class_rows(found: Evidence, policy: Policy) -> RuleResult | None:
+def class_rows(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Nor do too few of one class; of rows that are left out by group, the groups that hold the class count."""
-    if found.paired is None or found.paired.rarer is None:
+    if evidence.paired is None or evidence.paired.rarer is None:
         return None
-    units, least = found.paired.rarer, policy.min_class_rows
-    reason = f"{units} holdout {_units(found.paired)} of the rarest class, at least {least} wanted"
+    units, least = evidence.paired.rarer, policy.min_class_rows
+    reason = f"{units} holdout {_units(evidence.paired)} of the rarest class, at least {least} wanted"
     return _floor("class_rows", units, least, reason)
 
 
 @rule
-def rows_differ(found: Evidence, policy: Policy) -> RuleResult | None:
+def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Two classifiers that nearly always agree are told apart by the few rows, or groups, where they do not."""
-    if found.paired is None or found.paired.differing is None:
+    if evidence.paired is None or evidence.paired.differing is None:
         return None
-    units, least = found.paired.differing, policy.min_differing
-    reason = f"the two differ on {units} holdout {_units(found.paired)}, at least {least} wanted"
+    units, least = evidence.paired.differing, policy.min_differing
+    reason = f"the two differ on {units} holdout {_units(evidence.paired)}, at least {least} wanted"
     return _floor("rows_differ", units, least, reason)
 
 
 @rule
-def groups_enough(found: Evidence, policy: Policy) -> RuleResult | None:
+def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Rows of one group speak with one voice."""
-    if found.paired is None or found.paired.by != "groups":
+    if evidence.paired is None or evidence.paired.by != "groups":
         return None
-    groups, least = round(found.paired.effective, 1), policy.min_groups
-    reason = f"{found.paired.blocks} groups in the holdout that say as much as {groups:g} equal ones, {least:g} wanted"
+    groups, least = round(evidence.paired.effective, 1), policy.min_groups
+    reason = (
+        f"{evidence.paired.blocks} groups in the holdout that say as much as {groups:g} equal ones, {least:g} wanted"
+    )
     return _floor("groups", groups, least, reason)
 
 
 @rule
-def time_enough(found: Evidence, policy: Policy) -> RuleResult | None:
+def time_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Rows that resemble the row before count for less."""
-    if found.paired is None or found.paired.by != "time":
+    if evidence.paired is None or evidence.paired.by != "time":
         return None
-    again = found.paired.autocorrelation
+    again = evidence.paired.autocorrelation
     again = math.nan if again is None else max(again, 0.0)
     least = math.ceil(policy.min_rows * (1 + again) / (1 - again)) if again < 1 else math.inf
-    rows = found.paired.rows
+    rows = evidence.paired.rows
     reason = f"{rows} rows in the order of time with autocorrelation {again:.2f}, at least {least} wanted"
     return RuleResult("time_rows", rows >= least, rows, least, reason, "undecided", fault=False)
 
 
 @rule
-def error_known(found: Evidence, policy: Policy) -> RuleResult:
+def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
     """The gain has an error that can be computed."""
-    paired = found.paired
+    paired = evidence.paired
     if paired is None:
         return RuleResult(
-            "error", False, None, "> 0", found.unpaired or "the two were not paired row by row", "undecided"
+            "error", False, None, "> 0", evidence.unpaired or "the two were not paired row by row", "undecided"
         )
     error = paired.standard_error
     reason = f"the standard error of the gain is {shown(error) if paired.sound else 'zero or undefined'}"
@@ -96,42 +98,42 @@ def error_known(found: Evidence, policy: Policy) -> RuleResult:
 
 
 @rule
-def one_row(found: Evidence, policy: Policy) -> RuleResult | None:
+def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """One row alone does not decide, whatever the others say: where one catastrophe is rare, no interval holds."""
-    if found.paired is None or not found.paired.sound:
+    if evidence.paired is None or not evidence.paired.sound:
         return None
-    share, most = found.paired.largest_share, policy.max_share
+    share, most = evidence.paired.largest_share, policy.max_share
     carried, allowed = distinct_percents(share, most)
     reason = f"one holdout row carries {carried} of what the gain rests on, at most {allowed} may"
     return RuleResult("one_row", share <= most, share, most, reason, "undecided", fault=False)
 
 
 @rule
-def gain_enough(found: Evidence, policy: Policy) -> RuleResult | None:
+def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """The challenger is surely better by more than `min_gain`; or surely not; or these rows cannot tell."""
-    paired = found.paired
+    paired = evidence.paired
     if paired is None or not paired.sound:
         return None  # `error` has said so
-    level = policy.level(found.uses)
-    side, bound, at = _told(paired, policy, level)
+    level = policy.level(evidence.uses)
+    side, bound, at = _verdict(paired, policy, level)
     ok, worse = side == "better", side == "worse"
     wanted = f"more than {shown(policy.min_gain)} wanted"
-    if found.shows:
-        new, old = found.challenger, found.champion
-        note = f" ({found.note})" if found.note else ""
-        what = f"{found.metric}{note} {shown(new.score)} against {shown(old.score)} of "
+    if evidence.shows:
+        new, old = evidence.challenger, evidence.champion
+        note = f" ({evidence.note})" if evidence.note else ""
+        what = f"{evidence.metric}{note} {shown(new.score)} against {shown(old.score)} of "
         what += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
         what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
-        what = f"the gain in {found.metric} is {says} {shown(policy.min_gain)}"
+        what = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
     if not (ok or worse):
-        what += f". {_ahead(paired, policy, level)}"
-    figure = bound if found.shows else None
+        what += f". {_what_rows_can_find(paired, policy, level)}"
+    figure = bound if evidence.shows else None
     return RuleResult("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
 
 
-def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
+def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
     """What the interval says, the bound that says it, and the level of that bound."""
     lower, upper = paired.lower(level), paired.upper(KEEP)
     if upper < policy.min_gain:
@@ -139,20 +141,20 @@ def _told(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better
     return "better" if lower > policy.min_gain else "open", lower, level
 
 
-def _ahead(paired: Paired, policy: Policy, level: float) -> str:
+def _what_rows_can_find(paired: Paired, policy: Policy, level: float) -> str:
     """What these rows can find, and how many rows it takes to find what is worth it."""
-    ahead = holdout_power(paired, policy, level)
-    if ahead.obstacle:
+    power = holdout_power(paired, policy, level)
+    if power.obstacle:
         what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
-        what += f"{ahead.obstacle} fails in {ahead.fails:.0%}"
-        return what + (f"; about {ahead.rows_needed} rows mend that" if ahead.rows_needed else "")
-    what = f"{paired.rows} rows find a gain of {shown(ahead.detectable)} in {policy.power:.0%} of cases"
-    if ahead.interval_only:
+        what += f"{power.obstacle} fails in {power.fails:.0%}"
+        return what + (f"; about {power.rows_needed} rows mend that" if power.rows_needed else "")
+    what = f"{paired.rows} rows find a gain of {shown(power.detectable)} in {policy.power:.0%} of cases"
+    if power.interval_only:
         what += " by the interval alone, without the other rules"
     wish = policy.worthwhile_gain
     if wish is None:
         return f"{what}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
-    rows = ahead.rows_for(wish)
+    rows = power.rows_for(wish)
     if rows is None:
         return f"{what}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
     return f"{what}; to settle a gain of {shown(wish)} takes {rows} rows"
@@ -162,5 +164,5 @@ def _units(paired: Paired) -> str:
     return "groups" if paired.by == "groups" else "rows"
 
 
-def _floor(name: str, found: float, least: float, reason: str) -> RuleResult:
-    return RuleResult(name, found >= least, found, least, reason, "undecided", fault=False)
+def _floor(name: str, value: float, least: float, reason: str) -> RuleResult:
+    return RuleResult(name, value >= least, value, least, reason, "undecided", fault=False)

@@ -98,26 +98,26 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
     if title:
         return title, text
     try:
-        found = document.read(store.settings.root / tags.get(Tag.NOTEBOOK, ""))
+        notebook = document.read(store.settings.root / tags.get(Tag.NOTEBOOK, ""))
     except (NbopsError, OSError):
         return "", ""
-    return found.title, found.purpose
+    return notebook.title, notebook.purpose
 
 
 def _requirements_and_code(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
     """Its requirements, and what of it is code that runs wherever it is loaded."""
     try:
-        found = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None
+        files = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None
     except NbopsError:
-        found = None
-    if found is None:
+        files = None
+    if files is None:
         return (), "not known"
-    return tuple(line for line in found.requirements or () if line.strip()), found.code or "none but its libraries'"
+    return tuple(line for line in files.requirements or () if line.strip()), files.code or "none but its libraries'"
 
 
 def _columns(signature: object, part: str) -> str:
-    found = signature.get(part) if isinstance(signature, Mapping) else None
-    if not found:
+    columns = signature.get(part) if isinstance(signature, Mapping) else None
+    if not columns:
         return "not known"
-    named = [f"{each.get('name', '')} {each.get('type', '')}".strip() for each in found]
+    named = [f"{each.get('name', '')} {each.get('type', '')}".strip() for each in columns]
     return ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")

@@ -45,36 +45,36 @@ def model_facts(
     For whom a policy judges, time is measured where a limit is set, and the code computed anew where it must be
     reproducible.
     """
-    found: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
+    facts: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
     try:
         files = model_files.read(source)
-        found |= {"model_sha256": files.sha256, "size_bytes": files.size_bytes}
+        facts |= {"model_sha256": files.sha256, "size_bytes": files.size_bytes}
         if files.requirements is not None:
-            found["loose"] = tuple(requirements.faults(files.requirements, store.settings.layout.lock))
+            facts["loose"] = tuple(requirements.faults(files.requirements, store.settings.layout.lock))
         if policy is not None and policy.max_latency_ms is not None:
-            found["latency_ms"] = latency(source, data)
+            facts["latency_ms"] = latency(source, data)
     except ModelError:
         pass  # its rules fail
     if policy is not None and policy.require_fingerprint:
-        found["irreproducible"] = irreproducible(store, run)
-    return found
+        facts["irreproducible"] = irreproducible(store, run)
+    return facts
 
 
 def latency(source: str, data: Dataset) -> float:
     """The time, in milliseconds, within which 95 % of predictions of one validation row return, in this process."""
     model = logged_models.load(source)
     rows = data.validation.X
-    took = []
+    seconds = []
     try:
         for number in range(CALLS + WARM_UP):
             place = number % len(rows)
             one = rows.iloc[place : place + 1]
             began = time.perf_counter()
             model.predict(one)
-            took.append(1000 * (time.perf_counter() - began))
+            seconds.append(1000 * (time.perf_counter() - began))
     except Exception as error:
         raise ModelError(f"it does not predict one row: {reason(error)}") from error
-    timed = sorted(took[WARM_UP:])
+    timed = sorted(seconds[WARM_UP:])
     return timed[int(0.95 * (len(timed) - 1))]
 
 
@@ -98,8 +98,8 @@ def irreproducible(store: Store, run: RunInfo | None) -> str:
 
 def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory() as scratch:
-        found = store.client.download_artifacts(run.run_id, "nbops/parameters.json", scratch)
-        values = json.loads(Path(found).read_text("utf-8"))
+        path = store.client.download_artifacts(run.run_id, "nbops/parameters.json", scratch)
+        values = json.loads(Path(path).read_text("utf-8"))
     notebook = document.read(root / tags.get(Tag.NOTEBOOK, ""))
     return fingerprint.source_fingerprint(notebook, values, provenance.lock_sha256(Layout(root)), root)
 
@@ -123,17 +123,17 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
 def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     """Holdout rows among those that the run loaded by name, or that its model was logged with; None: nobody knows."""
     try:
-        loaded = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
+        loaded_rows = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
         kept = leakage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
-        if loaded is None or run is None or kept is None:
-            return None if loaded == 0 and run is not None and Tag.OWN_READS in run.tags else loaded
+        if loaded_rows is None or run is None or kept is None:
+            return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
         others = [value.partition("#")[0] for value in run.datasets.values()]
-        logged = leakage.seen_in_example(data.ref, others, kept, store.settings)
+        logged_rows = leakage.seen_in_example(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
-    if loaded == logged == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
+    if loaded_rows == logged_rows == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
         return None  # the notebook read a table by itself, and logged too few rows to tell which
-    return loaded or logged
+    return loaded_rows or logged_rows
 
 
 def _whole(kept: leakage.LoggedRows, data: Dataset) -> bool:
@@ -150,8 +150,8 @@ def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: P
 def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
     """The version that serves, before it is scored."""
     run = query.find_run(store, version.run_id)  # None when it was deleted since; its version still serves
-    told = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
-    return replace(told, run_id=version.run_id, version=version.version)
+    side = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
+    return replace(side, run_id=version.run_id, version=version.version)
 
 
 def _side(

@@ -101,8 +101,8 @@ def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
 
 def commit(tags: Mapping[str, str]) -> str:
     """The commit a run was made from, with a star when there was more than was committed; empty when unknown."""
-    found = tags.get("mlflow.source.git.commit", "")[:8]
-    return found + ("*" if found and tags.get(Tag.GIT_DIRTY) == "true" else "")
+    short_commit = tags.get("mlflow.source.git.commit", "")[:8]
+    return short_commit + ("*" if short_commit and tags.get(Tag.GIT_DIRTY) == "true" else "")
 
 
 def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[RankedRun, ...]:

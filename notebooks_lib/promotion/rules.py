@@ -71,69 +71,71 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def challenger_known(found: Evidence, policy: Policy) -> RuleResult:
+def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
     """There is somebody to compare; asked only where there is nobody."""
-    return RuleResult("challenger", not found.nobody, None, "a candidate", found.nobody, fault=False)
+    return RuleResult("challenger", not evidence.nobody, None, "a candidate", evidence.nobody, fault=False)
 
 
 @early
-def not_itself(found: Evidence, policy: Policy) -> RuleResult:
+def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
     """The champion cannot replace itself, nor can its twin; that it is the best is no fault of anybody's."""
-    new, old = found.challenger, found.champion
-    if found.first:
+    new, old = evidence.challenger, evidence.champion
+    if evidence.first:
         return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
     reason = f"another model than {old.label}"
-    if found.itself:
+    if evidence.itself:
         reason = "the best candidate is the champion itself"
-    elif found.twin:
+    elif evidence.twin:
         reason = f"the best candidate predicts exactly what {old.label} does on all {new.rows} holdout rows"
-    ok = not (found.itself or found.twin)
+    ok = not (evidence.itself or evidence.twin)
     return RuleResult("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
 
 
 @early
-def data_same(found: Evidence, policy: Policy) -> RuleResult:
+def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
     """The challenger comes from the data whose holdout judges it."""
-    used, wanted = found.challenger.dataset, found.dataset
+    used, wanted = evidence.challenger.dataset, evidence.dataset
     ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
-    reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {found.ref}"
+    reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {evidence.ref}"
     return RuleResult("data_same", ok, _short(used), _short(wanted), reason)
 
 
 @rule
-def rows_same(found: Evidence, policy: Policy) -> RuleResult:
+def rows_same(evidence: Evidence, policy: Policy) -> RuleResult:
     """Both are scored on the same rows."""
-    one, other = found.challenger, found.champion
+    one, other = evidence.challenger, evidence.champion
     ok = bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
     reason = "both scored on the same holdout rows" if ok else "not scored on the same holdout rows"
     return RuleResult("rows_same", ok, one.rows_sha256[:12], other.rows_sha256[:12], reason, "undecided")
 
 
 @rule
-def metric_finite(found: Evidence, policy: Policy) -> RuleResult:
+def metric_finite(evidence: Evidence, policy: Policy) -> RuleResult:
     """Both scores are numbers."""
-    bad = [side for side in (found.challenger, found.champion) if side.score is None or not math.isfinite(side.score)]
+    bad = [
+        side for side in (evidence.challenger, evidence.champion) if side.score is None or not math.isfinite(side.score)
+    ]
     if not bad:
-        return RuleResult("metric_finite", True, True, True, f"{found.metric} is a number for both", "undecided")
-    why = "; ".join(f"{side.label}: {side.fault or f'{found.metric} is undefined on these rows'}" for side in bad)
+        return RuleResult("metric_finite", True, True, True, f"{evidence.metric} is a number for both", "undecided")
+    why = "; ".join(f"{side.label}: {side.fault or f'{evidence.metric} is undefined on these rows'}" for side in bad)
     return RuleResult("metric_finite", False, False, True, why, "undecided")
 
 
 @early
-def signature_compatible(found: Evidence, policy: Policy) -> RuleResult:
+def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
     """Whoever calls the champion can call the challenger."""
-    if found.first:
-        problem = missing_signature(found.challenger.signature)
+    if evidence.first:
+        problem = missing_signature(evidence.challenger.signature)
         return RuleResult("signature", not problem, not problem, True, problem or "it says what it takes and gives")
-    problem = signature_conflict(found.champion.signature, found.challenger.signature)
+    problem = signature_conflict(evidence.champion.signature, evidence.challenger.signature)
     reason = f"{problem}; a model with another interface needs another model name" if problem else "as the champion's"
     return RuleResult("signature", not problem, not problem, True, reason)
 
 
 @early
-def clean_commit(found: Evidence, policy: Policy) -> RuleResult:
+def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
     """The code that made it can be found again."""
-    commit, dirty = found.challenger.commit, found.challenger.dirty
+    commit, dirty = evidence.challenger.commit, evidence.challenger.dirty
     limit = "clean" if policy.require_clean else None
     if commit and dirty is False:
         return RuleResult("clean_commit", True, commit[:8], limit, f"made from commit {commit[:8]}")
@@ -144,17 +146,17 @@ def clean_commit(found: Evidence, policy: Policy) -> RuleResult:
 
 
 @rule
-def metric_limits(found: Evidence, policy: Policy) -> RuleResult | None:
+def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """No metric that has an absolute limit is beyond it; all that counts for a first model beside the baseline."""
     if not policy.limits:
         return None
     beyond = []
     for name, limit in policy.limits.items():
-        value = found.challenger.metrics.get(name)
+        value = evidence.challenger.metrics.get(name)
         if value is None or not math.isfinite(value):
             beyond.append(f"{name} is unknown")
         elif name not in METRICS or sort_key(METRICS[name].direction, value) > sort_key(METRICS[name].direction, limit):
-            beyond.append(f"{name} is {shown(value)}" if found.shows else name)
+            beyond.append(f"{name} is {shown(value)}" if evidence.shows else name)
     wanted = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
     reason = f"beyond promotion.limits: {', '.join(beyond)}" if beyond else "within promotion.limits"
     return RuleResult("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)

@@ -202,9 +202,9 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
     import numpy as np
 
     try:
-        said = model.predict(_served(model, rows))
+        answers = model.predict(_served(model, rows))
         kind = float if task == "regression" else None
-        values = np.asarray(said.to_numpy() if hasattr(said, "to_numpy") else said, dtype=kind)
+        values = np.asarray(answers.to_numpy() if hasattr(answers, "to_numpy") else answers, dtype=kind)
     except Exception as error:  # a model is anybody's code
         raise ModelError(f"it does not predict the {name} rows: {_error_text(error)}") from error
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
@@ -235,15 +235,17 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
         return None
 
 
-def _aligned(found: Array, classes: Any, truth: Truth) -> Array:
+def _aligned(probabilities: Array, classes: Any, truth: Truth) -> Array:
     """Columns in the order of `truth.classes`; a class that the model has never seen gets probability 0."""
     import numpy as np
 
     assert truth.classes is not None
     _check_classes(classes, truth)
     place = {name: index for index, name in enumerate(np.asarray(classes).tolist())}
-    empty = np.zeros(len(found))
-    return np.column_stack([found[:, place[name]] if name in place else empty for name in truth.classes.tolist()])
+    empty = np.zeros(len(probabilities))
+    return np.column_stack(
+        [probabilities[:, place[name]] if name in place else empty for name in truth.classes.tolist()]
+    )
 
 
 def _check_classes(classes: Any, truth: Truth) -> None:

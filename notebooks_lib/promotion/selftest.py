@@ -153,9 +153,9 @@ def _exact(gate: Gate) -> Iterator[SelftestCheck]:
             truth, new, old = Truth(np.zeros(60)), Answers(np.full(60, 5.0)), Answers(5.0 + gain)
             test = stats.ttest_rel(old.values, new.values, alternative="greater" if side > 0 else "less")
             assert (test.pvalue < level) == (step > 1)
-            found = gate(METRICS["mae"], truth, new, old, Policy(uses=uses))
+            answer = gate(METRICS["mae"], truth, new, old, Policy(uses=uses))
             name = f"paired t test, p {'<' if step > 1 else '>'} {level:g} of being {'better' if side > 0 else 'worse'}"
-            yield SelftestCheck(name, found == wanted, found, wanted)
+            yield SelftestCheck(name, answer == wanted, answer, wanted)
 
 
 def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
@@ -168,16 +168,16 @@ def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
     assert abs(np.corrcoef(new, old)[0, 1] - 0.999) < 1e-9
     truth = Truth(np.zeros(200))
     for name, pairs, wanted in (("better", (new, old), "promote"), ("worse", (old, new), "keep")):
-        found = gate(METRICS["mae"], truth, Answers(pairs[0]), Answers(pairs[1]), Policy())
-        yield SelftestCheck(f"correlated 0.999 and a little {name}", found == wanted, found, wanted)
+        answer = gate(METRICS["mae"], truth, Answers(pairs[0]), Answers(pairs[1]), Policy())
+        yield SelftestCheck(f"correlated 0.999 and a little {name}", answer == wanted, answer, wanted)
 
 
 def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
     """Too few rows, or all rows alike: however good it looks, nobody knows."""
     few = np.random.default_rng(SEED).random(29)
     for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
-        found = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
-        yield SelftestCheck(f"much better on {name}", found == "undecided", found, "undecided")
+        answer = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
+        yield SelftestCheck(f"much better on {name}", answer == "undecided", answer, "undecided")
 
 
 def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
@@ -233,8 +233,8 @@ def tables() -> dict[str, PredictedTable]:
         "tree": DecisionTreeRegressor(max_depth=3, min_samples_leaf=10, random_state=0),
     }
     folds: Any = KFold(5, shuffle=True, random_state=0)
-    said = {name: Answers(cross_val_predict(model, x, y, cv=folds)) for name, model in regressors.items()}
-    found = {"diabetes": PredictedTable(Truth(y), said)}
+    answers = {name: Answers(cross_val_predict(model, x, y, cv=folds)) for name, model in regressors.items()}
+    predicted = {"diabetes": PredictedTable(Truth(y), answers)}
 
     x, y = load_breast_cancer(return_X_y=True)
     x = x[:, :10]  # with all thirty columns hardly a model errs
@@ -251,8 +251,10 @@ def tables() -> dict[str, PredictedTable]:
         chances = cross_val_predict(model, x, y, cv=folds, method="predict_proba")
         return Answers(classes[chances.argmax(axis=1)], chances)
 
-    found["cancer"] = PredictedTable(Truth(y, classes), {name: judged(model) for name, model in classifiers.items()})
-    return found
+    predicted["cancer"] = PredictedTable(
+        Truth(y, classes), {name: judged(model) for name, model in classifiers.items()}
+    )
+    return predicted
 
 
 def _poor_answers(table: PredictedTable) -> Answers:

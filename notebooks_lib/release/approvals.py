@@ -47,27 +47,27 @@ def approve(store: Store, model: str) -> Rollout:
     taken back somewhere, or another one became champion, of prod or of a stage that this one had passed. When a stage
     does not take it, its approval is used up: it waits no more.
     """
-    found = waiting_version(store, model)
-    if found is None:
+    version = waiting_version(store, model)
+    if version is None:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
         raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
-    told = read_waiting_tag(found)
-    if told is None:
+    content = read_waiting_tag(version)
+    if content is None:
         raise PromotionError(
-            f"version {found.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
+            f"version {version.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
             "and promote again: nbops promote --live"
         )
-    first = str(told["stages"][0])
+    first = str(content["stages"][0])
     rollout = Rollout(
-        store, model, told["stages"], dry_run=False, reason=told["reason"], run_id=told["run"], approved=first
+        store, model, content["stages"], dry_run=False, reason=content["reason"], run_id=content["run"], approved=first
     )
-    rollout.version, rollout.compared, rollout.earlier = found, str(told["compared"]), tuple(told["passed"])
+    rollout.version, rollout.compared, rollout.earlier = version, str(content["compared"]), tuple(content["passed"])
     for name in rollout.names:
         recovery.recover(store, model, name)
-    _check_passed(store, registry.get(store, model, found.version), rollout.earlier)
+    _check_passed(store, registry.get(store, model, version.version), rollout.earlier)
     now = champions.champion(store, model)
-    if now is not None and now.version not in (rollout.compared, found.version):
+    if now is not None and now.version not in (rollout.compared, version.version):
         raise PromotionError(stale_comparison(now))
     write_ledger_note(rollout, "approved", first)
     for stage in stage_rollouts(rollout):

@@ -108,8 +108,8 @@ class CanaryWatch:
                 time.sleep(LOOK_EVERY)
 
     def _counts(self) -> tuple[SlotCounts, SlotCounts]:
-        found = endpoint.measured(self.settings, self.name, since=self._mark)
-        new, old = (found.get(slot, SlotCounts()) for slot in self.slots)
+        counts = endpoint.measured(self.settings, self.name, since=self._mark)
+        new, old = (counts.get(slot, SlotCounts()) for slot in self.slots)
         return new, old
 
     def _probe(self, count: int, *, mirrored: bool) -> None:

@@ -116,11 +116,11 @@ def read_decision(store: Store, run_id: str) -> dict[str, Any]:
     if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")
     with tempfile.TemporaryDirectory() as scratch:
-        found = store.client.download_artifacts(run_id, f"{FOLDER}/{FILE}", scratch)
-        content = json.loads(Path(found).read_text("utf-8"))
+        path = store.client.download_artifacts(run_id, f"{FOLDER}/{FILE}", scratch)
+        content = json.loads(Path(path).read_text("utf-8"))
         if _LATER_TAG in tags:
-            found = store.client.download_artifacts(run_id, tags[_LATER_TAG], scratch)
-            content |= json.loads(Path(found).read_text("utf-8"))
+            path = store.client.download_artifacts(run_id, tags[_LATER_TAG], scratch)
+            content |= json.loads(Path(path).read_text("utf-8"))
     return dict(content)
 
 

@@ -84,13 +84,13 @@ class Gate:
 
     def champion_table(self) -> ReportTable:
         """For a notebook: the champion and its endpoint, or that there is none yet."""
-        found = self.champion()
-        serves = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
+        champion = self.champion()
+        endpoints = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
         rows = [
-            ("champion", f"version {found.version}" if found else "none yet"),
-            ("run", found.run_id if found else ""),
-            ("reason", found.tags.get(Tag.REASON, "") if found else ""),
-            ("endpoint", f"{serves[0].state}, version {serves[0].version}" if serves else "none yet"),
+            ("champion", f"version {champion.version}" if champion else "none yet"),
+            ("run", champion.run_id if champion else ""),
+            ("reason", champion.tags.get(Tag.REASON, "") if champion else ""),
+            ("endpoint", f"{endpoints[0].state}, version {endpoints[0].version}" if endpoints else "none yet"),
         ]
         return ReportTable.of((self.model, ""), rows)
 
@@ -106,11 +106,11 @@ class Gate:
             versions=registry.versions(self.store, self.model),
         )
 
-    def holdout(self, found: Candidates) -> Evidence:
+    def holdout(self, candidates: Candidates) -> Evidence:
         """The figures of the best of them, as many as are to meet it, and of the champion on the holdout."""
         return evidence_module.gather_evidence(
             self.store,
-            found,
+            candidates,
             self.champion(),
             model=self.model,
             policy=self.policy,
@@ -151,9 +151,9 @@ class Gate:
         run_id = run.id if run else ""
         return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
-    def record(self, run: Run, release: Release, found: Candidates) -> ReportTable:
+    def record(self, run: Run, release: Release, candidates: Candidates) -> ReportTable:
         """Write decision and deeds on the run, for those who read them from MLflow."""
-        decision_record.write_decision(self.store, run.id, release, found)
+        decision_record.write_decision(self.store, run.id, release, candidates)
         rows = [
             ("decision", release.decision.answer),
             ("promoted", release.promoted),

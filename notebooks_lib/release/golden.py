@@ -128,7 +128,7 @@ def _text(store: Store, version: Version, path: str) -> str:
 def _answer(model: ServedModel, request: Mapping[str, Any]) -> Any:
     plain = {key: value for key, value in request.items() if key != "params"}
     try:
-        said = model.predict(model.parse(plain), request.get("params"))
+        predictions = model.predict(model.parse(plain), request.get("params"))
     except (InputError, ModelError) as error:
         raise PromotionError(f"the model does not answer known rows here: {error}") from error
-    return json.loads(encode(said))
+    return json.loads(encode(predictions))

@@ -178,8 +178,8 @@ def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
     """The changes that have not ended, of one model or of all. Nothing is locked or mended."""
     folder = settings.layout.changes
     places = sorted(folder.glob(f"{model or '*'}/*/lock"))
-    found = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
-    return [journal for journal in found if journal is not None]
+    pending = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
+    return [journal for journal in pending if journal is not None]
 
 
 def describe(journal: Journal) -> str:

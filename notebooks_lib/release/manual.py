@@ -40,15 +40,15 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
             lock.release()
     now = _status(settings, name)
     lock = lock or _stage_lock(settings, name, now)
-    told = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
-    if lock is not None and told[0] != told[1]:
+    old, new = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
+    if lock is not None and old != new:
         try:
-            entry = LedgerEntry(lock.model, lock.stage, "traffic", *told, reason="by hand: nbops endpoint")
+            entry = LedgerEntry(lock.model, lock.stage, "traffic", old, new, reason="by hand: nbops endpoint")
             ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
         except NbopsError as error:
             raise TrackingError(
-                f"the traffic of {name!r} moved from {told[0] or 'none'} to {told[1] or 'none'}, but the ledger does "
-                f"not say so: {error}"
+                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger does not say so: "
+                f"{error}"
             ) from error
 
 
@@ -60,17 +60,17 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
     there, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
     those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
     """
-    store, found = connect(settings), endpoint.status(settings, name)
-    known = {*endpoint_state.SLOTS, *found.slots}
-    if slot and slot not in known:
-        raise UnknownNameError("slot", slot, known)
-    lock = _stage_lock(settings, name, found) or _registered(store, name)
+    store, status = connect(settings), endpoint.status(settings, name)
+    slots = {*endpoint_state.SLOTS, *status.slots}
+    if slot and slot not in slots:
+        raise UnknownNameError("slot", slot, slots)
+    lock = _stage_lock(settings, name, status) or _registered(store, name)
     lock.take()
     try:
-        left = lock.pending()
-        if left is not None:  # it may need the very slot
+        unfinished = lock.pending()
+        if unfinished is not None:  # it may need the very slot
             raise PromotionError(
-                f"stage {lock.stage!r} is not free: {journal.describe(left)}; {journal.recovery_hint(left)}"
+                f"stage {lock.stage!r} is not free: {journal.describe(unfinished)}; {journal.recovery_hint(unfinished)}"
             )
         if version:
             chosen = registry.get(store, lock.model, version)
@@ -90,17 +90,17 @@ def _status(settings: Settings, name: str) -> EndpointStatus | None:
     return None
 
 
-def _stage_lock(settings: Settings, name: str, found: EndpointStatus | None) -> StageLock | None:
+def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:
     """Of the stage whose endpoint this is; None for one that belongs to none."""
-    return _of(settings, name, {str(slot.detail.get("model", "")) for slot in found.slots.values()} if found else ())
+    return _of(settings, name, {str(slot.detail.get("model", "")) for slot in status.slots.values()} if status else ())
 
 
 def _registered(store: Store, name: str) -> StageLock:
     """The same for an endpoint without any slot."""
-    found = _of(store.settings, name, registry.models(store))
-    if found is None:
+    lock = _of(store.settings, name, registry.models(store))
+    if lock is None:
         raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model: nobody knows what to deploy")
-    return found
+    return lock
 
 
 def _of(settings: Settings, name: str, models: Iterable[str]) -> StageLock | None:

@@ -54,21 +54,21 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, as
 
 def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str = "") -> Recovered | None:
     """The same for whoever holds the stage already."""
-    left = lock.pending()
-    if left is None:
+    unfinished = lock.pending()
+    if unfinished is None:
         return None
-    moves, said = StageMoves(store, left), f"{describe(left)}, was cut short"
-    why = f"cut short {describe(left).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
+    moves, summary = StageMoves(store, unfinished), f"{describe(unfinished)}, was cut short"
+    why = f"cut short {describe(unfinished).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
     try:
         outcome, text = _finish_or_undo(moves, why)
     except (EndpointError, ModelError, PromotionError) as error:
         if not giving_up:
             raise
         moves.failed(f"given up: {error}")
-        left.write(END, outcome="given up")
-        text = f"{said}, and can be neither finished nor undone: {error}"
+        unfinished.write(END, outcome="given up")
+        text = f"{summary}, and can be neither finished nor undone: {error}"
         return Recovered(moves.kind, moves.number, "given up", text)
-    return Recovered(moves.kind, moves.number, outcome, f"{said}: {text}")
+    return Recovered(moves.kind, moves.number, outcome, f"{summary}: {text}")
 
 
 def _finish_or_undo(moves: StageMoves, why: str) -> tuple[Outcome, str]:

@@ -55,11 +55,11 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     """
     rollout.check_stages(settings, [stage])
     store = connect(settings)
-    asked = f"nbops rollback: {reason}" if reason else "nbops rollback"
-    mended = recovery.recover(store, model, stage, giving_up=True, asked=asked)
+    cause = f"nbops rollback: {reason}" if reason else "nbops rollback"
+    mended = recovery.recover(store, model, stage, giving_up=True, asked=cause)
     before = champions.champion(store, model, stage)
-    there = before is not None and before.version == to
-    if mended is not None and (mended.back if to is None else there and mended.outcome != "given up"):
+    is_champion = before is not None and before.version == to
+    if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):
         status = version_slots.endpoint_status(store, settings.stages.endpoint(stage, model))
         return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
@@ -84,28 +84,28 @@ def _further(store: Store, model: str, stage: str) -> str:
 
 def _target(store: Store, before: Version, stage: str, to: str | None) -> Version:
     if to is None:
-        found = champions.previous(store, before.model, stage)
-        if found is None:
+        target = champions.previous(store, before.model, stage)
+        if target is None:
             name = store.settings.stages.endpoint(stage, before.model)
             raise UsageError(
                 f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
                 f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {name}"
             )
-        return found
-    found = registry.get(store, before.model, to)
-    if found.version == before.version:
+        return target
+    target = registry.get(store, before.model, to)
+    if target.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
-    if not champions.was_champion(store, found, stage):
+    if not champions.was_champion(store, target, stage):
         on = (
             f"it waits: {rollout.continue_command(before.model)}"
-            if found.tags.get(Tag.WAITING)
+            if target.tags.get(Tag.WAITING)
             else "nbops promote --live"
         )
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"
         )
-    return found
+    return target
 
 
 def _check(store: Store, version: Version) -> int:

@@ -106,29 +106,29 @@ class Rollout:
         assert self.version is not None
         self.waiting = stage
         rest = list(self.names[self.names.index(stage) :])
-        told = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
-        told["passed"] = [*self.earlier, *self.passed]
+        content = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
+        content["passed"] = [*self.earlier, *self.passed]
         for other in registry.versions(self.store, self.model):
             if other.tags.get(Tag.WAITING) and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
         before = read_waiting_tag(self.version) or {}
-        if any(before.get(key) != told[key] for key in ("stages", "compared", "passed")):
-            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(told, ensure_ascii=False)})
+        if any(before.get(key) != content[key] for key in ("stages", "compared", "passed")):
+            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(content, ensure_ascii=False)})
             write_ledger_note(self, "waiting", stage)
 
 
 def read_waiting_tag(version: Version) -> dict[str, Any] | None:
     """What a version's tag says of its wait; None when it says nothing that `Way.wait` writes."""
     try:
-        found = json.loads(version.tags.get(Tag.WAITING) or "null")
+        content = json.loads(version.tags.get(Tag.WAITING) or "null")
     except (ValueError, RecursionError):
         return None
     kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
-    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
         return None
-    passed = found.setdefault("passed", [])
-    stages = [*found["stages"], *passed] if found["stages"] and isinstance(passed, list) else [None]
-    return found if all(stage in STAGES for stage in stages) else None
+    passed = content.setdefault("passed", [])
+    stages = [*content["stages"], *passed] if content["stages"] and isinstance(passed, list) else [None]
+    return content if all(stage in STAGES for stage in stages) else None
 
 
 def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
 def _requires(rollout: Rollout, stage: str, what: str) -> bool:
     """What the settings say; unsaid, test and prod want it as soon as any stage but prod is used (decision 28)."""
     stages = rollout.store.settings.stages
-    said: bool | None = getattr(stages.of(stage), what)
-    if said is not None:
-        return said
+    setting: bool | None = getattr(stages.of(stage), what)
+    if setting is not None:
+        return setting
     return stage != "dev" and {*rollout.names, *stages.default} != {PROD}

@@ -149,14 +149,14 @@ class StageChange(StageMoves):
         except (Exception, KeyboardInterrupt) as error:
             why = str(error) or type(error).__name__
             try:
-                said = self._left() if name in ("mark", "empty") else self.undo(why)
+                outcome = self._left() if name in ("mark", "empty") else self.undo(why)
                 if "undo" in self.journal.steps and isinstance(error, NbopsError):
                     self._decided()
             except NbopsError as second:
-                said = f"it cannot be taken back now: {second}; {_NEXT} tries again"
+                outcome = f"it cannot be taken back now: {second}; {_NEXT} tries again"
             if isinstance(error, NbopsError):
-                raise PromotionError(f"{why}; {said}") from error
-            error.add_note(said)
+                raise PromotionError(f"{why}; {outcome}") from error
+            error.add_note(outcome)
             raise
 
     def _decided(self) -> None:

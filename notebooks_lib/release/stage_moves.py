@@ -60,10 +60,10 @@ class StageMoves:
     @property
     def slot(self) -> str:
         """The slot that holds the version."""
-        found = version_slots.slot_holding(self.status, self.version)
-        if not found:
+        slot = version_slots.slot_holding(self.status, self.version)
+        if not slot:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
-        return found
+        return slot
 
     @property
     def empties(self) -> bool:
@@ -100,9 +100,9 @@ class StageMoves:
         try:
             return version_slots.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
-            found = version_slots.endpoint_status(self.store, self.name)
-            slot = version_slots.slot_holding(found, self.version)
-            if self.kind != "rollback" or not slot or found is None or found.state == "running":
+            status = version_slots.endpoint_status(self.store, self.name)
+            slot = version_slots.slot_holding(status, self.version)
+            if self.kind != "rollback" or not slot or status is None or status.state == "running":
                 raise
         # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
         self.split({slot: 100})
@@ -111,13 +111,13 @@ class StageMoves:
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Move traffic; what is mirrored otherwise ends."""
-        found = version_slots.endpoint_status(self.store, self.name)
-        if found is None:
+        status = version_slots.endpoint_status(self.store, self.name)
+        if status is None:
             return
         settings, before, after = (
             self.store.settings,
-            version_slots.traffic_by_version(found),
-            version_slots.shares_by_version(found, shares),
+            version_slots.traffic_by_version(status),
+            version_slots.shares_by_version(status, shares),
         )
         self.journal.write("traffic", before=before, after=after, reason=reason)
         now = endpoint.split(settings, self.name, shares)
@@ -135,29 +135,29 @@ class StageMoves:
 
     def empty(self) -> None:
         """Free the endpoint: no traffic, no slots."""
-        found = version_slots.endpoint_status(self.store, self.name)
+        status = version_slots.endpoint_status(self.store, self.name)
         self.split({}, reason="it has passed; the settings say empty_after")
-        for slot in found.slots if found else ():
+        for slot in status.slots if status else ():
             endpoint.delete(self.store.settings, self.name, slot)
 
     def take_back(self, why: str) -> str:
         """Let the champion serve again, whoever it is by now. The version stays in its slot, without traffic."""
-        champion, found = (
+        champion, status = (
             champions.champion(self.store, self.model, self.stage),
             version_slots.endpoint_status(self.store, self.name),
         )
         if champion is None or (self.empties and champion.version != self.number):
-            if found is not None and found.state != "stopped":
+            if status is not None and status.state != "stopped":
                 self.split({}, reason=why)
                 endpoint.stop(self.store.settings, self.name)
-            said = f"nothing serves at endpoint {self.name!r}, as before"
+            outcome = f"nothing serves at endpoint {self.name!r}, as before"
         else:
             slot = version_slots.deploy_version(self.store, self.name, champion)
             self.split({slot: 100}, reason=why)
-            said = f"version {champion.version} serves as before and is champion"
+            outcome = f"version {champion.version} serves as before and is champion"
         self.failed(why)
         self.journal.write(END, outcome="undone")
-        return said
+        return outcome
 
     def failed(self, why: str) -> None:
         """Say in the ledger that the version did not come in, and why."""

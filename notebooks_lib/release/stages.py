@@ -54,10 +54,10 @@ class StageRollout:
         """Load the version into an idle slot, beside what serves. Raises PromotionError when it may not or cannot."""
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
-            told = dry_run.predict_outcome(rollout, self.name)
-            self._over = dry_run.OVER if rollout.ends else told
+            outcome = dry_run.predict_outcome(rollout, self.name)
+            self._over = dry_run.OVER if rollout.ends else outcome
             return self._done(
-                "deploy", told or f"would load the version at endpoint {self.endpoint!r}, without traffic"
+                "deploy", outcome or f"would load the version at endpoint {self.endpoint!r}, without traffic"
             )
         recovery.recover(rollout.store, rollout.model, self.name)
         self._over = self._nothing_to_do()
@@ -91,14 +91,14 @@ class StageRollout:
             return self._done("canary", "the settings name no steps")
         if self._change is None or not self.rollout.promoting:
             return self._done("canary", self._instead(f"would take {len(steps)} step(s)"))
-        told = []
+        outcomes = []
         for step in steps:
-            seen = self._change.share(step)
+            result = self._change.share(step)
             how = f"{step.traffic} % of the traffic" if step.traffic else f"{step.mirror} % mirrored"
-            told.append(f"{how}: {seen}" if seen else "nothing serves that it could be compared with")
-            if seen is None:
+            outcomes.append(f"{how}: {result}" if result else "nothing serves that it could be compared with")
+            if result is None:
                 break
-        return self._done("canary", ". ".join(told), changed=True)
+        return self._done("canary", ". ".join(outcomes), changed=True)
 
     def switch(self) -> RolloutStep:
         """Give it all requests, and the champion's mark of this stage."""
@@ -247,14 +247,16 @@ class Release:
         if rival is not None:
             raise PromotionError(changes.stale_comparison(rival))
         tags = {Tag.DECISION_RUN: rollout.run_id} if rollout.run_id else {}
-        found = registry.register(self.store, self.model, run_id, tags=tags)
-        version_slots.pin_checksum(self.store, found, self.decision.challenger.model_sha256)
+        version = registry.register(self.store, self.model, run_id, tags=tags)
+        version_slots.pin_checksum(self.store, version, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
-            registry.set_tags(self.store, found, tags)
-        known = stage_moves.golden_predictions(self.store, found)
-        rollout.version = registry.get(self.store, self.model, found.version)
-        told = f"version {found.version} of {self.model!r} is run {run_id}"
-        return rollout.done(RolloutStep("register", True, f"{told}; {known.rows} golden predictions are kept with it"))
+            registry.set_tags(self.store, version, tags)
+        known = stage_moves.golden_predictions(self.store, version)
+        rollout.version = registry.get(self.store, self.model, version.version)
+        summary = f"version {version.version} of {self.model!r} is run {run_id}"
+        return rollout.done(
+            RolloutStep("register", True, f"{summary}; {known.rows} golden predictions are kept with it")
+        )
 
     @property
     def undo(self) -> str:

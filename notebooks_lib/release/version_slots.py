@@ -30,17 +30,17 @@ def endpoint_status(store: Store, name: str) -> EndpointStatus | None:
         return None
 
 
-def slot_holding(found: EndpointStatus | None, version: Version) -> str:
+def slot_holding(status: EndpointStatus | None, version: Version) -> str:
     """The slot that holds this very version and works, the one with most traffic first; empty when none does."""
-    slots = found.slots if found else {}
+    slots = status.slots if status else {}
     mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
 
 
-def serves_all(found: EndpointStatus | None, version: Version) -> bool:
+def serves_all(status: EndpointStatus | None, version: Version) -> bool:
     """Whether an endpoint runs and gives this version all its traffic."""
-    slot = slot_holding(found, version)
-    return found is not None and found.state == "running" and bool(slot) and found.slots[slot].traffic == 100
+    slot = slot_holding(status, version)
+    return status is not None and status.state == "running" and bool(slot) and status.slots[slot].traffic == 100
 
 
 def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
@@ -50,34 +50,34 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
     named slot has traffic and holds another version; what served before serves on.
     """
     settings, now = store.settings, endpoint_status(store, name)
-    held = slot_holding(now, version)
-    if held and slot in ("", held) and endpoint.whole(settings, name, held):
+    holding = slot_holding(now, version)
+    if holding and slot in ("", holding) and endpoint.whole(settings, name, holding):
         if now is not None and now.state != "running":
             endpoint.start(settings, name)
-        return held
+        return holding
     slot = slot or endpoint.idle(settings, name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = model_files.download(version.source, Path(scratch))
-        sha256, told = confirm_checksum(version, folder, settings.promotion.trusted_flavors)
-        detail = _deployment_detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": told}
+        sha256, description = confirm_checksum(version, folder, settings.promotion.trusted_flavors)
+        detail = _deployment_detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": description}
         endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)
     return slot
 
 
-def traffic_by_version(found: EndpointStatus | None) -> str:
+def traffic_by_version(status: EndpointStatus | None) -> str:
     """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
 
     It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
     """
-    return shares_by_version(found, {name: slot.traffic for name, slot in found.slots.items()}) if found else ""
+    return shares_by_version(status, {name: slot.traffic for name, slot in status.slots.items()}) if status else ""
 
 
-def shares_by_version(found: EndpointStatus, percents: Mapping[str, int]) -> str:
+def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> str:
     """The same for percentages by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
         if percent:
-            version = found.slots[name].version
+            version = status.slots[name].version
             by_version[version] = by_version.get(version, 0) + percent
     return ",".join(f"{version}={percent}" for version, percent in sorted(by_version.items()))
 
@@ -118,9 +118,9 @@ def pin_checksum(store: Store, version: Version, sha256: str) -> None:
     """Write on the version what was scored. Raises PromotionError when its files are not those."""
     if not sha256:
         return  # a decision that was made without files, as tests make them
-    found = model_files.read(version.source).sha256
-    if found != sha256:
-        raise PromotionError(_wrong_files(version, found, sha256, model_files.local(version.source)))
+    digest = model_files.read(version.source).sha256
+    if digest != sha256:
+        raise PromotionError(_wrong_files(version, digest, sha256, model_files.local(version.source)))
     registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
 
 
@@ -131,9 +131,9 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     version that was registered otherwise, or by an older nbops, is taken as it is, and that is said.
     """
     wanted = version.tags.get(Tag.MODEL_SHA256, "")
-    found = model_files.read(folder).sha256
-    if wanted and found != wanted:
-        raise PromotionError(_wrong_files(version, found, wanted, folder))
+    digest = model_files.read(folder).sha256
+    if wanted and digest != wanted:
+        raise PromotionError(_wrong_files(version, digest, wanted, folder))
     if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
         raise PromotionError(
             f"version {version.version} of {version.model!r} was chosen by a decision, but its digest "
@@ -145,17 +145,17 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
             model_files.check_folder_trusted(folder, trusted, what)
         except ModelError as error:
             raise PromotionError(str(error)) from error
-    return found, f"{found[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
+    return digest, f"{digest[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
 
 
-def _wrong_files(version: Version, found: str, wanted: str, folder: Path | None) -> str:
-    left = model_files.bytecode(folder) if folder is not None else []
-    if left:
+def _wrong_files(version: Version, digest: str, wanted: str, folder: Path | None) -> str:
+    bytecode = model_files.bytecode(folder) if folder is not None else []
+    if bytecode:
         return (
             f"beside the files of version {version.version} of {version.model!r} there is bytecode that was not scored "
-            f"({left[0]}): another program loaded the model there; remove it and try again"
+            f"({bytecode[0]}): another program loaded the model there; remove it and try again"
         )
     return (
         f"the files of version {version.version} of {version.model!r} are not those that were scored (digest "
-        f"{found[:12]}, scored {wanted[:12]}): somebody changed them; a refit is a new challenger, run its notebook"
+        f"{digest[:12]}, scored {wanted[:12]}): somebody changed them; a refit is a new challenger, run its notebook"
     )
