@@ -1,7 +1,7 @@
-"""Which runs may become champion: ended well, on one dataset, with a model whose validation score was computed here.
+"""Find the runs that may become champion: they ended well, used one dataset, and have a model that scores as logged.
 
-It reads train and validation, never the holdout: choosing the best of several there would use the holdout up. A logged
-number only says whom to look at first; a run whose model does not confirm its number is refused.
+Only train and validation rows are read. Choosing the best of several on the holdout would use the holdout up. A logged
+metric decides only which runs are scored first; a run whose model does not reproduce its metric is refused.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 ROUNDING = 0.01
-"""Largest relative difference between a logged metric and ours: people round what they log."""
+"""Largest relative difference allowed between a logged metric and ours: people round what they log."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run that asks to be champion."""
+    """A run that may become champion."""
 
     run: RunInfo
     logged: float | None
     """The metric as the run logged it."""
     validation: float | None = None
-    """The metric of its model on the validation rows, computed here; None when it was not scored."""
+    """The metric of its model on the validation rows, computed here; None when the model was not scored."""
     source: str = ""
-    """Where its model is."""
+    """Location of its model."""
     refused: str = ""
-    """Why it is out; empty when it is in, or was not looked at."""
+    """Why it is refused; empty when it is accepted, or was not scored."""
 
     @property
     def label(self) -> str:
-        """The run for people."""
+        """Return a label for people."""
         return f"run {self.run.run_id[:8]}" + (f" ({self.run.name})" if self.run.name else "")
 
 
@@ -58,19 +58,19 @@ class Candidates:
     metric: Metric
     dataset: Dataset
     chosen: str
-    """Why this dataset."""
+    """Why this dataset was chosen."""
     ranked: tuple[Candidate, ...]
-    """Those that are in, the best by our validation score first."""
+    """The accepted candidates, best validation score first."""
     others: tuple[Candidate, ...]
-    """Refused, repeated, or not among the first by their logged number."""
+    """Runs that were refused, are repetitions, or were not among the first by logged metric."""
     elsewhere: int
-    """Runs on other data, which are not compared with these."""
+    """Number of runs on other data, which are not compared with these."""
     cut: str = ""
-    """Which runs were looked at, when there are more."""
+    """Which runs were considered, when there are more."""
 
     @property
     def table(self) -> ReportTable:
-        """For a notebook: every run looked at, and what became of it."""
+        """Return a table of every run considered and its outcome, for a notebook."""
         name = self.metric.name
         rows = [
             (
@@ -87,7 +87,7 @@ class Candidates:
 
     @property
     def nobody(self) -> str:
-        """Why no run is in; empty when one is."""
+        """Return why no run was accepted; empty when one was."""
         if self.ranked:
             return ""
         reasons = "; ".join(f"{each.label}: {each.refused}" for each in self.others)
@@ -109,13 +109,14 @@ def find_candidates(
     champion: Version | None = None,
     versions: Sequence[Version] = (),
 ) -> Candidates:
-    """The candidates of an experiment, at most `limit`, scored on the validation rows of one dataset.
+    """Return the candidates of an experiment, at most `limit`, scored on the validation rows of one dataset.
 
-    `dataset` is a reference such as "sales@2"; empty means that of the newest run. Runs are looked at in the order
-    of their logged metric until `limit` are in; those that are refused take nobody's place. Of runs with the same
-    code, parameters and data one is looked at: the champion's, else the newest. `versions` are those of the model;
-    what was withdrawn from service does not come back by itself. A run that did not log the metric is looked at after
-    those that did. Raises PromotionError when no run is in and there is no champion to stay.
+    `dataset` is a reference such as "sales@2"; empty means the dataset of the newest run. Runs are scored in the order
+    of their logged metric until `limit` are accepted; a refused run does not count. Runs that did not log the metric
+    come last. Of runs with the same code, parameters and data only one is scored: the champion's, else the newest.
+    `versions` are the versions of the model; one that was withdrawn from service does not come back by itself.
+
+    Raises PromotionError when no run is accepted and there is no champion that could stay.
     """
     chosen_dataset = datasets.read(dataset, store.settings) if dataset else None
     look = promising_runs(store, experiment, metric, chosen_dataset)
@@ -163,7 +164,7 @@ def find_candidates(
 
 
 def check_challengers(challengers: int, limit: int) -> None:
-    """Raise UsageError when more challengers are to meet the champion than candidates are looked at, or none."""
+    """Raise UsageError unless the number of challengers is between 1 and the number of candidates."""
     if not 1 <= challengers <= limit:
         raise UsageError(
             f"challengers is {challengers} and max_candidates {limit}: of the candidates that are scored on the "
@@ -172,13 +173,13 @@ def check_challengers(challengers: int, limit: int) -> None:
 
 
 def promising_runs(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> RunSelection:
-    """The runs of an experiment among which candidates are sought, on `data` if it is known already."""
+    """Return the runs among which candidates are sought; only those on `data` when it is given."""
     tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None
     return query.promising_runs(store, experiment, metric.name, largest=metric.direction == "max", data=tags)
 
 
 def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> list[RunInfo]:
-    """Its own run is always looked at: it stands for its repetitions."""
+    """Add the champion's own run, which stands for its repetitions."""
     mine = query.find_run(store, champion.run_id)  # None when it was deleted since
     if mine and mine.experiment == runs[0].experiment and all(run.run_id != mine.run_id for run in runs):
         return sorted([*runs, mine], key=lambda run: run.started_ms, reverse=True)
@@ -206,7 +207,7 @@ def _uses(run: RunInfo, data: Dataset) -> bool:
 
 
 def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[RunInfo], list[tuple[RunInfo, str]]]:
-    """One run of each fingerprint (`runs` are newest first), and the others with the one that stands for them."""
+    """Return one run of each fingerprint (`runs` are newest first), and the repetitions with the id of the run kept."""
     mine = champion.run_id if champion else ""
     chosen: dict[str, RunInfo] = {}
     for run in sorted(runs, key=lambda run: run.run_id != mine):
@@ -217,7 +218,7 @@ def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[Run
 
 
 def _fingerprint(run: RunInfo) -> str:
-    """What a run is a repetition of; its own id when its owner did not say."""
+    """Return the fingerprint that repetitions share; the run's own id when it has none."""
     return run.tags.get(Tag.RUN_FINGERPRINT) or run.run_id
 
 
@@ -232,14 +233,14 @@ def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
 
 
 def _waiting(runs: Sequence[RunInfo], metric: Metric, limit: int) -> tuple[list[RunInfo], list[RunInfo]]:
-    """In which order runs are looked at: by what they logged, then the newest that did not log the metric; the rest."""
+    """Return the runs to score, best logged metric first, then the newest without it; and the runs left out."""
     ordered = sorted(runs, key=lambda run: _by_logged(metric, run))
     logged = sum(metric.name in run.metrics for run in runs)
     return ordered[: logged + limit], ordered[logged + limit :]
 
 
 def _by_logged(metric: Metric, run: RunInfo) -> tuple[bool, float]:
-    """The best first; then runs that did not log it as a number, the newest first."""
+    """Sort the best metric first; then runs without a finite metric, newest first."""
     value = run.metrics.get(metric.name, math.nan)
     return (True, -float(run.started_ms)) if not math.isfinite(value) else (False, sort_key(metric.direction, value))
 

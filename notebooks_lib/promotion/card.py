@@ -1,4 +1,6 @@
-"""The decision as one self-contained HTML page, for a reviewer who knows nothing of it. Pure: values in, text out."""
+"""Write the decision as one self-contained HTML page, for a reviewer who has seen nothing else. Pure: values in, text
+out.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def decision_page(
     dry_run: bool = False,
     links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The whole page. `made` says when and by whom, `links` where more is; it is made before a stage is touched."""
+    """Return the whole page. It is made before any stage changes.
+
+    `made` says when and by whom; `links` are pairs of label and address.
+    """
     evidence = decision.evidence
     answer, meaning = ANSWERS[decision.answer], _meaning(decision, stages, dry_run=dry_run)
     title = f"{evidence.model}: {answer.lower()}"
@@ -60,7 +65,7 @@ def decision_page(
 
 
 def _meaning(decision: Decision, stages: Sequence[str], *, dry_run: bool) -> str:
-    """What the answer means for what is in service: another thing for a first model, a dry run, stages before prod."""
+    """Return what the answer means in practice; a first model, a dry run and stages before prod each differ."""
     first = decision.evidence.first
     if decision.answer == "promote":
         done = "be the first in service" if first else "replace the one in service"
@@ -250,7 +255,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str
 
 
 def _links(links: Sequence[tuple[str, str]]) -> str:
-    """An address that a browser can open is a link; others are text."""
+    """Show an address that a browser can open as a link, others as text."""
     items = "".join(
         f'<li>{_escape(name)}: <a href="{html.escape(url, quote=True)}">{_escape(url)}</a></li>'
         if url.startswith(("http://", "https://"))
@@ -262,7 +267,7 @@ def _links(links: Sequence[tuple[str, str]]) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """A list where its lines are one, else a paragraph."""
+    """Show a list when every line is an item, else a paragraph."""
     if not re.match(r"\s*[-*] ", text):
         return f"<p>{_inline(text)}</p>"
     items = re.split(r"(?m)^\s*[-*] ", text)[1:]
@@ -270,7 +275,7 @@ def _paragraph(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Markdown's code, strong and links' texts; all else is as it was typed."""
+    """Render Markdown's code, bold and the text of links; leave the rest as typed."""
     safe = _escape(" ".join(text.split()))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", safe)

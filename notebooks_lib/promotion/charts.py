@@ -18,9 +18,9 @@ PAD = 24
 
 
 def interval_svg(*, lower: float, gain: float, upper: float, least: float, unit: str, names: tuple[str, str]) -> str:
-    """The gain with its bounds on an axis where `least` is what a promotion wants.
+    """Draw the gain with its bounds on an axis that marks `least`, the gain a promotion requires.
 
-    `names` is who is better on the left and on the right of nought.
+    `names` are the models that are better to the left and to the right of zero.
     """
     low, high = min(lower, least, 0.0), max(upper, least, 0.0)
     room = (high - low) * 0.12 or 1.0
@@ -56,7 +56,7 @@ def interval_svg(*, lower: float, gain: float, upper: float, least: float, unit:
 
 
 def uses_svg(budget: int, spent: int, number: int) -> str:
-    """A box for each use: spent, this one, left."""
+    """Draw a box for each use of the holdout: spent, this one, left."""
     count = min(budget, 40)
     size = min(26.0, (WIDTH - 2 * PAD) / count)
     parts = []
@@ -68,7 +68,7 @@ def uses_svg(budget: int, spent: int, number: int) -> str:
 
 
 def slices_svg(rows: Sequence[tuple[str, int, float]], *, margin: float | None) -> str:
-    """A bar for each slice: its name, its rows, and the gain in it; NaN has no bar."""
+    """Draw a bar for each slice with its name, rows and gain; NaN gets no bar."""
     known = [gain for _, _, gain in rows if math.isfinite(gain)]
     reach = max([abs(gain) for gain in known] + [margin or 0.0]) or 1.0
     left, right = 250, WIDTH - 90
@@ -93,7 +93,7 @@ def slices_svg(rows: Sequence[tuple[str, int, float]], *, margin: float | None) 
 
 
 def few(value: float | None) -> str:
-    """A figure in four digits: more say nothing of a sample."""
+    """Format a figure with four digits: more mean nothing in a sample."""
     return "" if value is None else f"{value:.4g}"
 
 
@@ -105,7 +105,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _inside(x: float, half: float) -> float:
-    """Where a text of this half width stays on the page."""
+    """Return an x position at which a text of this half width stays on the page."""
     return min(max(x, PAD + half), WIDTH - PAD - half)
 
 
@@ -118,13 +118,13 @@ def _svg_element(height: float, label: str, parts: Sequence[str]) -> str:
 
 
 FIGURE_INCHES = 8.0
-"""Inches."""
+"""Width in inches."""
 
 HIDDEN = "the budget of this holdout is more than ten uses: its estimates are not shown, they would wear it out"
 
 
 def scores_figure(evidence: Evidence) -> Figure:
-    """The metric of each on the holdout and, where the metric has them, the spread of the figures of single rows."""
+    """Plot the metric of each model on the holdout, and the spread of row losses where the metric has them."""
     import matplotlib.pyplot as plt
 
     sides = [side for side in evidence.sides if side.score is not None]

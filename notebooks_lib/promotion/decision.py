@@ -1,9 +1,9 @@
-"""The gate: `decide` turns figures into promote, keep or undecided, rule by rule. Pure; it loads and writes nothing.
+"""Decide: turn figures into promote, keep or undecided, rule by rule. Pure; it loads and writes nothing.
 
-Of several challengers in one use of the holdout `decide_use` says which, if any, is promoted.
+With several challengers in one use of the holdout, `decide_use` says which of them, if any, is promoted.
 
-What the rules look at stands in `question.py`, what they want in `policy.py`, and they themselves in `rules.py` and
-`interval_rules.py`.
+The rules read `evidence.py`; `policy.py` holds what they require. They stand in `rules.py`, `interval_rules.py` and
+`guardrails.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 Answer = Literal["promote", "keep", "undecided"]
 RULE_MODULES = (rules, interval_rules, guardrails)
-"""To import one is to add its rules."""
+"""Importing a module registers its rules."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,49 +54,49 @@ class Decision:
     summary: str
     """One sentence for people, with the figures."""
     others: tuple[Decision, ...] = ()
-    """On the other challengers of the same use, the better by validation first."""
+    """The decisions on the other challengers of the same use, best validation score first."""
 
     @property
     def metric(self) -> str:
-        """The metric that decides."""
+        """Return the metric that decides."""
         return self.evidence.metric
 
     @property
     def challenger(self) -> Side:
-        """The best candidate."""
+        """Return the best candidate."""
         return self.evidence.challenger
 
     @property
     def champion(self) -> Side:
-        """What it had to beat."""
+        """Return the model it had to beat."""
         return self.evidence.champion
 
     @property
     def level(self) -> float:
-        """At which this use of the holdout was tested."""
+        """Return the significance level of this use of the holdout."""
         return self.policy.level(self.evidence.uses)
 
     @property
     def unread(self) -> bool:
-        """No challenger of this use has met the holdout: each was refused by a rule that needs none of its rows."""
+        """Whether no challenger was evaluated on the holdout, because early rules refused all of them."""
         return all(each.evidence.unread for each in (self, *self.others))
 
     @property
     def rows_needed(self) -> int | None:
-        """Holdout rows that would settle `promotion.worthwhile_gain`; None when nobody said what that is."""
+        """Return the holdout rows that would settle `promotion.worthwhile_gain`; None when that is not set."""
         power, wish = self.holdout_power, self.policy.worthwhile_gain
         return None if power is None or wish is None else power.rows_for(wish)
 
     @cached_property
     def holdout_power(self) -> HoldoutPower | None:
-        """What holdouts like this one can find; None when the two could not be paired."""
+        """Return what holdouts like this one can find; None when the two models could not be paired."""
         paired = self.evidence.paired
         return None if paired is None else holdout_power(paired, self.policy, self.level)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a file: without the figures of single rows; null for what is not a finite number.
+        """Return plain values for a file: no figures of single rows, null for numbers that are not finite.
 
-        Estimates are left out, too, where the budget of the holdout is so large that they would give it away.
+        Estimates are left out where the budget of the holdout is so large that they would give it away.
         """
         evidence = self.evidence
         return {
@@ -120,7 +120,7 @@ class Decision:
         }
 
     def _brief(self) -> dict[str, Any]:
-        """What the decision on another challenger says of this one; no level for whom no holdout row has judged."""
+        """Return what the decision on another challenger says of this one; no level without a look at the holdout."""
         side, level = self.challenger, None if self.evidence.unread else self.level
         answer = {"label": side.label, "run": side.run_id, "answer": self.answer}
         return {**answer, "summary": self.summary, "level": level}
@@ -143,13 +143,13 @@ class Decision:
 
     @property
     def table(self) -> ReportTable:
-        """Every rule, with what it found and what it wants."""
+        """Return a table of every rule, with what it found and what it requires."""
         rows = [(each.mark, each.id, each.figure, each.limit, each.reason) for each in self.rules]
         return ReportTable.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
 
     @property
     def others_table(self) -> ReportTable:
-        """What became of the other challengers; of the level that they share, a part for each that had some."""
+        """Return a table of the other challengers, with the share of the level that each was tested at."""
         header = ("other challengers", "answer", "tested at", "reason")
         briefs = [other._brief() for other in self.others]
         rows = [(brief["label"], brief["answer"], percent(brief["level"]), brief["summary"]) for brief in briefs]
@@ -166,9 +166,9 @@ class Decision:
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """Promote when every rule passes; undecided when one fails that leaves the question open; else keep.
+    """Promote when every rule passes; undecided when a failed rule leaves the question open; else keep.
 
-    Promote means: the lower bound of the gain, at policy.level, is above `min_gain`.
+    Promote means that the lower bound of the gain, at policy.level, is above `min_gain`.
     """
     checks = RULES
     if evidence.nobody:
@@ -186,11 +186,11 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
 
 
 def decide_use(evidence: Evidence, policy: Policy) -> Decision:
-    """On the challenger with whom this use of the holdout ends, with what became of the others.
+    """Return the decision on the challenger that this use of the holdout is about, with those on the others.
 
-    That is, of those that may be promoted, the one with the highest lower bound, and among equals the better by
-    validation; the best by validation when none may. The bounds are taken at one level, the one that Holm begins with:
-    each at its own would favour who is tested later, of two alike the second.
+    It is the challenger with the highest lower bound among those that may be promoted, on a tie the better one by
+    validation; the best by validation when none may be promoted. All bounds are taken at the first level of Holm's
+    procedure: with each at its own level, of two equal challengers the one tested later would win.
     """
     if not evidence.rivals:
         return decide(evidence, policy)
@@ -202,15 +202,15 @@ def decide_use(evidence: Evidence, policy: Policy) -> Decision:
 
 
 def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision, ...]:
-    """Of several challengers in one use of the holdout: the chance that any is promoted wrongly stays that of one.
+    """Decide on several challengers in one use of the holdout, with the error rate of a single one.
 
-    They share the level of the use after Holm: the smallest p-value comes first, and a level is handed on only by who
-    is promoted at it. Whom another rule than `gain` refuses takes p = 1, so nothing is handed on by it, however small
-    its p-value. That must be so where a rule doubts the interval (too few rows, one row that outweighs the others):
-    such a p-value is none. After a rule that has nothing to do with the interval (a limit, a slice) it would be right
-    to hand on, and a little power is given up so that the promise needs no list of which rule is which. A p-value
-    that is only ever raised is still one, and Holm asks no more, however the challengers depend on each other. Who did
-    not meet the holdout has no share, for it was left out without a look at its rows.
+    They share the level of the use by Holm's procedure: the smallest p-value is tested first, and only a promoted
+    challenger hands its level on. A challenger that another rule than `gain` refuses gets p = 1 and hands nothing on.
+    This is necessary where a rule doubts the interval itself (too few rows, one dominant row): its p-value means
+    nothing. After rules that have nothing to do with the interval (a limit, a slice) handing on would be valid; a
+    little power is given up so that the guarantee does not depend on a list of such rules. Raising a p-value keeps it
+    valid, and Holm requires no more, whatever the dependence between challengers. A challenger that was not evaluated
+    on the holdout takes no share: it was left out before any row was read.
     """
     share = min((policy.level(each.uses) for each in evidences), default=0.0)
     levels = iter(holm([_p_value(each, policy) for each in evidences if not each.unread], share))
@@ -218,13 +218,15 @@ def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision
 
 
 def _p_value(evidence: Evidence, policy: Policy) -> float:
-    """Of a gain of `min_gain` or less; 1 where another rule refuses the challenger. No other rule asks the level."""
+    """Return the p-value of a gain of at most `min_gain`; 1 when a rule other than `gain` refuses. Only `gain` uses the
+    level.
+    """
     refused = any(not each.ok and each.id != "gain" for each in decide(evidence, policy).rules)
     return 1.0 if refused or evidence.paired is None else evidence.paired.p_value(policy.min_gain)
 
 
 def _beside(other: Decision, winner: Decision) -> Decision:
-    """The decision on another challenger: who may be promoted, too, and is not, is told why."""
+    """Return the decision on another challenger; when it could be promoted too, add why it is not."""
     if other.answer != "promote":
         return other
     why = f"not taken, for the lower bound of {winner.challenger.label} is no lower"

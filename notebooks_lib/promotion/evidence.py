@@ -1,4 +1,6 @@
-"""What is asked of the gate: two models, their figures on the same holdout rows, and how often these decided. Pure."""
+"""The evidence for a decision: two models, their figures on the same holdout rows, and the uses of that holdout.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ class Side(HoldoutFigures):
 
 @dataclass(frozen=True)
 class Slice:
-    """Some rows of the holdout, by one column."""
+    """The rows of the holdout that share a value of one column."""
 
     column: str
     value: str
@@ -69,78 +71,80 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Return a label for people."""
         return f"{self.column} {self.value}"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the rules may look at."""
+    """Everything that the rules may read."""
 
     model: str
     metric: str
     direction: Direction
     dataset: str
-    """Whose holdout was read, as "name@version#fingerprint"."""
+    """The dataset whose holdout was read, as "name@version#fingerprint"."""
     challenger: Side
     champion: Side
-    """The version that serves; a trivial baseline when there is none yet."""
+    """The version in service; a trivial baseline when there is none yet."""
     note: str = ""
-    """What is different about the metric where it decides."""
+    """How the metric differs where it decides."""
     nobody: str = ""
-    """Why there is no challenger at all; empty when there is one."""
+    """Why there is no challenger; empty when there is one."""
     first: bool = False
-    """There is no champion yet."""
+    """Whether there is no champion yet."""
     paired: Paired | None = None
     """The gain with its error; None when one of the two could not be scored."""
     unpaired: str = ""
-    """Why there is none, when both could be scored."""
+    """Why the gain has no error, although both models could be scored."""
     uses: Uses | None = None
-    """How often these rows have decided; None when nobody counted, which fails."""
+    """How often these rows have decided; None when that was not counted, which fails."""
     unread: bool = False
-    """The holdout was not read, because a rule that needs none of its rows has failed."""
+    """Whether the holdout was not read because an early rule failed."""
     data_faults: tuple[str, ...] | None = None
-    """Where the holdout is unlike train; None when nobody looked."""
+    """How the holdout differs from the training rows; None when that was not tested."""
     slices: tuple[Slice, ...] = ()
-    """Both models on pieces of the holdout."""
+    """Both models on slices of the holdout."""
     rivals: tuple[Evidence, ...] = ()
-    """The other challengers of the same use, the better by validation first; they have none themselves."""
+    """The other challengers of the same use, best validation score first; they have no rivals themselves."""
 
     @property
     def every(self) -> tuple[Evidence, ...]:
-        """Each challenger of this use alone, the best by validation first."""
+        """Return the evidence on each challenger of this use alone, best validation score first."""
         return (replace(self, rivals=()), *self.rivals)
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The champion, and each challenger of this use, the best by validation first."""
+        """Return the champion, then each challenger of this use, best validation score first."""
         champions = [each.champion for each in self.every]
         scored = next((side for side in champions if side.score is not None), self.champion)
         return (scored, *(each.challenger for each in self.every))
 
     @property
     def ref(self) -> str:
-        """name@version of the dataset."""
+        """Return the dataset as name@version."""
         return self.dataset.partition("#")[0]
 
     @property
     def itself(self) -> bool:
-        """The best candidate is the very run that serves; then no holdout was read."""
+        """Whether the best candidate is the champion's own run; then no holdout was read."""
         return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
 
     @property
     def twin(self) -> bool:
-        """Both say the same on every row."""
+        """Whether both models predict the same for every row."""
         digest = self.challenger.predictions_sha256
         return not self.first and bool(digest) and digest == self.champion.predictions_sha256
 
     @property
     def gain(self) -> float:
-        """Paired difference of the two scores on the same rows, positive when the challenger is better; may be NaN."""
+        """Return the difference of the two scores on the same rows, positive when the challenger is better; may be
+        NaN.
+        """
         one, other = self.challenger.score, self.champion.score
         return math.nan if one is None or other is None else gain(self.direction, one, other)
 
     @property
     def shows(self) -> bool:
-        """Figures of the holdout may be shown."""
+        """Whether figures of the holdout may be shown."""
         return self.uses is None or self.uses.show_estimate

@@ -36,17 +36,19 @@ def gather_evidence(
     order_by: str = "",
     challengers: int = 1,
 ) -> Evidence:
-    """The figures of the best candidate and of the champion, or of a trivial baseline when there is none.
+    """Return the evidence on the best candidate and the champion, or a trivial baseline when there is no champion.
 
-    A candidate that fails on the holdout is out, and the next best takes its place, which is another question. So it
-    does when a rule refuses a candidate that needs no row of the holdout, which spends no use; what was refused comes
-    back among the `rivals`. The holdout is not read when the best candidate left is the champion itself.
+    A candidate that fails on the holdout is replaced by the next best, which counts as another question. A candidate
+    that an early rule refuses is replaced too, without spending a use; refused ones are returned among the `rivals`.
+    The holdout is not read when the best remaining candidate is the champion itself.
 
-    With more than one of `challengers`, that many of the best meet the champion in one use: the champion itself
-    and copies of its files are none of them, one that fails is out without a substitute, and the figures of all but
-    the best are its `rivals`. `order_by` is a column that puts the rows in the order of time: rows near each other are
-    then not taken for independent. Raises UsageError when it cannot, or the dataset has groups, and PromotionError when
-    no candidate can be scored and there is no champion to stay.
+    With `challengers` above 1, that many of the best are evaluated in one use. The champion itself and copies of its
+    files are not among them; one that fails is not replaced; all but the best are the `rivals`.
+
+    `order_by` is a column that orders the rows in time; rows near each other are then not treated as independent.
+
+    Raises UsageError when the column cannot order the rows or the dataset has groups. Raises PromotionError when no
+    candidate can be scored and there is no champion that could stay.
     """
     policy = policy or Policy.of(store.settings.promotion, model)
     data, metric = candidates.dataset, candidates.metric
@@ -101,7 +103,7 @@ def gather_evidence(
 
 
 def _refuses_all(met: Evidence, policy: Policy) -> bool:
-    """A rule fails that is not about this challenger: the next one meets the same."""
+    """Whether a rule failed that does not depend on this challenger: the next one would fail it too."""
     checked = (check(met, policy) for check in EARLY)
     return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
 
@@ -109,7 +111,7 @@ def _refuses_all(met: Evidence, policy: Policy) -> bool:
 def _best_challengers(
     store: Store, candidates: Candidates, evidence: Evidence, policy: Policy, most: int
 ) -> list[Challenge]:
-    """The best candidates, at most so many, each with other files than the champion and those before it."""
+    """Return at most `most` of the best candidates, each with files unlike the champion's and the earlier ones'."""
     chosen: list[Challenge] = []
     known = {evidence.champion.model_sha256} - {""}
     for candidate in candidates.ranked:
@@ -123,13 +125,13 @@ def _best_challengers(
 
 
 UNORDERED = ("text", "boolean")
-"""Kinds of columns that tell no time: text has an order, but that of the alphabet."""
+"""Kinds of columns that cannot order rows in time: the order of text is alphabetical."""
 
 
 def check_time_order(column: str, data: Dataset, settings: Settings) -> None:
-    """Raise UsageError unless `column` puts every row of `data` in order, and its rows are independent but for that.
+    """Raise UsageError unless `column` puts every row of `data` in order, and the dataset has no groups.
 
-    Rows of a group are left out together, wherever they stand in time: with a group column there is no order.
+    Rows of a group are left out together, wherever they stand in time.
     """
     if column not in data.columns:
         raise UnknownNameError(f"column of {data.ref} to order the rows by", column, data.columns)

@@ -1,7 +1,7 @@
-"""The rules beside the interval: what must hold however large the gain is. Pure.
+"""Guardrails: the rules that must hold however large the gain is. Pure.
 
-A new one is one function under `@rule`, or `@early` where no row of the holdout is needed. It looks at figures that
-`model_checks.py` and `holdout_evaluation.py` have found; a figure that is unknown fails.
+To add one, write a function under `@rule`, or `@early` if it needs no holdout row. Its threshold is a field of
+`ModelPolicy` (settings) and of `Policy`. It reads figures of the evidence; an unknown figure fails.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MEGABYTE = 1_000_000
 
 
 def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
-    """Raise UsageError for a metric in `limits` or `not_worse` that is not known, or is of another task than `metric`.
+    """Raise UsageError for a metric in `limits` or `not_worse` that is unknown, or does not fit the task of `metric`.
 
-    It would fail its rule only after a use of the holdout was spent, and again at each.
+    Without this check its rule would fail only after a use of the holdout was spent, and again each time.
     """
     same = [each.name for each in METRICS.values() if each.task == metric.task]
     for key, names in (("limits", policy.limits), ("not_worse", policy.not_worse)):
@@ -39,7 +39,7 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 @early
 def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Neither model has seen a row that judges it."""
+    """Require that neither model was trained on a holdout row."""
     sides = [evidence.challenger] if evidence.first else [evidence.challenger, evidence.champion]
     seen = {side.label: side.seen_rows for side in sides}
     known = [rows for rows in seen.values() if rows is not None]
@@ -67,14 +67,14 @@ def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def answers(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Both models work, which the validation rows have shown."""
+    """Require that both models answer the validation rows."""
     faults = "; ".join(f"{side.label}: {side.fault}" for side in (evidence.challenger, evidence.champion) if side.fault)
     return RuleResult("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
 
 
 @early
 def requirements_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Whoever serves it can install what made it."""
+    """Require that everything the model needs can be installed."""
     loose = evidence.challenger.loose
     if loose is None:
         return RuleResult(
@@ -88,7 +88,7 @@ def requirements_known(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def size_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """The model is not larger than allowed."""
+    """Limit the size of the model's files."""
     if policy.max_size_mb is None:
         return None
     size = evidence.challenger.size_bytes
@@ -100,7 +100,7 @@ def size_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @early
 def latency_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """One row is answered quickly enough, 19 times of 20."""
+    """Limit the time that 95 % of single-row predictions take."""
     if policy.max_latency_ms is None:
         return None
     took = evidence.challenger.latency_ms
@@ -113,7 +113,7 @@ def latency_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @early
 def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Its commit, parameters and data give its fingerprint again."""
+    """Require that commit, parameters and data reproduce the run's fingerprint."""
     if not policy.require_fingerprint:
         return None
     why = evidence.challenger.irreproducible
@@ -124,7 +124,7 @@ def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @early
 def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """The holdout looks like the rows that models are trained on."""
+    """Require that the holdout looks like the training rows."""
     if not policy.data_tests:
         return None
     if evidence.data_faults is None:
@@ -140,7 +140,7 @@ def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """No other metric pays for the gain, beyond the margin that it was given."""
+    """Require that no other metric gets worse than its margin allows."""
     if not policy.not_worse:
         return None
     worst: list[str] = []
@@ -157,7 +157,7 @@ def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """No group of rows pays for the gain."""
+    """Require that no slice of the rows gets worse than the margin allows."""
     if not policy.slices or policy.slice_margin is None:
         return None
     judged = [each for each in evidence.slices if each.rows >= policy.min_slice_rows]

@@ -1,7 +1,7 @@
-"""Lets challengers and champion meet on the holdout, scored from their files, in one use. It decides nothing.
+"""Evaluate challengers and champion on the holdout, from their files, in one use of it. It decides nothing.
 
-A use is counted before the holdout is read; what came of it is stored before anybody sees it, and is the answer when
-the same challengers are asked again.
+A use is counted before the holdout is read. The result is stored before it is shown, and is the answer when the same
+question is asked again.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SLICE_VALUES = 12
-"""A column with more values than this is cut in quarters when it holds numbers, else its rarer values go together."""
+"""Numeric columns with more values are cut into quarters; in other columns the rarer values are put together."""
 READER = "promotion"
 
 Challenge = tuple[Evidence, str]
-"""What is known of a challenger and the champion before they meet, and where the challenger's model is."""
+"""What is known of a challenger and the champion before the evaluation, and the location of the challenger's model."""
 
 
 class HoldoutEvaluation:
-    """Champion and holdout, which are the same for every challenger."""
+    """What all challengers share: champion, dataset, metric and policy."""
 
     def __init__(
         self, store: Store, data: Dataset, metric: Metric, champion: Version | None, policy: Policy, order_by: str
@@ -50,7 +50,7 @@ class HoldoutEvaluation:
         self.champion, self.policy, self.order_by = champion, policy, order_by
 
     def tried(self, side: Side, source: str) -> Side:
-        """The side with what is wrong with its model, as the validation rows show: they cost nothing."""
+        """Return the side with the fault that its model shows on the validation rows, which cost nothing."""
         part = self.data.validation
         truth = scoring.truth_of(self.data, part, self.metric)
         return replace(
@@ -58,9 +58,9 @@ class HoldoutEvaluation:
         )
 
     def ask(self, challenges: Sequence[Challenge]) -> list[Evidence]:
-        """One question to the holdout about all of these; their figures, now or from when it was asked before.
+        """Ask the holdout one question about all of these challengers; return their figures, new or stored.
 
-        Whom a rule refuses that needs no row of the holdout is left out of the question, and comes back unread.
+        Challengers rejected by an early rule are not evaluated; they are returned with `unread=True`.
         """
         budget = self.policy.uses
         allowed = self._allowed(challenges, Uses(budget, 1))
@@ -93,14 +93,14 @@ class HoldoutEvaluation:
         return [answered.get(each.challenger.run_id, each) for each in unread]
 
     def _allowed(self, challenges: Iterable[Challenge], counted: Uses) -> list[Challenge]:
-        """Those whom no rule refuses that needs no row of the holdout, if its uses stand like this."""
+        """Return the challenges that no early rule refuses at this count of uses."""
         return [each for each in challenges if not self._refused(replace(each[0], uses=counted))]
 
     def _refused(self, evidence: Evidence) -> bool:
         return any(rule is not None and not rule.ok for rule in (check(evidence, self.policy) for check in EARLY))
 
     def _question(self, challenges: Sequence[Evidence]) -> dict[str, Any]:
-        """All that the answer depends on; of several challengers in whatever order."""
+        """Return everything that the answer depends on; the order of several challengers does not matter."""
         first, files = challenges[0], sorted(each.challenger.model_sha256 for each in challenges)
         return {
             **({"challenger": files[0]} if len(files) == 1 else {"challengers": files}),
@@ -147,7 +147,7 @@ class HoldoutEvaluation:
 
 
 def _open_part(use: holdout_budget.Use) -> Part | None:
-    """The rows; None when another machine took the last use at this moment."""
+    """Return the rows; None when another machine took the last use at this moment."""
     try:
         return use.open()
     except HoldoutError:
@@ -183,9 +183,9 @@ def _scored_side(
 
 
 def _stored_answer(evaluated: Sequence[Evidence]) -> dict[str, Any]:
-    """What is stored of an answer: plain values, NaN among them. Several challengers go by the digests of their files.
+    """Return what is stored of an answer, as plain values (NaN included); several challengers are keyed by file digest.
 
-    The form for one is older than that for several: answers in it are still found.
+    The form for one challenger is older than that for several: answers stored in it are still found.
     """
     champion = {"champion": _stored_side(evaluated[0].champion, shows=evaluated[0].shows)}
     answers = {
@@ -231,7 +231,7 @@ def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
 
 
 def check_slices(columns: Sequence[str], data: Dataset) -> None:
-    """Raise UnknownNameError for a column that the dataset has not."""
+    """Raise UnknownNameError for a column that the dataset does not have."""
     for name in columns:
         if name not in data.columns:
             raise UnknownNameError(f"column of {data.ref} in promotion.slices", name, data.columns)
@@ -240,7 +240,7 @@ def check_slices(columns: Sequence[str], data: Dataset) -> None:
 def cut_slices(
     columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
 ) -> tuple[Slice, ...]:
-    """A slice for each value of each column, in the order of the columns."""
+    """Return a slice for each value of each column, in the order of the columns."""
     pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):

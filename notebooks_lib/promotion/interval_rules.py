@@ -1,4 +1,6 @@
-"""The rules on the holdout: may it be asked again, does it hold enough, and what does the interval say. Pure."""
+"""The rules on the holdout: may it be used again, is it large enough, and what does the interval of the gain say.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ from notebooks_lib.promotion.tables import distinct_percents, percent, shown
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05
-"""Level of the upper bound: keeping harms nobody, so the many uses of a holdout need no correction there."""
+"""Level of the upper bound. Keeping the champion harms nobody, so it needs no correction for many uses."""
 
 
 @early
 def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
-    """The holdout has not decided too often."""
+    """Require that the budget of holdout uses is not exhausted."""
     uses = evidence.uses
     if uses is None:
         return RuleResult(
@@ -33,14 +35,14 @@ def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def holdout_rows(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Too few rows prove nothing."""
+    """Require a minimum of holdout rows."""
     rows = evidence.challenger.rows
     return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
 
 
 @rule
 def class_rows(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Nor do too few of one class; of rows that are left out by group, the groups that hold the class count."""
+    """Require a minimum of the rarest class: rows, or groups that hold it when rows are left out by group."""
     if evidence.paired is None or evidence.paired.rarer is None:
         return None
     units, least = evidence.paired.rarer, policy.min_class_rows
@@ -50,7 +52,7 @@ def class_rows(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Two classifiers that nearly always agree are told apart by the few rows, or groups, where they do not."""
+    """Require that two classifiers differ on enough rows or groups: only these tell them apart."""
     if evidence.paired is None or evidence.paired.differing is None:
         return None
     units, least = evidence.paired.differing, policy.min_differing
@@ -60,7 +62,7 @@ def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Rows of one group speak with one voice."""
+    """Require enough groups, counted as groups of equal size: rows of one group are not independent."""
     if evidence.paired is None or evidence.paired.by != "groups":
         return None
     groups, least = round(evidence.paired.effective, 1), policy.min_groups
@@ -72,7 +74,7 @@ def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def time_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Rows that resemble the row before count for less."""
+    """Require more rows where each resembles the one before, by their autocorrelation."""
     if evidence.paired is None or evidence.paired.by != "time":
         return None
     again = evidence.paired.autocorrelation
@@ -85,7 +87,7 @@ def time_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """The gain has an error that can be computed."""
+    """Require that the gain has a standard error that can be computed."""
     paired = evidence.paired
     if paired is None:
         return RuleResult(
@@ -99,7 +101,7 @@ def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """One row alone does not decide, whatever the others say: where one catastrophe is rare, no interval holds."""
+    """Require that no single row carries the gain: no interval holds where one rare row decides."""
     if evidence.paired is None or not evidence.paired.sound:
         return None
     share, most = evidence.paired.largest_share, policy.max_share
@@ -110,7 +112,7 @@ def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """The challenger is surely better by more than `min_gain`; or surely not; or these rows cannot tell."""
+    """Require a gain that is surely above `min_gain`. Keep when it is surely below, else leave the question open."""
     paired = evidence.paired
     if paired is None or not paired.sound:
         return None  # `error` has said so
@@ -134,7 +136,7 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 
 def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
-    """What the interval says, the bound that says it, and the level of that bound."""
+    """Return what the interval says, the bound that says it, and the level of that bound."""
     lower, upper = paired.lower(level), paired.upper(KEEP)
     if upper < policy.min_gain:
         return "worse", upper, KEEP
@@ -142,7 +144,7 @@ def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["bet
 
 
 def _what_rows_can_find(paired: Paired, policy: Policy, level: float) -> str:
-    """What these rows can find, and how many rows it takes to find what is worth it."""
+    """Describe the gain that these rows can find, and the rows needed for a worthwhile gain."""
     power = holdout_power(paired, policy, level)
     if power.obstacle:
         what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "

@@ -1,4 +1,4 @@
-"""Collects what is known of a challenger: intended use, data, parameters, code, environment. It judges nothing."""
+"""Collect what is known of a challenger: intended use, data, parameters, code, environment. It judges nothing."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class ModelCard:
     """What is known of a model besides its figures."""
 
     title: str
-    """Of its notebook."""
+    """Title of its notebook."""
     intended: str
-    """What and why, in the words of its notebook; empty when it says nothing."""
+    """Purpose in the words of its notebook; empty when there are none."""
     sections: tuple[tuple[str, Facts], ...]
-    """Heading, and pairs of name and value."""
+    """Pairs of heading and facts; a fact is a name with a value."""
 
 
 def collect_model_card(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
-    """The card of the challenger. What is not known says so; nothing is an error."""
+    """Return the card of the challenger. What is unknown is said to be unknown; nothing raises."""
     side, data = decision.challenger, candidates.dataset
     run = query.find_run(store, side.run_id)
     tags: Mapping[str, str] = run.tags if run else {}
@@ -93,7 +93,7 @@ def collect_model_card(store: Store, decision: Decision, candidates: Candidates)
 
 
 def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
-    """As the run kept it from its notebook, else as the notebook says now."""
+    """Return title and purpose as the run recorded them, else as the notebook says now."""
     title, _, text = tags.get("mlflow.note.content", "").partition("\n\n")
     if title:
         return title, text
@@ -105,7 +105,7 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _requirements_and_code(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
-    """Its requirements, and what of it is code that runs wherever it is loaded."""
+    """Return its requirements, and which of its code runs when it is loaded."""
     try:
         files = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None
     except NbopsError:

@@ -34,16 +34,15 @@ if TYPE_CHECKING:
 CALLS = 50
 """Single rows that are timed."""
 WARM_UP = 3
-"""The first calls import what a model needs."""
+"""First calls, not timed: they import what the model needs."""
 
 
 def model_facts(
     store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy: Policy | None
 ) -> dict[str, Any]:
-    """The fields of a `Side` that say it; what cannot be known stays as it is there: unknown.
+    """Return the fields of a `Side` that hold these facts; what is unknown is left out.
 
-    For whom a policy judges, time is measured where a limit is set, and the code computed anew where it must be
-    reproducible.
+    Given a policy, latency is measured when a limit is set, and the fingerprint is recomputed when it is required.
     """
     facts: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
     try:
@@ -61,7 +60,7 @@ def model_facts(
 
 
 def latency(source: str, data: Dataset) -> float:
-    """The time, in milliseconds, within which 95 % of predictions of one validation row return, in this process."""
+    """Return the milliseconds within which 95 % of single-row predictions return in this process."""
     model = logged_models.load(source)
     rows = data.validation.X
     seconds = []
@@ -79,7 +78,7 @@ def latency(source: str, data: Dataset) -> float:
 
 
 def irreproducible(store: Store, run: RunInfo | None) -> str:
-    """Why the run's fingerprint does not come out again from its commit and its parameters; empty when it does."""
+    """Return why commit and parameters do not reproduce the run's fingerprint; empty when they do."""
     tags = run.tags if run else {}
     commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
     if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:
@@ -105,7 +104,7 @@ def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[st
 
 
 def _checked_out(root: Path, commit: str, folder: Path) -> bool:
-    """The files of the project at a commit, without touching the work tree."""
+    """Extract the project's files at a commit into `folder`; the work tree stays untouched."""
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         return False
     done = subprocess.run(
@@ -121,7 +120,7 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
 
 
 def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
-    """Holdout rows among those that the run loaded by name, or that its model was logged with; None: nobody knows."""
+    """Return how many holdout rows the run loaded by name or logged with its model; None when that is unknown."""
     try:
         loaded_rows = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
         kept = leakage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
@@ -143,12 +142,12 @@ def _whole(kept: leakage.LoggedRows, data: Dataset) -> bool:
 
 
 def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: Policy) -> Side:
-    """A candidate, before it is scored."""
+    """Return a candidate's side, before it is scored."""
     return _side(store, candidate.label, candidate.run, candidate.source, data, policy)
 
 
 def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
-    """The version that serves, before it is scored."""
+    """Return the side of the version in service, before it is scored."""
     run = query.find_run(store, version.run_id)  # None when it was deleted since; its version still serves
     side = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
     return replace(side, run_id=version.run_id, version=version.version)

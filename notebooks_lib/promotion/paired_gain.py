@@ -29,11 +29,11 @@ def pair(
     groups: Array | None = None,
     times: Array | None = None,
 ) -> Paired:
-    """The gain of the challenger on these rows.
+    """Return the gain of the challenger on these rows.
 
-    Rows that share a value of `groups` are left out together; with `times`, by which rows are put in order, stretches
-    of them. Else single rows, or 40 blocks where the metric has to be computed anew for each. Raises ValueError when
-    given both: a stretch would tear groups apart, and a group times.
+    Rows that share a value of `groups` are left out together. With `times`, rows are put in that order and left out in
+    stretches. Otherwise single rows are left out, or 40 blocks where the metric must be recomputed for each. Raises
+    ValueError when both are given: a stretch would tear groups apart, and a group would tear stretches apart.
     """
     if times is not None and groups is not None:
         raise ValueError("rows are left out by groups or by stretches of time, not by both")
@@ -68,7 +68,7 @@ def _answers_differ(metric: Metric, one: Answers, other: Answers) -> Array:
 
 
 def _drift(truth: Truth, answers: Answers) -> Array:
-    """How wrong each answer is, whatever the metric."""
+    """Return how wrong each answer is, whatever the metric."""
     if truth.classes is None:
         return np.asarray(np.abs(truth.values - answers.values))
     return np.asarray(truth.values != answers.values, dtype=float)
@@ -81,20 +81,20 @@ class HoldoutPower:
     rows: int
     min_gain: float
     detectable: float
-    """The smallest true gain that is promoted in a share `power` of them; infinite when none is."""
+    """The smallest true gain that is promoted in a share `power` of holdouts; infinite when none is."""
     obstacle: str = ""
-    """The rule that is in the way of every gain, however large; empty when none is."""
+    """The rule that prevents every gain, however large; empty when none does."""
     fails: float = 0.0
     """How often that rule fails."""
     rows_needed: int | None = None
-    """Rows with which that rule passes in a share `power` of holdouts; None when it is not known."""
+    """Rows with which that rule passes in a share `power` of holdouts; None when unknown."""
     interval_only: bool = False
-    """Whether the other rules are not counted, because stretches of time cannot be drawn anew."""
+    """Whether other rules are not counted, because stretches of time cannot be drawn anew."""
 
     def rows_for(self, worthwhile: float) -> int | None:
-        """Rows with which a true gain of `worthwhile` is promoted in a share `power` of holdouts.
+        """Return the rows with which a true gain of `worthwhile` is promoted in a share `power` of holdouts.
 
-        None when it is not more than `min_gain`, or nothing can be said. The observed gain plays no part.
+        None when it is not above `min_gain`, or nothing can be said. The observed gain plays no part.
         """
         room = worthwhile - self.min_gain
         if not room > 0:
@@ -106,11 +106,11 @@ class HoldoutPower:
 
 
 def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
-    """For a use that is tested at `level`.
+    """Return what holdouts like this one can find in a use tested at `level`.
 
-    Holdouts are drawn from the blocks of this one, and every rule that chance decides is counted in them. Stretches of
-    time cannot be drawn anew: there it is the reach of the interval alone. Nor need they be where the blocks are so
-    many that all holdouts are alike: the other rules then answer as they do here.
+    Holdouts are drawn from the blocks of this one, and every rule that depends on chance is counted in them. Stretches
+    of time cannot be drawn anew: there it is the reach of the interval alone. With so many blocks that all holdouts are
+    alike, nothing is drawn: the other rules answer there as they do here.
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:
@@ -131,7 +131,7 @@ def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
 
 
 def _failed_rules(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
-    """In which of the holdouts each rule fails that is left to chance."""
+    """Yield each rule that depends on chance, and in which of the holdouts it fails."""
     if drawn.share is not None:
         yield "one_row", ~(drawn.share <= policy.max_share)
     if drawn.rarer is not None:
@@ -141,7 +141,7 @@ def _failed_rules(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str
 
 
 def _rows_to_pass(name: str, drawn: resampling.Draws, policy: Policy, rows: int) -> int | None:
-    """With which the rule passes: a row's share falls, and counts rise, as the number of rows does."""
+    """Return the rows with which the rule passes: a row's share falls, and counts rise, with the number of rows."""
     if name == "one_row":
         ratio = float(np.quantile(_not_none(drawn.share), policy.power)) / policy.max_share
         return math.ceil(rows * ratio) if math.isfinite(ratio) else None

@@ -47,8 +47,8 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
             ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
         except NbopsError as error:
             raise TrackingError(
-                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger does not say so: "
-                f"{error}"
+                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger does not "
+                f"say so: {error}"
             ) from error
 
 
