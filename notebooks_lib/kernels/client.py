@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from notebooks_lib.kernels.preferences import Preferences
 
 ATTEMPTS = 5
 """Of a client, when a template leaves or is replaced while it is asked."""
+AT_ONCE = 0.01
+"""Seconds that a client's event loop may be blocked; a longer wait gets a thread."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,7 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
     Raises template_manager.Unavailable.
     """
     interpreter, arguments = _split(request)
-    home = template_manager.runtime_folder()
-    environment = preferences.safe_packages().environment(request.environment, request.folder)
-    key = _key(interpreter, environment, preferences)
-    path = home / key
+    path, environment = _template(request, interpreter, preferences)
     for _ in range(ATTEMPTS):
         connection = template_manager.connect(path) or template_manager.start(
             path, interpreter, environment, preferences
@@ -64,10 +64,7 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
                     protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for this
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
-                    path.unlink(missing_ok=True)  # it leaves when it wakes up; the next client starts another
-                    raise template_manager.Unavailable(
-                        f"the template did not answer within {template_manager.FORK_TIMEOUT:g} s"
-                    ) from error
+                    raise _silent(path) from error
                 continue  # the template has just left
             if "stale" in answer:
                 continue
@@ -78,6 +75,64 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
                 os.close(fd)
             return ForkedProcess(answer["pid"], received[0], connection, pipes)
     raise template_manager.Unavailable("templates left one after the other")
+
+
+def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
+    """Return whether a fitting template runs and answers at once. Raises template_manager.Unavailable."""
+    interpreter, _ = _split(request)
+    path, _ = _template(request, interpreter, preferences)
+    connection = template_manager.connect(path)
+    if connection is None:
+        return False
+    try:
+        return "ready" in _wait(connection, preferences, AT_ONCE)
+    except (OSError, EOFError):
+        return False
+
+
+def wait(request: KernelRequest, preferences: Preferences) -> None:
+    """Wait until the fitting template, started if need be, has imported what this project uses.
+
+    Raises template_manager.Unavailable.
+    """
+    interpreter, _ = _split(request)
+    path, environment = _template(request, interpreter, preferences)
+    for _ in range(ATTEMPTS):
+        connection = template_manager.connect(path) or template_manager.start(
+            path, interpreter, environment, preferences
+        )
+        try:
+            answer = _wait(connection, preferences, template_manager.FORK_TIMEOUT)
+        except TimeoutError as error:
+            raise _silent(path) from error
+        except (OSError, EOFError):
+            continue  # the template has just left
+        if "stale" not in answer:
+            return
+    raise template_manager.Unavailable("templates left one after the other")
+
+
+def _wait(connection: socket.socket, preferences: Preferences, seconds: float) -> dict[str, Any]:
+    """Return the template's answer, which comes once nothing is left to import for this project."""
+    with connection:
+        connection.settimeout(seconds)
+        protocol.send(connection, {"op": "wait", "memory": preferences.memory})
+        return protocol.receive(connection)[0]
+
+
+def _silent(path: Path) -> template_manager.Unavailable:
+    """Remove the socket of a silent template: it leaves when it wakes up, and the next client starts another."""
+    path.unlink(missing_ok=True)
+    return template_manager.Unavailable(f"the template did not answer within {template_manager.FORK_TIMEOUT:g} s")
+
+
+def _template(
+    request: KernelRequest, interpreter: Sequence[str], preferences: Preferences
+) -> tuple[Path, dict[str, str]]:
+    """Return the socket of the fitting template, and the environment in which it is started."""
+    home = template_manager.runtime_folder()
+    environment = preferences.safe_packages().environment(request.environment, request.folder)
+    return home / _key(interpreter, environment, preferences), environment
 
 
 def _split(request: KernelRequest) -> tuple[list[str], list[str]]:

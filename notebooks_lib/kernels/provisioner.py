@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning import KernelProvisionerBase, LocalProvisioner
 
 from notebooks_lib.kernels.forked_process import ForkedProcess
+
+if TYPE_CHECKING:
+    from notebooks_lib.kernels.client import KernelRequest
+    from notebooks_lib.kernels.preferences import Preferences
+
+T = TypeVar("T")
 
 KNOWN = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
 """Arguments of a kernel's start that a fork can follow; with any other, an ordinary kernel is started."""
@@ -30,47 +37,61 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     warm = False
     """Whether the kernel was forked; False before it has started."""
 
+    _obstacle: Exception | None = None
+    """Why there was no template before the launch."""
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Wait for the template, started if need be, then prepare the launch as for any kernel.
+
+        Preparing writes the connection file, which clients take as a sign that the kernel starts within a moment.
+        """
+        self._obstacle = None
+        with contextlib.suppress(Exception):  # the same calls follow below, and report what is wrong
+            prepared = await KernelProvisionerBase.pre_launch(self, **kwargs)
+            prepared.pop("transport_encryption", None)
+            extra_arguments = prepared.pop("extra_arguments", [])
+            manager = self.parent
+            cmd = manager.format_kernel_cmd(extra_arguments) if manager else self.kernel_spec.argv + extra_arguments
+            await self._wait_for_template(cmd, prepared)
+        prepared = await super().pre_launch(**kwargs)
+        return dict(prepared)
+
+    async def _wait_for_template(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
+        from notebooks_lib.kernels import client
+
+        arguments = self._scrub_kwargs(kwargs)
+        wanted = _preferences(arguments)
+        if wanted is None:
+            return
+        try:
+            request = _request(cmd, arguments)
+            if not client.is_ready(request, wanted):
+                await _in_thread(lambda: client.wait(request, wanted))
+        except Exception as error:  # noqa: BLE001  # launch_kernel reports it
+            self._obstacle = error
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
-        from notebooks_lib.kernels import preferences
+        from notebooks_lib.kernels import client
 
         self.warm = False
         arguments = self._scrub_kwargs(kwargs)
-        environment = dict(arguments.get("env") or os.environ)
-        folder = str(Path(arguments.get("cwd") or ".").absolute())
-        wanted = preferences.read_preferences(folder, environment)
-        if not wanted.enabled or not Path(folder).is_dir() or not os.access(folder, os.X_OK):
+        wanted = _preferences(arguments)
+        if wanted is None:
             return await super().launch_kernel(cmd, **kwargs)
+        obstacle, self._obstacle = self._obstacle, None
         try:
-            self.process = await _in_thread(lambda: self._fork(cmd, environment, folder, arguments, wanted))
+            if obstacle is not None:
+                raise obstacle
+            request = _request(cmd, arguments)
+            self.process = await _in_thread(lambda: client.fork(request, wanted))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
             _warn(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
         self.warm = True
         self.pid = self.pgid = self.process.pid
-        self.cwd = folder
+        self.cwd = request.folder
         return self.connection_info
-
-    @staticmethod
-    def _fork(
-        cmd: list[str], environment: dict[str, str], folder: str, arguments: dict[str, Any], wanted: Any
-    ) -> ForkedProcess:
-        from notebooks_lib.kernels import client, template_manager
-
-        unknown = arguments.keys() - KNOWN
-        if unknown:
-            raise template_manager.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
-        independent = bool(arguments.get("independent"))
-        if not independent:
-            environment["JPY_PARENT_PID"] = str(os.getpid())
-        request = client.KernelRequest(
-            command=cmd,
-            environment=environment,
-            folder=folder,
-            independent=independent,
-            **{name: arguments.get(name) for name in ("stdin", "stdout", "stderr")},
-        )
-        return client.fork(request, wanted)
 
     async def wait(self) -> int | None:
         """Wait for the end of the process; LocalProvisioner itself looks only ten times a second."""
@@ -94,17 +115,50 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return {**await super().get_provisioner_info(), "warm": self.warm}
 
 
-async def _in_thread(fork: Callable[[], ForkedProcess]) -> ForkedProcess:
-    """Fork in a thread, so that other coroutines go on and an interrupt ends the wait at once.
+def _preferences(arguments: dict[str, Any]) -> Preferences | None:
+    """Return the project's preferences; None if it turns warm kernels off or its folder cannot be entered."""
+    from notebooks_lib.kernels import preferences
+
+    folder = _folder(arguments)
+    wanted = preferences.read_preferences(folder, arguments.get("env") or os.environ)
+    return wanted if wanted.enabled and Path(folder).is_dir() and os.access(folder, os.X_OK) else None
+
+
+def _request(cmd: list[str], arguments: dict[str, Any]) -> KernelRequest:
+    """Return the request for a kernel. Raises template_manager.Unavailable for arguments that a fork cannot follow."""
+    from notebooks_lib.kernels import client, template_manager
+
+    unknown = arguments.keys() - KNOWN
+    if unknown:
+        raise template_manager.Unavailable(f"a forked kernel cannot be started with {', '.join(sorted(unknown))}")
+    environment = dict(arguments.get("env") or os.environ)
+    independent = bool(arguments.get("independent"))
+    if not independent:
+        environment["JPY_PARENT_PID"] = str(os.getpid())
+    return client.KernelRequest(
+        command=cmd,
+        environment=environment,
+        folder=_folder(arguments),
+        independent=independent,
+        **{name: arguments.get(name) for name in ("stdin", "stdout", "stderr")},
+    )
+
+
+def _folder(arguments: dict[str, Any]) -> str:
+    return str(Path(arguments.get("cwd") or ".").absolute())
+
+
+async def _in_thread(fork: Callable[[], T]) -> T:
+    """Fork, or wait for a template, in a thread, so that coroutines go on and an interrupt ends the wait at once.
 
     The thread belongs to this call, and its result is polled: in a process that was forked itself, the loop's executor
     has no threads, and a wake-up through the loop's pipe could reach another process.
     """
-    done: list[ForkedProcess | BaseException] = []
+    done: list[T | BaseException] = []
     lock, given_up = threading.Lock(), False
 
     def work() -> None:
-        result: ForkedProcess | BaseException
+        result: T | BaseException
         try:
             result = fork()
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for

@@ -179,7 +179,7 @@ class Template:
             connection.close()
             return
         request = children.ClientRequest(connection, message, fds)
-        if message.get("op") != "fork":
+        if message.get("op") not in ("fork", "wait"):
             self._answer(request)
             return
         self.used = time.monotonic()
@@ -188,11 +188,14 @@ class Template:
         self._grow()
 
     def _fork_waiting(self) -> None:
-        """Fork the kernels that need not wait for the successor."""
+        """Fork the kernels that need not wait for the successor, and answer the clients that only waited for it."""
         for request in self.waiting[:]:
             if not self.learning.worth_waiting_for(request.message["memory"], request.since):
                 self.waiting.remove(request)
-                self._fork(request)
+                if request.message["op"] == "wait":
+                    request.answer({"ready": True})
+                else:
+                    self._fork(request)
 
     def _answer(self, request: Any) -> None:
         if request.message.get("op") == "stop":

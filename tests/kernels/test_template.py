@@ -291,9 +291,10 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
 @pytest.mark.proof
 def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -> None:
     async def give_up() -> None:
+        cmd, arguments = await manager.pre_start_kernel(env=env, cwd=str(folder))
         os.kill(template, signal.SIGSTOP)
         try:
-            starting = asyncio.create_task(manager.start_kernel(env=env, cwd=str(folder)))
+            starting = asyncio.create_task(manager.provisioner.launch_kernel(cmd, **arguments))
             await asyncio.sleep(0.5)  # the template has been asked, and does not answer yet
             starting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -313,6 +314,29 @@ def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -
     forks = status(template)["forks"]
     asyncio.run(give_up())
     assert templates(folder) == [template]
+
+
+@pytest.mark.proof
+def test_the_connection_file_is_written_once_the_template_has_its_libraries(folder: Path) -> None:
+    """`jupyter kernel` sets its handlers for signals after the start, which then takes a moment only."""
+
+    async def imports_at_the_file() -> list[str]:
+        starting = asyncio.create_task(manager.start_kernel(env=env, cwd=str(folder)))
+        while not connection_file.exists():
+            await asyncio.sleep(0.002)
+        listening = [
+            told for _, told in template_manager.templates() if told["open"] and told["pid"] in templates(folder)
+        ]
+        await starting
+        await manager.shutdown_kernel(now=True)
+        manager.context.destroy()
+        return [str(told["importing"]) for told in listening]
+
+    connection_file = folder / "kernel.json"
+    specs = kernelspecs.WarmSpecs(kernel_dirs=SPECS)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs, connection_file=str(connection_file))
+    env = {**os.environ, "PYTHON_OF_TEST": folder.name, "NBOPS_KERNELS_PRELOAD": "pandas"}
+    assert asyncio.run(imports_at_the_file()) == [""]
 
 
 # Deaths
@@ -781,7 +805,7 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"
     with pytest.raises(template_manager.Unavailable, match="cannot be started with preexec_fn"):
-        provisioner.WarmProvisioner._fork([], {}, str(folder), {"preexec_fn": print}, None)
+        provisioner._request([], {"cwd": str(folder), "preexec_fn": print})
 
 
 def test_a_folder_that_is_not_there_or_no_folder_is_the_same_error(folder: Path) -> None:
