@@ -13,9 +13,8 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.custom import own
 from notebooks_lib.metrics.jackknife import leaver, mean
-from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses
+from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import holdout_power, pair
 from notebooks_lib.promotion.selftest import planted_evidence, tables
@@ -137,7 +136,7 @@ def _cost(truth: Any, predicted: Any) -> Any:
 
 def metric_of(name: str) -> Metric:
     if name == "cost":
-        return own(cost, "min", task="classification")
+        return own_metric(cost, "min", task="classification")
     if name == "raw log loss":
         return replace(METRICS["log_loss"], name=name, way=mean(log_losses))  # no interval holds its level
     return METRICS[name.partition(",")[0]]
@@ -173,7 +172,7 @@ def real_table(name: str, rows: int, gain: float = 0.0, *, bar: bool = True) -> 
 
 def swapped(rows: int) -> Cell:
     """A median, which no weights bring to zero: on each row a coin says which model gave which answer."""
-    metric, table = own(median_error, "min", name="median_ae"), tables()["diabetes"]
+    metric, table = own_metric(median_error, "min", name="median_ae"), tables()["diabetes"]
     new, old = (table.models[name].values for name in ("boosting", "neighbours"))
 
     def draw(random: Random) -> Holdout:

@@ -47,9 +47,9 @@ def few_calls(rows: int, old: float, new: float, *, right: float) -> Cell:
 
 def own_ratio(rows: int) -> Cell:
     """A user's function of rare calls, which is computed anew for blocks of rows."""
-    from notebooks_lib.metrics.custom import own
+    from notebooks_lib.metrics.metric import own_metric
 
-    metric = own(hit_rate, "max", task="classification")
+    metric = own_metric(hit_rate, "max", task="classification")
     cell = few_calls(rows, 0.0015, 0.02, right=0.6)
 
     def draw(random: Random) -> Holdout:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import click
 
-from notebooks_lib import errors, machine_faults, safe_text
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli.main import command
 
 
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    fault = machine_faults.fault(error)
+    fault = errors.machine_fault(error)
     if fault:
         click.echo(f"nbops: {fault}", err=True)
     else:

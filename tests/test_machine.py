@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import machine_faults, private_files, process_identity
+from notebooks_lib import errors, private_files, process_identity
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.settings import Settings
@@ -41,7 +41,7 @@ def test_a_fault_of_the_machine_is_said_with_what_to_do(error: Exception, words:
     wrapped = RuntimeError("somebody's own words")
     wrapped.__cause__ = error
     for each in (error, wrapped):
-        said = machine_faults.fault(each)
+        said = errors.machine_fault(each)
         assert words in said
         assert bool(said) == bool(words)
         assert "\n" not in said

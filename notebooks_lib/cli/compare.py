@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib.cli import terminal
-from notebooks_lib.metrics import directions
+from notebooks_lib.metrics import builtin
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.ranking import RankedRun, Ranking, RankingTable
@@ -33,7 +33,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     Only runs that ended well count. Runs on different data are never ranked against each other: each dataset has a
     table of its own. The numbers are the runs' own; `nbops promote` scores the models anew.
     """
-    name, direction = directions.parse(metric)
+    name, direction = builtin.parse(metric)
 
     from notebooks_lib import settings
     from notebooks_lib.promotion.ranking import rank
@@ -56,7 +56,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
         _print(ranking, every=every)
         if not look.whole:
             click.echo(f"\n{look}; --all looks at every one")
-        if name in directions.DIRECTIONS and ranking.tables[0].datasets:
+        if name in builtin.DIRECTIONS and ranking.tables[0].datasets:
             words = ["nbops", "promote", "-p", f"experiment={experiment}", "-p", f"metric={name}"]
             click.echo(f"\nnext  {shlex.join(words)}")
 

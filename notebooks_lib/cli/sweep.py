@@ -15,7 +15,7 @@ import click
 
 from notebooks_lib import cores, errors
 from notebooks_lib.cli import terminal
-from notebooks_lib.metrics import directions
+from notebooks_lib.metrics import builtin
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.sweeps import samplers
 
@@ -239,7 +239,7 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
         click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"
-        goal = result.goal.metric if result.goal.metric in directions.DIRECTIONS else goal
+        goal = result.goal.metric if result.goal.metric in builtin.DIRECTIONS else goal
         click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
 
 

@@ -1,6 +1,6 @@
 """What is measured: a metric, its direction, and how it changes when rows are left out. Pure."""
 
-from notebooks_lib.metrics.directions import DIRECTIONS, parse
+from notebooks_lib.metrics.builtin import DIRECTIONS, parse
 from notebooks_lib.metrics.metric import Metric, gain
 
 __all__ = ["DIRECTIONS", "Metric", "gain", "parse"]

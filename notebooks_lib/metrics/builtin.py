@@ -1,27 +1,28 @@
-"""The one table of metrics: which way is better, and how each is computed. How rows are left out: `left_out.py`."""
+"""The one table of metrics: which way is better, and how each is computed. How rows are left out: `jackknife`."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
-from notebooks_lib.metrics import custom
-from notebooks_lib.metrics.directions import DIRECTIONS
 from notebooks_lib.metrics.metric import (
     Answers,
+    Direction,
     Losses,
     Metric,
     Score,
     Task,
     Truth,
-    absolute,
+    absolute_errors,
     brier_losses,
+    import_metric,
     log_losses,
-    squared,
-    wrong,
+    misclassified,
+    squared_errors,
 )
 
 
@@ -34,7 +35,7 @@ def find(name: str, *, positive: str = "") -> Metric:
     of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
     """
     check(name)
-    metric = METRICS[name] if name in METRICS else custom.imported(name)
+    metric = METRICS[name] if name in METRICS else import_metric(name)
     if not positive:
         return metric
     if metric.task == "regression":
@@ -112,44 +113,76 @@ def _mean(losses: Losses) -> Score:
     return lambda truth, answers: float(losses(truth, answers).mean())
 
 
-def _metric(name: str, task: Task, score: Score, losses: Losses | None = None, **more: Any) -> Metric:
-    return Metric(name, DIRECTIONS[name], task, score, losses, **more)
-
-
 LAST = "of two classes it is that of the last by name, as 1 of 0 and 1"
 
 
 def _table() -> dict[str, Metric]:
     regression = [
-        _metric("rmse", "regression", _of_sklearn("root_mean_squared_error"), squared),
-        _metric("mse", "regression", _of_sklearn("mean_squared_error"), squared),
-        _metric("mae", "regression", _of_sklearn("mean_absolute_error"), absolute),
-        _metric("median_ae", "regression", _of_sklearn("median_absolute_error")),
-        _metric("mape", "regression", _of_sklearn("mean_absolute_percentage_error")),
-        _metric("r2", "regression", _of_sklearn("r2_score")),
+        Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), squared_errors),
+        Metric("mse", "min", "regression", _of_sklearn("mean_squared_error"), squared_errors),
+        Metric("mae", "min", "regression", _of_sklearn("mean_absolute_error"), absolute_errors),
+        Metric("median_ae", "min", "regression", _of_sklearn("median_absolute_error")),
+        Metric("mape", "min", "regression", _of_sklearn("mean_absolute_percentage_error")),
+        Metric("r2", "max", "regression", _of_sklearn("r2_score")),
     ]
     classification = [
-        _metric("accuracy", "classification", _of_sklearn("accuracy_score"), wrong),
-        _metric("balanced_accuracy", "classification", _of_sklearn("balanced_accuracy_score")),
-        _metric("f1", "classification", _by_class("f1_score"), note=LAST),
-        _metric("f1_macro", "classification", _by_class("f1_score", "macro")),
-        _metric("precision", "classification", _by_class("precision_score"), note=LAST),
-        _metric("recall", "classification", _by_class("recall_score"), note=LAST),
-        _metric("mcc", "classification", _of_sklearn("matthews_corrcoef")),
-        _metric("auc", "classification", _roc_auc, needs_probabilities=True),
-        _metric("roc_auc", "classification", _roc_auc, needs_probabilities=True),
-        _metric(
+        Metric("accuracy", "max", "classification", _of_sklearn("accuracy_score"), misclassified),
+        Metric("balanced_accuracy", "max", "classification", _of_sklearn("balanced_accuracy_score")),
+        Metric("f1", "max", "classification", _by_class("f1_score"), note=LAST),
+        Metric("f1_macro", "max", "classification", _by_class("f1_score", "macro")),
+        Metric("precision", "max", "classification", _by_class("precision_score"), note=LAST),
+        Metric("recall", "max", "classification", _by_class("recall_score"), note=LAST),
+        Metric("mcc", "max", "classification", _of_sklearn("matthews_corrcoef")),
+        Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True),
+        Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True),
+        Metric(
             "log_loss",
+            "min",
             "classification",
             _mean(log_losses),
             log_losses,
             needs_probabilities=True,
             note="chances below 0.01 count as 0.01",
         ),
-        _metric("brier", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
+        Metric("brier", "min", "classification", _mean(brier_losses), brier_losses, needs_probabilities=True),
     ]
     return {metric.name: metric for metric in [*regression, *classification]}
 
 
 METRICS = _table()
 """Every metric that nbops knows."""
+
+DIRECTIONS: Mapping[str, Direction] = {name: metric.direction for name, metric in METRICS.items()}
+"""Which way each of them is better."""
+
+
+_BETTER = {"min": "the smaller", "max": "the larger"}
+
+
+def parse(text: str) -> tuple[str, Direction]:
+    """Return name and direction of "rmse", or of "cost:min" for a metric of one's own.
+
+    What stands behind the last colon is the direction. Raises UsageError when it is missing for a metric that is not in
+    the table, is no direction, or contradicts the table.
+    """
+    name, colon, word = (part.strip() for part in text.rpartition(":"))
+    if not colon:
+        name, word = word, ""
+    direction = word.lower()
+    if not name:
+        raise UsageError(f"metric {text!r}: it has no name; write NAME, NAME:min or NAME:max, as in auc:max")
+    known = DIRECTIONS.get(name)
+    if colon and direction not in ("min", "max"):
+        raise UsageError(f"metric {text!r}: {word!r} is no direction; write {name}:min or {name}:max")
+    if colon and known and direction != known:
+        raise UsageError(f"metric {text!r}: of {name}, {_BETTER[known]} is better; write {name}")
+    if known:
+        return name, known
+    if colon:
+        return name, "min" if direction == "min" else "max"
+    match = nearest(name, DIRECTIONS)
+    meant = f"did you mean {match!r}? For" if match else "for"
+    raise UsageError(
+        f"metric {name!r}: nobody said which way is better; {meant} a metric of your own write {name}:min or "
+        f"{name}:max (known: {', '.join(sorted(DIRECTIONS))})"
+    )

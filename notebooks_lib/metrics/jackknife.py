@@ -16,7 +16,7 @@ from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.statistics.leave_one_out import Anew, Leaver, Mean, Placements, Sums
 
 if TYPE_CHECKING:
-    from notebooks_lib.metrics.metric import Metric, Way
+    from notebooks_lib.metrics.metric import LeaveOutMethod, Metric
 
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +40,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
     return Anew(len(truth.values), score, None if large else _once_more(metric, truth, answers))
 
 
-def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> Way:
+def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:
     """`of` the mean of one figure for each row."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
@@ -55,7 +55,7 @@ def _root(mean: Array) -> Array:
 
 
 def _relative(truth: Truth, answers: Answers) -> Array:
-    return np.asarray(losses.absolute(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
+    return np.asarray(losses.absolute_errors(truth, answers) / np.maximum(np.abs(truth.values), np.finfo(float).eps))
 
 
 def _right(truth: Truth, answers: Answers) -> Array:
@@ -70,12 +70,12 @@ def _r2(truth: Truth, answers: Answers) -> Leaver:
     centred = truth.values - truth.values.mean()  # the same, with less rounding
     ones = np.ones(len(centred))
     return Sums(
-        np.column_stack([ones, losses.squared(truth, answers), centred, centred**2]),
+        np.column_stack([ones, losses.squared_errors(truth, answers), centred, centred**2]),
         lambda sums: 1 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0]),
     )
 
 
-def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Way:
+def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> LeaveOutMethod:
     """`of` rows rightly called, rows called and rows true, by class; with two classes, of the `positive` one alone."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
@@ -168,10 +168,10 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
     return Mean(tuple(Placements(truth.values == name, shares[:, i]) for i, name in enumerate(truth.classes)))
 
 
-WAYS: dict[str, Way] = {
-    "rmse": mean(losses.squared, _root),
-    "mse": mean(losses.squared),
-    "mae": mean(losses.absolute),
+WAYS: dict[str, LeaveOutMethod] = {
+    "rmse": mean(losses.squared_errors, _root),
+    "mse": mean(losses.squared_errors),
+    "mae": mean(losses.absolute_errors),
     "mape": mean(_relative),
     "r2": _r2,
     "accuracy": mean(_right),

@@ -1,12 +1,18 @@
-"""What a metric is: a score of answers against the truth, its direction, and the figures of single rows behind it."""
+"""What a metric is: a score of answers against the truth, its direction and the losses of single rows.
+
+A user's own function becomes a metric here as well.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.metrics.directions import Direction as Direction
+from notebooks_lib.errors import UsageError, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+Direction = Literal["min", "max"]
 Task = Literal["regression", "classification"]
 
 
@@ -47,7 +54,7 @@ class Truth:
 
 Score = Callable[[Truth, Answers], float]
 Losses = Callable[[Truth, Answers], "Array"]
-Way = Callable[[Truth, Answers], "Leaver"]
+LeaveOutMethod = Callable[[Truth, Answers], "Leaver"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Metric:
     score: Score
     losses: Losses | None = None
     """One figure for each row, lower is better, where the metric has such."""
-    way: Way | None = None
+    way: LeaveOutMethod | None = None
     """How rows are left out of it in closed form; None: as `left_out.py` knows by its name, or it is computed anew."""
     needs_probabilities: bool = False
     own: bool = False
@@ -87,19 +94,19 @@ def sort_key(direction: Direction, value: float) -> float:
     return value if direction == "min" else -value
 
 
-def squared(truth: Truth, answers: Answers) -> Array:
+def squared_errors(truth: Truth, answers: Answers) -> Array:
     """Of each row the squared error."""
     loss: Array = (truth.values - answers.values) ** 2
     return loss
 
 
-def absolute(truth: Truth, answers: Answers) -> Array:
+def absolute_errors(truth: Truth, answers: Answers) -> Array:
     """Of each row the absolute error."""
     loss: Array = abs(truth.values - answers.values)
     return loss
 
 
-def wrong(truth: Truth, answers: Answers) -> Array:
+def misclassified(truth: Truth, answers: Answers) -> Array:
     """Of each row 1 when its class is missed."""
     loss: Array = (truth.values != answers.values).astype(float)
     return loss
@@ -125,3 +132,43 @@ def brier_losses(truth: Truth, answers: Answers) -> Array:
     error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
     loss: Array = error.sum(axis=1) / (2 if len(truth.classes) == 2 else 1)  # of two classes the usual form
     return loss
+
+
+def own_metric(
+    function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
+) -> Metric:
+    """A metric from a function of true values and answers; it is given `probabilities` when it has such a parameter.
+
+    Runs log it under `name`, which is the function's unless another is given.
+    """
+    chances = "probabilities" in inspect.signature(function).parameters
+
+    def score(truth: Truth, answers: Answers) -> float:
+        given = {"probabilities": answers.probabilities} if chances else {}
+        return float(function(truth.values, answers.values, **given))
+
+    named = name or function.__name__
+    return Metric(named, direction, task, score, needs_probabilities=chances, own=True, code=_code_digest(function))
+
+
+def _code_digest(function: Callable[..., float]) -> str:
+    """Digest of the whole module, for a function uses others, and constants."""
+    for source in (inspect.getmodule(function), function):
+        try:
+            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
+        except (OSError, TypeError):
+            continue  # made without a file, as in a notebook's cell; at last its name must do
+    return ""
+
+
+def import_metric(text: str) -> Metric:
+    """The metric that "module:function:min" names. Raises UsageError when there is no such function."""
+    module, function, said, *rest = text.split(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # a module is anybody's code
+        raise UsageError(f"metric {text!r}: it cannot be imported: {reason(error)}") from error
+    if not callable(found):
+        raise UsageError(f"metric {text!r}: {function} is no function")
+    task: Task = "classification" if rest else "regression"
+    return own_metric(found, "min" if said == "min" else "max", task=task, name=function)

@@ -17,7 +17,6 @@ from notebooks_lib.release import contract_tests
 from notebooks_lib.serving import endpoint
 from notebooks_lib.serving.endpoint import SlotCounts
 from notebooks_lib.serving.inference import difference
-from notebooks_lib.statistics.proportions import chance
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
@@ -157,7 +156,7 @@ def judge(
     ):
         allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
         if asked and bad > allowed * asked and (over or bad >= EARLY):
-            by_chance = chance(bad, asked, theirs, of_old) if of_old else 0.0
+            by_chance = _chance_of_as_many(bad, asked, theirs, of_old) if of_old else 0.0
             if by_chance <= level:
                 return (
                     f"{bad} of {asked} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
@@ -192,3 +191,13 @@ def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
 def _failed(counts: SlotCounts) -> int:
     """What the version did not answer although it should: of its own, and of copies of what the other did answer."""
     return counts.failed + counts.mirror_failed
+
+
+def _chance_of_as_many(here: int, among: int, there: int, others: int) -> float:
+    """Return the chance of `here` or more events among `among`, if they are as frequent as `there` among `others`.
+
+    Fisher's exact test, one-sided.
+    """
+    from scipy.stats import hypergeom
+
+    return float(hypergeom.sf(here - 1, among + others, here + there, among))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import machine_faults, safe_text
+from notebooks_lib import errors, safe_text
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.settings import Settings
 
@@ -117,7 +117,7 @@ def _tracking_advice(settings: Settings, error: Exception) -> str:
 
     if isinstance(error, SettingsError) or not sqlite.is_url(store.tracking_uri(settings)):
         return "check [tracking] uri in production/settings.toml, the network and your sign-in"
-    if fault := machine_faults.fault(error):  # "what is wrong: what to do"
+    if fault := errors.machine_fault(error):  # "what is wrong: what to do"
         return fault.rpartition(": ")[2]
     return f"make {settings.layout.state} a writable folder, or set [tracking] uri to another place"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from notebooks_lib.metrics import directions
-from notebooks_lib.metrics.directions import Direction
+from notebooks_lib.metrics import builtin
+from notebooks_lib.metrics.metric import Direction
 from notebooks_lib.records import TrialState, finite
 
 
@@ -23,7 +23,7 @@ class Goal:
     @classmethod
     def parse(cls, text: str) -> Goal:
         """Return the goal that `rmse` or `cost:min` names. Raise UsageError for a metric without a known direction."""
-        return cls(*directions.parse(text))
+        return cls(*builtin.parse(text))
 
     def better(self, one: float, other: float) -> bool:
         """Whether `one` beats `other`."""

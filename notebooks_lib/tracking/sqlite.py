@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from notebooks_lib import errors, machine_faults, private_files
+from notebooks_lib import errors, private_files
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
@@ -105,7 +105,7 @@ def prepare(uri: str) -> None:
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()
     except sqlite3.DatabaseError as error:
-        advice = machine_faults.fault(error) or "move it away"
+        advice = errors.machine_fault(error) or "move it away"
         raise errors.TrackingError(f"{database} is not a database of MLflow ({error}): {advice}") from error
     except OSError as error:
         raise errors.TrackingError(
@@ -125,7 +125,7 @@ def _check_database(database: Path, ready: Path) -> None:
                 if table in tables:
                     connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except sqlite3.Error as error:
-        advice = machine_faults.fault(error) or "move it away and put a backup in its place"
+        advice = errors.machine_fault(error) or "move it away and put a backup in its place"
         raise errors.TrackingError(f"{database} cannot be read ({error}): {advice}") from error
     if "alembic_version" not in tables:
         raise errors.TrackingError(
@@ -146,8 +146,8 @@ def _migrate(uri: str) -> None:
         try:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
-            if machine_faults.fault(error):
-                raise errors.TrackingError(f"{uri} cannot be made ready: {machine_faults.fault(error)}") from error
+            if errors.machine_fault(error):
+                raise errors.TrackingError(f"{uri} cannot be made ready: {errors.machine_fault(error)}") from error
             raise errors.TrackingError(
                 f"{uri} is not a database of this MLflow ({errors.reason(error)}): "
                 f"back the file up, then run `mlflow db upgrade {uri}`"

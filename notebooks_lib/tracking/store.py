@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from notebooks_lib import errors, machine_faults, private_files, safe_text
+from notebooks_lib import errors, private_files, safe_text
 from notebooks_lib import settings as settings_module
 from notebooks_lib.azure import workspace
 from notebooks_lib.records import Layout
@@ -163,7 +163,7 @@ def connect(settings: Settings | None = None) -> Store:
 def _without_machine_faults(record: logging.LogRecord) -> bool:
     """Keep back what MLflow logs of a full disk, with forty lines of traceback: the error that it raises says it."""
     error = record.exc_info[1] if record.exc_info else None
-    return not (error is not None and machine_faults.fault(error))
+    return not (error is not None and errors.machine_fault(error))
 
 
 def tracking_uri(settings: Settings) -> str:
@@ -229,7 +229,7 @@ def answering(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        why = machine_faults.fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
+        why = errors.machine_fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
         raise errors.TrackingError(f"{store.uri}: {why}") from error
 
 

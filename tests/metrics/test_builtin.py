@@ -1,4 +1,4 @@
-"""Which way is better, and by how much."""
+"""Which way each metric is better is known once, for sweeps, compare and promotion; and by how much."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.sweeps.trials import Goal
 
 
 def test_promotion_computes_only_what_it_knows():
@@ -77,3 +78,31 @@ def test_undefined_is_nan_and_no_sentinel():
     found = builtin.score_all("classification", truth, Answers(np.array([1, 1, 0]), np.array([[0.2, 0.8]] * 3)))
     assert math.isnan(found["roc_auc"])
     assert found["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("name", builtin.DIRECTIONS)
+def test_all_parts_know_the_same_direction(name: str):
+    assert METRICS[name].direction == builtin.DIRECTIONS[name]
+    assert Goal.parse(name) == Goal(name, builtin.DIRECTIONS[name])
+    assert set(METRICS) == set(builtin.DIRECTIONS)
+
+
+def test_direction_comes_from_the_table_or_is_said():
+    assert builtin.parse("rmse") == ("rmse", "min")
+    assert builtin.parse("r2:max") == ("r2", "max")
+    assert builtin.parse("cost:min") == ("cost", "min")
+    assert builtin.parse("profit:max") == ("profit", "max")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rmes", "did you mean 'rmse'.*rmes:min or rmes:max"),
+        ("profit", "profit:min or profit:max"),
+        ("rmse:max", "the smaller is better"),
+        ("cost:up", "'up' is no direction"),
+    ],
+)
+def test_a_metric_without_direction_is_a_usage_error(text, says):
+    with pytest.raises(UsageError, match=says):
+        builtin.parse(text)

@@ -14,9 +14,8 @@ import pytest
 from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.custom import own
 from notebooks_lib.metrics.jackknife import CLIP, WAYS, leaver
-from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.metrics.metric import Answers, Truth, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import holdout_power, pair
 from notebooks_lib.promotion.selftest import planted_evidence
@@ -151,15 +150,15 @@ def spread(truth, predicted, probabilities):
 
 
 def test_a_function_of_ones_own_can_decide():
-    metric = own(cost, "min", task="classification")
+    metric = own_metric(cost, "min", task="classification")
     truth, one, other = answers("classification", rows=300)
     found = pair(metric, truth, one, other)
     assert (metric.name, found.by, found.blocks) == ("cost", "blocks", 40)
     by_row = pair(METRICS["accuracy"], truth, one, other)
     assert found.differing == by_row.differing
     assert found.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
-    assert own(spread, "max", task="classification").needs_probabilities
-    assert pair(own(spread, "max", task="classification"), truth, one, other).gain != 0
+    assert own_metric(spread, "max", task="classification").needs_probabilities
+    assert pair(own_metric(spread, "max", task="classification"), truth, one, other).gain != 0
 
 
 def test_a_function_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):

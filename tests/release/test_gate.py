@@ -309,7 +309,7 @@ def test_a_champion_that_came_meanwhile_is_not_overwritten(trials, houses, gate)
 def test_a_function_of_ones_own_decides(trials, houses, gate):
     import numpy as np
 
-    from notebooks_lib.metrics.custom import own
+    from notebooks_lib.metrics.metric import own_metric
 
     def costs(truth, predicted):
         return float(np.mean(np.maximum(truth - predicted, 0)))  # too low a price costs, too high a one does not
@@ -321,7 +321,7 @@ def test_a_function_of_ones_own_decides(trials, houses, gate):
 
         said = models.load(models.model_of_run(trials.store, run_id).source).predict(houses.validation.X)
         trials.store.client.log_metric(run_id, "costs", costs(houses.validation.y, said))
-    decision = answer(gate(metric=own(costs, "min")))
+    decision = answer(gate(metric=own_metric(costs, "min")))
     assert decision.answer == "promote"
     assert decision.evidence.paired.by == "blocks"
     assert decision.challenger.run_id == good
