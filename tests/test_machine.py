@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors, private_files, process_identity
+from notebooks_lib import errors, process_identity, safe_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.settings import Settings
@@ -113,10 +113,10 @@ def test_a_harmed_database_is_said_at_once_and_left_as_it_is(harm: object, proje
 def test_what_holds_peoples_data_is_for_their_owner(project: Settings) -> None:
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
-        assert not private_files.open_to_others(path), path
+        assert not safe_files.open_to_others(path), path
     project.layout.state.chmod(0o755)
     store.connect(project)
-    assert not private_files.open_to_others(project.layout.state)
+    assert not safe_files.open_to_others(project.layout.state)
 
 
 def test_output_that_nobody_can_take_is_one_line(tmp_path: Path) -> None:

@@ -11,14 +11,13 @@ import contextlib
 import json
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import errors
+from notebooks_lib import errors, safe_files
 from notebooks_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -180,10 +179,7 @@ def _remembered(file: Path) -> dict[str, str]:
 
 
 def _remember(file: Path, known: dict[str, str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
-        json.dump(known, draft, indent=1)
-    Path(draft.name).replace(file)
+    safe_files.write(file, json.dumps(known, indent=1), durable=False)
 
 
 def _line(error: BaseException) -> str:

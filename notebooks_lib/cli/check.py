@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors
+from notebooks_lib import errors, safe_files
 from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
@@ -74,29 +69,11 @@ def _fix(file: Path) -> None:
         return
     target = file.resolve()  # a link stays one
     try:
-        _replace(target, cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new))
+        text = cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new)
+        safe_files.write(target, text, durable=False, keep_rights=True)
     except OSError as error:
         raise errors.UsageError(f"{terminal.path(file)} cannot be written: {error.strerror or error}") from error
     click.echo(f"{terminal.path(file)}: cleaned", err=True)
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write the file whole or not at all; owner, group and rights stay as they were."""
-    before = file.stat()
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".nbops-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(text.encode())
-        shutil.copystat(file, name)
-        if hasattr(os, "chown"):
-            with contextlib.suppress(OSError):  # only root may give a file away
-                os.chown(name, before.st_uid, before.st_gid)
-        Path(name).chmod(stat.S_IMODE(before.st_mode))  # which giving it away may have changed
-        os.utime(name)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _check(file: Path) -> list[rules.RuleViolation]:

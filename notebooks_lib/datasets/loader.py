@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import private_files
+from notebooks_lib import safe_files
 from notebooks_lib.datasets import hashing, lineage, splits
 from notebooks_lib.datasets import storage as versions
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
@@ -91,7 +91,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
         "fingerprint": found.record.fingerprint,
         "reader": reader,
     }
-    private_files.make_folder(settings.layout.state)
+    safe_files.make_folder(settings.layout.state)
     with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return _part("holdout", found.record, found.table, found.masks)

@@ -7,8 +7,6 @@ import copy
 import html
 import json
 import math
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from notebooks_lib import errors
+from notebooks_lib import errors, safe_files
 from notebooks_lib.tracking.store import Store, answering
 
 EVERY = 10.0
@@ -57,7 +55,7 @@ class ExecutedNotebook:
 
         What is `lasting` is on the disk afterwards, also if the machine loses its power.
         """
-        write_atomically(self.path, to_json(self.without_secrets(notebook)), lasting=lasting)
+        safe_files.write(self.path, to_json(self.without_secrets(notebook)), durable=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -95,22 +93,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def write_atomically(path: Path, text: str, *, lasting: bool = True) -> None:
-    """Replace a file's content; a reader sees the old or the new one, also after a crash of this process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if lasting:
-                os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def to_html(notebook: Any, title: str) -> str:
@@ -198,6 +180,6 @@ def fetch_page(store: Store, run_id: str) -> Path:
 
             rendered = to_html(nbformat.read(found, as_version=4), found.stem)
             found = found.with_suffix(".html")
-            write_atomically(found, rendered, lasting=False)
+            safe_files.write(found, rendered, durable=False)
             store.client.log_artifact(run_id, str(found), FOLDER)
     return found

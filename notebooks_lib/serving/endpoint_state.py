@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib import private_files, safe_text
+from notebooks_lib import safe_files, safe_text
 from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
 from notebooks_lib.settings import Settings
@@ -107,9 +107,9 @@ class EndpointFolder:
     def locked(self) -> Iterator[None]:
         """Hold this endpoint alone. Raises EndpointError when somebody else holds it for too long."""
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
-            private_files.make_folder(self._lock.parent.parent)
-            private_files.make_folder(self._lock.parent)
-            private_files.make_folder(self.path)
+            safe_files.make_folder(self._lock.parent.parent)
+            safe_files.make_folder(self._lock.parent)
+            safe_files.make_folder(self.path)
             lock = FileLock(self._lock)
         try:
             lock.acquire(timeout=self._patience)
@@ -141,7 +141,7 @@ class EndpointFolder:
         """The key in the file. Raises EndpointError where it protects nothing."""
         again = f"remove it, and the next start makes another: rm {self.key}"
         try:
-            if private_files.open_to_others(self.key):
+            if safe_files.open_to_others(self.key):
                 raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
             key = self.key.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -308,18 +308,8 @@ def only(settings: Settings, name: str | None) -> str:
 
 def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
     """Write JSON beside `path`, safe on disk: moved there, it is seen whole or not at all, also after a power cut."""
-    part = path.with_name(f".{path.name}.next")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, default=str)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return part
+    text = json.dumps(content, indent=2, default=str)
+    return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 
 
 def _commit(part: Path, path: Path) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from notebooks_lib import errors, private_files
+from notebooks_lib import errors, safe_files
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
@@ -94,13 +94,13 @@ def prepare(uri: str) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Outside our own folder, only the artifacts are ours.
-        private_files.make_folder(artifact_root(uri))
+        safe_files.make_folder(artifact_root(uri))
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
                 # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
                 # small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
-                private_files.close(database)
+                safe_files.close(database)
                 _migrate(uri)
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from notebooks_lib import errors, private_files, safe_text
+from notebooks_lib import errors, safe_files, safe_text
 from notebooks_lib import settings as settings_module
 from notebooks_lib.azure import workspace
 from notebooks_lib.records import Layout
@@ -191,7 +191,7 @@ def make_state(layout: Layout) -> None:
     """Make the folder of all that is kept at run time, and keep it out of git, whoever's repository this is."""
     ignore = layout.state / ".gitignore"
     try:
-        private_files.make_folder(layout.state)
+        safe_files.make_folder(layout.state)
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError:

@@ -21,7 +21,7 @@ ELSEWHERE = """
 import json
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
-from notebooks_lib.models import logged_models, registry
+from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
 
@@ -36,7 +36,7 @@ logged_models.log_model(store, run_id, Ridge(2.0).fit(X, y), example=X)
 store.client.set_terminated(run_id, "FINISHED")
 store.client.set_tag(run_id, Tag.END, "FINISHED")
 version = registry.register(store, store.settings.experiment, run_id)
-registry.mark_champion(store, version, reason="the only one")
+champions.mark_champion(store, version, reason="the only one")
 print(json.dumps(run_id))
 """
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,31 +12,10 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebooks_lib import errors
 from notebooks_lib.running import executed_notebook, outcome, runner
 from notebooks_lib.running.engine import Execution
-from notebooks_lib.running.executed_notebook import MASK, ExecutedNotebook, write_atomically
+from notebooks_lib.running.executed_notebook import MASK, ExecutedNotebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store
 from tests import building
-
-
-def test_what_the_disk_does_not_take_leaves_what_was_there(tmp_path: Path) -> None:
-    target = tmp_path / "n.ipynb"
-    target.write_text("before")
-    code = f"from pathlib import Path\nfrom notebooks_lib.running.executed_notebook import write_atomically\nwrite_atomically(Path({str(target)!r}), 'x' * 100_000)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "OSError" in done.stderr
-    assert target.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_the_folder_is_made_and_the_text_is_utf8(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "a" / "b.ipynb", "☃")
-    assert (tmp_path / "a" / "b.ipynb").read_bytes() == "☃".encode()
 
 
 @pytest.mark.parametrize("secret", ["plain-secret", 'quo"te', "back\\slash", "new\nline", "snow☃man", 'it\'s "both"'])

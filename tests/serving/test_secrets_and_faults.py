@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from notebooks_lib import private_files
+from notebooks_lib import safe_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import app_factory, client, endpoint_state, server, server_launch
@@ -49,7 +49,7 @@ def folder(empty_project: Settings) -> Iterator[endpoint_state.EndpointFolder]:
     ],
 )
 def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: endpoint_state.EndpointFolder) -> None:
-    folder.key.touch(private_files.FILE)
+    folder.key.touch(safe_files.FILE)
     folder.key.write_bytes(content)
     with pytest.raises(EndpointError, match="remove it") as caught:
         folder.secret()
@@ -64,14 +64,14 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: endpoint_stat
     folder.key.chmod(mode)
     with pytest.raises(EndpointError, match="other users"):
         folder.secret()
-    folder.key.chmod(private_files.FILE)
+    folder.key.chmod(safe_files.FILE)
     assert folder.secret() == KEY
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_state.EndpointFolder, empty_project: Settings) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
-        assert not private_files.open_to_others(path)
+        assert not safe_files.open_to_others(path)
 
 
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Files and folders that only their owner reads, and that a reader sees whole or not at all, also after a crash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = 0o700
+FILE = 0o600
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, and those above it, that only its owner may look into. Raises OSError."""
+    path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
+    close(path)
+    return path
+
+
+def close(path: Path) -> None:
+    """Take the rights to a file or folder away from everybody but its owner, if it is ours to do."""
+    with suppress(OSError):  # it belongs to another user, who decides
+        mode = path.stat().st_mode
+        if mode & _OTHERS:
+            path.chmod(mode & ~_OTHERS)
+
+
+def open_to_others(path: Path) -> bool:
+    """Return whether users other than its owner may read a file, as far as this system knows users."""
+    return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
+
+
+def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = False) -> None:
+    """Replace the content of a file at once. Raises OSError.
+
+    With `durable` the new content survives a power cut. The file becomes its owner's alone, unless `keep_rights`, which
+    keeps owner, group and rights of the file that is there.
+    """
+    draft = stage(path, text, durable=durable)
+    try:
+        if keep_rights:
+            _copy_rights(path, draft)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def stage(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
+    """Write a draft beside `path`, and return it: moved to `path`, it replaces the content at once. Raises OSError.
+
+    The draft has a name of its own unless one is given, which a writer takes that nobody else writes beside.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if draft is None:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".tmp")
+        draft = Path(name)
+    else:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def _copy_rights(source: Path, target: Path) -> None:
+    before = source.stat()
+    shutil.copystat(source, target)
+    if hasattr(os, "chown"):
+        with suppress(OSError):  # only root may give a file away
+            os.chown(target, before.st_uid, before.st_gid)
+    target.chmod(stat.S_IMODE(before.st_mode))  # which giving it away may have changed
+    os.utime(target)

@@ -1,0 +1,42 @@
+"""A file is replaced whole or not at all, and only its owner reads it."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from notebooks_lib import safe_files
+
+
+def test_a_full_disk_leaves_the_old_content(tmp_path: Path) -> None:
+    target = tmp_path / "notebook.ipynb"
+    target.write_text("before")
+    write = f"safe_files.write(Path({str(target)!r}), 'x' * 100_000)"
+    code = f"from pathlib import Path; from notebooks_lib import safe_files; {write}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "OSError" in done.stderr
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_folder_is_made_and_the_text_is_utf8(tmp_path: Path) -> None:
+    safe_files.write(tmp_path / "a" / "b.ipynb", "☃")
+    assert (tmp_path / "a" / "b.ipynb").read_bytes() == "☃".encode()
+
+
+def test_rights_are_kept_when_asked_for_and_the_owners_alone_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    file.chmod(0o644)
+    safe_files.write(file, "kept", keep_rights=True)
+    assert file.stat().st_mode & 0o777 == 0o644
+    safe_files.write(file, "closed")
+    assert not safe_files.open_to_others(file)
