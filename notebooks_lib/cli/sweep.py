@@ -120,7 +120,7 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
-    from notebooks_lib.sweeps import executors, search_space
+    from notebooks_lib.sweeps import executors, grid_values, search_space
     from notebooks_lib.sweeps.trials import Goal
 
     notebook: Path = given["notebook"]
@@ -137,7 +137,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
         notebook=notebook.name,
         environ=os.environ,
     )
-    if isinstance(domain.swept, search_space.ParameterGrid) and given["sampler"] is not None:
+    if isinstance(domain.swept, grid_values.ParameterGrid) and given["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid is run as it is")
     goal = Goal.parse(given["metric"]) if given["metric"] else None
 

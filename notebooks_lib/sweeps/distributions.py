@@ -1,4 +1,4 @@
-"""Owns the distributions that a parameter may be drawn from: which value lies where in each of them. Pure.
+"""The distributions of swept parameters: how they are written, and which value each share of probability gives. Pure.
 
     choice(a, b, ...)               one of the values; also choice(["a,b", "c"]) and choice(1..5)
     int(low, high)                  a whole number from low to high, both included
@@ -12,11 +12,11 @@
     lognormal(mu, sigma)            exp(x) of such an x
     qlognormal(mu, sigma, q)        round(exp(x) / q) * q of such an x
 
-The bounds of loguniform are those of the value itself: Azure ML's own loguniform takes their logarithms. `round` is
-Python's (halves to the even one), as in Azure ML and hyperopt: a q-form may reach q/2 beyond low and high.
+The bounds of loguniform are bounds of the value itself; Azure ML's loguniform takes their logarithms. `round` is
+Python's (halves go to the even number), as in Azure ML and hyperopt. A form with q may exceed low and high by q/2.
 
-A normal has no bounds of its own. Where the notebook's schema has some, the normal is truncated to them: what is drawn
-is what drawing again until a value is allowed would give, so no value piles up on a bound.
+A normal has no bounds of its own. If the notebook's schema has bounds, the normal is truncated to them, as if values
+were drawn again until one is allowed. So no value piles up at a bound.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from notebooks_lib.sweeps import grid_values
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
 
 LARGEST = 2**53
-"""Beyond it not every whole number is a float, and samplers calculate with floats."""
-_TAIL = 1e-12  # of a normal's probability on each side: seven standard deviations
+"""Beyond it, floats cannot hold every whole number, and samplers calculate with floats."""
+_TAIL = 1e-12  # probability that is cut off on each side of a normal: seven standard deviations
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values, of any kind."""
+    """One of a few values of any type."""
 
     values: tuple[object, ...]
 
     def at(self, place: int) -> object:
-        """The value at a place, from 0."""
+        """Return the value at an index."""
         return self.values[place]
 
     def __str__(self) -> str:
@@ -55,13 +55,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number, both ends included."""
+    """A whole number; both bounds are included."""
 
     low: int
     high: int
 
     def at(self, place: int) -> object:
-        """The number itself."""
+        """Return the number itself."""
         return place
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Int:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Even over the value, or (`log`) over its logarithm; `q` rounds to a multiple."""
+    """Uniform, or with `log` uniform in the logarithm; `q` rounds to a multiple."""
 
     low: float
     high: float
@@ -78,7 +78,7 @@ class Uniform:
     log: bool = False
 
     def at(self, share: float) -> object:
-        """The value below which `share` (0 to 1) of the probability lies."""
+        """Return the quantile for `share`, from 0 to 1."""
         if self.log:
             first, last = math.log(self.low), math.log(self.high)
             value = math.exp(first + (last - first) * share)
@@ -93,7 +93,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal, or (`log`) its exponential, truncated to what the schema allows; `q` rounds to a multiple."""
+    """Normal, or with `log` lognormal, truncated to the schema's range; `q` rounds to a multiple."""
 
     mu: float
     sigma: float
@@ -104,7 +104,7 @@ class Normal:
 
     @property
     def inside(self) -> tuple[float, float]:
-        """The shares of the untruncated probability that lie below `low` and below `high`."""
+        """The untruncated probability below `low` and below `high`."""
         from statistics import NormalDist
 
         normal = NormalDist(self.mu, self.sigma)
@@ -115,14 +115,14 @@ class Normal:
 
     @property
     def multiples(self) -> tuple[float, float]:
-        """The first and last k for which k * q lies inside; infinite where nothing bounds them."""
+        """The smallest and largest k for which k * q lies inside the range; infinite without a bound."""
         q = Fraction(repr(self.q))
         low = -math.inf if math.isinf(self.low) else math.ceil(Fraction(repr(self.low)) / q)
         high = math.inf if math.isinf(self.high) else math.floor(Fraction(repr(self.high)) / q)
         return low, high
 
     def at(self, share: float) -> object:
-        """The value below which `share` (0 to 1) of the probability lies."""
+        """Return the quantile for `share`, from 0 to 1."""
         from statistics import NormalDist
 
         first, last = self.inside
@@ -142,17 +142,17 @@ Distribution = Choice | Int | Uniform | Normal
 
 
 def _inner(share: float) -> float:
-    """Not quite 0 or 1: there a normal is infinite, and a truncated one lies on a bound that may be excluded."""
+    """Keep a share away from 0 and 1, where a normal is infinite and a truncated one may hit an excluded bound."""
     return min(max(share, _TAIL), 1 - _TAIL)
 
 
 def multiple(k: int, q: float) -> float | int:
-    """k * q without the noise of floats (3 * 0.1 is 0.3); an int if q is whole."""
+    """Return k * q without rounding noise (3 * 0.1 is 0.3); an int if q is whole."""
     return k * int(q) if q.is_integer() else float(k * Decimal(repr(q)))
 
 
 def short(number: float) -> str:
-    """A number without a fraction that says nothing."""
+    """Format a number, without `.0` if it is whole."""
     return str(int(number)) if number.is_integer() and abs(number) < LARGEST else repr(number)
 
 
@@ -179,9 +179,9 @@ _CALL = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
 
 
 def parse(given: object, kind: ParameterType) -> Distribution:
-    """The distribution that a text or a one-key mapping (of a file) stands for. Raises Refused.
+    """Return the distribution that a text, or a mapping with one key in a file, describes. Raise InvalidSearchSpace.
 
-    `kind` reads the values of a choice; whether those of the others fit it is for `fitting` to say.
+    `kind` reads the values of a choice. `search_space.fit` checks the other distributions against it.
     """
     name, arguments = _call(given)
     if name not in FORMS:
@@ -215,7 +215,7 @@ def parse(given: object, kind: ParameterType) -> Distribution:
 
 
 def _call(given: object) -> tuple[str, str | Sequence[object]]:
-    """The name and what stands in the brackets."""
+    """Return the name and the arguments."""
     if isinstance(given, Mapping) and len(given) == 1:
         ((name, arguments),) = given.items()
         listed = arguments if isinstance(arguments, str | list | tuple) else [arguments]

@@ -1,4 +1,4 @@
-"""Where trials run: each place is one `concurrent.futures.Executor` (docs/design D4). It knows nothing of sweeps."""
+"""The executors of trials: threads of this process, or a cluster behind the same interface (docs/design D4)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THREAD_VARIABLES = (
 
 
 def check(on: str) -> None:
-    """Raise UsageError unless `on` names a place, and what it takes is installed."""
+    """Raise UsageError unless `on` names an executor whose packages are installed."""
     if on == LOCAL:
         return
     found = DASK.fullmatch(on)
@@ -39,39 +39,39 @@ def check(on: str) -> None:
 
 
 class TrialExecutor(Executor):
-    """An executor that knows how much it takes, and whether it still can. Its tasks may run more than once."""
+    """An executor that knows its capacity and can fail as a whole. It may run a task more than once."""
 
     def room(self) -> int:
-        """How many tasks run at once."""
+        """Return the number of parallel tasks."""
         return cores.whole()
 
     def look(self) -> None:
-        """See to what has changed; asked several times a second. Raises ClusterError when nothing can run any more."""
+        """Update the state; called several times a second. Raise ClusterError when nothing can run any more."""
 
     def stop(self) -> None:
-        """Begin nothing more: tasks that have not begun are cancelled."""
+        """Cancel the tasks that have not begun."""
 
 
 def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which the kernels of `jobs` trials at once share the cores, but for those that a person has set.
+    """Return variables that share the cores between `jobs` kernels, except those that the user has set.
 
-    Without them two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
+    Without them, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
     threads = str(max(1, cores.whole() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
 class ThreadExecutor(TrialExecutor):
-    """A thread for each task. A trial's work is done by its kernel's process; its thread mostly waits.
+    """Runs each task in a thread, which mostly waits for the trial's kernel process.
 
-    They are daemons: whoever interrupts a second and a third time must not wait for a store that hangs.
+    The threads are daemons, so that a store that hangs cannot block the exit after repeated interrupts.
     """
 
     def __init__(self) -> None:
         self._running: set[threading.Thread] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Start at once: how many run is up to the caller."""
+        """Start the task at once. The caller limits how many run."""
         future: Future[Any] = Future()
 
         def work() -> None:
@@ -90,6 +90,6 @@ class ThreadExecutor(TrialExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        """With `wait`, return when all tasks have ended."""
+        """With `wait`, return after all tasks have ended."""
         for thread in list(self._running) if wait else ():
             thread.join()

@@ -1,4 +1,4 @@
-"""How the values, figures and times of trials read, in one line and without control characters. Pure."""
+"""Format the values, figures and times of trials for people: in one line, without control characters. Pure."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from notebooks_lib.records import TrialState
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 
 BEST = 5
-"""Trials in the summary."""
+"""Number of trials in the summary."""
 REASONS = 3
 WIDTH = 120
 
 VALUE_ROOM = 24
-"""Characters of one swept value."""
+"""Characters for one swept value."""
 REASON_ROOM = 500
-"""Characters of why a trial ended as it did."""
+"""Characters for the reason why a trial ended."""
 LINE_ROOM = 40
-"""Of them, of the cell's first line: it says where, and must not push out why."""
+"""Characters of it for the cell's first line, which must not push out the reason."""
 STATES: tuple[TrialState, ...] = ("finished", "skipped", "running", "pruned", "failed", "killed")
-"""In the order in which they are told."""
+"""In the order of display."""
 
 
 def figure(value: float | None) -> str:
-    """A metric with six digits, `nan` and `inf` as they are; a dash for none."""
+    """Format a metric with six digits; nan and inf stay, None is a dash."""
     return "-" if value is None else f"{value:.6g}"
 
 
 def value(given: object, room: int = VALUE_ROOM) -> str:
-    """A swept value; a text that would be misread beside others stands in quotes."""
+    """Format a swept value; a text that could be misread is quoted."""
     if isinstance(given, str):
         return one_line(given if _plain(given) else repr(given), room)
     return one_line(f"{given:.6g}" if isinstance(given, float) else str(given), room)
 
 
 def assigned(values: Mapping[str, object], room: int | None = None) -> str:
-    """`alpha=0.1 seed=3`, cut to `room` characters if it is given."""
+    """Format values as `alpha=0.1 seed=3`, cut to `room` characters if given."""
     text = " ".join(f"{one_line(name, VALUE_ROOM)}={value(given)}" for name, given in values.items())
     return text if room is None else cut(text, room)
 
 
 def reason(what: str, cell: str = "", line: str = "") -> str:
-    """Why a trial ended, and then in which cell, in one line: lines are cut at their end, and why matters most."""
+    """Format the reason first and then the cell, in one line: lines are cut at their end."""
     place = f"cell {cell} ({cut(' '.join(line.split()), LINE_ROOM)})" if cell else ""
     said = cut(" ".join(what.split()), REASON_ROOM - len(place) - 5)
     return ", in ".join(part for part in (said, place) if part)
 
 
 def one_line(text: str, room: int) -> str:
-    """A text of others as a piece of one line: no line ends, no control characters, at most `room` characters."""
-    # Four times the room: a text of megabytes is not gone through for the sake of its first words.
+    """Make a foreign text fit in one line: no line ends, no control characters, at most `room` characters."""
+    # Four times the room is enough: a text of megabytes is not read for its first words.
     flat = " ".join(text[: 4 * room].split())
     return cut("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat), room)
 
 
 def cut(text: str, room: int) -> str:
-    """The text, or as much of it as there is room for and an ellipsis."""
+    """Cut a text to `room` characters, with an ellipsis."""
     return text if len(text) <= room else text[: max(room - 1, 0)] + "…"
 
 
 def duration(seconds: float | None) -> str:
-    """`1.3 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; a dash for none."""
+    """Format as `1.3 s`, `3 min 20 s`, `2 h 5 min` or `3 d 4 h`; None is a dash."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     if seconds < 59.95:
@@ -74,18 +74,18 @@ def duration(seconds: float | None) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration that nobody knows to the tenth."""
+    """Format an estimated duration, without tenths."""
     return f"{max(seconds, 0.0):.0f} s" if seconds < 59.5 else duration(seconds)
 
 
 def counts(result: SweepResult) -> str:
-    """`40 finished, 3 failed`: the states that occur."""
+    """Format the states that occur, as `40 finished, 3 failed`."""
     numbers = {state: result.count(state) for state in STATES}
     return ", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "none"
 
 
 def ranked(result: SweepResult) -> list[Trial]:
-    """The trials that finished with a finite value of the goal, the best first; without a goal, none."""
+    """Return the finished trials with a finite value, the best first; an empty list without a goal."""
     goal = result.goal
     if goal is None:
         return []
@@ -95,12 +95,12 @@ def ranked(result: SweepResult) -> list[Trial]:
 
 
 def swept(trials: Sequence[Trial]) -> list[str]:
-    """The names of the swept parameters, in the order in which they first occur."""
+    """Return the names of the swept parameters in order of first appearance."""
     return list(dict.fromkeys(name for trial in trials for name in trial.values))
 
 
 def ordering(result: SweepResult) -> str:
-    """`lower is better`, or the opposite; empty without a goal."""
+    """Return `lower is better` or `higher is better`; empty without a goal."""
     if result.goal is None:
         return ""
     return "lower is better" if result.goal.direction == "min" else "higher is better"
@@ -112,7 +112,7 @@ def _two(whole: int, size: int, unit: str, smaller: int, below: str) -> str:
 
 
 def _plain(text: str) -> bool:
-    """Whether nobody takes a text for something else, or for two."""
+    """Return whether a text cannot be taken for another value, or for two."""
     if not text or text in ("True", "False", "None") or any(c.isspace() or c in "='\"" for c in text):
         return False
     try:
@@ -123,7 +123,7 @@ def _plain(text: str) -> bool:
 
 
 def summary(result: SweepResult, width: int = WIDTH) -> str:
-    """The best trials in a table of `width` columns, what became of the others, and why some failed."""
+    """Return a table of the best trials, `width` columns wide, the count of states, and why trials failed."""
     done = ranked(result)
     trials, took = f"{len(result.trials)} of {result.total} trials", duration(result.seconds)
     lines = [f"{trials} in {took}: {counts(result)}"]

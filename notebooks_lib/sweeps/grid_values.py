@@ -1,14 +1,16 @@
-"""Owns the listed values of one parameter, as `--grid` and `choice(...)` write them. Pure: it checks and reads no file.
+"""The list of values of one parameter, as `--grid` and `choice(...)` take it. Pure.
 
-Values stand between commas and are each read as `-p NAME=VALUE` reads its own; commas in brackets or in quotes don't
-separate, and a value in quotes is the text in them. A JSON or Python list may stand for the whole. Where whole numbers
-are allowed and texts are not, `1..5` is each from 1 to 5 and `1..9..2` each second one.
+Commas separate values, except inside brackets or quotes. Each value is read as `-p NAME=VALUE` reads it; a value in
+quotes is the text between them. A JSON or Python list may replace the whole text. For parameters that take whole
+numbers but no text, `1..5` means 1 to 5, and `1..9..2` every second number.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
@@ -16,18 +18,18 @@ from notebooks_lib.notebooks.container_types import UnionType
 from notebooks_lib.notebooks.parameter_types import ParameterType, shown
 
 MAX_VALUES = 100_000
-"""Values of one parameter. They are held and checked one by one; combinations of them are not."""
+"""Most values of one parameter. They are held and checked one by one; combinations are not."""
 
 _RANGE = re.compile(r"([+-]?[0-9]{1,18})\.\.([+-]?[0-9]{1,18})(?:\.\.([+-]?[0-9]{1,18}))?")
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "\"'"
 
 
 class InvalidSearchSpace(Exception):
-    """What was asked for one parameter is wrong. `str()` says what was found, what is allowed and the way out."""
+    """The values or the distribution of a parameter are wrong. The message says what was found and what is allowed."""
 
 
 def read(given: object, kind: ParameterType) -> tuple[object, ...]:
-    """The values that a text or a list (of a file) stands for, each checked. Raises Refused; never an empty tuple."""
+    """Return the checked values of a text or a list, at least one. Raise InvalidSearchSpace."""
     found: list[object] = []
     wrong: list[str] = []
     for item in _items(given, kind):
@@ -47,7 +49,7 @@ def read(given: object, kind: ParameterType) -> tuple[object, ...]:
         raise InvalidSearchSpace("found an empty list, allowed one value or more")
     seen: set[str] = set()
     for value in found:
-        source = expressions.write_literal(value)  # 1, 1.0 and True are equal, but not the same value
+        source = expressions.write_literal(value)  # 1, 1.0 and True compare equal, but are different values
         if source in seen:
             raise InvalidSearchSpace(f"found {shown(value)} twice, allowed once; take one out")
         seen.add(source)
@@ -55,7 +57,7 @@ def read(given: object, kind: ParameterType) -> tuple[object, ...]:
 
 
 def split(text: str) -> list[str]:
-    """The stripped pieces between the commas that stand outside brackets and quotes."""
+    """Split at the commas outside brackets and quotes, and strip the pieces."""
     pieces: list[str] = []
     depth, quote, before, start = 0, "", "", 0
     for place, character in enumerate(text):
@@ -71,13 +73,14 @@ def split(text: str) -> list[str]:
             pieces.append(text[start:place])
             start = place + 1
         before = before if character.isspace() else character
-    if depth or quote:  # brackets that nothing closes separate nothing
+    if depth or quote:  # unclosed brackets are ordinary characters
         return [piece.strip() for piece in text.split(",")]
     return [piece.strip() for piece in [*pieces, text[start:]]]
 
 
 def _items(given: object, kind: ParameterType) -> Iterator[Callable[[], object]]:
-    """Calls that each give a value or raise Mismatch: so one that is wrong does not hide the others."""
+    """Yield a function for each value, which returns it or raises Mismatch: so one wrong value does not hide the
+    others."""
     if isinstance(given, list | tuple):
         yield from _listed(given, kind)
         return
@@ -97,7 +100,7 @@ def _items(given: object, kind: ParameterType) -> Iterator[Callable[[], object]]
             yield from _listed(listed, kind)
             return
         if text.endswith("]") and len(split(text)) == 1 and _accepts(kind, text):
-            # Most likely ["a","b"] without quotes for the shell, which takes the inner ones away.
+            # Probably ["a","b"] without quotes around it: the shell has removed the inner ones.
             raise InvalidSearchSpace(
                 f'found {shown(text)}, allowed a JSON list; quote all of it for the shell, as \'NAME=["a", "b"]\''
             )
@@ -154,9 +157,40 @@ def _accepts(kind: ParameterType, value: object) -> bool:
 
 
 def counts(kind: ParameterType) -> bool:
-    """Whether a whole number may be meant where this kind is asked for."""
+    """Return whether a parameter of this type can take a whole number."""
     if isinstance(kind, UnionType):
         return any(counts(option) for option in kind.options)
     if isinstance(kind, parameter_types.LiteralType):
         return any(isinstance(value, int) and not isinstance(value, bool) for value in kind.values)
     return type(kind) is ParameterType or isinstance(kind, parameter_types.NumberType)
+
+
+@dataclass(frozen=True)
+class ParameterGrid:
+    """All combinations of a few lists of values."""
+
+    axes: Mapping[str, tuple[object, ...]]
+
+    @property
+    def size(self) -> int:
+        """The number of combinations."""
+        return math.prod(map(len, self.axes.values()))
+
+    def at(self, number: int) -> dict[str, object]:
+        """Return the combination with that number, from 0. The last parameter varies fastest."""
+        if not 0 <= number < self.size:
+            raise IndexError(number)
+        chosen = {}
+        for name in reversed(list(self.axes)):
+            number, place = divmod(number, len(self.axes[name]))
+            chosen[name] = self.axes[name][place]
+        return {name: chosen[name] for name in self.axes}
+
+    def combinations(self) -> Iterator[dict[str, object]]:
+        """Yield all combinations in order."""
+        return map(self.at, range(self.size))
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Each name with its values, as a user could write them."""
+        return {name: expressions.write_literal(list(listed)) for name, listed in self.axes.items()}

@@ -1,4 +1,4 @@
-"""The parent run of a sweep: opened with what is swept, ended with what came of it. Only one process holds it."""
+"""The parent run of a sweep: opened with the search space, ended with the result, held by one process at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from notebooks_lib.running import executed_notebook
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
-from notebooks_lib.sweeps.search_space import ParameterGrid, SearchSpace
+from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owner import OwnedRun, RunStart
@@ -27,7 +28,7 @@ NAMES_SHOWN = 6
 
 
 def describe(domain: SearchSpace, goal: Goal | None) -> dict[str, Any]:
-    """What a sweep goes through, as JSON: the fixed values, the swept ones, the goal."""
+    """Return the search space as JSON: fixed values, swept values, goal."""
     return {
         "grid" if isinstance(domain.swept, ParameterGrid) else "space": domain.swept.described,
         "fixed": {name: repr(value) for name, value in domain.fixed.items()},
@@ -36,12 +37,12 @@ def describe(domain: SearchSpace, goal: Goal | None) -> dict[str, Any]:
 
 
 def digest(notebook: str, what: Mapping[str, Any]) -> str:
-    """What makes one sweep the continuation of another: notebook, fixed and swept values, goal. Not how many trials."""
+    """Return a digest of notebook, search space and goal. A sweep with an equal digest can be resumed."""
     return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
 
 
 def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
-    """What is known of the parent before its first trial."""
+    """Return the start of the parent run, before its first trial."""
     what = describe(domain, goal)
     swept = list(domain.swept.described)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
@@ -59,7 +60,7 @@ def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name:
 
 @contextlib.contextmanager
 def held(settings: Settings, run_id: str) -> Iterator[None]:
-    """Hold the sweep within the block. Raises UsageError when another process does."""
+    """Lock the sweep within the block. Raise UsageError when another process holds it."""
     lock = FileLock(settings.layout.sweeps / f"{run_id}.lock")
     try:
         settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def held(settings: Settings, run_id: str) -> Iterator[None]:
 
 
 def finish(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]) -> None:
-    """Write the report and end the run. When the sweep has failed already, an error of the store does not hide why."""
+    """Write the report and end the run. If the sweep has failed already, an error of the store does not hide that."""
     try:
         if failure is None:
             _report(owned.store, result, tell)
@@ -91,19 +92,19 @@ def finish(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: 
 def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> None:
     try:
         report.write(result, store)
-    except errors.TrackingError as error:  # the runs hold the same values
+    except errors.TrackingError as error:  # the trials' runs hold the same values
         tell(str(error))
     if result.best is not None and result.best.run_id is not None:
         try:
             executed_notebook.fetch_page(
                 store, result.best.run_id
-            )  # the page that everybody opens; others are made when asked for
+            )  # users open this page first; others are rendered on request
         except Exception as error:  # noqa: BLE001  # a page is a convenience
             tell(f"no page of the best trial: {errors.reason(error)}")
 
 
 def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
-    """Write what came of it: status, how many trials are in each state, the best of them."""
+    """End the run with its status, the number of trials in each state and the best trial."""
     tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
     tags[Tag.SWEEP_TOTAL] = str(result.total)
     tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
@@ -116,7 +117,7 @@ def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) ->
 
 
 def status(trials: Mapping[int, Trial], *, stopped: RunStatus | None) -> RunStatus:
-    """FINISHED when all trials were done, also if some failed; FAILED when all did."""
+    """Return FINISHED, or FAILED if all trials failed, unless the sweep was stopped."""
     if stopped is not None:
         return stopped
     good = any(trial.state in ("finished", "skipped", "pruned") for trial in trials.values())

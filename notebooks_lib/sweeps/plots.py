@@ -1,172 +1,36 @@
-"""Where values lie on the axes of a plot. It draws nothing."""
+"""Draw the plots of a sweep, without pyplot or global settings.
+
+Values may be missing, nan, infinite, or so extreme that they would flatten all others.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import io
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import errors
 from notebooks_lib.sweeps import formatting
+from notebooks_lib.sweeps.plot_axes import NOT_SET, TICK_ROOM, Axis, Scale, axis_of, evenly, is_number
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Item = TypeVar("Item")
-
-TICKS = 12
-"""Labels of an axis."""
-TICK_ROOM = 14
-"""Characters beside an axis."""
-APART = 0.045
-"""Between two labels of an axis of length 1."""
-HUGE = 1e100
-"""Beyond it nothing is drawn: differences of such numbers overflow."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """From values to places between 0 and 1; logarithmic when they are positive and span two decades."""
-
-    low: float
-    high: float
-    log: bool
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Scale:
-        """One that holds all the values."""
-        low, high = min(values), max(values)
-        # With two decades themselves: 0.01, 0.1 and 1 is the grid that people write.
-        return cls(low, high, log=low >= 1 / HUGE and math.log10(high) - math.log10(low) > 2 - 1e-9)
-
-    @classmethod
-    def of_goal(cls, values: Sequence[float], goal: Goal) -> Scale:
-        """One that holds the values, without the worst tenth where that would press the others flat."""
-        whole = cls.of(values)
-        ranked = sorted(values, reverse=goal.direction == "max")
-        most = ranked[: math.ceil(0.9 * len(ranked))]
-        flat = abs(whole.place(most[-1]) - whole.place(most[0])) < 0.1
-        return cls.of(most) if flat and most[0] != most[-1] else whole
-
-    def place(self, value: float) -> float:
-        """Where a value lies: 0 is the lowest, 1 the highest; what is outside lies on the edge."""
-        if self.low == self.high:
-            return 0.5
-        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, max(value, self.low)))
-        return min((at - low) / (high - low), 1.0)
-
-    def margins(self) -> tuple[float, float]:
-        """The ends of an axis on which no value lies at the very edge."""
-        if self.log:
-            room = 10 ** (0.05 * (math.log10(self.high) - math.log10(self.low)))
-            return self.low / room, self.high * room
-        room = 0.05 * (self.high - self.low) or 0.05 * abs(self.low) or 1.0
-        return self.low - room, self.high + room
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """The ends, round values between them, and where they lie."""
-        from matplotlib.ticker import LogLocator, MaxNLocator
-
-        if self.low == self.high:
-            return [(0.5, f"{self.low:.6g}")]
-        locator = LogLocator(numticks=7) if self.log else MaxNLocator(nbins=6)
-        inside = [float(v) for v in locator.tick_values(self.low, self.high) if self.low < v < self.high]
-        between = [(self.place(v), f"{v + 0.0:.6g}") for v in inside if APART <= self.place(v) <= 1 - APART]
-        return [(0.0, _end_label(self.low)), *between, (1.0, _end_label(self.high))]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One upright axis: where each trial's line crosses it, and its labels."""
-
-    name: str
-    places: Sequence[float]
-    """In the order of the trials, the best first."""
-    ticks: Sequence[tuple[float, str]]
-    log: bool = False
-
-    def spread(self, goal: Goal) -> Sequence[float]:
-        """The places, drawn apart into bands with the best on one side where many lines cross at few of them.
-
-        Else only the line that is drawn last is seen, and every value looks as good as its best trial.
-        """
-        few, many = len(set(self.places)), len(self.places)
-        if few > TICKS or many <= few:
-            return self.places
-        width = min(0.05, 0.4 / few) * min(many / 100, 1.0) * (1 if goal.direction == "min" else -1)
-        return [place + width * (i / many - 0.5) for i, place in enumerate(self.places)]
-
-
-class _NotSet:
-    def __str__(self) -> str:
-        return "(not set)"
-
-
-NOT_SET = _NotSet()
-
-
-def axis_of(name: str, values: Sequence[object]) -> Axis:
-    """Numbers lie to scale; everything else, and numbers among other things, at even distances by label."""
-    if all(is_number(value) for value in values):
-        numbers = [float(value) for value in values if is_number(value)]
-        scale = Scale.of(numbers)
-        few = sorted(set(numbers))
-        ticks = [(scale.place(v), f"{v:.6g}") for v in few] if len(few) <= 6 else scale.ticks()
-        return Axis(name, [scale.place(v) for v in numbers], _apart(ticks), log=scale.log)
-    # The texts of 1, True and "1" are alike; they are three values.
-    kinds = {(type(value).__name__, str(value)): value for value in values}
-    order = sorted(kinds, key=lambda key: _order(kinds[key], key))
-    places = {key: 0.5 if len(order) == 1 else i / (len(order) - 1) for i, key in enumerate(order)}
-    ticks = [(places[key], _without_middle(formatting.value(kinds[key], 200))) for key in evenly(order, TICKS)]
-    return Axis(name, [places[type(value).__name__, str(value)] for value in values], ticks)
-
-
-def _order(value: object, key: tuple[str, str]) -> tuple[int, float, str]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (0, math.inf if value != value else value, key[1])
-    return (2 if value is None or value is NOT_SET else 1, 0.0, key[1])
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether it lies on an axis; nan and infinity do not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= HUGE
-
-
-def evenly(items: Sequence[Item], room: int) -> list[Item]:
-    """At most `room` of the items at even distances, the first and the last among them."""
-    if len(items) <= room:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (room - 1))] for i in range(room)]
-
-
-def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Those whose labels do not cover each other."""
-    kept: list[tuple[float, str]] = []
-    for tick in ticks:
-        if not kept or tick[0] - kept[-1][0] >= APART:
-            kept.append(tick)
-    return kept
-
-
-def _end_label(number: float) -> str:
-    return f"{number:.6g}" if abs(number) < 1e6 and number == round(number) else f"{number:.3g}"
-
-
-def _without_middle(text: str) -> str:
-    """A long text without its middle: what is swept often differs at the end."""
-    half = TICK_ROOM // 2
-    return text if len(text) <= TICK_ROOM else f"{text[: half - 1]}…{text[-half:]}"
+_log = logging.getLogger(__name__)
+DPI = 110
 
 
 LINES = 2000
-"""Trials that parallel coordinates show: half of them the best, half evenly out of the others."""
+"""Most lines in parallel coordinates: half for the best trials, half spread over the others."""
 BEST, MAIN, PRUNED, GREY = "#d62728", "#1f77b4", "#ff7f0e", "#7f7f7f"
 
 
 def why_not(result: SweepResult) -> str:
-    """Why there is nothing to draw; empty when there is."""
+    """Return why nothing can be drawn; empty when plots can be drawn."""
     if result.goal is None:
         return "the sweep had no goal (--metric)"
     if len(_drawable(result)) < 2:
@@ -177,7 +41,7 @@ def why_not(result: SweepResult) -> str:
 
 
 def optimisation_history(result: SweepResult) -> Figure:
-    """The value of each trial in the order of their numbers, and the best so far. Needs `why_not` to be empty."""
+    """Plot the value of each trial by number, and the best so far. Call only if `why_not` is empty."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -205,7 +69,7 @@ def optimisation_history(result: SweepResult) -> Figure:
 
 
 def parallel_coordinates(result: SweepResult) -> Figure:
-    """A line for each finished trial through its parameters to its value. Needs `why_not` to be empty."""
+    """Plot each finished trial as a line through its parameters to its value. Call only if `why_not` is empty."""
     import matplotlib
     from matplotlib.collections import LineCollection
     from matplotlib.colors import ListedColormap
@@ -228,7 +92,9 @@ def parallel_coordinates(result: SweepResult) -> Figure:
     axes.set_axis_off()
     axes.set_xlim(-0.8 / step, len(scales) - 1 + 0.9 / step)
     axes.set_ylim(-0.06, 1.28)
-    shades = [matplotlib.colormaps["viridis"](0.9 * i / 255) for i in range(256)]  # its last tenth is lost on white
+    shades = [
+        matplotlib.colormaps["viridis"](0.9 * i / 255) for i in range(256)
+    ]  # the last tenth is too light on white
     colours = ListedColormap(shades if goal.direction == "min" else shades[::-1])
     places = [axis.spread(goal) for axis in scales[:-1]] + [scales[-1].places]
     lines = [[(x, at[i]) for x, at in enumerate(places)] for i in range(len(shown))]
@@ -252,7 +118,7 @@ def parallel_coordinates(result: SweepResult) -> Figure:
 
 
 def _goal_ticks(scale: Scale, done: Sequence[tuple[Trial, float]], goal: Goal) -> list[tuple[float, str]]:
-    """The last axis; where the worst trials lie beyond its end, the end says so."""
+    """Return the ticks of the goal's axis; the end says if worse trials lie beyond it."""
     ticks, worst = scale.ticks(), done[-1][1]
     if goal.direction == "min" and worst > scale.high:
         return [*ticks[:-1], (1.0, f"≥ {ticks[-1][1]}")]
@@ -275,7 +141,7 @@ def _draw_axis(axes: Axes, x: int, axis: Axis, half: float) -> None:
 
 
 def _trials(axes: Axes, result: SweepResult, scale: Scale) -> None:
-    """A mark for each trial; what has no value stands along the lower edge, what is too far off at the edge."""
+    """Draw a mark for each trial: without a value along the lower edge, too extreme ones at the edge."""
     marks: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ("finished", ("finished",), "o", MAIN, MAIN),
         ("finished in an earlier run", ("skipped",), "o", MAIN, "none"),
@@ -328,13 +194,62 @@ def _goal(result: SweepResult) -> Goal:
 
 
 def _drawable(result: SweepResult) -> list[tuple[Trial, float]]:
-    """The trials that finished and their values, the best first."""
+    """Return the finished trials with their values, the best first."""
     return [(trial, trial.value) for trial in formatting.ranked(result) if is_number(trial.value)]
 
 
 def _text(text: str, room: int) -> str:
-    """A text of others that is drawn without a warning: what the font lacks is a box."""
+    """Replace characters that the font lacks, so that a foreign text is drawn without a warning."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))
     return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in formatting.one_line(text, room))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot, or why it is missing."""
+
+    title: str
+    hint: str
+    """How to read the plot."""
+    png: bytes | None
+    missing: str = ""
+
+
+def draw_all(result: SweepResult) -> dict[str, Picture]:
+    """Draw both plots. A plot that fails is a warning, and its picture says why it is missing."""
+    kinds: tuple[tuple[str, Callable[[SweepResult], Figure], str, str], ...] = (
+        (
+            "optimisation_history",
+            optimisation_history,
+            "How the best was found",
+            "The value of each trial, in the order in which trials were proposed. In a search: if the red line still "
+            "falls or rises at the end, more trials may find better ones.",
+        ),
+        (
+            "parallel_coordinates",
+            parallel_coordinates,
+            "What goes with good values",
+            "Each line is a trial: it crosses every axis at that parameter's value and ends at the trial's result. "
+            "Where the dark lines meet, values are good. Many trials with one value are drawn side by side, as a band.",
+        ),
+    )
+    missing = why_not(result)
+    pictures = {}
+    for name, draw, title, hint in kinds:
+        png, why = None, missing
+        if not missing:
+            try:
+                png = _png(draw(result))
+            except Exception as error:  # noqa: BLE001 - whatever the values make matplotlib raise: a plot is an extra
+                why = f"{type(error).__name__}: {errors.reason(error)}"
+                _log.warning("no plot %s of sweep %s: %s", name, result.run_id, why)
+        pictures[name] = Picture(title, hint, png, why)
+    return pictures
+
+
+def _png(figure: Figure) -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=DPI)
+    return target.getvalue()

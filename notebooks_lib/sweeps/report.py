@@ -1,35 +1,32 @@
-"""A sweep as one page that needs nothing beside it. It draws nothing and writes nothing."""
+"""The report of a sweep: tables, plots and one self-contained HTML page, written to the parent run."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import html
-import io
 import json
 import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.records import TrialState
-from notebooks_lib.sweeps import formatting
+from notebooks_lib.sweeps import formatting, plots
+from notebooks_lib.sweeps.plots import Picture
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from notebooks_lib.tracking.store import Store
 
 MAX_ROWS = 100
-"""Rows of the table."""
+"""Rows of the table of finished trials."""
 MAX_FAILURES = 100
 METRICS = 6
-"""Columns of metrics beside the goal's."""
+"""Columns of metrics besides the goal."""
 ROOM = 40
 """Characters of a swept value."""
 REASON_ROOM = 300
@@ -47,21 +44,10 @@ tr.first td { background: #eef6ee; font-weight: 600; } code { font-size: 12px; }
 """
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture, or why there is none."""
-
-    title: str
-    hint: str
-    """How to read it."""
-    png: bytes | None
-    missing: str = ""
-
-
-def render(result: SweepResult, name: str, plots: Sequence[Picture], link: Callable[[str], str]) -> str:
-    """The page. `link` gives the address of a run."""
+def render(result: SweepResult, name: str, pictures: Sequence[Picture], link: Callable[[str], str]) -> str:
+    """Return the HTML page. `link` returns the address of a run."""
     title = f"Sweep {name}"
-    parts = [f"<h1>{html.escape(title)}</h1>", *_lead(result, link), *map(_plot, plots)]
+    parts = [f"<h1>{html.escape(title)}</h1>", *_lead(result, link), *map(_plot, pictures)]
     parts += _best(result, link)
     parts += _others(result, link, "failed or were killed", ("failed", "killed"))
     parts += _others(result, link, "were pruned", ("pruned",))
@@ -117,14 +103,16 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     shown = trials[:MAX_ROWS]
     some = f"{len(shown)} of {len(trials)}" if len(shown) < len(trials) else f"all {len(trials)}"
     others = sorted({name for t in trials for name in t.metrics} - ({goal.metric} if goal else set()))
-    others.sort(key=lambda name: len({t.metrics.get(name) for t in trials}) == 1)  # what is the same in all comes last
+    others.sort(
+        key=lambda name: len({t.metrics.get(name) for t in trials}) == 1
+    )  # metrics that are equal in all trials come last
     more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
     valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
     yield f"<h2>Trials that finished, {'the best first' if goal else 'in the order of their numbers'}</h2>"
     yield _quiet(f"This table shows {some} trials that finished{valued}{more}.")
     names, others = formatting.swept(result.trials), others[:METRICS]
     head = ["trial", *([goal.metric] if goal else []), *names, *others, "time", "run"]
-    # Numbers stand to the right; a parameter that is a number in some trials only stands with the texts.
+    # Numbers are aligned right; a parameter that is only sometimes a number is aligned like text.
     numeric = {n for n in names if all(isinstance(t.values.get(n, 0), int | float) for t in shown)}
     right = [True, *([True] if goal else []), *(n in numeric for n in names), *(True for _ in others), True, False]
     rows = []
@@ -184,18 +172,17 @@ def _text(text: str, room: int = ROOM) -> str:
 
 
 FOLDER = "sweep"
-"""Of the artifacts, on the parent run."""
-DPI = 110
+"""Artifact folder on the parent run."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _log = logging.getLogger(__name__)
 
 
 def write(result: SweepResult, store: Store) -> None:
-    """Put tables, plots and a page that explains them on the parent run, under `sweep/`.
+    """Write tables, plots and a page to the parent run, under `sweep/`.
 
-    The tables are there before anything is drawn; a plot that cannot be drawn is a warning, and a word on the page.
-    Raises TrackingError when the store does not take the tables.
+    Tables come first. A plot that fails is a warning and a note on the page. Raise TrackingError when the store does
+    not accept the tables.
     """
     with tempfile.TemporaryDirectory(prefix="nbops-sweep-") as scratch:
         folder = Path(scratch)
@@ -215,7 +202,7 @@ def write(result: SweepResult, store: Store) -> None:
 
 
 def write_tables(result: SweepResult, folder: Path) -> None:
-    """`trials.csv` and `trials.json`, with every trial."""
+    """Write `trials.csv` and `trials.json` with every trial."""
     with (folder / "trials.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         csv.writer(file).writerows(rows(result.trials))
     text = json.dumps(document(result), indent=1, default=str, allow_nan=False)
@@ -223,7 +210,7 @@ def write_tables(result: SweepResult, folder: Path) -> None:
 
 
 def rows(trials: Sequence[Trial]) -> list[list[object]]:
-    """A header and a row for each trial; parameters and metrics are named as MLflow names them in its tables."""
+    """Return a header and a row for each trial; columns are named as in MLflow's tables."""
     names = formatting.swept(trials)
     metrics = sorted({name for trial in trials for name in trial.metrics})
     header = ["number", "state", *(f"params.{name}" for name in names), "value"]
@@ -237,7 +224,7 @@ def rows(trials: Sequence[Trial]) -> list[list[object]]:
 
 
 def _cell(cell: object) -> object:
-    """What stands in the table: JSON of what has parts; before a formula an apostrophe, which spreadsheets hide."""
+    """Return a table cell: JSON for containers; an apostrophe before formulas, which spreadsheets hide."""
     if isinstance(cell, Mapping | list | tuple):
         return json.dumps(cell, default=str)
     if not isinstance(cell, str) or cell.lstrip(" ")[:1] not in _FORMULA or _is_numeric(cell):
@@ -246,7 +233,7 @@ def _cell(cell: object) -> object:
 
 
 def _is_numeric(text: str) -> bool:
-    """Whether a text such as "-1.5" is a number, which is what it means in a spreadsheet, too."""
+    """Return whether a text such as "-1.5" is a number, to a spreadsheet too."""
     try:
         float(text)
     except ValueError:
@@ -255,7 +242,7 @@ def _is_numeric(text: str) -> bool:
 
 
 def document(result: SweepResult) -> dict[str, Any]:
-    """The whole sweep as one JSON object; what JSON has no word for, nan and infinity, is null."""
+    """Return the whole sweep as one JSON object; nan and infinity become null."""
     found: dict[str, Any] = {
         "run_id": result.run_id,
         "url": result.url,
@@ -273,7 +260,7 @@ def document(result: SweepResult) -> dict[str, Any]:
 
 def _write_page(result: SweepResult, store: Store, folder: Path) -> None:
     run = store.client.get_run(result.run_id).info
-    pictures = _plots(result)
+    pictures = plots.draw_all(result)
     for name, picture in pictures.items():
         if picture.png is not None:
             (folder / f"{name}.png").write_bytes(picture.png)
@@ -281,45 +268,6 @@ def _write_page(result: SweepResult, store: Store, folder: Path) -> None:
         result, run.run_name or result.run_id, list(pictures.values()), lambda r: store.run_url(r, run.experiment_id)
     )
     (folder / "summary.html").write_text(text, "utf-8", errors="backslashreplace")
-
-
-def _plots(result: SweepResult) -> dict[str, Picture]:
-    from notebooks_lib.sweeps import plots
-
-    wanted: tuple[tuple[str, Callable[[SweepResult], Figure], str, str], ...] = (
-        (
-            "optimisation_history",
-            plots.optimisation_history,
-            "How the best was found",
-            "The value of each trial, in the order in which trials were proposed. In a search: if the red line still "
-            "falls or rises at the end, more trials may find better ones.",
-        ),
-        (
-            "parallel_coordinates",
-            plots.parallel_coordinates,
-            "What goes with good values",
-            "Each line is a trial: it crosses every axis at that parameter's value and ends at the trial's result. "
-            "Where the dark lines meet, values are good. Many trials with one value are drawn side by side, as a band.",
-        ),
-    )
-    missing = plots.why_not(result)
-    drawn = {}
-    for name, draw, title, hint in wanted:
-        png, why = None, missing
-        if not missing:
-            try:
-                png = _png(draw(result))
-            except Exception as error:  # noqa: BLE001 - whatever the values make matplotlib raise: a plot is an extra
-                why = f"{type(error).__name__}: {errors.reason(error)}"
-                _log.warning("no plot %s of sweep %s: %s", name, result.run_id, why)
-        drawn[name] = Picture(title, hint, png, why)
-    return drawn
-
-
-def _png(figure: Figure) -> bytes:
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=DPI)
-    return target.getvalue()
 
 
 def _finite(value: Any) -> Any:

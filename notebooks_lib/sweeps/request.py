@@ -1,5 +1,6 @@
-"""Owns `-f sweep.yaml`, which says the same things as the options of `nbops sweep`; and how a goal and a pruner are
-written. What it says about parameters is checked by `space`, against the notebook.
+"""The request for a sweep, from options or from a sweep file, which says the same as the options of `nbops sweep`.
+
+The parameters in a file are checked in `search_space`, against the notebook.
 
     notebook: ridge.ipynb           # from the file's own folder
     parameters: {dataset: diabetes@1}
@@ -22,7 +23,8 @@ from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import MappingType
 from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
 from notebooks_lib.sweeps import executors, samplers
-from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace, SearchSpace
+from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
 from notebooks_lib.sweeps.trials import Goal
 
 if TYPE_CHECKING:
@@ -31,22 +33,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says; None, or an empty mapping, where it says nothing. An option given wins over it."""
+    """The content of a sweep file; None or an empty mapping for what it leaves out. Options override it."""
 
     notebook: Path | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
-    """Fixed values, as `-p`. The words in these three are as the file has them: the notebook's schema settles them."""
+    """Fixed values, as `-p`. These three mappings hold the file's words: the notebook's schema converts them later."""
     grid: Mapping[str, object] = field(default_factory=dict)
     space: Mapping[str, object] = field(default_factory=dict)
     trials: int | None = None
     sampler: str | None = None
     seed: int | None = None
     metric: str | None = None
-    """Checked: `Goal.parse(metric)` does not raise."""
+    """Checked by `Goal.parse`."""
     jobs: int | None = None
     on: str | None = None
     prune: str | None = None
-    """Checked: `samplers.parse_pruner(prune)` does not raise."""
+    """Checked by `samplers.parse_pruner`."""
     timeout: float | None = None
     cell_timeout: float | None = None
     experiment: str | None = None
@@ -68,7 +70,7 @@ _KINDS: Mapping[str, ParameterType] = {
 
 
 def load_file(path: Path) -> SweepFile:
-    """What the YAML or JSON file says. Raises UsageError that names the file and each key that is wrong."""
+    """Read a YAML or JSON file. Raise UsageError that names the file and every wrong key."""
     try:
         content = parameter_values.load_file(path)
         given, problems = _check_keys(content)
@@ -93,7 +95,7 @@ def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[
     given: dict[str, Any] = {}
     problems = []
     for key, value in content.items():
-        # A key or a text may be a word that YAML has two readings of, such as `on`.
+        # YAML may read a key or a text in two ways, such as `on`.
         name = str.__str__(key) if isinstance(key, str) else str(key)
         kind = _KINDS.get(name)
         if kind is None:
@@ -110,7 +112,7 @@ def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[
 
 
 def _read_table(value: object) -> tuple[str, dict[str, object]]:
-    """A problem or nothing, and the table with its words left as they are."""
+    """Return a problem, or an empty text, and the table with its words unchanged."""
     if value is None:
         return "", {}
     if not isinstance(value, dict):
@@ -126,38 +128,38 @@ def _read_table(value: object) -> tuple[str, dict[str, object]]:
 
 @dataclass(frozen=True)
 class TrialLimits:
-    """What holds for each trial."""
+    """Limits and kernel of each trial."""
 
     timeout: float | None = None
-    """Seconds, as `cell_timeout`."""
+    """Seconds, like `cell_timeout`."""
     cell_timeout: float | None = None
     kernel: str | None = None
     cold: bool = False
-    """An ordinary kernel, although a warm one could be had."""
+    """Start an ordinary kernel even where a warm one is available."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to what its kernel is told."""
+    """Environment variables for the kernel."""
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """One session of a sweep. Making one raises UsageError when it cannot be carried out."""
+    """One session of a sweep. Raise UsageError when it cannot be carried out."""
 
     source: NotebookPlanner
     domain: SearchSpace
     goal: Goal | None = None
     trials: int | None = None
-    """Of a space; a grid has as many as it has combinations."""
+    """For a space only: a grid runs all its combinations."""
     sampler: str = samplers.DEFAULT_SAMPLER
     seed: int | None = None
     prune: str | None = None
     jobs: int | None = 1
-    """Trials at once; None for as many as the place has room for."""
+    """Parallel trials; None for as many as the executor has room for."""
     on: str = executors.LOCAL
     limits: TrialLimits = field(default_factory=TrialLimits)
     fail_fast: bool = False
     skip_seen: bool = False
     resume: str | None = None
-    """The parent run to go on with; empty for the newest over the same values; None for a new sweep."""
+    """The parent run to resume; empty for the newest sweep over the same values; None for a new sweep."""
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -177,10 +179,10 @@ class SweepRequest:
 
     @property
     def learns(self) -> bool:
-        """Whether a study proposes or prunes; else the trials are those of a grid."""
+        """Whether a study proposes or prunes trials. Otherwise a plain grid is run."""
         return isinstance(self.domain.swept, ParameterSpace) or self.prune is not None
 
     @property
     def total(self) -> int:
-        """How many trials the sweep has, those of earlier sessions included."""
+        """The number of trials, including those of earlier sessions."""
         return self.domain.swept.size if isinstance(self.domain.swept, ParameterGrid) else self.trials or 0

@@ -1,4 +1,4 @@
-"""What earlier sessions of a sweep left: the sweep to go on with, its trials, and those that need not run again."""
+"""What earlier sessions left: the sweep to resume, its trials, and which of them need not run again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.records import TrialState
 from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
 from notebooks_lib.sweeps import formatting, stopping
+from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
-from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace
+from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.study import GridProposals
 from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial
 from notebooks_lib.tags import Tag
@@ -34,9 +35,9 @@ class EarlierTrial:
 
 
 def find_sweep(store: Store, start: RunStart, asked: str) -> RunInfo:
-    """The parent run that goes on: the one asked for by id, else the newest over the same notebook and values.
+    """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
 
-    Raises UsageError when there is none, or when the one asked for goes over something else.
+    Raise UsageError when there is none, or when the requested sweep has another search space.
     """
     digest = (start.tags or {})[Tag.SWEEP_DIGEST]
     if asked:
@@ -65,11 +66,11 @@ def find_sweep(store: Store, start: RunStart, asked: str) -> RunInfo:
 
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
-    """End what the last session left open; what came of each trial so far, by number, the newest run of each."""
+    """End the trials that the last session left open, and return the newest run of each trial by number."""
     owner.close_left_behind(store, run_id)
     stopping.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
-        store.client.delete_tag(run_id, Tag.STOP)  # meant for the trials of that session
+        store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session
     found: dict[int, EarlierTrial] = {}
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
@@ -88,7 +89,7 @@ def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
         values = json.loads(run.tags.get(Tag.TRIAL_VALUES, "{}"))
     seconds = (run.ended_ms - run.started_ms) / 1000 if run.ended_ms else None
     value = run.metrics.get(goal.metric) if goal is not None else None
-    if state == "pruned":  # it may have logged more until it stopped
+    if state == "pruned":  # it may have logged more values before it stopped
         with contextlib.suppress(ValueError):
             value = float(run.tags.get(Tag.STOP_VALUE, ""))
     return Trial(number, values, state, value, run.metrics, run.run_id, seconds, _reason(run))
@@ -103,7 +104,7 @@ def _reason(run: RunInfo) -> str:
 
 
 def seconds_before(run: RunInfo) -> float:
-    """What the sessions of a sweep took so far, as far as they came to say it."""
+    """Return the seconds that earlier sessions took, as far as they recorded it."""
     try:
         return float(run.tags.get(Tag.SWEEP_SECONDS, "0"))
     except ValueError:
@@ -111,11 +112,11 @@ def seconds_before(run: RunInfo) -> float:
 
 
 def _described(run: RunInfo) -> str:
-    """What a sweep goes through, for people."""
+    """Describe a sweep's search space for people."""
     try:
         what = json.loads(run.tags.get(Tag.SWEEP_SPACE, ""))
         swept, fixed, goal = {**what.get("grid", {}), **what.get("space", {})}, what["fixed"], what["goal"]
-    except (ValueError, LookupError, TypeError):  # cut short by a store with little room
+    except (ValueError, LookupError, TypeError):  # a store may cut off long tags
         return "what nobody can read any more"
     settings = [f"{name} in {values}" for name, values in swept.items()]
     settings += [f"{name}={value}" for name, value in fixed.items()]
@@ -123,7 +124,7 @@ def _described(run: RunInfo) -> str:
 
 
 class PreviousResults:
-    """What was run before. A run counts while code, parameters, environment and data are what they were."""
+    """Results that can be used again: runs with the same code, parameters, environment and data."""
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ class PreviousResults:
         self._told = False
 
     def find(self, proposal: Proposal, start: RunStart) -> Trial | None:
-        """How the trial ended before, if it need not be run."""
+        """Return the earlier result of a trial, or None if it must run."""
         before = self._earlier.get(proposal.number)
         if before is not None and before.trial.state in ("finished", "pruned"):
             if self._still(before, start):
@@ -155,7 +156,7 @@ class PreviousResults:
             self._told = True
         if self._seen is None:
             return None
-        if start.source_fingerprint in self._here:  # proposed twice
+        if start.source_fingerprint in self._here:  # the same values again
             twin = self._here[start.source_fingerprint]
             return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_same(twin.run_id))
         run = self._seen.find(start.source_fingerprint, start.parameters)
@@ -166,7 +167,7 @@ class PreviousResults:
         return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
 
     def note(self, trial: Trial, start: RunStart) -> None:
-        """A trial has ended: the same need not be run again."""
+        """Note a finished trial, so that an equal one is not run again."""
         if trial.state == "finished":
             self._here[start.source_fingerprint] = trial
 
@@ -181,7 +182,7 @@ def _same(run_id: str | None) -> str:
 
 @dataclass(frozen=True)
 class TrialSource:
-    """What a session starts with."""
+    """The source of a session's trials and the results of earlier ones."""
 
     known: PreviousResults
     proposals: Proposals
@@ -190,7 +191,7 @@ class TrialSource:
 
 
 def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callable[[str], None]) -> TrialSource:
-    """Where the trials come from: a grid without memory, or a study that goes on with what earlier sessions told it."""
+    """Return the source of trials: a plain grid, or a study that continues with the results of earlier sessions."""
     store, notebook = owned.store, request.source.notebook
     earlier: dict[int, EarlierTrial] = {}
     if request.resume is not None:
@@ -198,7 +199,7 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
     known = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
     swept = request.domain.swept
     if isinstance(swept, ParameterGrid) and not request.learns:
-        return TrialSource(known, GridProposals(swept))  # what has ended before is found by its fingerprint
+        return TrialSource(known, GridProposals(swept))  # trials that ended before are recognised by their fingerprint
     from notebooks_lib.sweeps.study import StudyProposals
 
     if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:

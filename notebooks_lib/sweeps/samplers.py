@@ -1,4 +1,4 @@
-"""The samplers and pruners that a search can use: their names, and how Optuna makes them. Optuna is imported late."""
+"""The samplers and pruners of a search: their names, and how Optuna makes them. Optuna is imported late."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _tpe(seed: int | None, jobs: int) -> BaseSampler:
     from optuna.samplers import TPESampler
 
-    # Running trials count as bad ones: otherwise several trials at once would get the same values.
+    # Running trials count as bad ones. Otherwise several parallel trials would get the same values.
     return TPESampler(seed=seed, constant_liar=jobs > 1)
 
 
@@ -27,18 +27,19 @@ def _random(seed: int | None, jobs: int) -> BaseSampler:
 
 
 SAMPLERS: Mapping[str, Callable[[int | None, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
-"""Name -> a function of the seed and the number of trials at once. Command line and sweep files allow these names."""
+"""The function of each sampler takes a seed and the number of parallel trials. Options and sweep files allow these
+names."""
 DEFAULT_SAMPLER = "tpe"
 PRUNERS = ("median", "percentile:25", "hyperband")
 
 
 def sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
-    """Return the sampler of that name for so many trials at once."""
+    """Return the sampler of that name for `jobs` parallel trials."""
     return SAMPLERS[name](seed, jobs)
 
 
 def pruner(text: str | None) -> BasePruner:
-    """Return the pruner that `text` names; `None` stands for one that prunes nothing."""
+    """Return the pruner that `text` names, or for None one that never prunes."""
     from optuna import pruners
 
     name, percentage = parse_pruner(text) if text is not None else ("", 0.0)

@@ -8,28 +8,28 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
+from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import UnionType
 from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, shown
 from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.sweeps import distributions, grid_values
 from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, counts
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid, counts
 
 LEAST_SHARE = 1e-6
-"""Of a normal's probability that must lie in the schema's range; a smaller one is a mistake in mu or sigma."""
+"""The least probability that a normal must have inside the schema's range. Less is a mistake in mu or sigma."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """The distribution of one parameter, and the kind that types its values."""
+    """The distribution of one parameter and the type of its values."""
 
     distribution: Distribution
     kind: ParameterType
 
     @property
     def size(self) -> int | None:
-        """How many values it has; None where it is continuous."""
+        """The number of values; None for a continuous distribution."""
         match self.distribution:
             case Choice(values):
                 return len(values)
@@ -38,18 +38,18 @@ class Dimension:
         return None
 
     def at(self, coordinate: float) -> object:
-        """The typed value: of a place in the choices, of the whole number itself, else of a share from 0 to 1."""
+        """Return the typed value at a coordinate: an index into the choices, a whole number, or a share from 0 to 1."""
         if isinstance(self.distribution, Choice | Int):
             return self.kind.check(self.distribution.at(int(coordinate)))
         return self.kind.check(self.distribution.at(coordinate))
 
 
 def fit(distribution: Distribution, kind: ParameterType) -> Dimension:
-    """The dimension, a normal in it truncated to the schema's range. Raises Refused with the way out."""
+    """Return the checked dimension; a normal is truncated to the schema's range. Raise InvalidSearchSpace."""
     try:
         match distribution:
             case Choice():
-                pass  # its values were checked as they were read
+                pass  # its values were checked when they were read
             case Int():
                 _fit_int(kind, distribution)
             case Uniform():
@@ -69,7 +69,7 @@ def _fit_int(kind: ParameterType, wanted: Int) -> None:
         return
     if not counts(kind) or high - low > MOST_CHOICES:
         raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
-    for value in (low, high, *range(low, high)):  # a Literal may leave numbers out between the bounds
+    for value in (low, high, *range(low, high)):  # a Literal may have gaps between the bounds
         kind.check(value)
 
 
@@ -104,7 +104,7 @@ def _fit_normal(kind: ParameterType, wanted: Normal) -> Normal:
 
 
 def _suited(kind: ParameterType, wanted: Uniform | Normal) -> list[NumberType]:
-    """The numbers of a kind that may hold such values; none where anything may stand."""
+    """Return the number types that allow such values; an empty list where any value is allowed."""
     if type(kind) is ParameterType:
         return []
     numbers = _numbers(kind)
@@ -129,7 +129,7 @@ def _numbers(kind: ParameterType) -> list[NumberType]:
 
 
 def _allows(number: NumberType, *ends: object) -> bool:
-    """Whether both ends are allowed, and so all between them: a number's range has no gaps."""
+    """Return whether both ends, and so all values between them, are allowed: a number's range has no gaps."""
     try:
         for end in ends:
             number.check(end)
@@ -139,7 +139,7 @@ def _allows(number: NumberType, *ends: object) -> bool:
 
 
 def _float_range(bounds: parameter_types.NumberBounds) -> tuple[float, float]:
-    """The least and the greatest float inside."""
+    """Return the smallest and the largest float inside the bounds."""
     low = [-math.inf]
     high = [math.inf]
     if bounds.gt is not None:
@@ -154,57 +154,26 @@ def _float_range(bounds: parameter_types.NumberBounds) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class ParameterGrid:
-    """Every combination of a few listed values."""
-
-    axes: Mapping[str, tuple[object, ...]]
-
-    @property
-    def size(self) -> int:
-        """How many combinations there are."""
-        return math.prod(map(len, self.axes.values()))
-
-    def at(self, number: int) -> dict[str, object]:
-        """The combination of that number, from 0: the product in the order given, the last name varies fastest."""
-        if not 0 <= number < self.size:
-            raise IndexError(number)
-        chosen = {}
-        for name in reversed(list(self.axes)):
-            number, place = divmod(number, len(self.axes[name]))
-            chosen[name] = self.axes[name][place]
-        return {name: chosen[name] for name in self.axes}
-
-    def combinations(self) -> Iterator[dict[str, object]]:
-        """All combinations in order, one at a time."""
-        return map(self.at, range(self.size))
-
-    @property
-    def described(self) -> dict[str, str]:
-        """Each name with its values, as it could be written."""
-        return {name: expressions.write_literal(list(listed)) for name, listed in self.axes.items()}
-
-
-@dataclass(frozen=True)
 class ParameterSpace:
-    """A distribution for each of a few names."""
+    """A distribution for each of a few parameters."""
 
     dimensions: Mapping[str, Dimension]
 
     @property
     def size(self) -> int | None:
-        """How many different combinations it holds; None where a parameter is continuous."""
+        """The number of different combinations; None when a parameter is continuous."""
         sizes = [dimension.size for dimension in self.dimensions.values()]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
     @property
     def described(self) -> dict[str, str]:
-        """Each name with its distribution, as it could be written."""
+        """Each name with its distribution, as a user could write it."""
         return {name: str(dimension.distribution) for name, dimension in self.dimensions.items()}
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a sweep goes through: fixed values, and a grid or a space for the others."""
+    """Fixed values, and a grid or a space for the other parameters."""
 
     fixed: Mapping[str, object]
     swept: ParameterGrid | ParameterSpace
@@ -233,9 +202,9 @@ def read(
     notebook: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> SearchSpace:
-    """The checked domain of `-p`, `--grid` and `--space` texts over what a sweep file says.
+    """Return the checked search space that the options and the sweep file describe.
 
-    A name that an option gives is taken from the options alone. Raises ParameterError with all problems at once;
+    An option replaces what the file says about the same name. Raise ParameterError with all problems at once.
     `environ`, if given, must hold the notebook's secrets.
     """
     problems: list[str] = []
@@ -297,7 +266,7 @@ def _fixed(
     environ: Mapping[str, str] | None,
     problems: list[str],
 ) -> dict[str, object]:
-    """The values that are the same in every trial; what is swept is not asked for."""
+    """Return the values that are the same in every trial. Swept parameters need no value here."""
     found: dict[str, object] = {}
     optional = _without_required(schema, {parameter.name for parameter in schema.parameters})
     for name, one in from_file.items():
@@ -323,7 +292,7 @@ def _without_required(schema: Schema, names: set[str]) -> Schema:
 
 
 def _apart(axes: Mapping[str, object], spaces: Mapping[str, object], fixed: set[str]) -> Iterator[str]:
-    """A line for each name that is asked for in two ways, and for a sweep that is both a grid and a space."""
+    """Yield a problem for each name that is given twice, and for a sweep that is both a grid and a space."""
     both = [name for name in axes if name in spaces]
     yield from (f"{name}: found both in the grid and in the space, allowed in one of them" for name in both)
     for name in {**axes, **spaces}:

@@ -1,4 +1,4 @@
-"""Stop running trials: on request, or because a pruner gives them up. Other processes read a tag on the run."""
+"""Stop running trials: on request, or because a pruner gave them up. Other processes read a tag on the run."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
 STOP_PATIENCE = 15.0
-"""Seconds that trials which still run somewhere are given to stop."""
+"""Seconds to wait for trials that may still run elsewhere."""
 OVER = "its sweep is over"
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the tag, at first."""
+"""Seconds between checks of the tag, at first."""
 LOOK_AT_LEAST_EVERY = 10.0
-"""Seconds, when the trial has run for long: a look costs the store, and there may be hundreds of trials."""
+"""Seconds between checks in a long trial: each one loads the store, and there may be hundreds of trials."""
 
 _REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
 
 
 @dataclass(frozen=True)
 class LocalSweep:
-    """A sweep of this process, as its trials see it that run in this process too."""
+    """A sweep in this process, for its trials in the same process."""
 
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when all its trials shall stop."""
+    """Set to stop all trials."""
     asked: dict[str, StopReason] = field(default_factory=dict)
-    """Why single runs shall stop: in this process nobody need look at their tags."""
+    """Stop reasons of single runs: trials in this process need not read the tags."""
 
     def why(self, run_id: str) -> StopReason | None:
-        """Why the run shall stop, if it shall."""
+        """Return why the run should stop, or None."""
         return "interrupt" if self.stop.is_set() else self.asked.get(run_id)
 
 
@@ -50,7 +50,7 @@ _local_sweeps: dict[str, LocalSweep] = {}
 
 @contextlib.contextmanager
 def local(sweep: str, store: Store) -> Iterator[LocalSweep]:
-    """Within the block, trials of this process find the sweep by its run's id."""
+    """Let trials of this process find the sweep by its run id within the block."""
     _local_sweeps[sweep] = LocalSweep(store)
     try:
         yield _local_sweeps[sweep]
@@ -59,14 +59,14 @@ def local(sweep: str, store: Store) -> Iterator[LocalSweep]:
 
 
 def local_sweep(sweep: str) -> LocalSweep | None:
-    """The sweep, if it is one of this process."""
+    """Return the sweep if it runs in this process."""
     return _local_sweeps.get(sweep)
 
 
 def request_stop(
     store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None
 ) -> None:
-    """Ask whoever runs the trial to stop it; `point` is the step and the value that were not good enough."""
+    """Ask a trial to stop; `point` is the step and the value for which it was pruned."""
     for sweep in list(_local_sweeps.values()):
         sweep.asked[run_id] = _REASONS[word]
     if point is not None:
@@ -76,12 +76,12 @@ def request_stop(
 
 
 def is_over(store: Store, sweep: str) -> bool:
-    """Whether no trial of the sweep is wanted any more: its own run was asked to stop, or has ended."""
+    """Return whether the sweep needs no more trials: its run was asked to stop, or has ended."""
     return not {Tag.STOP, Tag.END}.isdisjoint(store.client.get_run(sweep).data.tags)
 
 
 class StopTagWatcher:
-    """Looks at the tag of one run, in a thread of its own: neither the store nor the kernel's messages wait."""
+    """Watches the stop tag of one run in its own thread, so that neither the store nor the kernel has to wait."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -89,33 +89,33 @@ class StopTagWatcher:
         self._found: StopReason | None = None
 
     def begin(self, run_id: str, sweep: str) -> None:
-        """The run is open: look from now on."""
+        """Start watching an open run."""
         threading.Thread(target=self._look, args=(run_id, sweep), name="nbops-watch", daemon=True).start()
 
     def end(self) -> None:
-        """The trial is over."""
+        """Stop watching."""
         self._over.set()
 
     def __call__(self) -> StopReason | None:
-        """Why the trial shall stop, if it shall."""
+        """Return why the trial should stop, or None."""
         return self._found
 
     def _look(self, run_id: str, sweep: str) -> None:
-        with contextlib.suppress(Exception):  # who stopped the sweep a moment ago may not have seen this run
+        with contextlib.suppress(Exception):  # the sweep may have been stopped just before this run was opened
             self._found = "interrupt" if is_over(self._store, sweep) else None
         began = time.monotonic()
         pause = LOOK_EVERY
         while self._found is None and not self._over.wait(pause):
             pause = min(LOOK_AT_LEAST_EVERY, max(LOOK_EVERY, (time.monotonic() - began) / 10))
-            with contextlib.suppress(Exception):  # a store that is away for a moment asks nothing
+            with contextlib.suppress(Exception):  # a store that does not answer for a moment stops nothing
                 tags = self._store.client.get_run(run_id).data.tags
                 self._found = _REASONS.get(tags.get(Tag.STOP, ""))
 
 
 def close_open(store: Store, run_id: str) -> None:
-    """End the trials that still say RUNNING and that nobody waits for any more.
+    """End trials that still say RUNNING and that no process waits for.
 
-    Where the owner of one may still live, on a cluster's worker, it is asked to stop and given some seconds.
+    If the owner may still be alive on a worker, ask the trial to stop first and wait some seconds.
     """
     left = open_trials(store, run_id)
     for run in left:
@@ -131,22 +131,22 @@ def close_open(store: Store, run_id: str) -> None:
 def open_trials(
     store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
 ) -> list[RunInfo]:
-    """The trials that say RUNNING; with `number` the runs of that one, with `experiment_id` looked for there alone."""
+    """Return the trials that say RUNNING; only the runs of trial `number`, or of one experiment, if given."""
     condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
     condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
     return [query.plain(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
 
 
 READ_EVERY = 0.1
-"""Seconds between two looks, at least: a trial that is given up must not run on for long."""
+"""Least seconds between two reads: a pruned trial must not run on for long."""
 READ_AT_LEAST_EVERY = 1.0
-"""Seconds, when a look takes long: with many trials at once, or a store far away."""
+"""Most seconds between two reads, when they are slow: many trials at once, or a distant store."""
 READ_SHARE = 0.1
-"""Of the time, that may go into looking."""
+"""Share of the time that reads may take."""
 
 
 class IntermediateValues:
-    """The curves of one sweep's trials; each point is told once, in the order of its steps."""
+    """Reads the intermediate values of a sweep's trials and reports each step once, in order."""
 
     def __init__(self, store: Store, sweep: str, goal: Goal) -> None:
         self._store = store
@@ -159,11 +159,11 @@ class IntermediateValues:
 
     @property
     def empty(self) -> bool:
-        """Whether trials have ended in this session, and none had a curve."""
+        """Whether trials have ended in this session, and none had intermediate values."""
         return self._ended > 0 and not self._told
 
     def look(self, proposals: Proposals, running: Collection[int]) -> None:
-        """Tell what is new, if the last look is long enough ago; who is given up is asked to stop."""
+        """Report new values if the last read is long enough ago, and stop the trials that are pruned."""
         began = time.monotonic()
         if began < self._next:
             return
@@ -179,10 +179,10 @@ class IntermediateValues:
         self._next = began + took + min(max(READ_EVERY, took / READ_SHARE), READ_AT_LEAST_EVERY)
 
     def finished(self, proposals: Proposals, trial: Trial) -> Trial:
-        """Tell what a trial that has ended logged since the last look: others are measured by its whole curve.
+        """Report what an ended trial logged since the last read: the pruner compares others with its whole curve.
 
-        Returns the trial; of one that was pruned, the value and the reason are those of the step that it was pruned
-        for: it may have logged a few more until it stopped.
+        Return the trial. For a pruned one, value and reason are those of the step that decided: it may have logged more
+        until it stopped.
         """
         self._ended += trial.state == "finished"
         point = self._given_up.get(trial.number)
@@ -195,7 +195,7 @@ class IntermediateValues:
         return dataclasses.replace(trial, value=value, reason=reason)
 
     def _tell(self, proposals: Proposals, number: int, run_id: str) -> tuple[int, float] | None:
-        """The step and the value for which the trial is given up, if it is. One point is a result, not a curve."""
+        """Return the step and value that caused pruning, or None. A single value is a result, not a curve."""
         points: dict[int, float] = {}
         for point in self._store.client.get_metric_history(run_id, self._goal.metric):
             points.setdefault(point.step, measured(point.value))

@@ -1,4 +1,13 @@
-"""Owns the trials of a grid that nothing prunes. It needs no Optuna and keeps no file."""
+"""The source of a sweep's trials: a plain grid, or an Optuna study kept in a journal file.
+
+Optuna is asked for coordinates, not values: an index into choices, a whole number, or for anything continuous a share
+from 0 to 1 that the distribution turns into a value. So distributions that Optuna lacks can be learned too.
+
+Measured on two cores with three parameters: "random" takes 1 ms a trial, 2 ms after 10,000. TPE reads every finished
+trial: 7 ms after 1,000 trials, 55 ms after 10,000 (290 s in all). The sweep's process waits for it, so that with TPE
+about 20 trials a second can begin then. A report to a pruner takes 0.4 ms after 1,000 trials and 2 ms after 10,000;
+opening the journal of 10,000 trials (14 MB) takes 0.6 s.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +22,8 @@ from notebooks_lib import errors
 from notebooks_lib.records import TrialState, finite
 from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.distributions import Choice, Int
-from notebooks_lib.sweeps.search_space import Dimension, ParameterGrid, ParameterSpace
+from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.search_space import Dimension, ParameterSpace
 from notebooks_lib.sweeps.trials import Goal, Proposal
 
 if TYPE_CHECKING:
@@ -24,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class GridProposals:
-    """Each combination of a grid once, in its order; a trial's number is that of its combination.
+    """Propose each combination of a grid once, in order; a trial has the number of its combination.
 
-    `done` are the numbers that an earlier session has brought to an end: they are not proposed again.
+    Numbers in `done` ended in an earlier session and are not proposed again. Needs no Optuna and no file.
     """
 
     def __init__(self, grid: ParameterGrid, done: Collection[int] = ()) -> None:
@@ -36,7 +46,7 @@ class GridProposals:
         self.total = grid.size
 
     def ask(self) -> Proposal | None:
-        """The next combination that is not done; None after the last."""
+        """Return the next combination that is not done, or None after the last."""
         while self._next < self.total:
             number, self._next = self._next, self._next + 1
             if number not in self._done:
@@ -44,26 +54,26 @@ class GridProposals:
         return None
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Never worth stopping: nothing prunes."""
+        """Return False: a plain grid prunes nothing."""
         return False
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
-        """Nothing is learned from it."""
+        """Ignore the result: a plain grid learns nothing."""
 
 
-_COMBINATION = "nbops.combination"  # on a trial of a grid: which one it is
-_ENDED = "nbops.ended"  # on a trial without a value: how it ended; one that was killed has none
+_COMBINATION = "nbops.combination"  # attribute of a grid's trial: the number of its combination
+_ENDED = "nbops.ended"  # attribute of a trial without a value: how it ended; killed trials have none
 _COUNTED = ("finished", "failed", "pruned", "skipped")
 
 
 class StudyProposals:
-    """Trials that a study proposes in a space, or a grid in its order; a pruner may stop either's.
+    """Propose trials from a study: of a space, or of a grid in its order. A pruner may stop them.
 
-    The journal at `path` is made, or gone on with: trials that ended stay and count, failed ones too; those that were
-    killed, or still ran when the last session was, do not count and are made up for. A grid proposes the same number
-    again for these, a space a new one. `ended` says how trials ended that the last session could no longer tell.
-    The same seed proposes the same trials if they are told in the same order and in one session.
-    One process at a time, and one thread.
+    The journal at `path` is created or continued. Trials that ended stay and count, failed ones too. Trials that were
+    killed, or still ran when the last session was killed, do not count and are replaced: a grid proposes the same
+    number again, a space a new one. `ended` holds the ends of trials that the last session could not write. The same
+    seed gives the same trials if results arrive in the same order within one session. Only for one process and one
+    thread.
     """
 
     def __init__(
@@ -79,7 +89,7 @@ class StudyProposals:
         jobs: int = 1,
         ended: Mapping[int, tuple[TrialState, float | None]] | None = None,
     ) -> None:
-        """`trials` of a space, in all; a grid has as many as combinations. Raises UsageError, TrackingError."""
+        """Open the study. `trials` is for a space: a grid runs all combinations. Raise UsageError, TrackingError."""
         self._grid = domain if isinstance(domain, ParameterGrid) else None
         if self._grid is None and (trials is None or trials < 1):
             raise errors.UsageError("a space has no end of its own: say how many trials with --trials")
@@ -96,13 +106,13 @@ class StudyProposals:
             done = self._settle(ended or {})
         self._left = self.total - len(done)
         self._numbers = (number for number in range(self.total) if number not in done)
-        # After a resume the same seed must not propose what it has proposed before.
+        # After a resume, the same seed must not propose the same trials again.
         started = len(self._study.get_trials(deepcopy=False))
         mixed = seed if seed is None or not started else zlib.crc32(f"{seed} {started}".encode())
         self._study.sampler = samplers.sampler("random" if self._grid else sampler, mixed, jobs)
 
     def ask(self) -> Proposal | None:
-        """The next trial; None when as many as wanted have been asked for. One that is killed later counts here."""
+        """Return the next trial, or None after the requested number. A trial that is killed later counts as well."""
         if self._left <= 0:
             return None
         self._left -= 1
@@ -118,9 +128,9 @@ class StudyProposals:
         return Proposal(number, values)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Whether the pruner gives the trial up, once and for all. The first value of a step counts.
+        """Report a value and return whether to prune the trial, which stays so. The first value of a step counts.
 
-        Nothing is made of negative steps, of what is not a finite number, or of trials that don't run.
+        Negative steps, values that are not finite and trials that are not running are ignored.
         """
         trial = self._running.get(number)
         if trial is None or not self._prunes or step < 0 or not finite(value):
@@ -135,7 +145,8 @@ class StudyProposals:
         return number in self._hopeless
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
-        """How a trial ended; one without a finite value teaches nothing. What is told of it later is not heard."""
+        """Report how a trial ended. Without a finite value nothing is learned; later reports of the same trial are
+        ignored."""
         trial = self._running.pop(number, None)
         self._steps.pop(number, None)
         self._hopeless.discard(number)
@@ -148,7 +159,7 @@ class StudyProposals:
                 _fail(self._study, trial.number)
 
     def _settle(self, ended: Mapping[int, tuple[TrialState, float | None]]) -> set[int]:
-        """Tell what became of trials that still ran; the numbers of those that are done."""
+        """Report the ends of trials that were still running, and return the numbers of those that are done."""
         from optuna.trial import TrialState as Optuna
 
         ended = {number: end for number, end in ended.items() if end[0] in _COUNTED}
@@ -156,14 +167,14 @@ class StudyProposals:
         known: set[int] = set()
         for trial in self._study.get_trials(deepcopy=False):
             number = self._number(trial)
-            if number is None:  # killed before it was said which combination it is
+            if number is None:  # killed before its combination was written
                 _fail(self._study, trial.number)
                 continue
             known.add(number)
             if trial.state == Optuna.RUNNING:
                 if number in ended:
                     _told(self._study, trial.number, *ended[number])
-                _fail(self._study, trial.number)  # unless it was told
+                _fail(self._study, trial.number)  # no effect if it was told above
             if trial.state in (Optuna.COMPLETE, Optuna.PRUNED) or _ENDED in trial.user_attrs or number in ended:
                 done.add(number)
         if self._grid is not None:
@@ -180,7 +191,7 @@ class StudyProposals:
 
 
 def _told(study: Study, number: int, state: TrialState, value: float | None) -> bool:
-    """Whether Optuna could be told of the end as one to learn from."""
+    """Report an end to learn from to Optuna, and return whether it was one."""
     from optuna.trial import TrialState as Optuna
 
     if state == "pruned":
@@ -210,11 +221,11 @@ def _coordinate(dimension: Dimension) -> BaseDistribution:
 
 
 _STUDY_NAME = "sweep"  # Hyperband divides trials into brackets by the study's name
-_DIGEST = "nbops.asked"  # on the study: what it was started for
+_DIGEST = "nbops.asked"  # attribute of the study: the digest of its search space and goal
 
 
 class _NoLock:
-    """The sweep itself is locked; Optuna's own lock would outlive a kill and then cost half a minute."""
+    """No lock: the sweep itself is locked. Optuna's own lock would survive a kill and then cost half a minute."""
 
     def acquire(self) -> bool:
         return True
@@ -224,7 +235,7 @@ class _NoLock:
 
 
 def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, pruner: BasePruner) -> Study:
-    """The study in that file, made if there is none. Raises UsageError if it is that of another sweep."""
+    """Open or create the study in a file. Raise UsageError if it belongs to another sweep."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -258,7 +269,7 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """A full disk, or a file that was taken away, becomes a TrackingError that names the file."""
+    """Turn a full disk or a missing file into a TrackingError that names the file."""
     try:
         yield
     except OSError as error:
@@ -266,7 +277,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _digest(domain: ParameterSpace | ParameterGrid, goal: Goal) -> str:
-    """What makes results of one session of use to the next."""
+    """Return a digest of what must be equal for the results of one session to be of use to the next."""
     said: list[Any] = [goal.metric, goal.direction, *domain.described.items()]
     if isinstance(domain, ParameterSpace):
         said += [dimension.kind.allowed for dimension in domain.dimensions.values()]
@@ -274,7 +285,7 @@ def _digest(domain: ParameterSpace | ParameterGrid, goal: Goal) -> str:
 
 
 def _mend(path: Path) -> None:
-    """Cut off what a kill in the middle of a write has left: a line without its end."""
+    """Remove an incomplete last line, which a kill in the middle of a write leaves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         content = path.read_bytes()

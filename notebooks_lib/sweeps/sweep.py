@@ -14,9 +14,9 @@ from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel import find_kernel
 from notebooks_lib.sweeps import executors, parent_run, resume, stopping, trial_runner
 from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
+from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.resume import PreviousResults
-from notebooks_lib.sweeps.search_space import ParameterGrid
 from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Proposals, SweepResult, Trial
@@ -25,19 +25,19 @@ from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks at what has ended and whether to stop."""
+"""Seconds between checks for ended trials and stop requests."""
 STOP_PATIENCE = 60.0
-"""Seconds that stopped trials are waited for."""
+"""Seconds to wait for trials that were asked to stop."""
 STORE_PATIENCE = 20.0
-"""Seconds that a store may be away before the sweep stops."""
+"""Seconds without an answer of the store before the sweep stops."""
 BLIND = 3
-"""So many finished trials without the goal's metric, and none with it, stop a search: it has nothing to learn from."""
+"""Stop a search after so many finished trials if none has the goal's metric: it has nothing to learn from."""
 UNWRITTEN = 10
-"""So many trials in a row that the store did not take stop the sweep, also when it answers."""
+"""Stop after so many consecutive trials that the store did not accept, even if it answers."""
 
 
 class _SweepSession:
-    """From the open parent run of a sweep to that run's end."""
+    """One session of a sweep, from the open parent run to its end."""
 
     proposals: Proposals
     known: PreviousResults
@@ -65,12 +65,12 @@ class _SweepSession:
         self.trials: dict[int, Trial] = {}
         self.running: dict[Future[TrialOutcome], TrialTask] = {}
         self.stopped: RunStatus | None = None
-        """How the sweep ends when it was stopped."""
+        """The status of a sweep that was stopped."""
         self.lost = ""
-        """Why no more can be written."""
+        """Why the store accepts no more runs."""
         self.unwritten = 0
         self.sighted = isinstance(request.domain.swept, ParameterGrid)
-        """Whether a trial has logged what is looked for; a grid does not need it to go on."""
+        """Whether a trial has logged the goal's metric; a grid runs on without it."""
         self.without = 0
         self.deadline = math.inf
         self.tasks = TaskBuilder(request, owned)
@@ -79,7 +79,7 @@ class _SweepSession:
         )
 
     def run(self) -> SweepResult:
-        """All of it. However it ends, the parent run is ended, if the store lets it."""
+        """Run the session. The parent run is ended in every case, if the store accepts it."""
         status: RunStatus = "FAILED"
         failure: Failure | None = None
         try:
@@ -102,7 +102,7 @@ class _SweepSession:
         return result
 
     def _begin(self) -> None:
-        """Say where the trials come from; on a resume, put in order what the last session left."""
+        """Open the source of trials; on a resume, clean up what the last session left."""
         begun = resume.trial_source(self.request, self.owned, self._jobs(), self.tell)
         self.known, self.proposals = begun.known, begun.proposals
         self.trials |= begun.ended
@@ -116,7 +116,7 @@ class _SweepSession:
         except Exception as error:
             self._stop("FAILED")
             wait(self.running, timeout=STOP_PATIENCE)
-            if isinstance(error, errors.ClusterError):  # nobody will tell how its trials ended
+            if isinstance(error, errors.ClusterError):  # the cluster cannot report how its trials ended
                 with contextlib.suppress(Exception):
                     stopping.close_open(self.store, self.owned.run_id)
             raise
@@ -147,7 +147,7 @@ class _SweepSession:
                 self._prune(self.curves)
 
     def _next(self) -> bool:
-        """Begin the next trial, or settle it without a run; whether there was one."""
+        """Start the next trial, or record it without a run. Return whether there was one."""
         proposal = self.proposals.ask()
         if proposal is None:
             return False
@@ -172,7 +172,7 @@ class _SweepSession:
         except CancelledError:
             outcome = TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         except errors.ClusterError:
-            raise  # so it is with all of them
+            raise  # the other trials would fail in the same way
         except Exception as error:  # noqa: BLE001  # a worker that died, say
             outcome = TrialOutcome(trial_runner.failed(task.number, task.values, error))
         ended = outcome.trial
@@ -193,7 +193,7 @@ class _SweepSession:
         self._notice(ended)
 
     def _notice(self, ended: Trial) -> None:
-        """Stop a search whose trials finish, but do not log what it looks for: it would be blind to the end."""
+        """Stop a search when its finished trials lack the goal's metric."""
         goal = self.request.goal
         if self.sighted or goal is None or self.stopped is not None:
             return
@@ -211,15 +211,15 @@ class _SweepSession:
                 self._lose(errors.reason(error))
 
     def _stop(self, status: RunStatus) -> None:
-        """No new trials; those that run are asked to stop."""
+        """Start no new trials and ask the running ones to stop."""
         self.stopped = status
         self.deadline = time.monotonic() + STOP_PATIENCE
         self.here.stop.set()
         if self.request.on != executors.LOCAL and not self.lost:
-            with contextlib.suppress(Exception):  # they are told again at the end
+            with contextlib.suppress(Exception):  # they are asked again at the end
                 stopping.request_stop(
                     self.store, self.owned.run_id, "stopped"
-                )  # those that are about to begin look there
+                )  # trials about to start look at the parent's tag
                 for run in stopping.open_trials(self.store, self.owned.run_id):
                     stopping.request_stop(self.store, run.run_id, "stopped")
         self.place.stop()
@@ -229,7 +229,7 @@ class _SweepSession:
         self._stop("KILLED")
 
     def _answers(self) -> bool:
-        """Whether the store answers, if need be after a while."""
+        """Return whether the store answers, waiting for it if necessary."""
         until = time.monotonic() + STORE_PATIENCE
         while not self.interrupted():
             try:
@@ -264,14 +264,14 @@ def run(
     on_change: Callable[[Mapping[int, Trial], int], None] = lambda trials, total: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> SweepResult:
-    """Run all trials, each as a child of one parent run, and say what came of them.
+    """Run all trials as children of one parent run and return the result.
 
-    A failing trial is a value. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the result then says KILLED.
-    `on_open` is given the parent run's id and address, `on_change` all trials so far and how many there will be,
-    `tell` a line that a person should know. Raises UsageError before anything is started, TrackingError when the store
-    has gone away, ClusterError when the place has.
+    A failed trial is part of the result. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the status is then KILLED.
+    `on_open` gets the parent run's id and address, `on_change` all trials so far and their total number, and `tell`
+    lines for the user. Raise UsageError before anything starts, TrackingError when the store is gone, and ClusterError
+    when the cluster is gone.
     """
-    if request.on == executors.LOCAL:  # a worker's kernels are its own
+    if request.on == executors.LOCAL:  # workers use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
@@ -294,7 +294,7 @@ def run(
 
 
 def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
-    """Leaves no run open when the sweep fails before its first trial; what its session has ended stays as it is."""
+    """End the parent run when the sweep fails before its first trial. A session that has ended it is not changed."""
 
     def leave(kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is not None:
@@ -306,7 +306,7 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
 
 
 def _place(request: SweepRequest, store: Store, started: RunStart, tell: Callable[[str], None]) -> TrialExecutor:
-    """Where the trials run; whoever asks for it shuts it down."""
+    """Return the executor. The caller shuts it down."""
     if request.on == executors.LOCAL:
         return ThreadExecutor()
     from notebooks_lib.sweeps.dask import cluster

@@ -1,4 +1,4 @@
-"""Run one trial: the task made from a proposal, which can be sent anywhere, and what comes of it."""
+"""Run one trial: build its task, which can be pickled, run the notebook, and return the outcome."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ NAME_ROOM = 100
 
 @dataclass(frozen=True)
 class TrialTask:
-    """One trial that is to be run."""
+    """Everything needed to run one trial."""
 
     number: int
     values: Mapping[str, object]
     plan: Plan
     sweep: str
-    """The parent run."""
+    """The id of the parent run."""
     goal: Goal | None
     limits: TrialLimits
     by_tag: bool
-    """Whether it may be asked to stop by the tag on its run."""
+    """Whether a tag on its run can ask it to stop."""
 
     @property
     def start(self) -> RunStart:
-        """What is known of its run already."""
+        """The start of its run."""
         assert self.plan.start is not None  # trials are always tracked
         return self.plan.start
 
 
 class TaskBuilder:
-    """Makes the tasks of one sweep. What they have in common is looked up once."""
+    """Builds the tasks of one sweep; what they share is looked up once."""
 
     def __init__(self, request: SweepRequest, parent: OwnedRun) -> None:
         self._request = request
@@ -56,7 +56,7 @@ class TaskBuilder:
         self._experiments: dict[str, str] = {}
 
     def make(self, proposal: Proposal) -> TrialTask:
-        """The task of a proposal. Raises UsageError when the notebook cannot be run with its values."""
+        """Return the task for a proposal. Raise UsageError when the notebook cannot run with its values."""
         request = self._request
         stem = request.source.notebook.path.stem
         plan = request.source.plan(
@@ -86,22 +86,22 @@ class TaskBuilder:
             if name not in self._experiments:
                 self._experiments[name] = self._parent.store.experiment_id(name)
             start = dataclasses.replace(start, experiment_id=self._experiments[name])
-        # What is not committed is kept once, on the parent.
+        # The parent run keeps the uncommitted changes once.
         git = None if start.git is None else dataclasses.replace(start.git, diff="")
         return dataclasses.replace(start, git=git)
 
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What came of a task."""
+    """The outcome of a task."""
 
     trial: Trial
     unwritten: bool = False
-    """The store did not take the run, or not its end."""
+    """The store accepted neither the run nor its end."""
 
 
 def run(task: TrialTask) -> TrialOutcome:
-    """Run the trial as a run of its own, which this process owns. It never raises."""
+    """Run the trial as an MLflow run that this process owns. Never raise."""
     try:
         return TrialOutcome(ended(task, _run(task)))
     except errors.RunNotWrittenError as error:
@@ -145,7 +145,7 @@ def _run(task: TrialTask) -> RunResult:
 
 
 def ended(task: TrialTask, result: RunResult) -> Trial:
-    """The trial as its run ended."""
+    """Return the trial for an ended run."""
     state = outcome.trial_state(result.status, result.failure)
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None
     reason = ""
@@ -166,7 +166,7 @@ def failed(
     run_id: str | None = None,
     seconds: float | None = None,
 ) -> Trial:
-    """A trial that could not be run, or not be written."""
+    """Return the trial for an error before, during or after its run."""
     said = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
     return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.reason(said))
 
@@ -184,7 +184,7 @@ _connecting = threading.Lock()
 
 
 def connected(settings: Settings) -> Store:
-    """The store, connected to once in this process: that sets MLflow's own default, and greets a server."""
+    """Return the store; connect only once per process, since that sets MLflow's default and contacts a server."""
     with _connecting:
         which = (stores.tracking_uri(settings), settings.root)
         if which not in _stores:

@@ -1,4 +1,4 @@
-"""The values that the parts of a sweep share: goal, proposals, trials, progress, result. They do no work."""
+"""The values that the parts of a sweep share: goal, proposal, trial, progress and result."""
 
 from __future__ import annotations
 
@@ -15,91 +15,91 @@ from notebooks_lib.records import TrialState, finite
 
 @dataclass(frozen=True)
 class Goal:
-    """What a sweep looks for."""
+    """The metric that a sweep optimises, and its direction."""
 
     metric: str
     direction: Direction = "min"
 
     @classmethod
     def parse(cls, text: str) -> Goal:
-        """Return the goal that `rmse` or `cost:min` names. Raise UsageError for a metric without a known direction."""
+        """Return the goal for `rmse` or `cost:min`. Raise UsageError for a metric without a known direction."""
         return cls(*builtin.parse(text))
 
     def better(self, one: float, other: float) -> bool:
-        """Whether `one` beats `other`."""
+        """Return whether `one` is better than `other`."""
         return one < other if self.direction == "min" else one > other
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The parameters of a trial that is to be run."""
+    """The parameters of a trial to run."""
 
     number: int
-    """From 0, in the order in which trials were proposed; a resumed sweep goes on counting."""
+    """Counted from 0 in the order of proposal; a resumed sweep continues the count."""
     values: Mapping[str, object]
-    """Only the swept ones, typed as the notebook's schema wants them."""
+    """The swept parameters only, typed by the notebook's schema."""
 
 
 class Proposals(Protocol):
-    """Where the trials of one sweep come from: a grid, or a study that learns from what it is told."""
+    """The source of a sweep's trials: a grid, or a study that learns from results."""
 
     total: int
-    """Trials of the whole sweep, those of an earlier session included."""
+    """The number of trials, including those of earlier sessions."""
 
     def ask(self) -> Proposal | None:
-        """The next trial; None when there are no more."""
+        """Return the next trial, or None after the last."""
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Tell of a value that a running trial has logged; True when the trial is not worth finishing."""
+        """Report a value that a running trial has logged. Return whether to prune the trial."""
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
-        """Tell how a trial ended; `value` is the goal's metric, None when it was not logged."""
+        """Report the end of a trial; `value` is the goal's metric, or None if it was not logged."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial, as far as it has come."""
+    """One trial and its state."""
 
     number: int
     values: Mapping[str, object]
     state: TrialState
     value: float | None = None
-    """The goal's metric at the end; where it was pruned, at the step for which it was."""
+    """The goal's metric at the end, or for a pruned trial at the step of its pruning."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float | None = None
     reason: str = ""
-    """Why it failed or was killed, in one line; where it was pruned."""
+    """One line: why it failed or was killed, or at which step it was pruned."""
 
     @property
     def eligible(self) -> bool:
-        """Whether it may be the best: it finished, now or before, and its value is a finite number."""
+        """Whether it can be the best: it finished, now or before, with a finite value."""
         return self.state in ("finished", "skipped") and finite(self.value)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What came of a sweep."""
+    """The result of a sweep."""
 
     run_id: str
-    """The parent run."""
+    """The id of the parent run."""
     url: str
     status: Literal["FINISHED", "FAILED", "KILLED"]
     goal: Goal | None
     trials: Sequence[Trial]
     """In the order of their numbers."""
     total: int
-    """Trials that were asked for."""
+    """The number of requested trials."""
     seconds: float
-    """That all its sessions took, without the time between them."""
+    """Duration of all sessions, without the time between them."""
 
     def count(self, state: TrialState) -> int:
-        """How many trials are in a state."""
+        """Return the number of trials in a state."""
         return sum(trial.state == state for trial in self.trials)
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value of the goal among those that finished (now or before); nan is no value."""
+        """The finished trial (now or before) with the best finite value of the goal."""
         done = [(t.value, t) for t in self.trials if t.eligible and t.value is not None]
         if self.goal is None or not done:
             return None
@@ -108,12 +108,12 @@ class SweepResult:
 
 
 WINDOW = 60.0
-"""Seconds that the rate looks back, or further where fewer trials than a few rounds ended in them."""
+"""Seconds over which the rate is measured; longer when fewer than a few rounds ended in them."""
 ROUNDS = 4
 
 
 class SweepProgress:
-    """What has come of the trials, brought up to date by what has changed since it last looked."""
+    """Counts and pace of a running sweep, updated with each change."""
 
     def __init__(
         self, total: int, goal: Goal | None, jobs: int, *, kept: int = 8, clock: Callable[[], float] = time.monotonic
@@ -123,12 +123,12 @@ class SweepProgress:
         self.clock = clock
         self.counts: Counter[str] = Counter()
         self.running: dict[int, tuple[Trial, float]] = {}
-        """With the time at which each was first seen."""
+        """Each running trial with the time when it was first seen."""
         self.last: deque[Trial] = deque(maxlen=kept)
-        """Those that ended last."""
+        """The trials that ended last."""
         self.best: Trial | None = None
         self.earlier: Counter[str] = Counter()
-        """Trials of the session that is resumed, by state; they are in `counts` too."""
+        """Trials of earlier sessions by state; `counts` includes them."""
         self._known: set[int] = set()
         self._jobs = jobs
         self._ends: deque[float] = deque()
@@ -136,20 +136,20 @@ class SweepProgress:
 
     @property
     def ended(self) -> int:
-        """Trials that ended, however they did."""
+        """The number of trials that ended in any state."""
         return sum(self.counts.values())
 
     def take(self, trials: Mapping[int, Trial], total: int) -> Iterator[Trial]:
-        """Count what has changed; yields each trial that ended in this session, right after it was counted.
+        """Count what has changed, and yield each trial that ended in this session after it was counted.
 
-        What has ended is not looked at again: ten thousand trials are cheap.
+        Ended trials are not read again, so that ten thousand trials stay cheap.
         """
         now = self.clock()
         self.total = total
         fresh = [number for number in self.running if number in trials]
         if len(trials) != len(self._known):
             new = sorted(trials.keys() - self._known)
-            # Nobody saw these run. One alone may have failed before it could; several at first were there before us.
+            # Never seen running: a single one may have failed at once, several at first are from earlier sessions.
             unseen = {number for number in new if trials[number].state != "running"}
             if self._known or len(unseen) == 1:
                 unseen = {number for number in unseen if trials[number].state in ("finished", "pruned")}
@@ -164,7 +164,7 @@ class SweepProgress:
                 self.running[number] = (trial, self.running[number][1] if number in self.running else now)
                 self._since = now if self._since is None else self._since
                 continue
-            if self.running.pop(number, None) is not None:  # what was skipped says nothing of the pace
+            if self.running.pop(number, None) is not None:  # skipped trials say nothing about the pace
                 self._ends.append(now)
             self.last.append(trial)
             self._count(trial)
@@ -173,9 +173,9 @@ class SweepProgress:
             self._since = self._ends.popleft()
 
     def gap(self) -> float | None:
-        """Seconds from one end of a trial to the next, of late; None before every job has ended one.
+        """Return the recent seconds between two ends of trials; None until every job has ended one.
 
-        Silence counts once it has lasted longer than the gap itself, so that slow trials do not make it swing.
+        A pause counts only once it is longer than this gap, so that slow trials do not make the figure jump.
         """
         if self._since is None or len(self._ends) < min(self._jobs, max(self.total, 1)):
             return None
@@ -183,7 +183,7 @@ class SweepProgress:
         return max(gap, (self.clock() - self._since - gap) / len(self._ends)) or None
 
     def left(self) -> float | None:
-        """Seconds until all trials have ended, if they go on as of late."""
+        """Return the seconds until all trials have ended at the recent pace."""
         gap = self.gap()
         if gap is None:
             return None

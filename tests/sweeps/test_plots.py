@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from notebooks_lib.sweeps import plots, report
+from notebooks_lib.sweeps import plot_axes, plots
 from notebooks_lib.sweeps.trials import Goal, SweepResult
 from tests.sweeps.results import MIXED, finished, sweep, trial
 
@@ -53,7 +53,7 @@ NASTY = {
 @pytest.mark.parametrize("draw", [plots.optimisation_history, plots.parallel_coordinates])
 def test_whatever_the_values_are_a_plot_is_drawn_without_a_warning(name: str, draw: Any) -> None:
     assert plots.why_not(NASTY[name]) == ""
-    assert report._png(draw(NASTY[name])).startswith(b"\x89PNG")
+    assert plots._png(draw(NASTY[name])).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -137,42 +137,42 @@ def test_a_line_crosses_each_axis_at_its_value_and_ends_at_the_goal() -> None:
 
 
 def test_an_axis_is_logarithmic_from_two_decades_on() -> None:
-    assert plots.axis_of("a", [0.01, 0.1, 1.0]).log
-    assert not plots.axis_of("a", [0.011, 0.1, 1.0]).log
-    assert not plots.axis_of("a", [0.0, 0.1, 1000.0]).log
-    assert not plots.axis_of("a", [-1.0, 1000.0]).log
-    assert plots.axis_of("a", [1, 10, 100]).places == pytest.approx([0, 0.5, 1])
+    assert plot_axes.axis_of("a", [0.01, 0.1, 1.0]).log
+    assert not plot_axes.axis_of("a", [0.011, 0.1, 1.0]).log
+    assert not plot_axes.axis_of("a", [0.0, 0.1, 1000.0]).log
+    assert not plot_axes.axis_of("a", [-1.0, 1000.0]).log
+    assert plot_axes.axis_of("a", [1, 10, 100]).places == pytest.approx([0, 0.5, 1])
 
 
 def test_values_that_are_no_numbers_have_a_place_each() -> None:
-    axis = plots.axis_of("a", ODD)
+    axis = plot_axes.axis_of("a", ODD)
     assert len(set(axis.places)) == len(ODD)
     ordered = [label for _, label in axis.ticks]
     assert ordered[-1] == "None"
     assert not axis.log
-    assert plots.axis_of("a", [3, 10, None, 5]).places == pytest.approx([0, 2 / 3, 1, 1 / 3]), "numbers go first"
-    assert plots.axis_of("a", [True, False]).ticks == [(0, "False"), (1, "True")]
-    assert plots.axis_of("a", ["only"]).ticks == [(0.5, "only")]
-    assert plots.axis_of("a", [7, 7]).places == [0.5, 0.5]
-    crowded = plots.axis_of("a", [f"name {n}" for n in range(500)])
-    assert len(crowded.ticks) == plots.TICKS
+    assert plot_axes.axis_of("a", [3, 10, None, 5]).places == pytest.approx([0, 2 / 3, 1, 1 / 3]), "numbers go first"
+    assert plot_axes.axis_of("a", [True, False]).ticks == [(0, "False"), (1, "True")]
+    assert plot_axes.axis_of("a", ["only"]).ticks == [(0.5, "only")]
+    assert plot_axes.axis_of("a", [7, 7]).places == [0.5, 0.5]
+    crowded = plot_axes.axis_of("a", [f"name {n}" for n in range(500)])
+    assert len(crowded.ticks) == plot_axes.TICKS
     assert len(set(crowded.places)) == 500
 
 
 def test_trials_with_one_value_are_a_band_with_the_best_on_its_better_side() -> None:
-    axis = plots.axis_of("a", ["x", "y"] * 100)
+    axis = plot_axes.axis_of("a", ["x", "y"] * 100)
     for goal, sign in ((Goal("rmse"), 1), (Goal("r2", "max"), -1)):
         at_x = [sign * place for place in axis.spread(goal)[::2]]
         assert at_x == sorted(at_x)
         assert 0 < at_x[-1] - at_x[0] < 0.1
-    axis = plots.axis_of("a", list(range(100)))
+    axis = plot_axes.axis_of("a", list(range(100)))
     assert axis.spread(Goal("rmse")) == axis.places
 
 
 def test_drawing_and_importing_leave_no_trace() -> None:
     code = (
         "import sys\n"
-        "from notebooks_lib.sweeps import formatting, plots, report\n"
+        "from notebooks_lib.sweeps import formatting, plot_axes, plots, report\n"
         "from notebooks_lib.cli import live_table\n"
         "heavy = {'matplotlib', 'numpy', 'mlflow', 'pandas', 'rich', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -125,7 +125,7 @@ def test_what_others_wrote_cannot_become_part_of_the_page() -> None:
     bad = Trial(0, {evil: evil}, "finished", 1.0, {evil: 2.0, evil + "2": 1.0}, evil, 1.0)
     worse = Trial(1, {evil: evil}, "failed", reason=evil, run_id=evil)
     result = dataclasses.replace(sweep(bad, worse, goal=Goal(evil)), url=evil, run_id=evil)
-    drawing = report.Picture("title", "hint", None, evil)
+    drawing = plots.Picture("title", "hint", None, evil)
     read = _Read(report.render(result, evil, [drawing], lambda run_id: evil + run_id))
     assert "script" not in {tag for tag, _ in read.tags}
     assert "<script>" in " ".join(read.words)
@@ -199,7 +199,7 @@ def test_a_plot_that_cannot_be_drawn_costs_only_itself(
     report.write(result, store)
     assert artifacts(store, result) == {"trials.csv", "trials.json", "summary.html", "parallel_coordinates.png"}
     assert "Not drawn: ValueError: cannot &lt;draw&gt; at all." in read(store, result, "summary.html").decode()
-    (warned,) = [record.getMessage() for record in caplog.records if record.name == report.__name__]
+    (warned,) = [record.getMessage() for record in caplog.records if record.name == plots.__name__]
     assert warned == f"no plot optimisation_history of sweep {result.run_id}: ValueError: cannot <draw> at all"
 
 

@@ -14,9 +14,9 @@ from notebooks_lib.errors import ParameterError, UsageError
 from notebooks_lib.notebooks import parameters
 from notebooks_lib.sweeps import distributions, request, search_space
 from notebooks_lib.sweeps.distributions import Normal
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid
 from notebooks_lib.sweeps.request import SweepFile
-from notebooks_lib.sweeps.search_space import ParameterGrid, ParameterSpace, SearchSpace
+from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
 from tests.notebooks import building
 from tests.sweeps.building import WIDE, grid, kind, schema, spread
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import TrackingError, UsageError
-from notebooks_lib.sweeps.search_space import ParameterGrid
+from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.study import GridProposals, StudyProposals
 from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals
 from tests.sweeps.building import WIDE, grid, spread

@@ -1,4 +1,4 @@
-"""The files of a project that its notebook may need on another machine, as one archive. It sends nothing."""
+"""The project as one archive, with all that the workers of a cluster need to run its notebook."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from notebooks_lib.tracking.store import Store
 _OURS = {value for name, value in vars(Env).items() if name.isupper()}
 
 LIMIT = 200 * 2**20
-"""Bytes, before they are packed."""
+"""Most bytes before compression."""
 LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns"}
 _LARGEST = 3
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes:
-    """What git tracks or would track, the notebook, its modules, the settings, the lock and the versioned datasets.
+    """Pack what git tracks or would track, the notebook, its modules, settings, lock file and versioned datasets.
 
-    Where there is no git, every file but those of environments, caches and runs. The same files give the same bytes.
-    Raises UsageError when they are too many, or when the notebook lies outside the project.
+    Without git, pack every file except environments, caches and runs. The same files give the same bytes. Raise
+    UsageError when the files are too large, or when the notebook lies outside the project.
     """
     root = settings.root.resolve()
     if not notebook.path.resolve().is_relative_to(root):
@@ -52,7 +52,7 @@ def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes
 
 
 def unpack(packed: bytes, folder: Path) -> None:
-    """Write the files under a folder that is made for them."""
+    """Unpack the files into a new folder."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         for entry in archive.infolist():
             path = Path(archive.extract(entry, folder))
@@ -80,23 +80,23 @@ def _packed(root: Path, paths: list[str], limit: int) -> bytes:
 
 
 def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
-    """Paths from the root, of files that are there."""
+    """Yield the paths of existing files, relative to the root."""
     found = _of_git(root)
     paths = set(_walked(root) if found is None else found)
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
     paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
     data = settings.data_folder.resolve()
-    if data.is_relative_to(root) and data != root:  # git may ignore it
+    if data.is_relative_to(root) and data != root:  # git may ignore the data folder
         paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walked(data)}
     for path in paths:
-        odd = path.encode("utf-8", "ignore").decode() != path  # a name that no archive can hold
+        odd = path.encode("utf-8", "ignore").decode() != path  # an archive cannot hold such a name
         if not odd and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
             yield path
 
 
 def _of_git(root: Path) -> list[str] | None:
-    """None outside a repository or without git."""
+    """Return the files that git lists; None outside a repository or without git."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
@@ -113,30 +113,30 @@ def _walked(folder: Path) -> Iterator[str]:
 
 
 def megabytes(size: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes for people."""
     mb = size / 2**20
     return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB" if mb >= 0.1 else f"{size / 2**10:.1f} kB"
 
 
 @dataclass(frozen=True)
 class ProjectBundle:
-    """All that the trials of one session of a sweep have in common; sent once to each worker."""
+    """What all trials of one session share; sent once to each worker."""
 
     session: str
     settings: Settings
-    """As they are on the machine that asks for the sweep."""
+    """The settings of the machine that starts the sweep."""
     wanted: WorkerRequirements
     packed: bytes = field(repr=False)
-    """The project."""
+    """The packed project."""
     learned: bytes = field(repr=False)
-    """What warm kernels have learned to import for it."""
+    """The import history of the project's warm kernels."""
     environment: Mapping[str, str]
-    """For the kernels."""
+    """Environment variables for the kernels."""
     user: str
 
 
 def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundle:
-    """Pack what the workers get for one session of a sweep."""
+    """Return what the workers need for one session of a sweep."""
     settings = source.settings
     source.freeze()
     packed = pack(source.notebook, settings)
@@ -146,7 +146,7 @@ def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundl
         if (name.startswith("NBOPS_") and name not in _OURS) or name in executors.THREAD_VARIABLES
     }
     data = settings.data_folder.resolve()
-    if not data.is_relative_to(settings.root.resolve()):  # each worker has to see it at the same place
+    if not data.is_relative_to(settings.root.resolve()):  # workers must have it at the same path
         environment["NBOPS_DATA_FOLDER"] = str(data)
     learned = Path(
         preferences.read_preferences(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory

@@ -1,7 +1,7 @@
-"""An executor on a Dask cluster: hands trials over and their ends back, sends the project to workers as they come.
+"""Run trials on a Dask cluster: connect, prepare workers as they come, send trials and receive their outcomes.
 
-Dask decides which worker takes a trial, and begins it anew elsewhere when that worker dies. What happens on a worker
-stands in `remote`.
+Dask chooses the worker of a trial, and restarts the trial elsewhere when that worker dies. `worker.py` holds what
+happens on a worker.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
     from distributed import Client
 
 ANSWER = 30.0
-"""Seconds after which a scheduler that did answer before is given up."""
+"""Seconds without an answer after which a working scheduler is given up."""
 PREPARE = 300.0
-"""Seconds that workers have to fetch and unpack the project, and to reach the store."""
+"""Seconds in which workers must fetch and unpack the project and reach the store."""
 LOOK_EVERY = 1.0
 WITHOUT_WORKERS = 600.0
-"""Seconds that a sweep waits for workers when all have gone: nannies and batch systems bring new ones."""
+"""Seconds to wait for workers when all are gone: nannies and batch systems start new ones."""
 ATTEMPTS = 3
-"""So often a trial is handed over that workers cannot take."""
+"""How often a trial is sent when workers cannot accept it."""
 _NAMED = 3
 
 Work = Callable[[TrialTask], TrialOutcome]
 
 
 class DaskCluster(TrialExecutor):
-    """An executor over Dask's own. Workers may come and go."""
+    """Wraps Dask's executor. Workers may come and go."""
 
     def __init__(
         self, client: Client, address: str, parcel: ProjectBundle, store: Store, tell: Callable[[str], None]
@@ -62,9 +62,9 @@ class DaskCluster(TrialExecutor):
         self._tell = tell
         self._inner = client.get_executor(pure=False)
         self._threads: Mapping[str, int] = {}
-        """Workers that are there -> trials that each runs at once."""
+        """Connected workers -> trials that each runs in parallel."""
         self._fit: dict[str, bool] = {}
-        """Workers that were looked at -> whether they are ready for trials."""
+        """Checked workers -> whether they are ready for trials."""
         self._preparing: Future[list[str]] | None = None
         self._lock = threading.RLock()
         self._handed: dict[Future[TrialOutcome], tuple[str, Future[TrialOutcome | None]]] = {}
@@ -72,7 +72,7 @@ class DaskCluster(TrialExecutor):
         self._waiting = False
 
     def begin(self) -> None:
-        """Make ready the workers that are there. Raises UsageError when any is not fit, ClusterError without any."""
+        """Prepare the connected workers. Raise UsageError if one is unfit, ClusterError if there are none."""
         self._threads = self._ask(ANSWER, self._client.nthreads)
         if not self._threads:
             raise errors.ClusterError(
@@ -87,17 +87,17 @@ class DaskCluster(TrialExecutor):
         self._tell(f"{workers} at {self._address}, which can run {trials} at once; the project ({size}) was sent")
 
     def room(self) -> int:
-        """Threads of the workers that are ready; at least one, so that somebody is waited for."""
+        """Return the threads of the ready workers, at least one, so that the sweep waits for a worker."""
         return max(1, sum(self._threads[worker] for worker in self._ready()))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker call `fn` with a task; the task is changed to what it is in that worker's copy."""
+        """Have a worker call `fn` with a task, which is adapted to the worker's copy of the project."""
         future: Future[TrialOutcome] = Future()
         self._hand_over(future, fn, *args, **kwargs)
         return future
 
     def look(self) -> None:
-        """See which workers are there; new ones are made ready. Raises ClusterError when nobody comes any more."""
+        """Update the list of workers and prepare new ones. Raise ClusterError when none has come for too long."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY:
             return
@@ -113,7 +113,7 @@ class DaskCluster(TrialExecutor):
             raise errors.ClusterError(f"no worker came to {self._address} for {WITHOUT_WORKERS:g} s")
 
     def stop(self) -> None:
-        """Cancel the trials that no worker has. One that a worker has, looks itself whether its sweep goes on."""
+        """Cancel the trials that no worker has. A worker itself checks whether its sweep is over."""
         with contextlib.suppress(errors.ClusterError):
             taken = {key for keys in self._ask(ANSWER, self._client.processing).values() for key in keys}
             with self._lock:
@@ -121,11 +121,11 @@ class DaskCluster(TrialExecutor):
                 for future, _ in waiting:
                     future.cancel()
                     future.set_running_or_notify_cancel()
-            for _, inner in waiting:  # Dask's thread may wait for the lock meanwhile, and is needed for this
+            for _, inner in waiting:  # outside the lock: Dask's thread may wait for it, and is needed here
                 inner.cancel()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Have the workers forget the project, and leave. Nothing is waited for."""
+        """Have the workers delete the project, and disconnect without waiting."""
         with contextlib.suppress(errors.ClusterError):
             self._ask(ANSWER, self._client.run, remote.forget, self._parcel.session, on_error="ignore")
         self._client.close(timeout=5)
@@ -136,7 +136,7 @@ class DaskCluster(TrialExecutor):
     def _hand_over(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int = 1) -> None:
         key = f"nbops-{self._parcel.session}-{task.number}-{uuid.uuid4().hex[:8]}"
         ready = self._ready()
-        # Only where some are not: others may then still take it when all of these have gone, and hand it back.
+        # Only if some workers are unfit: they may still take the trial when all ready ones are gone, and return it.
         where = {"workers": ready, "allow_other_workers": True} if 0 < len(ready) < len(self._threads) else {}
         threads: dict[str, int] = {}
         for worker, count in self._threads.items():
@@ -155,7 +155,7 @@ class DaskCluster(TrialExecutor):
         attempt: int,
         inner: Future[TrialOutcome | None],
     ) -> None:
-        """Called in Dask's own thread, which must not wait for anything."""
+        """Pass on the outcome. Called in Dask's thread, which must not wait."""
         from distributed import KilledWorker
 
         with self._lock:
@@ -176,21 +176,21 @@ class DaskCluster(TrialExecutor):
                 future.set_result(outcome)
 
     def _again(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int) -> None:
-        """A trial never raises: its worker could not even take it. By then it will be known as one that is not fit."""
+        """Send a trial again that a worker could not load. That worker will be known as unfit by then."""
         time.sleep(2 * LOOK_EVERY)
         self._hand_over(future, work, task, attempt)
 
     def _killed(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
-        """So many workers died of the trial that Dask gave it up."""
+        """Report a trial as killed after so many dead workers that Dask gave it up."""
         reason = f"{deaths} workers died while they ran it; often the machine ran out of memory"
         runs: list[str] = []
-        with contextlib.suppress(Exception):  # the sweep closes what is open at its end
+        with contextlib.suppress(Exception):  # the sweep closes open runs at its end
             runs = remote.close_earlier(self._store, task, "its worker died")
         run_id = runs[0] if runs else None
         future.set_result(TrialOutcome(Trial(task.number, task.values, "killed", run_id=run_id, reason=reason)))
 
     def _welcome(self) -> None:
-        """Make new workers ready, beside all else; one that is not fit is left out, and told of."""
+        """Prepare new workers in the background; report and leave out an unfit one."""
         if self._preparing is not None and self._preparing.done():
             with contextlib.suppress(errors.ClusterError):
                 for line in self._preparing.result():
@@ -201,10 +201,10 @@ class DaskCluster(TrialExecutor):
             self._preparing = ThreadExecutor().submit(self._prepare, new)
 
     def _prepare(self, workers: Collection[str]) -> list[str]:
-        """Look at these workers and give them the project; what is wrong with them, by name."""
+        """Check these workers and send them the project. Return the problems, each with the worker's name."""
         found: dict[str, list[str]] = {}
         asked = {"workers": list(workers), "on_error": "return"}
-        # First with what every Python has: where nbops is missing or another one, nothing of it can be sent.
+        # First only with the standard library: without the same nbops, a worker cannot load anything of ours.
         pythons = self._ask(ANSWER, self._client.run, platform.python_version, **asked)
         versions = self._ask(ANSWER, self._client.run, metadata.version, "nbops", **asked)
         for worker in workers:
@@ -228,7 +228,7 @@ class DaskCluster(TrialExecutor):
         return [f"worker {worker}: {problem}" for worker, problems in found.items() for problem in problems]
 
     def _ask(self, seconds: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What Dask answers; its own calls may wait without end for a machine that has gone."""
+        """Call Dask with a time limit: its own calls may wait forever for a machine that is gone."""
         if self._client.status != "running":
             raise self._gone()
         try:
@@ -248,7 +248,7 @@ def _count(number: int, what: str) -> str:
 
 PROBE = 3.0
 CONNECT = 5.0
-"""Seconds after which a scheduler that does not answer is taken for none."""
+"""Seconds to wait for the first answer of a scheduler."""
 _NO_SCHEDULER = (
     "what listens at {address} is no Dask scheduler ({kind}): a scheduler's own port is usually 8786, that of its "
     "pages 8787"
@@ -258,9 +258,9 @@ _NO_SCHEDULER = (
 def connect(
     on: str, source: NotebookPlanner, start: RunStart, store: Store, tell: Callable[[str], None]
 ) -> DaskCluster:
-    """The cluster behind `dask://HOST:PORT`, its workers looked at and given the project.
+    """Return the cluster at `dask://HOST:PORT`, with its workers checked and prepared.
 
-    Raises ClusterError when nobody is there, UsageError that names the worker when one is not fit.
+    Raise ClusterError when no scheduler answers, and UsageError that names an unfit worker.
     """
     address = f"tcp://{on.removeprefix('dask://').rstrip('/')}"
     client = _client(address)
@@ -274,7 +274,7 @@ def connect(
 
 
 def _client(address: str) -> Client:
-    """A client of the scheduler. Raises ClusterError within ten seconds when there is none."""
+    """Return a client of the scheduler. Raise ClusterError within ten seconds if there is none."""
     parts = urlsplit(address)
     try:
         socket.create_connection((str(parts.hostname), int(parts.port or 0)), PROBE).close()
@@ -285,11 +285,11 @@ def _client(address: str) -> Client:
     from distributed import Client
 
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters of it is said in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # our own messages report what matters
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about versions; they are looked at
+        warnings.simplefilter("ignore")  # about versions, which are checked separately
         try:
-            # Dask's client itself waits for minutes for what only seems to be a scheduler.
+            # Dask's client waits for minutes for anything that listens but is no scheduler.
             kind = ThreadExecutor().submit(asyncio.run, _kind(address)).result(CONNECT)
             if kind == "Scheduler":
                 return Client(address, timeout=CONNECT, set_as_default=False, name="nbops-sweep")
@@ -301,7 +301,7 @@ def _client(address: str) -> Client:
 
 
 async def _kind(address: str) -> str:
-    """What a Dask server says that it is."""
+    """Ask a Dask server for its type."""
     from distributed.comm.core import connect as connect_to
 
     comm = await connect_to(address, timeout=CONNECT)

@@ -1,4 +1,4 @@
-"""Whether a worker of a cluster would run a notebook as this machine would: same Python, packages, store, secrets."""
+"""Check whether a worker runs a notebook as this machine would: same Python, packages, store and secrets."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class WorkerRequirements:
-    """What a worker must have in common with the machine that asks for the sweep; it can be sent there."""
+    """What a worker must share with the machine that starts the sweep; can be pickled."""
 
     python: str
     packages: Mapping[str, str]
-    """Name -> version there, of all that the lock pins; without a lock of what nbops needs."""
+    """Name -> version of every package in the lock file; without a lock file, of what nbops needs."""
     uri: str
-    """The store."""
+    """The address of the store."""
     secrets: tuple[str, ...] = ()
-    """Environment variables; their values are never sent."""
+    """Names of environment variables; their values are never sent."""
     host: str = ""
     files: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
-    """Where runs or artifacts are kept on `host` itself: path -> what tells this file from others, if it exists."""
+    """Path on `host` where runs or artifacts are kept -> the identity of that file, if it exists."""
 
 
 def requirements(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> WorkerRequirements:
-    """What trials of this experiment need, as it is here."""
+    """Return what trials of this experiment need, as found on this machine."""
     path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
     files = {path: _identity(path)} if path else {}
     return WorkerRequirements(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
 def problems(wanted: WorkerRequirements, settings: Settings) -> Iterator[str]:
-    """What is wrong with this process as a worker, each with what to do; `settings` are those it would run with."""
+    """Yield the problems of this process as a worker, each with a remedy; `settings` are the ones it would use."""
     if _python() != wanted.python:
         yield f"it has Python {_python()}, this machine {wanted.python}: give both the same"
-        return  # and hence other packages
+        return  # other packages follow from that
     other = [f"{name} {there or 'missing'}, here {here}" for name, here, there in _others(wanted.packages)]
     if other:
         more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
@@ -106,7 +106,7 @@ def _packages(settings: Settings) -> dict[str, str]:
 
 
 def _others(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Those that this process has in another version; or lacks, and nbops cannot do without."""
+    """Yield packages with another version here, and missing ones that nbops needs."""
     needed = {*_ALWAYS, *_needed()}
     for name, here in packages.items():
         there = _version(name)
@@ -127,7 +127,7 @@ def _version(name: str) -> str:
 
 
 def _path(uri: str) -> str:
-    """The file or folder that a URI names on this machine; empty when it names another place."""
+    """Return the path that a URI names on this machine; empty for any other place."""
     if sqlite.is_url(uri):
         return str(sqlite.path(uri))
     parts = urlsplit(uri)

@@ -1,4 +1,4 @@
-"""What happens on a worker of a Dask cluster: it is given a project, and runs trials in its copy. No client's work."""
+"""Run trials on a worker of a Dask cluster, in the worker's own copy of the project."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from notebooks_lib.tracking import owner
 from notebooks_lib.tracking.store import Store, answering
 
 WAIT = 60.0
-"""Seconds that a trial waits for the project, on a worker that came while the sweep ran; then it is handed back."""
+"""Seconds that a trial waits for the project on a new worker before it is returned."""
 PAUSE = 1.0
-"""Seconds that a worker which is not fit keeps a trial, so that others take it."""
+"""Seconds that an unfit worker holds a trial, so that others take the next one."""
 BEGUN_ANEW = "its worker is gone, and the trial was begun anew"
 
 
@@ -43,7 +43,7 @@ _unfit: set[str] = set()
 
 
 async def prepare(parcel: ProjectBundle, dask_worker: Any) -> list[str]:
-    """Look whether this worker is fit and unpack the project; what is wrong with it, empty when it is ready."""
+    """Check this worker and unpack the project. Return the problems; none means that it is ready."""
     folder = Path(dask_worker.local_directory) / f"nbops-{parcel.session}"
     return await asyncio.to_thread(_prepare, parcel, folder)
 
@@ -67,7 +67,7 @@ def _prepare(parcel: ProjectBundle, folder: Path) -> list[str]:
 
 
 def forget(session: str) -> None:
-    """The session is over: its copy of the project goes, but for what the store did not take."""
+    """Delete this session's copy of the project, except for what the store did not accept."""
     ready = _ready.pop(session, None)
     _unfit.discard(session)
     if ready is None:
@@ -82,10 +82,10 @@ def forget(session: str) -> None:
 def run(
     session: str, threads: Mapping[str, int], work: Callable[[TrialTask], TrialOutcome], task: TrialTask
 ) -> TrialOutcome | None:
-    """Run the trial in this worker's copy of the project; None when it gets none.
+    """Run the trial in this worker's copy of the project. Return None if there is no copy.
 
-    It waits for it: Dask counts how many workers died of one task, and a task that is handed back is another one.
-    `threads` says how many trials the workers of each host run at once: they share its cores.
+    Wait for the copy: Dask counts how many workers died of one task, and a task that is sent again is a new one.
+    `threads` holds the parallel trials on each host, which share its cores.
     """
     until = time.monotonic() + WAIT
     while session not in _ready and session not in _unfit and time.monotonic() < until:
@@ -103,24 +103,24 @@ def run(
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
         return TrialOutcome(trial_runner.failed(task.number, task.values, error), unwritten=True)
     outcome = work(here)
-    if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds it, and disks of workers are small
+    if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds a copy, and workers have small disks
         for copy in ready.settings.layout.executed.glob(f"*-{outcome.trial.run_id[:8]}.ipynb"):
             copy.unlink(missing_ok=True)
     return outcome
 
 
 def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
-    """End the trial's open runs; their ids. When a worker is gone, Dask begins anew what it ran."""
+    """End the open runs of a trial that Dask restarts after a worker's death, and return their ids."""
     with answering(store):
         runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
-            stopping.request_stop(store, run.run_id, "stopped")  # should its worker live after all
+            stopping.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
             owner.end_as_killed(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 
 
 def _relocated(task: TrialTask, ready: _Ready, threads: Mapping[str, int]) -> TrialTask:
-    """The task as it is to be run here: same run, other places."""
+    """Return the task with the paths and settings of this worker."""
     start = dataclasses.replace(task.start, tags={**(task.start.tags or {}), "mlflow.user": ready.parcel.user})
     notebook = dataclasses.replace(task.plan.notebook, path=ready.settings.root / task.start.notebook)
     plan = dataclasses.replace(task.plan, notebook=notebook, settings=ready.settings, start=start)
@@ -129,7 +129,7 @@ def _relocated(task: TrialTask, ready: _Ready, threads: Mapping[str, int]) -> Tr
 
 
 def _limits(threads: Mapping[str, int]) -> dict[str, str]:
-    """Threads for each kernel, whatever a nanny told this worker: its variables are meant for Dask's own arrays."""
+    """Return the threads for each kernel. A nanny's variables are ignored: they are for Dask's own arrays."""
     from dask.system import CPU_COUNT
     from distributed import get_worker
 
