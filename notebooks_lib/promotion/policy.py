@@ -1,4 +1,4 @@
-"""What the rules want, and how often a holdout may be asked: frozen values. Pure."""
+"""What the rules require, and how often a holdout may be used: frozen values. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from notebooks_lib.settings.sections import ModelPolicy, Promotion
 
 SHOWN_UP_TO = 10
-"""The largest budget of uses with which estimates are shown. Who sees an estimate learns about the rows, and the next
-challenger is chosen by what was learned; the correction for many uses does not count that."""
+"""The largest budget of uses with which estimates are shown. An estimate reveals something about the rows, and the next
+challenger is chosen with that knowledge; the correction for many uses does not cover this.
+"""
 
 _WITHOUT_HOLDOUT = {
     "require_clean",
@@ -29,31 +30,31 @@ class Uses:
     """How often the rows of a holdout have decided."""
 
     budget: int
-    """How many uses these rows may have; each is tested at a share of the level."""
+    """Allowed uses of these rows; each is tested at an equal share of the level."""
     number: int
-    """Of this use, from 1."""
+    """Number of this use, from 1."""
     asked: str = ""
-    """When the same question was answered before: then this is that answer, and nothing was spent."""
+    """When the same question was answered before; then this is the stored answer, and nothing was spent."""
     spent: int | None = None
-    """Uses so far, this one among them when it was spent; as many as its number unless it is said."""
+    """Uses spent so far, including this one; None means as many as its number."""
 
     @property
     def left(self) -> int:
-        """Uses after this one."""
+        """Return the uses that remain after this one."""
         return max(self.budget - (self.number if self.spent is None else self.spent), 0)
 
     @property
     def exhausted(self) -> bool:
-        """This use is one too many."""
+        """Whether this use exceeds the budget."""
         return self.number > self.budget
 
     @property
     def show_estimate(self) -> bool:
-        """Whether figures of the holdout may be shown, beside the answer."""
+        """Whether figures of the holdout may be shown beside the answer."""
         return self.budget <= SHOWN_UP_TO
 
     def as_json(self) -> dict[str, Any]:
-        """For the record of a decision."""
+        """Return plain values for the record of a decision."""
         return {
             "budget": self.budget,
             "number": self.number,
@@ -65,61 +66,63 @@ class Uses:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the rules want."""
+    """What the rules require. Fields named as in `ModelPolicy` come from the settings."""
 
     min_gain: float = 0.0
-    """The challenger must be better by more than this, in units of the metric."""
+    """Gain that the challenger must exceed, in units of the metric."""
     min_rows: int = 30
     require_clean: bool = False
     alpha: float = 0.05
-    """Chance of any false promotion by one holdout, in all of its uses together."""
+    """Chance of any false promotion by one holdout, over all of its uses."""
     uses: int = 10
-    """The budget of a holdout; one that comes with the evidence holds instead."""
+    """Budget of a holdout; a budget that comes with the evidence takes precedence."""
     worthwhile_gain: float | None = None
-    """A gain that would be worth a promotion: what "rows needed" is computed for; None when nobody said."""
+    """A gain worth a promotion, for which the needed rows are computed; None when not set."""
     power: float = 0.8
     """Chance of finding the detectable gain."""
     min_class_rows: int = 20
-    """Of the rarer class."""
+    """Fewest rows of the rarest class."""
     min_differing: int = 10
-    """Rows on which two classifiers differ."""
+    """Fewest rows on which two classifiers differ."""
     min_groups: float = 20.0
-    """Groups of equal size that would say as much."""
+    """Fewest groups, counted as groups of equal size."""
     max_share: float = 0.25
-    """Of the squared influence, what a single row may carry."""
+    """Largest share of the squared influence that a single row may carry."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Metric -> the worst that a challenger may have on the holdout."""
+    """Metric -> the worst value that a challenger may have on the holdout."""
     not_worse: Mapping[str, float] = field(default_factory=dict)
-    """Metric -> by how much a challenger may be worse than the champion in it."""
+    """Metric -> by how much a challenger may be worse than the champion."""
     slices: tuple[str, ...] = ()
-    """Columns by which the holdout is cut."""
+    """Columns by which the holdout is sliced."""
     slice_margin: float | None = None
-    """By how much a challenger may be worse in the worst slice; None: slices are shown and not judged."""
+    """By how much a challenger may be worse in its worst slice; None: slices are shown but not judged."""
     min_slice_rows: int = 30
     """Smaller slices are not judged."""
     max_size_mb: float | None = None
     max_latency_ms: float | None = None
-    """For one row, 95 % of the time."""
+    """Longest time that 95 % of single-row predictions may take."""
     require_fingerprint: bool = False
-    """The run's fingerprint must come out again from its commit and parameters."""
+    """Whether commit and parameters must reproduce the run's fingerprint."""
     data_tests: bool = True
-    """The holdout must look like train."""
+    """Whether the holdout must look like the training rows."""
     trust_champion_data: bool = False
-    """A champion whose training rows are not known has seen no holdout row."""
+    """Whether a champion whose training rows are unknown counts as having seen no holdout row."""
     at: float | None = None
-    """The level of this one question, where several share a use; else an equal share of alpha for each use."""
+    """Level of this one question, where several share a use; None: an equal share of alpha for each use."""
 
     @classmethod
     def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
-        """As in [promotion] and, over it, [promotion.models.MODEL], with the `min_gain` of the question."""
+        """Return the policy of [promotion], overridden by [promotion.models.MODEL], with the `min_gain` of the
+        question.
+        """
         own = project.of(model)
         shared = {name: getattr(own, name) for name in ModelPolicy.model_fields}
         return cls(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **shared)
 
     def question(self) -> dict[str, Any]:
-        """What of it is part of the question to a holdout: all but what is answered without one."""
+        """Return the part of the policy that belongs to a question to the holdout: all that needs holdout rows."""
         return {key: value for key, value in asdict(self).items() if key not in _WITHOUT_HOLDOUT}
 
     def level(self, uses: Uses | None) -> float:
-        """At which one use is tested: an equal share of alpha for each (Bonferroni), unless `at` says it."""
+        """Return the level of one use: `at` when it is set, else an equal share of alpha (Bonferroni)."""
         return self.at if self.at is not None else self.alpha / (uses.budget if uses else self.uses)

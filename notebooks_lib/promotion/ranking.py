@@ -1,4 +1,4 @@
-"""Ranks runs by a logged metric, never across different data. Pure: it reads values, not the store."""
+"""Rank runs by a logged metric, never across different data. Pure: it reads values, not the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from notebooks_lib.tracking.query import RunInfo
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run in its place."""
+    """A run with its rank."""
 
     rank: int
     """1 is the best; equal values share a rank."""
@@ -25,32 +25,32 @@ class RankedRun:
 
 @dataclass(frozen=True)
 class RankingTable:
-    """Runs on the same data, the best first."""
+    """Runs on the same data, best first."""
 
     datasets: tuple[str, ...]
-    """"name@version#fingerprint" of each dataset; empty when the runs recorded none and may differ in it."""
+    """"name@version#fingerprint" of each dataset; empty when the runs recorded none and may differ in their data."""
     rows: tuple[RankedRun, ...]
 
     @property
     def title(self) -> str:
-        """The data, for people."""
+        """Return the datasets as text for people."""
         names = [f"{ref} ({fingerprint[:12]})" for ref, _, fingerprint in (one.partition("#") for one in self.datasets)]
         return ", ".join(names) or "data not recorded: these runs may have used different rows"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All runs of an experiment that have the metric, one table for each set of data."""
+    """All runs of an experiment that have the metric, one table for each set of datasets."""
 
     metric: str
     direction: Direction
     tables: tuple[RankingTable, ...]
-    """The one with the newest run first."""
+    """The table with the newest run comes first."""
     without: tuple[RunInfo, ...]
-    """Runs that do not have the metric, or not as a number."""
+    """Runs without the metric, or without a finite value."""
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `nbops compare --json` prints."""
+        """Return the object that `nbops compare --json` prints."""
         return {
             "metric": self.metric,
             "direction": self.direction,
@@ -63,7 +63,7 @@ class Ranking:
 
 
 def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
-    """Tables of the runs by their logged `metric`; runs on different data are never in one table.
+    """Rank the runs by their logged `metric`; runs on different data are never in one table.
 
     Raises UsageError when there are runs and none has the metric.
     """
@@ -81,7 +81,7 @@ def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
 
 
 def data_of(run: RunInfo) -> tuple[str, ...]:
-    """Fingerprints of what the run was computed from: where they are equal, numbers may be compared.
+    """Return the fingerprints of a run's datasets. Metrics may be compared where these are equal.
 
     One content under two names or versions is the same data.
     """
@@ -89,7 +89,7 @@ def data_of(run: RunInfo) -> tuple[str, ...]:
 
 
 def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
-    """Say that none of the runs has the metric, and which they have."""
+    """Return a message that no run has the metric, naming the metrics they have."""
     known = sorted({name for run in runs for name in run.metrics})
     match = nearest(metric, known)
     meant = f"; did you mean {match!r}?" if match else ""
@@ -100,7 +100,7 @@ def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
 
 
 def commit(tags: Mapping[str, str]) -> str:
-    """The commit a run was made from, with a star when there was more than was committed; empty when unknown."""
+    """Return the short commit of a run, with a star for uncommitted changes; empty when unknown."""
     short_commit = tags.get("mlflow.source.git.commit", "")[:8]
     return short_commit + ("*" if short_commit and tags.get(Tag.GIT_DIRTY) == "true" else "")
 
@@ -116,7 +116,7 @@ def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[Ran
 
 
 def _is_number(value: float | None) -> bool:
-    """What is not finite is a missing value: nan is neither better nor worse, and infinity would always win."""
+    """Whether a value is finite. Others count as missing: NaN has no order, and infinity would always win."""
     return finite(value)
 
 

@@ -1,8 +1,8 @@
-"""What a rule is, and the rules that hold whatever the gain: same data, same rows, same interface, known code. Pure.
+"""What a rule is, and the basic rules: same data, same rows, same interface, known code. Pure.
 
-A new rule is one function under `@rule`, or `@early` where it needs no row of the holdout, here or in a module that
-`decision.py` imports. It says what it found and what it wants; what is unknown fails. One that does not apply returns
-None.
+To add a rule, write a function under `@rule`, or `@early` if it needs no holdout row, here or in a module that
+`decision.py` imports. It states what it found and what it requires. An unknown figure fails. A rule that does not apply
+returns None.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RuleFigure = float | int | str | bool | None
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule found."""
+    """The result of one rule."""
 
     id: str
     ok: bool
@@ -31,54 +31,54 @@ class RuleResult:
     limit: RuleFigure
     reason: str
     otherwise: Literal["keep", "undecided"] = "keep"
-    """The answer when it fails."""
+    """The answer when the rule fails."""
     fault: bool = True
-    """Failing it means that something is wrong with the challenger or the comparison; else it is merely the answer."""
+    """Whether failing means a fault of the challenger or the comparison; otherwise it is simply the answer."""
 
     @property
     def mark(self) -> str:
-        """For people: pass or FAIL; the answer where that is no fault."""
+        """Return pass or FAIL for people; the answer where failing is no fault."""
         return "pass" if self.ok else "FAIL" if self.fault else self.otherwise
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; null for what is not a finite number."""
+        """Return plain values; null for numbers that are not finite."""
         return {**{key: plain(value) for key, value in vars(self).items()}, "mark": self.mark}
 
 
 RuleFunction = Callable[[Evidence, Policy], RuleResult | None]
 RULES: list[RuleFunction] = []
-"""In the order in which they are shown."""
+"""All rules, in the order in which they are shown."""
 
 
 EARLY: list[RuleFunction] = []
-"""Those of them that need no row of the holdout: when one fails, it is not read, and no use is spent."""
+"""The rules that need no holdout row. When one fails, the holdout is not read and no use is spent."""
 
 
 def rule(check: RuleFunction) -> RuleFunction:
-    """Make a function one of the rules."""
+    """Register a rule."""
     RULES.append(check)
     return check
 
 
 def early(check: RuleFunction) -> RuleFunction:
-    """Make a function one of the rules that are asked before the holdout is read."""
+    """Register a rule that is checked before the holdout is read."""
     EARLY.append(check)
     return rule(check)
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON takes it."""
+    """Return the value as JSON takes it."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """There is somebody to compare; asked only where there is nobody."""
+    """Require a candidate; checked only where there is none."""
     return RuleResult("challenger", not evidence.nobody, None, "a candidate", evidence.nobody, fault=False)
 
 
 @early
 def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
-    """The champion cannot replace itself, nor can its twin; that it is the best is no fault of anybody's."""
+    """Require another model than the champion or one that predicts the same. Failing is no fault."""
     new, old = evidence.challenger, evidence.champion
     if evidence.first:
         return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
@@ -93,7 +93,7 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
-    """The challenger comes from the data whose holdout judges it."""
+    """Require that the challenger was trained on the data whose holdout judges it."""
     used, wanted = evidence.challenger.dataset, evidence.dataset
     ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
     reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {evidence.ref}"
@@ -102,7 +102,7 @@ def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def rows_same(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Both are scored on the same rows."""
+    """Require that both models were scored on the same rows."""
     one, other = evidence.challenger, evidence.champion
     ok = bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
     reason = "both scored on the same holdout rows" if ok else "not scored on the same holdout rows"
@@ -111,7 +111,7 @@ def rows_same(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def metric_finite(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Both scores are numbers."""
+    """Require that both scores are finite."""
     bad = [
         side for side in (evidence.challenger, evidence.champion) if side.score is None or not math.isfinite(side.score)
     ]
@@ -123,7 +123,7 @@ def metric_finite(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Whoever calls the champion can call the challenger."""
+    """Require that callers of the champion can call the challenger."""
     if evidence.first:
         problem = missing_signature(evidence.challenger.signature)
         return RuleResult("signature", not problem, not problem, True, problem or "it says what it takes and gives")
@@ -134,7 +134,7 @@ def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
-    """The code that made it can be found again."""
+    """Require that the code that made the model can be found again."""
     commit, dirty = evidence.challenger.commit, evidence.challenger.dirty
     limit = "clean" if policy.require_clean else None
     if commit and dirty is False:
@@ -147,7 +147,7 @@ def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """No metric that has an absolute limit is beyond it; all that counts for a first model beside the baseline."""
+    """Require that no metric is beyond its absolute limit. For a first model only this and the baseline count."""
     if not policy.limits:
         return None
     beyond = []
@@ -168,24 +168,24 @@ def _short(dataset: str) -> str:
 
 
 Signature = Mapping[str, Any]
-"""As `tracking.models.signature` gives it: "inputs", "outputs" and "params", lists of columns or None."""
+"""As `logged_models.signature` returns it: "inputs", "outputs" and "params", lists of columns or None."""
 
 _WIDENS = {
     "integer": {"long", "float", "double"},
     "long": {"double"},
     "float": {"double"},
 }
-"""A column of the first type may be sent where one of these is taken: MLflow converts it without loss."""
+"""Accepted types for a column of the key's type: MLflow converts these without loss."""
 
 
 def missing_signature(signature: Signature | None) -> str:
-    """What the signature does not say; empty when it is whole."""
+    """Return what the signature lacks; empty when it is complete."""
     parts = [name for name in ("inputs", "outputs") if not (signature or {}).get(name)]
     return f"its signature has no {' and no '.join(parts)}" if parts else ""
 
 
 def signature_conflict(old: Signature | None, new: Signature | None) -> str:
-    """Why a caller of the model with signature `old` could not call the one with `new`; empty when it can."""
+    """Return why callers of the model with signature `old` could not call the one with `new`; empty when they can."""
     if unknown := missing_signature(new):
         return unknown
     if unknown := missing_signature(old):

@@ -1,4 +1,4 @@
-"""Scores a model, from its files, on rows whose truth is known. It reads no logged number and decides nothing."""
+"""Score a model, loaded from its files, on rows with known targets. It reads no logged metric and decides nothing."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SINGLE = 20
-"""Rows that are also asked about one by one."""
+"""Rows that are also predicted one by one."""
 CLOSE = 1e-4
-"""Relative difference of two answers to one row that rounding explains, single precision among it."""
+"""Largest relative difference of two predictions for one row that rounding explains, in single precision too."""
 ROUNDED = 1e-6
-"""By how much a chance may be off 0 or 1."""
+"""How far a probability may be outside 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model is worth on some rows."""
+    """The scores of a model on some rows."""
 
     value: float
-    """By the metric that decides; may be NaN when the metric is undefined for these rows."""
+    """By the metric that decides; NaN where the metric is undefined for these rows."""
     metrics: Mapping[str, float]
     """By every metric of the same task."""
     rows: int
     rows_sha256: str
-    """Of features and target: two models with the same digest met the same rows."""
+    """Digest of features and target: models with the same digest were scored on the same rows."""
     predictions_sha256: str
     losses: tuple[float, ...] = field(default=(), repr=False)
-    """One for each row, lower is better; empty when the metric has none."""
+    """One loss for each row, lower is better; empty when the metric has none."""
     answers: Answers | None = field(default=None, repr=False)
     """In the order of the rows, so that two models can be paired."""
 
 
 def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """The model at `source` on the rows of `part`.
+    """Score the model at `source` on the rows of `part`.
 
     Raises ModelError when it does not load, raises, or answers with missing values or the wrong number of them.
     """
@@ -54,7 +54,7 @@ def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores
 
 
 def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """A model that knows only the targets of the training rows: their mean, or their most frequent class."""
+    """Score a model that knows only the training targets: their mean, or their most frequent class."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     known = _values(train, metric.task)
@@ -68,12 +68,12 @@ def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Sco
 
 
 def baseline_name(task: Task) -> str:
-    """What `baseline` is, for people."""
+    """Return a description of the baseline for people."""
     return "the mean of the training rows" if task == "regression" else "the most frequent class of the training rows"
 
 
 def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
-    """The targets of a part. Raises UsageError when the dataset's target does not suit the metric."""
+    """Return the targets of a part. Raises UsageError when the dataset's target does not suit the metric."""
     values = _values(part, metric.task)
     if metric.task == "regression":
         return Truth(values)
@@ -84,7 +84,7 @@ def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
 
 
 def _ordered(classes: Array, positive: str) -> Array:
-    """The classes with the positive one last; in the order of their names when nobody said which it is."""
+    """Return the classes with the positive one last; sorted by name when `positive` is empty."""
     import numpy as np
 
     if not positive:
@@ -98,11 +98,11 @@ def _ordered(classes: Array, positive: str) -> Array:
 
 
 def unsteadiness(source: str, part: Part, metric: Metric) -> str:
-    """Why the answers of the model cannot be relied on; empty when they can.
+    """Return why the model's predictions cannot be relied on; empty when they can.
 
-    A row must be answered alone as among others, in any order, and twice alike. A model that standardises by the rows
-    it is asked about, or draws at random, answers callers otherwise than it was scored. A classifier's probabilities
-    are asked for in the same way. Raises ModelError when it raises.
+    A row must get the same prediction alone as among others, in any order, and when asked twice. A model that
+    standardises by the rows of the request, or draws at random, gives its callers other predictions than it was scored
+    with. The probabilities of a classifier are checked in the same way. Raises ModelError when the model raises.
     """
     model = logged_models.load(source)
     why = _unsteady(lambda rows: _predicted(model, rows, metric.task, part.name), part.X)
@@ -140,7 +140,7 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
 
 
 def _probability_function(native: Any, model: Any) -> Callable[[Any], Array]:
-    """Asks the model, as its library knows it, for the probabilities of rows."""
+    """Return a function that predicts probabilities with the model's own library."""
     import numpy as np
 
     columns = model.metadata.get_input_schema()
@@ -154,7 +154,7 @@ def _probability_function(native: Any, model: Any) -> Callable[[Any], Array]:
 
 
 def _equal_but_rounding(one: Array, other: Array) -> bool:
-    """Equal, but for the rounding of sums in another order."""
+    """Whether two arrays are equal but for the rounding of sums in another order."""
     import numpy as np
 
     if one.shape != other.shape:
@@ -198,7 +198,7 @@ def _answers(source: str, part: Part, metric: Metric, truth: Truth) -> Answers:
 
 
 def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
-    """What the model says of some rows, as one column."""
+    """Return the model's predictions for some rows, as one column."""
     import numpy as np
 
     try:
@@ -211,12 +211,12 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
 
 
 def _served(model: Any, rows: Any) -> Any:
-    """The rows as a served model gets them."""
+    """Return the rows as a served model gets them."""
     return input_schema.as_served(rows, input_schema.columns_of(model.metadata.get_input_schema()))
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:
-    """rows x classes, from the model as its own library knows it; None when it has none and none are needed."""
+    """Return probabilities (rows x classes) from the model's own library; None when it has none and none are needed."""
     import numpy as np
 
     try:
@@ -236,7 +236,7 @@ def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: T
 
 
 def _aligned(probabilities: Array, classes: Any, truth: Truth) -> Array:
-    """Columns in the order of `truth.classes`; a class that the model has never seen gets probability 0."""
+    """Order the columns as in `truth.classes`; a class that the model has never seen gets probability 0."""
     import numpy as np
 
     assert truth.classes is not None
@@ -249,7 +249,7 @@ def _aligned(probabilities: Array, classes: Any, truth: Truth) -> Array:
 
 
 def _check_classes(classes: Any, truth: Truth) -> None:
-    """Raise ModelError for a model whose classes are none of the data's: 0 and 1 where the data say no and yes."""
+    """Raise ModelError when no class of the model occurs in the data: 0 and 1, say, where the data have no and yes."""
     import numpy as np
 
     known, wanted = (

@@ -1,7 +1,7 @@
-"""The gate tests itself: pairs of models whose true gain is known are put before it, and what it answers is counted.
+"""Test the gate: put pairs of models with a known true gain before it, and count its answers.
 
-A gate that promotes whatever looks better, forgets that both models saw the same rows, or tests at another level than
-it says fails here. The rows and answers are real: scikit-learn's bundled tables, predicted out of fold.
+A gate that promotes whatever looks better, ignores that both models saw the same rows, or tests at another level than
+stated fails here. Rows and predictions are real: scikit-learn's bundled tables, predicted out of fold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from notebooks_lib.statistics.simulation import Population, planted
 
 Array = np.ndarray[Any, Any]
 Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]
-"""From what a challenger and a champion said about the same rows to an answer."""
+"""A gate: from the predictions of challenger and champion for the same rows to an answer."""
 
 EQUAL = 400
 CLEAR = 40
@@ -36,7 +36,7 @@ SEED = 20240229
 
 @dataclass(frozen=True)
 class SelftestCheck:
-    """One thing that the gate must do."""
+    """One requirement of the gate."""
 
     name: str
     ok: bool
@@ -46,7 +46,7 @@ class SelftestCheck:
 
 @dataclass(frozen=True)
 class PredictedTable:
-    """Rows of a table, and what several models said about them without having seen them."""
+    """The targets of a table, and out-of-fold predictions of several models."""
 
     truth: Truth
     models: Mapping[str, Answers]
@@ -66,7 +66,7 @@ CASES = (
 
 
 def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
-    """The gate as promotion uses it: pairing, then every rule."""
+    """Answer as promotion does: pair the models, then check every rule."""
     paired = pair(metric, truth, challenger, champion)
     return decide(planted_evidence(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
 
@@ -74,7 +74,7 @@ def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answe
 def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
 ) -> Evidence:
-    """The question that is put before the gate: the models differ in nothing but their answers."""
+    """Return evidence in which the models differ in nothing but their predictions."""
     data, rows = "planted@1#0", len(truth.values)
     signature = {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]}
 
@@ -106,7 +106,7 @@ def planted_evidence(
 
 
 def run_selftest(gate: Gate = real_gate) -> list[SelftestCheck]:
-    """All checks of a gate; it passes when all are ok."""
+    """Return all checks of a gate; it passes when all are ok."""
     return [*_equal(gate), *_clear(gate), *_exact(gate), *_correlated(gate), *_too_few_rows(gate), *_rare_calls(gate)]
 
 
@@ -122,7 +122,7 @@ def _equal(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _clear(gate: Gate) -> Iterator[SelftestCheck]:
-    """Much worse: none is promoted. Much better: all are."""
+    """Clearly worse challengers are never promoted, clearly better ones always."""
     policy = Policy()
     answers: dict[bool, list[Answer]] = {True: [], False: []}
     random = np.random.default_rng(SEED)
@@ -142,7 +142,7 @@ def _clear(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _exact(gate: Gate) -> Iterator[SelftestCheck]:
-    """Of a mean without skew the interval is the paired t test: just beside its critical value the answer turns."""
+    """For a mean without skew the interval is the paired t test: the answer turns exactly at its critical value."""
     spread = stats.norm.ppf((np.arange(60) + 0.5) / 60)
     for uses, level, side in ((1, 0.05, 1), (10, 0.005, 1), (10, 0.05, -1)):
         turns: tuple[Answer, Answer] = ("undecided", "promote") if side > 0 else ("undecided", "keep")
@@ -159,7 +159,7 @@ def _exact(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
-    """Two models whose errors are correlated 0.999: a small steady gain shows only to who pairs them."""
+    """Models with errors correlated 0.999: a small steady gain shows only when they are paired."""
     random = np.random.default_rng(SEED)
     old = np.abs(random.normal(size=200)) + 1
     noise = random.normal(size=200)
@@ -173,7 +173,7 @@ def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
-    """Too few rows, or all rows alike: however good it looks, nobody knows."""
+    """Too few rows, or all rows alike: undecided, however good the challenger looks."""
     few = np.random.default_rng(SEED).random(29)
     for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
         answer = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
@@ -181,7 +181,7 @@ def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
-    """Equal precision, from some two calls of a thousand rows against twenty: two calls are no evidence."""
+    """Equal precision, about two positive calls in a thousand rows against twenty: two calls are no evidence."""
     random = np.random.default_rng(SEED)
     classes = np.array([0, 1])
     answers: list[Answer] = []
@@ -205,7 +205,7 @@ def _answer_of_gate(
 
 @cache
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
-    """Rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
+    """Return rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
     new, old = (leaver(judged, table.truth, table.models[each]) for each in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
@@ -214,7 +214,7 @@ def population(name: str, metric: str, challenger: str, champion: str, gain: flo
 
 @cache
 def tables() -> dict[str, PredictedTable]:
-    """scikit-learn's tables of diabetes and of breast cancer, with out-of-fold answers of a few models."""
+    """Return scikit-learn's tables of diabetes and breast cancer, with out-of-fold predictions of a few models."""
     from sklearn.datasets import load_breast_cancer, load_diabetes
     from sklearn.ensemble import GradientBoostingRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -258,6 +258,6 @@ def tables() -> dict[str, PredictedTable]:
 
 
 def _poor_answers(table: PredictedTable) -> Answers:
-    """What a model that has learnt nearly nothing would say: the first model's answers, of other rows."""
+    """Return predictions of a model that has learnt almost nothing: the first model's, for other rows."""
     first = next(iter(table.models.values()))
     return first.at(np.random.default_rng(0).permutation(len(table.truth.values)))

@@ -1,4 +1,4 @@
-"""A table as a notebook shows it, whole: pandas cuts a reason after fifty characters. It computes nothing."""
+"""A table that a notebook shows in full: pandas cuts a text after fifty characters. It computes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, repr=False)
 class ReportTable:
-    """Rows of values under a header; a number is shown with six digits."""
+    """Rows of values under a header; numbers are shown with six digits."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -17,7 +17,7 @@ class ReportTable:
 
     @classmethod
     def of(cls, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> ReportTable:
-        """A table of any values."""
+        """Return a table of any values."""
         return cls(tuple(header), tuple(tuple(map(shown, row)) for row in rows), caption)
 
     def __repr__(self) -> str:
@@ -36,7 +36,7 @@ class ReportTable:
 
 
 def shown(value: object) -> str:
-    """A value as people read it; empty for none."""
+    """Format a value for people; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -45,12 +45,12 @@ def shown(value: object) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as people read it; empty for none."""
+    """Format a share in percent; empty for None."""
     return "" if share is None else f"{100 * share:.4g} %"
 
 
 def distinct_percents(share: float, limit: float) -> tuple[str, str]:
-    """Two shares in percent, with as many digits as it takes to tell them apart."""
+    """Format two shares in percent, with as many digits as tell them apart."""
     for digits in range(4):
         texts = f"{100 * share:.{digits}f} %", f"{100 * limit:.{digits}f} %"
         if texts[0] != texts[1] or share == limit:

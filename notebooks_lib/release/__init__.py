@@ -1,1 +1,1 @@
-"""What follows a decision: versions, slots, traffic and marks move, and can move back."""
+"""What follows a decision: versions, slots, traffic and champion marks move, and can move back."""

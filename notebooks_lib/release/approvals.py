@@ -1,4 +1,4 @@
-"""Somebody says yes to the stage before which a version waits: it goes on from there. Nothing is compared again."""
+"""Approve the stage before which a version waits: the rollout continues there. Nothing is compared again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def waiting_version(store: Store, model: str) -> Version | None:
-    """The version that waits for an approval, if any."""
+    """Return the version that waits for an approval, if any."""
     return next((each for each in registry.versions(store, model) if each.tags.get(Tag.WAITING)), None)
 
 
 def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None:
-    """Raise PromotionError when what was found in the stages before does not hold any more."""
+    """Raise PromotionError when the results of the stages passed before no longer hold."""
     number, again = version.version, "promote again: nbops promote --live"
     if version.withdrawn:
         how = " and ".join(champions.rollback_command(version.model, stage, number) for stage in version.withdrawn)
@@ -41,11 +41,11 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
 
 
 def approve(store: Store, model: str) -> Rollout:
-    """Say yes to the stage before which a version waits, and take it there, and through what comes after.
+    """Approve the stage before which a version waits, and take the version there and through the stages after it.
 
-    Raises UsageError when nothing waits, PromotionError when the decision does not count any more: the version was
-    taken back somewhere, or another one became champion, of prod or of a stage that this one had passed. When a stage
-    does not take it, its approval is used up: it waits no more.
+    Raises UsageError when no version waits. Raises PromotionError when the decision no longer counts: the version was
+    withdrawn from a stage, or another one became champion of prod or of a stage that this one had passed. When a stage
+    does not accept it, the approval is used up and the version waits no more.
     """
     version = waiting_version(store, model)
     if version is None:

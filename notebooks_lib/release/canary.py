@@ -1,8 +1,8 @@
-"""Watches a new version while it answers a share of the requests, beside the old one. It moves no traffic.
+"""Watch a new version while it answers a share of the requests beside the champion. It moves no traffic.
 
-It compares what the running server counts (`endpoint.measured`): the shares of requests that failed and that were
-refused, the p95, and, where the new version is only asked beside the old one, its predictions. Where nobody asks the
-endpoint, it asks itself: golden rows, to both versions alike. So a step ends, whether there is traffic or not.
+It compares the counts of the running server: shares of failed and of refused requests, the p95, and, for a mirrored
+step, the predictions. Without traffic from callers it sends golden rows to both versions itself. So a step ends whether
+there is traffic or not.
 """
 
 from __future__ import annotations
@@ -26,24 +26,26 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.2
 """Seconds between two looks at the counts."""
 QUIET = 2.0
-"""Seconds without a request for the new version after which it is asked by us."""
+"""Seconds without a request for the new version, after which requests of our own are sent."""
 PROBES = 10
-"""Requests of our own to each version, between two looks."""
+"""Most requests of our own to each version between two looks."""
 ENOUGH = 20
-"""Requests of each version from which a p95 says something, and which a step of minutes sees at least."""
+"""Requests of each version from which a p95 means something; also the fewest that a step of minutes needs."""
 EARLY = 5
-"""Failures from which a share is too large before the step has ended."""
+"""Failures from which a share can be too large before the step has ended."""
 REFUSING, REFUSING_EARLY = 0.005, 0.0001
-"""How likely chance alone finds a version guilty of refusing more than the other: at a step's end, at a look before."""
+"""Levels at which a version counts as refusing more than the champion: at the end of a step, and before."""
 FAILING, FAILING_EARLY = 0.03, 0.001
-"""The same of failing more, which is worse: one that passes wrongly answers everybody."""
+"""The same for failing more. It is looser, because a version that passes wrongly answers everybody."""
 SURE = 100
-"""Requests of each version from which a p95 is too long before the step has ended: one slow answer is not enough."""
+"""Requests of each version from which a p95 can be too long before the step has ended: one slow answer is not
+enough.
+"""
 
 
 @dataclass(frozen=True)
 class CanaryResult:
-    """What a step came to."""
+    """The result of one step."""
 
     new: SlotCounts
     old: SlotCounts
@@ -64,7 +66,7 @@ class CanaryResult:
 
 
 def asked_of(counts: SlotCounts) -> int:
-    """Requests that a version was asked, whether or not its answer was sent."""
+    """Return the requests that a version was sent, mirrored ones included."""
     return counts.requests + counts.mirrored
 
 
@@ -83,7 +85,7 @@ class CanaryWatch:
     def until_done(
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
     ) -> CanaryResult:
-        """Look on until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
+        """Watch until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
         began = moved = clock()
         goal, last = step.requests or ENOUGH, -1
         while True:
@@ -112,10 +114,10 @@ class CanaryWatch:
         return new, old
 
     def _probe(self, count: int, *, mirrored: bool) -> None:
-        """Ask both versions the same number of golden requests; a wrong prediction is counted by nobody but us.
+        """Send both versions the same number of golden requests, and check the predictions: the server does not.
 
-        Where the step is `mirrored`, the champion is asked as its callers ask it, who name no slot: so the share of
-        these requests is mirrored, too, and predictions are compared.
+        In a `mirrored` step the champion is asked without naming a slot, as its callers do, so that the requests are
+        mirrored and the predictions compared.
         """
         ask = contract_tests.asker(self.settings, self.name)
         for turn in range(count):
@@ -136,9 +138,10 @@ class CanaryWatch:
 def judge(
     new: SlotCounts, old: SlotCounts, stage: Stage, *, before: SlotCounts | None = None, over: bool = True
 ) -> str:
-    """What is wrong with the new version; empty when nothing is. Until the step is over only what is sure by then.
+    """Return what is wrong with the new version; empty when nothing is. Before the step is over, only what is certain
+    by then.
 
-    `before` is what the old one had done before the step: a slow new version keeps the threads busy that the old one
+    `before` holds the champion's counts before the step. A slow new version keeps the threads busy that the champion
     needs, so beside each other both look slow.
     """
     asked = asked_of(new)
@@ -176,7 +179,7 @@ def judge(
 
 
 def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
-    """Why its predictions are too far from the champion's, where the settings say how far they may be."""
+    """Return why its predictions are too far from the champion's, where the settings limit that."""
     apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
     if stage.max_difference is not None and apart > stage.max_difference:
         return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
@@ -189,7 +192,7 @@ def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
 
 
 def _failed(counts: SlotCounts) -> int:
-    """What the version did not answer although it should: of its own, and of copies of what the other did answer."""
+    """Return the requests that the version failed: its own, and mirrored ones that the other version did answer."""
     return counts.failed + counts.mirror_failed
 
 

@@ -1,9 +1,5 @@
-"""Asks one slot of an endpoint what its callers will ask, before it gets their traffic. It changes nothing.
-
-Each request is marked as a probe: it is not collected as data of theirs.
-
-The contract: it answers golden predictions as they were, takes what the champion's callers send, refuses what is
-malformed with 400, and answers a small load in time.
+"""Test one slot of an endpoint with the requests that its callers will send, before it gets their traffic. It changes
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
 
 LOAD = 60
-"""Requests of the small load, from CONNECTIONS at once."""
+"""Requests of the small load, sent over CONNECTIONS at once."""
 CONNECTIONS = 4
 SLACK = 0.02
 """Seconds that a p95 may always grow by: less is noise."""
@@ -41,7 +37,7 @@ MALFORMED: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """One line of a contract."""
+    """One check of the contract."""
 
     id: str
     text: str
@@ -58,7 +54,7 @@ def contract(
     champion: tuple[str, Golden] | None = None,
     ratio: float = 2.0,
 ) -> list[ContractCheck]:
-    """Hold a slot to the contract; `champion` is the slot and the golden predictions of the one that serves now.
+    """Check a slot against the contract; `champion` is the slot and the golden predictions of the version in service.
 
     All checks are made, whatever the first ones say.
     """
@@ -71,12 +67,12 @@ def contract(
 
 
 def refused(checks: Sequence[ContractCheck]) -> str:
-    """What is wrong, in one line; empty when nothing is."""
+    """Return what is wrong, in one line; empty when nothing is."""
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 
 
 def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | None = None) -> int:
-    """How many known rows an endpoint answers as its version did when it was registered.
+    """Return how many known rows an endpoint answers as its version did when it was registered.
 
     Raises PromotionError when it refuses a row, fails, or answers otherwise than within promotion.tolerance.
     """
@@ -95,7 +91,7 @@ def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | No
 
 
 def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
-    """Probes a slot as `endpoint.invoke` does, without looking first how the endpoint is: for many requests."""
+    """Return a function that sends requests like `endpoint.invoke`, without reading the endpoint's status each time."""
     folder = EndpointFolder(settings, name)
     current = folder.read()
     if current is None:
@@ -106,7 +102,7 @@ def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
 
 
 def too_slow(new: float | None, old: float | None, ratio: float) -> str:
-    """Why a p95 of `new` seconds is too long beside one of `old`; empty when it is not, or one is unknown."""
+    """Return why a p95 of `new` seconds is too long beside one of `old`; empty when it is not, or one is unknown."""
     if new is None or old is None or new <= max(old * ratio, old + SLACK):
         return ""
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"
@@ -121,7 +117,7 @@ def _golden(settings: Settings, name: str, slot: str, golden: Golden) -> Contrac
 
 
 def _interface(settings: Settings, name: str, slot: str, golden: Golden, champion: Golden) -> ContractCheck:
-    """Its callers send what they sent to the champion, and read what they read."""
+    """Check that the champion's callers can send what they sent and read what they read."""
     for request, known in champion.pairs:
         try:
             answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)["predictions"]

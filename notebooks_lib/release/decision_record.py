@@ -1,4 +1,4 @@
-"""Writes a decision on its MLflow run and reads it back, for callers without a screen. Nobody parses printed text."""
+"""Write a decision to its MLflow run and read it back, for callers without a screen. Nobody parses printed text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = "promotion"
 FILE = "decision.json"
 LATER = "release.json"
-"""What the stages made of a decision that was recorded before them: a workspace lets no file be written twice."""
+"""What the stages did after the decision was recorded: a workspace lets no file be written twice."""
 _LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
 
@@ -31,8 +31,8 @@ CARD = f"{FOLDER}/card.html"
 def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
     """Log the decision, its rules and what was done so far as JSON, metrics and tags; return what was logged.
 
-    Called before the stages and again after them, the second time adds what was done. The tag with the answer is the
-    last write: a run that carries it bears the whole decision.
+    Called before the stages and again after them; the second call adds what was done. The tag with the answer is
+    written last: a run that carries it has the whole decision.
     """
     decision, client = release.decision, store.client
     content: dict[str, Any] = {
@@ -76,7 +76,7 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
 
 
 def _first(store: Store, run_id: str, release: Release, candidates: Candidates, content: dict[str, Any]) -> None:
-    """What does not change any more: the page for people, the decision, its figures."""
+    """Log what does not change any more: the page for people, the decision, its figures."""
     decision, client = release.decision, store.client
     _card(store, run_id, release, candidates)
     client.log_dict(run_id, content, f"{FOLDER}/{FILE}")
@@ -91,7 +91,7 @@ def _first(store: Store, run_id: str, release: Release, candidates: Candidates, 
 
 
 def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
-    """Log the page that people read, and link it from the version."""
+    """Log the page for people, and link it from the version."""
     run = store.client.get_run(run_id)
     decision, version = release.decision, release.version
     url = store.run_url(run_id, run.info.experiment_id)
@@ -111,7 +111,7 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
 
 
 def read_decision(store: Store, run_id: str) -> dict[str, Any]:
-    """What `write` logged. Raises PromotionError when the run carries no decision."""
+    """Return what `write_decision` logged. Raises PromotionError when the run carries no decision."""
     tags = store.client.get_run(run_id).data.tags
     if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")

@@ -1,4 +1,4 @@
-"""Says for a dry run what a stage would do with a version, refuse it or wait for an approval, too. Changes nothing."""
+"""Predict each stage's outcome for a dry run: deploy, refuse, or wait for an approval. It changes nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ OVER = "would not come to that"
 
 
 def predict_outcome(rollout: Rollout, stage: str) -> str:
-    """Why the version would not come into a stage, or is there; empty when it would. Where the way would end here, it
-    says so from now on."""
+    """Return why the version would not enter a stage, or is there already; empty when it would enter.
+
+    Where the rollout would end in this stage, `rollout.ends` says so from now on.
+    """
     name = rollout.store.settings.stages.endpoint(stage, rollout.model)
     if rollout.ends:
         return f"{OVER}: {rollout.ends}"
@@ -44,7 +46,7 @@ def predict_outcome(rollout: Rollout, stage: str) -> str:
 
 
 def _after(rollout: Rollout, stage: str, name: str) -> str:
-    """What is done for a champion that stays."""
+    """Return what is done for a champion that stays."""
     if rollout.version is None:
         return "nothing to deploy: there is no champion"
     if stage != PROD:
@@ -53,7 +55,7 @@ def _after(rollout: Rollout, stage: str, name: str) -> str:
 
 
 def _unable(rollout: Rollout, name: str) -> str:
-    """Why there is no slot for it."""
+    """Return why there is no slot for the version; empty when there is one."""
     status = version_slots.endpoint_status(rollout.store, name)
     known = (each for each in registry.versions(rollout.store, rollout.model) if each.run_id == rollout.candidate)
     if any(version_slots.slot_holding(status, each) for each in known):

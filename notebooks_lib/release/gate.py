@@ -1,4 +1,4 @@
-"""What production/promote.ipynb imports: a cell is one call of this. The other modules do the work."""
+"""The gate as production/promote.ipynb imports it: a cell is one call. The other modules do the work."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Gate:
         target: Literal["local"] = "local",
         settings: Settings | None = None,
     ) -> None:
-        """Check what can be checked before anything is read; without `model` it bears the name of the experiment.
+        """Check the question before anything is read; without `model` it is named like the experiment.
 
         Raises UsageError, as for an unknown metric.
         """
@@ -65,7 +65,7 @@ class Gate:
         guardrails.check_metrics(self.policy, self.model, self.metric)
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
-        """Finish or take back a promotion or rollback that was cut short; a dry run only says that there is one."""
+        """Finish or undo a promotion or rollback that was cut short; a dry run only reports it."""
         left = journal.unfinished(self.store.settings, self.model)
         stages = [str(each.change["stage"]) for each in left]
         if dry_run:
@@ -79,11 +79,11 @@ class Gate:
         return ReportTable.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
-        """The version that serves now, if any."""
+        """Return the version in service, if any."""
         return champions.champion(self.store, self.model)
 
     def champion_table(self) -> ReportTable:
-        """For a notebook: the champion and its endpoint, or that there is none yet."""
+        """Return a table of the champion and its endpoint, for a notebook."""
         champion = self.champion()
         endpoints = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
         rows = [
@@ -95,7 +95,9 @@ class Gate:
         return ReportTable.of((self.model, ""), rows)
 
     def candidates(self) -> Candidates:
-        """The runs that may replace it. Raises PromotionError when there is neither such a run nor a champion."""
+        """Return the runs that may replace the champion. Raises PromotionError when there is neither a run nor a
+        champion.
+        """
         return candidates_module.find_candidates(
             self.store,
             self.experiment,
@@ -107,7 +109,7 @@ class Gate:
         )
 
     def holdout(self, candidates: Candidates) -> Evidence:
-        """The figures of the best of them, as many as are to meet it, and of the champion on the holdout."""
+        """Evaluate the best candidates, as many as `challengers`, and the champion on the holdout."""
         return evidence_module.gather_evidence(
             self.store,
             candidates,
@@ -119,7 +121,7 @@ class Gate:
         )
 
     def scores(self, evidence: Evidence) -> ReportTable:
-        """For a notebook: the metrics of all on the holdout, the one that decides first."""
+        """Return a table of all metrics on the holdout, the deciding one first, for a notebook."""
         sides = evidence.sides
         if not evidence.shows:
             return ReportTable.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
@@ -136,23 +138,23 @@ class Gate:
         return ReportTable.of(("", *(side.label for side in sides)), rows, caption)
 
     def figure(self, evidence: Evidence) -> Figure:
-        """All on one axis."""
+        """Plot champion and challengers on one axis."""
         return charts.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
-        """Promote, keep or undecided, with every rule, and what became of other challengers."""
+        """Decide: promote, keep or undecided, with every rule and the outcome of other challengers."""
         return decisions.decide_use(evidence, self.policy)
 
     def release(
         self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
     ) -> Release:
-        """The way of the decision through the stages ("dev,test,prod"; empty: the settings' default), step by step."""
+        """Return the rollout of the decision through the stages ("dev,test,prod"; empty: the settings' default)."""
         names = [name.strip() for name in stages.split(",") if name.strip()]
         run_id = run.id if run else ""
         return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
     def record(self, run: Run, release: Release, candidates: Candidates) -> ReportTable:
-        """Write decision and deeds on the run, for those who read them from MLflow."""
+        """Write the decision and what was done to the run, for readers of MLflow."""
         decision_record.write_decision(self.store, run.id, release, candidates)
         rows = [
             ("decision", release.decision.answer),
@@ -164,7 +166,7 @@ class Gate:
         return ReportTable.of(("recorded", run.id), rows)
 
     def outcome(self, release: Release) -> ReportTable:
-        """For a notebook: what each step did, and how to take it back."""
+        """Return a table of what each step did, and how to take it back, for a notebook."""
         rows = [(step.stage, step.name, step.text) for step in release.steps]
         last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
         return ReportTable.of(("stage", "step", "what it did"), [*rows, last])

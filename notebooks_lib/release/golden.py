@@ -1,7 +1,7 @@
-"""Golden predictions: known rows and what a version answered to them when it was registered, kept with the version.
+"""Golden predictions: known rows and what a version predicted for them when it was registered, kept with the version.
 
-So a version can be checked long after its data has gone, here and through an endpoint, and on another machine. They
-are an artifact of the version's run, named by their content; a tag on the version says which.
+So a version can be checked long after its data are gone, here, through an endpoint, or on another machine. They are an
+artifact of the version's run, named by their content; a tag on the version names the artifact.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 
 FOLDER = "promotion"
 ROWS = 20
-"""Rows of the dataset that are known beside the model's own example."""
+"""Rows of the dataset that are kept beside the model's own example."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Requests in one of MLflow's formats, each with the predictions that belong to it, as plain JSON values."""
+    """Requests in one of MLflow's formats, each with its predictions, as plain JSON values."""
 
     pairs: tuple[tuple[Mapping[str, Any], Any], ...]
 
     @property
     def rows(self) -> int:
-        """How many predictions are known."""
+        """Return the number of known predictions."""
         return sum(len(known) if isinstance(known, list) else 1 for _, known in self.pairs)
 
     def differences(self, model: ServedModel) -> float:
-        """The largest relative difference between what is known and what a model answers here and now."""
+        """Return the largest relative difference between the known predictions and those of a model here and now."""
         return max(difference(_answer(model, request), known) for request, known in self.pairs)
 
 
 def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
-    """The golden predictions of a version; made and kept now when it has none yet, from its example and from `rows`.
+    """Return the golden predictions of a version; without any, make and store them from its example and `rows`.
 
     Raises PromotionError when it has neither, or what is kept is not what was kept.
     """
@@ -69,7 +69,7 @@ def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | 
 
 
 def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
-    """What a model answers to its example and to the first of `rows`."""
+    """Predict the model's example and the first of `rows`."""
     requests: list[Mapping[str, Any]] = []
     if model.example is not None:
         requests.append(model.example)
@@ -81,7 +81,7 @@ def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
 
 
 def as_dataframe_split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
-    """A table as MLflow's dataframe_split, in plain JSON values: null for what is missing, times in ISO form."""
+    """Return a table as MLflow's dataframe_split, in plain JSON values: null for missing values, times in ISO form."""
     plain = rows.astype(object)
     plain[rows.isna()] = None
     data = json.loads(json.dumps(plain.to_numpy().tolist(), default=str))
@@ -89,7 +89,7 @@ def as_dataframe_split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, A
 
 
 def store_golden(store: Store, version: Version, golden: Golden) -> None:
-    """Keep golden predictions with a version: the artifact first, then the tag that names it."""
+    """Store golden predictions with a version: the artifact first, then the tag that names it."""
     text = json.dumps([{"request": request, "predictions": known} for request, known in golden.pairs], indent=1)
     digest = hashlib.sha256(text.encode()).hexdigest()
     name = f"golden-{digest[:16]}.json"
@@ -103,9 +103,9 @@ def store_golden(store: Store, version: Version, golden: Golden) -> None:
 
 
 def read_golden(store: Store, version: Version) -> Golden | None:
-    """The golden predictions that were kept with a version; None when none were.
+    """Return the golden predictions stored with a version; None when there are none.
 
-    Raises PromotionError when they are gone or were altered: then nothing is known, and nothing may be assumed.
+    Raises PromotionError when they are gone or were altered: then nothing may be assumed.
     """
     path, _, digest = version.tags.get(Tag.GOLDEN, "").partition("#")
     if not path:

@@ -1,11 +1,11 @@
-"""What a change of a stage is about to do, on disk before it does it. It does nothing itself and judges nothing.
+"""The journal of a change of a stage: what it is about to do, on disk before it does it. It changes nothing itself.
 
 .nbops/changes/MODEL/STAGE/
     TIME-ID.jsonl      one change: a line for what it is, one before each of its steps, one for how it ended
-    lock               held by the process that carries a change out; gone with it, however it ended
+    lock               held by the process that carries a change out; released when it ends, in whatever way
 
-Each line is flushed to the disk before the step begins. So the last line of a journal without an end names the one
-step of which nobody knows whether it was done; everything before it was.
+Each line is flushed to disk before the step begins. So the last line of a journal without an end names the only step
+that may or may not have been done; everything before it was done.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from notebooks_lib.models import champions
 from notebooks_lib.settings import Settings
 
 KEPT = 20
-"""Journals of ended changes that stay, for whoever wants to know what happened; the ledger has the rest."""
+"""Journals of ended changes that are kept; the ledger has the rest."""
 END = "end"
 MOVES = ("traffic", "ledger")
-"""Entries that are made within a step."""
+"""Entries that are written within a step."""
 NAMES = {"share": "canary"}
-"""What people call a step, where that is not what it is called here."""
+"""Names of steps for people, where they differ."""
 _CHANGE: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("kind", "model", "stage", "version", "who"), str),
     "pid": int,
@@ -41,10 +41,10 @@ _CHANGE: Mapping[str, type | tuple[type, ...]] = {
 }
 _STEP: Mapping[str, type | tuple[type, ...]] = {"step": str}
 _LATEST = 32503680000
-"""Seconds: the year 3000, beyond which not every system can name a time."""
+"""Seconds: the year 3000, beyond which not every system can format a time."""
 _NAMED = "%Y%m%dT%H%M%S.%f"
 _held: dict[Path, tuple[int, FileLock]] = {}
-"""Lock file -> the thread of this process that holds it, and by which lock."""
+"""Lock file -> the thread of this process that holds it, and its lock."""
 
 
 class Journal:
@@ -56,12 +56,12 @@ class Journal:
 
     @property
     def id(self) -> str:
-        """Names the change, everywhere."""
+        """Return the id of the change."""
         return self.path.stem
 
     @property
     def change(self) -> Mapping[str, Any]:
-        """What it is: the first line."""
+        """Return what the change is: the first line."""
         return self.entries[0]
 
     @property
@@ -71,15 +71,15 @@ class Journal:
 
     @property
     def steps(self) -> list[str]:
-        """The names of the steps begun so far, in order."""
+        """Return the names of the steps begun so far, in order."""
         return [str(entry["step"]) for entry in self.entries[1:]]
 
     def last(self, step: str) -> Mapping[str, Any] | None:
-        """What was written before this step was last begun; None if it never was."""
+        """Return what was written before this step was last begun; None if it never was."""
         return next((entry for entry in reversed(self.entries) if entry.get("step") == step), None)
 
     def write(self, step: str, **detail: Any) -> None:
-        """Say that this step comes now. When it returns, the line is on the disk."""
+        """Write that this step begins now. When it returns, the line is on disk."""
         self._append({"step": step, "time": round(time.time(), 3), **detail})
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Journal:
 
 
 class StageLock:
-    """The journals of one stage of a model."""
+    """The lock of one stage of a model, and the journals of its changes."""
 
     def __init__(self, settings: Settings, model: str, stage: str) -> None:
         self.model = model
@@ -103,10 +103,9 @@ class StageLock:
         self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Become the only one that changes this stage. Raises PromotionError that says who else is at it.
+        """Lock the stage. Raises PromotionError, naming the other change, when another process holds it.
 
-        Whoever began a change in this very thread and now begins another, as somebody who runs the cells of a notebook
-        again, has given the first one up.
+        A thread that begins a second change, as when cells of a notebook are run again, gives up its first one.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         thread, former = _held.get(self.folder, (0, self._lock))
@@ -123,17 +122,17 @@ class StageLock:
 
     @property
     def taken(self) -> bool:
-        """Whether we are the one that changes this stage."""
+        """Whether this object holds the lock."""
         return bool(self._lock.is_locked)
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock, so that others can change the stage."""
         if self._lock.is_locked:
             _held.pop(self.folder, None)
             self._lock.release(force=True)
 
     def begin(self, change: Mapping[str, Any]) -> Journal:
-        """A new journal; older ended ones beyond KEPT are removed."""
+        """Begin a new journal; remove ended ones beyond KEPT."""
         before = self._paths()
         for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
@@ -150,12 +149,12 @@ class StageLock:
         return journal
 
     def pending(self) -> Journal | None:
-        """The journal of a change that has not ended: it goes on, or was cut short."""
+        """Return the journal of a change that has not ended: it is running, or was cut short."""
         newest = self.newest()
         return None if newest is None or newest.ended else newest
 
     def newest(self) -> Journal | None:
-        """The journal of the last change, ended or not."""
+        """Return the journal of the last change, ended or not."""
         for path in reversed(self._paths()):
             entries = _read(path)
             if entries:
@@ -167,7 +166,7 @@ class StageLock:
 
 
 def _after(paths: Sequence[Path], now: datetime) -> datetime:
-    """Now, or a moment after the last of these journals: names tell their order, also when the clock was set back."""
+    """Return now, or a moment after the last journal: names stay in order even when the clock was set back."""
     with suppress(ValueError, IndexError, OverflowError):
         last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
         return max(now, last + timedelta(microseconds=1))
@@ -175,7 +174,7 @@ def _after(paths: Sequence[Path], now: datetime) -> datetime:
 
 
 def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
-    """The changes that have not ended, of one model or of all. Nothing is locked or mended."""
+    """Return the changes that have not ended, of one model or of all. Nothing is locked or recovered."""
     folder = settings.layout.changes
     places = sorted(folder.glob(f"{model or '*'}/*/lock"))
     pending = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
@@ -183,7 +182,7 @@ def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
 
 
 def describe(journal: Journal) -> str:
-    """A change in one line, for people."""
+    """Describe a change in one line, for people."""
     change = journal.change
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(change["time"])))
     steps = [step for step in journal.steps if step not in MOVES]
@@ -193,7 +192,7 @@ def describe(journal: Journal) -> str:
 
 
 def recovery_hint(journal: Journal) -> str:
-    """What to do about a change that has not ended."""
+    """Return what to do about a change that has not ended."""
     back = champions.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
     return (
         f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
@@ -202,15 +201,15 @@ def recovery_hint(journal: Journal) -> str:
 
 
 def _torn(file: BinaryIO) -> bool:
-    """Whether the machine went down in the middle of a line."""
+    """Whether the last line is incomplete, as after a crash of the machine."""
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The whole lines. A torn one announced a step that was never begun.
+    """Return the complete lines. An incomplete one announced a step that was never begun.
 
-    Raises PromotionError when a whole line is none that this module writes: what it announced is not known.
+    Raises PromotionError when a complete line was not written by this module: what it announced is unknown.
     """
     entries: list[dict[str, Any]] = []
     try:
@@ -233,7 +232,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _problem(entry: Any, *, first: bool) -> str:
-    """What a line lacks; empty when it has what every reader of it needs."""
+    """Return what a line lacks; empty when it has what every reader needs."""
     if not isinstance(entry, dict):
         return f"it is {type(entry).__name__}, expected an object"
     kinds = _CHANGE if first else _STEP

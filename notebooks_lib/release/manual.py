@@ -1,6 +1,6 @@
-"""What somebody does to a stage's endpoint by hand: it waits for a promotion to be done.
+"""Change a stage's endpoint by hand, while no promotion is running.
 
-Traffic that moves gets its entry in the ledger, too. A version that is deployed gets none: nobody is answered by it.
+A move of traffic gets an entry in the ledger. A deployed version gets none, because it answers nobody yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from notebooks_lib.tracking.store import Store, connect
 
 @contextmanager
 def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
-    """Whatever traffic of an endpoint moves in this block, the ledger says so.
+    """Record in the ledger whatever traffic of an endpoint moves in this block.
 
     Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
     cannot be reached. Where nothing moves, the store is not asked.
@@ -53,11 +53,11 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
 
 
 def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
-    """The slot of endpoint `name` that holds a version of its model now, and how the endpoint is. No traffic moves.
+    """Deploy a version of an endpoint's model to a slot; return the slot and the endpoint's status. No traffic moves.
 
-    The version is the champion of the endpoint's stage where none is named; the slot the one that holds it already,
-    else the idle one. A server that was stopped starts. Raises UnknownNameError for a slot or a version that is not
-    there, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
+    Without `version` the champion of the endpoint's stage is deployed; without `slot` the slot that holds the version
+    already is used, else the idle one. A stopped server is started. Raises UnknownNameError for an unknown slot or
+    version, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
     those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
     """
     store, status = connect(settings), endpoint.status(settings, name)
@@ -91,12 +91,12 @@ def _status(settings: Settings, name: str) -> EndpointStatus | None:
 
 
 def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:
-    """Of the stage whose endpoint this is; None for one that belongs to none."""
+    """Return the lock of the stage that this endpoint belongs to; None when it belongs to none."""
     return _of(settings, name, {str(slot.detail.get("model", "")) for slot in status.slots.values()} if status else ())
 
 
 def _registered(store: Store, name: str) -> StageLock:
-    """The same for an endpoint without any slot."""
+    """Return the same for an endpoint without any slot."""
     lock = _of(store.settings, name, registry.models(store))
     if lock is None:
         raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model: nobody knows what to deploy")

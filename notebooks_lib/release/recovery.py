@@ -1,4 +1,4 @@
-"""Finishes or undoes a change that was cut short, from what its journal says. It begins none."""
+"""Finish or undo a change that was cut short, from its journal. It begins no change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 NO_RETURN = "switch"
-"""The step from which a change that was cut short is finished: the version was found good, and gets all traffic."""
+"""The step from which a change that was cut short is finished: the version passed its tests and gets all traffic."""
 
 
 Outcome = Literal["finished", "undone", "given up"]
@@ -21,26 +21,27 @@ Outcome = Literal["finished", "undone", "given up"]
 
 @dataclass(frozen=True)
 class Recovered:
-    """A change that was cut short, and what became of it."""
+    """A change that was cut short, and its outcome."""
 
     kind: Kind
     version: str
-    """That was to come in."""
+    """The version that was to enter."""
     outcome: Outcome
     text: str
-    """All of it, for people."""
+    """The whole story, for people."""
 
     @property
     def back(self) -> bool:
-        """Whether the stage is back at an earlier version by this: a promotion was undone, or a rollback finished."""
+        """Whether the stage is back at an earlier version: a promotion was undone, or a rollback finished."""
         return (self.kind, self.outcome) in (("promotion", "undone"), ("rollback", "finished"))
 
 
 def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, asked: str = "") -> Recovered | None:
-    """Finish or undo what was cut short in a stage; None when nothing was.
+    """Finish or undo what was cut short in a stage; return None when nothing was.
 
-    With `giving_up` one that can be neither is closed as it is: a rollback is for when nothing else works. `asked` says
-    in the ledger what undid it. Raises PromotionError when a process is changing the stage right now.
+    With `giving_up`, a change that can be neither finished nor undone is closed as it is: a rollback is for when
+    nothing else works. `asked` names the cause in the ledger. Raises PromotionError when a process is changing the
+    stage right now.
     """
     lock = StageLock(store.settings, model, stage)
     if lock.pending() is None:
@@ -53,7 +54,7 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, as
 
 
 def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str = "") -> Recovered | None:
-    """The same for whoever holds the stage already."""
+    """Do the same while the caller holds the stage's lock."""
     unfinished = lock.pending()
     if unfinished is None:
         return None

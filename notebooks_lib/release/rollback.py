@@ -1,10 +1,10 @@
-"""Takes a stage back to an earlier version, once that has shown that it still predicts what it did.
+"""Take a stage back to an earlier version, after that version has shown that it still predicts the same.
 
-What was cut short there is mended first. Where that is the way back already, nothing else moves: whoever says so after
-a release that died half way wants the champion from before it, not the one before that.
+A change that was cut short is recovered first. Where that takes the stage back already, nothing else moves: a rollback
+after a release that died half way means the champion from before it, not the one before that.
 
-The older version is first loaded here and held against its golden predictions: an upgraded library or a damaged file
-shows before anything moves. Then it is a Change like a promotion, without a canary: deploy, test, switch.
+The older version is first loaded here and compared with its golden predictions: an upgraded library or a damaged file
+shows before anything moves. Then it is a StageChange like a promotion, without a canary: deploy, test, switch.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from notebooks_lib.tracking.store import Store, connect
 
 @dataclass(frozen=True)
 class Restored:
-    """What serves now and what did before."""
+    """What serves now and what served before."""
 
     version: Version | None
-    """The champion; None when there was none before what was taken back."""
+    """The champion; None when there was none before the change that was undone."""
     before: Version | None
-    """The champion that it took the place of; None when all that was needed was to mend."""
+    """The champion that was replaced; None when recovery was all that was needed."""
     status: EndpointStatus | None
     """None where there is no endpoint."""
     rows: int = 0
-    """Golden predictions that it gave again, here and through the endpoint."""
+    """Golden predictions that it reproduced, here and through the endpoint."""
     mended: Recovered | None = None
-    """What an earlier command had left unfinished, and what became of it."""
+    """A change that an earlier command left unfinished, and its outcome."""
     further: str = ""
-    """The command that goes one more back; empty where nothing was before."""
+    """The command that goes back one more version; empty when there is none."""
 
 
 def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | None = None, reason: str = "") -> Restored:
-    """Let a stage serve the champion before this one again, or version `to`, and move the mark back.
+    """Let a stage serve the previous champion again, or version `to`, and move the mark back.
 
-    A promotion that was cut short there is undone, or a rollback finished, and that is all, unless `to` names another
-    version. The version that is replaced is withdrawn: no later promotion brings it back by itself. Raises UsageError
-    when there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does
-    not predict what it did. Nothing moved then.
+    When a promotion that was cut short is undone, or such a rollback finished, that is all, unless `to` names another
+    version. The replaced version is withdrawn: no later promotion brings it back by itself. Raises UsageError when
+    there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does not
+    reproduce its predictions. Then nothing has moved.
     """
     rollout.check_stages(settings, [stage])
     store = connect(settings)
@@ -109,7 +109,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
 
 
 def _check(store: Store, version: Version) -> int:
-    """Load a version here and ask it for its golden predictions; how many there are."""
+    """Load a version here and compare its golden predictions; return how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
         known = stage_moves.golden_predictions(store, version)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 StepName = Literal["register", "deploy", "test", "canary", "switch"]
 REASON_LIMIT = 400
-"""Characters of a reason that are kept with what waits; a tag holds little."""
+"""Characters of a reason that are stored with a waiting version; a tag holds little."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RolloutStep:
 
 
 class Rollout:
-    """A version on its way through some stages."""
+    """The rollout of a version through some stages."""
 
     def __init__(
         self,
@@ -63,46 +63,46 @@ class Rollout:
         self.reason = reason
         self.run_id = run_id
         self.approved = approved
-        """The stage that may be entered although it wants an approval."""
+        """The stage that may be entered although it requires an approval."""
         self.compared = ""
-        """The champion that the version was compared with, by its number."""
+        """Number of the champion that the version was compared with."""
         self.version: Version | None = None
         self.promoting = True
-        """False: the champion stays, and is only looked after."""
+        """False: the champion stays, and its endpoint is only checked."""
         self.waiting = ""
         """The stage before which it waits for an approval."""
         self.passed: list[str] = []
         """Stages whose champion the version is now."""
         self.candidate = ""
-        """The run whose model is registered, or would be; what a dry run goes by."""
+        """The run whose model is registered, or would be in a dry run."""
         self.ends = ""
-        """In a dry run: why it would not get through all stages; empty when nothing is known against it."""
+        """In a dry run: why it would not pass all stages; empty when nothing is known against it."""
         self.earlier: tuple[str, ...] = ()
         """Stages that it passed before it waited for an approval."""
         self.undo = ""
-        """The command that goes back from the last stage that was passed; empty where nothing was before."""
+        """The command that goes back from the last stage passed; empty when there is no earlier version."""
         self.status: EndpointStatus | None = None
-        """Of the last endpoint that was touched."""
+        """Status of the last endpoint that was touched."""
         self.steps: list[RolloutStep] = []
 
     @property
     def promoted(self) -> bool:
-        """Whether the version became champion of all the stages that were asked for."""
+        """Whether the version became champion of all requested stages."""
         return self.promoting and not self.dry_run and self.passed == list(self.names)
 
     def done(self, step: RolloutStep) -> RolloutStep:
-        """Keep what a step did; a notebook's cell may be run again."""
+        """Keep what a step did; a repeated step replaces its earlier result."""
         kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
         self.steps = [*kept, step]
         return step
 
     def passes(self, stage: str, instead_of: Version | None) -> None:
-        """It is champion of a stage now."""
+        """Record that the version is champion of a stage now."""
         self.passed.append(stage)
         self.undo = champions.rollback_command(self.model, stage) if instead_of else ""
 
     def wait(self, stage: str) -> None:
-        """Say on the version, and in the ledger, that it waits before a stage."""
+        """Record on the version and in the ledger that it waits before a stage."""
         assert self.version is not None
         self.waiting = stage
         rest = list(self.names[self.names.index(stage) :])
@@ -118,7 +118,7 @@ class Rollout:
 
 
 def read_waiting_tag(version: Version) -> dict[str, Any] | None:
-    """What a version's tag says of its wait; None when it says nothing that `Way.wait` writes."""
+    """Return what a version's tag says of its wait; None when it is not what `Rollout.wait` writes."""
     try:
         content = json.loads(version.tags.get(Tag.WAITING) or "null")
     except (ValueError, RecursionError):
@@ -132,7 +132,7 @@ def read_waiting_tag(version: Version) -> dict[str, Any] | None:
 
 
 def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
-    """The stages that are meant, in their order; the settings' default when none is named. Raises UsageError."""
+    """Return the requested stages in their order; the settings' default when none is named. Raises UnknownNameError."""
     names = tuple(stages) or settings.stages.default
     for name in names:
         if name not in STAGES:
@@ -141,12 +141,12 @@ def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
 
 
 def continue_command(model: str) -> str:
-    """The command that says yes."""
+    """Return the command that approves."""
     return f"nbops promote --continue {model}"
 
 
 def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
-    """An entry of the ledger that moves nothing: somebody is waited for, or has said yes."""
+    """Write a ledger entry that moves nothing: waiting, or approved."""
     assert rollout.version is not None
     champion = champions.champion(rollout.store, rollout.model, stage)
     before, after = champion.version if champion else "", rollout.version.version
@@ -155,7 +155,7 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
 
 
 def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
-    """Why a stage does not take what a run has made, and how to let it in; empty when it takes it."""
+    """Return why a stage does not accept the model of a run, and how to let it in; empty when it accepts it."""
     if _requires(rollout, stage, "require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
         return (
             "it was not trained from a clean commit; commit, run the notebook and promote again, or let it in: "
@@ -172,7 +172,9 @@ def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
 
 
 def _requires(rollout: Rollout, stage: str, what: str) -> bool:
-    """What the settings say; unsaid, test and prod want it as soon as any stage but prod is used (decision 28)."""
+    """Return what the settings require; unset, test and prod require it once any stage but prod is used (decision
+    28).
+    """
     stages = rollout.store.settings.stages
     setting: bool | None = getattr(stages.of(stage), what)
     if setting is not None:

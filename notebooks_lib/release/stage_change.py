@@ -38,7 +38,9 @@ _NEXT = "the next nbops promote --live or nbops rollback"
 
 
 class StageChange(StageMoves):
-    """Call deploy, test, share for each step of a canary, switch, and end. One process changes a stage at a time."""
+    """The steps of a change: deploy, test, share for each canary step, switch, end. One process changes a stage at a
+    time.
+    """
 
     def __init__(self, store: Store, lock: StageLock, journal: Journal) -> None:
         super().__init__(store, journal)
@@ -48,7 +50,7 @@ class StageChange(StageMoves):
     def begin(
         cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = ""
     ) -> StageChange:
-        """Lock the stage, mend what was cut short there, and open a journal.
+        """Lock the stage, recover what was cut short there, and open a journal.
 
         Raises PromotionError when another process is changing the stage.
         """
@@ -74,12 +76,12 @@ class StageChange(StageMoves):
             raise
 
     def deploy(self) -> str:
-        """The slot that the version was loaded into, without traffic; no other slot is touched."""
+        """Load the version into a slot without traffic and return the slot; no other slot is touched."""
         with self._step("deploy"):
             return self.put()
 
     def test(self) -> list[ContractCheck]:
-        """What the slot was asked, and how it did. Raises PromotionError when it does not keep the contract."""
+        """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
             checks = contract_tests.contract(
                 self.store.settings,
@@ -97,7 +99,7 @@ class StageChange(StageMoves):
             return checks
 
     def share(self, step: CanaryStep) -> CanaryResult | None:
-        """Give the version a share of the requests and look on; None where no champion serves to compare it with.
+        """Give the version a share of the requests and watch; None where no champion serves to compare it with.
 
         Raises PromotionError as soon as it does worse than the settings of the stage allow.
         """
@@ -126,12 +128,12 @@ class StageChange(StageMoves):
                 self.empty()
 
     def end(self) -> None:
-        """Close the journal and let others in."""
+        """Close the journal and release the lock."""
         self.journal.write(END, outcome="done")
         self._stage_lock.release()
 
     def undo(self, why: str) -> str:
-        """Take everything back; say what serves now. What cannot be taken back is left to the next command."""
+        """Undo everything and return what serves now. What cannot be undone is left to the next command."""
         self.journal.write("undo", reason=why)
         try:
             return self.take_back(why)
@@ -140,7 +142,7 @@ class StageChange(StageMoves):
 
     @contextmanager
     def _step(self, name: str, **detail: object) -> Iterator[None]:
-        """Write the step down and do it. When it fails, take the change back, or leave it to be finished; say which."""
+        """Write the step down and do it. When it fails, undo the change or leave it to be finished, and say which."""
         if self.journal.ended or not self._stage_lock.taken:
             raise PromotionError(f"this {self.kind} of version {self.number} has ended; begin again")
         self.journal.write(name, **detail)
@@ -160,19 +162,19 @@ class StageChange(StageMoves):
             raise
 
     def _decided(self) -> None:
-        """It was tried and found wanting: whoever said yes to it, or is asked to, starts from a new decision."""
+        """Remove the waiting tag: the version was tried and failed, so an approval needs a new decision."""
         if self.kind == "promotion" and self.version.tags.get(Tag.WAITING):
             with errors.as_model_error("what waits for an approval cannot be written"):
                 registry.set_tags(self.store, self.version, {Tag.WAITING: ""})
 
     def _left(self) -> str:
-        """The version serves and keeps its contract: what is missing is that the registry says so."""
+        """Release the lock with the version in service: only the registry's mark is missing."""
         self._stage_lock.release()
         return f"version {self.number} serves; {_NEXT} finishes this"
 
 
 def stale_comparison(rival: Version) -> str:
-    """Why a comparison does not count any more."""
+    """Return why a comparison no longer counts."""
     return (
         f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "
         "promote again to compare it with that one"

@@ -1,6 +1,8 @@
-"""What a change of a stage does to traffic and marks: each move is in the journal before it, and in the ledger after.
+"""Move traffic and champion marks for a change of a stage: each move is in the journal before it and in the ledger
+after.
 
-Every move can be made twice. Which are made, and when, is decided in change.py and, after a crash, in mending.py.
+Every move can be repeated safely. `stage_change.py` decides which moves are made and when, `recovery.py` does so after
+a crash.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ Kind = Literal["promotion", "rollback", "repair"]
 
 
 class StageMoves:
-    """The moves of one change, which its journal describes."""
+    """The moves of one change, as its journal describes it."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
         about = journal.change
@@ -37,29 +39,29 @@ class StageMoves:
         self.stage = str(about["stage"])
         self.reason = str(about["reason"])
         self.name = str(about["endpoint"])
-        """The endpoint's."""
+        """Name of the endpoint."""
         versions = {each.version: each for each in registry.versions(store, self.model)}
         self.before = versions.get(about["before"])
-        """The champion when it began."""
+        """The champion when the change began."""
         self.number = str(about["version"])
         self._version = versions.get(self.number)
         self._golden: dict[str, Golden] = {}
 
     @property
     def version(self) -> Version:
-        """What is to serve. Raises PromotionError when it was deleted since."""
+        """Return the version that is to serve. Raises PromotionError when it was deleted meanwhile."""
         if self._version is None:
             raise PromotionError(f"version {self.number} of {self.model!r} is gone from the registry")
         return self._version
 
     @property
     def status(self) -> EndpointStatus:
-        """How the endpoint is now."""
+        """Return the current status of the endpoint."""
         return endpoint.status(self.store.settings, self.name)
 
     @property
     def slot(self) -> str:
-        """The slot that holds the version."""
+        """Return the slot that holds the version."""
         slot = version_slots.slot_holding(self.status, self.version)
         if not slot:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
@@ -71,13 +73,13 @@ class StageMoves:
         return self.kind == "promotion" and self.store.settings.stages.of(self.stage).empty_after
 
     def known(self, version: Version) -> Golden:
-        """The golden predictions of a version, fetched once."""
+        """Return the golden predictions of a version, fetched once."""
         if version.version not in self._golden:
             self._golden[version.version] = golden_predictions(self.store, version)
         return self._golden[version.version]
 
     def beside(self) -> tuple[str, Golden] | None:
-        """The slot and the golden predictions of the champion, where it serves and is another version."""
+        """Return slot and golden predictions of the champion, when another version serves as champion."""
         if self.before is None or self.before.version == self.number:
             return None
         status = self.status
@@ -90,13 +92,13 @@ class StageMoves:
             return None
 
     def rival(self) -> Version | None:
-        """A champion that nobody knew of when this began: made on another machine, or by hand."""
+        """Return a champion unknown when this change began: made on another machine, or by hand."""
         now = champions.champion(self.store, self.model, self.stage)
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
 
     def put(self) -> str:
-        """The slot that the version is loaded into, without traffic."""
+        """Load the version into a slot without traffic and return the slot."""
         try:
             return version_slots.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
@@ -110,7 +112,7 @@ class StageMoves:
         return slot
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
-        """Move traffic; what is mirrored otherwise ends."""
+        """Move traffic; mirroring ends unless `mirror` is given."""
         status = version_slots.endpoint_status(self.store, self.name)
         if status is None:
             return
@@ -126,7 +128,7 @@ class StageMoves:
         self._note("traffic", before, after, reason=reason)
 
     def mark(self) -> None:
-        """Move the champion's mark; what a rollback takes back is withdrawn."""
+        """Move the champion's mark; a rollback also withdraws the version that it replaces."""
         back, old = self.kind == "rollback", self.before
         champions.mark_champion(self.store, self.version, reason=self.reason, stage=self.stage, back=back)
         if back and old is not None and old.version != self.number:
@@ -141,7 +143,7 @@ class StageMoves:
             endpoint.delete(self.store.settings, self.name, slot)
 
     def take_back(self, why: str) -> str:
-        """Let the champion serve again, whoever it is by now. The version stays in its slot, without traffic."""
+        """Let the current champion serve again. The version stays in its slot, without traffic."""
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
             version_slots.endpoint_status(self.store, self.name),
@@ -160,12 +162,12 @@ class StageMoves:
         return outcome
 
     def failed(self, why: str) -> None:
-        """Say in the ledger that the version did not come in, and why."""
+        """Record in the ledger that the version did not enter, and why."""
         champion = champions.champion(self.store, self.model, self.stage)
         self._note("failed", champion.version if champion else "", self.number, reason=why)
 
     def catch_up(self) -> None:
-        """Add to the ledger what moved before a crash and does not stand there yet."""
+        """Add to the ledger the move that was made before a crash and is missing there."""
         entries = self.journal.entries[1:]
         last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
         if last is not None and last["step"] == "ledger":
@@ -177,7 +179,7 @@ class StageMoves:
             self._note("traffic", last["before"], last["after"], reason=last["reason"])
 
     def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:
-        """One entry of the ledger, written down whole before it is added, so that it is added once."""
+        """Write one ledger entry; it stands in the journal first, so that it is added only once."""
         if before == after and what in ("mark", "traffic"):
             return
         about = self.journal.change
@@ -191,5 +193,5 @@ class StageMoves:
 
 
 def golden_predictions(store: Store, version: Version) -> Golden:
-    """The golden predictions of a version; made now, from its example and its dataset, when none were kept."""
+    """Return the golden predictions of a version; make them from its example and dataset when none were stored."""
     return golden.golden_of(store, version, lambda: version_slots.known_rows(store, version))

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 
 def stage_rollouts(rollout: Rollout) -> tuple[StageRollout, ...]:
-    """The stages of a way, in their order."""
+    """Return the stages of a rollout, in their order."""
     return tuple(StageRollout(rollout, name) for name in rollout.names)
 
 
 class StageRollout:
-    """One stage of a way; call deploy, test, canary and switch in this order."""
+    """One stage of a rollout; call deploy, test, canary and switch in this order."""
 
     def __init__(self, rollout: Rollout, name: str) -> None:
         self.rollout = rollout
@@ -48,10 +48,12 @@ class StageRollout:
         self.endpoint = rollout.store.settings.stages.endpoint(name, rollout.model)
         self._change: StageChange | None = None
         self._over = ""
-        """Why nothing is to be done here, or nothing any more."""
+        """Why there is nothing to do here, or nothing more."""
 
     def deploy(self) -> RolloutStep:
-        """Load the version into an idle slot, beside what serves. Raises PromotionError when it may not or cannot."""
+        """Load the version into an idle slot beside what serves. Raises PromotionError when it may not or cannot
+        enter.
+        """
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
             outcome = dry_run.predict_outcome(rollout, self.name)
@@ -79,13 +81,13 @@ class StageRollout:
         )
 
     def test(self) -> RolloutStep:
-        """Hold its slot to the contract. When it does not keep it, what served before serves on, and this raises."""
+        """Test the slot against the contract. On failure the champion keeps serving, and this raises."""
         if self._change is None:
             return self._done("test", self._instead("would hold its slot to the contract"))
         return self._done("test", "; ".join(check.text for check in self._change.test()))
 
     def canary(self) -> RolloutStep:
-        """Go through the settings' steps of a canary; as soon as it does badly, traffic goes back, and this raises."""
+        """Take the canary steps of the settings; as soon as one does badly, traffic goes back and this raises."""
         steps = self.policy.canary
         if not steps:
             return self._done("canary", "the settings name no steps")
@@ -101,7 +103,7 @@ class StageRollout:
         return self._done("canary", ". ".join(outcomes), changed=True)
 
     def switch(self) -> RolloutStep:
-        """Give it all requests, and the champion's mark of this stage."""
+        """Give the version all requests and the champion's mark of this stage."""
         rollout, change = self.rollout, self._change
         if change is None:
             return self._done("switch", self._instead("would give it all traffic and the mark"))
@@ -158,7 +160,7 @@ class StageRollout:
         return ""
 
     def _only_stopped(self, status: EndpointStatus | None, version: Version) -> bool:
-        """Whether it serves again when it is started: nobody has lost or changed its files since."""
+        """Whether starting the endpoint makes it serve again: its files are complete and unchanged."""
         slot = version_slots.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
         return stopped and endpoint.whole(self.rollout.store.settings, self.endpoint, slot)
@@ -169,7 +171,7 @@ class StageRollout:
             raise PromotionError(f"version {version.version} may not enter {self.name}: {why}")
 
     def _instead(self, would: str) -> str:
-        """What a step says that does nothing."""
+        """Return the text of a step that does nothing."""
         return self._over or (would if self.rollout.dry_run else "nothing to do")
 
     def _done(self, name: StepName, text: str, *, changed: bool = False) -> RolloutStep:
@@ -177,7 +179,7 @@ class StageRollout:
 
 
 class Release:
-    """One decision on its way; call register, then the steps of each stage."""
+    """The release of one decision; call register, then the steps of each stage."""
 
     def __init__(
         self,
@@ -194,7 +196,7 @@ class Release:
         self.model = decision.evidence.model
         self.reason = ". ".join(part for part in (reason.strip().rstrip("."), decision.summary) if part)[:LIMIT]
         self.before = champions.champion(store, self.model)
-        """The champion when this began."""
+        """The champion when the release began."""
         self.rollout = Rollout(store, self.model, stages, dry_run=dry_run, reason=self.reason, run_id=run_id)
         self.rollout.promoting = self.promoting
         self._stages = stage_rollouts(self.rollout)
@@ -208,31 +210,31 @@ class Release:
 
     @property
     def stages(self) -> tuple[StageRollout, ...]:
-        """The stages it goes through, in their order."""
+        """Return the stages of the release, in their order."""
         return self._stages
 
     @property
     def version(self) -> Version | None:
-        """What is to serve: the challenger's version once it is registered, or the champion that stays."""
+        """Return the version that is to serve: the challenger's once it is registered, or the champion that stays."""
         return self.rollout.version
 
     @property
     def status(self) -> EndpointStatus | None:
-        """Of the last endpoint that was touched."""
+        """Return the status of the last endpoint that was touched."""
         return self.rollout.status
 
     @property
     def promoted(self) -> bool:
-        """Whether the version became champion of all the stages that were asked for."""
+        """Whether the version became champion of all requested stages."""
         return self.rollout.promoted
 
     @property
     def steps(self) -> list[RolloutStep]:
-        """What was done so far."""
+        """Return what was done so far."""
         return self.rollout.steps
 
     def register(self) -> RolloutStep:
-        """Make the challenger's model a version, once; a champion that stays is one already."""
+        """Register the challenger's model as a version, once; a champion that stays is registered already."""
         rollout, run_id = self.rollout, self.decision.challenger.run_id
         if not self.promoting:
             rollout.version = self.before
@@ -260,16 +262,16 @@ class Release:
 
     @property
     def undo(self) -> str:
-        """The command that takes the promotion back; empty when there is nothing to take back."""
+        """Return the command that takes the promotion back; empty when there is nothing to take back."""
         return self.rollout.undo if self.promoted else ""
 
     @property
     def next(self) -> str:
-        """The command that continues where an approval is waited for; empty when none is."""
+        """Return the command that continues after an approval; empty when nothing waits."""
         return continue_command(self.model) if self.rollout.waiting else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a file."""
+        """Return plain values for a file."""
         return {
             "dry_run": self.rollout.dry_run,
             "promoted": self.promoted,
@@ -287,7 +289,7 @@ class Release:
         }
 
     def _rival(self) -> Version | None:
-        """A champion that the decision did not know of: somebody else promoted meanwhile."""
+        """Return a champion that the decision did not know of: another promotion came first."""
         now, mine = champions.champion(self.store, self.model), self.decision.challenger.run_id
         known = now is None or now.version == self.decision.champion.version or now.run_id == mine
         return None if known else now

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def endpoint_status(store: Store, name: str) -> EndpointStatus | None:
-    """How an endpoint is; None when there is none of that name."""
+    """Return the status of an endpoint; None when there is no endpoint of that name."""
     try:
         return endpoint.status(store.settings, name)
     except UnknownNameError:
@@ -31,7 +31,7 @@ def endpoint_status(store: Store, name: str) -> EndpointStatus | None:
 
 
 def slot_holding(status: EndpointStatus | None, version: Version) -> str:
-    """The slot that holds this very version and works, the one with most traffic first; empty when none does."""
+    """Return the working slot that holds this very version, most traffic first; empty when none does."""
     slots = status.slots if status else {}
     mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
@@ -44,10 +44,11 @@ def serves_all(status: EndpointStatus | None, version: Version) -> bool:
 
 
 def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
-    """The slot of endpoint `name` that holds `version`: the one that does already, or the idle one, now.
+    """Make a slot of endpoint `name` hold `version`, and return the slot: the one that holds it already, else the idle
+    one.
 
-    With `slot` it is that one. No traffic moves. Raises EndpointError when it cannot be loaded, UsageError when the
-    named slot has traffic and holds another version; what served before serves on.
+    With `slot` it is that one. No traffic moves. Raises EndpointError when the version cannot be loaded, UsageError
+    when the named slot has traffic and holds another version; the current version keeps serving.
     """
     settings, now = store.settings, endpoint_status(store, name)
     holding = slot_holding(now, version)
@@ -65,15 +66,15 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
 
 
 def traffic_by_version(status: EndpointStatus | None) -> str:
-    """Who answers how much, as the ledger says it: "1=90,2=10" in percent by version; empty when nobody does.
+    """Return the traffic as the ledger writes it: "1=90,2=10", in percent by version; empty when there is none.
 
-    It is what the endpoint is told to do: one that was stopped or killed does so again once it is started.
+    It is what the endpoint is set to: a stopped or killed one does the same again once it is started.
     """
     return shares_by_version(status, {name: slot.traffic for name, slot in status.slots.items()}) if status else ""
 
 
 def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> str:
-    """The same for percentages by slot."""
+    """Return the same for percentages by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
         if percent:
@@ -83,7 +84,7 @@ def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> st
 
 
 def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
-    """Validation rows of the dataset that a version was trained on, if its run says which and it is still there."""
+    """Return validation rows of the dataset that a version was trained on, if its run names one that still exists."""
     for key, value in sorted(run_tags(store, version).items()):
         if key.startswith(Tag.DATASET_PREFIX):
             try:
@@ -94,7 +95,7 @@ def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
 
 
 def run_tags(store: Store, version: Version) -> Mapping[str, str]:
-    """What the run of a version says of itself; nothing when it was deleted."""
+    """Return the tags of a version's run; empty when the run was deleted."""
     run = query.find_run(store, version.run_id)
     return run.tags if run else {}
 
@@ -115,7 +116,7 @@ def _deployment_detail(store: Store, version: Version, reason: str) -> dict[str,
 
 
 def pin_checksum(store: Store, version: Version, sha256: str) -> None:
-    """Write on the version what was scored. Raises PromotionError when its files are not those."""
+    """Tag the version with the digest that was scored. Raises PromotionError when its files differ."""
     if not sha256:
         return  # a decision that was made without files, as tests make them
     digest = model_files.read(version.source).sha256
@@ -125,10 +126,10 @@ def pin_checksum(store: Store, version: Version, sha256: str) -> None:
 
 
 def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> tuple[str, str]:
-    """The digest of the files in `folder`, about to be deployed, and what is known of it in words.
+    """Return the digest of the files in `folder`, about to be deployed, and a text about it.
 
-    Raises PromotionError when they are not those that were scored, or nobody knows although a decision chose them. A
-    version that was registered otherwise, or by an older nbops, is taken as it is, and that is said.
+    Raises PromotionError when they differ from the files that were scored, or the digest of a version chosen by a
+    decision is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says so.
     """
     wanted = version.tags.get(Tag.MODEL_SHA256, "")
     digest = model_files.read(folder).sha256
