@@ -1,4 +1,4 @@
-"""What a notebook is: cells, parameters, title, fingerprint, rules. It reads files; it never runs or writes one."""
+"""What a notebook is: cells, parameters, title, fingerprint, rules. Files are read, never run or written."""
 
 from notebooks_lib.notebooks.secrets import SecretStr, secret
 

@@ -15,27 +15,27 @@ from typing import Any
 from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook
 
 Found = Iterator[tuple[int, str]]
-"""Index of the cell, and what was found there."""
+"""Pairs: index of a cell, and what was found there."""
 TRACES = ("executionInfo", "outputId", "ExecuteTime", "execution")
-"""What Colab and extensions of Jupyter note in a cell's metadata: who ran it, and when."""
+"""What Colab and Jupyter extensions write into a cell's metadata: who ran it, and when."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def find_outputs(notebook: Notebook) -> Found:
-    """Cells that hold outputs without saying so."""
+    """Yield cells with outputs that are not tagged `keep_output`, and other traces of a run."""
     for cell in notebook.code_cells:
-        held = notebook.raw["cells"][cell.index].get("outputs")
-        if isinstance(held, list) and held and KEEP_OUTPUT_TAG not in cell.tags:
-            yield cell.index, f"{len(held)} output(s)"
+        outputs = notebook.raw["cells"][cell.index].get("outputs")
+        if isinstance(outputs, list) and outputs and KEEP_OUTPUT_TAG not in cell.tags:
+            yield cell.index, f"{len(outputs)} output(s)"
     for cell in notebook.cells:
         metadata = notebook.raw["cells"][cell.index].get("metadata")
-        if left := [key for key in TRACES if isinstance(metadata, dict) and key in metadata]:
-            yield cell.index, f"traces of a run in its metadata: {', '.join(left)}"
+        if traces := [key for key in TRACES if isinstance(metadata, dict) and key in metadata]:
+            yield cell.index, f"traces of a run in its metadata: {', '.join(traces)}"
     yield from find_widgets(notebook)
 
 
 def find_widgets(notebook: Notebook) -> Found:
-    """The state of widgets, which holds what they have shown, where no output that is kept needs it."""
+    """Yield the state of widgets, which holds what they showed, unless a kept output needs it."""
     metadata = notebook.raw.get("metadata")
     if not isinstance(metadata, dict) or "widgets" not in metadata:
         return
@@ -45,7 +45,7 @@ def find_widgets(notebook: Notebook) -> Found:
 
 
 def find_counts(notebook: Notebook) -> Found:
-    """Execution counts. A cell that keeps its output keeps its count: nbval compares no cell without one."""
+    """Yield execution counts. A cell that keeps its output keeps its count, which nbval needs to compare it."""
     for cell in notebook.code_cells:
         count = notebook.raw["cells"][cell.index].get("execution_count")
         if count is not None and KEEP_OUTPUT_TAG not in cell.tags:
@@ -53,23 +53,23 @@ def find_counts(notebook: Notebook) -> Found:
 
 
 def find_missing_ids(notebook: Notebook) -> Found:
-    """Cells without an id of their own."""
+    """Yield cells without an id, or with the id of another cell."""
     minor = notebook.raw.get("nbformat_minor")
     if not isinstance(minor, int) or minor < 5:
         yield 0, f"notebook format 4.{minor} has no cell ids, 4.5 is needed"
         return
-    seen: dict[str, int] = {}
+    owners: dict[str, int] = {}
     for cell in notebook.cells:
         if cell.id is None:
             yield cell.index, "no cell id"
-        elif cell.id in seen:
-            yield cell.index, f"cell id {cell.id!r} is also that of cell {seen[cell.id]}"
+        elif cell.id in owners:
+            yield cell.index, f"cell id {cell.id!r} is also that of cell {owners[cell.id]}"
         else:
-            seen[cell.id] = cell.index
+            owners[cell.id] = cell.index
 
 
 def find_odd_kernel(notebook: Notebook) -> Found:
-    """A kernel that other machines may not have; another language has none that all have."""
+    """Yield the kernel name of a Python notebook that is not `python3`: other machines may not have that kernel."""
     if not notebook.is_python:
         return
     metadata = notebook.raw.get("metadata")
@@ -83,17 +83,17 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def clean(notebook: Notebook) -> dict[str, Any]:
-    """The notebook as JSON without outputs and counts, with an id for each cell and the kernel that every machine has.
+    """Return the notebook's JSON without outputs and counts, with an id for each cell and the kernel `python3`.
 
-    Ids that are there stay, or every diff would be noise; a missing one is made from the cell's place and text. Cells
-    tagged `keep_output` keep theirs. A notebook of another language keeps its kernel.
+    Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. Cells
+    tagged `keep_output` keep their outputs. A notebook of another language keeps its kernel.
     """
     raw: dict[str, Any] = copy.deepcopy(dict(notebook.raw))
     metadata = raw.get("metadata")
     metadata = raw["metadata"] = metadata if isinstance(metadata, dict) else {}
     if any(True for _ in find_widgets(notebook)):
         del metadata["widgets"]
-    seen: set[str] = set()
+    ids: set[str] = set()
     for cell, parsed in zip(raw["cells"], notebook.cells, strict=True):
         if parsed.kind == "code" and KEEP_OUTPUT_TAG not in parsed.tags:
             cell["outputs"] = []
@@ -102,10 +102,10 @@ def clean(notebook: Notebook) -> dict[str, Any]:
             cell["metadata"] = {}
         for key in TRACES:
             cell["metadata"].pop(key, None)
-        if parsed.id is None or parsed.id in seen:
+        if parsed.id is None or parsed.id in ids:
             text = f"{parsed.index}\n{parsed.source}"
             cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        seen.add(cell["id"])
+        ids.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
     if notebook.is_python and any(True for _ in find_odd_kernel(notebook)):
@@ -114,11 +114,11 @@ def clean(notebook: Notebook) -> dict[str, Any]:
 
 
 def format_like(before: str, notebook: Mapping[str, Any]) -> str:
-    """The notebook as text in the form that its file had: indent, line ends and the last newline."""
+    """Write the notebook as text in the form that its file had: indent, line ends and last newline."""
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
     indent = first[2] if first and first[1] else None
     text = json.dumps(notebook, indent=indent, ensure_ascii=False)
-    # Half of a surrogate pair is none of UTF-8's characters: only as an escape can it stand in a file.
+    # A lone surrogate cannot be encoded in UTF-8: in a file it can only be an escape.
     text = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
     text += "\n" if before.endswith("\n") else ""
     return text.replace("\n", "\r\n") if first and first[1] == "\r\n" else text
@@ -133,25 +133,25 @@ _KEYS = {
 
 
 def complete(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in format 4.5 that has every field which nbformat asks for, and no field that a cell may not have.
+    """Return a copy in format 4.5 with all fields that nbformat requires and none that it forbids.
 
-    Ids that are there stay, or every diff would be noise; a missing one is made from the cell's place and text. What
-    is null where a table belongs becomes an empty table, or is left out.
+    Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. A
+    null in the place of an object becomes an empty object, or is left out.
     """
-    made = {key: copy.deepcopy(raw[key]) for key in ("cells", "metadata") if key in raw}
-    made["metadata"] = metadata = _table(made.get("metadata"))
+    completed = {key: copy.deepcopy(raw[key]) for key in ("cells", "metadata") if key in raw}
+    completed["metadata"] = metadata = _table(completed.get("metadata"))
     for key in ("kernelspec", "language_info"):
         if key in metadata and not isinstance(metadata[key], dict):
             del metadata[key]
     if "name" not in metadata.get("language_info", {"name": ""}):
         del metadata["language_info"]
-    seen: set[str] = set()
-    made["cells"] = [_cell(index, cell, seen) for index, cell in enumerate(made["cells"])]
+    ids: set[str] = set()
+    completed["cells"] = [_cell(index, cell, ids) for index, cell in enumerate(completed["cells"])]
     minor = raw.get("nbformat_minor")
-    return {**made, "nbformat": 4, "nbformat_minor": max(5, minor if isinstance(minor, int) else 0)}
+    return {**completed, "nbformat": 4, "nbformat_minor": max(5, minor if isinstance(minor, int) else 0)}
 
 
-def _cell(index: int, cell: dict[str, Any], seen: set[str]) -> dict[str, Any]:
+def _cell(index: int, cell: dict[str, Any], ids: set[str]) -> dict[str, Any]:
     kind = cell["cell_type"]
     cell = {key: value for key, value in cell.items() if key in _KEYS.get(kind, cell)}
     cell["metadata"] = _table(cell.get("metadata"))
@@ -162,10 +162,10 @@ def _cell(index: int, cell: dict[str, Any], seen: set[str]) -> dict[str, Any]:
     if kind == "code":
         cell["outputs"] = cell["outputs"] if isinstance(cell.get("outputs"), list) else []
         cell.setdefault("execution_count", None)
-    if not isinstance(cell.get("id"), str) or not _ID.fullmatch(cell["id"]) or cell["id"] in seen:
+    if not isinstance(cell.get("id"), str) or not _ID.fullmatch(cell["id"]) or cell["id"] in ids:
         text = f"{index}\n{cell['source']}"
         cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    seen.add(cell["id"])
+    ids.add(cell["id"])
     return cell
 
 

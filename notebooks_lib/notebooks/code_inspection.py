@@ -17,9 +17,9 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.fingerprint import ProjectModules
 
 READ_LATER = ("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_", "MLFLOW_REGISTRY_", "NBOPS_", "AZURE_", "AWS_")
-"""Beginnings of variables that are read when they are needed, never at import."""
+"""Prefixes of variables that libraries read when they need them, never at import."""
 ANY = "variables"
-"""Stands for names that only the running notebook knows."""
+"""Shown in place of names that only the running notebook knows."""
 _INSTALLS = re.compile(
     r"\s*[%!]+.*\b(pip|pip3|conda|mamba|uv|poetry)\b.*\b(install|add|sync|upgrade|uninstall|remove)\b"
 )
@@ -27,10 +27,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str]:
-    """Return each reason why libraries must not be imported before the notebook runs; empty for most notebooks.
+    """Return the reasons why libraries must not be imported before the notebook runs; none for most notebooks.
 
-    Looked at are its cells and what the project's `modules` do when they are imported; not what functions do that are
-    called, nor files of variables (.env).
+    Inspected are the cells, and what the project's `modules` do when they are imported. Functions that are called and
+    files of variables (.env) are not.
     """
     trees = [(cell.index, cell.code.tree) for cell in notebook.cells if cell.code.tree is not None]
     imported = expressions.imported_names(tree for _, tree in trees)
@@ -41,22 +41,22 @@ def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     last = max(lines, default=(-1, 0))
-    found = {
+    reasons = {
         f"cell {index} {what}"
         for index, tree in trees
         for node in ast.walk(tree)
         if (index, getattr(node, "lineno", 0)) < last
         for what in _done_by(node, imported, notebook.path.parent)
     }
-    found |= {
+    reasons |= {
         f"cell {cell.index} installs packages"
         for cell in notebook.cells
         for _, line in cell.code.magics
         if cell.index <= last[0] and _INSTALLS.match(line)
     }
     for name, tree in modules.trees():
-        found |= {f"{name} {what}" for what in _done_by_module(tree, (modules.root / name).parent)}
-    return sorted(found)
+        reasons |= {f"{name} {what}" for what in _done_by_module(tree, (modules.root / name).parent)}
+    return sorted(reasons)
 
 
 def _done_by_module(tree: ast.Module, folder: Path) -> Iterator[str]:
@@ -77,13 +77,14 @@ def _done_by(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[
     called = expressions.imported_path(node.func, imported)
     if called == "sys.path.insert" and len(node.args) > 1 and _hides(node.args[1], folder):
         yield "puts a folder before the installed packages, which may hide one"
-    words = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    words = {text for text in texts if isinstance(text, str)}
     if called.startswith(("subprocess.", "os.system")) and any("pip" in word for word in words):
         yield "installs packages"
 
 
 def _hides(path: ast.expr, folder: Path) -> bool:
-    """Whether a folder holds a module with the name of an installed one; yes for one that cannot be known."""
+    """Whether a folder holds a module with the name of an installed one; True where the folder is not a literal."""
     if not isinstance(path, ast.Constant) or not isinstance(path.value, str):
         return True
     return bool(_names(folder / path.value) & _names(Path(sysconfig.get_path("purelib"))))
@@ -91,12 +92,12 @@ def _hides(path: ast.expr, folder: Path) -> bool:
 
 def _names(folder: Path) -> set[str]:
     try:
-        found = list(folder.iterdir())
+        entries = list(folder.iterdir())
     except OSError:
         return set()
     return {
         path.name.split(".")[0]
-        for path in found
+        for path in entries
         if path.suffix in (".py", ".so") or (path.is_dir() and not path.name.endswith((".dist-info", "__pycache__")))
     }
 
@@ -148,13 +149,13 @@ BY_MODULE = {
     "read": {"csv", "json", "load", "orc", "parquet", "table"},
     "duckdb": {"connect", "execute", "from_csv_auto", "from_parquet", "query", "sql"},
 }
-"""Names that say nothing by themselves, by what stands before them; `read` is Spark's."""
+"""Names that are common elsewhere, by the name before the dot; `read` is Spark's."""
 
 
 def find_table_reads(notebook: Notebook, modules: ProjectModules) -> str:
-    """Return where, as "cell 3: read_csv", in the notebook or one of the project's `modules`; empty if nowhere.
+    """Return the first read, as "cell 3: read_csv", in the notebook or the project's `modules`; empty if there is none.
 
-    A reader under another name, or in an installed package, is not seen.
+    A reader under another name, or in an installed package, is not found.
     """
     for cell in notebook.python_cells:
         if cell.code.tree is not None and (name := _reader(cell.code.tree)):

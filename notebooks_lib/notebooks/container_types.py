@@ -1,4 +1,4 @@
-"""Owns the kinds that hold other kinds: lists, tuples, sets, dicts, and one of several."""
+"""Types of parameters that are made of other types: lists, tuples, sets, dicts and unions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notebooks_lib.notebooks.parameter_types import (
 
 @dataclass(frozen=True)
 class CollectionType(ParameterType):
-    """A list, tuple, set or frozenset; `items` has one kind for all, or (`fixed`) one for each place."""
+    """A list, tuple, set or frozenset; `items` has one type for all items, or (`fixed`) one for each."""
 
     type: str = "list"
     items: tuple[ParameterType, ...] = (ParameterType(),)
@@ -93,7 +93,7 @@ class MappingType(ParameterType):
 
 @dataclass(frozen=True)
 class UnionType(ParameterType):
-    """One of several kinds: `Optional[X]`, `X | Y`."""
+    """One of several types: `Optional[X]`, `X | Y`."""
 
     options: tuple[ParameterType, ...] = ()
 
@@ -110,17 +110,19 @@ class UnionType(ParameterType):
         return " or ".join(option.allowed for option in self.options)
 
     def check(self, value: object) -> object:
-        found: list[Mismatch] = []
+        mismatches: list[Mismatch] = []
         for option in self.options:
             try:
                 return option.check(value)
             except Mismatch as mismatch:
-                found.append(mismatch)
-        deep = next((mismatch for mismatch in found if mismatch.path), None)
-        raise deep or Mismatch(value, self.allowed, next((one.hint for one in found if one.hint), ""))
+                mismatches.append(mismatch)
+        deep = next((mismatch for mismatch in mismatches if mismatch.path), None)
+        raise deep or Mismatch(
+            value, self.allowed, next((mismatch.hint for mismatch in mismatches if mismatch.hint), "")
+        )
 
     def read(self, text: str) -> object:
-        # Text takes everything, so it is asked last.
+        # Text takes everything, so it comes last.
         textual = any(type(option) is TextType for option in self.options)
         for option in sorted(self.options, key=lambda option: type(option) in (TextType, ParameterType)):
             if textual and isinstance(option, NumberType) and not plain_number(text):
@@ -132,7 +134,7 @@ class UnionType(ParameterType):
         numeric = [option for option in self.options if isinstance(option, NumberType | CollectionType | MappingType)]
         for option in numeric:
             try:
-                return option.read(text)  # right type, wrong value: `check` says so
+                return option.read(text)  # the right type, but a wrong value: `check` reports it
             except Mismatch:
                 pass
         raise Mismatch(text, self.allowed)

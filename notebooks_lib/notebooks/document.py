@@ -1,4 +1,4 @@
-"""Owns what an .ipynb file says, read once into frozen values; it never writes a notebook and never runs one."""
+"""Notebook files, read once into frozen values. Nothing is written or run here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from notebooks_lib.notebooks import magics
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
-"""papermill's: the cell holds the values of a run."""
+"""papermill's tag of the cell that holds the values of a run."""
 KEEP_OUTPUT_TAG = "keep_output"
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)$")
@@ -30,7 +30,7 @@ _OTHER_KERNEL = re.compile(
     r"|\.net-(\w+)",
     re.IGNORECASE,
 )
-"""The usual kernels of other languages: ir, julia-1.11, bash, xcpp17, gophernotes."""
+"""Names of the usual kernels of other languages: ir, julia-1.11, bash, xcpp17, gophernotes."""
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
@@ -39,7 +39,7 @@ class NotebookCell:
     """One cell as its author wrote it; line ends are \\n."""
 
     index: int
-    """Its place in the notebook, from 0."""
+    """Index in the notebook, from 0."""
     kind: str
     """"code", "markdown" or "raw"."""
     source: str
@@ -47,18 +47,18 @@ class NotebookCell:
     id: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what can be worked out again: a notebook is sent along with each trial of a sweep."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return the fields without cached properties: a notebook is sent with each trial of a sweep."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def code(self) -> magics.CellCode:
-        """The source as Python (magics replaced), or why it is none. Empty for other cells."""
+        """The source as Python with magics replaced, or why it is not Python. Empty for other cells."""
         return magics.read_code(self.source if self.kind == "code" else "")
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook file. `raw` is the whole JSON; do not change it."""
+    """A notebook file. `raw` is its whole JSON, which must not be changed."""
 
     path: Path
     cells: tuple[NotebookCell, ...]
@@ -67,17 +67,17 @@ class Notebook:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """As a cell's."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return the fields without cached properties, as for a cell."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @cached_property
     def opened(self) -> Path:
-        """Where it was opened: its folder as it really lies, and its own name there, which may be a link's."""
+        """The path with its folder resolved, but with the file's own name, which may be that of a link."""
         return self.path.parent.resolve() / self.path.name
 
     @property
     def is_python(self) -> bool:
-        """Whether the cells can be read with `ast`."""
+        """Whether the cells are Python, which `ast` can read."""
         return self.language in ("python", "ipython", "python3")
 
     @property
@@ -87,12 +87,12 @@ class Notebook:
 
     @property
     def python_cells(self) -> tuple[NotebookCell, ...]:
-        """The code cells if they are Python; nothing for another language."""
+        """The code cells of a Python notebook; none for another language."""
         return self.code_cells if self.is_python else ()
 
     @property
     def parameters_cell(self) -> NotebookCell | None:
-        """The first code cell tagged `parameters`, as papermill takes it."""
+        """The first code cell tagged `parameters`, as for papermill."""
         return next((cell for cell in self.code_cells if PARAMETERS_TAG in cell.tags), None)
 
     @property
@@ -102,20 +102,20 @@ class Notebook:
 
     @cached_property
     def purpose(self) -> str:
-        """What and why: the markdown after the title up to the next heading or code cell."""
-        kept: list[str] = []
+        """The markdown after the title, up to the next heading or code cell."""
+        lines: list[str] = []
         inside = False
         for cell in self.cells:
             if inside and cell.kind != "markdown":
                 break
             for level, text in _markdown(cell):
                 if inside and level:
-                    return "\n".join(kept).strip()
+                    return "\n".join(lines).strip()
                 if inside:
-                    kept.append(text)
+                    lines.append(text)
                 inside = inside or level == 1
-            kept.append("")
-        return "\n".join(kept).strip()
+            lines.append("")
+        return "\n".join(lines).strip()
 
     @cached_property
     def headings(self) -> tuple[tuple[int, int, str], ...]:
@@ -124,13 +124,13 @@ class Notebook:
 
     @cached_property
     def code_sha256(self) -> str:
-        """Digest of the code cells alone: outputs, ids, markdown, metadata and empty cells do not count."""
+        """Digest of the code cells alone, without outputs, ids, markdown, metadata and empty cells."""
         sources = [cell.source.rstrip("\n") for cell in self.code_cells if cell.source.strip()]
         return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
 def read(path: Path | str) -> Notebook:
-    """Read a notebook of format 4. Raises NotebookError that says what the file is instead."""
+    """Read a notebook. Raises NotebookError that says what the file is instead."""
     path = Path(path)
     try:
         str(path).encode()
@@ -164,10 +164,10 @@ def _json(path: Path) -> Any:
     except FileNotFoundError as error:
         if not path.parent.is_dir():
             raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
-        known = [found.name for found in path.parent.glob("*.ipynb")]
-        known += [found.relative_to(path.parent).as_posix() for found in path.parent.glob("[!.]*/*.ipynb")]
+        names = [entry.name for entry in path.parent.glob("*.ipynb")]
+        names += [entry.relative_to(path.parent).as_posix() for entry in path.parent.glob("[!.]*/*.ipynb")]
         where = "" if path.parent == Path() else f"{path.parent}: "
-        raise errors.NotebookError(f"{where}{errors.unknown('notebook', path.name, known)}") from error
+        raise errors.NotebookError(f"{where}{errors.unknown('notebook', path.name, names)}") from error
     except IsADirectoryError as error:
         raise errors.NotebookError(f"{path}: is a folder; name a notebook in it") from error
     except OSError as error:
@@ -180,10 +180,10 @@ def _json(path: Path) -> Any:
 
 
 def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    """A notebook of an old format in today's, as Jupyter opens it."""
+    """Convert a notebook of an old format to format 4, as Jupyter does."""
     import nbformat
 
-    log = logging.getLogger("traitlets")  # through which nbformat complains of what is missing
+    log = logging.getLogger("traitlets")  # nbformat logs there what is missing
     before, log.disabled = log.disabled, True
     try:
         filled = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, **raw}
@@ -202,7 +202,7 @@ def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _language(kernel: object) -> str:
-    """The language that a kernel's name tells, where the notebook does not say it; Python's kernels have any name."""
+    """Return the language of a kernel name, for notebooks that do not state it; Python for an unknown name."""
     match = _OTHER_KERNEL.fullmatch(str(kernel or ""))
     return (match[1] or match[2]).lower() if match else "python"
 
@@ -228,7 +228,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _markdown(cell: NotebookCell) -> Iterator[tuple[int, str]]:
-    """The lines of a markdown cell with their heading level, 0 for text; `#` in a fenced block is no heading."""
+    """Yield the lines of a markdown cell with their heading level, 0 for text; `#` in a code fence is no heading."""
     if cell.kind != "markdown":
         return
     fence = ""

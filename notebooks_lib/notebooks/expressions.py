@@ -19,11 +19,11 @@ _SAFE_FORMAT = re.compile(r"[^0-9]*(0?[0-9]{0,3})?[^0-9]*([0-9]{0,2})?[^0-9]*")
 
 
 class NotConstant(Exception):
-    """The expression is not one that can be told without running it."""
+    """The value of the expression is not known without running it."""
 
 
 def read_literal(node: ast.AST) -> object:
-    """The value of a literal, as `ast.literal_eval`, and `float("inf")` too. Raises NotConstant."""
+    """Return the value of a literal, as `ast.literal_eval` does, and of `float("inf")`. Raises NotConstant."""
     match node:
         case ast.Constant(value=value):
             return value
@@ -42,9 +42,9 @@ def read_literal(node: ast.AST) -> object:
         case ast.Set(elts=items):
             return _hashed(lambda: {read_literal(item) for item in items})
         case ast.Dict(keys=keys, values=values):
-            known = [key for key in keys if key is not None]
-            if len(known) == len(keys):
-                pairs = zip(known, values, strict=True)
+            given = [key for key in keys if key is not None]
+            if len(given) == len(keys):
+                pairs = zip(given, values, strict=True)
                 return _hashed(lambda: {read_literal(key): read_literal(value) for key, value in pairs})
         case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)], keywords=[]):
             try:
@@ -57,7 +57,7 @@ def read_literal(node: ast.AST) -> object:
 
 
 def read_text(text: str) -> object:
-    """The value of a text that is a Python or a JSON literal. Raises NotConstant."""
+    """Return the value of a text that is a Python or a JSON literal. Raises NotConstant."""
     try:
         return read_literal(ast.parse(text.strip(), mode="eval").body)
     except (NotConstant, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -69,9 +69,9 @@ def read_text(text: str) -> object:
 
 
 def write_literal(value: object) -> str:
-    """Python source that `read_literal` reads back as an equal value; sets are sorted, so it is the same each time.
+    """Return Python source that `read_literal` reads back as an equal value; sets are sorted, to write them alike.
 
-    Raises NotConstant for a value that no literal stands for.
+    Raises NotConstant for a value that cannot be written as a literal.
     """
     if value is None or isinstance(value, bool):
         return repr(value)
@@ -93,8 +93,8 @@ def write_literal(value: object) -> str:
 
 
 def evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None = None) -> object:
-    """The value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`, `str()`,
-    and `os.environ` / `os.getenv` when the kernel's environment is given. Raises NotConstant.
+    """Return the value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`,
+    `str()`, and `os.environ` / `os.getenv` when the kernel's environment is given. Raises NotConstant.
     """
     try:
         return _evaluate(node, names, environ)
@@ -103,7 +103,7 @@ def evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None = No
 
 
 def dotted(node: ast.AST) -> str:
-    """`a.b.c` of a name or attribute chain; empty for anything else."""
+    """Return `a.b.c` for a name or a chain of attributes; empty for anything else."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -124,27 +124,27 @@ def _evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None) ->
         case ast.JoinedStr(values=parts):
             return "".join(str(_evaluate(part, names, environ)) for part in parts)
         case ast.FormattedValue(value=value, conversion=conversion, format_spec=spec):
-            found = _evaluate(value, names, environ)
+            content = _evaluate(value, names, environ)
             form = "" if spec is None else str(_evaluate(spec, names, environ))
-            if isinstance(found, str | int | float | None) and _SAFE_FORMAT.fullmatch(form):
+            if isinstance(content, str | int | float | None) and _SAFE_FORMAT.fullmatch(form):
                 convert = _CONVERSIONS.get(conversion)
                 try:
-                    return format(convert(found) if convert else found, form)
+                    return format(convert(content) if convert else content, form)
                 except (ValueError, TypeError, OverflowError):
                     pass
         case ast.BoolOp(op=operator, values=values):
-            found = None
+            result = None
             for value in values:
-                found = _evaluate(value, names, environ)
-                if bool(found) == isinstance(operator, ast.Or):
+                result = _evaluate(value, names, environ)
+                if bool(result) == isinstance(operator, ast.Or):
                     break
-            return found
+            return result
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return _evaluate(body if _evaluate(test, names, environ) else orelse, names, environ)
         case ast.Call(func=ast.Name(id="str"), args=[argument], keywords=[]):
-            found = _evaluate(argument, names, environ)
-            if isinstance(found, str | int | float | None):
-                return str(found)
+            content = _evaluate(argument, names, environ)
+            if isinstance(content, str | int | float | None):
+                return str(content)
         case ast.Call(func=func, args=[key, *rest], keywords=[]) if dotted(func) in _ENVIRON and len(rest) < 2:
             variable = _evaluate(key, names, environ)
             if environ is not None and isinstance(variable, str):
@@ -166,21 +166,21 @@ def _hashed(make: Callable[[], object]) -> object:
 
 
 def imported_names(trees: Iterable[ast.Module]) -> dict[str, str]:
-    """What each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
-    found: dict[str, str] = {}
+    """Return what each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
+    imported: dict[str, str] = {}
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     top = alias.name.partition(".")[0]
-                    found[alias.asname or top] = alias.name if alias.asname else top
+                    imported[alias.asname or top] = alias.name if alias.asname else top
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
-                    found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    return found
+                    imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return imported
 
 
 def imported_path(node: ast.AST, imported: Mapping[str, str]) -> str:
-    """The full dotted path of a name or attribute; empty if it does not start at an import."""
+    """Return the full dotted path of a name or attribute; empty if it does not start at an import."""
     first, dot, rest = dotted(node).partition(".")
     return imported[first] + dot + rest if first in imported else ""

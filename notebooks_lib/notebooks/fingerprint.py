@@ -1,4 +1,4 @@
-"""Says before a run what it will execute, and after it what it used: two digests. It imports nothing."""
+"""Two digests: of what a run will execute, known before it, and of the data that it used. Nothing is imported."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from notebooks_lib.notebooks import expressions, parameter_types
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
 from notebooks_lib.notebooks.parameters import read_schema
 
-# Part of every digest: raise it when the same things shall give another one.
+# Part of every digest: raise it when the same content is to give another digest.
 _FORM = 1
 _NOT_OURS = {".venv", "venv", "site-packages", "dist-packages", ".nbops", "node_modules", "__pycache__"}
 
-# Imports of a module file are found as text: parsing the whole library would take longer than all the rest. A line
-# of a docstring that reads like an import only adds a file.
+# Imports of a module file are found as text: parsing the whole library would take longer than everything else. A line
+# of a docstring that looks like an import only adds a file.
 _IMPORT = re.compile(
     rb"^[^\S\n]*(?:[^#'\"\n]*[:;][^\S\n]*)?"
     rb"(?:from(?:[ \t]++|(?=\.))([\w.]++)[ \t]++import[ \t]*+(\([^)]*\)|(?:[^\n\\;]|\\\n)++)"
@@ -35,12 +35,12 @@ def source_fingerprint(
     values: Mapping[str, object],
     lock_sha256: str,
     root: Path,
-    found: Sequence[tuple[str, str]] | None = None,
+    project_modules: Sequence[tuple[str, str]] | None = None,
 ) -> str:
-    """sha256 over code cells, parameters (the given over the defaults, secrets left out), the environment's lock and
-    the modules under `root` that the cells import, through any number of steps. Same inputs, same digest, anywhere.
+    """Return the sha256 of code cells, parameters, the environment's lock, and the modules under `root` that the cells
+    import, directly or indirectly. The same inputs give the same digest on any machine.
 
-    `found` are those modules, where they have been looked up already.
+    Given values replace defaults; secrets are left out. `project_modules` are the modules, if they are known already.
     """
     content = {
         "form": _FORM,
@@ -48,22 +48,22 @@ def source_fingerprint(
         "code": notebook.code_sha256,
         "parameters": _parameters(notebook, values),
         "lock": lock_sha256,
-        "modules": dict(find_modules(notebook, root) if found is None else found),
+        "modules": dict(find_modules(notebook, root) if project_modules is None else project_modules),
     }
     return _digest(content)
 
 
 def run_fingerprint(source: str, datasets: Iterable[str]) -> str:
-    """sha256 over a source fingerprint and the fingerprints of the datasets that the run really used, in any order."""
+    """Return the sha256 of a source fingerprint and the fingerprints of the datasets that the run used."""
     return _digest({"form": _FORM, "source": source, "datasets": sorted(set(datasets))})
 
 
 def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
-    """The project's own modules that the cells import: path from the root and sha256 of the text, sorted."""
+    """Return the project's modules that the cells import, sorted: path from the root, and sha256 of the text."""
     root = root.resolve()
     folder = notebook.opened.parent
     bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
-    found: dict[Path, str] = {}
+    digests: dict[Path, str] = {}
     files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]
     names = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
     done: set[str] = set()
@@ -74,53 +74,53 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
             done.add(name)
             continue
         path = files.pop()
-        if path in found or not _is_ours(path, root):
+        if path in digests or not _is_ours(path, root):
             continue
         try:
             text = path.read_bytes().replace(b"\r\n", b"\n")
         except OSError:
             continue  # it cannot be imported either
-        found[path] = hashlib.sha256(text).hexdigest()
+        digests[path] = hashlib.sha256(text).hexdigest()
         names.extend(_imports_of(text, _package(path, bases)))
-    return sorted((path.relative_to(root).as_posix(), digest) for path, digest in found.items())
+    return sorted((path.relative_to(root).as_posix(), digest) for path, digest in digests.items())
 
 
 class ProjectModules:
-    """The project's own modules that a notebook imports: looked up anew only when one of the files has changed."""
+    """The project's modules that a notebook imports; searched again only when one of the files has changed."""
 
     def __init__(self, notebook: Notebook, root: Path) -> None:
         self._notebook = notebook
         self.root = root.resolve()
         self._stamps: list[tuple[int, int]] | None = None
-        self._found: list[tuple[str, str]] = []
+        self._digests: list[tuple[str, str]] = []
         self._trees: list[tuple[str, ast.Module]] | None = None
         self._frozen = False
 
     def digests(self) -> list[tuple[str, str]]:
-        """What `find_modules` says now."""
-        if self._stamps is None or (not self._frozen and self._stamps != self._look()):
-            self._found, self._trees = find_modules(self._notebook, self.root), None
-            self._stamps = self._look()
-        return self._found
+        """Return what `find_modules` returns now."""
+        if self._stamps is None or (not self._frozen and self._stamps != self._read_stamps()):
+            self._digests, self._trees = find_modules(self._notebook, self.root), None
+            self._stamps = self._read_stamps()
+        return self._digests
 
     def trees(self) -> list[tuple[str, ast.Module]]:
         """Return each module's path from the root and its syntax tree; modules that do not parse are left out."""
-        found = self.digests()
+        modules = self.digests()
         if self._trees is None:
             self._trees = []
-            for name, _ in found:
+            for name, _ in modules:
                 with contextlib.suppress(OSError, SyntaxError, ValueError):
                     self._trees.append((name, ast.parse((self.root / name).read_bytes())))
         return self._trees
 
     def freeze(self) -> None:
-        """Go on saying what is said now."""
+        """Keep the present modules and digests from now on."""
         self.digests()
         self._frozen = True
 
-    def _look(self) -> list[tuple[int, int]]:
+    def _read_stamps(self) -> list[tuple[int, int]]:
         stamps = []
-        for name, _ in self._found:
+        for name, _ in self._digests:
             try:
                 stat = (self.root / name).stat()
             except OSError:
@@ -146,7 +146,7 @@ def _parameters(notebook: Notebook, values: Mapping[str, object]) -> dict[str, s
 
 
 def _text(value: object) -> str:
-    """One text for equal values of one type: keys of dicts are sorted."""
+    """Return one text for equal values of one type; keys of dicts are sorted."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(sorted(f"{_text(key)}: {_text(item)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):
@@ -176,7 +176,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _scripts(cell: NotebookCell) -> Iterator[str]:
-    """The files that `%run` runs in the notebook's own namespace."""
+    """Yield the files that `%run` runs in the notebook's own namespace."""
     for _, text in cell.code.magics:
         if script := _RUN.match(text):
             yield script[1] if script[1].endswith((".py", ".ipynb")) else f"{script[1]}.py"
@@ -204,7 +204,7 @@ def _imports_of(text: bytes, package: str) -> Iterator[str]:
 
 
 def _files(name: str, bases: Iterable[Path]) -> Iterator[Path]:
-    """The files that importing a dotted name runs: every package on the way, and the module."""
+    """Yield the files that the import of a dotted name runs: each package on the way, and the module."""
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         return
@@ -223,7 +223,7 @@ def _files(name: str, bases: Iterable[Path]) -> Iterator[Path]:
 
 
 def _package(path: Path, bases: Iterable[Path]) -> str:
-    """The dotted package that a file's relative imports start from."""
+    """Return the dotted package that a file's relative imports start from."""
     for base in sorted(bases, key=lambda base: -len(base.parts)):
         if path.is_relative_to(base):
             return ".".join(path.relative_to(base).parent.parts)

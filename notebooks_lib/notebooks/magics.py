@@ -1,4 +1,4 @@
-"""Turns a cell with IPython syntax into Python that `ast` can read, line for line; it runs nothing."""
+"""IPython syntax in cells, replaced line by line with Python that `ast` can read. Nothing is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # Cell magics whose body is still Python that runs in the notebook's own namespace.
 _PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
 
-# One token of Python, as far as needed to know where a statement starts. Strings first: they may hold all the rest.
+# One token of Python, as far as needed to find where a statement starts. Strings first: they may contain the others.
 _TOKEN = re.compile(
     r"""
     (?P<string>\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
@@ -30,7 +30,7 @@ _AUTOMAGIC = re.compile(
     r"|automagic|config|debug|pdb|store|writefile|xmode|precision|tb|bookmark|dirs|pushd|popd|alias|unalias|lsmagic)"
     r"(?:[ \t]+(?![-=,&^|*/+<>!)\].:;]\s|==|[-+*/|&^]=|(?:is|not|in|and|or|if|for|else)\b)(?P<rest>\S.*))?"
 )
-"""A magic that IPython takes without its percent sign, as it does where the line is no assignment and no expression."""
+"""A magic without its percent sign, which IPython accepts where the line is neither assignment nor expression."""
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<code>[^-\s].*)")
 _ENV = re.compile(r"(?P<indent>[ \t]*)%(?:set_)?env[ \t]+(?P<key>\w+)(?:[ \t]*=[ \t]*|[ \t]+)(?P<value>.+)")
 _ASSIGNED = re.compile(r"(?P<target>[ \t]*[^\W\d][\w\s,.]*?)\s*=\s*(?P<sign>[!%])(?P<command>.+)")
@@ -38,7 +38,7 @@ _ASSIGNED = re.compile(r"(?P<target>[ \t]*[^\W\d][\w\s,.]*?)\s*=\s*(?P<sign>[!%]
 
 @dataclass(frozen=True)
 class CellCode:
-    """A code cell as Python: a tree, or why there is none."""
+    """A code cell as Python: its syntax tree, or the error."""
 
     text: str
     """Python with as many lines as the cell; IPython lines are replaced."""
@@ -52,11 +52,11 @@ class CellCode:
 
 
 def read_code(source: str) -> CellCode:
-    """Read the source of a code cell. Never raises: what cannot be read is said in `error`."""
+    """Read the source of a code cell. Never raises: where it cannot be read, `error` says why."""
     plain = _parse(source)
     if plain.tree is not None:
         return plain
-    # Only a cell that is not Python as it stands pays for being looked at line by line.
+    # Only a cell that is not plain Python is read line by line.
     text, magics = _to_python(source)
     if not magics and text == source:
         return plain
@@ -67,7 +67,7 @@ def read_code(source: str) -> CellCode:
 def _parse(text: str) -> CellCode:
     try:
         with warnings.catch_warnings():
-            # Narrow on purpose: a thread that leaves the filter behind then hides nothing of anyone else's.
+            # Narrow on purpose: if another thread leaves the filter behind, it hides no other warnings.
             warnings.filterwarnings("ignore", module="nbops cell")
             flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             tree = compile(text, "nbops cell", "exec", flags, dont_inherit=True)
@@ -83,7 +83,7 @@ def _parse(text: str) -> CellCode:
 def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     lines = source.split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    if match := _INDENT.match(lines[first]):  # IPython takes it, and no other, from every line that has it
+    if match := _INDENT.match(lines[first]):  # IPython removes this indent, and no other, from each line that has it
         lines = [line.removeprefix(match[0]) for line in lines]
         source = "\n".join(lines)
     for prompts in (_PROMPTS, _NUMBERED_PROMPTS):
@@ -123,7 +123,7 @@ def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
 
 
 def _replaced(line: str) -> str | None:
-    """The Python for an IPython line, or None if the line is Python."""
+    """Return the Python for an IPython line, or None if the line is Python."""
     if match := _TIMED.fullmatch(line):
         return f"{match['indent']}{match['code']}"
     if match := _ENV.fullmatch(line):
@@ -139,7 +139,7 @@ def _replaced(line: str) -> str | None:
 
 
 def _statement_end(source: str, position: int) -> int:
-    """Where the logical line that starts at `position` ends: after a newline outside strings and brackets."""
+    """Return the end of the logical line that starts at `position`: after a newline outside strings and brackets."""
     depth = 0
     while match := _TOKEN.match(source, position):
         position = match.end()

@@ -1,4 +1,4 @@
-"""Finds where a notebook names an MLflow experiment or tracking store, or starts a run; it imports no mlflow."""
+"""Calls in a notebook that name an MLflow experiment or tracking store, or start a run. MLflow is not imported."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 @dataclass(frozen=True)
 class MLflowCall:
-    """One place in a notebook that speaks to MLflow."""
+    """One call or assignment in a notebook that concerns MLflow."""
 
     cell: int
     """Index of the cell, from 0."""
     line: int
     """Line in the cell, from 1."""
     value: str | None
-    """What it names; None if nothing is named, or if that is not known before the run."""
+    """The name that it gives; None if it gives none, or if that is not known before the run."""
     known: bool
-    """Whether `value` is what the notebook will use (None then means: none named)."""
+    """Whether `value` is what the notebook will use; None then means that it gives no name."""
     function: str = "set_experiment"
     """"set_experiment", "run" (tracking.run), "start_run", "set_tracking_uri", or the environment variable set."""
     by_id: bool = False
     """The value is an experiment id, not a name."""
     certain: bool = True
-    """It happens whenever the notebook runs: in no branch, function or loop."""
+    """Whether it is always run: not in a branch, function or loop."""
 
     @property
     def sets_store(self) -> bool:
-        """Whether it says where runs are kept."""
+        """Whether it chooses the tracking store."""
         return self.function in ("set_tracking_uri", _URI_VARIABLE)
 
 
 def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
-    """Where a tracking URI is set, in code order."""
+    """Return the calls that set a tracking URI, in the order of the code."""
     return [call for call in calls(notebook, values, environ) if call.sets_store]
 
 
 def calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
-    """All of these places, `mlflow.start_run` too, in code order; nothing for a notebook that is not Python."""
+    """Return all calls that concern MLflow, in the order of the code; none for a notebook that is not Python."""
     return MLflowCalls(notebook, environ).calls(values)
 
 
 class MLflowCalls:
-    """The places of one notebook, found once; what each names is then cheap to ask for many sets of values."""
+    """The calls of one notebook, found once; their values are then cheap to evaluate for many sets of parameters."""
 
     def __init__(self, notebook: Notebook, environ: Mapping[str, str] | None = None) -> None:
         self._notebook = notebook
@@ -77,7 +77,7 @@ class MLflowCalls:
             if isinstance(node, ast.Call | ast.Assign)
         ]
         if environ is not None:
-            # What the notebook itself sets is no longer what the kernel started with.
+            # A variable that the notebook sets no longer has the value that the kernel started with.
             changed = {key for _, node, _ in self._places for key, _ in _environment(node, self._imported)}
             self._environ = {key: value for key, value in environ.items() if key not in changed}
         self._places = [place for place in self._places if any(True for _ in _named(place[1], self._imported))]
@@ -85,21 +85,21 @@ class MLflowCalls:
         self._assigned = _assigned(notebook)
 
     def calls(self, values: Mapping[str, object]) -> list[MLflowCall]:
-        """What each place names when the notebook runs with these values."""
+        """Return the calls with the values that they have when the notebook runs with these parameters."""
         if not self._places:
             return []
         names = _constants(self._notebook, self._assigned, values, self._environ)
-        found = []
+        calls = []
         for index, node, hidden in self._places:
             visible = {name: value for name, value in names.items() if name not in hidden} if hidden else names
             for function, expression, by_id in _named(node, self._imported):
                 value, known = _value(expression, visible, self._environ)
-                found.append(MLflowCall(index, node.lineno, value, known, function, by_id, id(node) in self._certain))
-        return sorted(found, key=lambda call: (call.cell, call.line))
+                calls.append(MLflowCall(index, node.lineno, value, known, function, by_id, id(node) in self._certain))
+        return sorted(calls, key=lambda call: (call.cell, call.line))
 
 
 def _always(statements: Iterable[ast.stmt]) -> Iterator[ast.AST]:
-    """The statements that no branch, loop or function holds, and the expressions that they are."""
+    """Yield the statements outside branches, loops and functions, and the expressions of expression statements."""
     for statement in statements:
         yield statement
         if isinstance(statement, ast.Expr):
@@ -125,7 +125,7 @@ def _value(
 
 
 def _named(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, ast.expr | None, bool]]:
-    """(function, expression, by id) for each thing that the node names."""
+    """Yield function, expression and whether it is an id, for each name that the node gives to MLflow."""
     for key, value in _environment(node, imported):
         if key in (_EXPERIMENT_VARIABLE, _URI_VARIABLE):
             yield key, value, False
@@ -155,7 +155,7 @@ def _named(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, as
 
 
 def _environment(node: ast.AST, imported: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
-    """Environment variables that the node sets."""
+    """Yield the environment variables that the node sets, with their values."""
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
@@ -202,10 +202,10 @@ def _constants(
     values: Mapping[str, object],
     environ: Mapping[str, str] | None,
 ) -> dict[str, object]:
-    """Names with one certain, unchangeable value: assigned once, at top level, to a simple expression."""
+    """Return names with one certain, immutable value: assigned once, at top level, from a simple expression."""
     parameters = read_schema(notebook)
     known: dict[str, object] = {}
-    # The given values are injected after the parameters cell: what that cell computes, it computes from defaults.
+    # Given values are injected after the parameters cell, which therefore computes from the defaults.
     for first, part in zip((True, False), assigned, strict=True):
         bound = part.bound
         elsewhere = {name for name in bound if name in known}
@@ -235,7 +235,7 @@ def _simple(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _bindings(trees: Iterable[ast.Module]) -> dict[str, int]:
-    """How often each name is bound in the notebook's namespace, in whatever way."""
+    """Count how often each name is bound in the notebook's namespace, in any way."""
     counts: dict[str, int] = {}
     for tree in trees:
         for node, hidden in _visit(tree, frozenset()):
@@ -260,12 +260,12 @@ def _bound(node: ast.AST) -> list[str]:
         case ast.ImportFrom(names=aliases):
             return [alias.asname or alias.name for alias in aliases]
         case ast.AugAssign(target=ast.Name(id=name)):
-            return [name]  # reads and binds: with its Store that is two, so never "once"
+            return [name]  # counted twice, with its Store, so that it is never bound only once
     return []
 
 
 def _visit(node: ast.AST, hidden: frozenset[str]) -> Iterator[tuple[ast.AST, frozenset[str]]]:
-    """Every node with the names that are local to the scopes around it. A stack, as notebooks may nest deeply."""
+    """Yield each node with the names local to the scopes around it. With a stack, as code may nest deeply."""
     stack = [(node, hidden)]
     while stack:
         node, hidden = stack.pop()

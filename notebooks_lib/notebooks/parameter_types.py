@@ -12,7 +12,7 @@ from notebooks_lib.notebooks import expressions
 
 
 class Mismatch(Exception):
-    """A value is not allowed. `str()` says what was found and what is allowed."""
+    """A value is not allowed; the message says what was found and what is allowed."""
 
     def __init__(self, value: object, allowed: str, hint: str = "", path: str = "") -> None:
         self.value, self.allowed, self.hint, self.path = value, allowed, hint, path
@@ -20,12 +20,12 @@ class Mismatch(Exception):
         super().__init__(f"found {shown(value)} ({type(value).__name__}), allowed {allowed}{hint}")
 
     def inside(self, step: str) -> Mismatch:
-        """The same, seen from the container that holds the value at `step`."""
+        """Return the same mismatch as seen from the container that holds the value at `step`."""
         return Mismatch(self.value, self.allowed, self.hint, step + self.path)
 
 
 def shown(value: object, width: int = 60) -> str:
-    """`repr` that never fills the screen."""
+    """Return the `repr` of a value, shortened to `width` characters."""
     try:
         text = repr(value[: width + 1] if isinstance(value, str | bytes | list | tuple) else value)
     except (ValueError, RecursionError):  # an int of thousands of digits; a list in itself
@@ -34,18 +34,18 @@ def shown(value: object, width: int = 60) -> str:
 
 
 def writable(value: object) -> object:
-    """The value, if a file can hold it. Raises Mismatch for half a character, as of a text cut within an emoji."""
+    """Return the value if a file can hold it. Raises Mismatch for a lone surrogate, as from a cut emoji."""
     try:
         json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError:
         raise Mismatch(ascii(value), "text without halves of characters (lone surrogates)") from None
     except (ValueError, RecursionError, TypeError):
-        pass  # `check` has said what it thinks of it
+        pass  # `check` has judged it already
     return value
 
 
 def plain_number(text: str) -> bool:
-    """Whether a text can only be meant as a number: not `0042`, `1E5` or `0x1F`, which are codes as well."""
+    """Whether a text can only mean a number; `0042`, `1E5` and `0x1F` may also be codes."""
     return _PLAIN_NUMBER.fullmatch(text) is not None
 
 
@@ -56,7 +56,7 @@ _PLAIN_NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class NumberBounds:
-    """A range of numbers; None is open."""
+    """A range of numbers; a side that is None is open."""
 
     gt: float | None = None
     ge: float | None = None
@@ -68,7 +68,7 @@ class NumberBounds:
         return " and ".join(f"{sign}{bound!r}" for sign, bound in parts.items() if bound is not None)
 
     def allow(self, value: float) -> bool:
-        """Whether `value` lies inside; a NaN lies in no range."""
+        """Whether `value` lies in the range; NaN lies in no range."""
         return (
             (self.gt is None or value > self.gt)
             and (self.ge is None or value >= self.ge)
@@ -77,22 +77,22 @@ class NumberBounds:
         )
 
     def narrowed(self, other: NumberBounds) -> NumberBounds:
-        """Both at once; on the same side the other one wins."""
+        """Return the range within both; on a side that both limit, `other` wins."""
         return replace(self, **{name: bound for name, bound in vars(other).items() if bound is not None})
 
 
 @dataclass(frozen=True)
 class ParameterType:
-    """Any value that can be written as a literal; the base of the others."""
+    """Any value that can be written as a literal; the base class of the other types."""
 
     @property
     def name(self) -> str:
-        """The type, as a person would write it."""
+        """The type as people write it."""
         return "any"
 
     @property
     def limits(self) -> str:
-        """What is allowed within the type; empty if all of it."""
+        """The values allowed within the type; empty if all are."""
         return ""
 
     @property
@@ -101,7 +101,7 @@ class ParameterType:
         return f"{self.name} {self.limits}".strip()
 
     def check(self, value: object) -> object:
-        """The value in the type that it should have. Raises Mismatch."""
+        """Return the value, converted to this type. Raises Mismatch."""
         try:
             expressions.write_literal(value)
         except expressions.NotConstant:
@@ -112,7 +112,7 @@ class ParameterType:
         return value
 
     def read(self, text: str) -> object:
-        """The value that a text on the command line stands for. Raises Mismatch; ranges are left to `check`."""
+        """Return the value of a text on the command line. Raises Mismatch; ranges are left to `check`."""
         if text.strip().lower() == "none":
             return None
         try:
@@ -121,11 +121,11 @@ class ParameterType:
             return text
 
     def inner(self) -> ParameterType:
-        """What the items of a container may be."""
+        """Return the type of a container's items."""
         return ParameterType()
 
     def bounded(self, bounds: NumberBounds) -> ParameterType:
-        """The same kind, its numbers within `bounds`. Only numbers have bounds."""
+        """Return the same type with its numbers within `bounds`; other types are returned unchanged."""
         return self
 
 
@@ -214,7 +214,7 @@ class NumberType(ParameterType):
 
 @dataclass(frozen=True)
 class TextType(ParameterType):
-    """A str; a path is taken as its text."""
+    """A str; a path is converted to its text."""
 
     @property
     def name(self) -> str:
@@ -232,7 +232,7 @@ class TextType(ParameterType):
 
 @dataclass(frozen=True)
 class SecretType(ParameterType):
-    """Comes from an environment variable only; what is given is neither taken nor shown."""
+    """A value from an environment variable; given values are neither taken nor shown."""
 
     @property
     def name(self) -> str:

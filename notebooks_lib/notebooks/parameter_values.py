@@ -1,4 +1,4 @@
-"""Owns the step from what people write, `-p name=value` and parameter files, to checked values."""
+"""Parameter values as users give them, by `-p name=value` and in files, and their conversion to checked values."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def from_command_line(
     notebook: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """The checked values of "name=value" texts and YAML or JSON files; texts win over files, a later file over an
-    earlier one. Raises ParameterError with all problems at once.
+    """Return the checked values of "name=value" texts and YAML or JSON files.
+
+    Texts take precedence over files, and later files over earlier ones. Raises ParameterError with all problems.
     """
     given: dict[str, object] = {}
     problems: list[str] = []
@@ -38,7 +39,7 @@ def from_command_line(
             problems.append(f"{file}: {reason}")
         except RecursionError:
             problems.append(f"{file}: a value holds itself, or is nested too deeply")
-    seen: set[str] = set()
+    named: set[str] = set()
     refused: set[str] = set()
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -46,10 +47,10 @@ def from_command_line(
         if not equals or not name:
             problems.append(f"-p {pair}: found no name=value; write it as -p name=value")
             continue
-        if name in seen:
+        if name in named:
             problems.append(f"{name}: found more than one -p for it, allowed one")
             continue
-        seen.add(name)
+        named.add(name)
         parameter = schema.find(name)
         try:
             given[name] = parameter.kind.read(text) if parameter else text
@@ -65,18 +66,18 @@ def from_command_line(
 
 
 def assignments(values: Mapping[str, object]) -> str:
-    """Python lines that assign the values in a kernel, each as a literal that gives the same value and type back."""
+    """Return Python lines that assign the values in a kernel, each as a literal of the same value and type."""
     return "\n".join(f"{name} = {expressions.write_literal(value)}" for name, value in values.items())
 
 
 class _Ambiguous(str):
-    """A bare YAML word that is text to one version of YAML and a bool or number to another: `no`, `1e-3`."""
+    """A bare YAML word that is text in one version of YAML and a bool or number in another: `no`, `1e-3`."""
 
     other: object
 
 
 def settle(value: object, kind: parameter_types.ParameterType) -> object:
-    """The value with each ambiguous word settled by what the schema allows there."""
+    """Return the value with each ambiguous word read as the parameter's type allows."""
     if isinstance(value, _Ambiguous):
         text = str.__str__(value)
         try:
@@ -94,7 +95,7 @@ def settle(value: object, kind: parameter_types.ParameterType) -> object:
 
 
 def load_file(path: Path) -> dict[object, object]:
-    """The content of a YAML or JSON file, in which no key stands twice. Raises OSError and ValueError."""
+    """Return the content of a YAML or JSON file. Raises OSError, and ValueError as for a key that stands twice."""
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix.lower() == ".json":
         content = json.loads(text, object_pairs_hook=_once)
@@ -125,7 +126,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @functools.cache
 def _loader() -> Any:
-    """A YAML loader without YAML 1.1's surprises: 1e-3 is a number, 010 and 12:30 and dates are not, no key twice."""
+    """Return a YAML loader without the surprises of YAML 1.1: 1e-3 is a number; 010, 12:30 and dates are text."""
     import yaml
 
     class Loader(yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Owns the parameters of a notebook: reads them from the tagged cell with `ast`, and checks what is given for them."""
+"""The parameters of a notebook: read from the tagged cell with `ast`; given values are checked against them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Parameter:
     annotation: str = ""
     """As written, without quotes; empty if there is none."""
     default: object = None
-    """The literal; None when `computed` or `required`. Of a secret: the environment variable that holds it."""
+    """The literal; None when `computed` or `required`. For a secret, the environment variable that holds it."""
     default_source: str = ""
     """The default as written."""
     computed: bool = False
-    """The default is not a literal: known only when the notebook runs."""
+    """Whether the default is not a literal, and so known only when the notebook runs."""
     required: bool = False
-    """Only annotated: there is no default."""
+    """Whether the parameter has an annotation only, and no default."""
     help: str = ""
     """The trailing comment."""
     kind: ParameterType = field(default_factory=ParameterType)
-    """What is allowed."""
+    """The allowed values."""
 
     @property
     def secret(self) -> bool:
-        """Whether the value comes from the environment and is shown nowhere."""
+        """Whether the value comes from the environment and is never shown."""
         return isinstance(self.kind, parameter_types.SecretType)
 
     @property
@@ -86,7 +86,7 @@ class Parameter:
         return self.bounds.lt is not None
 
     def problem(self, value: object) -> str:
-        """Why `value` is not allowed, in one line that names the parameter; empty if it is."""
+        """Return why `value` is not allowed, in one line that names the parameter; empty if it is allowed."""
         try:
             self.kind.check(value)
         except parameter_types.Mismatch as mismatch:
@@ -96,31 +96,32 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Schema:
-    """What may be given to a notebook. Without a readable parameters cell `problem` says why it has no parameters."""
+    """The parameters of a notebook; without a readable parameters cell, `problem` says why there are none."""
 
     parameters: tuple[Parameter, ...] = ()
     notebook: str = ""
     problem: str = ""
 
     def find(self, name: str) -> Parameter | None:
-        """The parameter of that name, or None."""
+        """Return the parameter of that name, or None."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
 
     @property
     def defaults(self) -> dict[str, object]:
-        """The literal defaults, as the notebook has them. Computed ones and secrets are left out."""
-        plain = (one for one in self.parameters if not (one.computed or one.required or one.secret))
-        return {parameter.name: parameter.default for parameter in plain}
+        """The literal defaults, without computed ones and secrets."""
+        literal = (item for item in self.parameters if not (item.computed or item.required or item.secret))
+        return {parameter.name: parameter.default for parameter in literal}
 
     @property
     def secrets(self) -> dict[str, str]:
         """Secret parameters and the environment variables that hold them."""
-        return {one.name: str(one.default) for one in self.parameters if one.secret and _names_variable(one)}
+        secrets = (parameter for parameter in self.parameters if parameter.secret and _names_variable(parameter))
+        return {parameter.name: str(parameter.default) for parameter in secrets}
 
     def check(
         self, given: Mapping[str, object], *, notebook: str = "", environ: Mapping[str, str] | None = None
     ) -> dict[str, object]:
-        """The given values (only these), each in its parameter's type. Raises ParameterError with all problems."""
+        """Return the given values, each in its parameter's type. Raises ParameterError with all problems."""
         values, problems = self.examine(given)
         problems += missing_secrets(self, environ) if environ is not None else []
         if problems:
@@ -130,16 +131,16 @@ class Schema:
     def examine(
         self, given: Mapping[str, object], *, refused: Collection[str] = ()
     ) -> tuple[dict[str, object], list[str]]:
-        """What `check` does, as values: good ones and problems. `refused` names were given and are wrong already."""
+        """Return valid values and problems. `refused` are names whose given text was wrong already."""
         values: dict[str, object] = {}
         problems: list[str] = []
         if self.problem and given:
             return {}, [f"{', '.join(map(str, given))}: {self.problem}"]
-        known = [parameter.name for parameter in self.parameters]
+        names = [parameter.name for parameter in self.parameters]
         for name, value in given.items():
             parameter = self.find(name)
             if parameter is None:
-                problems.append(errors.unknown("parameter", str(name), known))
+                problems.append(errors.unknown("parameter", str(name), names))
             elif parameter.secret:
                 problems.append(
                     f"{name}: found a value (not shown), allowed none: it is a secret; "
@@ -159,7 +160,7 @@ class Schema:
 
 
 def read_schema(notebook: Notebook) -> Schema:
-    """The parameters that the cell tagged `parameters` assigns at its top level. Never raises."""
+    """Read the parameters that the cell tagged `parameters` assigns at its top level. Never raises."""
     name = str(notebook.path)
     cell = notebook.parameters_cell
     if not notebook.is_python:
@@ -171,12 +172,12 @@ def read_schema(notebook: Notebook) -> Schema:
         reason = f"cell {cell.index}, tagged `parameters`, is not Python: line {cell.code.line}: {cell.code.error}"
         return Schema((), name, reason)
     # Of several assignments to one name the last one counts, as in Python.
-    found = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read_assignments(cell.code)}
-    return Schema(tuple(found.values()), name)
+    by_name = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read_assignments(cell.code)}
+    return Schema(tuple(by_name.values()), name)
 
 
 def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
-    """A problem line for each secret that `environ` does not hold, and for each that names no variable."""
+    """Return a problem line for each secret that `environ` does not hold or that names no variable."""
     lines = []
     for parameter in schema.parameters:
         if parameter.secret and not _names_variable(parameter):
@@ -187,23 +188,24 @@ def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
 
 
 def read_injected(notebook: Notebook) -> dict[str, object]:
-    """The literals that the cell of an earlier run assigns, where they are what the notebook computes with."""
+    """Return the literals of the cell that an earlier run has injected, which the notebook then computes with."""
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
-    found: dict[str, object] = {}
+    injected: dict[str, object] = {}
     for cell in notebook.python_cells:
         if cell.index > start and INJECTED_TAG in cell.tags:
-            for one in parameters_cell.read_assignments(cell.code):
+            for assignment in parameters_cell.read_assignments(cell.code):
                 try:
-                    found[one.name] = expressions.read_literal(one.value) if one.value is not None else None
+                    value = assignment.value
+                    injected[assignment.name] = None if value is None else expressions.read_literal(value)
                 except expressions.NotConstant:
                     continue
-    return found
+    return injected
 
 
 def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
-    """A problem line for each given parameter that a later cell certainly assigns anew: its value would be lost there.
+    """Return a problem line for each given parameter that a later cell always assigns again: its value would be lost.
 
-    What is made from the value itself (`path = Path(path)`) or stands in a branch or function is the author's affair.
+    Assignments from the value itself (`path = Path(path)`) and those in branches and functions are allowed.
     """
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     return [
@@ -229,7 +231,7 @@ class ParameterRow(NamedTuple):
 
 
 def describe(schema: Schema) -> tuple[ParameterRow, ...]:
-    """A row for each parameter. Title and purpose are the notebook's own; `schema.problem` says why there are none."""
+    """Return a row for each parameter; where there are none, `schema.problem` says why."""
     return tuple(
         ParameterRow(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters
     )
@@ -242,18 +244,18 @@ def _names_variable(parameter: Parameter) -> bool:
     return isinstance(parameter.default, str) and _VARIABLE.fullmatch(parameter.default) is not None
 
 
-def _parameter(found: Assignment) -> Parameter:
-    name, annotation, value = found.name, found.annotation, found.value
+def _parameter(assignment: Assignment) -> Parameter:
+    name, annotation, value = assignment.name, assignment.annotation, assignment.value
     kind = type_annotations.read_annotation(annotation)
     written = ast.unparse(annotation) if annotation is not None else ""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         written = annotation.value
-    parameter = Parameter(name, written, default_source=found.source, help=found.comment, kind=kind)
-    if value is None and not found.source:
+    parameter = Parameter(name, written, default_source=assignment.source, help=assignment.comment, kind=kind)
+    if value is None and not assignment.source:
         return replace(parameter, required=True)
     match value:
         case ast.Call(func=func, args=[argument], keywords=[]) if expressions.dotted(func).endswith("SecretStr"):
-            value = argument if parameter.secret else value  # SecretStr("VARIABLE") says the same as "VARIABLE"
+            value = argument if parameter.secret else value  # SecretStr("VARIABLE") means the same as "VARIABLE"
     try:
         default = expressions.read_literal(value) if value is not None else None
     except (expressions.NotConstant, RecursionError):
@@ -263,7 +265,7 @@ def _parameter(found: Assignment) -> Parameter:
     if annotation is None:
         kind = type_annotations.type_of_default(default)
     elif default is None and not parameter.secret:
-        kind = type_annotations.make_optional(kind)  # `x: int = None` means it, without saying it
+        kind = type_annotations.make_optional(kind)  # `x: int = None` means `int | None`
     return replace(parameter, default=default, kind=kind)
 
 
@@ -276,7 +278,7 @@ def _type(parameter: Parameter) -> str:
 
 def _default(parameter: Parameter) -> str:
     computed, written = parameter.computed, parameter.default_source
-    # Over several lines it may hold comments: the value says the same without them.
+    # A default over several lines may hold comments; the value is shown without them.
     source = (
         expressions.write_literal(parameter.default) if "\n" in written and not computed else " ".join(written.split())
     )

@@ -1,4 +1,4 @@
-"""Reads what the parameters cell assigns: names, expressions, annotations and comments; it gives them no meaning."""
+"""The assignments of the parameters cell: names, expressions, annotations and comments, without their meaning."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Assignment:
 
     name: str
     annotation: ast.expr | None
-    """Also from a type comment, `x = 1  # type: int`, as papermill knows it."""
+    """Also from a type comment, `x = 1  # type: int`, which papermill reads."""
     value: ast.expr | None
-    """What the name gets; None if it gets only a part of it, or nothing."""
+    """The assigned expression; None if the name gets only a part of it, or nothing."""
     source: str
     """The text of the expression; empty if there is none."""
     comment: str
 
 
 def read_assignments(code: CellCode) -> Iterator[Assignment]:
-    """The assignments of a cell in order; `a = b = 1` and `a, b = 1, 2` are two each."""
+    """Yield the assignments of a cell in order; `a = b = 1` and `a, b = 1, 2` are two each."""
     comments = _comments(code.text)
     lines = code.text.encode().split(b"\n")  # once: `ast.get_source_segment` would split all the text each time
     for statement in code.tree.body if code.tree else ():
@@ -48,17 +48,17 @@ def read_assignments(code: CellCode) -> Iterator[Assignment]:
 
 
 def unconditional_statements(code: CellCode) -> Iterator[ast.stmt]:
-    """The statements of a cell that no branch, loop or function holds."""
-    waiting = list(code.tree.body) if code.tree else []
-    while waiting:
-        statement = waiting.pop(0)
+    """Yield the statements of a cell outside branches, loops and functions."""
+    pending = list(code.tree.body) if code.tree else []
+    while pending:
+        statement = pending.pop(0)
         yield statement
         if isinstance(statement, ast.With):
-            waiting = [*statement.body, *waiting]
+            pending = [*statement.body, *pending]
 
 
 def replaced_names(statement: ast.stmt) -> set[str]:
-    """The names that a statement gives a value which does not come from their own."""
+    """Return the names to which a statement gives a value that is not computed from their own."""
     targets: list[ast.expr] = []
     match statement:
         case ast.Assign():
@@ -83,7 +83,7 @@ def replaced_names(statement: ast.stmt) -> set[str]:
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None, ast.expr]]:
-    """Name, what it gets, and the expression to show; `a, b = f()` gets parts that only a run can tell."""
+    """Yield name, assigned expression, and expression to show; the parts of `a, b = f()` are not known."""
     if isinstance(target, ast.Name):
         yield target.id, value, value
     elif isinstance(target, ast.Tuple | ast.List):
@@ -106,19 +106,19 @@ def _source(lines: Sequence[bytes], node: ast.expr | ast.stmt | None) -> str:
 
 
 def _comments(text: str) -> dict[int, str]:
-    """Comments by line, without their marks. Tokens, not a search for `#`: a text may hold one."""
-    found: dict[int, str] = {}
+    """Return the comments by line, without `#`. Tokens are read, because a string may contain `#`."""
+    comments: dict[int, str] = {}
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.COMMENT:
-                found[token.start[0]] = token.string.lstrip("#").strip()
+                comments[token.start[0]] = token.string.lstrip("#").strip()
     except (tokenize.TokenError, SyntaxError):
         pass  # what came before the fault still counts
-    return found
+    return comments
 
 
 def _split(comment: str) -> tuple[ast.expr | None, str]:
-    """The type in a comment, as a quoted annotation, and the rest: the help."""
+    """Split a comment into its type, as a quoted annotation, and the help."""
     comment = _IGNORED.sub("", comment)
     match = _TYPE_COMMENT.fullmatch(comment)
     hint = ast.Constant(match["type"]) if match else None

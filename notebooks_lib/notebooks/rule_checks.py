@@ -30,14 +30,14 @@ _PATH_EDITS = {f"sys.path.{method}" for method in ("append", "insert", "extend",
 
 
 def syntax(notebook: Notebook) -> Found:
-    """Cells that are not Python."""
+    """Yield cells that are not Python."""
     for cell in notebook.python_cells:
         if cell.code.tree is None:
             yield cell.index, f"line {cell.code.line}: {cell.code.error}"
 
 
 def installs(notebook: Notebook) -> Found:
-    """Commands that change the environment while the notebook runs."""
+    """Yield commands that change the environment while the notebook runs."""
     for cell in notebook.python_cells:
         for line, text in cell.code.magics:
             if _INSTALL.search(text):
@@ -45,13 +45,14 @@ def installs(notebook: Notebook) -> Found:
     for cell, call, path in _calls(notebook):
         if path.startswith("subprocess.") or path in ("os.system", "os.popen", "pip.main", "pip._internal.main"):
             nodes = [node for argument in call.args for node in ast.walk(argument)]
-            words = " ".join(one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str))
+            texts = (node.value for node in nodes if isinstance(node, ast.Constant))
+            words = " ".join(text for text in texts if isinstance(text, str))
             if _INSTALL.search(f"pip {words}" if path.startswith("pip.") else words):
                 yield cell.index, f"line {call.lineno}: {path} {words[:60]}"
 
 
 def machine_paths(notebook: Notebook) -> Found:
-    """Absolute paths that other machines do not have."""
+    """Yield absolute paths that other machines do not have."""
     for cell in notebook.python_cells:
         for node in _nodes(cell):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _MACHINE_PATH.match(node.value):
@@ -62,13 +63,13 @@ def machine_paths(notebook: Notebook) -> Found:
 
 
 def tracking_uris(notebook: Notebook) -> Found:
-    """Places that send runs to a store of their own."""
+    """Yield cells that send runs to another store."""
     for call in mlflow_calls.tracking_uri_calls(notebook, {}):
         yield call.cell, f"line {call.line}: {call.function}" + (f" {call.value!r}" if call.value else "")
 
 
 def warning_filters(notebook: Notebook) -> Found:
-    """Filters that hide warnings; one within `catch_warnings` ends with its block."""
+    """Yield filters that hide warnings, except those within `catch_warnings`, which end with its block."""
     imported = _imported(notebook)
     within = {
         id(node)
@@ -88,7 +89,7 @@ def warning_filters(notebook: Notebook) -> Found:
 
 
 def path_edits(notebook: Notebook) -> Found:
-    """Edits of sys.path."""
+    """Yield edits of sys.path."""
     for cell, call, path in _calls(notebook):
         if path in _PATH_EDITS or path == "site.addsitedir":
             yield cell.index, f"line {call.lineno}: {path}"
@@ -104,10 +105,10 @@ def path_edits(notebook: Notebook) -> Found:
 
 
 def reassigned(notebook: Notebook) -> Found:
-    """Names that an earlier cell has assigned. Only plain statements count: no loops, no branches, no `_names`.
+    """Yield names that an earlier cell has assigned. Only plain statements count: no loops, no branches, no `_names`.
 
-    A name that each cell assigns before it reads it (`fig, ax = ...`) is the same in any order; a parameter is not,
-    for what is given for it would be lost.
+    A name that each cell assigns before it reads it (`fig, ax = ...`) means the same in any order. A parameter is
+    reported in any case, because its given value would be lost.
     """
     owners: dict[str, int] = {}
     cells = [cell for cell in notebook.python_cells if INJECTED_TAG not in cell.tags]
@@ -121,7 +122,7 @@ def reassigned(notebook: Notebook) -> Found:
 
 
 def _read_first(cell: NotebookCell) -> Iterator[str]:
-    """Names that a cell reads before it has certainly assigned them: what they are then depends on other cells."""
+    """Yield names that a cell reads before it has assigned them, so that their value depends on other cells."""
     own: set[str] = set()
     for statement in cell.code.tree.body if cell.code.tree else ():
         for node in ast.walk(statement):
@@ -143,7 +144,7 @@ def _assigned(cell: NotebookCell) -> Iterator[str]:
         if isinstance(statement, ast.AugAssign) or (isinstance(statement, ast.AnnAssign) and statement.value):
             targets = [statement.target]
         for target in targets:
-            # Only names that are bound: `frame["a"] = 1` has no Store of `frame`.
+            # Only names that are bound: in `frame["a"] = 1`, `frame` is no Store.
             for node in ast.walk(target):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not node.id.startswith("_"):
                     yield node.id
@@ -172,7 +173,7 @@ MOST_CODE_CELLS_IN_A_ROW = 2
 
 
 def parameters_cell(notebook: Notebook) -> Found:
-    """None, several, or not the first code cell; parameters are read from Python only."""
+    """Yield what is wrong with the parameters cell of a Python notebook: missing, repeated, or not the first code."""
     if not notebook.is_python:
         return
     tagged = [cell for cell in notebook.code_cells if PARAMETERS_TAG in cell.tags]
@@ -186,14 +187,14 @@ def parameters_cell(notebook: Notebook) -> Found:
 
 
 def annotated(notebook: Notebook) -> Found:
-    """Parameters without an annotation."""
+    """Yield parameters without an annotation."""
     for parameter in read_schema(notebook).parameters:
         if not parameter.annotation:
             yield _place(notebook), f"parameter {parameter.name!r} has no annotation"
 
 
 def literals(notebook: Notebook) -> Found:
-    """Parameters whose default is known only when the notebook runs."""
+    """Yield parameters whose default is not a literal."""
     for parameter in read_schema(notebook).parameters:
         if parameter.required:
             yield _place(notebook), f"parameter {parameter.name!r} has no default"
@@ -202,7 +203,7 @@ def literals(notebook: Notebook) -> Found:
 
 
 def ranges(notebook: Notebook) -> Found:
-    """Remarks in an annotation that look like a range but are not read as one, so that nothing is checked."""
+    """Yield texts in an annotation that look like a range but are not understood, so that nothing is checked."""
     for parameter in read_schema(notebook).parameters:
         for text in _remarks(parameter.annotation):
             if _LIKE_A_RANGE.search(text) and type_annotations.read_bounds(text) == NumberBounds():
@@ -210,13 +211,13 @@ def ranges(notebook: Notebook) -> Found:
 
 
 def _remarks(annotation: str) -> list[str]:
-    """The texts among the metadata of an Annotated."""
+    """Return the texts among the metadata of an Annotated."""
     try:
         tree = ast.parse(annotation, mode="eval")
     except SyntaxError:
         return []
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and _is_annotated(node)]
-    parts = [part for node in found if isinstance(node.slice, ast.Tuple) for part in node.slice.elts[1:]]
+    annotated = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and _is_annotated(node)]
+    parts = [part for node in annotated if isinstance(node.slice, ast.Tuple) for part in node.slice.elts[1:]]
     return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
@@ -225,10 +226,10 @@ def _is_annotated(node: ast.Subscript) -> bool:
 
 
 def defaults(notebook: Notebook) -> Found:
-    """Defaults that would be refused if they were given."""
-    checked = read_schema(notebook)
-    for parameter in checked.parameters:
-        if parameter.secret and parameter.name not in checked.secrets:
+    """Yield defaults that would be refused as given values."""
+    parameters = read_schema(notebook)
+    for parameter in parameters.parameters:
+        if parameter.secret and parameter.name not in parameters.secrets:
             yield _place(notebook), f"parameter {parameter.name!r}: {SECRET_DEFAULT}"
         elif not (parameter.secret or parameter.computed or parameter.required):
             problem = parameter.problem(parameter.default)
@@ -237,7 +238,7 @@ def defaults(notebook: Notebook) -> Found:
 
 
 def title(notebook: Notebook) -> Found:
-    """Anything but one H1."""
+    """Yield a missing title, and each further heading of level 1."""
     titles = [(index, text) for index, level, text in notebook.headings if level == 1]
     if not titles:
         yield 0, "no title: no heading of level 1"
@@ -246,7 +247,7 @@ def title(notebook: Notebook) -> Found:
 
 
 def prose(notebook: Notebook) -> Found:
-    """Code that no text leads up to."""
+    """Yield code cells that no text leads up to."""
     row: int | None = None
     for cell in notebook.cells:
         if cell.kind == "markdown" and cell.source.strip():
@@ -260,7 +261,7 @@ def prose(notebook: Notebook) -> Found:
 
 
 def cell_length(notebook: Notebook) -> Found:
-    """Cells that do not fit in one look; blank lines do not count, nor does the parameters cell."""
+    """Yield code cells of too many lines; blank lines and the parameters cell do not count."""
     for cell in notebook.code_cells:
         lines = sum(1 for line in cell.source.split("\n") if line.strip())
         if lines > LONGEST_CELL and PARAMETERS_TAG not in cell.tags:
@@ -268,7 +269,7 @@ def cell_length(notebook: Notebook) -> Found:
 
 
 def definitions(notebook: Notebook) -> Found:
-    """Functions that want tests, and classes."""
+    """Yield classes, and functions that are long enough to need tests."""
     for cell in notebook.python_cells:
         for node in ast.walk(cell.code.tree) if cell.code.tree else ():
             if isinstance(node, ast.ClassDef):

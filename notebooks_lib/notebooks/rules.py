@@ -1,6 +1,6 @@
-"""The table of notebook rules, each with its reason and its fix; `check` applies them, and mends nothing.
+"""The table of notebook rules, each with its reason and its fix; `check` applies them and changes nothing.
 
-A cell tagged `nbops-ignore-NB012` is left alone by rule NB012.
+A cell tagged `nbops-ignore-NB012` is exempt from rule NB012.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNREADABLE = "NB000"
 
 @dataclass(frozen=True)
 class NotebookRule:
-    """One rule. It reports only what is certain."""
+    """One rule; it reports only what is certain."""
 
     code: str
     what: str
@@ -31,11 +31,11 @@ class NotebookRule:
 
 @dataclass(frozen=True)
 class RuleViolation:
-    """One place that breaks a rule. `str()` is `file:cell: CODE message`."""
+    """One place that breaks a rule; as text `file:cell: CODE message`."""
 
     path: Path
     cell: int
-    """Index from 0; 0 also for what concerns the whole file."""
+    """Index from 0; also 0 for what concerns the whole file."""
     code: str
     message: str
 
@@ -188,12 +188,12 @@ RULES: tuple[NotebookRule, ...] = (
 
 
 def check(notebook: Notebook) -> list[RuleViolation]:
-    """All findings, by cell and then by rule."""
+    """Apply all rules. Return the violations, by cell and then by rule."""
     ignored = {(cell.index, tag) for cell in notebook.cells for tag in cell.tags if tag.startswith(IGNORE_TAG)}
-    found = [
+    violations = [
         RuleViolation(notebook.path, cell, rule.code, message)
         for rule in RULES
         for cell, message in rule.find(notebook)
         if (cell, IGNORE_TAG + rule.code) not in ignored
     ]
-    return sorted(found, key=lambda finding: (finding.cell, finding.code))
+    return sorted(violations, key=lambda violation: (violation.cell, violation.code))

@@ -1,4 +1,4 @@
-"""Owns the text that must not be seen: usable as a str, masked wherever Python shows it. It stores nothing."""
+"""Secret texts: used as a str, but masked wherever Python shows them. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MASK = "**********"
 
 
 class SecretStr(str):
-    """A str that shows itself masked, in print, f-strings and whatever is logged; libraries that take a str see it.
+    """A str that is masked in `print`, f-strings and logs; libraries that take a str get the secret.
 
-    Write `"Bearer " + token`, or ask for it by `token.get_secret_value()`, as of pydantic's SecretStr.
+    Write `"Bearer " + token`, or `token.get_secret_value()` as with pydantic's SecretStr.
     """
 
     __slots__ = ()
@@ -27,12 +27,12 @@ class SecretStr(str):
         return format(MASK, spec)
 
     def get_secret_value(self) -> str:
-        """The secret as an ordinary str, as pydantic spells it."""
+        """Return the secret as an ordinary str, as pydantic's method of this name does."""
         return str.__str__(self)
 
 
 def secret(variable: str) -> SecretStr:
-    """The secret that the environment variable holds; a SecretStr is given back as it is. Raises UsageError."""
+    """Return the secret in an environment variable; a SecretStr is returned unchanged. Raises UsageError."""
     if isinstance(variable, SecretStr):
         return variable
     value = os.environ.get(variable)

@@ -1,4 +1,4 @@
-"""Reads an annotation's syntax tree into a Kind; what it does not know accepts anything, and it never imports a type.
+"""Annotations, read from their syntax tree as parameter types; an unknown one accepts any value. Nothing is imported.
 
 Understood, also in quotes and with any module before the name (`typing.`, `t.`):
 
@@ -62,7 +62,7 @@ _SIDES = {">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 
 
 def read_annotation(node: ast.expr | None) -> ParameterType:
-    """The kind that an annotation stands for. Never raises."""
+    """Return the type that an annotation stands for. Never raises."""
     try:
         return ParameterType() if node is None else _kind(node)
     except RecursionError:
@@ -70,7 +70,7 @@ def read_annotation(node: ast.expr | None) -> ParameterType:
 
 
 def type_of_default(value: object) -> ParameterType:
-    """The kind of a parameter without annotation: the type of its default; any number where that is a number."""
+    """Return the type of a parameter without annotation: that of its default, or any number for a number."""
     match value:
         case bool():
             return BoolType()
@@ -90,7 +90,7 @@ def type_of_default(value: object) -> ParameterType:
 
 
 def make_optional(kind: ParameterType) -> ParameterType:
-    """The same kind, or None."""
+    """Return the union of the type and None."""
     return _either([kind, NoneType()])
 
 
@@ -154,14 +154,14 @@ def _either(options: Sequence[ParameterType]) -> ParameterType:
     for option in options:
         flat.extend(option.options if isinstance(option, UnionType) else [option])
     if any(type(option) is ParameterType for option in flat):
-        return ParameterType()  # one unknown member may accept anything
+        return ParameterType()  # an unknown member may accept anything
     if any(isinstance(option, SecretType) for option in flat):
         return SecretType()
     return UnionType(tuple(dict.fromkeys(flat))) if len(set(flat)) > 1 else flat[0]
 
 
 def _bounds(node: ast.expr) -> NumberBounds:
-    """The bounds in one piece of an Annotated's metadata; none if it is about something else."""
+    """Return the bounds in one item of an Annotated's metadata; no bounds if it states none."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return read_bounds(node.value)
     if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == 2:
@@ -181,7 +181,7 @@ def _bounds(node: ast.expr) -> NumberBounds:
 
 
 def read_bounds(text: str) -> NumberBounds:
-    """The bounds that a remark states; none if it is about something else."""
+    """Return the bounds that a text states; no bounds if it states none."""
     try:
         interval = _INTERVAL.fullmatch(text)
         if interval:
@@ -195,7 +195,7 @@ def read_bounds(text: str) -> NumberBounds:
         for part in re.split(r",|\band\b", text):
             comparison = _BOUND.fullmatch(part)
             if comparison is None:
-                return NumberBounds()  # some other remark
+                return NumberBounds()  # a text about something else
             sides[_SIDES[comparison[1]]] = _read(comparison[2])
         return NumberBounds(**sides)
     except ValueError:
