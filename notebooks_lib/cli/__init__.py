@@ -1,1 +1,1 @@
-"""The command line: one module a command; each parses, calls one public function and prints."""
+"""The command line: one module for each command. A command parses, calls one public function and prints."""

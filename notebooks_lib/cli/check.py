@@ -1,4 +1,4 @@
-"""`nbops check`: notebooks against the rules of this project."""
+"""`nbops check`: check notebooks against the rules of this project."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ _SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--fix", is_flag=True, help="First take out outputs and counts, give ids, name the kernel python3.")
+@click.option(
+    "--fix", is_flag=True, help="First remove outputs and counts, add missing cell ids, and name the kernel python3."
+)
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules with reason and fix, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings instead of lines.")
 def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool) -> int:
-    """Check notebooks, or all under folders, against the rules. Nothing is changed without --fix.
+    """Check notebooks, or all notebooks in folders, against the rules. Only --fix changes files.
 
-    Without PATHS: all notebooks under experimentation/ and production/ of this project.
-    Prints `file:cell: CODE message`, cells counted from 0. Exit code: 0 nothing found, 1 findings.
+    Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell: CODE
+    message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
     """
     from notebooks_lib.notebooks import rules
 
@@ -57,7 +59,7 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
 
 
 def _fix(file: Path) -> None:
-    """Write the cleaned notebook in its place, as Jupyter would, if that changes anything."""
+    """Write the cleaned notebook in place, as Jupyter would, if anything changes."""
     from notebooks_lib.notebooks import cleaning, document
 
     try:
@@ -67,7 +69,7 @@ def _fix(file: Path) -> None:
     new = cleaning.clean(notebook)
     if new == notebook.raw:
         return
-    target = file.resolve()  # a link stays one
+    target = file.resolve()  # keep a link as a link
     try:
         text = cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new)
         safe_files.write(target, text, durable=False, keep_rights=True)
@@ -89,10 +91,10 @@ def _default() -> tuple[Path, ...]:
     from notebooks_lib import settings
 
     root = settings.find_root(Path.cwd())
-    found = tuple(folder for name in FOLDERS if (folder := root / name).is_dir())
-    if not found:
+    folders = tuple(folder for name in FOLDERS if (folder := root / name).is_dir())
+    if not folders:
         raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks to check")
-    return found
+    return folders
 
 
 def _notebooks(paths: tuple[Path, ...]) -> Iterator[Path]:

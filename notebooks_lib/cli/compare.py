@@ -1,4 +1,4 @@
-"""`nbops compare`: the runs of an experiment, ranked by a metric."""
+"""`nbops compare`: rank the runs of an experiment by a metric."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
-"""Runs of each table that are shown without --all."""
+"""Runs shown in each table without --all."""
 
 
 @click.command()
 @click.argument("experiment")
 @click.option("--metric", required=True, metavar="NAME[:min|:max]", help="A logged metric, as rmse or cost:min.")
 @click.option("--all", "every", is_flag=True, help=f"Show all runs, not the best {BEST} of each dataset.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all runs instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all runs.")
 def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     """Rank the runs of EXPERIMENT by a metric that they logged.
 
-    Only runs that ended well count. Runs on different data are never ranked against each other: each dataset has a
-    table of its own. The numbers are the runs' own; `nbops promote` scores the models anew.
+    Only successful runs count. Runs on different data are never ranked together: each dataset has its own table. The
+    figures are what the runs logged; `nbops promote` scores the models again.
     """
     name, direction = builtin.parse(metric)
 
@@ -51,7 +51,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
     elif not ranking.tables:
-        click.echo(f"experiment {experiment!r} has no run that ended well yet")
+        click.echo(f"experiment {experiment!r} has no successful run yet")
     else:
         _print(ranking, every=every)
         if not look.whole:
@@ -94,7 +94,7 @@ def _title(table: RankingTable) -> str:
 
 
 def _same(rows: Sequence[RankedRun]) -> set[str]:
-    """Metrics that are the same in all rows, such as a baseline's: they tell the runs apart by nothing."""
+    """Return the metrics that are equal in all rows, such as a baseline's: they do not distinguish the runs."""
     values = {name: {row.run.metrics.get(name) for row in rows} for row in rows for name in row.run.metrics}
     return {name for name, found in values.items() if len(found) == 1} if len(rows) > 1 else set()
 

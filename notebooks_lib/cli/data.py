@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, date, boolean …"
 SHORT = 12
-"""Digits of a fingerprint that a person compares."""
+"""Digits of a fingerprint that are shown."""
 
 
 @click.group()
 def command() -> None:
-    """List, show and add versioned datasets, and see what was trained on them.
+    """List, show and add versioned datasets, and see which models were trained on them.
 
-    In a notebook: `from notebooks_lib import datasets`; datasets.load("NAME@V") gives the train and validation rows.
+    In a notebook: `from notebooks_lib import datasets`; datasets.load("NAME@V") returns the train and validation rows.
     """
 
 
@@ -56,7 +56,7 @@ def list_(as_json: bool) -> None:
 @command.command("show")
 @click.argument("ref", metavar="NAME[@V]")
 def show_(ref: str) -> None:
-    """Show a dataset's columns, parts and fingerprint; the content is checked against its record."""
+    """Show a dataset's columns, parts and fingerprint, and check the content against its record."""
     from notebooks_lib import datasets, settings
 
     _print(datasets.read(ref, settings.here()))
@@ -66,11 +66,11 @@ def show_(ref: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="Name of the dataset: lower-case letters, digits, '-' and '_'.")
 @click.option("--target", help="The column to predict.")
-@click.option("--key", help="The column that names each row once; it alone decides the row's part.")
+@click.option("--key", help="The column that identifies each row; it alone decides the part of the row.")
 @click.option("--group", help="Rows with equal values in this column stay in one part.")
 @click.option("--time", help="The column that orders rows in time: the last are the holdout, for forecasts.")
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=KIND_HELP)
-@click.option("--description", default="", help="What one row is, and where the data comes from.")
+@click.option("--description", default="", help="What a row is, and where the data come from.")
 def add(
     file: Path,
     name: str,
@@ -81,10 +81,10 @@ def add(
     kinds: tuple[str, ...],
     description: str,
 ) -> None:
-    """Make FILE (CSV, TSV or Parquet) the next version of a dataset.
+    """Add FILE (CSV, TSV or Parquet) as the next version of a dataset.
 
-    What is left out is as in the version before; the same table again adds nothing. Each row falls into train,
-    validation or holdout by its group, else its key, else its whole content, so the parts are the same everywhere.
+    Options left out are as in the previous version; an unchanged table adds nothing. Each row goes to train, validation
+    or holdout by its group, else its key, else its whole content, so the parts are the same on every machine.
     """
     from notebooks_lib import datasets, settings
 
@@ -101,14 +101,14 @@ def add(
 
 @command.command()
 @click.argument("ref", metavar="NAME[@V]")
-@click.option("--fresh", is_flag=True, help="Make the next version, whose holdout has never decided.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of words.")
+@click.option("--fresh", is_flag=True, help="Add a version with an unused holdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def holdout(ref: str, fresh: bool, as_json: bool) -> None:
-    """Show how often the holdout may still decide; with --fresh, retire the rows that have decided.
+    """Show how often the holdout can still be used for decisions; --fresh retires the used rows.
 
-    A fresh holdout is made of rows that came with a later version and were not yet asked: add that version first.
-    With a group column they are rows of new groups.
-    The retired rows become train and validation rows of the version that is made, and of all after it.
+    A fresh holdout consists of unused rows that came with a later version: add that version first. With a group column
+    these are rows of new groups. The retired rows become train and validation rows of the new version and all later
+    ones.
     """
     from notebooks_lib import settings
     from notebooks_lib.datasets import fresh_holdout, holdout_budget, loader

@@ -1,4 +1,4 @@
-"""`nbops doctor`: what is in force, and what is wrong."""
+"""`nbops doctor`: show the settings in force, and find problems."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import click
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(as_json: bool) -> int:
-    """Say what is in force here, check what a run needs, and close runs whose owner is gone.
+    """Show the settings in force, check what a run needs, and close runs whose owner is gone.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 when there is a problem.
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import terminal

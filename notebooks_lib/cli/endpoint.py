@@ -1,4 +1,4 @@
-"""`nbops endpoint`: the endpoint that serves a model on this machine."""
+"""`nbops endpoint`: control the endpoint that serves a model on this machine."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
 
 @click.group()
 def command() -> None:
-    """Start, stop and ask the endpoint that serves a model, and share its traffic between slots.
+    """Start, stop and call the endpoint of a model, and split its traffic between slots.
 
-    NAME is the endpoint's, which is also its model's; it can be left out where there is only one.
+    NAME is the name of the endpoint and of its model. It can be left out if there is only one endpoint.
     """
 
 
 @command.command()
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
-    """Serve NAME again: the same model, port and key as before.
+    """Serve NAME again, with the same model, port and key as before.
 
-    Where there is nothing to serve yet, or any more, that is the champion of the stage whose endpoint NAME is, or of
-    the model NAME.
+    If NAME has never served, or has nothing to serve any more, serve the champion of the stage with this endpoint, or
+    of the model NAME.
     """
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, endpoint_state
@@ -51,7 +51,7 @@ def start(name: str | None) -> None:
 @command.command()
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
-    """End the server of NAME. Its model, port and key are kept for the next start."""
+    """Stop the server of NAME. Its model, port and key are kept for the next start."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
@@ -64,7 +64,7 @@ def stop(name: str | None) -> None:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead.")
 def status(name: str | None, as_json: bool) -> int:
-    """Show what NAME serves, where, since when, and a curl to copy. Exit code 1 when it is broken."""
+    """Show what NAME serves, where, since when, and a curl command. Exit code 1 when it is broken."""
     from contextlib import suppress
 
     from notebooks_lib.errors import EndpointError
@@ -80,7 +80,7 @@ def status(name: str | None, as_json: bool) -> int:
         _print(found)
         counts = None
         if found.state == "running":
-            with suppress(EndpointError):  # it ended meanwhile
+            with suppress(EndpointError):  # it has ended in the meantime
                 counts = endpoint.measured(here, found.name)
         _print_slots(found, counts)
         for each in journal.unfinished(here):
@@ -93,18 +93,18 @@ def status(name: str | None, as_json: bool) -> int:
 @click.argument("name", required=False)
 @click.option("--data", metavar="JSON|@FILE", help="The request: JSON text, @FILE, or @- for standard input.")
 @click.option("--example", is_flag=True, help="Send the model's own example (the default without --data).")
-@click.option("--slot", help="Ask this slot, whatever its traffic.")
+@click.option("--slot", help="Send the request to this slot, whatever its traffic.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def invoke(name: str | None, data: str | None, example: bool, slot: str | None, as_json: bool) -> None:
-    """Send NAME a request and print what it answers.
+    """Send a request to NAME and print the answer.
 
-    The request is in one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
+    The request has one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
     (input_data).
     """
     from notebooks_lib.serving import endpoint, endpoint_state
 
     if data is not None and example:
-        raise click.UsageError("give --data or --example, not both")
+        raise click.UsageError("give either --data or --example")
     here = _here()
     name = endpoint_state.only(here, name)
     payload = endpoint.example(here, name, slot=slot) if data is None else _payload(data)
@@ -116,12 +116,12 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 
 @command.command()
 @click.argument("name", required=False)
-@click.option("--version", default="", help="The version; the champion of the endpoint's stage without it.")
-@click.option("--slot", default="", help="The slot; the one without traffic by default.")
+@click.option("--version", default="", help="The version. Default: the champion of the endpoint's stage.")
+@click.option("--slot", default="", help="The slot. Default: the one without traffic.")
 def deploy(name: str | None, version: str, slot: str) -> None:
-    """Load a registered version into a slot of NAME, without traffic. No mark moves.
+    """Load a registered version into a slot of NAME, without traffic. No champion mark moves.
 
-    Its files must be those that were scored. A slot with traffic is not overwritten; a stopped server starts.
+    Its files must be the ones that were scored. A slot with traffic is not overwritten; a stopped server is started.
     """
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint_state
@@ -138,10 +138,10 @@ def deploy(name: str | None, version: str, slot: str) -> None:
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT...")
 def traffic(name: str, shares: tuple[str, ...]) -> None:
-    """Split the requests to NAME between its slots, as in: blue=90 green=10.
+    """Split the traffic of NAME between its slots, as in: blue=90 green=10.
 
-    The percentages come to 100, or to 0; slots that are not named get nothing. The server goes on meanwhile, and
-    `nbops history` has it.
+    The percentages add up to 100, or to 0; other slots get nothing. The server keeps running, and `nbops history` shows
+    the change.
     """
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, endpoint_state
@@ -156,9 +156,9 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT")
 def mirror(name: str, shares: tuple[str, ...]) -> None:
-    """Ask a slot of NAME without traffic a share of the requests too, as in: green=20; green=0 ends it.
+    """Mirror a share of the requests to a slot of NAME without traffic, as in: green=20; green=0 ends it.
 
-    Its answers go to nobody: they are compared with those of the slot that answers. `status` shows what came of it.
+    Callers never get its answers: they are compared with those of the serving slot. `status` shows the result.
     """
     from notebooks_lib.serving import endpoint, endpoint_state
 
@@ -170,7 +170,7 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.argument("slot")
 def delete_slot(name: str, slot: str) -> None:
-    """Take SLOT of NAME away; refused while it has traffic. Without any slot left, the server stops."""
+    """Delete SLOT of NAME; refused while it has traffic. Without any slot, the server stops."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()
@@ -182,10 +182,10 @@ def delete_slot(name: str, slot: str) -> None:
 @command.command()
 @click.argument("name", required=False)
 @click.option(
-    "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="How many lines, from the end."
+    "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="Number of lines, from the end."
 )
 def logs(name: str | None, lines: int) -> None:
-    """Print the last lines that the server of NAME wrote."""
+    """Print the last lines of the server's log."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
     here = _here()

@@ -1,4 +1,4 @@
-"""`nbops gate`: whether what decides on promotions can be trusted."""
+"""`nbops gate`: test whether the promotion gate can be trusted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from notebooks_lib.cli import terminal
 
 @click.group()
 def command() -> None:
-    """Let the gate of promotion test itself."""
+    """Test the promotion gate."""
 
 
 @command.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def selftest(as_json: bool) -> int:
-    """Put pairs of models whose true difference is known before the gate, and count what it answers.
+    """Give the gate pairs of models with a known difference, and count its decisions.
 
-    400 pairs are equal, 40 clearly better, 40 clearly worse; others lie just beside the critical value of a paired t
-    test. Takes seconds, reads no store, changes nothing. Exit code 1 when a check fails.
+    400 pairs are equal, 40 clearly better, 40 clearly worse; others lie close to the critical value of a paired t-test.
+    Takes seconds, reads no store, changes nothing. Exit code 1 when a check fails.
     """
     from notebooks_lib.promotion import selftest as tests
 

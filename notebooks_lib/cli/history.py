@@ -1,4 +1,4 @@
-"""`nbops history`: the ledger of a model, and what was left unfinished."""
+"""`nbops history`: show the ledger of a model and unfinished changes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import click
 @click.command()
 @click.argument("model")
 @click.option("--stage", help="Only this stage: dev, test or prod.")
-@click.option("-n", "lines", default=30, show_default=True, type=click.IntRange(1), help="How many, from the newest.")
+@click.option(
+    "-n", "lines", default=30, show_default=True, type=click.IntRange(1), help="Number of entries, newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all entries.")
 def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
-    """Show every move of a mark or of traffic of MODEL: when, who, where, from, to and why. It changes nothing."""
+    """Show every change of a champion mark or of traffic of MODEL: when, who, where, from, to and why."""
     from notebooks_lib import settings
     from notebooks_lib.cli import terminal
     from notebooks_lib.models import registry
@@ -29,7 +31,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     store = connect(here)
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
-        registry.get(store, model, "1")  # raises, naming the models there are
+        registry.get(store, model, "1")  # raises and names the existing models
     left = [each for each in journal.unfinished(here, model) if stage in (None, each.change["stage"])]
     if as_json:
         told = {

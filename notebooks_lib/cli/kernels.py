@@ -1,4 +1,4 @@
-"""`nbops kernels`: the processes that warm kernels are forked from, and the kernelspec for JupyterLab."""
+"""`nbops kernels`: control the template processes of warm kernels, and install the kernelspec for JupyterLab."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMES = "mlflow,sklearn,pandas"
 
 @click.group()
 def command() -> None:
-    """Show, stop and measure what warm kernels are forked from.
+    """Show, stop and measure the template processes of warm kernels.
 
-    `nbops run`, `sweep` and `promote` use warm kernels by themselves (--cold: not); for JupyterLab, install the
-    kernelspec. They are for Linux; elsewhere every kernel is an ordinary one.
+    `nbops run`, `sweep` and `promote` use warm kernels unless --cold is given; for JupyterLab, install the kernelspec.
+    Warm kernels need Linux; elsewhere every kernel is an ordinary one.
     """
 
 
@@ -31,7 +31,7 @@ def command() -> None:
 def install(user: bool, prefix: str | None) -> None:
     """Add "Python 3 (warm)" to the kernels that JupyterLab offers."""
     if user and prefix:
-        raise click.UsageError("--user and --prefix are two places: name one")
+        raise click.UsageError("--user and --prefix exclude each other: give one")
     from notebooks_lib import errors
     from notebooks_lib.kernels import kernelspecs
 
@@ -42,16 +42,16 @@ def install(user: bool, prefix: str | None) -> None:
     click.echo(f"{kernelspecs.DISPLAY} is installed in {folder}")
     found = kernelspecs.find_installed()
     if found is None:
-        click.echo(f"  Jupyter does not look there by itself: export JUPYTER_PATH={folder.parent.parent}")
-    # By its name Jupyter takes out the first that it finds, which may be another environment's.
+        click.echo(f"  Jupyter does not search there: export JUPYTER_PATH={folder.parent.parent}")
+    # By name, Jupyter removes the first one it finds, which may belong to another environment.
     words = ["jupyter", "kernelspec", "remove", kernelspecs.NAME] if found == folder else ["rm", "-r", str(folder)]
     click.echo("  take it out   " + shlex.join(words))
 
 
 @command.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def status(as_json: bool) -> None:
-    """Show each template: what it has imported, its kernels and memory, and what it leaves to the kernels."""
+    """Show each template: its imports, its kernels and memory, and what the kernels import themselves."""
     found = _found()
     if as_json:
         click.echo(json.dumps(found))
@@ -93,7 +93,7 @@ def _found() -> dict[str, Any]:
 
 
 def _memory(told: dict[str, Any]) -> dict[str, Any]:
-    """Of the template and of each of its kernels: all that is in memory, and what is not shared."""
+    """Return the resident and the unshared memory of the template and of each of its kernels."""
     import psutil
 
     def of(pid: int) -> dict[str, float]:
@@ -123,7 +123,7 @@ def _print(told: dict[str, Any]) -> None:
 @command.command()
 @click.option("--forget", is_flag=True, help="Also forget which modules this project's kernels have imported.")
 def stop(forget: bool) -> None:
-    """Let templates fork no more. Kernels that run are not touched: a template leaves with its last one."""
+    """Stop the templates from forking. Running kernels stay: a template exits with its last kernel."""
     from notebooks_lib import errors, settings
     from notebooks_lib.kernels import preferences, template_manager
 
@@ -147,7 +147,7 @@ def stop(forget: bool) -> None:
 @click.option("--names", default=NAMES, show_default=True, help="Modules that the first cell imports.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Kernels of each kind.")
 def bench(names: str, repeats: int) -> None:
-    """Start warm and cold kernels in turns, and say how long each takes to its first result."""
+    """Start warm and cold kernels in turn, and measure the time to the first result."""
     modules = [name.strip() for name in names.split(",") if name.strip()]
     wrong = [name for name in modules if not all(part.isidentifier() for part in name.split("."))]
     if wrong or not modules:

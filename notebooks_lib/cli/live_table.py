@@ -1,4 +1,4 @@
-"""How a sweep looks while it runs: a live table on a terminal, plain lines elsewhere, on standard error."""
+"""Show the progress of a sweep on standard error: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ROWS = 8
-"""Trials that the live table shows: the running ones and those that ended last."""
+"""Most trials in the live table: the running ones and those that ended last."""
 HEAD = 8
-"""Lines above them, at most, on a screen of 40 columns."""
+"""Most lines above the trials, on a screen of 40 columns."""
 REFRESHES = 4
-"""Of the live table, a second."""
+"""Refreshes of the live table per second."""
 ALL_LINES = 200
-"""Up to so many trials, each gets its plain line; of more, every failure does, and of the others about one per
-percent, at least a second and at most QUIET seconds apart."""
+"""Up to this many trials, each gets a plain line. Beyond, every failure does, and about one trial per percent, between
+one and QUIET seconds apart."""
 QUIET = 300.0
 PLAIN_ROOM = 200
 """Characters of a plain line."""
 NARROW = 70
-"""Columns below which the live table leaves out what is least needed."""
+"""Below this number of columns the live table leaves out the least important ones."""
 FAILURES = ("failed", "killed")
 COLOURS = {
     "finished": "green",
@@ -43,7 +43,7 @@ COLOURS = {
 
 
 class TrialTable(Protocol):
-    """What the sweep tells of its trials."""
+    """Shows the trials of a sweep."""
 
     def __enter__(self) -> TrialTable: ...
 
@@ -52,11 +52,11 @@ class TrialTable(Protocol):
     ) -> None: ...
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
-        """Something has changed. `trials` holds all trials so far, `total` how many there will be."""
+        """Show a change. `trials` holds all trials so far, `total` is their final number."""
 
 
 def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
-    """The table that suits where standard error goes; `silent` shows nothing."""
+    """Return the table for this kind of standard error; with `silent` it shows nothing."""
     tally = SweepProgress(total, goal, jobs, kept=ROWS)
     if silent:
         return _NoTable()
@@ -81,7 +81,7 @@ class _NoTable:
 
 
 class PlainLines:
-    """A line for each trial that ended; of many trials, for each failure and for some of the others."""
+    """Prints a line for each ended trial; of many trials, for each failure and some others."""
 
     def __init__(self, tally: SweepProgress) -> None:
         self._tally = tally
@@ -98,22 +98,22 @@ class PlainLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._say_earlier()
-        if self._unsaid is not None:  # how far it came
+        if self._unsaid is not None:  # the last state before the end
             click.echo(self._unsaid, err=True)
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
-        """Print what has ended since the last call."""
+        """Print the trials that have ended since the last call."""
         tally = self._tally
         if total > ALL_LINES and not self._thinned:
             self._thinned = True
-            click.echo(f"{total} trials: every failure is shown, of the others about one per percent", err=True)
+            click.echo(f"{total} trials: shown are every failure, and of the others about one per percent", err=True)
         for trial in tally.take(trials, total):
             line = self._line(trial)
             if self._due(trial):
                 self._say_earlier()
                 click.echo(line, err=True)
                 self._unsaid = None
-                if trial.state not in FAILURES:  # which come beside the others, not in their place
+                if trial.state not in FAILURES:  # failures come in addition to the others
                     self._told, self._told_at = tally.clock(), tally.ended
             else:
                 self._unsaid = line
@@ -121,7 +121,7 @@ class PlainLines:
             self._say_earlier()
 
     def _say_earlier(self) -> None:
-        """What the session that is resumed had done, as far as it is known."""
+        """Print once what earlier sessions did."""
         tally = self._tally
         number = tally.earlier.total()
         if number > self._earlier:
@@ -160,7 +160,7 @@ def _best(tally: SweepProgress) -> str:
 
 
 class LiveTable:
-    """A table that is drawn in place, by a thread of its own, a few times a second."""
+    """Draws a table in place a few times a second, in its own thread."""
 
     def __init__(self, tally: SweepProgress, console: Console) -> None:
         from rich.live import Live as Drawn
@@ -180,13 +180,13 @@ class LiveTable:
         self._live.stop()
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
-        """Count what has changed; it is drawn with the next refresh."""
+        """Count the changes; the next refresh draws them."""
         with self._lock:
             for _ in self._tally.take(trials, total):
                 pass
 
     def drawn(self) -> Group:
-        """The table as it stands."""
+        """Return the current table."""
         from rich.console import Group
 
         with self._lock:
@@ -229,7 +229,9 @@ class LiveTable:
         ended = list(tally.last)[-(room - len(kept) - (len(kept) < len(running))) :]
         shown = [*((trial, trial.seconds) for trial in ended), *kept]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
-        figures = max(7, *(len(formatting.figure(trial.value)) for trial, _ in shown), 0)  # 7: most fit, nothing jumps
+        figures = max(
+            7, *(len(formatting.figure(trial.value)) for trial, _ in shown), 0
+        )  # most figures fit in 7, so the column does not jump
         for trial, seconds in shown:
             yield self._row(trial, seconds, numbers, figures)
         if len(kept) < len(running):
@@ -263,7 +265,7 @@ def _line(text: str, style: str = "") -> Text:
 
 
 def _filled(words: Sequence[Text], width: int) -> Iterator[Text]:
-    """The words in as few lines as hold them."""
+    """Yield the words in as few lines as possible."""
     from rich.text import Text
 
     line = Text()

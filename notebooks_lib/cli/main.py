@@ -1,4 +1,4 @@
-"""The list of commands. A command's module is imported when it is asked for: `nbops --help` must answer in a blink."""
+"""The list of commands. A command's module is imported only when it is called, so that `nbops --help` is quick."""
 
 from __future__ import annotations
 

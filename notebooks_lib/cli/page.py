@@ -1,4 +1,4 @@
-"""`nbops page`: the executed notebook of a run, for the browser."""
+"""`nbops page`: show the executed notebook of a run in the browser."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from notebooks_lib.cli import terminal
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option("--open", "wanted", is_flag=True, help="Open it in the browser, too.")
+@click.option("--open", "wanted", is_flag=True, help="Open the page in the browser.")
 def command(run_id: str, wanted: bool) -> None:
-    """Print where the page of RUN lies; it is rendered if nobody has asked for it before.
+    """Print the path of RUN's page, which is rendered at the first request.
 
-    RUN may be cut to what tells it apart. Trials of a sweep have no page until then: rendering costs more than a short
-    trial. The page of a sweep's own run is its summary.
+    RUN can be shortened to a unique prefix. Trials of a sweep have no page until then: rendering takes longer than a
+    short trial. The page of a sweep's own run is its summary.
     """
     from notebooks_lib import settings
     from notebooks_lib.running import executed_notebook

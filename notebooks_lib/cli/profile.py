@@ -1,4 +1,4 @@
-"""`nbops profile`: how much CPU and memory a model needs."""
+"""`nbops profile`: measure how much CPU and memory a model needs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--version", metavar="N", help="A version of it; default: the champion.")
+@click.option("--version", metavar="N", help="The version. Default: the champion.")
 @click.option("--stage", type=click.Choice(["dev", "test", "prod"]), help="The champion of this stage.")
-@click.option("--rate", type=float, default=50.0, show_default=True, help="Requests a second to hold.")
-@click.option("--p95", default="100ms", show_default=True, metavar="TIME", help="That 95 % may take at most.")
-@click.option("--cpu", "cpus", metavar="LIST", help="CPU limits to try.  [default: 0.5,1,2, as far as there are]")
-@click.option("--memory", "memories", metavar="LIST", help="Memory limits in GiB.  [default: 1,2,4]")
-@click.option("--concurrency", "concurrencies", metavar="LIST", help="Clients at once.  [default: 1,2,4,8]")
+@click.option("--rate", type=float, default=50.0, show_default=True, help="Target: requests per second.")
 @click.option(
-    "--batch", "batches", metavar="LIST", help="Rows a request; the first is what --rate is about.  [default: 1,10,100]"
+    "--p95",
+    default="100ms",
+    show_default=True,
+    metavar="TIME",
+    help="Target: milliseconds that 95 % of the requests may take.",
 )
-@click.option("--seconds", type=float, default=3.0, show_default=True, help="For each combination.")
-@click.option("--data", metavar="JSON|@FILE", help="A request to take the rows of, not the model's own example.")
+@click.option("--cpu", "cpus", metavar="LIST", help="CPU limits to try.  [default: 0.5,1,2, up to the available CPUs]")
+@click.option("--memory", "memories", metavar="LIST", help="Memory limits in GiB.  [default: 1,2,4]")
+@click.option("--concurrency", "concurrencies", metavar="LIST", help="Parallel clients.  [default: 1,2,4,8]")
+@click.option(
+    "--batch", "batches", metavar="LIST", help="Rows per request; --rate is about the first.  [default: 1,10,100]"
+)
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Duration of each combination.")
+@click.option("--data", metavar="JSON|@FILE", help="A request whose rows replace the model's own example.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(
     model: str,
@@ -47,9 +53,9 @@ def command(
 ) -> int:
     """Measure MODEL under CPU and memory limits, and recommend a size for a rate and a p95.
 
-    MODEL is a registered model or the folder of one. It is served by a process for each limit and asked over HTTP by a
-    second process; nothing that serves now is touched. The table and a plot are kept as a run of experiment `profile`.
-    A target that nothing tried reaches is an answer too, and exits with 0.
+    MODEL is a registered model or a model folder. One process serves it under each limit and a second one sends
+    requests over HTTP; running endpoints are not touched. The table and a plot are kept as a run of the experiment
+    `profile`. If no tried size reaches the target, the exit code is 0 too.
     """
     from notebooks_lib.serving.profile import load_grid as grids
 

@@ -1,4 +1,4 @@
-"""`nbops promote`: runs the notebook of promotion, and says what was decided and why from what it recorded."""
+"""`nbops promote`: run the promotion notebook, and print the recorded decision with its reasons."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 
 @click.command()
 @click.option(
-    "--live", is_flag=True, help="Do it. Without: say what would be done; only a use of the holdout is spent."
+    "--live",
+    is_flag=True,
+    help="Carry it out. Without --live: print what would be done; this spends one use of the holdout.",
 )
-@click.option("--stages", metavar="dev,test,prod", help="Which stages it goes through. Default: [stages] default.")
-@click.option("--continue", "model", metavar="MODEL", help="Say yes for the version of MODEL that waits; it goes on.")
+@click.option("--stages", metavar="dev,test,prod", help="The stages to go through. Default: [stages] default.")
+@click.option(
+    "--continue", "model", metavar="MODEL", help="Approve the waiting version of MODEL and continue its release."
+)
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
 )
 @click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
-@click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--cold", is_flag=True, help="Start an ordinary kernel, not a warm one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     live: bool,
     stages: str | None,
@@ -44,9 +48,9 @@ def command(
     cold: bool,
     as_json: bool,
 ) -> int:
-    """Compare the best run with the champion on rows that no experiment has seen, and deploy the winner.
+    """Compare the best run with the champion on rows that no experiment has used, and deploy the winner.
 
-    Exit code: 0 promoted, kept, undecided or waiting for an approval; 1 the notebook failed; 2 asked for wrongly, 130
+    Exit code: 0 promoted, kept, undecided or waiting for an approval; 1 the notebook failed; 2 usage error; 130
     interrupted. A CI job reads `promoted` and `waiting` from --json, or from the step's output on GitHub.
     """
     if model is not None:
@@ -124,7 +128,7 @@ def _promote(
 
 
 def _tell_unfinished(here: Settings, model: str) -> None:
-    """What a killed notebook has left between two versions, and what to do about it."""
+    """Report what a killed notebook left unfinished, and the remedy."""
     from notebooks_lib.release import journal
 
     for each in journal.unfinished(here, model):
@@ -132,7 +136,7 @@ def _tell_unfinished(here: Settings, model: str) -> None:
 
 
 def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
-    """Decision, card and release as they were recorded before a stage failed; None where it did not come so far."""
+    """Return decision, card and release as recorded before a stage failed; None for what was not reached."""
     from contextlib import suppress
 
     from notebooks_lib.errors import NbopsError
@@ -146,7 +150,7 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
 
 
 def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
-    """Raise UsageError for what cannot be asked, as a metric that there is not, before anything starts."""
+    """Raise UsageError for a subject that does not exist, such as an unknown metric, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import candidates
@@ -167,7 +171,7 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
 
 
 def _model(values: Mapping[str, Any]) -> str:
-    """The model is named after the experiment unless the parameters name it."""
+    """Return the model's name: the parameters', else the experiment's."""
     return str(values.get("model_name") or values.get("experiment"))
 
 
@@ -205,7 +209,7 @@ def _print(
 
 
 def _cost(decision: Mapping[str, Any]) -> str:
-    """What a dry run cost, and what the same question costs again."""
+    """Return what a dry run has cost, and what the same question would cost again."""
     uses = decision["uses"]
     if uses is None or decision["unread"]:
         return ""
@@ -228,12 +232,12 @@ def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
 
 
 def _where(stages: Sequence[str]) -> str:
-    """Which stages, for people; the usual one goes without saying."""
+    """Name the stages for people; the usual stage is not mentioned."""
     return "" if list(stages) == ["prod"] else f" to {', '.join(stages)}"
 
 
 def _no_undo(model: str, stages: Sequence[str], here: Settings) -> str:
-    """Of a version that became champion of these stages, and has none before it in the last one."""
+    """Explain that a first champion of these stages has no predecessor to return to."""
     if not stages:
         return "nothing was promoted"
     name = here.stages.endpoint(stages[-1], model)
@@ -247,7 +251,7 @@ def _status(here: Settings, name: str) -> EndpointStatus | None:
 
 
 def _check_stages(stages: Any, here: Settings) -> None:
-    """Raise UsageError for a stage that there is not, before anything starts."""
+    """Raise UsageError for an unknown stage before anything starts."""
     from notebooks_lib.release import rollout as known
 
     if isinstance(stages, str):
@@ -289,7 +293,7 @@ def _go_on(model: str, *, as_json: bool) -> int:
 
 
 def _tell_github(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
-    """GitHub's steps hand on values through a file that it names."""
+    """Write values for later steps to the file that GitHub names."""
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
         with Path(file).open("a", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""`nbops rollback`: the version that was champion before serves again and bears the mark."""
+"""`nbops rollback`: make the previous champion serve again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--stage", default="prod", show_default=True, help="Where to go back.")
-@click.option("--to", "version", metavar="VERSION", help="Go to this version, not to the one before.")
-@click.option("--reason", default="", help="Why; kept in the ledger.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--stage", default="prod", show_default=True, help="The stage to roll back.")
+@click.option("--to", "version", metavar="VERSION", help="Return to this version instead of the previous one.")
+@click.option("--reason", default="", help="The reason, kept in the ledger.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(model: str, stage: str, version: str | None, reason: str, as_json: bool) -> int:
-    """Let the version of MODEL that was champion before serve again, and move the mark back to it.
+    """Make the previous champion of MODEL serve again, and move the champion mark back to it.
 
-    It must first predict here what it predicted when it was registered; if it does not, nothing moves. What is taken
-    back is not promoted again by itself. Where a promotion was cut short, that is undone, and no more. Exit code 1: it
-    could not be done, 2: there is nothing to go back to.
+    It must first predict here what it predicted when it was registered; otherwise nothing moves. A withdrawn version is
+    never promoted automatically. After a promotion that was cut short, only that promotion is undone. Exit code: 1 it
+    failed, 2 there is no version to go back to.
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import terminal

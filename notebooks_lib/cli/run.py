@@ -1,4 +1,4 @@
-"""`nbops run`: one notebook, once."""
+"""`nbops run`: run one notebook once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Command(click.Command):
-    """Prints one JSON object in every case that `--json` stands among the arguments: whoever parses it finds one."""
+    """Prints one JSON object in every case when `--json` is among the arguments, also for usage errors."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> click.Context:
         wanted = "--json" in args
@@ -54,18 +54,18 @@ class _Command(click.Command):
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole notebook.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
-@click.option("--experiment", help="Where the run goes. Default: what the notebook says, else the project's.")
+@click.option("--experiment", help="Experiment of the run. Default: the notebook's, else the project's.")
 @click.option("--name", help="Name of the run.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the executed notebook is written.")
-@click.option("--kernel", help="Another kernel than the notebook names.")
-@click.option("--cold", is_flag=True, help="Start the kernel anew, not from a warm one.")
-@click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a run of ours.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the executed notebook.")
+@click.option("--kernel", help="Use this kernel instead of the notebook's.")
+@click.option("--cold", is_flag=True, help="Start an ordinary kernel, not a warm one.")
+@click.option("--untracked", is_flag=True, help="Run the notebook as it is, without a tracked run.")
 @click.option(
-    "--skip-seen", is_flag=True, help="Don't run what has FINISHED in the experiment with the same fingerprint."
+    "--skip-seen", is_flag=True, help="Skip the run if one with the same fingerprint has FINISHED in the experiment."
 )
-@click.option("--no-html", is_flag=True, help="Leave the HTML page out.")
+@click.option("--no-html", is_flag=True, help="Do not make the HTML page.")
 @click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     notebook: Path,
     pairs: tuple[str, ...],
@@ -85,8 +85,8 @@ def command(
 ) -> int:
     """Run NOTEBOOK from top to bottom in a fresh kernel and track it as one MLflow run.
 
-    The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed,
-    2 asked for wrongly, 130 interrupted.
+    The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed, 2 usage error,
+    130 interrupted.
     """
     if output is not None and output.resolve() == notebook.resolve():
         raise click.UsageError("--output is the notebook itself: it would be overwritten")
@@ -149,7 +149,7 @@ def _run(
 
 
 def _seen(planned: Plan) -> RunResult | None:
-    """The run that has said already what this one would say."""
+    """Return an earlier run with the same result."""
     from notebooks_lib.records import RunResult
     from notebooks_lib.running import run_cache
     from notebooks_lib.running.plan import executed_file
@@ -183,7 +183,7 @@ def _print(result: RunResult) -> None:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
         click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
-    if result.output.exists():  # of a run on another machine it is among the artifacts
+    if result.output.exists():  # a run on another machine has it among the artifacts
         click.echo(f"  notebook  {terminal.path(result.output)}")
     if result.run_id:
         click.echo(f"  run       {result.run_id}  ({terminal.where(result.url)})")

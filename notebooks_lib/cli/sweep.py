@@ -1,4 +1,4 @@
-"""`nbops sweep`: one notebook, many sets of parameters."""
+"""`nbops sweep`: run one notebook with many sets of parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ARGUMENTS = "notebooks_lib.sweep.arguments"
 
 
 class _Remembering(click.Command):
-    """Keeps what was written, so that the command which goes on can be told word for word."""
+    """Keeps the arguments, so that the command to resume can be printed word for word."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = list(args)
@@ -37,54 +37,62 @@ class _Remembering(click.Command):
 
 @click.command(cls=_Remembering)
 @click.argument("notebook", required=False, type=click.Path(path_type=Path))
-@click.option("--grid", multiple=True, metavar="NAME=VALUES", help="Every combination, as alpha=0.01,0.1 or seed=1..5.")
 @click.option(
-    "--space", multiple=True, metavar="NAME=DISTRIBUTION", help="Where to look, as 'alpha=loguniform(1e-3, 10)'."
+    "--grid",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Values whose combinations are all run, as alpha=0.01,0.1 or seed=1..5.",
 )
 @click.option(
-    "-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="The same in every trial; repeatable."
+    "--space",
+    multiple=True,
+    metavar="NAME=DISTRIBUTION",
+    help="A distribution to search, as 'alpha=loguniform(1e-3, 10)'.",
 )
 @click.option(
-    "-f", "--file", type=click.Path(path_type=Path), help="All of this from a YAML file; options win over it."
+    "-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A fixed value for every trial; repeatable."
 )
-@click.option("--metric", metavar="NAME[:min|:max]", help="What is looked for: a metric that the notebook logs.")
-@click.option("--trials", type=click.IntRange(min=1), help="How many, of a space.")
+@click.option(
+    "-f", "--file", type=click.Path(path_type=Path), help="Read all of this from a YAML file; options override it."
+)
+@click.option("--metric", metavar="NAME[:min|:max]", help="The metric to optimise, which the notebook logs.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in a space.")
 @click.option(
     "--sampler",
     type=click.Choice(list(samplers.SAMPLERS)),
-    help=f"How a space is searched. Default: {samplers.DEFAULT_SAMPLER}.",
+    help=f"How to search a space. Default: {samplers.DEFAULT_SAMPLER}.",
 )
-@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Of the sampler.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of the sampler.")
 @click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Trials at once. Default: one for each core, or each thread of a cluster.",
+    help="Parallel trials. Default: one per core, or per thread of a cluster.",
 )
-@click.option("--on", metavar="PLACE", help="Where trials run: local, or dask://HOST:PORT. Default: local.")
+@click.option("--on", metavar="PLACE", help="Where to run trials: local, or dask://HOST:PORT. Default: local.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
-@click.option("--skip-seen", is_flag=True, help="Don't run what has FINISHED anywhere with the same fingerprint.")
+@click.option("--skip-seen", is_flag=True, help="Skip trials whose fingerprint has FINISHED in any experiment.")
 @click.option(
     "--resume",
     is_flag=False,
     flag_value="",
     metavar="[RUN]",
-    help="Go on with that sweep, or with the newest like this.",
+    help="Resume that sweep, or the newest over the same values.",
 )
-@click.option("--experiment", help="Where the runs go. Default: what the notebook says, else the project's.")
-@click.option("--name", help="Name of the sweep's own run.")
-@click.option("--kernel", help="Another kernel than the notebook names.")
-@click.option("--cold", is_flag=True, help="Start every kernel anew, not from a warm one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+@click.option("--experiment", help="Experiment of the runs. Default: the notebook's, else the project's.")
+@click.option("--name", help="Name of the parent run.")
+@click.option("--kernel", help="Use this kernel instead of the notebook's.")
+@click.option("--cold", is_flag=True, help="Start ordinary kernels, not warm ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
-    """Run NOTEBOOK once for each set of values of a grid or a space: a run each, under one parent run.
+    """Run NOTEBOOK once for each set of values of a grid or a space: each a run, under one parent run.
 
-    A trial that fails is recorded and the others go on. Ctrl-C stops the running trials; --resume goes on from there.
-    Exit code: 0 all trials finished, were pruned or skipped, 1 some failed or none has the metric, 2 asked for wrongly,
-    130 interrupted.
+    A failed trial is recorded and the others continue. Ctrl-C stops the running trials; --resume continues from there.
+    Exit code: 0 all trials finished, were pruned or skipped; 1 some failed or none has the metric; 2 usage error; 130
+    interrupted.
     """
     arguments: list[str] = ctx.meta[_ARGUMENTS]
     opened: list[str] = []
@@ -92,9 +100,9 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         return _sweep(given, arguments, opened)
     except (errors.NbopsError, KeyboardInterrupt) as error:
         go_on = _go_on(arguments, opened[0]) if opened else None
-        if given["as_json"]:  # whoever parses it finds an object in every case
-            told = {"error": type(error).__name__, "message": str(error)}
-            _print_json({"run_id": opened[0] if opened else None, "status": None, "resume": go_on, "error": told})
+        if given["as_json"]:  # a parser finds an object in every case
+            details = {"error": type(error).__name__, "message": str(error)}
+            _print_json({"run_id": opened[0] if opened else None, "status": None, "resume": go_on, "error": details})
         if go_on is not None:
             click.echo(f"nbops: to go on: {go_on}", err=True)
         raise
@@ -104,19 +112,19 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
     from notebooks_lib.sweeps.request import SweepFile, load_file
 
     if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
-        given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run bears such a name
+        given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run has such a name
     file = load_file(given["file"]) if given["file"] else SweepFile()
-    unsaid = {key for key, value in given.items() if value is None or value is False}
-    given |= {key: getattr(file, key, None) for key in unsaid}
+    missing = {key for key, value in given.items() if value is None or value is False}
+    given |= {key: getattr(file, key, None) for key in missing}
     if given["notebook"] is None and given["file"]:
         holds = "is empty" if file == SweepFile() else "names no notebook"
         raise click.UsageError(f"{given['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
     if given["notebook"] is None:
-        raise click.UsageError("say which notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
+        raise click.UsageError("name the notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
     if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
         raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
-    request, here = _request(given, file)
-    return _run(request, here, arguments, opened, as_json=given["as_json"])
+    request, settings = _request(given, file)
+    return _run(request, settings, arguments, opened, as_json=given["as_json"])
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
@@ -138,7 +146,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
         environ=os.environ,
     )
     if isinstance(domain.swept, grid_values.ParameterGrid) and given["sampler"] is not None:
-        raise click.UsageError("--sampler goes with --space: a grid is run as it is")
+        raise click.UsageError("--sampler goes with --space: a grid runs all its combinations")
     goal = Goal.parse(given["metric"]) if given["metric"] else None
 
     from notebooks_lib import settings
@@ -194,12 +202,12 @@ def _run(request: SweepRequest, here: Settings, arguments: Sequence[str], opened
 
 
 def _again(request: SweepRequest, result: SweepResult) -> int:
-    """How many of the trials would run once more with --resume: a study has learned from those that failed."""
+    """Return how many trials would run again with --resume. A study has learned from failed trials."""
     return result.count("killed") + (0 if request.learns else result.count("failed"))
 
 
 def _aimless(result: SweepResult) -> bool:
-    """Whether trials finished, but none with a finite value of what was looked for."""
+    """Return whether trials finished, but none with a finite value of the goal."""
     done = any(trial.state in ("finished", "skipped") for trial in result.trials)
     return result.goal is not None and done and result.best is None
 
@@ -211,8 +219,8 @@ def _opened(run_id: str, opened: list[str], *, silent: bool) -> None:
 
 
 def _go_on(arguments: Sequence[str], run_id: str) -> str:
-    """The command that goes on with the sweep: the one that was given, with its run."""
-    kept: list[str] = []
+    """Return the command that resumes the sweep: the given one, with its run."""
+    remaining: list[str] = []
     words = list(arguments)
     while words:
         word = words.pop(0)
@@ -220,8 +228,8 @@ def _go_on(arguments: Sequence[str], run_id: str) -> str:
             if words and not words[0].startswith("-") and not words[0].endswith(".ipynb"):
                 words.pop(0)
         elif not word.startswith("--resume="):
-            kept.append(word)
-    return shlex.join(["nbops", "sweep", *kept, "--resume", run_id])
+            remaining.append(word)
+    return shlex.join(["nbops", "sweep", *remaining, "--resume", run_id])
 
 
 def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, again: int) -> None:
@@ -233,7 +241,7 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
     click.echo(f"  sweep     {result.run_id}  ({terminal.where(result.url)})")
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
     if _aimless(result) and result.goal is not None:
-        why = next((one.reason for one in result.trials if one.state == "finished" and one.reason), "")
+        why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")
         click.echo(f"  no best   {formatting.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
     if result.status != "FINISHED" or len(result.trials) < result.total or again:
         click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
@@ -243,5 +251,5 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
         click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
 
 
-def _print_json(told: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(told, default=str, ensure_ascii=False) + "\n")
+def _print_json(content: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(content, default=str, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""How things look on a terminal, and as plain lines where there is none. It decides nothing."""
+"""Output for people: tables, progress and paths, on a terminal or as plain lines. Decides nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN_EVERY = 10.0
 
 
 class CellProgress:
-    """Which cell is running: a live line on a terminal, a line now and then elsewhere, on standard error."""
+    """Shows which cell is running, on standard error: a live line on a terminal, elsewhere a line now and then."""
 
     def __init__(self, title: str, *, silent: bool = False) -> None:
         self._title = safe_text.printable(title)
@@ -57,12 +57,12 @@ class CellProgress:
             self._live.stop()
 
     def opened(self, run_id: str, url: str) -> None:
-        """The run is open."""
+        """Report the open run."""
         if not self._silent and self._live is None:
             click.echo(f"{self._title}: run {run_id}", err=True)
 
     def cell(self, index: int, total: int) -> None:
-        """A cell begins; `index` counts from 0."""
+        """Report the start of a cell; `index` counts from 0."""
         if self._live is not None:
             self._live.update(self._task, completed=index, total=total)
         elif not self._silent and time.monotonic() - self._told >= PLAIN_EVERY:
@@ -71,7 +71,7 @@ class CellProgress:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns that line up; numbers to the right."""
+    """Print a table with aligned columns; numbers are on the right."""
     texts = [[_cell(value) for value in row] for row in rows]
     kept = list(rows) if isinstance(rows, list) else texts
     widths = [max(len(text) for text in column) for column in zip(header, *texts, strict=True)]
@@ -93,7 +93,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def notebook(document: Notebook, schema: Schema) -> None:
-    """What a notebook is for and its parameters, as `--help-notebook` shows them."""
+    """Print the purpose and the parameters of a notebook, for `--help-notebook`."""
     from notebooks_lib.notebooks.parameters import describe
 
     click.echo(click.style(safe_text.printable(document.title or document.path.stem), bold=True))
@@ -108,7 +108,7 @@ def notebook(document: Notebook, schema: Schema) -> None:
 
 
 def refuse_nothing(settings: Settings) -> None:
-    """Raise UsageError where there is neither a project nor a run: looking must not make an empty store."""
+    """Raise UsageError where there is neither a project nor a run: reading must not create an empty store."""
     from notebooks_lib.errors import UsageError
     from notebooks_lib.settings import is_project
 
@@ -121,18 +121,18 @@ def refuse_nothing(settings: Settings) -> None:
 
 
 def where(url: str) -> str:
-    """How a person gets to a run's page: of a local store, MLflow's pages have to be opened first."""
+    """Return how to open a run's page: for a local store, `nbops ui` must run first."""
     return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url
 
 
 def path(value: Path) -> str:
-    """A path as a person in this folder would write it."""
+    """Return a path relative to the current directory if possible."""
     here = Path.cwd()
     return safe_text.printable(str(value.relative_to(here) if value.is_relative_to(here) else value))
 
 
 def place(uri: str) -> str:
-    """A file as one opens it; else the address as it is."""
+    """Return the path of a file URI; any other address unchanged."""
     if not uri.startswith("file:"):
         return uri
     from urllib.request import url2pathname

@@ -1,4 +1,4 @@
-"""`nbops ui`: MLflow's own pages on this project's runs."""
+"""`nbops ui`: open MLflow's pages on this project's runs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def command(port: int) -> int:
     click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
     sys.stdout.flush()
     arguments = store.server_command(connected, port)
-    # Its job runner is for features that are not used here, and is ten processes.
+    # MLflow's job runner is for features that are not used here, and takes ten processes.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    if os.name == "posix":  # the server takes this process's place, so that whoever ends it ends the server
+    if os.name == "posix":  # the server replaces this process, so that ending the process ends the server
         os.execve(arguments[0], arguments, environment)
     return subprocess.call(arguments, env=environment)

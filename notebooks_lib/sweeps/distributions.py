@@ -157,8 +157,8 @@ def short(number: float) -> str:
 
 
 def _written(which: Uniform | Normal, name: str, *numbers: float) -> str:
-    given = [*numbers, which.q] if which.q is not None else numbers
-    return f"{'q' if which.q is not None else ''}{'log' if which.log else ''}{name}({', '.join(map(short, given))})"
+    arguments = [*numbers, which.q] if which.q is not None else numbers
+    return f"{'q' if which.q is not None else ''}{'log' if which.log else ''}{name}({', '.join(map(short, arguments))})"
 
 
 FORMS = {
@@ -178,12 +178,12 @@ MOST_CHOICES = 1000
 _CALL = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
 
 
-def parse(given: object, kind: ParameterType) -> Distribution:
+def parse(written: object, kind: ParameterType) -> Distribution:
     """Return the distribution that a text, or a mapping with one key in a file, describes. Raise InvalidSearchSpace.
 
     `kind` reads the values of a choice. `search_space.fit` checks the other distributions against it.
     """
-    name, arguments = _call(given)
+    name, arguments = _call(written)
     if name not in FORMS:
         raise InvalidSearchSpace(errors.unknown("distribution", name, FORMS))
     if name == "choice":
@@ -196,7 +196,7 @@ def parse(given: object, kind: ParameterType) -> Distribution:
     items = grid_values.split(arguments) if isinstance(arguments, str) else arguments
     if len(items) != FORMS[name].count(",") + 1:
         raise InvalidSearchSpace(
-            f"found {name} with {len([one for one in items if one != ''])} value(s), allowed {FORMS[name]}"
+            f"found {name} with {len([item for item in items if item != ''])} value(s), allowed {FORMS[name]}"
         )
     if name in ("int", "randint"):
         whole = [_whole(item) for item in items]
@@ -214,48 +214,48 @@ def parse(given: object, kind: ParameterType) -> Distribution:
     return Normal(first, second, q, "log" in name)
 
 
-def _call(given: object) -> tuple[str, str | Sequence[object]]:
+def _call(written: object) -> tuple[str, str | Sequence[object]]:
     """Return the name and the arguments."""
-    if isinstance(given, Mapping) and len(given) == 1:
-        ((name, arguments),) = given.items()
+    if isinstance(written, Mapping) and len(written) == 1:
+        ((name, arguments),) = written.items()
         listed = arguments if isinstance(arguments, str | list | tuple) else [arguments]
         return str.__str__(name) if isinstance(name, str) else str(name), listed
-    match = _CALL.fullmatch(given.strip()) if isinstance(given, str) else None
+    match = _CALL.fullmatch(written.strip()) if isinstance(written, str) else None
     if match is not None:
         return match[1], match[2]
-    wayout = ""
-    if isinstance(given, str) and ("," in given or ".." in given) and "(" not in given:
-        wayout = f"; for listed values write choice({given.strip()})"
-    elif isinstance(given, list | tuple):
-        wayout = "; for listed values write {choice: [...]}"
+    remedy = ""
+    if isinstance(written, str) and ("," in written or ".." in written) and "(" not in written:
+        remedy = f"; for listed values write choice({written.strip()})"
+    elif isinstance(written, list | tuple):
+        remedy = "; for listed values write {choice: [...]}"
     raise InvalidSearchSpace(
-        f"found {shown(given)}, allowed a distribution such as uniform(0, 1); one of {', '.join(FORMS)}{wayout}"
+        f"found {shown(written)}, allowed a distribution such as uniform(0, 1); one of {', '.join(FORMS)}{remedy}"
     )
 
 
-def _parse_int(name: str, given: Sequence[int]) -> Int:
-    low, high = given if name == "int" else (0, given[0] - 1)
+def _parse_int(name: str, arguments: Sequence[int]) -> Int:
+    low, high = arguments if name == "int" else (0, arguments[0] - 1)
     if high < low:
-        found = f"{low} and {high}" if name == "int" else high + 1
+        bounds = f"{low} and {high}" if name == "int" else high + 1
         allowed = "low not above high" if name == "int" else "an upper bound of 1 or more"
-        raise InvalidSearchSpace(f"found {found}, allowed {allowed}: {FORMS[name]}")
+        raise InvalidSearchSpace(f"found {bounds}, allowed {allowed}: {FORMS[name]}")
     if max(abs(low), abs(high)) > LARGEST:
         raise InvalidSearchSpace(f"found a bound beyond 2**53, allowed whole numbers from {-LARGEST} to {LARGEST}")
     return Int(low, high)
 
 
-def _checked_uniform(wanted: Uniform, form: str) -> Uniform:
-    low, high = short(wanted.low), short(wanted.high)
-    if wanted.log and wanted.low <= 0:
+def _checked_uniform(distribution: Uniform, form: str) -> Uniform:
+    low, high = short(distribution.low), short(distribution.high)
+    if distribution.log and distribution.low <= 0:
         raise InvalidSearchSpace(
             f"found the lower bound {low}, allowed one above 0: {form} takes the bounds of the value itself, "
             "not of its logarithm"
         )
-    if wanted.low >= wanted.high:
+    if distribution.low >= distribution.high:
         raise InvalidSearchSpace(f"found {low} and {high}, allowed low below high: {form}")
-    if math.isinf(wanted.high - wanted.low):
+    if math.isinf(distribution.high - distribution.low):
         raise InvalidSearchSpace(f"found {low} and {high}, which are too far apart")
-    return wanted
+    return distribution
 
 
 def _number(item: object) -> float:

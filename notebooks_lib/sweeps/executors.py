@@ -27,15 +27,15 @@ def check(on: str) -> None:
     """Raise UsageError unless `on` names an executor whose packages are installed."""
     if on == LOCAL:
         return
-    found = DASK.fullmatch(on)
-    if found is None or not 0 < int(found["port"]) < 2**16:
-        raise errors.UsageError(f"--on {on!r}: found no such place, allowed local or dask://HOST:PORT")
+    match = DASK.fullmatch(on)
+    if match is None or not 0 < int(match["port"]) < 2**16:
+        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed local or dask://HOST:PORT")
     if importlib.util.find_spec("distributed") is None:
         from importlib import metadata
 
         pins = metadata.requires("nbops") or []
-        wanted = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
-        raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{wanted}', here and on the workers")
+        pin = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
+        raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{pin}', here and on the workers")
 
 
 class TrialExecutor(Executor):

@@ -45,8 +45,8 @@ def assigned(values: Mapping[str, object], room: int | None = None) -> str:
 def reason(what: str, cell: str = "", line: str = "") -> str:
     """Format the reason first and then the cell, in one line: lines are cut at their end."""
     place = f"cell {cell} ({cut(' '.join(line.split()), LINE_ROOM)})" if cell else ""
-    said = cut(" ".join(what.split()), REASON_ROOM - len(place) - 5)
-    return ", in ".join(part for part in (said, place) if part)
+    explanation = cut(" ".join(what.split()), REASON_ROOM - len(place) - 5)
+    return ", in ".join(part for part in (explanation, place) if part)
 
 
 def one_line(text: str, room: int) -> str:

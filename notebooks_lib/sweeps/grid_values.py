@@ -28,42 +28,42 @@ class InvalidSearchSpace(Exception):
     """The values or the distribution of a parameter are wrong. The message says what was found and what is allowed."""
 
 
-def read(given: object, kind: ParameterType) -> tuple[object, ...]:
+def read(written: object, kind: ParameterType) -> tuple[object, ...]:
     """Return the checked values of a text or a list, at least one. Raise InvalidSearchSpace."""
-    found: list[object] = []
-    wrong: list[str] = []
-    for item in _items(given, kind):
-        if len(found) + len(wrong) >= MAX_VALUES:
+    values: list[object] = []
+    mismatches: list[str] = []
+    for item in _items(written, kind):
+        if len(values) + len(mismatches) >= MAX_VALUES:
             raise InvalidSearchSpace(
                 f"found more than {MAX_VALUES:,} values, allowed at most that many for one parameter"
             )
         try:
-            found.append(kind.check(item()))
+            values.append(kind.check(item()))
         except parameter_types.Mismatch as mismatch:
-            wrong.append(f"{mismatch.path}: {mismatch}".removeprefix(": "))
+            mismatches.append(f"{mismatch.path}: {mismatch}".removeprefix(": "))
         except RecursionError:
-            wrong.append("found a value that holds itself, or is nested too deeply")
-    if wrong:
-        raise InvalidSearchSpace(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
-    if not found:
+            mismatches.append("found a value that holds itself, or is nested too deeply")
+    if mismatches:
+        raise InvalidSearchSpace(mismatches[0] + (f" (and {len(mismatches) - 1} more)" if len(mismatches) > 1 else ""))
+    if not values:
         raise InvalidSearchSpace("found an empty list, allowed one value or more")
-    seen: set[str] = set()
-    for value in found:
+    sources: set[str] = set()
+    for value in values:
         source = expressions.write_literal(value)  # 1, 1.0 and True compare equal, but are different values
-        if source in seen:
+        if source in sources:
             raise InvalidSearchSpace(f"found {shown(value)} twice, allowed once; take one out")
-        seen.add(source)
-    return tuple(found)
+        sources.add(source)
+    return tuple(values)
 
 
 def split(text: str) -> list[str]:
     """Split at the commas outside brackets and quotes, and strip the pieces."""
     pieces: list[str] = []
-    depth, quote, before, start = 0, "", "", 0
+    depth, quote, previous, start = 0, "", "", 0
     for place, character in enumerate(text):
         if quote:
             quote = "" if character == quote and text[place - 1] != "\\" else quote
-        elif character in _QUOTES and (not before or before in ",:" + _OPENING):  # else it is an apostrophe
+        elif character in _QUOTES and (not previous or previous in ",:" + _OPENING):  # else it is an apostrophe
             quote = character
         elif character in _OPENING:
             depth += 1
@@ -72,23 +72,23 @@ def split(text: str) -> list[str]:
         elif character == "," and not depth:
             pieces.append(text[start:place])
             start = place + 1
-        before = before if character.isspace() else character
+        previous = previous if character.isspace() else character
     if depth or quote:  # unclosed brackets are ordinary characters
         return [piece.strip() for piece in text.split(",")]
     return [piece.strip() for piece in [*pieces, text[start:]]]
 
 
-def _items(given: object, kind: ParameterType) -> Iterator[Callable[[], object]]:
+def _items(written: object, kind: ParameterType) -> Iterator[Callable[[], object]]:
     """Yield a function for each value, which returns it or raises Mismatch: so one wrong value does not hide the
     others."""
-    if isinstance(given, list | tuple):
-        yield from _listed(given, kind)
+    if isinstance(written, list | tuple):
+        yield from _listed(written, kind)
         return
-    if not isinstance(given, str):
+    if not isinstance(written, str):
         raise InvalidSearchSpace(
-            f"found {shown(given)} ({type(given).__name__}), allowed a list of values, or a text as '1..5'"
+            f"found {shown(written)} ({type(written).__name__}), allowed a list of values, or a text as '1..5'"
         )
-    text = str.__str__(given).strip()
+    text = str.__str__(written).strip()
     if not text:
         raise InvalidSearchSpace("found no values, allowed one or more, with commas between them")
     if text.startswith("["):

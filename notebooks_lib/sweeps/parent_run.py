@@ -43,19 +43,19 @@ def digest(notebook: str, what: Mapping[str, Any]) -> str:
 
 def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
     """Return the start of the parent run, before its first trial."""
-    what = describe(domain, goal)
+    space_json = describe(domain, goal)
     swept = list(domain.swept.described)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
     parameters = {**source.schema.defaults, **domain.fixed}
-    found = source.common(parameters, name=name or f"{source.notebook.path.stem}: sweep of {shown}")
+    run_start = source.common(parameters, name=name or f"{source.notebook.path.stem}: sweep of {shown}")
     tags = {
         Tag.SWEEP: "parent",
-        Tag.SWEEP_DIGEST: digest(found.notebook, what),
-        Tag.SWEEP_SPACE: json.dumps(what, ensure_ascii=False),
-        Tag.SWEEP_GOAL: what["goal"] or "",
+        Tag.SWEEP_DIGEST: digest(run_start.notebook, space_json),
+        Tag.SWEEP_SPACE: json.dumps(space_json, ensure_ascii=False),
+        Tag.SWEEP_GOAL: space_json["goal"] or "",
     }
-    kept = {key: value for key, value in parameters.items() if key not in swept}
-    return dataclasses.replace(found, parameters=kept, tags=tags)
+    fixed_parameters = {key: value for key, value in parameters.items() if key not in swept}
+    return dataclasses.replace(run_start, parameters=fixed_parameters, tags=tags)
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def held(settings: Settings, run_id: str) -> Iterator[None]:
         settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise errors.UsageError(f"sweep {run_id} is going on in another process: wait for it, or stop it") from error
+        raise errors.UsageError(f"sweep {run_id} is running in another process: wait for it, or stop it") from error
     except OSError as error:
         raise errors.UsageError(
             f"{settings.layout.sweeps} cannot be written: {error}; make it a writable folder"

@@ -152,10 +152,10 @@ def _trials(axes: Axes, result: SweepResult, scale: Scale) -> None:
     above: list[int] = []
     below: list[int] = []
     for name, states, marker, edge, face in marks:
-        found = [(t.number, t.value) for t in result.trials if t.state in states and is_number(t.value)]
-        above += [number for number, value in found if value > high]
-        below += [number for number, value in found if value < low]
-        inside = [(number, value) for number, value in found if low <= value <= high]
+        points = [(t.number, t.value) for t in result.trials if t.state in states and is_number(t.value)]
+        above += [number for number, value in points if value > high]
+        below += [number for number, value in points if value < low]
+        inside = [(number, value) for number, value in points if low <= value <= high]
         if inside:
             x, y = zip(*inside, strict=True)
             axes.scatter(x, y, s=size, marker=marker, edgecolors=edge, facecolors=face, alpha=0.7, label=name)

@@ -243,7 +243,7 @@ def _is_numeric(text: str) -> bool:
 
 def document(result: SweepResult) -> dict[str, Any]:
     """Return the whole sweep as one JSON object; nan and infinity become null."""
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "run_id": result.run_id,
         "url": result.url,
         "status": result.status,
@@ -254,7 +254,7 @@ def document(result: SweepResult) -> dict[str, Any]:
         "best": None if result.best is None else result.best.number,
         "trials": [dict(vars(trial)) for trial in result.trials],
     }
-    plain: dict[str, Any] = _finite(found)
+    plain: dict[str, Any] = _finite(content)
     return plain
 
 

@@ -73,42 +73,42 @@ def load_file(path: Path) -> SweepFile:
     """Read a YAML or JSON file. Raise UsageError that names the file and every wrong key."""
     try:
         content = parameter_values.load_file(path)
-        given, problems = _check_keys(content)
+        fields_of_file, problems = _check_keys(content)
     except RecursionError:
-        given, problems = {}, ["a value holds itself, or is nested too deeply"]
+        fields_of_file, problems = {}, ["a value holds itself, or is nested too deeply"]
     except (OSError, ValueError) as error:
-        given, problems = {}, [(error.strerror if isinstance(error, OSError) else None) or str(error)]
+        fields_of_file, problems = {}, [(error.strerror if isinstance(error, OSError) else None) or str(error)]
     for key, read in (("metric", Goal.parse), ("prune", samplers.parse_pruner)):
         try:
-            if key in given:
-                read(given[key])
+            if key in fields_of_file:
+                read(fields_of_file[key])
         except errors.UsageError as error:
             problems.append(f"{key}: {error}")
     if problems:
         raise errors.UsageError(f"{path}: {'; '.join(problems)}")
-    if "notebook" in given:
-        given["notebook"] = path.parent / given["notebook"]
-    return SweepFile(**given)
+    if "notebook" in fields_of_file:
+        fields_of_file["notebook"] = path.parent / fields_of_file["notebook"]
+    return SweepFile(**fields_of_file)
 
 
 def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[str]]:
-    given: dict[str, Any] = {}
+    values_by_key: dict[str, Any] = {}
     problems = []
     for key, value in content.items():
         # YAML may read a key or a text in two ways, such as `on`.
         name = str.__str__(key) if isinstance(key, str) else str(key)
         kind = _KINDS.get(name)
         if kind is None:
-            problems.append(errors.unknown("key", name, [one.name for one in fields(SweepFile)]))
+            problems.append(errors.unknown("key", name, [known.name for known in fields(SweepFile)]))
         elif isinstance(kind, MappingType):
-            problem, given[name] = _read_table(value)
+            problem, values_by_key[name] = _read_table(value)
             problems += [f"{name}: {problem}"] if problem else []
         elif value is not None:
             try:
-                given[name] = kind.check(parameter_values.settle(value, kind))
+                values_by_key[name] = kind.check(parameter_values.settle(value, kind))
             except parameter_types.Mismatch as mismatch:
                 problems.append(f"{name}: {mismatch}")
-    return given, problems
+    return values_by_key, problems
 
 
 def _read_table(value: object) -> tuple[str, dict[str, object]]:
@@ -169,13 +169,13 @@ class SweepRequest:
         grid = isinstance(self.domain.swept, ParameterGrid)
         if self.learns and self.goal is None:
             what = "--prune" if grid else "--space"
-            raise errors.UsageError(f"{what} needs to know what is looked for: say --metric NAME:min or NAME:max")
+            raise errors.UsageError(f"{what} needs a metric: give --metric NAME:min or NAME:max")
         if grid and self.trials is not None:
             raise errors.UsageError(
                 f"--trials goes with --space: this grid has {self.total} combinations, and all of them are run"
             )
         if not grid and self.trials is None:
-            raise errors.UsageError("a space has no end of its own: say how many trials with --trials")
+            raise errors.UsageError("a space has no end: give the number of trials with --trials")
 
     @property
     def learns(self) -> bool:

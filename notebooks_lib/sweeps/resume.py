@@ -34,31 +34,33 @@ class EarlierTrial:
     run: RunInfo
 
 
-def find_sweep(store: Store, start: RunStart, asked: str) -> RunInfo:
+def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
     """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
 
     Raise UsageError when there is none, or when the requested sweep has another search space.
     """
     digest = (start.tags or {})[Tag.SWEEP_DIGEST]
-    if asked:
-        found = query.get_run(store, asked)
-        if not found.holds_trials:
-            raise errors.UsageError(f"run {asked} is no sweep; --resume alone takes the newest of this notebook")
-        if found.tags.get(Tag.SWEEP_DIGEST) != digest:
+    if run_id:
+        sweep = query.get_run(store, run_id)
+        if not sweep.holds_trials:
+            raise errors.UsageError(f"run {run_id} is not a sweep; --resume alone takes the newest of this notebook")
+        if sweep.tags.get(Tag.SWEEP_DIGEST) != digest:
             raise errors.UsageError(
-                f"sweep {asked} goes over something else: {_described(found)}; "
+                f"sweep {run_id} has another search space: {_described(sweep)}; "
                 "give the same notebook, values, metric and -p"
             )
-        return found
+        return sweep
     with answering(store):
         experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
     sweeps = [query.plain(run, start.experiment) for run in parents]
-    for found in sweeps:
-        if found.tags.get(Tag.SWEEP_DIGEST) == digest:
-            return found
-    same = [found for found in sweeps if found.tags.get(Tag.NOTEBOOK) == start.notebook]
-    newest = f"; the newest of this notebook, {same[0].run_id}, goes over {_described(same[0])}" if same else ""
+    for sweep in sweeps:
+        if sweep.tags.get(Tag.SWEEP_DIGEST) == digest:
+            return sweep
+    same = [sweep for sweep in sweeps if sweep.tags.get(Tag.NOTEBOOK) == start.notebook]
+    newest = (
+        f"; the newest of this notebook, {same[0].run_id}, has the search space {_described(same[0])}" if same else ""
+    )
     raise errors.UsageError(
         f"experiment {start.experiment!r} has no sweep of {start.notebook} over these values{newest}; "
         "leave --resume out to start one"
@@ -71,19 +73,19 @@ def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, Earlier
     stopping.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session
-    found: dict[int, EarlierTrial] = {}
+    trials: dict[int, EarlierTrial] = {}
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
-        if number.isdecimal() and int(number) not in found:
-            found[int(number)] = EarlierTrial(_trial(int(number), run, goal), run)
-    return dict(sorted(found.items()))
+        if number.isdecimal() and int(number) not in trials:
+            trials[int(number)] = EarlierTrial(_trial(int(number), run, goal), run)
+    return dict(sorted(trials.items()))
 
 
 def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
-    said = run.tags.get(Tag.TRIAL_STATE, "")
+    stored = run.tags.get(Tag.TRIAL_STATE, "")
     state: TrialState = "killed"
-    for known in get_args(TrialState):
-        state = known if said == known else state
+    for candidate in get_args(TrialState):
+        state = candidate if stored == candidate else state
     values: Mapping[str, object] = {}
     with contextlib.suppress(ValueError):
         values = json.loads(run.tags.get(Tag.TRIAL_VALUES, "{}"))
@@ -117,7 +119,7 @@ def _described(run: RunInfo) -> str:
         what = json.loads(run.tags.get(Tag.SWEEP_SPACE, ""))
         swept, fixed, goal = {**what.get("grid", {}), **what.get("space", {})}, what["fixed"], what["goal"]
     except (ValueError, LookupError, TypeError):  # a store may cut off long tags
-        return "what nobody can read any more"
+        return "an unreadable search space"
     settings = [f"{name} in {values}" for name, values in swept.items()]
     settings += [f"{name}={value}" for name, value in fixed.items()]
     return ", ".join([*settings, goal] if goal else settings)
@@ -140,26 +142,26 @@ class PreviousResults:
         self._notebook = notebook
         self._goal = goal
         self._earlier = earlier
-        self._seen = RunCache(store, notebook) if anywhere else None
-        self._here: dict[str, Trial] = {}
+        self._run_cache = RunCache(store, notebook) if anywhere else None
+        self._finished: dict[str, Trial] = {}
         self._tell = tell
-        self._told = False
+        self._change_reported = False
 
     def find(self, proposal: Proposal, start: RunStart) -> Trial | None:
         """Return the earlier result of a trial, or None if it must run."""
-        before = self._earlier.get(proposal.number)
-        if before is not None and before.trial.state in ("finished", "pruned"):
-            if self._still(before, start):
-                return dataclasses.replace(before.trial, values=proposal.values)
-            if not self._told:
-                self._tell("code, environment or data have changed since the last session: its trials are run anew")
-            self._told = True
-        if self._seen is None:
+        earlier = self._earlier.get(proposal.number)
+        if earlier is not None and earlier.trial.state in ("finished", "pruned"):
+            if self._is_unchanged(earlier, start):
+                return dataclasses.replace(earlier.trial, values=proposal.values)
+            if not self._change_reported:
+                self._tell("code, environment or data have changed since the last session: its trials run again")
+            self._change_reported = True
+        if self._run_cache is None:
             return None
-        if start.source_fingerprint in self._here:  # the same values again
-            twin = self._here[start.source_fingerprint]
+        if start.source_fingerprint in self._finished:  # the same values again
+            twin = self._finished[start.source_fingerprint]
             return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_same(twin.run_id))
-        run = self._seen.find(start.source_fingerprint, start.parameters)
+        run = self._run_cache.find(start.source_fingerprint, start.parameters)
         if run is None:
             return None
         value = run.metrics.get(self._goal.metric) if self._goal is not None else None
@@ -169,11 +171,11 @@ class PreviousResults:
     def note(self, trial: Trial, start: RunStart) -> None:
         """Note a finished trial, so that an equal one is not run again."""
         if trial.state == "finished":
-            self._here[start.source_fingerprint] = trial
+            self._finished[start.source_fingerprint] = trial
 
-    def _still(self, before: EarlierTrial, start: RunStart) -> bool:
-        same = before.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
-        return same and has_same_data(before.run, version_mentions(self._notebook, start.parameters), self._settings)
+    def _is_unchanged(self, earlier: EarlierTrial, start: RunStart) -> bool:
+        same = earlier.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
+        return same and has_same_data(earlier.run, version_mentions(self._notebook, start.parameters), self._settings)
 
 
 def _same(run_id: str | None) -> str:
@@ -184,7 +186,7 @@ def _same(run_id: str | None) -> str:
 class TrialSource:
     """The source of a session's trials and the results of earlier ones."""
 
-    known: PreviousResults
+    previous_results: PreviousResults
     proposals: Proposals
     ended: Mapping[int, Trial] = field(default_factory=dict)
     """Trials of earlier sessions that a study has learned from, by number."""
@@ -196,19 +198,20 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
     earlier: dict[int, EarlierTrial] = {}
     if request.resume is not None:
         earlier = take_over(store, owned.run_id, request.goal)
-    known = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
+    results = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
     swept = request.domain.swept
     if isinstance(swept, ParameterGrid) and not request.learns:
-        return TrialSource(known, GridProposals(swept))  # trials that ended before are recognised by their fingerprint
+        # Trials that ended before are recognised by their fingerprint.
+        return TrialSource(results, GridProposals(swept))
     from notebooks_lib.sweeps.study import StudyProposals
 
     if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:
-        tell(f"the space holds {swept.size} different trials only: some of {request.total} will be repeated")
+        tell(f"the space has only {swept.size} different trials: some of {request.total} will be repeated")
     assert request.goal is not None
     done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
-    other = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
-    if other:
-        tell(f"the notebook has changed since {other} of the trials ran: the study keeps what they told")
+    changed = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
+    if changed:
+        tell(f"the notebook has changed since {changed} of the trials ran: the study keeps their results")
     ended = {number: one.trial for number, one in done.items()}
     proposals = StudyProposals(
         store.settings.layout.sweeps / f"{owned.run_id}.journal",
@@ -221,4 +224,4 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
         jobs=jobs,
         ended={number: (one.state, one.value) for number, one in ended.items()},
     )
-    return TrialSource(known, proposals, ended)
+    return TrialSource(results, proposals, ended)

@@ -63,64 +63,66 @@ def fit(distribution: Distribution, kind: ParameterType) -> Dimension:
     return Dimension(distribution, kind)
 
 
-def _fit_int(kind: ParameterType, wanted: Int) -> None:
-    low, high = wanted.low, wanted.high
+def _fit_int(kind: ParameterType, distribution: Int) -> None:
+    low, high = distribution.low, distribution.high
     if type(kind) is ParameterType or any(_allows(number, low, high) for number in _numbers(kind)):
         return
     if not counts(kind) or high - low > MOST_CHOICES:
-        raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
+        raise InvalidSearchSpace(f"found {distribution}, allowed {kind.allowed}; list its values with choice(...)")
     for value in (low, high, *range(low, high)):  # a Literal may have gaps between the bounds
         kind.check(value)
 
 
-def _fit_uniform(kind: ParameterType, wanted: Uniform) -> None:
-    ends = wanted.at(0), wanted.at(1)
-    options = _suited(kind, wanted)
+def _fit_uniform(kind: ParameterType, distribution: Uniform) -> None:
+    ends = distribution.at(0), distribution.at(1)
+    options = _suited(kind, distribution)
     if options and not any(_allows(number, *ends) for number in options):
         for end in ends:
             kind.check(end)
         raise InvalidSearchSpace(
-            f"found {wanted}, allowed {kind.allowed}: there are values between its bounds that are not"
+            f"found {distribution}, allowed {kind.allowed}: there are values between its bounds that are not"
         )
 
 
-def _fit_normal(kind: ParameterType, wanted: Normal) -> Normal:
-    options = _suited(kind, wanted)
+def _fit_normal(kind: ParameterType, distribution: Normal) -> Normal:
+    options = _suited(kind, distribution)
     problem = ""
     for number in options or [NumberType()]:
         low, high = _float_range(number.bounds)
-        truncated = replace(wanted, low=low, high=high)
+        truncated = replace(distribution, low=low, high=high)
         first, last = truncated.inside
         share = last - first if low <= high else 0.0
         if share < LEAST_SHARE:
             problem = f"less than {LEAST_SHARE:g} of its probability lies there"
-        elif wanted.q is not None and truncated.multiples[0] > truncated.multiples[1]:
-            problem = f"no multiple of {wanted.q:g} lies there"
+        elif distribution.q is not None and truncated.multiples[0] > truncated.multiples[1]:
+            problem = f"no multiple of {distribution.q:g} lies there"
         else:
             for end in (truncated.at(0), truncated.at(1)):
                 number.check(end)
             return truncated
-    raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: {problem}")
+    raise InvalidSearchSpace(f"found {distribution}, allowed {kind.allowed}: {problem}")
 
 
-def _suited(kind: ParameterType, wanted: Uniform | Normal) -> list[NumberType]:
+def _suited(kind: ParameterType, distribution: Uniform | Normal) -> list[NumberType]:
     """Return the number types that allow such values; an empty list where any value is allowed."""
     if type(kind) is ParameterType:
         return []
     numbers = _numbers(kind)
-    whole = wanted.q is not None and wanted.q.is_integer()
+    whole = distribution.q is not None and distribution.q.is_integer()
     suited = [number for number in numbers if whole or number.type != "int"]
     if suited:
         return suited
     if not numbers:
-        raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}; list its values with choice(...)")
-    if isinstance(wanted, Uniform):
-        low, high = math.ceil(wanted.low), math.floor(wanted.high)
-        form = str(replace(wanted, q=1.0))
-        wayout = f"use int({low}, {high}) or {form}" if low <= high and not wanted.log else f"use {form}"
+        raise InvalidSearchSpace(f"found {distribution}, allowed {kind.allowed}; list its values with choice(...)")
+    if isinstance(distribution, Uniform):
+        low, high = math.ceil(distribution.low), math.floor(distribution.high)
+        form = str(replace(distribution, q=1.0))
+        remedy = f"use int({low}, {high}) or {form}" if low <= high and not distribution.log else f"use {form}"
     else:
-        wayout = f"use {replace(wanted, q=1.0)}"
-    raise InvalidSearchSpace(f"found {wanted}, allowed {kind.allowed}: not all its values are whole numbers; {wayout}")
+        remedy = f"use {replace(distribution, q=1.0)}"
+    raise InvalidSearchSpace(
+        f"found {distribution}, allowed {kind.allowed}: not all its values are whole numbers; {remedy}"
+    )
 
 
 def _numbers(kind: ParameterType) -> list[NumberType]:
@@ -210,15 +212,21 @@ def read(
     problems: list[str] = []
     axes = _pairs(grid, "--grid name=1,2,3", problems)
     spaces = _pairs(space, "--space name=uniform(0, 1)", problems)
-    pinned = {pair.partition("=")[0].strip() for pair in parameters}
-    given = {*pinned, *axes, *spaces}
-    axes = {**{name: one for name, one in (file.grid if file else {}).items() if name not in given}, **axes}
-    spaces = {**{name: one for name, one in (file.space if file else {}).items() if name not in given}, **spaces}
-    from_file = {name: one for name, one in (file.parameters if file else {}).items() if name not in given}
-    fixed = _fixed(schema, parameters, from_file, {*axes, *spaces}, environ, problems)
-    problems += _apart(axes, spaces, {*pinned, *from_file})
+    fixed_names = {pair.partition("=")[0].strip() for pair in parameters}
+    option_names = {*fixed_names, *axes, *spaces}
 
-    found_axes: dict[str, tuple[object, ...]] = {}
+    def without_options(written: Mapping[str, object]) -> dict[str, object]:
+        return {name: value for name, value in written.items() if name not in option_names}
+
+    from_file: dict[str, object] = {}
+    if file is not None:
+        axes = without_options(file.grid) | axes
+        spaces = without_options(file.space) | spaces
+        from_file = without_options(file.parameters)
+    fixed = _fixed(schema, parameters, from_file, {*axes, *spaces}, environ, problems)
+    problems += _apart(axes, spaces, {*fixed_names, *from_file})
+
+    value_lists: dict[str, tuple[object, ...]] = {}
     dimensions: dict[str, Dimension] = {}
     for name in {**axes, **spaces}:
         parameter = schema.find(name)
@@ -228,34 +236,34 @@ def read(
                     schema.problem or "found values (not shown), allowed none: secrets cannot be swept"
                 )
             if parameter is None:
-                problems.append(errors.unknown("parameter", name, [one.name for one in schema.parameters]))
+                problems.append(errors.unknown("parameter", name, [known.name for known in schema.parameters]))
                 continue
             if name in axes:
-                found_axes[name] = grid_values.read(axes[name], parameter.kind)
+                value_lists[name] = grid_values.read(axes[name], parameter.kind)
             if name in spaces:
                 dimensions[name] = fit(distributions.parse(spaces[name], parameter.kind), parameter.kind)
-        except InvalidSearchSpace as refused:
-            problems.append(f"{name}: {refused}")
+        except InvalidSearchSpace as problem:
+            problems.append(f"{name}: {problem}")
     if not axes and not spaces and not problems:
         problems.append("found nothing to sweep; give --grid NAME=1,2,3 or --space 'NAME=uniform(0, 1)'")
     if problems:
         raise errors.ParameterError(notebook or schema.notebook or "notebook", problems)
-    return SearchSpace(fixed, ParameterGrid(found_axes) if found_axes else ParameterSpace(dimensions))
+    return SearchSpace(fixed, ParameterGrid(value_lists) if value_lists else ParameterSpace(dimensions))
 
 
 def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    pairs: dict[str, object] = {}
     option = form.partition(" ")[0]
     for text in texts:
-        name, equals, wanted = text.partition("=")
+        name, equals, text_after = text.partition("=")
         name = name.strip()
         if not equals or not name:
             problems.append(f"{option} {shown(text)}: found no NAME=...; write it as {form}")
-        elif name in found:
+        elif name in pairs:
             problems.append(f"{name}: found more than one {option} for it, allowed one")
         else:
-            found[name] = wanted
-    return found
+            pairs[name] = text_after
+    return pairs
 
 
 def _fixed(
@@ -267,28 +275,31 @@ def _fixed(
     problems: list[str],
 ) -> dict[str, object]:
     """Return the values that are the same in every trial. Swept parameters need no value here."""
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     optional = _without_required(schema, {parameter.name for parameter in schema.parameters})
-    for name, one in from_file.items():
+    for name, value in from_file.items():
         parameter = schema.find(name)
         try:
-            plain = parameter_values.settle(one, parameter.kind) if parameter else one
-            good, wrong = optional.examine({name: plain})
+            settled = parameter_values.settle(value, parameter.kind) if parameter else value
+            valid, invalid = optional.examine({name: settled})
         except RecursionError:
-            good, wrong = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]
-        found |= good
-        problems += wrong
+            valid, invalid = {}, [f"{name}: found a value that holds itself, or is nested too deeply"]
+        values |= valid
+        problems += invalid
     try:
         relaxed = _without_required(schema, {*swept, *from_file})
-        found = {**found, **parameter_values.from_command_line(pairs, [], relaxed, environ=environ)}
+        values = {**values, **parameter_values.from_command_line(pairs, [], relaxed, environ=environ)}
     except errors.ParameterError as error:
         problems += error.problems
-    return found
+    return values
 
 
 def _without_required(schema: Schema, names: set[str]) -> Schema:
-    kept = (replace(one, required=one.required and one.name not in names) for one in schema.parameters)
-    return replace(schema, parameters=tuple(kept))
+    relaxed = (
+        replace(parameter, required=parameter.required and parameter.name not in names)
+        for parameter in schema.parameters
+    )
+    return replace(schema, parameters=tuple(relaxed))
 
 
 def _apart(axes: Mapping[str, object], spaces: Mapping[str, object], fixed: set[str]) -> Iterator[str]:

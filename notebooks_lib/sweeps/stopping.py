@@ -37,12 +37,12 @@ class LocalSweep:
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to stop all trials."""
-    asked: dict[str, StopReason] = field(default_factory=dict)
+    reasons: dict[str, StopReason] = field(default_factory=dict)
     """Stop reasons of single runs: trials in this process need not read the tags."""
 
     def why(self, run_id: str) -> StopReason | None:
         """Return why the run should stop, or None."""
-        return "interrupt" if self.stop.is_set() else self.asked.get(run_id)
+        return "interrupt" if self.stop.is_set() else self.reasons.get(run_id)
 
 
 _local_sweeps: dict[str, LocalSweep] = {}
@@ -68,7 +68,7 @@ def request_stop(
 ) -> None:
     """Ask a trial to stop; `point` is the step and the value for which it was pruned."""
     for sweep in list(_local_sweeps.values()):
-        sweep.asked[run_id] = _REASONS[word]
+        sweep.reasons[run_id] = _REASONS[word]
     if point is not None:
         store.client.set_tag(run_id, Tag.STOP_STEP, str(point[0]))
         store.client.set_tag(run_id, Tag.STOP_VALUE, repr(point[1]))
@@ -86,7 +86,7 @@ class StopTagWatcher:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._over = threading.Event()
-        self._found: StopReason | None = None
+        self._reason: StopReason | None = None
 
     def begin(self, run_id: str, sweep: str) -> None:
         """Start watching an open run."""
@@ -98,18 +98,18 @@ class StopTagWatcher:
 
     def __call__(self) -> StopReason | None:
         """Return why the trial should stop, or None."""
-        return self._found
+        return self._reason
 
     def _look(self, run_id: str, sweep: str) -> None:
         with contextlib.suppress(Exception):  # the sweep may have been stopped just before this run was opened
-            self._found = "interrupt" if is_over(self._store, sweep) else None
+            self._reason = "interrupt" if is_over(self._store, sweep) else None
         began = time.monotonic()
         pause = LOOK_EVERY
-        while self._found is None and not self._over.wait(pause):
+        while self._reason is None and not self._over.wait(pause):
             pause = min(LOOK_AT_LEAST_EVERY, max(LOOK_EVERY, (time.monotonic() - began) / 10))
             with contextlib.suppress(Exception):  # a store that does not answer for a moment stops nothing
                 tags = self._store.client.get_run(run_id).data.tags
-                self._found = _REASONS.get(tags.get(Tag.STOP, ""))
+                self._reason = _REASONS.get(tags.get(Tag.STOP, ""))
 
 
 def close_open(store: Store, run_id: str) -> None:
@@ -117,14 +117,14 @@ def close_open(store: Store, run_id: str) -> None:
 
     If the owner may still be alive on a worker, ask the trial to stop first and wait some seconds.
     """
-    left = open_trials(store, run_id)
-    for run in left:
+    runs = open_trials(store, run_id)
+    for run in runs:
         request_stop(store, run.run_id, "stopped")
     until = time.monotonic() + STOP_PATIENCE
-    while any(owner.may_live(run.tags) for run in left) and time.monotonic() < until:
+    while any(owner.may_live(run.tags) for run in runs) and time.monotonic() < until:
         time.sleep(0.5)
-        left = open_trials(store, run_id)
-    for run in left:
+        runs = open_trials(store, run_id)
+    for run in runs:
         owner.end_as_killed(store, run.run_id, run.tags, OVER)
 
 
@@ -152,15 +152,15 @@ class IntermediateValues:
         self._store = store
         self._sweep = sweep
         self._goal = goal
-        self._told: dict[int, int] = {}
-        self._given_up: dict[int, tuple[int, float]] = {}
+        self._last_step: dict[int, int] = {}
+        self._pruned: dict[int, tuple[int, float]] = {}
         self._next = 0.0
         self._ended = 0
 
     @property
     def empty(self) -> bool:
         """Whether trials have ended in this session, and none had intermediate values."""
-        return self._ended > 0 and not self._told
+        return self._ended > 0 and not self._last_step
 
     def look(self, proposals: Proposals, running: Collection[int]) -> None:
         """Report new values if the last read is long enough ago, and stop the trials that are pruned."""
@@ -169,11 +169,11 @@ class IntermediateValues:
             return
         for run in open_trials(self._store, self._sweep):
             number = int(run.tags.get(Tag.TRIAL, -1))
-            if number not in running or number in self._given_up or self._goal.metric not in run.metrics:
+            if number not in running or number in self._pruned or self._goal.metric not in run.metrics:
                 continue
             point = self._tell(proposals, number, run.run_id)
             if point is not None:
-                self._given_up[number] = point
+                self._pruned[number] = point
                 request_stop(self._store, run.run_id, "pruned", point)
         took = time.monotonic() - began
         self._next = began + took + min(max(READ_EVERY, took / READ_SHARE), READ_AT_LEAST_EVERY)
@@ -185,7 +185,7 @@ class IntermediateValues:
         until it stopped.
         """
         self._ended += trial.state == "finished"
-        point = self._given_up.get(trial.number)
+        point = self._pruned.get(trial.number)
         if trial.run_id is not None and point is None and self._goal.metric in trial.metrics:
             self._tell(proposals, trial.number, trial.run_id)
         if trial.state != "pruned" or point is None:
@@ -202,9 +202,9 @@ class IntermediateValues:
         if len(points) < 2:
             return None
         for step in sorted(points):
-            if step <= self._told.get(number, -1):
+            if step <= self._last_step.get(number, -1):
                 continue
-            self._told[number] = step
+            self._last_step[number] = step
             if proposals.report(number, step, points[step]):
                 return step, points[step]
         return None

@@ -92,14 +92,14 @@ class StudyProposals:
         """Open the study. `trials` is for a space: a grid runs all combinations. Raise UsageError, TrackingError."""
         self._grid = domain if isinstance(domain, ParameterGrid) else None
         if self._grid is None and (trials is None or trials < 1):
-            raise errors.UsageError("a space has no end of its own: say how many trials with --trials")
+            raise errors.UsageError("a space has no end: give the number of trials with --trials")
         self.total = self._grid.size if self._grid else trials or 0
         self._space = domain.dimensions if isinstance(domain, ParameterSpace) else {}
         self._coordinates = {name: _coordinate(dimension) for name, dimension in self._space.items()}
         self._prunes = pruner is not None
         self._running: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
-        self._hopeless: set[int] = set()
+        self._pruned: set[int] = set()
         self._path = path
         self._study = open_study(path, domain, goal, samplers.pruner(pruner))
         with writing(path):
@@ -136,24 +136,24 @@ class StudyProposals:
         if trial is None or not self._prunes or step < 0 or not finite(value):
             return False
         seen = self._steps.setdefault(number, set())
-        if step not in seen and number not in self._hopeless:
+        if step not in seen and number not in self._pruned:
             seen.add(step)
             with writing(self._path):
                 trial.report(float(value), int(step))
                 if trial.should_prune():
-                    self._hopeless.add(number)
-        return number in self._hopeless
+                    self._pruned.add(number)
+        return number in self._pruned
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
         """Report how a trial ended. Without a finite value nothing is learned; later reports of the same trial are
         ignored."""
         trial = self._running.pop(number, None)
         self._steps.pop(number, None)
-        self._hopeless.discard(number)
+        self._pruned.discard(number)
         if trial is None:
             return
         with writing(self._path):
-            if not _told(self._study, trial.number, state, value):
+            if not _tell_study(self._study, trial.number, state, value):
                 if state in _COUNTED:
                     trial.set_user_attr(_ENDED, state)
                 _fail(self._study, trial.number)
@@ -164,22 +164,22 @@ class StudyProposals:
 
         ended = {number: end for number, end in ended.items() if end[0] in _COUNTED}
         done: set[int] = set()
-        known: set[int] = set()
+        numbers: set[int] = set()
         for trial in self._study.get_trials(deepcopy=False):
             number = self._number(trial)
             if number is None:  # killed before its combination was written
                 _fail(self._study, trial.number)
                 continue
-            known.add(number)
+            numbers.add(number)
             if trial.state == Optuna.RUNNING:
                 if number in ended:
-                    _told(self._study, trial.number, *ended[number])
+                    _tell_study(self._study, trial.number, *ended[number])
                 _fail(self._study, trial.number)  # no effect if it was told above
             if trial.state in (Optuna.COMPLETE, Optuna.PRUNED) or _ENDED in trial.user_attrs or number in ended:
                 done.add(number)
         if self._grid is not None:
             return {number for number in done | ended.keys() if number < self.total}
-        if lost := ended.keys() - known:
+        if lost := ended.keys() - numbers:
             raise errors.TrackingError(
                 f"{self._path}: the study does not know trial {min(lost)}, which has ended: "
                 "it is not this sweep's file, or it was cut; start a new sweep"
@@ -190,7 +190,7 @@ class StudyProposals:
         return trial.number if self._grid is None else trial.user_attrs.get(_COMBINATION)
 
 
-def _told(study: Study, number: int, state: TrialState, value: float | None) -> bool:
+def _tell_study(study: Study, number: int, state: TrialState, value: float | None) -> bool:
     """Report an end to learn from to Optuna, and return whether it was one."""
     from optuna.trial import TrialState as Optuna
 
@@ -241,9 +241,9 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
-    asked = _digest(domain, goal)
+    digest = _digest(domain, goal)
     try:
-        _mend(path)
+        _cut_incomplete_line(path)
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, _NoLock()))),
             study_name=_STUDY_NAME,
@@ -252,14 +252,14 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
             load_if_exists=True,
         )
         if _DIGEST not in study.user_attrs:
-            study.set_user_attr(_DIGEST, asked)
-        before = study.user_attrs[_DIGEST]
+            study.set_user_attr(_DIGEST, digest)
+        stored_digest = study.user_attrs[_DIGEST]
     except Exception as error:
         raise errors.TrackingError(
             f"{path}: found no study that can be read or written ({errors.reason(error)}); "
             "start a new sweep, or mend the file"
         ) from error
-    if before != asked:
+    if stored_digest != digest:
         raise errors.UsageError(
             f"{path}: found a study of other parameters, values, metric or direction; a sweep is resumed as it was "
             "started: start a new one instead"
@@ -278,13 +278,13 @@ def writing(path: Path) -> Iterator[None]:
 
 def _digest(domain: ParameterSpace | ParameterGrid, goal: Goal) -> str:
     """Return a digest of what must be equal for the results of one session to be of use to the next."""
-    said: list[Any] = [goal.metric, goal.direction, *domain.described.items()]
+    parts: list[Any] = [goal.metric, goal.direction, *domain.described.items()]
     if isinstance(domain, ParameterSpace):
-        said += [dimension.kind.allowed for dimension in domain.dimensions.values()]
-    return hashlib.sha256(repr(said).encode()).hexdigest()
+        parts += [dimension.kind.allowed for dimension in domain.dimensions.values()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _mend(path: Path) -> None:
+def _cut_incomplete_line(path: Path) -> None:
     """Remove an incomplete last line, which a kill in the middle of a write leaves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():

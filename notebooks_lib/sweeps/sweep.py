@@ -30,9 +30,9 @@ STOP_PATIENCE = 60.0
 """Seconds to wait for trials that were asked to stop."""
 STORE_PATIENCE = 20.0
 """Seconds without an answer of the store before the sweep stops."""
-BLIND = 3
+MAX_WITHOUT_GOAL = 3
 """Stop a search after so many finished trials if none has the goal's metric: it has nothing to learn from."""
-UNWRITTEN = 10
+MAX_UNWRITTEN = 10
 """Stop after so many consecutive trials that the store did not accept, even if it answers."""
 
 
@@ -40,28 +40,28 @@ class _SweepSession:
     """One session of a sweep, from the open parent run to its end."""
 
     proposals: Proposals
-    known: PreviousResults
+    previous_results: PreviousResults
 
     def __init__(
         self,
         request: SweepRequest,
         owned: OwnedRun,
-        place: TrialExecutor,
-        here: stopping.LocalSweep,
+        executor: TrialExecutor,
+        local_sweep: stopping.LocalSweep,
         interrupted: Callable[[], bool],
         on_change: Callable[[Mapping[int, Trial], int], None],
         tell: Callable[[str], None],
-        before: float,
+        seconds_before: float,
     ) -> None:
         self.request = request
         self.store = owned.store
         self.owned = owned
-        self.place = place
-        self.here = here
+        self.executor = executor
+        self.local_sweep = local_sweep
         self.interrupted = interrupted
         self.on_change = on_change
         self.tell = tell
-        self.began = time.monotonic() - before
+        self.began = time.monotonic() - seconds_before
         self.trials: dict[int, Trial] = {}
         self.running: dict[Future[TrialOutcome], TrialTask] = {}
         self.stopped: RunStatus | None = None
@@ -69,12 +69,12 @@ class _SweepSession:
         self.lost = ""
         """Why the store accepts no more runs."""
         self.unwritten = 0
-        self.sighted = isinstance(request.domain.swept, ParameterGrid)
+        self.goal_logged = isinstance(request.domain.swept, ParameterGrid)
         """Whether a trial has logged the goal's metric; a grid runs on without it."""
-        self.without = 0
+        self.without_goal = 0
         self.deadline = math.inf
         self.tasks = TaskBuilder(request, owned)
-        self.curves = (
+        self.intermediate_values = (
             IntermediateValues(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
         )
 
@@ -88,8 +88,8 @@ class _SweepSession:
             if self.lost:
                 raise errors.TrackingError(self.lost)
             stopping.close_open(self.store, self.owned.run_id)
-            if self.curves is not None and self.curves.empty and self.stopped is None:
-                self.tell("--prune had nothing to go by: no trial logged the metric with step= more than once")
+            if self.intermediate_values is not None and self.intermediate_values.empty and self.stopped is None:
+                self.tell("--prune had no effect: no trial logged the metric with step= more than once")
             status = parent_run.status(self.trials, stopped=self.stopped)
         except BaseException as error:
             insisted = isinstance(error, KeyboardInterrupt)
@@ -104,10 +104,10 @@ class _SweepSession:
     def _begin(self) -> None:
         """Open the source of trials; on a resume, clean up what the last session left."""
         begun = resume.trial_source(self.request, self.owned, self._jobs(), self.tell)
-        self.known, self.proposals = begun.known, begun.proposals
+        self.previous_results, self.proposals = begun.previous_results, begun.proposals
         self.trials |= begun.ended
         goal = self.request.goal
-        self.sighted |= goal is not None and any(goal.metric in one.metrics for one in begun.ended.values())
+        self.goal_logged |= goal is not None and any(goal.metric in one.metrics for one in begun.ended.values())
         self._show()
 
     def _work(self) -> None:
@@ -121,15 +121,15 @@ class _SweepSession:
                     stopping.close_open(self.store, self.owned.run_id)
             raise
         finally:
-            self.here.stop.set()
+            self.local_sweep.stop.set()
 
     def _jobs(self) -> int:
-        return self.request.jobs or self.place.room()
+        return self.request.jobs or self.executor.room()
 
     def _loop(self) -> None:
         more = True
         while more or self.running:
-            self.place.look()
+            self.executor.look()
             if self.stopped is None and self.interrupted():
                 self._stop("KILLED")
             more = more and self.stopped is None
@@ -137,14 +137,14 @@ class _SweepSession:
                 more = self._next()
             if time.monotonic() > self.deadline:
                 for task in self.running.values():
-                    left = f"it did not stop within {STOP_PATIENCE:g} s"
-                    self._settle(Trial(task.number, task.values, "killed", reason=left))
+                    reason = f"it did not stop within {STOP_PATIENCE:g} s"
+                    self._settle(Trial(task.number, task.values, "killed", reason=reason))
                 return
             done, _ = wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
             for future in done:
                 self._ended(future)
-            if self.curves is not None and self.stopped is None:
-                self._prune(self.curves)
+            if self.intermediate_values is not None and self.stopped is None:
+                self._prune(self.intermediate_values)
 
     def _next(self) -> bool:
         """Start the next trial, or record it without a run. Return whether there was one."""
@@ -156,12 +156,12 @@ class _SweepSession:
         except errors.NbopsError as error:
             self._settle(trial_runner.failed(proposal.number, proposal.values, error))
             return True
-        before = self.known.find(proposal, task.start)
-        if before is not None:
-            self._settle(before)
+        earlier = self.previous_results.find(proposal, task.start)
+        if earlier is not None:
+            self._settle(earlier)
             return True
         self.trials[task.number] = Trial(task.number, task.values, "running")
-        self.running[self.place.submit(trial_runner.run, task)] = task
+        self.running[self.executor.submit(trial_runner.run, task)] = task
         self._show()
         return True
 
@@ -176,13 +176,13 @@ class _SweepSession:
         except Exception as error:  # noqa: BLE001  # a worker that died, say
             outcome = TrialOutcome(trial_runner.failed(task.number, task.values, error))
         ended = outcome.trial
-        if self.curves is not None and self.stopped is None:
-            ended = self.curves.finished(self.proposals, ended)
+        if self.intermediate_values is not None and self.stopped is None:
+            ended = self.intermediate_values.finished(self.proposals, ended)
         self._settle(ended)
-        self.known.note(ended, task.start)
+        self.previous_results.note(ended, task.start)
         self.unwritten = self.unwritten + 1 if outcome.unwritten else 0
-        if outcome.unwritten and self.stopped is None and (self.unwritten >= UNWRITTEN or not self._answers()):
-            self._lose(ended.reason)
+        if outcome.unwritten and self.stopped is None and (self.unwritten >= MAX_UNWRITTEN or not self._answers()):
+            self._give_up_store(ended.reason)
         if self.request.fail_fast and self.stopped is None and ended.state in ("failed", "killed"):
             self._stop("FAILED")
 
@@ -190,17 +190,17 @@ class _SweepSession:
         self.trials[ended.number] = ended
         self.proposals.tell(ended.number, ended.state, ended.value)
         self._show()
-        self._notice(ended)
+        self._check_goal(ended)
 
-    def _notice(self, ended: Trial) -> None:
+    def _check_goal(self, ended: Trial) -> None:
         """Stop a search when its finished trials lack the goal's metric."""
         goal = self.request.goal
-        if self.sighted or goal is None or self.stopped is not None:
+        if self.goal_logged or goal is None or self.stopped is not None:
             return
-        self.sighted = goal.metric in ended.metrics
-        self.without += not self.sighted and ended.state == "finished"
-        if self.without >= BLIND:
-            self.tell(f"the search stops after {BLIND} trials without what it looks for: {ended.reason}")
+        self.goal_logged = goal.metric in ended.metrics
+        self.without_goal += not self.goal_logged and ended.state == "finished"
+        if self.without_goal >= MAX_WITHOUT_GOAL:
+            self.tell(f"the search stops after {MAX_WITHOUT_GOAL} trials without its metric: {ended.reason}")
             self._stop("FAILED")
 
     def _prune(self, curves: IntermediateValues) -> None:
@@ -208,13 +208,13 @@ class _SweepSession:
             curves.look(self.proposals, {task.number for task in self.running.values()})
         except Exception as error:  # noqa: BLE001  # whatever the store's client raises
             if not self._answers():
-                self._lose(errors.reason(error))
+                self._give_up_store(errors.reason(error))
 
     def _stop(self, status: RunStatus) -> None:
         """Start no new trials and ask the running ones to stop."""
         self.stopped = status
         self.deadline = time.monotonic() + STOP_PATIENCE
-        self.here.stop.set()
+        self.local_sweep.stop.set()
         if self.request.on != executors.LOCAL and not self.lost:
             with contextlib.suppress(Exception):  # they are asked again at the end
                 stopping.request_stop(
@@ -222,9 +222,9 @@ class _SweepSession:
                 )  # trials about to start look at the parent's tag
                 for run in stopping.open_trials(self.store, self.owned.run_id):
                     stopping.request_stop(self.store, run.run_id, "stopped")
-        self.place.stop()
+        self.executor.stop()
 
-    def _lose(self, why: str) -> None:
+    def _give_up_store(self, why: str) -> None:
         self.lost = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
         self._stop("KILLED")
 
@@ -275,22 +275,24 @@ def run(
         find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
-        wanted = stack.enter_context(interruption.catch_signals())
-        place = _place(request, store, started, tell)
-        stack.callback(place.shutdown, wait=False, cancel_futures=True)
+        stop_signal = stack.enter_context(interruption.catch_signals())
+        executor = _executor(request, store, started, tell)
+        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
         if request.resume is None:
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
             stack.enter_context(parent_run.held(store.settings, owned.run_id))
-            before = 0.0
+            seconds_before = 0.0
         else:
-            found = resume.find_sweep(store, started, request.resume)
-            before = resume.seconds_before(found)
-            stack.enter_context(parent_run.held(store.settings, found.run_id))
-            owned = OwnedRun.reopen(store, found.run_id, started)
-        here = stack.enter_context(stopping.local(owned.run_id, store))
+            earlier = resume.find_sweep(store, started, request.resume)
+            seconds_before = resume.seconds_before(earlier)
+            stack.enter_context(parent_run.held(store.settings, earlier.run_id))
+            owned = OwnedRun.reopen(store, earlier.run_id, started)
+        local_sweep = stack.enter_context(stopping.local(owned.run_id, store))
         on_open(owned.run_id, owned.url)
-        return _SweepSession(request, owned, place, here, lambda: wanted() is not None, on_change, tell, before).run()
+        return _SweepSession(
+            request, owned, executor, local_sweep, lambda: stop_signal() is not None, on_change, tell, seconds_before
+        ).run()
 
 
 def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
@@ -305,7 +307,7 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
     return leave
 
 
-def _place(request: SweepRequest, store: Store, started: RunStart, tell: Callable[[str], None]) -> TrialExecutor:
+def _executor(request: SweepRequest, store: Store, started: RunStart, tell: Callable[[str], None]) -> TrialExecutor:
     """Return the executor. The caller shuts it down."""
     if request.on == executors.LOCAL:
         return ThreadExecutor()

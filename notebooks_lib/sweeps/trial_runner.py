@@ -150,9 +150,9 @@ def ended(task: TrialTask, result: RunResult) -> Trial:
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None
     reason = ""
     if result.failure is not None:
-        told = result.failure
-        what = "" if state == "pruned" else ": ".join(part for part in (told.error, told.message) if part)
-        reason = formatting.reason(what, "" if told.cell is None else str(told.cell), told.line)
+        failure = result.failure
+        what = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
+        reason = formatting.reason(what, "" if failure.cell is None else str(failure.cell), failure.line)
     elif state == "finished" and task.goal is not None and not finite(value):
         reason = _without(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
@@ -167,8 +167,8 @@ def failed(
     seconds: float | None = None,
 ) -> Trial:
     """Return the trial for an error before, during or after its run."""
-    said = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
-    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.reason(said))
+    message = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
+    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.reason(message))
 
 
 def _without(metric: str, logged: Mapping[str, float]) -> str:
@@ -186,7 +186,7 @@ _connecting = threading.Lock()
 def connected(settings: Settings) -> Store:
     """Return the store; connect only once per process, since that sets MLflow's default and contacts a server."""
     with _connecting:
-        which = (stores.tracking_uri(settings), settings.root)
-        if which not in _stores:
-            _stores[which] = stores.connect(settings)
-        return _stores[which]
+        key = (stores.tracking_uri(settings), settings.root)
+        if key not in _stores:
+            _stores[key] = stores.connect(settings)
+        return _stores[key]

@@ -65,7 +65,7 @@ def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.
             trials[number] = trial(number, "failed") if failed else trial(number, "finished", 1.0)
             shown.show(trials, 10_000)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "10000 trials: every failure is shown, of the others about one per percent"
+    assert lines[0] == "10000 trials: shown are every failure, and of the others about one per percent"
     assert sum(" failed " in line for line in lines) == 100
     assert 90 <= sum(" finished " in line for line in lines) <= 110
     assert lines[-1].startswith("[10000/10000] ")

@@ -34,8 +34,8 @@ def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch:
     ("on", "message"),
     [
         ("laptop", "allowed local or dask://HOST:PORT"),
-        ("dask://host", "no such place"),
-        ("dask://host:0", "no such place"),
+        ("dask://host", "no such executor"),
+        ("dask://host:0", "no such executor"),
     ],
 )
 def test_an_unknown_place_is_refused(on: str, message: str) -> None:

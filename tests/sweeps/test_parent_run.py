@@ -13,7 +13,7 @@ from notebooks_lib.sweeps import parent_run
 def test_one_process_holds_a_sweep(project: Settings) -> None:
     with (
         parent_run.held(project, "abc"),
-        pytest.raises(errors.UsageError, match="sweep abc is going on in another process"),
+        pytest.raises(errors.UsageError, match="sweep abc is running in another process"),
         parent_run.held(project, "abc"),
     ):
         pass

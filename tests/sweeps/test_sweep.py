@@ -243,7 +243,7 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
         errors.UsageError, match=rf"the newest of this notebook, {other.run_id}, goes over alpha in \[1.0\];"
     ):
         sweep.run(request(project, grid=["alpha=1,2"], resume=""), connected)
-    with pytest.raises(errors.UsageError, match="goes over something else"):
+    with pytest.raises(errors.UsageError, match="has another search space"):
         sweep.run(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
 
 
@@ -255,7 +255,7 @@ def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothi
         sweep.run(request(project, LOGS, limits=TrialLimits(kernel="python33"), **options), connected)
     assert "sample" not in query.experiments(connected), "nothing was started"
     result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
-    assert (result.status, len(result.trials)) == ("FAILED", sweep.BLIND)
+    assert (result.status, len(result.trials)) == ("FAILED", sweep.MAX_WITHOUT_GOAL)
     assert "did you mean 'rmse'?" in told[0]
     run = query.get_run(connected, result.run_id)
     assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)

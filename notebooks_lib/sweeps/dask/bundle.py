@@ -81,8 +81,8 @@ def _packed(root: Path, paths: list[str], limit: int) -> bytes:
 
 def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
     """Yield the paths of existing files, relative to the root."""
-    found = _of_git(root)
-    paths = set(_walked(root) if found is None else found)
+    tracked = _of_git(root)
+    paths = set(_walked(root) if tracked is None else tracked)
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
     paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
@@ -90,8 +90,8 @@ def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]
     if data.is_relative_to(root) and data != root:  # git may ignore the data folder
         paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walked(data)}
     for path in paths:
-        odd = path.encode("utf-8", "ignore").decode() != path  # an archive cannot hold such a name
-        if not odd and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
+        unnameable = path.encode("utf-8", "ignore").decode() != path  # an archive cannot hold such a name
+        if not unnameable and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
             yield path
 
 

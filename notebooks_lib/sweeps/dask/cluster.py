@@ -84,7 +84,7 @@ class DaskCluster(TrialExecutor):
             raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
         size = bundle.megabytes(len(self._parcel.packed))
         workers, trials = _count(len(self._threads), "worker"), _count(self.room(), "trial")
-        self._tell(f"{workers} at {self._address}, which can run {trials} at once; the project ({size}) was sent")
+        self._tell(f"{workers} at {self._address}, which can run {trials} in parallel; the project ({size}) was sent")
 
     def room(self) -> int:
         """Return the threads of the ready workers, at least one, so that the sweep waits for a worker."""
@@ -202,30 +202,30 @@ class DaskCluster(TrialExecutor):
 
     def _prepare(self, workers: Collection[str]) -> list[str]:
         """Check these workers and send them the project. Return the problems, each with the worker's name."""
-        found: dict[str, list[str]] = {}
-        asked = {"workers": list(workers), "on_error": "return"}
+        problems: dict[str, list[str]] = {}
+        options = {"workers": list(workers), "on_error": "return"}
         # First only with the standard library: without the same nbops, a worker cannot load anything of ours.
-        pythons = self._ask(ANSWER, self._client.run, platform.python_version, **asked)
-        versions = self._ask(ANSWER, self._client.run, metadata.version, "nbops", **asked)
+        pythons = self._ask(ANSWER, self._client.run, platform.python_version, **options)
+        versions = self._ask(ANSWER, self._client.run, metadata.version, "nbops", **options)
         for worker in workers:
-            python, version, wanted = pythons.get(worker), versions.get(worker), self._parcel.wanted.python
+            python, version, ours = pythons.get(worker), versions.get(worker), self._parcel.wanted.python
             if not isinstance(python, str):
-                found[worker] = ["it does not answer"]
-            elif python.split(".")[:2] != wanted.split("."):
-                found[worker] = [f"it has Python {python}, this machine {wanted}: give both the same"]
+                problems[worker] = ["it does not answer"]
+            elif python.split(".")[:2] != ours.split("."):
+                problems[worker] = [f"it has Python {python}, this machine {ours}: give both the same"]
             elif version != __version__:
                 has = f"nbops {version}" if isinstance(version, str) else "no nbops"
-                found[worker] = [f"it has {has}, this machine {__version__}: install the same environment there"]
-        rest = [worker for worker in workers if worker not in found]
+                problems[worker] = [f"it has {has}, this machine {__version__}: install the same environment there"]
+        rest = [worker for worker in workers if worker not in problems]
         if rest:
-            asked["workers"] = rest
-            answers = self._ask(PREPARE, self._client.run, remote.prepare, self._parcel, **asked)
+            options["workers"] = rest
+            answers = self._ask(PREPARE, self._client.run, remote.prepare, self._parcel, **options)
             for worker in rest:
                 answer = answers.get(worker, ["it went away"])
-                unread = f"it cannot take what this machine sends ({answer}): start it anew with the same nbops"
-                found[worker] = answer if isinstance(answer, list) else [unread]
-        self._fit |= {worker: not problems for worker, problems in found.items()}
-        return [f"worker {worker}: {problem}" for worker, problems in found.items() for problem in problems]
+                unread = f"it cannot take what this machine sends ({answer}): restart it with the same nbops"
+                problems[worker] = answer if isinstance(answer, list) else [unread]
+        self._fit |= {worker: not faults for worker, faults in problems.items()}
+        return [f"worker {worker}: {fault}" for worker, faults in problems.items() for fault in faults]
 
     def _ask(self, seconds: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call Dask with a time limit: its own calls may wait forever for a machine that is gone."""
@@ -234,7 +234,7 @@ class DaskCluster(TrialExecutor):
         try:
             return ThreadExecutor().submit(call, *args, **kwargs).result(seconds)
         except TimeoutError as error:
-            raise errors.ClusterError(f"the Dask scheduler at {self._address} does not answer any more") from error
+            raise errors.ClusterError(f"the Dask scheduler at {self._address} no longer answers") from error
         except Exception as error:
             raise self._gone() from error
 

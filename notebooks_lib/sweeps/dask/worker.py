@@ -52,8 +52,8 @@ def _prepare(parcel: ProjectBundle, folder: Path) -> list[str]:
     root = folder / parcel.settings.root.name
     tracking = Tracking(uri=parcel.wanted.uri, experiment=parcel.settings.tracking.experiment)
     settings = parcel.settings.model_copy(update={"root": root, "tracking": tracking})
-    found = list(preflight.problems(parcel.wanted, settings))
-    if found:
+    problems = list(preflight.problems(parcel.wanted, settings))
+    if problems:
         _unfit.add(parcel.session)
     elif parcel.session not in _ready:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +63,7 @@ def _prepare(parcel: ProjectBundle, folder: Path) -> list[str]:
             memory.parent.mkdir(parents=True, exist_ok=True)
             memory.write_bytes(parcel.learned)
         _ready[parcel.session] = _Ready(settings, dataclasses.replace(parcel, packed=b"", learned=b""))
-    return found
+    return problems
 
 
 def forget(session: str) -> None:
@@ -94,7 +94,7 @@ def run(
     if ready is None:
         time.sleep(PAUSE)
         return None
-    here = _relocated(task, ready, threads)
+    local_task = _relocated(task, ready, threads)
     try:
         store = trial_runner.connected(ready.settings)
         if stopping.is_over(store, task.sweep):
@@ -102,7 +102,7 @@ def run(
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
         return TrialOutcome(trial_runner.failed(task.number, task.values, error), unwritten=True)
-    outcome = work(here)
+    outcome = work(local_task)
     if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds a copy, and workers have small disks
         for copy in ready.settings.layout.executed.glob(f"*-{outcome.trial.run_id[:8]}.ipynb"):
             copy.unlink(missing_ok=True)

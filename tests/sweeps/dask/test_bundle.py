@@ -132,6 +132,6 @@ def test_a_file_that_cannot_be_read_is_named(empty_project: Settings, monkeypatc
 
     read = document.read(notebook)
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    monkeypatch.setattr(fingerprint, "modules", lambda notebook, root: [])
+    monkeypatch.setattr(fingerprint, "find_modules", lambda notebook, root: [])
     with pytest.raises(errors.UsageError, match=r"cannot be sent to the cluster: .*Permission denied.*n\.ipynb"):
         bundle.pack(read, load(empty_project.root, {}))

@@ -261,7 +261,7 @@ def test_workers_that_come_while_it_runs_are_taken_if_they_are_fit_and_told_of_i
     result, said = sweep.end(process)
     assert result["counts"]["finished"] == 60
     assert said.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
-    (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): start it anew with the same nbops", said)
+    (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): restart it with the same nbops", said)
     assert "another one" in refusal  # Dask hands on the error, or its text
     pids = {int(run.tags[Tag.OWNER_PID]) for run in sweep.trials()}
     assert fit in pids
