@@ -1,5 +1,9 @@
-"""Test one slot of an endpoint with the requests that its callers will send, before it gets their traffic. It changes
-nothing.
+"""Test a slot of an endpoint with requests like those of its callers, before it gets their traffic. It changes nothing.
+
+Each request is marked as a probe: it is not collected as data of the callers.
+
+The contract: golden predictions are reproduced, what the champion's callers send is accepted, malformed requests are
+refused with 400, and a small load is answered in time.
 """
 
 from __future__ import annotations

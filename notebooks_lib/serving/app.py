@@ -34,31 +34,31 @@ from notebooks_lib.serving.slots import Slot, SlotCounter, Slots
 log = logging.getLogger("nbops.endpoint")
 
 AT_ONCE = 0.003
-"""Seconds of a processor up to which a prediction is made between two requests: meanwhile nothing else is answered."""
+"""CPU seconds up to which a prediction is made in the event loop, which answers nothing else meanwhile."""
 SMALL = 32 * 1024
-"""Bytes of a body up to which its prediction is taken to last about as long as the last ones."""
+"""Bytes of a body up to which its prediction is expected to take about as long as the last ones."""
 LARGE = 256 * 1024
-"""Bytes of a body from which on a slot reads one at a time."""
+"""Bytes of a body from which a slot reads one at a time."""
 _KEYLESS = ("/health", "/ping")
 _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /metrics, /openapi.json or /docs"
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one request may take from the others."""
+    """Limits on what one request may take from the others."""
 
     body: int = 16 * 1024 * 1024
     """Bytes of a request's body."""
     concurrency: int = 100
-    """Predictions that a slot was asked for and has not answered yet; more are refused with 429."""
+    """Predictions that a slot has in progress; more are refused with 429."""
     uploads: int = 1000
-    """Bodies that are on their way; more are refused with 429. They cost nothing but memory."""
+    """Bodies on their way; more are refused with 429. They cost nothing but memory."""
     held: int = 8
-    """How many of the longest bodies the server keeps in memory at once, on their way or waiting for a prediction."""
+    """How many bodies of the maximum size the server keeps in memory, on their way or waiting for a prediction."""
     read_timeout: float = 30.0
-    """Seconds in which a body must have come."""
+    """Seconds in which a body must arrive."""
     timeout: float = 60.0
-    """Seconds that a prediction may take, its time in the queue included."""
+    """Seconds that a prediction may take, including its time in the queue."""
 
 
 def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
@@ -67,10 +67,10 @@ def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
 
 
 class App:
-    """The application of endpoint `name`; `slots` may be empty, and is looked at again for each request.
+    """The application of endpoint `name`; `slots` may be empty, and is read anew for each request.
 
-    With a `key`, every path except /health and /ping wants it as `Authorization: Bearer KEY`. Without one, only
-    requests of this machine are answered there, and of pages under one of `hosts`: see `origins`.
+    With a `key`, every path except /health and /ping requires `Authorization: Bearer KEY`. Without one, only requests
+    of this machine, and of pages under one of `hosts`, are answered; see `foreign_origin`.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class App:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, from its headers to the end of its answer."""
+        """Handle one request, from its headers to the end of its answer."""
         if scope["type"] != "http":
             return
         began = time.perf_counter()
@@ -129,7 +129,7 @@ class App:
         await write_response(send, request, answer)
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
-        """Turn what a handler raises into the status and the JSON that the client reads."""
+        """Turn what a handler raises into a status and the JSON that the client reads."""
         try:
             handler = self._routes.get((request.method, request.path))
             if handler is None:
@@ -192,7 +192,7 @@ class App:
             self._uploads -= 1
 
     def _hold(self, size: int) -> None:
-        """Take note of bytes that are about to be kept, unless that is too much; small bodies always have room."""
+        """Count bytes that are about to be kept, unless they are too many; small bodies always have room."""
         if self._held + size > self._limits.held * self._limits.body:
             raise RefusedRequest(429, f"{self._held} bytes of other requests are kept already; try again in a moment")
         self._held += size
@@ -220,7 +220,7 @@ class App:
         return HttpResponse(200, said, slot=slot)
 
     def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
-        """The answer of a model that needs less time than handing the request to another thread would cost all."""
+        """Return the prediction of a model that needs less time than handing the request to a thread; else None."""
         size = len(body)
         if size > SMALL or slot.expected(size) > AT_ONCE or kind != "application/json" or not slot.model.quick:
             return None
@@ -247,7 +247,7 @@ class App:
             raise RefusedRequest(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
 
     def _slot(self, request: HttpRequest) -> Slot:
-        """The slot that the request names, or whose turn it is."""
+        """Return the slot that the request names, or whose turn it is."""
         named = request.headers.get(SLOT_HEADER)
         if named is not None:
             name = named.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Puts together what answers HTTP from the settings of an endpoint, for its server and for a profile of one."""
+"""Build the application and its server from the settings of an endpoint, for serving and for a profile."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from notebooks_lib.serving.requests import AccessLog
 
 SHORTAGE_EVERY = 60.0
-"""Seconds between two lines that say that the system lacks files or memory for another connection."""
+"""Seconds between two log lines about a lack of files or memory for another connection."""
 GRACE = 5
-"""Seconds in which a server that ends answers what it was asked."""
+"""Seconds in which a server that ends finishes its requests."""
 
 
 def access_log(options: Mapping[str, Any], path: Path) -> AccessLog | None:
-    """Where each request leaves a line, if the settings say so."""
+    """Return the access log, if the settings want one."""
     from notebooks_lib.serving.requests import AccessLog
 
     return AccessLog(path) if options["access_log"] else None
 
 
 def limits(options: Mapping[str, Any]) -> RequestLimits:
-    """What the settings let one request take."""
+    """Return the limits of one request from the settings."""
     from notebooks_lib.serving.app import RequestLimits
 
     return RequestLimits(
@@ -42,12 +42,12 @@ def limits(options: Mapping[str, Any]) -> RequestLimits:
 
 
 def tcp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A socket to listen at. The protocol is named, or asyncio leaves Nagle on."""
+    """Return a socket to listen on. The protocol is given explicitly, or asyncio leaves Nagle's algorithm on."""
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def web(app: App) -> uvicorn.Config:
-    """How an application is served; from now on the log goes to the standard error."""
+    """Return uvicorn's configuration; from now on the log goes to standard error."""
     import uvicorn
 
     from notebooks_lib.serving import connections
@@ -70,7 +70,7 @@ def web(app: App) -> uvicorn.Config:
 
 
 class LogFormatter(logging.Formatter):
-    """Lines of the log: what a request or a model brings makes no line of its own, and no escape of a terminal."""
+    """Format log lines: text from a request or a model starts no line of its own and carries no terminal escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
         head, *rest = super().format(record).split("\n")
@@ -80,7 +80,7 @@ class LogFormatter(logging.Formatter):
 
 
 def run(server: uvicorn.Server, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` in the event loop that the server wants: uvloop's where it is installed."""
+    """Run `work` in the event loop of the server: uvloop's where it is installed."""
     import asyncio
 
     from notebooks_lib.serving import connections
@@ -101,7 +101,7 @@ _last_shortage = 0.0
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what the loop could not handle; a lack of files, which comes a thousand times a second, once a minute."""
+    """Log errors of the event loop; a lack of files, which occurs a thousand times a second, only once a minute."""
     global _last_shortage
     error = context.get("exception")
     if isinstance(error, OSError) and "accept" in str(context.get("message", "")):

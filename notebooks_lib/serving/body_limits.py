@@ -1,4 +1,4 @@
-"""Refuses a body that would take long to read although it is short: before it is parsed, in time linear in its length.
+"""Refuse a short body that would take long to read, before it is parsed, in time linear in its length.
 
 16 MB of JSON may be five million empty lists, and 60 kB of CSV a header that repeats one name 15,000 times. What passes
 here is parsed in a fraction of a second, so that no thread is held by it; a thread cannot be stopped.
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from notebooks_lib.models.input_schema import Column
 
 VALUES = 300_000
-"""Values in a body, and cells of the table that is made of it."""
+"""Values in a body, and cells of the table made of it."""
 DEPTH = 32
-"""Lists and objects inside each other, where the model's signature does not say how many there may be."""
+"""Nesting of lists and objects, where the model's signature does not limit it."""
 DIGITS = 400
-"""Digits in a row, in JSON outside of texts; the largest double has 309."""
+"""Consecutive digits in JSON outside of strings; the largest double has 309."""
 COLUMNS = 20_000
-"""Columns of a model without named ones; else they are as many as the model's."""
+"""Columns for a model without named ones; otherwise as many as the model has."""
 NAME = 1000
 """Characters of a column's name in CSV."""
 
@@ -36,7 +36,7 @@ _SPARE = 100  # wrong names beyond those of the model that the message may still
 
 
 def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
-    """Raise InputError when a body of media type `kind` passes a bound."""
+    """Raise InputError when a body of media type `kind` exceeds a limit."""
     if kind == "text/csv":
         _check_csv(body, columns)
     else:
@@ -44,9 +44,9 @@ def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
 
 
 def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
-    """Raise InputError when a parsed request is small, and what would be made of it is not.
+    """Raise InputError when a small request would become something large.
 
-    Rows as objects need not hold every column: a row of 1,000 columns and 100,000 empty ones are 100 million cells.
+    Rows as objects need not hold every column: a row of 1,000 columns and 100,000 empty ones make 100 million cells.
     MLflow refuses objects for a tensor without a name, too, but writes every number of them into its message.
     """
     unnamed = bool(columns) and all(column.name is None for column in columns)
@@ -74,7 +74,9 @@ def _refuse_cells(rows: int, width: int) -> None:
 
 
 def _depth(columns: Sequence[Column]) -> int:
-    """How deep a request may be: a table's cell lies four deep; two more, for the message about a wrong cell."""
+    """Return how deep a request may nest: a table's cell lies four deep; two more, for the message about a wrong
+    cell.
+    """
     if not columns or any(column.type not in _SCALARS for column in columns if column.shape is None):
         return DEPTH
     return 6 + max(len(column.shape or ()) for column in columns)
@@ -108,7 +110,9 @@ def _check_json(body: bytes, deepest: int) -> None:
 
 
 def _longest_run(digits: np.ndarray[Any, Any], before: int) -> tuple[int, int]:
-    """The longest run of True, and the one that the block ends with; `before` is how the last block ended."""
+    """Return the longest run of True, and the run that ends the block; `before` is the run that ended the last
+    block.
+    """
     import numpy as np
 
     others = np.flatnonzero(~digits)
@@ -143,7 +147,7 @@ def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
 
 
 def _first_record(body: bytes, longest: int) -> bytes:
-    """The header: up to the first line's end outside of quotation marks."""
+    """Return the header: everything up to the first line end outside of quotation marks."""
     place = 0
     for found in re.finditer(rb'"[^"]*"?|[\r\n]', body[: longest + 1]):
         if found[0] in (b"\r", b"\n"):

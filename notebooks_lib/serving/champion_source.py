@@ -1,4 +1,4 @@
-"""Finds the champion for an endpoint that has nothing to serve: the one place where serving asks the tracking store."""
+"""Find the champion for an endpoint that has nothing to serve: the only place where serving asks the tracking store."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ class ServedChampion:
     version: str
     detail: Mapping[str, Any]
     fetch: Callable[[Path], Path]
-    """Copies its model under a folder and returns the model's own. Raises EndpointError when it cannot be had."""
+    """Copies the model under a folder and returns the model's own folder. Raises EndpointError when it cannot be
+    fetched.
+    """
     sha256: str
-    """Of its files, when they were scored; empty where nobody noted it."""
+    """Digest of its files when they were scored; empty where none was recorded."""
 
 
 def find_champion(settings: Settings, name: str) -> ServedChampion:
-    """The champion of the stage whose endpoint bears this name, or of the model of this name in prod.
+    """Return the champion of the stage whose endpoint has this name, or of the model of this name in prod.
 
-    Raises UnknownNameError when nothing bears this name, EndpointError when it is no stage's, or has no champion.
+    Raises UnknownNameError when nothing has this name, EndpointError when it belongs to no stage or has no champion.
     """
     from notebooks_lib.models import champions, model_files, registry
     from notebooks_lib.tags import Tag

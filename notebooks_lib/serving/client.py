@@ -1,4 +1,4 @@
-"""Speaks HTTP to an endpoint of this machine, never through a proxy. It knows no files."""
+"""Speak HTTP to an endpoint of this machine, never through a proxy. It knows no files."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Address:
 
     @property
     def reachable(self) -> str:
-        """A host to connect to from here: a wildcard listens on loopback too."""
+        """Return a host to connect to from here: a wildcard listens on loopback too."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """Return the URL, without a slash at its end."""
         host = self.reachable
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -58,9 +58,9 @@ def ask(
     probe: bool = False,
     timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
-    """The status and the JSON of one request. Raises OSError when nobody answers, EndpointError on what is not JSON.
+    """Return the status and JSON of one request. Raises OSError without an answer, EndpointError when it is not JSON.
 
-    A `probe` is marked as ours: it tries the endpoint, and no caller wants its answer.
+    A `probe` is marked as our own test of the endpoint: no caller waits for its answer.
     """
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if slot is not None:
@@ -85,7 +85,7 @@ def ask(
 
 
 def invoke(address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False) -> Any:
-    """What the endpoint answers to `payload`. Raises InputError when it refuses it, EndpointError when it fails.
+    """Return the endpoint's answer to `payload`. Raises InputError when it refuses it, EndpointError when it fails.
 
     `probe` as in `ask`.
     """
@@ -106,9 +106,9 @@ def invoke(address: Address, payload: object, *, key: str = "", slot: str | None
 
 
 def curl(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
-    """A command that works as it stands: with the example in it when that is short, else with its file.
+    """Return a command that works as it stands: with the example in it when that is short, else with its file.
 
-    The key goes through a pipe: what is among the arguments of a process, every user of the machine sees in `ps`.
+    The key goes through a pipe: every user of the machine can see the arguments of a process in `ps`.
     """
     # A proxy that the shell names does not know this machine's loopback.
     parts = ["curl", "-sS", "--noproxy", "'*'", f"{address.url}/invocations", "-H", "'Content-Type: application/json'"]

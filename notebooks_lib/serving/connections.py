@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on what one connection may hold before the application sees a request.
+"""Limit what one connection may hold in uvicorn's HTTP protocol before the application sees a request.
 
 uvicorn bounds neither headers nor pipelined requests when it reads with httptools, waits for ever for the head of a
 first request, and for ever for a client that reads no answer. All of it is reachable without a key.
@@ -26,24 +26,24 @@ _RESERVED_FILES = 64
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What one connection may take, and how many there may be."""
+    """Limits of one connection, and how many there may be."""
 
     head: int = 64 * 1024
     """Bytes of a request line with its headers, of trailers, or of the framing between two pieces of a body."""
     headers: int = 200
     """Header fields of one request, trailers included."""
     pipelined: int = 32
-    """Requests that are sent before the first of them is answered."""
+    """Requests sent before the first of them is answered."""
     idle: float = 10.0
-    """Seconds in which the head of a request must have come; seconds that a refused body is read on."""
+    """Seconds in which the head of a request must arrive, and for which a refused body is still read."""
     unread: float = 30.0
     """Seconds that a client may leave an answer unread."""
     connections: int = 1000
-    """Open at once. One more closes the one that has waited longest for its client."""
+    """Open connections. One more closes the one that has waited longest for its client."""
 
 
 def limits_of_this_process() -> ConnectionLimits:
-    """The default bounds, with no more connections than the process may have open files."""
+    """Return the default limits, with no more connections than the process may have open files."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -59,12 +59,12 @@ def limits_of_this_process() -> ConnectionLimits:
 
 
 def backlog(connections: int) -> int:
-    """How many connections may be accepted at one go: asyncio takes that many before any of ours can be closed."""
+    """Return how many connections may be accepted at once: asyncio takes that many before any of ours can be closed."""
     return max(16, connections // 4)
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One connection. `bounds` is set for the whole process before the server starts; see `bounded`."""
+    """One connection. Its limits are set for the whole process before the server starts; see `bounded`."""
 
     bounds = ConnectionLimits()
 
@@ -73,12 +73,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._unframed = 0
         self._fields = 0
         self.waits_since: float | None = time.monotonic()
-        """Since when the client owes us the head of a request; None while a request is being answered."""
+        """The time since when a request's head is due; None while a request is being answered."""
         self._reads_nothing_since: float | None = None
         self._arrived = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room first: a client that asks something must get in, however many others say nothing."""
+        """Make room first: a client with a request must get in, however many others are silent."""
         if len(self.connections) >= self.bounds.connections:
             _longest_waiting(self.connections).abort()
         super().connection_made(transport)
@@ -137,7 +137,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def patience(self) -> float:
-        """Since when the client has kept us waiting, for whatever; a clock that only goes forward."""
+        """Return since when the client has kept us waiting, by a clock that only goes forward."""
         if self.waits_since is not None:
             return self.waits_since
         if self._reads_nothing_since is not None:
@@ -152,7 +152,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self._reads_nothing_since is not None and now - self._reads_nothing_since > self.bounds.unread
 
     def abort(self) -> None:
-        """Close without another word; what was not sent yet is thrown away."""
+        """Close at once; unsent data are thrown away."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -170,16 +170,16 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 class _TooMuch(httptools.HttpParserError):
-    """A bound is passed; uvicorn takes it for what it says of every head that cannot be read."""
+    """A limit is exceeded; uvicorn handles it like any head that cannot be read."""
 
 
 def bounded(bounds: ConnectionLimits) -> type[BoundedConnection]:
-    """The protocol class with these bounds, as `uvicorn.Config(http=…)` takes it."""
+    """Return the protocol class with these limits, as `uvicorn.Config(http=…)` takes it."""
     return type("Connection", (BoundedConnection,), {"bounds": bounds})
 
 
 async def sweep(connections: set[Any]) -> None:
-    """Close, for ever, the connections whose clients have had their time."""
+    """Close connections whose clients have had their time, until cancelled."""
     while True:
         await asyncio.sleep(SWEEP_EVERY)
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Writes what was asked and answered to Parquet files. It never blocks a request and never fails one.
+"""Write requests and predictions to Parquet files. It never blocks a request and never makes one fail.
 
     ROOT/ENDPOINT/SLOT/model_inputs/2026/01/31/23/ID.parquet      and model_outputs beside it
 
@@ -54,7 +54,7 @@ class CollectedRequest:
 
 @dataclass
 class _File:
-    """What goes to one file when its time has come."""
+    """Rows that go to one file."""
 
     since: float
     records: list[dict[str, str]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class _File:
 
 
 class DataCollector:
-    """One thread that writes, and a bounded queue before it."""
+    """One writing thread with a bounded queue before it."""
 
     def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
         self.collected = 0
@@ -80,7 +80,7 @@ class DataCollector:
         self._thread.start()
 
     def offer(self, seen: CollectedRequest) -> None:
-        """Keep it if it is one of the share and there is room; costs microseconds."""
+        """Keep the request if it is sampled and there is room; costs microseconds."""
         self._turn += 1
         if (self._turn * _STEP) % 1.0 >= self._share:
             return
@@ -93,7 +93,7 @@ class DataCollector:
         self._queue.put(seen)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what there is, as far as it takes no longer than `timeout` seconds."""
+        """Write what is there, for at most `timeout` seconds."""
         self._queue.put(None)
         self._thread.join(timeout)
 
@@ -172,7 +172,7 @@ class DataCollector:
 
 
 def inputs(kind: str, body: bytes) -> list[Any]:
-    """The rows of a request, as objects where its columns have names."""
+    """Return the rows of a request, as objects where its columns have names."""
     if kind == "text/csv":
         return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     payload = json.loads(body)
@@ -187,7 +187,7 @@ def inputs(kind: str, body: bytes) -> list[Any]:
 
 
 def outputs(answer: bytes) -> list[Any]:
-    """The predictions, one object for each row."""
+    """Return the predictions, one object for each row."""
     found = json.loads(answer)["predictions"]
     rows = found if isinstance(found, list) else [found]
     return [row if isinstance(row, dict) else {"prediction": row} for row in rows]

@@ -69,7 +69,7 @@ def deploy(
 
 
 def share(settings: Settings, folder: EndpointFolder, current: State, what: str, shares: Mapping[str, int]) -> None:
-    """Put new percentages of traffic or mirror into the state, and wait until the server goes by them."""
+    """Write new percentages of traffic or mirror to the state, and wait until the server follows them."""
     wanted = {slot: percent for slot, percent in shares.items() if percent}
     _check(folder, current, what, shares, wanted)
     mirror = {slot: percent for slot, percent in current["mirror"].items() if slot not in wanted}
@@ -91,7 +91,7 @@ def share(settings: Settings, folder: EndpointFolder, current: State, what: str,
 
 
 def resume(settings: Settings, folder: EndpointFolder, current: State) -> None:
-    """Bring up the server with all slots of the state; those with traffic must load, the others may fail."""
+    """Start the server with all slots of the state; those with traffic must load, the others may fail."""
     must = {slot for slot, percent in current["traffic"].items() if percent} or set(list(current["slots"])[:1])
     try:
         for slot in sorted(must):
@@ -168,7 +168,7 @@ def _with(old: State, slot: str, entry: Mapping[str, Any], *, traffic: bool) -> 
 
 
 def _following(folder: EndpointFolder) -> ServerProcess | None:
-    """The running server; one that does not follow the state, as an older nbops started it, is ended."""
+    """Return the running server; stop one that cannot follow the state, as an older nbops started it."""
     server = server_process.running(folder)
     if server is not None and not server_launch.follows(server):
         server_process.stop(server)
@@ -204,7 +204,7 @@ def _back(settings: Settings, folder: EndpointFolder, old: State, server: Server
 
 
 def _noted(folder: EndpointFolder, current: State, error: EndpointError) -> None:
-    """Leave the error for `status`; that it cannot be written must not hide it."""
+    """Record the error for `status`; a failure to write it must not hide it."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     with suppress(EndpointError):
         folder.write({**current, "last_error": f"{when}: {reason(error)}"})

@@ -68,7 +68,7 @@ def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> Endpoint
 
 
 def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> EndpointStatus:
-    """Ask a slot without traffic the same as this percentage of the requests; its answers are compared, not sent.
+    """Mirror this percentage of the requests to a slot without traffic; its answers are compared, not sent.
 
     One slot at most; an empty mapping ends it.
     """
@@ -76,7 +76,7 @@ def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> Endpoint
 
 
 def delete(settings: Settings, name: str, slot: str) -> EndpointStatus:
-    """Take a slot away. Raises UsageError while it has traffic. Without any slot left the server stops."""
+    """Delete a slot. Raises UsageError while it has traffic. Without any slot left the server stops."""
     folder = _existing(settings, name)
     with folder.locked():
         current = _known(_state(folder), slot)
@@ -99,7 +99,7 @@ def delete(settings: Settings, name: str, slot: str) -> EndpointStatus:
 
 
 def start(settings: Settings, name: str) -> EndpointStatus:
-    """Serve again what `name` served last, on the same port with the same key.
+    """Start the server with what `name` served last, on the same port with the same key.
 
     Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
     may also be a model's. Does nothing when it runs. Raises UnknownNameError when nothing bears that name,
@@ -139,7 +139,7 @@ def start(settings: Settings, name: str) -> EndpointStatus:
 
 
 def stop(settings: Settings, name: str) -> EndpointStatus:
-    """End the server process; models, port and key are kept for `start`."""
+    """Stop the server process; models, port and key are kept for `start`."""
     folder = _existing(settings, name)
     with folder.locked():
         current = _state(folder)
@@ -155,7 +155,7 @@ def stop(settings: Settings, name: str) -> EndpointStatus:
 
 
 def status(settings: Settings, name: str) -> EndpointStatus:
-    """How an endpoint is. Never starts anything and never waits for a lock; a damaged state is a status too."""
+    """Return the status. It starts nothing and waits for no lock; a damaged state is a status too."""
     folder = _existing(settings, name)
     try:
         current = folder.read()
@@ -167,7 +167,7 @@ def status(settings: Settings, name: str) -> EndpointStatus:
 
 
 def listed(settings: Settings) -> list[EndpointStatus]:
-    """The status of every endpoint that was ever deployed in this project."""
+    """Return the status of every endpoint that was ever deployed in this project."""
     return [status(settings, name) for name in endpoint_state.known(settings)]
 
 
@@ -182,7 +182,7 @@ def whole(settings: Settings, name: str, slot: str) -> bool:
 
 
 def idle(settings: Settings, name: str) -> str:
-    """The slot to deploy to next: one without traffic. Raises EndpointError when all have some."""
+    """Return the slot to deploy to next: one without traffic. Raises EndpointError when all have some."""
     folder = EndpointFolder(settings, name)
     current = folder.read() if folder.exists() else None
     taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
@@ -195,7 +195,7 @@ def idle(settings: Settings, name: str) -> str:
 
 
 def invoke(settings: Settings, name: str, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
-    """What endpoint `name` answers to `payload`, a request in one of MLflow's formats or Azure's.
+    """Return the answer of endpoint `name` to `payload`, a request in one of MLflow's formats or Azure's.
 
     `slot` asks that slot, whatever its traffic. A `probe` only tries the endpoint: it is not collected.
     Raises InputError when the endpoint refuses the request, EndpointError when it is not running or its model fails.
@@ -209,7 +209,7 @@ def invoke(settings: Settings, name: str, payload: object, *, slot: str | None =
 
 
 def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
-    """By slot, what the running server has counted; with `since`, an earlier answer of this, what came after it.
+    """Return the running server's counts by slot; with `since`, an earlier result, only what came after it.
 
     A slot whose model was deployed anew in between, or a server that was started anew, counts from then on.
     """
@@ -226,7 +226,7 @@ def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | No
 
 
 def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[str, Any]:
-    """A request that the model of `slot`, or of the slot with most of the traffic, answers.
+    """Return a request that the model of `slot`, or of the slot with most of the traffic, answers.
 
     Raises EndpointError when the model was logged without one.
     """
@@ -239,7 +239,7 @@ def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[s
 
 
 def logs(settings: Settings, name: str, lines: int = 50) -> list[str]:
-    """The last lines that the server processes of an endpoint wrote."""
+    """Return the last lines that the server processes of an endpoint wrote."""
     return _existing(settings, name).lines(lines)
 
 

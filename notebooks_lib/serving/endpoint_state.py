@@ -34,7 +34,7 @@ from notebooks_lib.settings import Settings
 FORMAT = 2
 SERVING = "serving.json"
 SLOTS = ("blue", "green")
-"""What slots are called where nobody says otherwise."""
+"""Default names of the slots."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHORTEST_KEY = 16
@@ -45,7 +45,7 @@ State = dict[str, Any]
 
 
 def check_name(kind: str, name: str) -> str:
-    """`name`, if it can be a folder and part of an address. Raises UsageError."""
+    """Return `name` if it can be a folder and part of an address. Raises UsageError."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
     return name
@@ -67,7 +67,7 @@ class EndpointFolder:
         self._patience = 2 * settings.endpoint.start_timeout + 30
 
     def example(self, slot: str) -> Path:
-        """Where a request lies that the slot's model answers."""
+        """Return the path of a request that the slot's model answers."""
         return self.path / f"example-{slot}.json"
 
     def exists(self) -> bool:
@@ -75,7 +75,7 @@ class EndpointFolder:
         return self._state.exists()
 
     def read(self) -> State | None:
-        """The state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
+        """Return the state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
         try:
             return load(self._state)
         except FileNotFoundError:
@@ -87,13 +87,15 @@ class EndpointFolder:
             ) from error
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the state. Raises EndpointError when it cannot be written; the old one is still there then."""
+        """Replace the state. Raises EndpointError when it cannot be written; the old one is still in force then."""
         with self.staged(state) as commit:
             commit()
 
     @contextmanager
     def staged(self, state: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
-        """Write the new state beside the old one; calling what this yields puts it in force, and needs no room."""
+        """Write the new state beside the old one; calling the yielded function puts it in force, and needs no disk
+        space.
+        """
         with _saying(f"endpoint {self.name!r}: its state cannot be written"):
             part = stage(self._state, {**state, "format": FORMAT, "generation": self._generation() + 1})
         yield lambda: _commit(part, self._state)
@@ -105,7 +107,7 @@ class EndpointFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold this endpoint alone. Raises EndpointError when somebody else holds it for too long."""
+        """Lock this endpoint. Raises EndpointError when another process holds the lock for too long."""
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
             safe_files.make_folder(self._lock.parent.parent)
             safe_files.make_folder(self._lock.parent)
@@ -124,7 +126,7 @@ class EndpointFolder:
             lock.release()
 
     def secret(self) -> str:
-        """The endpoint's key; made at the first call, readable by its owner only."""
+        """Return the endpoint's key; it is made at the first call, readable by its owner only."""
         if self.key.exists():
             return self._read_key()
         with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
@@ -138,7 +140,7 @@ class EndpointFolder:
         return self._read_key()
 
     def _read_key(self) -> str:
-        """The key in the file. Raises EndpointError where it protects nothing."""
+        """Return the key in the file. Raises EndpointError where the file does not protect it."""
         again = f"remove it, and the next start makes another: rm {self.key}"
         try:
             if safe_files.open_to_others(self.key):
@@ -154,9 +156,9 @@ class EndpointFolder:
         return key
 
     def keep_model(self, source: Path, version: str) -> Path:
-        """Copy the model folder `source` in, complete or not at all. Raises EndpointError.
+        """Copy the model folder `source` in, completely or not at all. Raises EndpointError.
 
-        A version that is deployed again from the same files keeps its copy; from other files it gets one beside it,
+        A version deployed again from the same files keeps its copy; from other files it gets another copy beside it,
         because the server may still read the first.
         """
         check_name("version", version)
@@ -187,14 +189,14 @@ class EndpointFolder:
         check_model(self.models, entry)
 
     def prune(self, keep: set[str]) -> None:
-        """Remove model folders other than those named, and what interrupted copies left."""
+        """Remove model folders other than those named, and the leftovers of interrupted copies."""
         if self.models.is_dir():
             for folder in self.models.iterdir():
                 if folder.name not in keep:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def lines(self, number: int, start: int = 0) -> list[str]:
-        """The last `number` lines of the log; of what was written after byte `start`, if given."""
+        """Return the last `number` lines of the log; of what was written after byte `start`, if given."""
         text = b""
         for path in (self.log,) if start else (self.log.with_name("log.1"), self.log):
             with suppress(OSError), path.open("rb") as file:
@@ -205,7 +207,7 @@ class EndpointFolder:
         return [safe_text.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
 
     def log_size(self) -> int:
-        """Bytes of the log now, to tell later what came after."""
+        """Return the current size of the log in bytes, to tell later what came after."""
         try:
             return self.log.stat().st_size
         except OSError:
@@ -213,7 +215,7 @@ class EndpointFolder:
 
 
 def load(path: Path) -> State:
-    """The state in a file. Raises EndpointError when another nbops wrote it, ValueError and such when it is damaged."""
+    """Read the state in a file. Raises EndpointError for an unknown format, ValueError and such when it is damaged."""
     found = json.loads(path.read_text("utf-8"))
     if found["format"] not in _READABLE:
         raise EndpointError(f"{path}: written in format {found['format']!r}, this nbops reads {FORMAT}; deploy again")
@@ -223,7 +225,7 @@ def load(path: Path) -> State:
 
 
 def _check_shape(found: State) -> None:
-    """Raise ValueError when a key is missing or of another kind than what this nbops writes."""
+    """Raise ValueError when a key is missing or of another kind than this nbops writes."""
     _expect(found, {"host": str, "port": int, "generation": int, "wanted": str, "slots": dict})
     if not 0 <= found["port"] <= 65535:
         raise ValueError(f"port {found['port']}: expected 0 to 65535")
@@ -250,7 +252,7 @@ def _expect(found: Any, kinds: Mapping[str, type], where: str = "") -> None:
 
 
 def _reason(error: Exception) -> str:
-    """In words where the words are ours or the system's, else the kind of the error."""
+    """Return the message where it is ours or the system's, else the kind of the error."""
     known = type(error) is ValueError or isinstance(error, OSError | UsageError)
     return str(error) if known else type(error).__name__
 
@@ -258,7 +260,7 @@ def _reason(error: Exception) -> str:
 def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     """Raise EndpointError when the files of a slot's model in `models` are not those that were deployed.
 
-    What an older nbops deployed has no digest, and is taken as it is.
+    A model deployed by an older nbops has no digest and is accepted.
     """
     wanted = entry.get("sha256")
     if not wanted:
@@ -277,23 +279,23 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
 
 
 def deployment(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes a deployment to a slot another one."""
+    """Return what identifies a deployment to a slot."""
     return entry["model"], entry["version"], entry["since"], entry.get("id")
 
 
 def known(settings: Settings) -> list[str]:
-    """The names of all endpoints that were ever deployed here."""
+    """Return the names of all endpoints that were ever deployed here."""
     folder = settings.layout.endpoints
     return sorted(path.parent.name for path in folder.glob("*/state.json")) if folder.is_dir() else []
 
 
 def main_slot(state: State) -> str:
-    """The slot with most of the traffic; without any traffic, the first; empty where there is no slot."""
+    """Return the slot with most of the traffic; without any traffic, the first; empty without slots."""
     return min(state["slots"], key=lambda name: -state["traffic"].get(name, 0), default="")
 
 
 def only(settings: Settings, name: str | None) -> str:
-    """`name`, or the one endpoint that there is. Raises UsageError or UnknownNameError."""
+    """Return `name`, or the only endpoint that there is. Raises UsageError or UnknownNameError."""
     names = known(settings)
     if name is not None:
         if name not in names:
@@ -307,7 +309,7 @@ def only(settings: Settings, name: str | None) -> str:
 
 
 def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
-    """Write JSON beside `path`, safe on disk: moved there, it is seen whole or not at all, also after a power cut."""
+    """Write JSON beside `path`, safe on disk: once moved there it is complete or absent, even after a power cut."""
     text = json.dumps(content, indent=2, default=str)
     return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 

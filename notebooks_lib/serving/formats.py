@@ -1,4 +1,4 @@
-"""Reads a request: one of MLflow's formats or Azure's, checked against the model's columns. It never asks the model.
+"""Read a request in one of MLflow's formats or Azure's, and check it against the model's columns. It predicts nothing.
 
 It refuses everything that MLflow refuses, and some that MLflow lets pass in silence: keys and columns that nobody
 reads, a request without rows, 1.5 where the model takes whole numbers. What it accepts is answered as MLflow does.
@@ -32,15 +32,15 @@ _BRIEF.maxstring = _BRIEF.maxother = 60
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What was sent, in MLflow's own format."""
+    """A request in MLflow's own format."""
 
     payload: dict[str, Any]
-    """Exactly one of MLflow's four keys."""
+    """Has exactly one of MLflow's four keys."""
     params: dict[str, Any]
 
 
 def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> PredictionRequest:
-    """The request in a JSON body. Raises InputError that names the field and what is expected."""
+    """Read the request in a JSON body. Raises InputError that names the field and what is expected."""
     payload = decode(body)
     given = payload.pop(PARAMS, None) if PARAMS in payload else {}
     found = [key for key in payload if key in FORMATS]
@@ -60,7 +60,7 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`. Raises InputError."""
+    """Return the JSON object in `body`. Raises InputError."""
     try:
         payload = json.loads(
             body.decode("utf-8-sig")
@@ -77,7 +77,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
-    """Compare the columns that were sent with the model's. Raises InputError that names those missing or unknown."""
+    """Compare the columns that were sent with the model's. Raises InputError that names missing or unknown ones."""
     known = dict.fromkeys(column.name for column in columns if column.name is not None)
     if not known:
         return
@@ -97,7 +97,7 @@ def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
 
 
 def describe_format(columns: Sequence[Column]) -> str:
-    """The columns that a model takes, with their types, for a message."""
+    """Describe the columns that a model takes, with their types, for a message."""
     shown = [_described(column) for column in columns[:_LONGEST_LIST]]
     more = len(columns) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "") if shown else "anything (it has no signature)"
@@ -111,7 +111,7 @@ def _described(column: Column) -> str:
 
 
 def _translated(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, Any]:
-    """Azure's one key says by the value's form what MLflow says by four keys."""
+    """Translate Azure's single key to one of MLflow's four keys, by the form of its value."""
     if key != AZURE:
         return key, value
     named = _named_table(columns)
@@ -155,7 +155,7 @@ def _check(sent: str, key: str, value: Any, columns: Sequence[Column]) -> None:
 
 
 def _check_lengths(where: str, value: Mapping[str, Any], columns: Sequence[Column]) -> None:
-    """Columns of a table have as many values each; named tensors need not."""
+    """Check that the columns of a table have equally many values; named tensors need not."""
     table = _named_table(columns)
     lengths = [(name, len(items)) for name, items in value.items() if name in table and isinstance(items, list)]
     for name, length in lengths[1:]:
@@ -217,7 +217,7 @@ def _check_records(where: str, value: Any, columns: Sequence[Column]) -> None:
 
 
 def _check_types(values: Iterable[tuple[Any, list[Any]]], columns: Sequence[Column]) -> None:
-    """Refuse what MLflow would turn into something else in silence: 1.5 into 1, "no" into True, 5 as a text."""
+    """Refuse what MLflow would convert silently: 1.5 to 1, "no" to True, 5 to a text."""
     strict = {column.name: column for column in columns if column.shape is None and column.type in _FITS}
     if not strict:
         return
@@ -251,7 +251,7 @@ def _named_table(columns: Sequence[Column]) -> list[str]:
 
 
 def _whole(item: Any) -> bool:
-    """A whole number, or a text that MLflow reads as one."""
+    """Whether a value is a whole number, or a text that MLflow reads as one."""
     if isinstance(item, float):
         return item.is_integer()
     return isinstance(item, int | str)

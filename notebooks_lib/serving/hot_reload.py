@@ -1,4 +1,4 @@
-"""Keeps a running server in line with the endpoint's state file, and says in serving.json how far it is.
+"""Keep a running server in line with the endpoint's state file, and report its progress in serving.json.
 
 Whoever changes an endpoint replaces state.json and waits until serving.json names that generation. Nothing is sent to
 the server, so nothing can be lost on the way: a starter that dies in between has made the change all the same.
@@ -23,7 +23,9 @@ from notebooks_lib.serving.slots import Slot, Slots
 LOOK_EVERY = 0.05
 """Seconds between two looks at the state file."""
 SETTLED = 1.0
-"""Seconds of a new server that belong to its starter's questions and its first requests, not to imports beside them."""
+"""Seconds of a new server that are reserved for its starter's checks and its first requests, before more is
+imported.
+"""
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -31,7 +33,7 @@ T = TypeVar("T")
 
 
 class StateFollower:
-    """Loads what the state names, beside what serves, and lets it serve once it is there."""
+    """Load what the state names, beside what serves, and let it serve once it is loaded."""
 
     def __init__(self, folder: Path, slots: Slots) -> None:
         self._folder = folder
@@ -41,7 +43,7 @@ class StateFollower:
         self._failed: dict[str, tuple[tuple[Any, ...], str]] = {}
 
     def load_first(self, wanted: Mapping[str, Any], must: set[str]) -> None:
-        """Load the slots of a server that does not serve yet. Raises what the model of a slot in `must` raises."""
+        """Load the slots of a server that does not serve yet. Raises what loading a slot in `must` raises."""
         for name, entry in wanted["slots"].items():
             try:
                 self._keep(name, entry, self._load(entry))
@@ -52,11 +54,11 @@ class StateFollower:
         self._serve(wanted)
 
     def example(self) -> dict[str, dict[str, Any] | None]:
-        """By slot, a request that its model answers."""
+        """Return, by slot, a request that its model answers."""
         return {name: slot.model.example for name, (_, slot) in self._held.items()}
 
     async def follow(self) -> None:
-        """Look at the state again and again; a newer one is not kept waiting by one that is being loaded."""
+        """Follow the state file; a newer state does not wait for one that is still being loaded."""
         seen, applying = None, None
         asyncio.get_running_loop().call_later(SETTLED, lambda: _aside(self._complete))
         while True:
@@ -69,7 +71,7 @@ class StateFollower:
             await asyncio.sleep(LOOK_EVERY)
 
     def _complete(self) -> None:
-        """What a start leaves out, because the first request that needs it may come later, or never."""
+        """Import what a start leaves out, because the first request that needs it may come later, or never."""
         for name, (_, slot) in list(self._held.items()):
             try:
                 slot.model.complete()
@@ -96,7 +98,7 @@ class StateFollower:
         self._say(wanted)
 
     def _load(self, entry: Mapping[str, Any], *, whole: bool = False) -> ServedModel:
-        """The model of a slot, if its files are those that were deployed: a model runs code when it is loaded."""
+        """Load the model of a slot if its files are those that were deployed: loading a model runs code."""
         models = self._folder / "models"
         endpoint_state.check_model(models, entry)
         return loading.load_model(models / entry["model"], whole=whole)
@@ -136,7 +138,7 @@ class StateFollower:
 
 
 def info(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What `/version` answers for a slot of the state."""
+    """Return what `/version` answers for a slot of the state."""
     first = {key: entry["detail"].get(key) for key in ("model", "run_id", "dataset")}
     rest = {key: value for key, value in entry["detail"].items() if key not in first}
     return {"model": first.pop("model"), "version": entry["version"], **first, "since": entry["since"], "detail": rest}
@@ -151,7 +153,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run `work` in a thread that nobody waits for when the server ends: a model may hang while it is loaded."""
+    """Run `work` in a thread that does not delay the server's end: a model may hang while it is loaded."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

@@ -19,7 +19,7 @@ from notebooks_lib.serving import body_limits, formats
 
 
 def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
-    """The answer to a JSON body of plain numbers, the same as `predict` gives; None for any other.
+    """Answer a JSON body of plain numbers exactly as `predict` does, but faster; None for any other body.
 
     pydantic's JSON is several times as fast as Python's, and reads the same numbers; what it does not read, such as
     half of a surrogate pair, is left to the other way.
@@ -35,7 +35,7 @@ def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
 
 
 def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
-    """The answer of `model` to a body of media type `kind`. Raises InputError or PredictionError."""
+    """Answer a body of media type `kind`. Raises InputError or PredictionError."""
     body_limits.check_body(kind, body, model.columns)
     if kind == "text/csv":
         try:
@@ -63,7 +63,8 @@ _pausing = threading.Lock()
 
 @contextmanager
 def _collector_paused(size: int) -> Iterator[None]:
-    """Read a large body without the garbage collector, which would look at hundreds of thousands of lists many times.
+    """Pause the garbage collector while a large body is read: it would look at hundreds of thousands of lists many
+    times.
 
     Half a million lists are read in a tenth of the time; what is read holds no cycles.
     """
@@ -84,18 +85,20 @@ def _collector_paused(size: int) -> Iterator[None]:
 
 
 def difference(one: Any, other: Any) -> float:
-    """The largest relative difference of two answers; infinite when they differ in form, or in anything but numbers."""
+    """Return the largest relative difference of two answers; infinite when they differ in form or in other than
+    numbers.
+    """
     return max((_relative_difference(*pair) for pair in _pairs(one, other)), default=0.0)
 
 
 def largest_finite_difference(one: Any, other: Any) -> float:
-    """The same of the numbers alone, which is finite; what else differs has no size."""
+    """Return the same for numbers only, which is finite; other differences have no size."""
     found = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
     return max((each for each in found if math.isfinite(each)), default=0.0)
 
 
 def same_form(one: Any, other: Any) -> bool:
-    """Whether who reads the one can read the other: the same names, lengths and kinds of values.
+    """Whether code that reads one answer can read the other: the same names, lengths and kinds of values.
 
     JSON's null is a missing value of any kind. Lists of texts, as of several labels, may differ in length.
     """
@@ -103,7 +106,7 @@ def same_form(one: Any, other: Any) -> bool:
 
 
 def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
-    """The single values of two answers side by side; where their structure parts, what stands there."""
+    """Yield the single values of two answers side by side; where their structures differ, the parts that differ."""
     if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
         for key in one:
             yield from _pairs(one[key], other[key])

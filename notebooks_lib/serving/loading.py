@@ -24,7 +24,7 @@ _one_at_a_time = threading.Lock()
 
 
 def prepare_process() -> None:
-    """What a process must do before it loads its first model; as `mlflow models serve` does."""
+    """Prepare a process for loading its first model, as `mlflow models serve` does."""
     import warnings
 
     sys.dont_write_bytecode = True  # beside a model's own modules it would be files that nobody deployed
@@ -35,7 +35,7 @@ def prepare_process() -> None:
 
 
 def load_model(folder: Path, *, whole: bool = False) -> ServedModel:
-    """The model in `folder`, after it has answered its example; with `whole`, ready for any request at once.
+    """Load the model in `folder` and let it predict its example; with `whole`, it is ready for any request at once.
 
     Raises ModelError.
     """
@@ -48,7 +48,7 @@ def load_model(folder: Path, *, whole: bool = False) -> ServedModel:
 
 
 def _forget_code_beside(folder: Path) -> None:
-    """Let a model that brings modules of its own import these, not those of the same names that another brought.
+    """Let a model import its own modules, not modules of the same name that another model brought.
 
     The other keeps what it has imported; only what it would import later, while it predicts, it would find here.
     """
@@ -67,7 +67,7 @@ _SHOWN_LOG = 8
 
 
 def check_load(model: Path, log: Path, timeout: float, environment: dict[str, str]) -> dict[str, Any]:
-    """What loading `model` and asking it its example came to: its `example`, and by how many bytes memory grew.
+    """Load `model` in a child process and let it predict its example; return the `example` and the growth of memory.
 
     Raises EndpointError when it does not load, does not answer, crashes, takes longer than `timeout` seconds, or needs
     more memory than the machine has left.
@@ -104,7 +104,7 @@ def check_load(model: Path, log: Path, timeout: float, environment: dict[str, st
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process, and what the model may have started."""
+    """Kill the process and whatever the model started."""
     if os.name == "posix":
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Asks a second slot what the first has answered, and counts where they differ. No client ever waits for it."""
+"""Send copies of requests to a second slot and count where its answers differ. No client ever waits for it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from notebooks_lib.serving.inference import difference, largest_finite_differenc
 from notebooks_lib.serving.slots import Slot
 
 WAITING = 16
-"""Requests that may wait for the second slot; further ones are dropped, and counted."""
+"""Requests that may wait for the second slot; further ones are dropped and counted."""
 SAME = 1e-6
-"""Relative difference up to which two predictions are the same."""
+"""Largest relative difference of two predictions that count as the same."""
 
 log = logging.getLogger("nbops.endpoint")
 
 
 @dataclass(frozen=True)
 class MirrorComparison:
-    """What came of one request."""
+    """The comparison of one request's answers."""
 
     rows: int
     different: int
     misshapen: int
-    """Of these, how many are of another form: whoever reads the one cannot read the other."""
+    """Of these, how many have another form: code that reads one answer cannot read the other."""
     largest: float
-    """Relative, of the numbers."""
+    """Largest relative difference of the numbers."""
 
 
 class Mirror:
-    """One thread that works off what is waiting."""
+    """One thread that works through the queue."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._waiting = 0
 
     def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes, *, probe: bool = False) -> None:
-        """Ask `slot` for `body` some time, and compare with `answer`, unless too many are waiting already."""
+        """Queue `body` for `slot`, to be compared with `answer`; drop it when too many are waiting."""
         if self._waiting >= WAITING:
             slot.tally.mirror_dropped += 1
             return
@@ -73,7 +73,7 @@ def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorCompari
 
 
 def compare(one: Any, other: Any) -> MirrorComparison:
-    """Two answers to the same rows, row by row."""
+    """Compare two answers to the same rows, row by row."""
     lists = isinstance(one, list), isinstance(other, list)
     if any(lists) and not (all(lists) and len(one) == len(other)):
         return MirrorComparison(1, 1, 1, 0.0)

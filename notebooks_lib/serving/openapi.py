@@ -1,4 +1,4 @@
-"""Describes a served model as an OpenAPI document, from its signature and example. It serves nothing."""
+"""Describe a served model as an OpenAPI document, from its signature and example. It serves nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FAULTS = {
 
 
 def document(title: str, version: str, model: ServedModel | None, *, keyed: bool) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of an endpoint that serves `model`."""
+    """Return the OpenAPI 3.1 document of an endpoint that serves `model`."""
     paths: dict[str, Any] = {
         "/ping": {"get": _get("Whether the model is loaded", {})},
         "/health": {"get": _get("Whether the model is loaded", {})},
@@ -145,7 +145,7 @@ def _outputs(outputs: Sequence[Column]) -> dict[str, Any]:
 
 
 def _value(column: Column, *, row: bool = False) -> dict[str, Any]:
-    """The form of a column's values; of one row with `row`."""
+    """Return the schema of a column's values; of one row with `row`."""
     schema: dict[str, Any] = dict(_TYPES.get(column.type) or _TYPES.get(_NUMPY.get(column.type[:1], ""), {}))
     if column.shape is None:
         return schema if row else {"type": "array", "minItems": 1, "items": schema}

@@ -1,4 +1,4 @@
-"""Ties a child process to its starter: when that ends, even by SIGKILL, the child ends. Standard library only."""
+"""End a child process when the process that started it ends, even by SIGKILL. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def bind(pid: int) -> None:
-    """End this process when process `pid`, its parent, ends: by the kernel where it can, which also ends a paused one.
+    """End this process when its parent `pid` ends: through the kernel where possible, which ends a paused one too.
 
-    Elsewhere a thread looks at it now and then; that, and `listen`, need a process that runs.
+    Elsewhere a thread checks it now and then; that, and `listen`, need a process that is not paused.
     """
     if sys.platform == "linux":
         import ctypes
@@ -29,7 +29,9 @@ def bind(pid: int) -> None:
 
 
 def listen() -> None:
-    """End this process when its standard input does: its starter holds the other end. Nothing more is read from it."""
+    """End this process when its standard input closes: the starter holds the other end. Nothing more is read from
+    it.
+    """
 
     def wait() -> None:
         with suppress(OSError, ValueError):

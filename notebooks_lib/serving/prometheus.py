@@ -1,4 +1,4 @@
-"""What an endpoint has counted, in Prometheus' text format. It counts nothing itself."""
+"""Write an endpoint's counts in Prometheus' text format. It counts nothing itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from notebooks_lib.serving.slots import TIME_BOUNDS, SlotCounter, Slots
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 _EVERY = 5
-"""Of the bounds that percentiles are taken from: four a decade, from 0.1 ms to 100 s."""
+"""Every fifth bound of the percentiles is shown: four a decade, from 0.1 ms to 100 s."""
 
 
 def metrics_page(name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> bytes:
-    """The page; `elsewhere` has the requests that no slot answered."""
+    """Return the page; `elsewhere` counts the requests that no slot answered."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
@@ -22,7 +22,7 @@ def metrics_page(name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mappin
 
 
 class _Families:
-    """As prometheus_client wants to collect."""
+    """A collector for prometheus_client."""
 
     def __init__(self, name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class _Families:
         self._gauges = gauges
 
     def collect(self) -> Iterator[Any]:
-        """All families, each with a sample for each slot."""
+        """Yield all families, each with a sample for each slot."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         requests = CounterMetricFamily(

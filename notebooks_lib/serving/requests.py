@@ -42,15 +42,15 @@ _MORE: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
     503: ((b"retry-after", b"1"),),
 }
 SLOT_HEADER = b"azureml-model-deployment"
-"""Names a slot in a request, and in the answer the one that gave it; as Azure's endpoints do."""
+"""Names a slot in a request, and in the answer the slot that gave it, as Azure's endpoints do."""
 UNCOUNTED = 64 * 1024
 """Bytes of every body that always have room, however much others send."""
 PROBE_HEADER = b"x-nbops-probe"
-"""Marks a request by which nbops itself tries a slot, with the value 1: no caller sent it."""
+"""Marks, with the value 1, a request by which nbops itself tests a slot: no caller sent it."""
 
 
 class RefusedRequest(Exception):
-    """A request that ends here, with the status and the reason that the client reads."""
+    """A request that is refused, with the status and the reason that the client reads."""
 
     def __init__(self, status: int, message: str, *, code: str = "") -> None:
         self.status = status
@@ -65,13 +65,13 @@ class ClientGone(Exception):
 
 @dataclass
 class HttpResponse:
-    """What the client gets."""
+    """The answer that the client gets."""
 
     status: int
     body: bytes
     kind: bytes = b"application/json"
     slot: Slot | None = None
-    """Which slot gave it."""
+    """The slot that answered."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -83,11 +83,11 @@ class HttpRequest:
     receive: Receive
     headers: dict[bytes, bytes] = field(init=False)
     id: bytes = field(init=False)
-    """From the client, if it sent a proper one."""
+    """The client's id, if it sent a valid one."""
     trace: bytes = field(init=False)
-    """Its `traceparent`, if that is one."""
+    """Its `traceparent`, if that is valid."""
     size: int = 0
-    """Bytes of the body that have come."""
+    """Bytes of the body received so far."""
     kept: int = 0
     """Bytes of it that were held in memory, as far as they were counted."""
 
@@ -100,7 +100,7 @@ class HttpRequest:
 
     @property
     def probe(self) -> bool:
-        """Whether nbops itself sent it, to try a slot."""
+        """Whether nbops itself sent it to test a slot."""
         return self.headers.get(PROBE_HEADER) == b"1"
 
     @property
@@ -112,7 +112,7 @@ class HttpRequest:
         return str(self.scope["path"])
 
     def kind(self) -> str:
-        """The body's media type. Raises Refused when it is one that no model reads."""
+        """Return the body's media type. Raises RefusedRequest for one that no model reads."""
         given = self.headers.get(b"content-type", b"")  # which a page may leave out without asking the server first
         if given == b"application/json":
             return "application/json"
@@ -127,10 +127,12 @@ class HttpRequest:
         return kind
 
     async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
-        """The body, up to `limit` bytes. A longer one is read a while to its end, so that the client hears why not.
+        """Return the body, up to `limit` bytes. A longer one is read on for a while, so that the client reads the
+        reason.
 
-        Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise.
-        Raises Refused when it is too long or does not come within `timeout` seconds, Gone when the client has left.
+        Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise. Raises
+        RefusedRequest when it is too long or does not arrive within `timeout` seconds, ClientGone when the client has
+        left.
         """
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > 4 * limit:
@@ -169,12 +171,12 @@ def _too_large(limit: int) -> RefusedRequest:
 
 
 def as_json(status: int, content: Any, *, slot: Slot | None = None) -> HttpResponse:
-    """An answer in JSON. ASCII, because a message may quote half of a surrogate pair that was sent."""
+    """Return an answer in JSON, in ASCII: a message may quote half of a surrogate pair that was sent."""
     return HttpResponse(status, json.dumps(content, default=str).encode(), slot=slot, headers=_MORE.get(status, ()))
 
 
 def refusal_response(status: int, message: str, *, code: str = "", slot: Slot | None = None) -> HttpResponse:
-    """An answer that says why there is no other."""
+    """Return an answer that gives the reason for a refusal."""
     return as_json(status, {"error_code": code or _CODES.get(status, "BAD_REQUEST"), "message": message}, slot=slot)
 
 
@@ -198,7 +200,9 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str] = ()) -> str:
-    """Why a request is taken for one of a foreign page; empty when it is not. `allowed` holds further host names."""
+    """Return why a request seems to come from a foreign web page; empty when it does not. `allowed` are more host
+    names.
+    """
     for name, value in headers:
         if name == b"host":
             match = _HOST.fullmatch(value.decode("latin-1").strip())
@@ -220,7 +224,9 @@ def _is_local_name(name: str, allowed: Sequence[str]) -> bool:
 
 
 def _host_of(origin: bytes) -> str:
-    """Empty for what is no web page's origin, as "null" of a sandboxed frame or a local file."""
+    """Return the host of an origin; empty for one that is no web page's, as "null" of a sandboxed frame or a local
+    file.
+    """
     scheme, _, rest = origin.decode("latin-1").strip().partition("://")
     match = _HOST.fullmatch(rest) if scheme in ("http", "https") else None
     return match["name"] if match else ""
@@ -233,18 +239,20 @@ def _escaped(value: bytes) -> str:
 LOG_BYTES = 10 * 1024 * 1024
 """Bytes after which the file is moved to access.log.1."""
 _QUIET_PATHS = ("/health", "/ping", "/metrics")
-"""Asked every few seconds by machines: not worth a line unless something is wrong."""
+"""Requested every few seconds by machines: logged only when something is wrong."""
 
 
 class AccessLog:
-    """Appends lines; `flush` puts them on disk. A kill -9 loses those since the last flush."""
+    """The access log: a line of JSON for each request, in a file of bounded size. A kill -9 loses lines since
+    `flush`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
 
     def write(self, request: HttpRequest, answer: HttpResponse, seconds: float) -> None:
-        """A line about a request that was answered. A full disk costs the line, not the answer."""
+        """Write a line about an answered request. A full disk costs the line, not the answer."""
         if answer.status == 200 and request.path in _QUIET_PATHS:
             return
         slot, client = answer.slot, request.scope.get("client")
@@ -268,14 +276,14 @@ class AccessLog:
             self._file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
-        """Put what is left on disk."""
+        """Write what is left to disk."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
 
     def flush(self) -> None:
-        """Put the lines on disk, and begin another file when this one is full."""
+        """Write the lines to disk, and begin another file when this one is full."""
         if self._file is None:
             return
         with suppress(OSError):

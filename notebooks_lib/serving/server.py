@@ -99,13 +99,15 @@ class _PortError(OSError):
 
 
 def _leave_the_starter() -> None:
-    """Go on in a child whose parent ends at once, so that nobody who cleans up after the starter finds us below it."""
+    """Go on in a child whose parent ends at once, so that cleaning up the starter's children does not find this
+    process.
+    """
     if hasattr(os, "fork") and os.fork():
         os._exit(0)
 
 
 def _hear_the_starter(go: queue.SimpleQueue[str]) -> None:
-    """Pass its word on; when it dies without one, end, even though a model is being loaded and never comes back."""
+    """Pass the starter's word on; when it dies without one, end, even while a model is being loaded and hangs."""
     word = sys.stdin.readline().strip()
     if not word:
         os._exit(1)
@@ -216,9 +218,9 @@ async def _flush(access: AccessLog | None) -> None:
 
 
 async def _look_after(server: Any, folder: Path) -> None:
-    """Keep the log within bounds, and end when the endpoint's folder is gone: nobody could stop the server any more.
+    """Keep the log within its size, and end when the endpoint's folder is gone: nothing could stop the server any more.
 
-    The log is copied and emptied, so that it stays the file that this process, and what it calls, write to.
+    The log is copied and emptied, so that it stays the file that this process and its libraries write to.
     """
     path = folder / "log"
     while True:

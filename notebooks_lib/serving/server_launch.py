@@ -1,4 +1,4 @@
-"""Brings up a server for a wanted state, or has the running one follow it. It does not choose what is served."""
+"""Start a server for a wanted state, or make the running one follow it. It does not choose what is served."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from notebooks_lib.serving.server_process import ServerProcess, StartError, Star
 from notebooks_lib.settings import Settings
 
 PROBE_TIMEOUT = 5.0
-"""Seconds in which a healthy endpoint says so."""
+"""Seconds in which a healthy endpoint answers."""
 PROTOCOL = 2
-"""What a server understands; one that an older nbops started does not follow the state."""
+"""Version of what a server understands; one started by an older nbops does not follow the state."""
 _LOOK_EVERY = 0.01
 
 
 def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[str]) -> State:
-    """Bring up a server for state `new`; write that down, and return it, once the slots in `must` are loaded.
+    """Start a server for state `new` and return it once the slots in `must` are loaded and the state is written.
 
     Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
     """
@@ -81,7 +81,7 @@ def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[
 
 
 def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
-    """Wait until the running server has taken up the state on disk: by slot, whether it is ready, and why not.
+    """Wait until the running server follows the state on disk; return, by slot, whether it is ready, and why not.
 
     Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
     """
@@ -107,7 +107,7 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
 
 
 def server_report(folder: EndpointFolder, server: ServerProcess | None) -> dict[str, Any]:
-    """What the running server last said of itself in serving.json; empty when it has said nothing that can be read."""
+    """Return what the running server last wrote to serving.json; empty when it wrote nothing readable."""
     with suppress(OSError, ValueError, RecursionError):
         said = json.loads(folder.serving.read_text("utf-8"))
         if server is not None and _is_said(said) and said["pid"] == server.process.pid:
@@ -116,7 +116,7 @@ def server_report(folder: EndpointFolder, server: ServerProcess | None) -> dict[
 
 
 def _is_said(said: Any) -> bool:
-    """Whether a file has the shape that `following` writes."""
+    """Whether a file has the shape that `hot_reload` writes."""
     kinds = {"pid": int, "generation": int, "slots": dict}
     if not isinstance(said, dict) or not all(isinstance(said.get(key), kind) for key, kind in kinds.items()):
         return False
@@ -128,12 +128,12 @@ def _is_said(said: Any) -> bool:
 
 
 def follows(server: ServerProcess) -> bool:
-    """Whether the server takes up changes while it runs."""
+    """Whether the server follows changes while it runs."""
     return server.record.get("protocol") == PROTOCOL
 
 
 def _check_live(folder: EndpointFolder, new: State) -> None:
-    """Ask the new server who it is, over HTTP, as a client would."""
+    """Ask the new server for its identity over HTTP, as a client would."""
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()
     try:
@@ -146,5 +146,5 @@ def _check_live(folder: EndpointFolder, new: State) -> None:
 
 
 def listens_at(current: State) -> Address:
-    """Where the server of a state listens."""
+    """Return the address of a state's server."""
     return Address(str(current["host"]), int(current["port"]))

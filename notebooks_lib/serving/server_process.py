@@ -1,4 +1,4 @@
-"""Starts and stops the server process of an endpoint: by its pid, never by a name. What is served is unknown here."""
+"""Start and stop the server process of an endpoint, by its pid, never by a name. What is served is unknown here."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL: more than the server gives its last requests."""
 
 _OWNERS = (Env.KERNEL, Env.OWNER_RUN, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "IPYNB_FILE")
-"""What ties a process to the run that started it. An endpoint outlives its starter and belongs to no run."""
+"""Variables that tie a process to the run that started it. An endpoint outlives its starter and belongs to no run."""
 
 _SHOWN_LOG = 8
 
 
 class StartError(EndpointError):
-    """The server process did not get as far as it should. `kind` is "host", "port", "load", "os", "died" or "slow"."""
+    """The server process failed to start. `kind` is "host", "port", "load", "os", "died" or "slow"."""
 
     def __init__(self, message: str, kind: str) -> None:
         self.kind = kind
@@ -40,14 +40,14 @@ class StartError(EndpointError):
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """The server process that wrote an endpoint's server.json, and that still runs."""
+    """A running server process, as its endpoint's server.json describes it."""
 
     process: psutil.Process
     record: Mapping[str, Any]
 
     @property
     def memory_mb(self) -> float | None:
-        """Resident memory; None when it ended meanwhile."""
+        """Return the resident memory; None when it ended meanwhile."""
         try:
             return float(self.process.memory_info().rss) / 1e6
         except psutil.Error:
@@ -55,7 +55,7 @@ class ServerProcess:
 
 
 def running(folder: EndpointFolder) -> ServerProcess | None:
-    """The endpoint's server process, if it is the one that was started, and not another that got its pid."""
+    """Return the endpoint's server process, if it still is the one that was started and not another with its pid."""
     try:
         record = json.loads(folder.server.read_text("utf-8"))
         process = psutil.Process(int(record["pid"]))
@@ -67,7 +67,7 @@ def running(folder: EndpointFolder) -> ServerProcess | None:
 
 
 def stop(server: ServerProcess) -> None:
-    """End the process, kindly first. Raises EndpointError when it cannot be ended."""
+    """Stop the process, with SIGTERM first. Raises EndpointError when it cannot be stopped."""
     try:
         server.process.terminate()
         if not ended(server.process, GRACE):
@@ -85,7 +85,7 @@ def stop(server: ServerProcess) -> None:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as far as the system says it."""
+    """Return the process that listens on a port, as far as the system says."""
     try:
         for connection in psutil.net_connections("tcp"):
             if (
@@ -100,7 +100,7 @@ def holder(port: int) -> str:
 
 
 class StartingServer:
-    """A server process on its way up. Leave the `with` block before `go`, and nothing of it is left."""
+    """A server process that is starting. Leaving the `with` block before `go` removes it completely."""
 
     def __init__(self, folder: EndpointFolder, order: Mapping[str, Any], timeout: float) -> None:
         self._folder = folder
@@ -139,7 +139,7 @@ class StartingServer:
         self._reader.join(GRACE)
 
     def loaded(self) -> Mapping[str, Any]:
-        """Wait until the models are loaded: `port`, and `examples` by slot. Raises StartError."""
+        """Wait until the models are loaded; return `port`, and `examples` by slot. Raises StartError."""
         with suppress(psutil.Error):
             self._pid = psutil.Process(int(self._hear("pid")["pid"]))
         return self._hear("loaded")
@@ -151,7 +151,7 @@ class StartingServer:
         self._gone = True
 
     def fault(self, what: str, kind: str = "died") -> StartError:
-        """What went wrong, with the last lines of the log."""
+        """Return what went wrong, with the last lines of the log."""
         lines = [line for line in self._folder.lines(_SHOWN_LOG, self._log_start) if line.strip()]
         shown = "".join(f"\n  | {line}" for line in lines)
         return StartError(what + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
@@ -190,7 +190,7 @@ class StartingServer:
 
 
 def environment() -> dict[str, str]:
-    """For a process that serves, and belongs to no run."""
+    """Return the environment for a process that serves and belongs to no run."""
     # Threads of OpenMP that wait for each other burn the cores that other requests need.
     return {"OMP_NUM_THREADS": "1", **{name: value for name, value in os.environ.items() if name not in _OWNERS}}
 
@@ -204,7 +204,7 @@ def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:
 
 
 def ended(process: psutil.Process, timeout: float) -> bool:
-    """Whether the process ends within `timeout` seconds. One whose parent never asks stays listed, but is dead."""
+    """Whether the process ends within `timeout` seconds. A zombie counts as ended."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:

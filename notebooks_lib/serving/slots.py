@@ -15,7 +15,7 @@ from typing import Any
 from notebooks_lib.models.scorer import ServedModel
 
 TIME_BOUNDS: tuple[float, ...] = tuple(10 ** (step / 20 - 4) for step in range(121))
-"""Seconds, from 0.1 ms to 100 s in steps of 12 %: as far as a percentile can be wrong."""
+"""Seconds, from 0.1 ms to 100 s in steps of 12 %: the largest error of a percentile."""
 
 
 @dataclass(frozen=True)
@@ -23,48 +23,50 @@ class SlotCounts:
     """What a slot has done since its model was deployed, or since a mark."""
 
     requests: int = 0
-    """Answered by it, whatever the status; mirrored ones are not among them."""
+    """Requests answered by it, whatever the status, without mirrored ones."""
     refused: int = 0
-    """With a status of 4xx."""
+    """Requests answered with a status of 4xx."""
     failed: int = 0
-    """With a status of 5xx."""
+    """Requests answered with a status of 5xx."""
     times: tuple[int, ...] = ()
-    """How many requests took up to each of BOUNDS, and longer than all; predictions (200) only."""
+    """Predictions (status 200) by time: up to each of TIME_BOUNDS, and longer than all."""
     mirrored: int = 0
-    """Requests that it was asked beside the slot that answered them, and that nobody waited for."""
+    """Copies of requests that another slot answered."""
     mirror_failed: int = 0
-    """Of these, how many it did not answer although the other slot did."""
+    """Of these, how many it failed although the other slot answered."""
     mirror_dropped: int = 0
-    """Not asked, because it was still busy with earlier ones."""
+    """Copies that were dropped because it was still busy."""
     probes: int = 0
-    """Of the requests and the mirrored ones, how many were nbops's own."""
+    """Requests and copies that nbops itself sent."""
     rows_compared: int = 0
     rows_different: int = 0
-    """Rows of mirrored requests whose prediction is not that of the slot that answered."""
+    """Rows of mirrored requests whose prediction differs from that of the slot that answered."""
     rows_misshapen: int = 0
-    """Of these, how many are of another form."""
+    """Of these, how many have another form."""
     peaks: tuple[tuple[int, float], ...] = ()
     """Relative differences of numbers that no later one has reached, each with the number of its mirrored request."""
     since: str = ""
-    """Identifies the deployment in the running server: counts of another are not subtracted."""
+    """Identifies the deployment in the running server: counts of another one are not subtracted."""
 
     @property
     def p50(self) -> float | None:
-        """Median of the seconds a prediction took; None without any."""
+        """Return the median seconds of a prediction; None without any."""
         return percentile(self.times, 0.5)
 
     @property
     def p95(self) -> float | None:
-        """Seconds that 95 % of the predictions took at most; None without any."""
+        """Return the seconds that 95 % of the predictions took at most; None without any."""
         return percentile(self.times, 0.95)
 
     @property
     def largest_difference(self) -> float:
-        """Relative, of the numbers in what was mirrored; to three digits."""
+        """Return the largest relative difference of mirrored numbers, to three digits."""
         return self.peaks[0][1] if self.peaks else 0.0
 
     def __sub__(self, mark: SlotCounts) -> SlotCounts:
-        """What came after `mark`; everything, when the slot was deployed or the server started anew meanwhile."""
+        """Return what came after `mark`; everything, when the slot was deployed or the server started anew
+        meanwhile.
+        """
         if mark.since != self.since:
             return self
         before = mark.times or (0,) * len(self.times)
@@ -78,12 +80,12 @@ class SlotCounts:
         return SlotCounts(**less, times=times, peaks=peaks, since=self.since)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, with the percentiles and the largest difference."""
+        """Return plain values, with the percentiles and the largest difference."""
         return {**asdict(self), "largest_difference": self.largest_difference, "p50": self.p50, "p95": self.p95}
 
 
 def read_counts(content: Mapping[str, Any]) -> SlotCounts:
-    """Counts from what `as_json` made; a server that an older nbops started counts less."""
+    """Read counts from what `as_json` returned; a server started by an older nbops counts less."""
     known = {each.name: content[each.name] for each in fields(SlotCounts) if each.name in content}
     peaks = tuple((int(number), float(apart)) for number, apart in content.get("peaks", ()))
     return SlotCounts(**{**known, "times": tuple(content["times"]), "peaks": peaks})
@@ -91,7 +93,7 @@ def read_counts(content: Mapping[str, Any]) -> SlotCounts:
 
 @dataclass
 class SlotCounter:
-    """Counts as they grow in the server; touched by its event loop only."""
+    """The counts of a slot as they grow in the server; changed by its event loop only."""
 
     since: str = ""
     codes: dict[int, int] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class SlotCounter:
     peaks: list[tuple[int, float]] = field(default_factory=list)
 
     def answered(self, status: int, seconds: float, *, probe: bool = False) -> None:
-        """A request got its answer; a `probe` is our own."""
+        """Count an answered request; a `probe` is one of our own."""
         self.probes += probe
         self.codes[status] = self.codes.get(status, 0) + 1
         if status == 200:
@@ -115,14 +117,14 @@ class SlotCounter:
             self.seconds += seconds
 
     def differed(self, apart: float) -> None:
-        """Numbers in the last mirrored request lay so far apart. Rounded, so that the peaks stay few."""
+        """Record how far numbers of the last mirrored request differ. Rounded, so that the peaks stay few."""
         rounded = float(f"{apart:.3g}")
         while self.peaks and self.peaks[-1][1] <= rounded:
             self.peaks.pop()
         self.peaks.append((self.mirrored, rounded))
 
     def counts(self) -> SlotCounts:
-        """What it has come to."""
+        """Return the counts so far."""
         return SlotCounts(
             requests=sum(self.codes.values()),
             refused=sum(count for status, count in self.codes.items() if 400 <= status < 500),
@@ -141,7 +143,7 @@ class SlotCounter:
 
 
 def percentile(times: Sequence[int], share: float) -> float | None:
-    """The bound under which `share` of the requests stayed; None when there were none."""
+    """Return the bound under which `share` of the requests stayed; None when there were none."""
     total, seen = sum(times), 0
     for place, count in enumerate(times):
         seen += count
@@ -166,11 +168,11 @@ class Slot:
     tally: SlotCounter = field(default_factory=lambda: SlotCounter(since=uuid.uuid4().hex))
 
     pace: float = math.inf
-    """Seconds of a processor that its last predictions took, roughly; unknown at first."""
+    """CPU seconds of its last predictions, roughly; unknown at first."""
     size: float = 1.0
-    """Bytes of the bodies that they were made of, as roughly."""
+    """Bytes of their bodies, as roughly."""
     busy: int = 0
-    """Predictions that it was asked for and has not answered yet."""
+    """Predictions in progress."""
 
     def __post_init__(self) -> None:
         self.header = self.name.encode()
@@ -181,22 +183,24 @@ class Slot:
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
 
     def expected(self, size: int) -> float:
-        """Seconds that a prediction for a body of so many bytes takes, if time grows no faster than bodies do."""
+        """Return the expected seconds of a prediction for a body of `size` bytes, if time grows no faster than the
+        body.
+        """
         return self.pace * max(1.0, size / self.size)
 
     def took(self, seconds: float, size: int) -> None:
-        """Take a prediction into account."""
+        """Take the time of a prediction into account."""
         known = 0.9 if self.pace < math.inf else 0.0
         self.pace = known * self.pace + 0.1 * seconds if known else seconds
         self.size = known * self.size + 0.1 * size if known else float(size)
 
     def released(self) -> None:
-        """A prediction has ended that was given up long ago."""
+        """Note the end of a prediction that was given up before."""
         self.busy -= 1
 
 
 class Slots:
-    """Who serves now. Replaced as a whole by the event loop, so a request sees the old or the new, never between."""
+    """The slots in service. Replaced as a whole by the event loop, so that a request sees the old or the new ones."""
 
     def __init__(
         self,
@@ -209,14 +213,14 @@ class Slots:
         self.replace(ready or {}, traffic or {}, mirror or {})
 
     def replace(self, ready: Mapping[str, Slot], traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
-        """From now on these serve; what is being answered is answered by the slot that it began with."""
+        """Put these slots in service; requests in progress are answered by the slot that they began with."""
         self.ready = dict(ready)
         self.traffic = {name: percent for name, percent in traffic.items() if percent}
         self.mirror = next(((name, percent) for name, percent in mirror.items() if percent), None)
         self._only = self.ready.get(next(iter(self.traffic))) if len(self.traffic) == 1 else None
 
     def choose(self) -> Slot | None:
-        """The slot for a request that names none, each by its share of the traffic; None when it is not there."""
+        """Return the slot for a request that names none, by its share of the traffic; None when it is not loaded."""
         if self._only is not None:
             return self._only
         place = 100 * ((next(self._turns) * _STEP) % 1.0)
@@ -227,12 +231,12 @@ class Slots:
         return None
 
     def main(self) -> Slot | None:
-        """The slot with most of the traffic; without any traffic, some slot."""
+        """Return the slot with most of the traffic; without any traffic, some slot."""
         named = sorted(self.ready, key=lambda name: -self.traffic.get(name, 0))
         return self.ready[named[0]] if named else None
 
     def copies_to(self, answered: Slot) -> Slot | None:
-        """The slot that is to be asked the same beside `answered`, if this request is one of the mirrored share."""
+        """Return the slot that gets a copy of what `answered` answered, if this request is in the mirrored share."""
         if self.mirror is None or self.mirror[0] == answered.name:
             return None
         name, percent = self.mirror

@@ -1,4 +1,4 @@
-"""Says how an endpoint is, from its folder and its process. It changes nothing and waits for no lock."""
+"""Read the status of an endpoint from its folder and its process. It changes nothing and waits for no lock."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _GONE = "its server process is gone: it was killed, or the machine was started a
 
 @dataclass(frozen=True)
 class SlotStatus:
-    """One slot of an endpoint."""
+    """The status of one slot."""
 
     version: str
     detail: Mapping[str, Any]
-    """What came with the deployment: model, run_id, dataset, reason."""
+    """What was given at the deployment: model, run_id, dataset, reason."""
     since: str
-    """When this version was deployed to it."""
+    """When this version was deployed to the slot."""
     traffic: int
     """Percent of the requests that name no slot."""
     mirror: int
-    """Percent of the requests that it is asked beside the slot that answers."""
+    """Percent of the requests that are mirrored to it."""
     state: Literal["ready", "loading", "failed", "stopped"]
     error: str = ""
     sha256: str = ""
@@ -35,20 +35,20 @@ class SlotStatus:
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """What is known of an endpoint. The key is not part of it."""
+    """The status of an endpoint. The key is not part of it."""
 
     name: str
     state: Literal["running", "stopped", "broken"]
-    """broken: meant to run, but it does not; `last_error` says why."""
+    """broken: it should run but does not; `last_error` says why."""
     address: str
     port: int
     pid: int | None
     version: str
-    """Of the slot with most of the traffic; empty when none has any."""
+    """Version in the slot with most of the traffic; empty without traffic."""
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """Of the same slot: model, run_id, dataset, reason."""
+    """Details of the same slot: model, run_id, dataset, reason."""
     curl: str = ""
-    """A request that works as it stands; empty for a model without example."""
+    """A request that works as it stands; empty for a model without an example."""
     since: str = ""
     """When that version was deployed."""
     memory_mb: float | None = None
@@ -58,12 +58,12 @@ class EndpointStatus:
     slots: Mapping[str, SlotStatus] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `nbops endpoint status --json` prints."""
+        """Return the object that `nbops endpoint status --json` prints."""
         return asdict(self)
 
 
 def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
-    """The status of the endpoint that `current` describes."""
+    """Return the status of the endpoint that `current` describes."""
     server = server_process.running(folder)
     address = server_launch.listens_at(current)
     fault = str(current.get("last_error") or "")
@@ -121,7 +121,7 @@ def _slots(
 
 
 def _health(address: Address) -> str:
-    """Empty when the endpoint is healthy, else what is wrong."""
+    """Return what is wrong with the endpoint; empty when it is healthy."""
     try:
         code, _ = client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:

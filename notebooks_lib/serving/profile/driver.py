@@ -28,11 +28,11 @@ from typing import Any
 from notebooks_lib.serving import parent_process
 
 GIVEN_UP = 20
-"""Failed connections in a row after which nobody is there any more."""
+"""Failed connections in a row after which the server counts as gone."""
 
 
 class DriverConnection:
-    """One client: a request out, its answer in, and again."""
+    """One client: it sends a request, reads the answer, and repeats."""
 
     def __init__(self, port: int, request: bytes) -> None:
         self._port = port
@@ -45,7 +45,7 @@ class DriverConnection:
         self.status = 0
 
     def ask(self) -> None:
-        """Send the request anew. Raises OSError."""
+        """Begin to send the request again. Raises OSError."""
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=10)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,7 +70,9 @@ class DriverConnection:
         return bool(self._out)
 
     def pull(self) -> bool:
-        """Take what has come; whether the answer is whole. Raises OSError, also when the other side hangs up."""
+        """Read what has arrived; return whether the answer is complete. Raises OSError, also when the server hangs
+        up.
+        """
         assert self.socket is not None
         while True:
             try:
@@ -104,7 +106,7 @@ class DriverConnection:
 
 
 class LoadDriver:
-    """One order, carried out."""
+    """The execution of one order."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         body = str(order["body"]).encode()
@@ -127,7 +129,7 @@ class LoadDriver:
         self._cpu: list[float] = []
 
     def run(self) -> dict[str, Any]:
-        """Ask as ordered, and say what came of it. What was begun or due during the warm-up is not counted."""
+        """Send requests as ordered and return the results. Requests begun or due during the warm-up do not count."""
         everyone = list(self._idle)
         self._begin()
         while self._failures < GIVEN_UP and time.perf_counter() < self._deadline:
@@ -159,7 +161,7 @@ class LoadDriver:
         return bool(self._due) if not self._closed else time.perf_counter() < self._last
 
     def _begin(self) -> None:
-        """Ask with every idle connection that has something to ask."""
+        """Send a request on every idle connection that has one to send."""
         while self._idle and self._failures < GIVEN_UP:
             now = time.perf_counter()
             if self._closed and now >= self._last:
@@ -212,9 +214,9 @@ class LoadDriver:
 
 
 def _arrivals(rate: float, *windows: tuple[float, float]) -> list[float]:
-    """When requests fall due: at random, but as many in each window as the rate says, and the same at every call.
+    """Return when requests are due: at random, but as many in each window as the rate says, and the same at every call.
 
-    So arrivals at a rate are (Poisson), once their number is known.
+    This is how Poisson arrivals are distributed, once their number is known.
     """
     chance = random.Random(0)
     return [
@@ -229,7 +231,7 @@ def _number(expected: float) -> int:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest value that `share` of all do not exceed; None without any."""
+    """Return the smallest value that `share` of all values do not exceed; None without any."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 

@@ -28,12 +28,12 @@ MEANS = {
 
 
 def whole_cores(cpus: float) -> int:
-    """Cores of the smallest machine with so many CPUs."""
+    """Return the cores of the smallest machine with so many CPUs."""
     return max(1, math.ceil(cpus))
 
 
 def assign_cores(cpus: float) -> tuple[list[int], list[int]]:
-    """The cores for the server, and those for who drives it: the others, or the same where there are no others."""
+    """Return the cores for the server and for its client: the others, or the same where there are no others."""
     if not hasattr(os, "sched_getaffinity"):
         return [], []
     allowed = sorted(os.sched_getaffinity(0))
@@ -74,20 +74,20 @@ class LimitedProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Take away what held it. The process must have ended, or its group stays."""
+        """Remove its limits. The process must have ended, or its group stays."""
         self.let_go()
         if self._group is not None:
             self._group.remove()
 
     def let_go(self) -> None:
-        """Send it no more signals."""
+        """Stop sending it signals."""
         if self._pauses is not None:
             self._pauses.stop()
         if self._watch is not None:
             self._watch.stop()
 
     def limit_cpu(self) -> None:
-        """From now on it has no more than its CPUs."""
+        """Limit its CPU from now on."""
         whole = self._cpus == whole_cores(self._cpus)
         if self._group is not None and self._group.limit_cpu(self._cpus):
             self.cpu_by = "cgroup"
@@ -117,17 +117,17 @@ class LimitedProcess:
 
     @property
     def seconds(self) -> float:
-        """CPU time that it has used. Raises OSError when that cannot be said."""
+        """Return the CPU time that it has used. Raises OSError when that is unknown."""
         return self._group.seconds if self._group is not None else pausing.cpu_seconds(self._pid)
 
     @property
     def waited(self) -> float:
-        """Seconds for which its threads were ready to run and did not, all together."""
+        """Return the seconds for which its threads were ready to run and did not, all together."""
         return pausing.waited(self._pid)
 
     @property
     def peak(self) -> int:
-        """Most bytes that it has had in memory so far; 0 when it is gone or the system does not say."""
+        """Return its peak memory in bytes; 0 when it is gone or the system does not say."""
         if self._group is not None and not pausing.alone(self._pid):
             return self._group.peak
         return pausing.peak(self._pid)
@@ -140,24 +140,24 @@ _GONE_WITHIN = 5.0
 
 
 class ControlGroup:
-    """A group of processes with limits; `remove` it when they have ended."""
+    """A control group with limits; call `remove` when its processes have ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def add(self, pid: int) -> None:
-        """Put a process in, with all that it starts from then on. Raises OSError."""
+        """Add a process, with all that it starts from then on. Raises OSError."""
         (self._path / "cgroup.procs").write_text(str(pid))
 
     def limit_memory(self, size: int) -> bool:
-        """Whether the kernel took the limit in bytes. Swap is not given beside it."""
+        """Limit memory, in bytes, without swap; return whether the kernel accepted it."""
         with suppress(OSError):
             (self._path / "memory.swap.max").write_text("0")
         page = os.sysconf("SC_PAGESIZE")
         return self._set("memory.max", str(size // page * page))
 
     def limit_cpu(self, cpus: float) -> bool:
-        """Whether the kernel took the limit."""
+        """Limit the CPU; return whether the kernel accepted it."""
         return self._set("cpu.max", f"{round(cpus * PERIOD_US)} {PERIOD_US}")
 
     @property
@@ -167,7 +167,7 @@ class ControlGroup:
 
     @property
     def peak(self) -> int:
-        """Most bytes that the group has held, files in the page cache included; 0 where the kernel does not say."""
+        """Return the group's peak memory in bytes, page cache included; 0 where the kernel does not say."""
         try:
             return int((self._path / "memory.peak").read_text())
         except (OSError, ValueError):
@@ -175,11 +175,11 @@ class ControlGroup:
 
     @property
     def seconds(self) -> float:
-        """CPU time that the group has used."""
+        """Return the CPU time that the group has used."""
         return self._count("cpu.stat", "usage_usec") / 1e6
 
     def remove(self) -> None:
-        """Take the group away, once its processes are gone."""
+        """Remove the group once its processes are gone."""
         deadline = time.monotonic() + _GONE_WITHIN
         while time.monotonic() < deadline:
             try:
@@ -208,7 +208,7 @@ class ControlGroup:
 def make_group(
     number: int, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> ControlGroup | None:
-    """A new group beside the one of this process; None where that is not allowed, or would not limit.
+    """Make a group beside the one of this process; None where that is not allowed or would not limit.
 
     Groups that a profile left behind when it was killed are taken away first.
     """
@@ -228,7 +228,7 @@ def make_group(
 
 
 def _parent(root: Path, own: Path) -> Path | None:
-    """The folder to make a group in: one whose groups are given both controllers, and that we may write to."""
+    """Return the folder to make a group in: its groups have both controllers, and we may write to it."""
     try:
         line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
         here = root / line.removeprefix("0::").strip().lstrip("/")

@@ -1,4 +1,4 @@
-"""What a profile tries and what it is to find, checked against the machine. It starts nothing."""
+"""What a profile tries and what target it looks for, checked against the machine. It starts nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from notebooks_lib.errors import UsageError
 
 CPUS = (0.5, 1.0, 2.0)
 MEMORIES = (1.0, 2.0, 4.0)
-"""GiB."""
+"""In GiB."""
 CONCURRENCIES = (1, 2, 4, 8)
 BATCHES = (1, 10, 100)
 RATE = 50.0
 P95 = 0.1
 SECONDS = 3.0
 MOST_AT_ONCE = 100
-"""What an endpoint answers at once; it refuses more."""
+"""Requests that an endpoint answers at once; it refuses more."""
 GIB = 2**30
 
 T = TypeVar("T", int, float)
@@ -30,12 +30,12 @@ T = TypeVar("T", int, float)
 
 @dataclass(frozen=True)
 class LoadTarget:
-    """What the endpoint is to hold."""
+    """The load that the endpoint is to hold."""
 
     rate: float = RATE
     """Requests a second."""
     p95: float = P95
-    """Seconds that 95 % of them may take at most."""
+    """Seconds within which 95 % of them must be answered."""
 
     def __str__(self) -> str:
         return f"{self.rate:g}/s with a p95 of at most {milliseconds(self.p95)}"
@@ -43,21 +43,21 @@ class LoadTarget:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it is tried."""
+    """The machine that the profile runs on."""
 
     cpus: float
-    """That this process may use."""
+    """CPUs that this process may use."""
     memory_gib: float
     processor: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class LoadGrid:
-    """All that is tried, each in ascending order; but the first batch size is the one that the target is about."""
+    """Everything that is tried, each in ascending order; but the target is about the first batch size."""
 
     cpus: tuple[float, ...]
     memories: tuple[float, ...]
@@ -67,12 +67,12 @@ class LoadGrid:
 
     @property
     def minutes(self) -> float:
-        """About how long the driving takes, without the loading."""
+        """Return about how many minutes the driving takes, without loading."""
         cells = len(self.cpus) * len(self.concurrencies) * len(self.batches) + len(self.memories) - 1
         return cells * 1.25 * self.seconds / 60
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
@@ -85,7 +85,7 @@ def make_grid(
     batches: str | None = None,
     seconds: float = SECONDS,
 ) -> LoadGrid:
-    """The grid that lists like "0.5,1,2" ask for; what is not given is the default, as far as this machine has it.
+    """Return the grid of lists like "0.5,1,2"; lists not given are the defaults, as far as this machine has them.
 
     Raises UsageError for what cannot be tried: nonsense, or more than the machine has.
     """
@@ -101,14 +101,16 @@ def make_grid(
 
 
 def make_target(rate: float, p95: str) -> LoadTarget:
-    """The target. Raises UsageError."""
+    """Return the target. Raises UsageError."""
     if not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate {rate:g}: expected requests a second, more than 0")
     return LoadTarget(rate, _time(p95))
 
 
 def this_machine() -> Machine:
-    """This machine, as far as this process may use it. Raises UsageError where processes cannot be held at all."""
+    """Return this machine, as far as this process may use it. Raises UsageError where processes cannot be limited at
+    all.
+    """
     import psutil
 
     if os.name != "posix":
@@ -118,7 +120,7 @@ def this_machine() -> Machine:
 
 
 def milliseconds(seconds: float) -> str:
-    """A time as people read it: 8.2 ms, 130 ms, 2 s."""
+    """Format a time for people: 8.2 ms, 130 ms, 2 s."""
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{1000 * seconds:.2g} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"

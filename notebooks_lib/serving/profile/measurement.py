@@ -28,15 +28,15 @@ from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 from notebooks_lib.settings.sections import Endpoint
 
 WARM_UP = 0.25
-"""Of the measured time, before it: the first requests start threads and fill caches."""
+"""Share of the measured time that passes before it: the first requests start threads and fill caches."""
 PATIENCE = 30.0
-"""Seconds that a request may take to be waited for, after the end of its measurement."""
+"""Seconds after the end of a measurement for which a request is still waited for."""
 
 Tell = Callable[[str], None]
 
 
 class LoadBench:
-    """What all trials of a model share: the client process, and the request."""
+    """What all trials of a model share: the client process and the request."""
 
     def __init__(
         self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
@@ -49,7 +49,9 @@ class LoadBench:
         self._numbers = 0
 
     def run(self, grid: LoadGrid) -> tuple[LimitTrial, ...]:
-        """Try it all. Raises ModelError or EndpointError when the model does not serve even without a tight limit."""
+        """Run the whole grid. Raises ModelError or EndpointError when the model does not even serve without a tight
+        limit.
+        """
         most = grid.memories[-1]
         trials = []
         with processes.driver() as driver:
@@ -108,7 +110,9 @@ class LoadBench:
             return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
 
     def _load(self, server: ProfileProcess, cpus: float) -> dict[str, Any] | None:
-        """Where the server listens; None when it ended before. Raises EndpointError, or InputError for wrong rows."""
+        """Load the model; return where the server listens, or None when it ended. Raises EndpointError, InputError for
+        wrong rows.
+        """
         server.tell(
             {"model": str(self._model), "cores": limits.whole_cores(cpus), "options": self._options.model_dump()}
         )
@@ -130,14 +134,16 @@ class LoadBench:
         return ready
 
     def _bodies(self, example: Mapping[str, Any] | None, grid: LoadGrid) -> dict[int, str]:
-        """The requests by their number of rows."""
+        """Return the requests by their number of rows."""
         payload = self._data if self._data is not None else example
         if payload is None:
             raise UsageError("the model was logged without an example; give rows of your own with --data @FILE")
         return {rows: json.dumps(make_batch(payload, rows)) for rows in grid.batches}
 
     def _ended(self, trial: LimitTrial, server: ProfileProcess, held: LimitedProcess, doing: str) -> LimitTrial:
-        """The trial of a server that its limit or the system ended. Raises EndpointError when it ended by itself."""
+        """Return the trial of a server that its limit or the system ended. Raises EndpointError when it ended by
+        itself.
+        """
         code = server.ended
         if held.killed:
             self._tell(f"{trial.cpus:g} CPU, {trial.memory_gib:g} GiB: killed for memory {doing}")
@@ -157,7 +163,7 @@ def _load_point(
     cpus: float,
     arrivals: float = 0.0,
 ) -> LoadPoint:
-    """Drive it as ordered."""
+    """Drive the server as ordered and return the result."""
     mine, its = limits.assign_cores(cpus)
     if its:
         os.sched_setaffinity(driver.pid, its)
@@ -184,7 +190,7 @@ def _load_point(
 
 
 def describe(cell: LoadPoint) -> str:
-    """A cell in one line."""
+    """Describe a result in one line."""
     times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
     wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
     how = f"arrivals at {cell.arrivals:.3g}/s" if cell.arrivals else f"{cell.concurrency} at once"
@@ -203,7 +209,7 @@ def _used(held: LimitedProcess) -> float:
 
 
 def _busy() -> float:
-    """CPU seconds that this machine has worked since it started."""
+    """Return the CPU seconds that this machine has worked since it started."""
     import psutil
 
     times = psutil.cpu_times()
@@ -214,7 +220,7 @@ _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs", "inpu
 
 
 def make_batch(payload: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """The same request with so many rows. Raises UsageError when its rows cannot be told apart."""
+    """Return the same request with `rows` rows. Raises UsageError when its rows cannot be told apart."""
     key = _batch_format(payload)
     value = payload[key]
     if key == "dataframe_split" or (key == "input_data" and isinstance(value, Mapping) and "data" in value):

@@ -14,20 +14,20 @@ from contextlib import suppress
 from pathlib import Path
 
 PERIOD = 0.1
-"""Seconds; as the kernel's."""
+"""Seconds, as the kernel's own period."""
 SHORTEST = 0.0005
-"""Seconds between two looks, when the quota is nearly used up."""
+"""Shortest time between two looks, in seconds, when the quota is nearly used up."""
 MEMORY_EVERY = 0.005
-"""Seconds between two looks at the memory: what a process can take in between is not held back."""
+"""Seconds between two looks at the memory: growth in between is not held back."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used, all its threads together, to the nanosecond. Raises OSError when it is gone."""
+    """Return the CPU time of a process, all threads together, to the nanosecond. Raises OSError when it is gone."""
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) answers
 
 
 class CpuPauses:
-    """Holds process `pid` at `cpus` from `start` to `stop`. It must be our child, on no more than ceil(cpus) cores."""
+    """Hold process `pid` to `cpus` from `start` to `stop`. It must be our child, on no more than ceil(cpus) cores."""
 
     def __init__(self, pid: int, cpus: float, cores: int) -> None:
         self._pid = pid
@@ -37,7 +37,7 @@ class CpuPauses:
         self._thread = threading.Thread(target=self._run, name="pauses", daemon=True)
 
     def start(self) -> None:
-        """Begin to hold it."""
+        """Begin to limit it."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class CpuPauses:
 
 
 class MemoryWatch:
-    """Kills process `pid` once it holds more than `limit` bytes of memory; `killed` says that it did."""
+    """Kill process `pid` once it holds more than `limit` bytes of memory; `killed` says that it did."""
 
     def __init__(self, pid: int, limit: int) -> None:
         self._pid = pid
@@ -85,7 +85,7 @@ class MemoryWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._ending.set()
         self._thread.join()
 
@@ -101,7 +101,7 @@ class MemoryWatch:
 
 
 def peak(pid: int) -> int:
-    """Most bytes that a process has had in memory (VmHWM), shared libraries included; 0 when it is gone."""
+    """Return the peak memory of a process (VmHWM), shared libraries included; 0 when it is gone."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -110,7 +110,7 @@ def peak(pid: int) -> int:
 
 
 def waited(pid: int) -> float:
-    """Seconds that the threads of a process were ready to run and did not, all together; 0 where nobody says it."""
+    """Return the seconds for which its threads were ready to run and did not, all together; 0 where unknown."""
     total = 0
     for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread that has ended meanwhile
@@ -119,7 +119,7 @@ def waited(pid: int) -> float:
 
 
 def alone(pid: int) -> bool:
-    """Whether a process has no children: theirs would run beside its limits."""
+    """Whether a process has no children, which would run outside of its limits."""
     import psutil
 
     try:

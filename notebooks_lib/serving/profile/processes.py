@@ -23,7 +23,7 @@ _PACKAGE = "notebooks_lib.serving.profile"
 
 
 class ProfileProcess:
-    """A Python process of ours that is spoken to in lines of JSON, and killed at the end of the `with` block."""
+    """A Python process of ours that talks in lines of JSON and is killed at the end of the `with` block."""
 
     def __init__(self, module: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - without a name, so that nothing is left
@@ -51,19 +51,19 @@ class ProfileProcess:
         self._log.close()
 
     def kill(self) -> None:
-        """End it at once, also when it is paused."""
+        """Kill it at once, even when it is paused."""
         self._process.kill()
         self._process.wait()
 
     def tell(self, order: Mapping[str, Any]) -> None:
-        """Send it a line; one that has ended is found out by `hear`."""
+        """Send it a line; `hear` finds out when it has ended."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
 
     def hear(self, timeout: float) -> dict[str, Any] | None:
-        """Its next line; None when it ended without one. Raises TimeoutError."""
+        """Return its next line; None when it ended without one. Raises TimeoutError."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -78,30 +78,30 @@ class ProfileProcess:
 
     @property
     def ended(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Return its exit code, negative for a signal; None while it runs."""
         return self._process.poll()
 
     def tail(self) -> str:
-        """The last lines that it wrote to standard error, to put behind a message."""
+        """Return the last lines that it wrote to standard error, to append to a message."""
         self._log.seek(0)
         lines = [line for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
 
 
 def server(model: Path) -> ProfileProcess:
-    """A server for `model`, which waits for its order: the limits come first."""
+    """Return a server for `model` that waits for its order: the limits come first."""
     return ProfileProcess(
         "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.environment()}, model.parent
     )  # as an endpoint's
 
 
 def driver() -> ProfileProcess:
-    """The client; it waits for orders."""
+    """Return the client, which waits for orders."""
     return ProfileProcess("driver", server_process.environment())
 
 
 def drive(client: ProfileProcess, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """What an order came to. Raises EndpointError when the client itself fails."""
+    """Return the result of an order. Raises EndpointError when the client itself fails."""
     client.tell(order)
     try:
         answer = client.hear(timeout)

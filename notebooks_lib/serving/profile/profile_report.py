@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 BUSY = 0.1
-"""Of the machine's cores, what others may use before it is worth saying."""
+"""Share of the machine's cores that others may use before a note says so."""
 FEW = 100
-"""Requests below which a p99 is the slowest or nearly so."""
+"""Requests below which a p99 is nearly the slowest one."""
 
 
 def profile_notes(trials: Sequence[LimitTrial], machine: Machine, advised: Sequence[Recommendation]) -> list[str]:
-    """A sentence each, the most important first."""
+    """Return the notes, a sentence each, the most important first."""
     return [
         *_cpu(trials),
         *_memory(trials),
@@ -67,7 +67,7 @@ def _memory(trials: Sequence[LimitTrial]) -> Iterator[str]:
 
 
 def _unused(trials: Sequence[LimitTrial]) -> Iterator[str]:
-    """Whether more CPUs were of no use: the server neither used them nor waited for them."""
+    """Note when more CPUs were of no use: the server neither used them nor waited for them."""
     ready: dict[float, float] = {}
     for trial in trials:
         several = [cell.cpu + cell.lost for cell in trial.cells if cell.concurrency > 1]
@@ -134,16 +134,16 @@ EXPERIMENT = "profile"
 FOLDER = "profile"
 PLOT = f"{FOLDER}/profile.png"
 WIDE = 5.0
-"""Inches of a batch size's panel."""
+"""Inches for the panel of one batch size."""
 
 
 @dataclass(frozen=True)
 class ProfileRun:
-    """Where a profile is."""
+    """Where a profile is recorded."""
 
     run_id: str = ""
     url: str = ""
-    """Where a person sees the run."""
+    """Address of the run for people."""
     plot: str = ""
     """Address of the image."""
 
@@ -151,7 +151,7 @@ class ProfileRun:
 def write_profile(
     store: Store, profile: Profile, content: Mapping[str, Any], advised: Recommendation, version: Version | None
 ) -> ProfileRun:
-    """Keep `content` as JSON and the plot as an image, as a run.
+    """Record `content` as JSON and the plot as an image, as a run.
 
     The version's tag is written last: it names a run that is complete.
     """
@@ -230,11 +230,11 @@ def draw_profile(profile: Profile) -> Figure:
 
 
 def _minor_label(value: float, _: object) -> str:
-    """Labels between the powers of ten: 2 and 5."""
+    """Label 2 and 5 between the powers of ten."""
     return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _widest_trials(profile: Profile) -> Sequence[LimitTrial]:
-    """The trials that the whole grid was driven in: with the most memory."""
+    """Return the trials of the whole grid: those with the most memory."""
     most = profile.grid.memories[-1]
     return [trial for trial in profile.trials if trial.memory_gib == most and trial.cells]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProfileOutcome:
-    """What a profile came to."""
+    """The outcome of a profile."""
 
     profile: Profile
     advised: tuple[Recommendation, ...]
@@ -35,10 +35,10 @@ class ProfileOutcome:
     notes: tuple[str, ...]
     kept: ProfileRun = field(default_factory=ProfileRun)
     fault: str = ""
-    """Why it could not be kept; empty when it is."""
+    """Why it could not be recorded; empty when it is."""
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `nbops profile --json` prints."""
+        """Return the object that `nbops profile --json` prints."""
         return {
             **profile_content(self.profile, self.advised, self.notes),
             **asdict(self.kept),
@@ -58,7 +58,7 @@ def profile_model(
     machine: Machine,
     tell: Callable[[str], None] = lambda _: None,
 ) -> ProfileOutcome:
-    """Measure `model`, a registered name or the folder of a model, and keep what came of it as an MLflow run.
+    """Measure `model`, a registered name or the folder of a model, and record the result as an MLflow run.
 
     `data` is a request to repeat rows of; without it the model's own example. Nothing is kept when it is cut short.
     Raises UsageError for what cannot be profiled, ModelError or EndpointError when the model does not serve at all.
@@ -103,7 +103,7 @@ def profile_model(
 
 
 def profile_content(measured: Profile, advised: tuple[Recommendation, ...], said: tuple[str, ...]) -> dict[str, Any]:
-    """What is kept as JSON."""
+    """Return what is recorded as JSON."""
     return {
         **measured.as_json(),
         "headroom": HEADROOM,
@@ -118,14 +118,14 @@ class ProfiledModel:
     """A model to profile."""
 
     name: str
-    """Registered, or the folder as it was given."""
+    """Registered name, or the folder as it was given."""
     folder: Path
     version: Version | None = None
     """None for a folder."""
 
 
 def model_folder(text: str, version: str | None, stage: str | None) -> ProfiledModel | None:
-    """The subject when `text` is the folder of a model; None when it can only be a registered name.
+    """Return the model when `text` is its folder; None when it can only be a registered name.
 
     Raises UsageError when it is a folder of something else, or a version is asked of a folder.
     """
@@ -142,7 +142,9 @@ def model_folder(text: str, version: str | None, stage: str | None) -> ProfiledM
 
 
 def find_version(store: Store, name: str, version: str | None, stage: str | None) -> Version:
-    """A version of the registered model: the one asked for, or the champion. Raises UsageError or UnknownNameError."""
+    """Return a version of the registered model: the one asked for, or the champion. Raises UsageError or
+    UnknownNameError.
+    """
     from notebooks_lib.models import champions, registry
 
     if version is not None and stage is not None:
@@ -160,7 +162,7 @@ def find_version(store: Store, name: str, version: str | None, stage: str | None
 
 
 def check_example(folder: Path) -> None:
-    """Raise UsageError when a model was logged without an example: there is nothing to ask it."""
+    """Raise UsageError when a model was logged without an example, so that there is no request to send."""
     import yaml
 
     try:
@@ -174,7 +176,9 @@ def check_example(folder: Path) -> None:
 
 @contextmanager
 def fetch_model(version: Version) -> Iterator[ProfiledModel]:
-    """The version's files: where they are, when that is this machine, else a copy for the length of the block."""
+    """Yield the version's files: in place, when they are on this machine, else as a copy for the length of the
+    block.
+    """
     from notebooks_lib.models import model_files
 
     here = Path(version.source.removeprefix("file://"))

@@ -20,7 +20,7 @@ MEMORY_FILL = 0.8
 """Of a memory limit, what the measured peak may fill: a profile takes minutes, servers run for months. Our choice."""
 
 STEP_GIB = 0.5
-"""To which a memory that was not tried is rounded up."""
+"""Step to which a memory that was not tried is rounded up."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Capacity:
     cpus: float
     batch: int
     p95: float
-    """Seconds that were wanted."""
+    """Wanted p95 in seconds."""
     cell: LoadPoint
     checked: LoadPoint | None = None
     """Arrivals at the rate that is counted on, if they were tried."""
 
     @property
     def fails(self) -> bool:
-        """Whether arrivals have shown that the rate cannot be counted on within the p95."""
+        """Whether arrivals showed that the rate cannot be counted on within the p95."""
         return self.checked is not None and not trials_within(self.checked, self.p95)
 
     @property
     def counted(self) -> float:
-        """Requests a second to count on."""
+        """Return the requests a second to count on."""
         return HEADROOM * self.cell.rate
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to give the endpoint for requests of `batch` rows, or why there is nothing to recommend."""
+    """The size to give the endpoint for requests of `batch` rows, or why there is nothing to recommend."""
 
     batch: int
     met: bool
@@ -56,25 +56,27 @@ class Recommendation:
     cpus: float | None = None
     memory_gib: float | None = None
     memory_tried: bool = False
-    """Whether a server lived under this limit; otherwise it is worked out from the measured peak."""
+    """Whether a server lived under this limit; otherwise it is computed from the measured peak."""
     instances: int | None = None
     rate: float | None = None
-    """That one of them can be counted on for."""
+    """Requests a second that one instance can be counted on for."""
     disturbed: bool = False
     """Whether others took CPU from the servers that this rests on: it may need less, and a profile on an idle machine
     would say so."""
     azure: tuple[Instance, ...] = ()
-    """The smallest types that have so much; any of them."""
+    """The smallest instance types that are large enough; any of them will do."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 def recommend(
     trials: Sequence[LimitTrial], target: LoadTarget, batch: int, known: Sequence[Instance]
 ) -> Recommendation:
-    """The smallest that was tried and holds the target; where one does not, the fewest CPUs in several."""
+    """Return the smallest size tried that holds the target; if none does alone, several instances with the fewest
+    CPUs.
+    """
     able = [each for each in capacities(trials, target, batch) if not each.fails]
     if not able:
         return Recommendation(batch, met=False, text=_unmet(trials, target, batch), disturbed=_disturbed(trials))
@@ -97,7 +99,7 @@ def recommend(
 
 
 def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> Iterator[Capacity]:
-    """For each number of CPUs that was really held, its fastest faultless cell within the wanted p95, if any."""
+    """Return, for each number of CPUs that was really enforced, its fastest faultless result within the wanted p95."""
     for cpus in sorted({trial.cpus for trial in trials}):
         good = [cell for cell in _cells(trials, batch, cpus) if trials_within(cell, target.p95)]
         if good:
@@ -107,18 +109,19 @@ def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> 
 
 
 def trials_within(cell: LoadPoint, p95: float) -> bool:
-    """Whether everything was answered, and quickly enough."""
+    """Whether everything was answered, and in time."""
     return cell.faultless and cell.p95 is not None and cell.p95 <= p95
 
 
 def to_check(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
-    """The rate of arrivals that would show whether a server can be counted on; None when it cannot anyway."""
+    """Return the rate of arrivals that would confirm a server's rate; None when it cannot be counted on anyway."""
     found = next(capacities([trial], target, batch), None)
     return min(target.rate, found.counted) if found else None
 
 
 def needed_memory(trials: Sequence[LimitTrial]) -> tuple[float | None, bool]:
-    """GiB to give it, and whether a server lived with that: the smallest limit that the peak leaves enough of.
+    """Return the GiB to give it, and whether a server lived with that: the smallest limit with enough room above the
+    peak.
 
     None when no server lived.
     """
@@ -142,7 +145,7 @@ def _disturbed(trials: Sequence[LimitTrial], most: float = math.inf) -> bool:
 
 
 def _counts(trial: LimitTrial) -> bool:
-    """Whether its figures say anything: a server that was killed may have been swapping or failing before."""
+    """Whether its figures are valid: a server that was killed may have been swapping or failing before."""
     return trial.held and trial.outcome == "served"
 
 
@@ -196,7 +199,7 @@ def _unmet(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> str:
 
 
 def _errors(cells: Sequence[LoadPoint]) -> str:
-    """What the first that failed met, in brackets."""
+    """Return what the first that failed met, in brackets."""
     wrong = next((cell.errors for cell in cells if cell.errors), {})
     return f" ({', '.join(f'{count} x {name}' for name, count in wrong.items())})" if wrong else ""
 
@@ -206,29 +209,29 @@ def _rate(value: float) -> str:
 
 
 SYSTEM_GIB = 1.0
-"""Left for the instance's own system and Azure's agents. Our guess: Azure publishes no figure."""
+"""GiB left for the instance's own system and Azure's agents. Our guess: Azure publishes no figure."""
 INSTANCES_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance type that managed online endpoints take."""
+    """An instance type that managed online endpoints accept."""
 
     name: str
     vcpus: int
     memory_gib: float
     caution: bool = False
-    """Azure's own page warns that it may be too small for bigger models."""
+    """Whether Azure's own page warns that it may be too small for bigger models."""
 
 
 def instance_types() -> tuple[Instance, ...]:
-    """All types that we know, smallest first."""
+    """Return all known types, smallest first."""
     text = (resources.files(__package__) / "instances.toml").read_text("utf-8")
     return tuple(sorted((Instance(**each) for each in tomllib.loads(text)["instance"]), key=_instance_size))
 
 
 def smallest_instances(known: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
-    """The types with the fewest vCPUs that have so much, those with least memory first, three at most."""
+    """Return the types with the fewest vCPUs that are large enough, least memory first, three at most."""
     fitting = [each for each in known if each.vcpus >= cpus and each.memory_gib - SYSTEM_GIB >= memory_gib]
     if not fitting:
         return ()

@@ -1,4 +1,4 @@
-"""What a profile has measured, as plain values. It measures and recommends nothing."""
+"""The measurements of a profile, as plain values. It measures and recommends nothing."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from notebooks_lib.serving.profile.pausing import PERIOD
 
 MIB = 2**20
 LOST = 0.1
-"""Of its CPUs, what a server may lose to others before its figures are too low to go by."""
+"""Share of its CPUs that a server may lose to others before its figures are too low to use."""
 CLOSE = 1.1
-"""A limit that a process was measured to exceed by more than a tenth was none."""
+"""A limit exceeded by more than a tenth was not enforced."""
 
 
 @dataclass(frozen=True)
 class LoadPoint:
-    """One combination, driven for some seconds."""
+    """One combination of concurrency and batch size, driven for some seconds."""
 
     concurrency: int
-    """Clients at once; of arrivals, the connections that there were."""
+    """Clients at once; for arrivals, the number of connections."""
     batch: int
     """Rows of a request."""
     rate: float
     """Requests answered with 200 a second."""
     requests: int
-    """That the percentiles are of."""
+    """Number of requests behind the percentiles."""
     p50: float | None
     """Seconds; None when nothing was answered."""
     p95: float | None
@@ -37,21 +37,21 @@ class LoadPoint:
     errors: Mapping[str, int] = field(default_factory=dict)
     """Status, or name of the fault -> how often."""
     wall: float = 4.0
-    """Seconds that it took, with the warm-up."""
+    """Seconds that it took, warm-up included."""
     cpu: float = 0.0
-    """Cores that the server used in these."""
+    """Cores that the server used meanwhile."""
     client: float = 0.0
     """Cores that the client used, on cores of its own unless `shared`."""
     shared: bool = False
     """Whether client and server ran on the same cores, because there are no others."""
     others: float = 0.0
-    """Cores that all else on the machine used meanwhile."""
+    """Cores that everything else on the machine used meanwhile."""
     lost: float = 0.0
-    """Cores that the server was ready to use, and was meant to have, but that others used."""
+    """Cores that the server was entitled and ready to use, but that others used."""
 
     @property
     def faultless(self) -> bool:
-        """Whether every request was answered with 200, and there were some."""
+        """Whether there were requests and every one was answered with 200."""
         return not self.errors and self.p95 is not None
 
 
@@ -65,17 +65,17 @@ class LimitTrial:
     """"memory": killed because it wanted more than `memory_gib`."""
     cells: tuple[LoadPoint, ...] = ()
     cpu_by: str = "nothing"
-    """By what the CPU limit was enforced: cgroup, pauses, affinity; "nothing": it was not."""
+    """How the CPU limit was enforced: cgroup, pauses, affinity; "nothing": it was not."""
     memory_by: str = "nothing"
-    """By what the memory limit was enforced: cgroup, watch; "nothing": it was not."""
+    """How the memory limit was enforced: cgroup, watch; "nothing": it was not."""
     load_seconds: float | None = None
-    """Until the model was ready; the CPU limit held from then on."""
+    """Seconds until the model was ready; the CPU limit held from then on."""
     peak: int = 0
-    """Most bytes in memory."""
+    """Peak memory in bytes."""
     checked: LoadPoint | None = None
-    """After the closed loops: arrivals at the rate that the recommendation counts on, of the first batch size."""
+    """After the closed loops: arrivals at the recommended rate, of the first batch size."""
     told: str = ""
-    """What is to be said of it: why it ended, or why a limit was not enforced."""
+    """A remark: why it ended, or why a limit was not enforced."""
 
     @property
     def starved(self) -> bool:
@@ -93,7 +93,7 @@ class LimitTrial:
 
 @dataclass(frozen=True)
 class Profile:
-    """All that was measured of one model version."""
+    """Everything that was measured of one model version."""
 
     model: str
     """Its registered name, or the folder."""
@@ -107,7 +107,7 @@ class Profile:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, times in seconds."""
+        """Return plain values, times in seconds."""
         trials = [
             {**asdict(trial), "peak_gib": trial.peak / GIB, "held": trial.held, "starved": trial.starved}
             for trial in self.trials
