@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code. What is not foreseen here shows its traceback."""
+    """Run the command; return its exit code. Unforeseen errors show their traceback."""
     if sys.stdout is None:  # as after `nbops … >&-`
         click.echo("nbops: the standard output is closed; send it to /dev/null if nobody is to read it", err=True)
         return 2
@@ -63,7 +63,7 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _drop_output() -> None:
-    """Let what nobody takes go nowhere, or Python complains of it once more when it ends."""
+    """Discard output that nobody reads, or Python complains about it again at its end."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -70,7 +70,7 @@ class InputError(UsageError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that nothing bears. The message lists the known ones and suggests the nearest."""
+    """No such name. The message lists the known names and suggests the nearest."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind = kind
@@ -84,7 +84,7 @@ class TrackingError(NbopsError, RuntimeError):
 
 
 class RunNotWrittenError(TrackingError):
-    """A notebook ran, but the store did not take how it ended. `result` says it; the executed notebook is kept."""
+    """A notebook ran, but the store did not accept its end. `result` has it; the executed notebook is kept."""
 
     def __init__(self, message: str, result: object) -> None:
         self.result = result
@@ -125,7 +125,7 @@ class PromotionError(NbopsError, RuntimeError):
 
 @contextmanager
 def as_model_error(what: str) -> Iterator[None]:
-    """Whatever a model or its store raises becomes a ModelError that begins with `what`; our own errors pass."""
+    """Turn whatever a model or its store raises into a ModelError that begins with `what`; our own errors pass."""
     try:
         yield
     except NbopsError:
@@ -135,11 +135,11 @@ def as_model_error(what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException, limit: int = 400) -> str:
-    """Why an exception of another library was raised, in one line; its type when it says nothing.
+    """Return why another library's exception was raised, in one line; its type when it has no message.
 
     Libraries put the reason in different places: scikit-learn in a list under the first line, MLflow behind a printed
     table, joblib and papermill below a traceback, pyarrow in several arguments. A line that is still longer than
-    `limit` is cut in its middle, for the reason stands at either end.
+    `limit` is cut in its middle, because the reason is at either end.
     """
     text = _ANSI.sub("", "; ".join(error.args) if _is_printed_tuple(error) else str(error))
     if isinstance(error, NbopsError):
@@ -171,19 +171,19 @@ def _cut(text: str, limit: int) -> str:
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*: (?=.)", re.MULTILINE)
 _MARKERS = ("]'. Error: ", "Original error was: ")
-"""What stands before the reason: in MLflow after data and schema, in NumPy after advice on its installation."""
+"""What precedes the reason: in MLflow data and schema, in NumPy advice on its installation."""
 _ADVICE = re.compile(r" You might want to try:\n|\n *Stack trace:\n")
 _ASIDE = re.compile(r"(\[SQL: |\[parameters: |\(Background on this error|For further information visit|[-=^~|\s]+$)")
 _PREAMBLES = ("Invalid input. ", "Data is not compatible with model signature. ", "CSV parse error: ")
 
 
 def _is_printed_tuple(error: BaseException) -> bool:
-    """Whether `str` would print several texts as a tuple, as for pyarrow's errors about a column."""
+    """Return whether `str` would print several texts as a tuple, as for pyarrow's errors about a column."""
     return len(error.args) > 1 and all(isinstance(each, str) for each in error.args) and str(error) == str(error.args)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name` is unknown, list the known names and suggest the nearest one."""
+    """Return a message that `name` is unknown, with the known names and the nearest one."""
     names = sorted(known)
     message = f"unknown {kind} {name!r}"
     match = nearest(name, names)
@@ -197,7 +197,7 @@ _LONGEST_NAME = 1000
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` is most likely a misspelling of, if any."""
+    """Return the known name that `name` is most likely a misspelling of, if any."""
     if len(name) > _LONGEST_NAME:
         return None  # to compare megabytes takes hundreds of them
     folded = {candidate.casefold(): candidate for candidate in known}
@@ -228,7 +228,7 @@ _BY_WORDS = {
 
 
 def machine_fault(error: BaseException) -> str:
-    """What is wrong with the machine and what to do, in one line; empty when the error is another."""
+    """Return what is wrong with the machine and what to do, in one line; empty for any other error."""
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno in _BY_NUMBER:
             where = f"{each.filename}: " if each.filename else ""

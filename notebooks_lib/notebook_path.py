@@ -1,4 +1,4 @@
-"""Which notebook this process runs, as far as its front end tells. It only looks, and may not know."""
+"""The notebook that this process runs, as far as its front end reveals it. It only looks, and may not know."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
-    """The path of the notebook that this kernel runs, or None when nobody tells.
+    """Return the path of the notebook that this kernel runs; None when it cannot be known.
 
-    An owner tells it by IPYNB_FILE, JupyterLab by JPY_SESSION_NAME, VS Code by a variable in the notebook. papermill's
-    and nbconvert's commands tell it nowhere, but name it on their own command line.
+    An owner sets IPYNB_FILE, JupyterLab JPY_SESSION_NAME, VS Code a variable in the notebook. The commands of papermill
+    and nbconvert name it only in their own arguments.
     """
     environ = os.environ if environ is None else environ
     shell = _shell()
@@ -35,7 +35,7 @@ def _shell() -> Any:
 
 
 def _of_parent() -> Path | None:
-    """The first notebook that the command which started this kernel names, if it can only be that one."""
+    """Return the notebook named by the command that started this kernel, if it can only be that one."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""The run of a notebook, from the notebook's side: what its cells log with. Who opens and ends it: owner, session."""
+"""The run of a notebook from inside: what its cells log with. `tracking.owner` and `interactive` open and end it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Run:
 
     @property
     def url(self) -> str:
-        """Where a person sees it."""
+        """Address of the run for people."""
         return self._store.run_url(self.id, self._experiment_id)
 
     def log(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
@@ -40,7 +40,7 @@ class Run:
         mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step, run_id=self.id)
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Log values beside the notebook's own parameters, which the owner logs by itself."""
+        """Log values beside the notebook's own parameters, which the owner logs itself."""
         from mlflow.entities import Param
 
         self._store.client.log_batch(self.id, params=[Param(key, str(value)) for key, value in params.items()])
@@ -79,7 +79,7 @@ class Run:
 
 
 def run(experiment: str | None = None, *, name: str | None = None) -> Run:
-    """The run of this notebook.
+    """Return the run of this notebook.
 
     Under an owner (`nbops run`, an Azure ML job) it is the owner's run. In JupyterLab, VS Code or a script one is
     opened in `experiment` (default: the project's); calling again supersedes the earlier one.

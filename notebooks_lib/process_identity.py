@@ -1,4 +1,4 @@
-"""Tells a process from another that got its number later, without the clock: a clock that is set moves start times."""
+"""Tell a process from a later one with the same number, without the clock, which can be changed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 _SAME_START = 2.0
-"""Seconds, where only the time is known; no number is used again that soon."""
+"""Seconds, where only the start time is known; no number is reused that soon."""
 
 
 def birth(pid: int | None = None) -> str:
-    """What no other process of this machine has that bears the same number. Raises OSError when it has ended.
+    """Return what distinguishes a process from all others with its number. Raises OSError when it has ended.
 
-    On Linux the boot and the ticks since then, as in "1f0c…/48211"; elsewhere the time of its start.
+    On Linux it is the boot and the ticks since then, as in "1f0c…/48211"; elsewhere the start time.
     """
     pid = os.getpid() if pid is None else pid
     ticks = _ticks(pid)
@@ -20,7 +20,7 @@ def birth(pid: int | None = None) -> str:
 
 
 def alive(pid: int, born: str) -> bool:
-    """Whether the process of that number still runs and was born then; an empty `born` fits any."""
+    """Return whether the process with that number is running and has that birth; an empty `born` matches any."""
     try:
         if _is_dead(pid):
             return False
@@ -39,7 +39,7 @@ def _ticks(pid: int) -> str:
 
 
 def _is_dead(pid: int) -> bool:
-    """Whether nobody has asked yet how it ended. Raises OSError when it is gone altogether."""
+    """Return whether it has ended and waits to be reaped. Raises OSError when it is gone altogether."""
     fields = _stat(pid)
     if fields:
         return fields[0] in ("Z", "X")
@@ -52,7 +52,7 @@ def _is_dead(pid: int) -> bool:
 
 
 def _stat(pid: int) -> list[str]:
-    """From the state on: the name before it may hold blanks and brackets."""
+    """Return the fields from the state on: the name before it may hold blanks and brackets."""
     if not Path("/proc/self/stat").exists():
         return []
     return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

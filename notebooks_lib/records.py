@@ -1,4 +1,4 @@
-"""The frozen values that cross floors, and where files lie under .nbops. It does no work."""
+"""Frozen values that several packages share, and the layout of files under .nbops. It does no work."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 def measured(value: float) -> float:
-    """A metric as its notebook logged it: MLflow's database keeps an infinite one as the largest float there is."""
+    """Return a metric as its notebook logged it: MLflow stores an infinite one as the largest float."""
     return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
 def finite(value: float | None) -> bool:
-    """Whether a metric is a number that can be compared: nan, infinity and what stands for it are not."""
+    """Return whether a metric can be compared: not NaN, infinity, or the value that stands for it."""
     return value is not None and math.isfinite(measured(value))
 
 
@@ -54,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of running one notebook once."""
+    """The result of running one notebook once."""
 
     run_id: str | None
     """None when the notebook was run untracked."""
@@ -68,10 +68,10 @@ class RunResult:
     seconds: float = 0.0
     peak_memory_mb: float | None = None
     seen: bool = False
-    """It is an earlier run of the same: none was started."""
+    """Whether it is an earlier run of the same source: none was started."""
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `nbops run --json` prints."""
+        """Return the object that `nbops run --json` prints."""
         failure = None if self.failure is None else dict(vars(self.failure))
         return {
             "run_id": self.run_id,
@@ -89,13 +89,13 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie under a project root. Nothing here makes a folder."""
+    """The paths under a project root. It makes no folder."""
 
     root: Path
 
     @property
     def state(self) -> Path:
-        """The folder of everything that is made at run time; git ignores it."""
+        """The folder of everything made at run time; git ignores it."""
         return self.root / ".nbops"
 
     @property
@@ -120,7 +120,7 @@ class Layout:
 
     @property
     def collected(self) -> Path:
-        """What endpoints were asked and answered, where settings say so."""
+        """Requests and answers of endpoints, where settings ask for them."""
         return self.state / "collected"
 
     @property
@@ -130,12 +130,12 @@ class Layout:
 
     @property
     def sweeps(self) -> Path:
-        """What sweeps know of themselves beside their runs: locks, and what a study has learned."""
+        """Files of sweeps beside their runs: locks, and what a study has learned."""
         return self.state / "sweeps"
 
     @property
     def azure(self) -> Path:
-        """What is remembered of an Azure ML workspace."""
+        """Remembered tracking URIs of Azure ML workspaces."""
         return self.state / "azure"
 
     @property

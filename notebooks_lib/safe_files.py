@@ -51,9 +51,9 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
 
 
 def stage(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
-    """Write a draft beside `path`, and return it: moved to `path`, it replaces the content at once. Raises OSError.
+    """Write a draft beside `path` and return it: moved to `path`, it replaces the content at once. Raises OSError.
 
-    The draft has a name of its own unless one is given, which a writer takes that nobody else writes beside.
+    The draft gets a unique name unless `draft` names it, which is safe only where one writer at a time writes there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if draft is None:

@@ -1,4 +1,4 @@
-"""Makes text that came from outside fit to be shown or kept: no control characters, no passwords."""
+"""Make text from outside fit to be shown or kept: no control characters, no passwords."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/?#\"
 _UNENCODED = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/?#@:\[\]\"'<>]*:(?!\d*(?:[/?#\s\"']|$))[^\s@\"'<>]*@"
 )
-"""With a slash, a question mark or a number sign in the password, which drivers of databases take as it is."""
+"""With a slash, question mark or number sign in the password, which database drivers accept as it is."""
 _SIGNED = re.compile(
     r"(?i)(?P<name>[?&;#](?:[a-z0-9_.-]{0,40}(?:token|secret|passw(?:or)?d|passwd|signature|credential|api_?key|accesskey)"
     r"|sig|sas|pwd|auth|key|code|accountkey)=)[^&\s\"'<>#;]+"
@@ -19,19 +19,19 @@ _HARMLESS = "\t\u200c\u200d\u00ad"  # a tab, and parts of words and of emoji
 
 
 def printable(text: str) -> str:
-    """`text` in one line, with escapes for what would move a cursor, colour a terminal or turn the writing round."""
+    """Return `text` in one line, with escapes for what would move a cursor, set colours or reverse the writing."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(character) if _moves(character) else character for character in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same, line by line."""
+    """Return `text` line by line as `printable` does."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def masked(text: str) -> str:
-    """`text` with the credentials of every URL in it replaced by stars: user and password, signatures and tokens."""
+    """Return `text` with the credentials of every URL in it replaced by stars: passwords, signatures, tokens."""
     if "://" not in text:
         return text
     for pattern in (_UNENCODED, _CREDENTIALS):
@@ -40,7 +40,7 @@ def masked(text: str) -> str:
 
 
 def _moves(character: str) -> bool:
-    """Controls, line separators, surrogates, and the marks that change the direction of writing."""
+    """Return whether a character is a control, line separator, surrogate, or changes the direction of writing."""
     return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs") and character not in _HARMLESS
 
 

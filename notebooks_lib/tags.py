@@ -1,10 +1,10 @@
-"""The names of tags and of environment variables. Every kernel imports this as it starts: it costs next to nothing."""
+"""Names of tags and of environment variables. Every kernel imports this at its start: it costs next to nothing."""
 
 from __future__ import annotations
 
 
 class Tag:
-    """The tags that nbops writes on a run or a model version. MLflow's own names are used where it has one."""
+    """The tags that nbops writes on runs and model versions, where MLflow has no name of its own."""
 
     END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
@@ -77,7 +77,7 @@ class Tag:
 
 
 class Env:
-    """Environment variables by which an owner speaks to a kernel; MLflow's own carry the rest."""
+    """Environment variables from an owner to its kernel, beside MLflow's own."""
 
     ROOT = "NBOPS_ROOT"  # the project root that the owner resolved
     OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of

@@ -1,8 +1,8 @@
-"""Which Azure ML workspace a project tracks to, its tracking URI and the one credential for it. It stores only the URI.
+"""The Azure ML workspace that a project tracks to, its tracking URI and its one credential. It stores only the URI.
 
-How to connect: take `tracking_uri(settings)` as MLflow's tracking and registry URI, then call
-`tracking.plugin.attach(uri)`, so that MLflow's Azure plugin signs in as everything else does; both call `prepare`.
-A kernel needs MLFLOW_TRACKING_URI and what `prepare` set; no token is handed over: it signs in by itself.
+To connect, use `tracking_uri(settings)` as MLflow's tracking and registry URI, then call
+`tracking.store.sign_in_to_azure(uri)`, so that MLflow's Azure plugin uses the same credential; both call `prepare`. A
+kernel needs MLFLOW_TRACKING_URI and what `prepare` set; it gets no token: it signs in by itself.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _AUTHORITIES = {
     "AzureChinaCloud": "login.chinacloudapi.cn",
     "AzureUSGovernment": "login.microsoftonline.us",
 }
-"""Where to sign in to clouds other than the public one; AZURE_AUTHORITY_HOST says it for any."""
+"""Where to sign in to clouds other than the public one; AZURE_AUTHORITY_HOST overrides it."""
 _REMEMBERED = "workspaces.json"
 _LIMITS = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 2, "retry_connect": 1, "retry_backoff_max": 2}
-"""The SDK alone would try for many minutes before it says that there is no network."""
+"""Without them the SDK would retry for many minutes before it reports that there is no network."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Workspace:
 
 
 def named(settings: Settings) -> Workspace:
-    """The workspace that the settings name, else the nearest config.json from the project's root upwards.
+    """Return the workspace in the settings, else in the nearest config.json from the project's root upwards.
 
     Raises SettingsError that says which keys to fill.
     """
@@ -67,7 +67,7 @@ def named(settings: Settings) -> Workspace:
 
 
 def tracking_uri(settings: Settings) -> str:
-    """The MLflow tracking URI of the project's workspace. Azure is asked once; .nbops/azure remembers the answer.
+    """Return the MLflow tracking URI of the project's workspace. Azure is asked once; .nbops/azure keeps the answer.
 
     Raises SettingsError when no workspace is named, TrackingError when Azure cannot be asked or has no such workspace.
     """
@@ -83,13 +83,13 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:
-    """Say which cloud it is. Unsaid, MLflow's plugin asks the network each time, for 30 s where that is closed."""
+    """Set which cloud it is. Otherwise MLflow's plugin asks the network each time, for 30 s if that is closed."""
     if "ARM_CLOUD_METADATA_URL" not in environ:
         environ.setdefault(CLOUD, "AzureCloud")
 
 
 def credential() -> TokenCredential:
-    """Azure's usual order: environment, workload and managed identity, `az login`, ... Never a browser: CI has none."""
+    """Return Azure's usual chain: environment, workload and managed identity, `az login`, ... Never a browser."""
     from azure.identity import DefaultAzureCredential
 
     host = _AUTHORITIES.get(os.environ.get(CLOUD, ""))
@@ -122,7 +122,7 @@ def _ask(workspace: Workspace) -> str:
 
 @contextlib.contextmanager
 def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
-    """One line and the next step for each way in which asking Azure fails."""
+    """Turn each way in which asking Azure fails into one line with the next step."""
     logger = logging.getLogger("azure.identity")  # it prints a page of every way of signing in that was tried
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -156,7 +156,7 @@ def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
 
 
 def _from_file(file: Path) -> Workspace | None:
-    """The workspace in a config.json of Azure's own form; a file of that name for something else is passed over."""
+    """Return the workspace in a config.json of Azure's own form; None for another file of that name."""
     try:
         content: Any = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):

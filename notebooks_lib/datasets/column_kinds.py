@@ -1,8 +1,8 @@
-"""What a text stands for: a number, a time, a boolean, missing, or itself. Decides the kind of a column of texts.
+"""Decide what a column of texts holds: numbers, times, booleans, or text.
 
-A column is one of numbers only if writing each number again gives the text that was read: `12.50` is a number (written
-with two decimals), `00501`, `1E5`, `0x1F` and twenty digits that no number holds are text. So no identifier loses
-anything. Times are those of ISO 8601, to the microsecond. Nothing depends on other files; a user may know better.
+A column holds numbers only if writing each number again gives the text that was read. `12.50` is a number with two
+decimals; `00501`, `1E5`, `0x1F` and twenty digits that no number holds are text. So no identifier loses anything. Times
+are those of ISO 8601, to the microsecond. Other files play no part. A user can name another kind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MISSING = frozenset(
 """Words for a missing value in columns of numbers, times and booleans. In a column of text they are text."""
 BOOLEANS = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
 EXACT = 2**53
-"""Up to here a number with a fraction holds every whole number."""
+"""Largest whole number up to which a float holds every whole number."""
 
 _INTEGER = r"^(0|-?[1-9][0-9]*)$"
 _PLAIN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
@@ -39,12 +39,12 @@ _INSTANT = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)
 _ISO = re.compile(rf"{_TIME}|{_INSTANT}", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE][+-][0-9]+)?", re.ASCII)
 _CERTAIN = 15
-"""Decimal digits that a number with a fraction gives back, whatever they are."""
+"""Decimal digits that a float always gives back."""
 _LONGEST = 400
 
 
 def number(text: str) -> int | float | None:
-    """The number that a text is, if writing it again in the same notation gives the same text; else None."""
+    """Return the number in a text if writing it again in the same notation gives the same text; else None."""
     if text in ("inf", "-inf"):
         return float(text)
     match = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
@@ -57,7 +57,7 @@ def number(text: str) -> int | float | None:
 
 
 def moment(text: str) -> datetime.datetime | None:
-    """The time or, with a zone, the instant that a text is in ISO 8601; None for another text."""
+    """Return the time, or with a zone the instant, in an ISO 8601 text; None for any other text."""
     if not _ISO.match(text):
         return None
     try:
@@ -67,7 +67,7 @@ def moment(text: str) -> datetime.datetime | None:
 
 
 def kind_of(column: pa.ChunkedArray) -> str:
-    """The kind of a column of texts as they stand in a file; "empty" when each one is missing."""
+    """Return the kind of a column of texts as read from a file; "empty" when every value is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -89,7 +89,7 @@ def kind_of(column: pa.ChunkedArray) -> str:
 
 
 def typed(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    """A column of texts as one of a kind that the user names. Raises DatasetError for the first that does not fit."""
+    """Convert a column of texts to the kind that the user names. Raises DatasetError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -126,7 +126,7 @@ def _unfit(name: str, column: pa.ChunkedArray, row: int, kind: str) -> DatasetEr
 
 
 def _value(text: str, kind: str) -> Any:
-    """A value that the user says is of a kind, however it is written. Raises ValueError, OverflowError."""
+    """Convert a text to a kind that the user names, however it is written. Raises ValueError, OverflowError."""
     if kind in NUMBERS:
         value = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else float(text)
         if kind == "number":
@@ -141,7 +141,7 @@ def _value(text: str, kind: str) -> Any:
 
 
 def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A normalised column as the texts that a file would show."""
+    """Return a normalised column as the texts that a file would show."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -155,9 +155,9 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def loosely(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What the values of a column may mean, as texts: 00501, 501 and 501.0 alike, an instant as its time in UTC.
+    """Return what the values of a column may mean, as texts: 00501, 501 and 501.0 are equal, instants are UTC times.
 
-    For comparing a column with one of another kind, where one file or the other has lost how values were written.
+    It compares columns of different kinds, where one of the files has lost how values were written.
     """
     import pyarrow as pa
 
@@ -225,7 +225,7 @@ def _are_integers(texts: pa.Array) -> bool:
 
 
 def _are_numbers(texts: pa.Array) -> bool:
-    """Whether each one is a number; what is plainly one is not tried one by one."""
+    """Return whether every text is a number; only doubtful texts are tried one by one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,6 +1,7 @@
-"""Tests whether the holdout of a dataset looks like its training rows. It gives out names, shares and counts, no row.
+"""Test a dataset for what a person should look at: does the holdout look like the training rows, do columns fit.
 
-The parts are dealt by digest, so they are alike unless rows come in groups, or something went wrong with the file.
+Results hold names, shares and counts, never a row. Rows are assigned to parts by digest, so the parts are alike unless
+rows come in groups, or something went wrong with the file.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALLOWED = 0.05
-"""Share of holdout rows that may be unlike, beyond what chance explains."""
+"""Share of holdout rows that may differ from the training rows, beyond what chance explains."""
 CATEGORIES = 50
-"""A column of text with more values than this in train is free text, or names things: new ones are no fault."""
+"""A text column with more distinct training values than this is free text or names: new values are no fault."""
 SIGMAS = 4.0
 
 
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
-    """What is wrong, a line each: kinds since the version before, missing values, ranges, unknown categories."""
+    """Return faults, a line each: kinds changed since the last version, missing values, ranges, unknown categories."""
     found = loader.open_table(ref, settings)
     apart = {found.record.key, found.record.group}
     frame = found.table.to_pandas()
@@ -38,7 +39,7 @@ def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
 
 
 def missing(ref: str, column: str, settings: Settings) -> int:
-    """How many rows of a version, whatever their part, have no value in a column."""
+    """Return how many rows of a version, in all parts, have no value in a column."""
     return int(loader.open_table(ref, settings).table[column].to_pandas().isna().sum())
 
 
@@ -76,13 +77,13 @@ def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[
 
 
 def _beyond(share: float, held: int, train: int) -> float:
-    """What chance explains of a share, and what is allowed above it."""
+    """Return the largest share that chance and the tolerance together allow."""
     share = min(share, 1.0)
     return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
 
 
 def share_alike(ref: str, settings: Settings) -> float:
-    """The share of holdout rows whose features are those of a train or validation row."""
+    """Return the share of holdout rows whose features are those of a train or validation row."""
     found = loader.open_table(ref, settings)
     apart = {found.record.target, found.record.key, found.record.group}
     digests = hashing.folded_digests(found.table.select([name for name in found.record.columns if name not in apart]))
@@ -91,7 +92,7 @@ def share_alike(ref: str, settings: Settings) -> float:
 
 
 def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
-    """What a person should look at after adding: columns of text that look like something else, rows that are alike."""
+    """Return remarks on a new version: text columns that look like another kind, holdout rows like training rows."""
     found = []
     for column, kind in dataset.columns.items():
         if kind == "text":
@@ -138,8 +139,8 @@ _FOREIGN = (
     (r"\s*[+-]?\d{1,3}([.\u00a0' ]\d{3})*,\d+\s*|\s*[+-]?\d+,\d+\s*", "has a comma; write numbers with a point: 12.50"),
     (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
 )
-"""How numbers and dates are written elsewhere. Which comma is a decimal one, and which number a month, nobody knows."""
+"""Notations of numbers and dates of other countries. They cannot be read safely: 1,234 and 01/02 are ambiguous."""
 
 
 ALIKE = 0.05
-"""Share of holdout rows that may have the features of a training row without a remark."""
+"""Share of holdout rows that may have the features of a training row before it is remarked on."""

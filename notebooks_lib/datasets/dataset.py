@@ -1,4 +1,4 @@
-"""What a notebook holds in its hand: a dataset and its parts, frozen. It reads nothing; the holdout is not in it."""
+"""A dataset and its parts, as a notebook holds them: frozen, without the holdout. It reads no file."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Dataset:
     """sha256 of the content, 64 hexadecimal digits."""
     target: str | None
     key: str | None
-    """The column that names a row, or None."""
+    """The column that identifies a row, or None."""
     group: str | None
     """The column whose equal values stay in one part, or None."""
     columns: Mapping[str, str]
     """Kind of each column: integer, number, boolean, text, time or instant."""
     rows: int
-    """In all parts."""
+    """Rows in all parts."""
     rows_held_out: int
     description: str
     source: str
@@ -68,9 +68,9 @@ class Dataset:
     train: Part
     validation: Part
     time: str | None = None
-    """The column by whose order rows fall into parts, the holdout last; or None."""
+    """The column whose order assigns rows to parts, the holdout last; or None."""
     retired: int = 0
-    """Rows of train and validation that were in the holdout until they had decided often enough."""
+    """Rows of train and validation that were in the holdout until its uses were spent."""
 
     @property
     def ref(self) -> str:
@@ -79,7 +79,7 @@ class Dataset:
 
     @property
     def holdout(self) -> NoReturn:
-        """Always raises HoldoutError: a model must not have seen the rows that it is judged by."""
+        """Raise HoldoutError: a model must not have seen the rows that judge it."""
         raise HoldoutError(
             f"{self.ref}: the holdout ({self.rows_held_out} rows) is read by promotion only, which judges models by "
             "rows that no experiment has seen; use .validation to choose between models"
@@ -87,7 +87,7 @@ class Dataset:
 
     @property
     def left(self) -> str:
-        """For people: how many rows left the holdout, if any did."""
+        """How many rows left the holdout, in words; empty if none did."""
         return f"; {self.retired} have left it" if self.retired else ""
 
     def __repr__(self) -> str:
@@ -114,10 +114,10 @@ class Dataset:
 
 
 def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
-    """As pandas and MLflow have it: missing is NaN, times are datetime64[ns], instants without their zone, UTC.
+    """Return the table as pandas and MLflow want it: missing is NaN, times are datetime64[ns], instants in UTC.
 
-    A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in microseconds. `like` is the
-    table that these rows are of, so that a column has one type in all parts.
+    Times have no zone. A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in
+    microseconds. `like` is the table that these rows belong to, so that a column has one type in all parts.
     """
     import numpy as np
 

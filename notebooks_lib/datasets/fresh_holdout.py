@@ -1,9 +1,9 @@
-"""Makes a version whose holdout has never decided. It moves rows out of the holdout, never into it.
+"""Make a version whose holdout rows have decided nothing yet. Rows leave the holdout here; none ever enters it.
 
-A row that a model was trained on can never judge a model, so a fresh holdout can only come from rows that arrived
-since: those that a later version brought, and that their digests place in the holdout. Rows that decided are retired:
-in this version and all after it they are train or validation. Where time deals the parts, the holdout begins after
-the last row that decided, and what was holdout is validation.
+A model can never be judged by rows that it was trained on. So a fresh holdout can only come from rows that arrived
+later and whose digests place them in the holdout. Rows that decided before are retired: from this version on they are
+train or validation. Where time assigns the parts, the holdout begins after the last row that decided, and what was
+holdout before becomes validation.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 
 def where_fresh_rows_come_from(group: str | None) -> str:
-    """Which rows a fresh holdout can come from, in words. Those of a known group are placed with it, however new."""
+    """Return, in words, which rows a fresh holdout can come from.
+
+    New rows of a known group are placed with that group, however new they are.
+    """
     return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
 
 
 def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
-    """The next version of a dataset: the same rows, and a holdout of those that have never decided.
+    """Make the next version of a dataset: the same rows, with a holdout of rows that have decided nothing yet.
 
-    Raises UsageError where there is nothing to do, DatasetError when fewer than `min_rows` would be left.
+    Raises UsageError when there is nothing to do, DatasetError when fewer than `min_rows` would be left.
     """
     import numpy as np
 
@@ -74,7 +77,7 @@ def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
 
 
 def moved_on(found: loader.Opened, decided: np.ndarray[Any, Any]) -> tuple[Record, int]:
-    """The record whose holdout begins after the last row that decided, and how many rows it then has."""
+    """Return the record whose holdout begins after the last row that decided, and how many rows that holdout has."""
     times = splits.times(found.ref, found.table, found.record)
     held = times[found.masks["holdout"]]
     later = held[held > held[decided].max()]

@@ -1,15 +1,15 @@
-"""What a table holds, in a portable form: kinds of columns, digests of rows, one fingerprint. It touches no file.
+"""The content of a table in a portable form: kinds of columns, digests of rows, one fingerprint. It opens no file.
 
-Two tables have one fingerprint when they hold the same values under the same column names, whatever the order of
+Two tables have the same fingerprint when they hold the same values under the same column names, whatever the order of
 rows and columns, the file format, the operating system or the pandas version. Hence the rules for a value:
 
-- an integer and a number of equal value are one (1 and 1.0), -0.0 is 0, NaN, None, NaT and "" are all "missing";
+- an integer and a float of equal value are the same (1 and 1.0), -0.0 is 0, NaN, None, NaT and "" are all "missing";
 - a category is its text; text is compared in Unicode normal form C;
 - a date is midnight of that day; a time with a zone is an instant, without one it is not;
-- a text that is exactly how Python writes a number digests as the number. (They still differ in the fingerprint.)
+- a text that is exactly how Python writes a number has that number's digest. (The fingerprint still tells them apart.)
 
-Parts are dealt by `folded_digests`, which do not depend on the kind of a column, only on what a value's text stands
-for by itself: a column of ids may get its first "A7", one of days its first "tbd", and no other row moves.
+Rows are assigned to parts by `folded_digests`. These do not depend on the kind of a column, only on what a value's text
+stands for by itself: a column of ids may get its first "A7", one of days its first "tbd", and no other row moves.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ALGORITHM = 1
-"""Number of the rules above. Other rules are another number, and never mean the same by accident."""
+"""Number of the rules above. Other rules get another number, so that two digests are never equal by accident."""
 
 _ROW_SALT = b"nbops.row.1"
 _BLOCK_CELLS = 1 << 21  # of 16 bytes: bounds the memory that hashing takes
@@ -42,9 +42,9 @@ _BLANKS = " \t\n\v\f\r"
 
 
 def normalise(table: pa.Table) -> pa.Table:
-    """The table with each column as one of six kinds: integer, number, boolean, text, time, instant.
+    """Return the table with each column as one of six kinds: integer, number, boolean, text, time, instant.
 
-    Raises DatasetError that names the column for a type that is none of these, or does not fit one without loss.
+    Raises DatasetError that names the column when its type is none of these, or does not fit one without loss.
     """
     import pyarrow as pa
 
@@ -63,23 +63,23 @@ def normalise(table: pa.Table) -> pa.Table:
 
 
 def kinds(table: pa.Table) -> dict[str, str]:
-    """The kind of each column of a normalised table, in its order."""
+    """Return the kind of each column of a normalised table, in its order."""
     return {field.name: kind(field.type) for field in table.schema}
 
 
 def row_digests(table: pa.Table) -> np.ndarray[Any, Any]:
-    """A digest for each row of a normalised table: an array (rows, 2) of unsigned 64-bit integers.
+    """Return a digest for each row of a normalised table: an array (rows, 2) of unsigned 64-bit integers.
 
-    It depends on the row's values in the order of the column names, and on nothing else.
+    A digest depends only on the row's values, in the order of the column names.
     """
     return _row_digests(table, _text_cell)
 
 
 def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-    """The same, but a text counts as what it stands for: "0.50" as 0.5, "NA" as missing, "2024-05-01" as that day.
+    """Return row digests in which a text counts as what it stands for: "0.50" as 0.5, "NA" as missing.
 
     So a row keeps its digest when another row turns a column of numbers or times into text. `digests` are the
-    `row_digests`, if they are known: mostly they are the same.
+    `row_digests`, if they are known already: mostly they are the same.
     """
     if digests is not None and not any(_is_folded(column) for column in table.columns):
         return digests
@@ -87,7 +87,7 @@ def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None)
 
 
 def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
-    """The sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
+    """Return the sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
     import numpy as np
 
     found = kinds(table)
@@ -102,7 +102,7 @@ def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
 
 
 def _storage(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    """A column without its extension type. Raises TypeError for one whose values mean nothing without it."""
+    """Return a column without its extension type. Raises TypeError when its values mean nothing without it."""
     import pyarrow as pa
 
     extension = getattr(field.type, "extension_name", None) or (field.metadata or {}).get(b"ARROW:extension:name")
@@ -119,7 +119,7 @@ def _storage(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 
 def _periods(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    """Months, quarters and other periods of pandas as text, such as 2024-01."""
+    """Return months, quarters and other periods of pandas as text, such as 2024-01."""
     import pandas as pd
     import pyarrow as pa
 
@@ -168,7 +168,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whole numbers; as texts where no number holds them all, as ids of twenty digits."""
+    """Return whole numbers; texts where no number holds them all, as with ids of twenty digits."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -179,7 +179,7 @@ def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Decimals as numbers, or as texts where a number does not give back each digit."""
+    """Return decimals as numbers; as texts where a number does not give back each digit."""
     import pyarrow as pa
 
     numbers = column.cast(pa.float64())
@@ -192,7 +192,7 @@ def _decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def kind(type_: pa.DataType) -> str:
-    """The kind of a column of a normalised table, by its type."""
+    """Return the kind of a column of a normalised table, by its type."""
     import pyarrow as pa
 
     tests: dict[str, Callable[[Any], bool]] = {
@@ -234,7 +234,7 @@ def _digest_block(block: pa.Table, cell: Callable[[str], bytes]) -> bytes:
 
 
 def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
-    """16 bytes a value, (rows, 2) in little-endian order: a tag and 64 bits, or the digest of a text."""
+    """Return 16 bytes a value, (rows, 2) in little-endian order: a tag and 64 bits, or the digest of a text."""
     import numpy as np
     import pyarrow as pa
 
@@ -279,7 +279,7 @@ def _text_cell(text: str) -> bytes:
 
 
 def _as_number(text: str) -> bytes | None:
-    """The cell of the number that this text is Python's own spelling of; one text for each number."""
+    """Return the cell of the number whose Python spelling is this text; None for other texts."""
     try:
         value = int(text) if len(text) < 20 and text.lstrip("-").isdecimal() else float(text)
     except ValueError:
@@ -292,7 +292,7 @@ def _as_number(text: str) -> bytes | None:
 
 
 def _folded_cell(text: str) -> bytes:
-    """The cell of the value that a text stands for by itself, whatever stands in the rest of its column."""
+    """Return the cell of the value that a text stands for by itself, whatever the rest of its column holds."""
     bare = text.strip(_BLANKS)
     if bare in words.MISSING:
         return struct.pack("<qq", _MISSING, 0)
@@ -319,7 +319,7 @@ def _number_cell(value: float) -> bytes:
 
 
 def _is_folded(column: pa.ChunkedArray) -> bool:
-    """Whether some text of a column stands for something else."""
+    """Return whether some text of a column stands for another value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

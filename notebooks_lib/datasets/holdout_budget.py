@@ -1,15 +1,15 @@
-"""Counts how often the rows of a holdout have decided, and keeps the answers. It opens the holdout, once counted.
+"""The budget of a holdout: count how often its rows have decided, keep the answers, open the holdout once counted.
 
-What is counted stands in the tracking store, in an experiment of its own, so that all who share the store share the
-count. One run lists the rows (digests, no values); one run is one use. The order of the writes:
+The count is kept in the tracking store, in an experiment of its own, so that everybody who shares the store shares it.
+One run lists the rows (digests, no values), one run is one use. The order of the writes:
 
     rows      listed once for each holdout; without its last tag nobody reads the list
-    use       one write, before a row is read: whoever dies after it has spent the use
-    answer    stored on the use, before anybody sees it; the same question finds it there and spends nothing
+    use       one write before a row is read: a process that dies after it has spent the use
+    answer    stored on the use before anybody sees it; the same question finds it there and spends nothing
 
-A use counts for every row that it reads, and a question is as far as its most used row. So no row takes part in
-more decisions than the budget allows, whatever versions and names it goes by. A row is known by digests, which lie
-in the store; and by its values, where the version that asked it lies here, with other columns. docs/decisions/0025.
+A use counts for every row that it reads, and the budget of a question is that of its most used row. So no row takes
+part in more decisions than the budget allows, whatever versions and names it appears under. Rows are recognised by
+digest; and by value, in versions on this machine that have other columns. See docs/decisions/0025.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ EXPERIMENT = "nbops-holdout"
 ROWS_FILE = "rows.npy"
 ANSWER_FILE = "answer.json.gz"
 PATIENCE = 1800.0
-"""Seconds that one promotion on this machine waits for another to have its answer."""
+"""Seconds that a promotion waits for another one on this machine to get its answer."""
 _ROUNDING = 1e-9
 
 
 @dataclass
 class Use:
-    """One question to a holdout: asked before, or to be asked now, or one too many."""
+    """One question to a holdout: answered before, to be answered now, or one too many."""
 
     number: int
-    """Of this use, from 1."""
+    """Number of this use, from 1."""
     spent: int
-    """Uses of these rows so far; the share of the level that they took, in uses of this one's level."""
+    """Uses of these rows so far, as shares of the level in units of this question's level."""
     stored: Mapping[str, Any] | None
-    """The answer, when the same was asked before."""
+    """The answer, if the same question was answered before."""
     asked: str = ""
-    """When; UTC, ISO 8601."""
+    """When it was answered before; UTC, ISO 8601."""
     _ask: _Ask | None = field(default=None, repr=False)
     _run_id: str = ""
 
     def open(self) -> Part:
-        """Count this use, then give the rows. Raises HoldoutError when they may not be asked (again)."""
+        """Count this use, then return the rows. Raises HoldoutError when they may not be read (again)."""
         ask = self._ask
         if ask is None or self._run_id or self.stored is not None:
             raise HoldoutError("a holdout is opened once for each question, inside `asking`")
@@ -81,7 +81,7 @@ class Use:
         return loader.open_holdout(ask.data.ref, ask.store.settings, reader=ask.reader)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Store what was found, before it is shown to anybody."""
+        """Store the answer before anybody sees it."""
         assert self._ask is not None
         assert self._run_id
         self._ask.keep(self._run_id, {"number": self.number, "asked": _now(), "content": content})
@@ -91,11 +91,11 @@ class Use:
 def asking(
     store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
 ) -> Iterator[Use]:
-    """Ask the holdout of `data` one question; who asks the same again gets the stored answer.
+    """Ask the holdout of `data` one question; the same question again gets the stored answer.
 
-    `question` is plain values: all that the answer depends on, but for the rows. Each of `budget` uses is tested at
-    alpha / budget; what was spent at other levels counts by its level. Promotions on one machine ask one after the
-    other. Raises TrackingError when the store cannot say how often these rows were used.
+    `question` is plain values: all that the answer depends on, except the rows. Each of `budget` uses is tested at
+    alpha / budget; uses at other levels count by their level. Promotions on one machine take turns. Raises
+    TrackingError when the store cannot say how often these rows were used.
     """
     settings = store.settings
     settings.layout.state.mkdir(parents=True, exist_ok=True)
@@ -117,19 +117,19 @@ def asking(
 
 
 def spent(store: Store, opened: loader.Opened) -> Array:
-    """For each holdout row of a version, in its order, the levels at which it decided."""
+    """Return, for each holdout row of a version in file order, the sum of the levels at which it decided."""
     elsewhere = Elsewhere(opened.ref, opened.record.columns, store.settings)
     return row_matching.holdout_rows(opened).spent(_known(_runs(store), store), elsewhere)
 
 
 def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
-    """How many of `budget` uses the holdout of a version has behind it."""
+    """Return how many of `budget` uses the holdout of a version has spent."""
     found = spent(store, loader.open_table(ref, store.settings))
     return _in_uses(float(found.max(initial=0.0)), alpha / budget)
 
 
 class _Ask:
-    """What `asking` knows of one question."""
+    """One question, and what is known of its rows."""
 
     def __init__(
         self, store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
@@ -143,19 +143,19 @@ class _Ask:
         self.question = hashlib.sha256(asked.encode()).hexdigest()
 
     def stored(self) -> dict[str, Any] | None:
-        """The answer to the same question, if it was asked and answered."""
+        """Return the answer to the same question, if there is one."""
         for run in _runs(self.store):
             if run.data.tags.get(Tag.HOLDOUT_QUESTION) == self.question and Tag.HOLDOUT_DONE in run.data.tags:
                 return dict(json.loads(gzip.decompress(_artifact(self.store, run.info.run_id, ANSWER_FILE))))
         return None
 
     def uses_before(self, mine: str = "") -> int:
-        """What was spent on the most used of these rows, in uses of this question's level; without the use `mine`."""
+        """Return the uses of the most used of these rows, in units of this question's level, without the use `mine`."""
         known = _known([run for run in _runs(self.store) if run.info.run_id != mine], self.store, self.rows)
         return _in_uses(float(self.rows.spent(known, self.elsewhere).max(initial=0.0)), self.alpha / self.budget)
 
     def count(self) -> str:
-        """Write the use; its run."""
+        """Write the use; return its run."""
         self._list_rows()
         tags = {
             Tag.HOLDOUT_QUESTION: self.question,
@@ -211,7 +211,10 @@ def _lists(run: Any) -> bool:
 
 
 def _known(runs: Sequence[Any], store: Store, mine: HoldoutRows | None = None) -> list[tuple[HoldoutRows, float]]:
-    """Every list of rows that decided, with the levels of its uses added up. What cannot be read counts as unknown."""
+    """Return every list of rows that decided, with the sum of the levels of its uses.
+
+    Raises TrackingError when a list is gone: what cannot be read must not count as unused.
+    """
     levels: dict[str, float] = {}
     for run in runs:
         if Tag.HOLDOUT_QUESTION in run.data.tags:

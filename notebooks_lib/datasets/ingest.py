@@ -1,4 +1,4 @@
-"""Makes a version of a dataset from a file, after checking all that could be wrong with it. Reading is `access`'s."""
+"""Make a version of a dataset from a file, once everything that could be wrong with it has been checked."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def add(
     kinds: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Dataset:
-    """Make the table in `file` the next version of dataset `name`; the version there is when the content is the same.
+    """Make the table in `file` the next version of dataset `name`; return the existing one if the content is the same.
 
-    What is not said is taken from the latest version. Its key, group and shares hold for all versions, so that a row
-    never changes sides between them. `key` names each row once; rows with equal `group` stay in one part. Without
-    either, the whole row decides, target included: then rows with equal features and different targets may fall
-    apart, and adding a column moves rows; give a key or a group where that matters. `kinds` says what columns hold
-    where the file does not show it, {"zip": "text"}; it holds for later versions, too.
+    What is left out is taken from the latest version. Key, group and shares are the same in all versions, so that a row
+    never changes its part. `key` identifies each row; rows with equal `group` stay in one part. Without either, the
+    whole row decides, target included: rows with equal features and different targets may then be in different parts,
+    and adding a column moves rows; give a key or a group where that matters. `kinds` names what columns hold where the
+    file does not show it, as {"zip": "text"}; it is kept for later versions.
 
-    Raises UsageError (file, name, columns), DatasetError (content), and leaves nothing behind when it does.
+    Raises UsageError (file, name, columns) or DatasetError (content), and leaves nothing behind.
     """
     settings = settings or here()
     folder = settings.data_folder
@@ -85,7 +85,7 @@ def add(
 
 
 def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
-    """The kinds that the user chose, now or for a version before. Raises UsageError for one that would move rows."""
+    """Return the kinds that the user chose, now or before. Raises UsageError for one that would move rows."""
     said = {column: before.columns[column] for column in before.said or () if column in before.columns}
     for column, word in kinds.items():
         kind = ALIASES.get(word, word)
@@ -103,7 +103,7 @@ def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]
 
 
 def _before(settings: Settings, name: str) -> Record:
-    """How the name's rows are split so far; the settings in force for a new name."""
+    """Return how the rows of a name are split so far; for a new name, by the settings in force."""
     numbers = storage.numbers(settings.data_folder, name)
     if numbers:
         return storage.read_record(settings.data_folder, name, numbers[-1])
@@ -118,7 +118,7 @@ def _before(settings: Settings, name: str) -> Record:
 
 
 def _retired(settings: Settings, name: str, record: Record) -> np.ndarray[Any, Any] | None:
-    """What left the holdout stays out of it in every later version."""
+    """Return the digests that left the holdout: they stay out of it in every later version."""
     if record.retired is None:
         return None
     latest = storage.numbers(settings.data_folder, name)[-1]
@@ -195,7 +195,7 @@ def _check_roles(file: Path, read: readers.Read, record: Record) -> None:
 
 
 def _check_time(file: Path, read: readers.Read, record: Record) -> None:
-    """A time of another kind cannot be held against those at which the parts begin."""
+    """Raise DatasetError for times of another kind: they cannot be compared with those at which the parts begin."""
     if not record.rows or record.time is None:
         return
     before, found = (
@@ -211,7 +211,7 @@ def _check_time(file: Path, read: readers.Read, record: Record) -> None:
 
 
 def _odd(read: readers.Read, column: str, kind: str) -> int:
-    """The first row whose value, as it stands in the file, is of another kind; the first row where none tells."""
+    """Return the first row whose written value is of another kind; the first row if none can be told."""
     import pyarrow as pa
 
     written = (read.table if read.written is None else read.written)[column]
@@ -224,7 +224,7 @@ def _odd(read: readers.Read, column: str, kind: str) -> int:
 
 
 def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
-    """The latest version of this content and target, if it is still whole."""
+    """Return the latest version of this content and target, if it is undamaged."""
     for number in reversed(storage.numbers(settings.data_folder, name)):
         known = storage.read_record(settings.data_folder, name, number)
         if (known.fingerprint, known.target) == (record.fingerprint, record.target):

@@ -1,8 +1,8 @@
 """Find holdout rows that a model may have seen: in the datasets of its run, or in the example it was logged with.
 
-It compares digests and values, and gives out no row. `run.log_dataset` says what a notebook loaded by name. What it
-read by itself, from the very file that was added, shows only in the rows the model was logged with as its example:
-all of the training data, as the docs advise.
+It compares digests and values, and returns no row. `run.log_dataset` names what a notebook loaded. A file that it read
+by itself shows only in the rows that the model was logged with as its example, which should be all of the training
+data.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
-    """How many holdout rows of `data` are train or validation rows of one of `used`, the values of a run's tags.
+    """Return how many holdout rows of `data` are train or validation rows of datasets that a run used.
 
-    A row is the same when all its values are, when it has the same key or group under the same name, or when the
-    columns that both tables have show it (`recognition`). None when nothing was used, or what was used is not there
-    any more as it was: then nobody knows.
+    `used` are the values of its dataset tags. Two rows are the same when all their values are, when they have the same
+    key or group under the same name, or when the columns that both tables have show it (`row_matching`). Returns None,
+    unknown, when the run used nothing, or a dataset is gone or changed.
     """
     import numpy as np
 
@@ -54,7 +54,7 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
 
 
 def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
-    """For each of my holdout rows, whether it is one of their others."""
+    """Return a mask of my holdout rows: which of them are train or validation rows of the other version."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
     met = splits.among(mine.whole[held], theirs.whole[open_])
     if mine.name == theirs.name and mine.record.decided_by == theirs.record.decided_by:
@@ -71,7 +71,7 @@ def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
 
 
 def _alike(mine: loader.Opened, asked: Array, theirs: loader.Opened, among: Array) -> Array:
-    """For each of my rows asked for, whether one of theirs among has the same values in the columns that both have."""
+    """Return a mask of my rows `asked`: which have the values of one of their rows `among` in the shared columns."""
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
     one, other = (hashing.folded_digests(table) for table in pair)
@@ -83,15 +83,15 @@ def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
 
 
 def _wide(columns: Mapping[str, str]) -> dict[str, str]:
-    """Kinds of columns, whole numbers being numbers: they digest alike."""
+    """Return the kinds of columns with whole numbers as numbers: their digests are equal."""
     return {name: "number" if kind == "integer" else kind for name, kind in columns.items()}
 
 
 class Elsewhere:
-    """Which holdout rows of a version are holdout rows of versions of other names, with other columns or kinds.
+    """Holdout rows of a version that are also holdout rows of versions of other names, columns or kinds.
 
-    Only values can show that, so their tables are opened, once each. Where all columns and their kinds are the same,
-    digests of rows tell as much, and nothing is opened.
+    Only values can show that, so their tables are opened, once each. Where all columns and kinds are the same, digests
+    show as much, and nothing is opened.
     """
 
     def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:
@@ -100,9 +100,9 @@ class Elsewhere:
         self._found: dict[str, Array | None] = {}
 
     def __call__(self, tag: str) -> Array | None:
-        """For each holdout row, in the order of its file, whether it is one of those of the version that a tag names.
+        """Return a mask of the holdout rows, in file order: which of them are holdout rows of the version in a tag.
 
-        None where there is nothing to compare, or the version is not there any more as it was.
+        None where there is nothing to compare, or the version is gone or changed.
         """
         if tag not in self._found:
             self._found[tag] = self._compared(tag) if self._differs(tag) else None
@@ -135,7 +135,7 @@ class Elsewhere:
 
 
 def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
-    """The version that a tag names; None when it is not there any more with this fingerprint."""
+    """Return the version that a tag names; None when it is gone or its fingerprint has changed."""
     name, version, fingerprint = lineage.parse_tag(tag)
     try:
         found = loader.open_table(f"{name}@{version}", settings)
@@ -146,20 +146,20 @@ def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
 
 FOLDER = "nbops"
 MOST = 1_000_000
-"""Rows of an example that are kept."""
+"""Rows of an example that are kept at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoggedRows:
-    """The rows that a model was logged with."""
+    """The rows that a model was logged with, as digests."""
 
     columns: tuple[str, ...]
     digests: Array
-    """Half a digest of each row that differs, sorted: they tell nothing of the order."""
+    """Half a digest of each distinct row, sorted, so that they reveal nothing of the order."""
 
 
 def training_rows(example: Any) -> LoggedRows | None:
-    """The digests of an example's rows; None for one that is no table of columns that a dataset could hold."""
+    """Return the digests of an example's rows; None when it is no table that a dataset could hold."""
     import numpy as np
     import pandas as pd
 
@@ -170,7 +170,7 @@ def training_rows(example: Any) -> LoggedRows | None:
 
 
 def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> None:
-    """Store the digests of the example that a model was logged with, on its run."""
+    """Store on its run the digests of the example that a model was logged with."""
     import numpy as np
 
     kept = training_rows(example)
@@ -184,7 +184,7 @@ def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> No
 
 
 def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | None:
-    """What `keep` stored; None when it stored nothing, or it does not come."""
+    """Return what `log_training_rows` stored; None when there is nothing, or it cannot be fetched."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -197,10 +197,10 @@ def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | 
 
 
 def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings: Settings) -> int | None:
-    """How many holdout rows of `ref` have the features of a row that the model was logged with, and of no open row.
+    """Return how many holdout rows of `ref` have the features of an example row and of no open row.
 
-    Open are the train and validation rows of this version and of `others`, the versions that the run loaded. None
-    when no row of the example is a row of any of them: then it came from elsewhere, and nobody knows what it holds.
+    Open rows are the train and validation rows of this version and of `others`, the versions that the run loaded.
+    Returns None, unknown, when no row of the example is in any of them: then it came from elsewhere.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What was loaded in this process, and how a dataset is written on a run: tag and MLflow input. It loads nothing."""
+"""Lineage: what this process loaded, and how a run names a dataset, as tag and as MLflow input. It loads nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 def tag_value(dataset: Dataset) -> str:
-    """The value of the tag Tag.DATASET_PREFIX + name on a run that used the dataset: "name@version#fingerprint"."""
+    """Return the value of the tag Tag.DATASET_PREFIX + name: "name@version#fingerprint"."""
     return f"{dataset.ref}#{dataset.fingerprint}"
 
 
 def parse_tag(value: str) -> tuple[str, int, str]:
-    """Name, version and fingerprint from a tag's value. Raises DatasetError for anything else."""
+    """Return name, version and fingerprint from a tag's value. Raises DatasetError for anything else."""
     match = _TAG.fullmatch(value)
     if match is None:
         raise DatasetError(f"tag value {value!r} names no dataset; it looks like name@version#fingerprint")
@@ -35,12 +35,12 @@ def parse_tag(value: str) -> tuple[str, int, str]:
 
 
 def used() -> tuple[str, ...]:
-    """The tag values of the datasets loaded in this process, in the order of their first loading."""
+    """Return the tag values of the datasets loaded in this process, in the order of their first loading."""
     return tuple(_used.values())
 
 
 def note(dataset: Dataset) -> None:
-    """Remember that the dataset was loaded, and tag the run that is going on, if any. Never fails."""
+    """Remember that the dataset was loaded, and tag the active run, if any. It never fails."""
     _used.setdefault(dataset.ref, tag_value(dataset))
     try:
         run_id = _run_going_on()
@@ -54,7 +54,7 @@ def note(dataset: Dataset) -> None:
 
 
 def mlflow_dataset(dataset: Dataset) -> Any:
-    """The dataset as mlflow.log_input takes it: name, fingerprint and origin, without a copy of the rows."""
+    """Return the dataset for mlflow.log_input: name, fingerprint and origin, without a copy of the rows."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 

@@ -43,11 +43,11 @@ class CatalogEntry:
 
 
 def load(ref: str, settings: Settings | None = None) -> Dataset:
-    """The train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
+    """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
-    The project's data folder comes first; a name that is not there is looked up among scikit-learn's bundled tables,
-    each of which is version 1 of itself. The run that is going on, if any, is tagged with what was loaded.
-    Raises UnknownNameError, and DatasetError when the stored content is not what was added.
+    The project's data folder comes first; other names are looked up among scikit-learn's bundled tables, which have one
+    version each. The active run, if any, is tagged with the dataset. Raises UnknownNameError, and DatasetError when the
+    stored content is not what was added.
     """
     dataset = read(ref, settings or here())
     lineage.note(dataset)
@@ -55,7 +55,7 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
 
 
 def read(ref: str, settings: Settings) -> Dataset:
-    """As `load`, without a mark on a run: for commands that only look."""
+    """Return a dataset as `load` does, without tagging a run: for commands that only look."""
     found = open_table(ref, settings)
     record, table, masks = found.record, found.table, found.masks
     return Dataset(
@@ -78,10 +78,10 @@ def read(ref: str, settings: Settings) -> Dataset:
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
-    """The holdout of a dataset, for promotion: `uses.asking` counts the use, then calls this. Nobody else does.
+    """Return the holdout of a dataset: only `holdout_budget.asking` calls this, once it has counted the use.
 
-    `reader` says on whose behalf. Each reading is a line in .nbops/holdout.jsonl, for people; what is counted stands
-    in the tracking store.
+    `reader` names who it is read for. Each reading is a line in .nbops/holdout.jsonl for people; the count is kept in
+    the tracking store.
     """
     settings = settings or here()
     found = open_table(ref, settings)
@@ -98,19 +98,19 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
 
 
 def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
-    """All datasets that `load` can give: the project's own, then scikit-learn's."""
+    """Return all datasets that `load` can give: the project's own, then scikit-learn's."""
     mine = own(settings or here())
     taken = {entry.name for entry in mine}
     return mine + [_entry_of_bundle(name) for name in bundled_names() if name not in taken]
 
 
 def own(settings: Settings) -> list[CatalogEntry]:
-    """The datasets in the project's data folder."""
+    """Return the datasets in the project's data folder."""
     return [_entry_of_folder(settings, name) for name in versions.names(settings.data_folder)]
 
 
 def parse_ref(ref: str) -> tuple[str, int | None]:
-    """Name and version of "name@version"; the version is None when left out."""
+    """Return name and version of "name@version"; the version is None when left out."""
     name, mark, version = ref.partition("@")
     check_name(name)
     if not mark:
@@ -127,7 +127,7 @@ def check_name(name: str) -> None:
 
 
 def fingerprint(table: pa.Table, plain: np.ndarray[Any, Any], record: Record) -> str:
-    """Of the content and, where time or rows that left the holdout deal the parts, of those."""
+    """Return the fingerprint of the content, and of times or retired rows where they assign the parts."""
     found = hashing.fingerprint(table, plain)
     parts_say = record.retired or ""
     if record.time:
@@ -137,7 +137,7 @@ def fingerprint(table: pa.Table, plain: np.ndarray[Any, Any], record: Record) ->
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A version with all of its rows: for this package alone."""
+    """A version with all of its rows, for this package alone."""
 
     name: str
     version: int
@@ -146,9 +146,9 @@ class Opened:
     whole: np.ndarray[Any, Any]
     """Digest of each row, (rows, 2); it does not depend on the kinds of columns."""
     plain: np.ndarray[Any, Any]
-    """The same by the kinds of this version, as the first versions of nbops counted rows; mostly equal."""
+    """Digest of each row by the kinds of this version, as the first versions of nbops counted rows; mostly equal."""
     placing: np.ndarray[Any, Any]
-    """Digest of what places it in a part, (rows, 2)."""
+    """Digest of what assigns a row to a part, (rows, 2)."""
     masks: Mapping[splits.PartName, np.ndarray[Any, Any]]
     """Which rows are in which part."""
     retired: np.ndarray[Any, Any] | None = None
@@ -161,7 +161,7 @@ class Opened:
 
 
 def open_table(ref: str, settings: Settings) -> Opened:
-    """All rows of a version, checked against its record. Only this package calls it."""
+    """Open all rows of a version, checked against its record. Only this package calls it."""
     name, asked = parse_ref(ref)
     mine = versions.numbers(settings.data_folder, name)
     known = mine or ([1] if name in bundled_names() else [])
@@ -257,7 +257,7 @@ class Bundled:
 
 
 def bundled_names() -> list[str]:
-    """The bundled tables: `load_*` functions that can give a data frame and need no argument."""
+    """Return the bundled tables: `load_*` functions that can give a data frame and need no argument."""
     from sklearn import datasets
 
     found = []
@@ -271,7 +271,7 @@ def bundled_names() -> list[str]:
 
 
 def load_bundled(name: str) -> Bundled:
-    """The table that `sklearn.datasets.load_<name>(as_frame=True)` gives; `name` is one of `names()`."""
+    """Return the table that `sklearn.datasets.load_<name>(as_frame=True)` gives; `name` is one of `names()`."""
     import pyarrow as pa
     from sklearn import datasets
 

@@ -1,4 +1,4 @@
-"""Reads the file that a user adds, CSV or Parquet, into a table with the same values either way. It stores nothing."""
+"""Read a CSV or Parquet file into a table with the same values either way. It stores nothing."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*_SEPARATORS, ".parquet")
 _OTHERS = ";\t|,"
-"""What may separate columns of a file that does not say so by its name."""
+"""Separators that a file may have whose name does not say which."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a file holds."""
+    """The content of a file."""
 
     table: pa.Table
     """Normalised."""
     written: pa.Table | None
-    """Every value as the text that stands in the file; None for Parquet, whose values have types."""
+    """Every value as the text in the file; None for Parquet, whose values have types."""
 
     def text(self, column: str, row: int) -> str:
-        """A value as it stands in the file."""
+        """Return a value as it stands in the file."""
         table = self.table if self.written is None else self.written
         return repr(table[column][row].as_py())
 
 
 def read(file: Path, *, before: Mapping[str, str] | None = None, said: Mapping[str, str] | None = None) -> Read:
-    """The normalised table in `file`.
+    """Return the normalised table in `file`.
 
-    In CSV an empty field is missing; NA, NaN, null and the like are missing in columns of numbers and text elsewhere
-    (a country code NA stays one). `kinds` says what is a number and what a time; `said` are the kinds that the user
-    chose, `before` those of the version before: what was text stays text, so that a postcode is one in each version.
-    Raises UsageError for a file that is none, DatasetError for one whose content cannot be a dataset.
+    In CSV an empty field is missing. NA, NaN, null and the like are missing in columns of numbers, and text elsewhere
+    (the country code NA stays). `column_kinds` decides what is a number or a time; `said` are the kinds that the user
+    chose, `before` those of the last version: text stays text, so that a postcode is text in each version. Raises
+    UsageError for a file that cannot be read, DatasetError for content that cannot be a dataset.
     """
     before, said = before or {}, said or {}
     suffix = _check_file(file)
@@ -64,10 +64,10 @@ def read(file: Path, *, before: Mapping[str, str] | None = None, said: Mapping[s
 
 
 def read_as_before(file: Path, new: Read, recorded: Mapping[str, str], columns: Collection[str], name: str) -> Read:
-    """What `read` gave, with `columns`, which decide the parts, as the first versions of nbops read them.
+    """Return the file with the deciding `columns` read as the first versions of nbops read them.
 
-    Their kinds were inferred from all values of a file, and a row's part depends on the kind. So they stay what they
-    were; a value that does not fit is refused, because its column would become text and move every row.
+    Their kinds were inferred from all values of a file, and a row's part depends on the kind. So the kinds stay what
+    they were; a value that does not fit is refused, because its column would become text and move every row.
     """
     import pyarrow as pa
 
@@ -157,7 +157,7 @@ def _read_text(file: Path, separator: str) -> pa.Table:
 
 
 def _check_quotes(file: Path, separator: str) -> None:
-    """Refuse a quotation mark that does not close its field: Arrow would join rows, or drop the mark, in silence."""
+    """Refuse a quotation mark that does not close its field: Arrow would silently join rows, or drop the mark."""
     with file.open("rb") as binary:
         if not any(b'"' in block for block in iter(lambda: binary.read(1 << 20), b"")):
             return
@@ -176,7 +176,7 @@ def _check_quotes(file: Path, separator: str) -> None:
 
 
 def _infer(file: Path, separator: str, *, as_bytes: bool = False) -> pa.Table:
-    """The columns with the types that Arrow infers from all of their values, or as they stand there."""
+    """Return the columns with the types that Arrow infers from all of their values, or as they stand there."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -191,7 +191,7 @@ def _infer(file: Path, separator: str, *, as_bytes: bool = False) -> pa.Table:
 
 
 def _separator(file: Path, expected: str) -> str | None:
-    """The separator of the names in the first line, where it is plainly another than expected."""
+    """Return the separator in the first line where it is plainly not the expected one."""
     with file.open("rb") as start:
         line = start.readline(1 << 16).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     if len(next(csv.reader([line], delimiter=expected), [])) > 1:

@@ -1,18 +1,18 @@
-"""Knows rows of one table again in another that has other columns beside. It works on values, and opens no file.
+"""Recognise rows of one table in another: by digest, or by value where the other table has other columns.
 
-A re-export of a table may have lost a column, got one, or call one otherwise. Its rows are known by the columns that
-both tables have; which is only safe where those tell rows apart. So tables must show first that they share rows:
+It opens no file and no store. A re-export of a table may have lost a column, gained one, or renamed one. Its rows are
+recognised by the columns that both tables have, which is safe only where those columns tell rows apart. So tables must
+first show that they share rows:
 
-- More combinations of values come up in both tables than chance explains. Of tables of different rows, from whatever
-  populations, at most 2 sqrt(a b) are expected to, when a and b come up repeatedly in the one and in the other. (Let a
-  value be expected x times: it comes up with chance g(x), repeatedly with h(x), and g(x)² <= 2 h(x).)
+- More combinations of values occur in both tables than chance explains. Of tables of different rows, from whatever
+  populations, at most 2 sqrt(a b) are expected to, when a and b occur repeatedly in the one and in the other. (Let a
+  value be expected x times: it occurs with chance g(x), repeatedly with h(x), and g(x)² <= 2 h(x).)
 - That holds for rows that were drawn, not for rows that were numbered or laid out alike. So columns that merely
   number the rows are left out, and the others must have room for many more rows than there are: a full grid (each
-  shop on each day, each dose at each temperature) has none. Only where one table has all columns of the other, and
-  most rows of the smaller are found, it is taken for derived, and all columns count.
+  shop on each day, each dose at each temperature) has none. A table counts as derived from another, and all its
+  columns count, only where one has all columns of the other and most rows of the smaller are found.
 
-A row is known again when those that agree with it are all on the side in question, in both tables.
-Which rows a holdout has, as digests, and which of them others have. It knows no store and no values of rows.
+A row is recognised when all rows equal to it, in both tables, are on the side in question.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SIGMAS = 4.0
-"""How far from what is expected chance may lead. So tables in which no two rows are alike must share 17."""
+"""Standard deviations that chance is allowed. Tables in which no two rows are equal must share 17 rows."""
 ROOM = 10
-"""Combinations of the values that the common columns have, for each row."""
+"""Combinations that the values of the shared columns must allow, for each row."""
 MOST = 0.9
 """Share of a derived table's rows that are found in the other."""
 DIGITS = 6
-"""A number with a fraction is compared by these: 32 bits hold seven, and many programs write six."""
+"""Significant digits by which floats are compared: 32 bits hold seven, and many programs write six."""
 
 
 def recognised(mine: pa.Table, asked: Array, theirs: pa.Table, among: Array) -> Array:
-    """For each of my rows `asked` (a mask), whether it is one of their rows `among` (a mask).
+    """Return a mask of my rows `asked` (itself a mask): which of them are one of their rows `among`.
 
-    Tables are as `content.normalise` gives them. None is known again where the tables do not show that they share
-    rows; one that is may have been written with fewer digits, with whole numbers as 1 or 1.0, or in another order.
+    Tables are as `hashing.normalise` returns them. No row is recognised where the tables do not show that they share
+    rows. A recognised row may have fewer digits, whole numbers as 1 or 1.0, or another order of columns.
     """
     import numpy as np
 
@@ -67,9 +67,9 @@ def recognised(mine: pa.Table, asked: Array, theirs: pa.Table, among: Array) -> 
 
 
 def _met_by_value(ours: pa.Table, asked: Array, others: pa.Table, among: Array, *, least: float = 0.0) -> Array:
-    """Which rows asked for are met among the others, if the tables share rows.
+    """Return which of the rows asked are found among the others, if the tables share rows.
 
-    Where rows are often alike, one that is not shared may meet a stranger; as many as chance explains do not count.
+    Where rows are often equal, a row that is not shared may equal a stranger; as many as chance explains do not count.
     """
     import numpy as np
 
@@ -88,20 +88,20 @@ def _met_by_value(ours: pa.Table, asked: Array, others: pa.Table, among: Array, 
 
 
 def _by_chance(twice: float, theirs_twice: float) -> float:
-    """How many values different rows are expected to share at most; so many come up repeatedly on either side."""
+    """Return how many values different rows are expected to share at most, given the repeated values of each side."""
     return 2 * math.sqrt(twice * theirs_twice)
 
 
 def _most(seen: float) -> float:
-    """What was perhaps expected of a count."""
+    """Return the largest count that may have been expected where `seen` was counted."""
     return seen + SIGMAS * math.sqrt(seen) + SIGMAS**2 / 2
 
 
 def _has_room(table: pa.Table) -> bool:
-    """Whether the values of the columns, if they came together freely, would seldom come together twice.
+    """Return whether the values of the columns, combined freely, would rarely give the same row twice.
 
-    A column counts as so many values as, equally frequent, would be alike as often: at most one for each row. Hence
-    it takes two columns, and constant ones add nothing.
+    A column counts as many equally frequent values as would be equal as often, at most one for each row. Hence it takes
+    two columns, and constant ones add nothing.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -114,10 +114,10 @@ def _has_room(table: pa.Table) -> bool:
 
 
 def _numbers_rows(column: pa.ChunkedArray) -> bool:
-    """Whether a column tells no more than a row's number or place: 1, 2, 3 …, h1, h2 …, one day after the other.
+    """Return whether a column only numbers the rows: 1, 2, 3 …, h1, h2 …, one day after the other.
 
-    Of n values that were measured the closest two are about range / n² apart; ten times that is too even to be chance
-    (e^-10). Two tables number different rows alike; what was measured comes up again only with its row.
+    The closest two of n measured values are about range / n² apart; ten times that is too even to be chance (e^-10).
+    Two tables number different rows alike; a measured value recurs only with its row.
     """
     import numpy as np
     import pyarrow as pa
@@ -141,7 +141,7 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
 
 
 def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The same columns, with kinds and numbers as the coarser of the two tables writes them."""
+    """Return the same columns with kinds and numbers as the coarser of the two tables writes them."""
     import pyarrow as pa
 
     for place, name in enumerate(one.column_names):
@@ -163,13 +163,13 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Whether two columns are of kinds that no digest compares."""
+    """Return whether two columns are of kinds that digests cannot compare."""
     found = {hashing.kind(each.type) for each in (one, other)}
     return len(found) == 2 and found != {*column_kinds.NUMBERS}
 
 
 def _decimals(values: Array) -> int | None:
-    """How many decimals a column is written with; None when more than are compared."""
+    """Return how many decimals a column is written with; None when more than are compared."""
     import numpy as np
 
     values = values[np.isfinite(values)]
@@ -189,40 +189,41 @@ def _rounded(values: Array, decimals: int | None) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class HoldoutRows:
-    """Which rows a holdout has, without a word of what they say; in the order of its file, unless `listed`."""
+    """The rows of a holdout as digests, without their values; in file order, unless `listed`."""
 
     dataset: str
     """name@version#fingerprint."""
     whole: Array
     """Half a digest of each row."""
     placed: Array
-    """The same of its group or key and the dataset's name; empty where the whole row decides."""
+    """Half a digest of each row's group or key and the dataset's name; empty where the whole row decides its part."""
     columns: str = ""
-    """Digest of the columns' names, where the whole row decides: under others a digest does not tell it."""
+    """Digest of the column names, where the whole row decides: with other columns a digest cannot be compared."""
     plain: Array | None = None
-    """As `whole`, by the kinds of columns: so the first versions of nbops listed rows."""
+    """As `whole`, but by the kinds of columns: the first versions of nbops listed rows like that."""
 
     @property
     def name(self) -> str:
-        """Of the dataset."""
+        """Name of the dataset."""
         return self.dataset.partition("@")[0]
 
     @cached_property
     def listed(self) -> HoldoutRows:
-        """As it is stored: both digests sorted, each by itself, so that they tell nothing of the file."""
+        """The rows as they are stored: both kinds of digests sorted by themselves, so that they reveal no order."""
         import numpy as np
 
         return replace(self, whole=np.sort(self.whole), placed=np.sort(self.placed))
 
     @cached_property
     def sha256(self) -> str:
-        """The same rows have the same digest, whatever their order."""
+        """A digest of the rows, whatever their order."""
         return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
 
     def spent(self, others: Sequence[tuple[HoldoutRows, float]], elsewhere: Callable[[str], Array | None]) -> Array:
-        """For each row the levels, added up, at which others, `listed`, decided with it.
+        """Return, for each row, the sum of the levels at which one of `others` (all `listed`) decided with it.
 
-        `elsewhere` is told the dataset of the others, and says which of these rows values alone show to be theirs.
+        `elsewhere` is given the dataset of one of the others; it returns a mask of the rows that only values show to be
+        in it.
         """
         import numpy as np
 
@@ -241,7 +242,7 @@ class HoldoutRows:
 
 
 def _in_sorted(mine: Array, theirs: Array) -> Array:
-    """For each of mine, whether it is one of theirs, which are sorted."""
+    """Return a mask of `mine`: which are in `theirs`, which is sorted."""
     import numpy as np
 
     place = np.searchsorted(theirs, mine)
@@ -249,7 +250,7 @@ def _in_sorted(mine: Array, theirs: Array) -> Array:
 
 
 def holdout_rows(opened: loader.Opened) -> HoldoutRows:
-    """The holdout rows of a version."""
+    """Return the holdout rows of a version."""
     import numpy as np
 
     mask = opened.masks["holdout"]

@@ -1,8 +1,8 @@
-"""Which part of a dataset a row belongs to: train, validation or holdout. It knows digests, not tables.
+"""Split a dataset into train, validation and holdout. It works on digests and times of rows.
 
 A row's part depends on its group if the dataset has one, else on its key, else on its whole content: never on order,
-never on other rows. So it is the same on every machine, and adding rows moves none of those that were there. Rows move
-one way only: out of the holdout, when they have decided often enough and are retired; none ever comes into it.
+never on other rows. So it is the same on every machine, and adding rows moves none that were there. Rows move one way
+only: out of the holdout, once their uses are spent and they are retired; none ever enters it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 ALGORITHM = 2
 """Number of this way to split; each dataset keeps the one that its first version was added with.
 
-1: by digests that depend on the kinds of columns. 2: by folded digests, which do not (`content`).
+1: by digests that depend on the kinds of columns. 2: by folded digests, which do not (`hashing`).
 """
 KINDS_DECIDE = 1
 _SALT = 1
-"""Part of what places a row; the same for both."""
+"""Salt of the digests that assign rows to parts; the same for both algorithms."""
 
 PartName = Literal["train", "validation", "holdout"]
 NAMES: tuple[PartName, ...] = ("train", "validation", "holdout")
@@ -43,10 +43,10 @@ def split(
     holdout_share: float,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
-    """A mask of rows for each part, from the `row_digests` of what decides it.
+    """Return a mask of rows for each part, from the digests of what decides it.
 
-    The digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
-    `retired` is a mask of rows that may not be in the holdout any more: they are shared out between the other two.
+    A digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
+    `retired` is a mask of rows that may not be in the holdout any more: they are divided between the other two.
     """
     salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{_SALT}".encode()).digest()[:8], "big")
     # 53 bits, so that the division is exact and compares alike everywhere.
@@ -61,7 +61,7 @@ def split(
 
 
 def cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: float) -> tuple[str, str]:
-    """The times at which validation and holdout begin, as texts: the last rows are the holdout.
+    """Return the times at which validation and holdout begin, as texts: the last rows are the holdout.
 
     Rows of one time are never divided, so shares are met as nearly as the times allow.
     """
@@ -77,9 +77,9 @@ def cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: fl
 def split_by_time(
     times: np.ndarray[Any, Any], validation_from: str, holdout_from: str
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
-    """A mask of rows for each part: what comes last is the holdout, before it comes validation.
+    """Return a mask of rows for each part: the last rows are the holdout, those before it are validation.
 
-    The times at which parts begin stay, so a later version moves no row; what came since is holdout.
+    The times at which parts begin stay, so a later version moves no row; rows that arrived since are holdout.
     """
     import numpy as np
 
@@ -91,7 +91,7 @@ def split_by_time(
 
 
 def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndarray[Any, Any]:
-    """The digests that place rows in parts: of the group, else of the key, else of the whole row.
+    """Return the digests that assign rows to parts: of the group, else of the key, else of the whole row.
 
     A dataset keeps the algorithm of its first version.
     """
@@ -104,16 +104,16 @@ def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndar
 
 @dataclass(frozen=True, eq=False)
 class Digests:
-    """Of each row of a table, (rows, 2)."""
+    """The digests of all rows of a table, each (rows, 2)."""
 
     plain: np.ndarray[Any, Any]
-    """By the kinds of columns: what the fingerprint is made of, and parts of the first algorithm."""
+    """Digests by the kinds of columns: for the fingerprint, and for parts of the first algorithm."""
     folded: np.ndarray[Any, Any]
-    """Whatever the kinds; mostly equal."""
+    """Digests that do not depend on the kinds; mostly equal to `plain`."""
 
     @classmethod
     def of(cls, table: pa.Table) -> Digests:
-        """The digests of a normalised table."""
+        """Return the digests of a normalised table."""
         plain = hashing.row_digests(table)
         return cls(plain, hashing.folded_digests(table, plain))
 
@@ -125,7 +125,10 @@ def split_rows(
     record: Record,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> dict[PartName, np.ndarray[Any, Any]]:
-    """The mask of each part. Raises DatasetError when a part would be empty or was split by an unknown algorithm."""
+    """Return the mask of each part.
+
+    Raises DatasetError when a part would be empty, or was split by an unknown algorithm.
+    """
     if record.parts not in (KINDS_DECIDE, ALGORITHM):
         raise DatasetError(
             f"{ref}: split by algorithm {record.parts}, this nbops knows {ALGORITHM}; use the one that added it"
@@ -151,14 +154,14 @@ def split_rows(
 
 
 def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """For each digest, whether it is one of the others. Half of a digest tells: by chance one in 10^13 is wrong."""
+    """Return a mask of `digests`: which are in `others`. Half a digest is enough: by chance one in 10^13 is wrong."""
     import numpy as np
 
     return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
 
 
 def with_cuts(ref: str, table: pa.Table, record: Record) -> Record:
-    """The record with the times at which parts begin; those of the first version hold for all later ones."""
+    """Return the record with the times at which parts begin; those of the first version hold for all later ones."""
     if record.time is None or record.holdout_from is not None:
         return record
     validation, holdout = cuts(times(ref, table, record), record.validation_share, record.holdout_share)
@@ -166,7 +169,7 @@ def with_cuts(ref: str, table: pa.Table, record: Record) -> Record:
 
 
 def times(ref: str, table: pa.Table, record: Record) -> Array:
-    """The times of the rows, as numbers or dates. Raises UsageError for a column that tells no time."""
+    """Return the times of the rows, as numbers or dates. Raises UsageError for a column that holds no times."""
     kind = hashing.kinds(table)[str(record.time)]
     if kind in ("text", "boolean"):
         raise UsageError(

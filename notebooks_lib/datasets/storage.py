@@ -1,6 +1,6 @@
-"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once, whole, and never changed.
+"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once as a whole, and never changed.
 
-A version whose holdout was made fresh has `retired.parquet` beside: the digests of what may not be in it any more.
+A version with a fresh holdout has `retired.parquet` as well: the digests of rows that may not be in it any more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STALE_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Record:
-    """What dataset.toml says of a version."""
+    """The content of dataset.toml: one version of a dataset."""
 
     fingerprint: str
     rows: int
@@ -58,7 +58,7 @@ class Record:
     time: str | None = None
     """The column by whose order rows fall into parts, the holdout last."""
     validation_from: str | None = None
-    """The first time that is validation, as text; fixed by the first version."""
+    """The first time that is validation, as text; set by the first version."""
     holdout_from: str | None = None
     """The first time that is holdout."""
     said: tuple[str, ...] | None = None
@@ -66,34 +66,34 @@ class Record:
 
     @property
     def decided_by(self) -> str | None:
-        """The column that places a row in a part; None: all of them together do."""
+        """The column that assigns a row to a part; None when the whole row does."""
         return self.group or self.key
 
     @property
     def split_by(self) -> str:
-        """What places rows in parts, for people."""
+        """What assigns rows to parts, in words."""
         return self.time or self.decided_by or "the whole row"
 
 
 def names(folder: Path) -> list[str]:
-    """The datasets in a data folder."""
+    """Return the datasets in a data folder."""
     if not folder.is_dir():
         return []
     return sorted(entry.name for entry in folder.iterdir() if is_name(entry.name) and numbers(folder, entry.name))
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` can be a dataset's name: it is a folder, and part of a tag's key."""
+    """Return whether `text` can be a dataset's name: it is a folder, and part of a tag's key."""
     return _NAME.fullmatch(text) is not None
 
 
 def numbers(folder: Path, name: str) -> list[int]:
-    """The versions of a dataset, oldest first; empty when there is none of this name."""
+    """Return the versions of a dataset, oldest first; empty when there is none of this name."""
     return sorted(number for number in _taken(folder / name) if (folder / name / str(number) / RECORD).is_file())
 
 
 def read_record(folder: Path, name: str, version: int) -> Record:
-    """What is recorded of a version. Raises DatasetError when the file cannot be read or lacks something."""
+    """Return the record of a version. Raises DatasetError when the file cannot be read or is incomplete."""
     path = folder / name / str(version) / RECORD
     try:
         found = tomllib.loads(path.read_text("utf-8"))
@@ -105,7 +105,7 @@ def read_record(folder: Path, name: str, version: int) -> Record:
 
 
 def read_table(folder: Path, name: str, version: int) -> pa.Table:
-    """The stored table. Raises DatasetError when the file is missing or damaged."""
+    """Return the stored table. Raises DatasetError when the file is missing or damaged."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -117,7 +117,7 @@ def read_table(folder: Path, name: str, version: int) -> pa.Table:
 
 
 def read_retired(folder: Path, name: str, version: int, record: Record) -> np.ndarray[Any, Any] | None:
-    """Digests (n, 2) of what left the holdout. Raises DatasetError when they are not what the record says."""
+    """Return the digests (n, 2) that left the holdout. Raises DatasetError when they are not what was written."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import parquet
@@ -136,7 +136,7 @@ def read_retired(folder: Path, name: str, version: int, record: Record) -> np.nd
 
 
 def retired_sha256(digests: np.ndarray[Any, Any]) -> str:
-    """What `Record.retired` says of these digests, in whatever order."""
+    """Return the value of `Record.retired` for these digests, in whatever order."""
     import numpy as np
 
     ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
@@ -144,7 +144,7 @@ def retired_sha256(digests: np.ndarray[Any, Any]) -> str:
 
 
 def changed(folder: Path, name: str, version: int, found: str, recorded: str) -> DatasetError:
-    """The error for a version whose content is no longer what was added."""
+    """Return the error for a version whose content is no longer what was added."""
     return DatasetError(
         f"{folder / name / str(version)}: the content has changed since it was added (fingerprint {found[:12]}, "
         f"recorded {recorded[:12]}); versions are immutable: {_restore(name)}"
@@ -160,9 +160,9 @@ def write(
     *,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> bool:
-    """Store a version, whole or not at all. False when somebody else took the number first.
+    """Store a version as a whole or not at all. Return False when another process took the number first.
 
-    It is built in a folder of its own beside and renamed, which is atomic. Raises DatasetError when the disk refuses.
+    It is built in a folder of its own and renamed, which is atomic. Raises DatasetError when the disk refuses.
     """
     home = folder / name
     building = home / f"{_BUILDING}{uuid.uuid4().hex}"
@@ -190,7 +190,7 @@ def write(
 
 
 def next_number(folder: Path, name: str) -> int:
-    """The number that the next version gets; one that was ever taken by a folder is not used again."""
+    """Return the number of the next version; a number that a folder ever had is not used again."""
     return max(_taken(folder / name), default=0) + 1
 
 
@@ -237,7 +237,7 @@ def _literal(value: Any) -> str:
 
 
 def _sweep(home: Path) -> None:
-    """Remove what killed processes left half built, once it is old enough to be nobody's."""
+    """Remove what killed processes left half built, once it is too old to belong to a running one."""
     for left in home.glob(f"{_BUILDING}*"):
         with suppress(OSError):  # its owner finished meanwhile
             if left.stat().st_mtime < time.time() - _STALE_SECONDS:

@@ -1,4 +1,4 @@
-"""What is measured: a metric, its direction, and how it changes when rows are left out. Pure."""
+"""Metrics: what they measure, which way is better, and how they change when rows are left out. Pure."""
 
 from notebooks_lib.metrics.builtin import DIRECTIONS, parse
 from notebooks_lib.metrics.metric import Metric, gain

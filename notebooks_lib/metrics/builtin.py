@@ -1,4 +1,7 @@
-"""The one table of metrics: which way is better, and how each is computed. How rows are left out: `jackknife`."""
+"""The table of built-in metrics: how each is computed, and which way is better.
+
+`jackknife` has how rows are left out of each.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,11 @@ from notebooks_lib.metrics.metric import (
 
 
 def find(name: str, *, positive: str = "") -> Metric:
-    """A metric that promotion can compute by itself: one of the table, or a user's function.
+    """Return a metric that promotion can compute: a built-in one, or a user's function.
 
-    `positive` names the class that f1, precision, recall and auc of two classes are about.
-
-    A function is named as `module:function:min` (or `max`), and as `module:function:min:classes` when it judges names
-    of classes; its module is installed, or lies beside the notebook that promotes. Raises UsageError for any other.
+    `positive` names the class for f1, precision, recall and auc of two classes. A function is written as
+    `module:function:min` (or `max`), and as `module:function:min:classes` when it scores class names; its module is
+    installed, or beside the notebook that promotes. Raises UsageError for any other.
     """
     check(name)
     metric = METRICS[name] if name in METRICS else import_metric(name)
@@ -44,7 +46,7 @@ def find(name: str, *, positive: str = "") -> Metric:
 
 
 def check(name: str) -> None:
-    """Raise UsageError unless `find` may find it; a user's function is not imported for that."""
+    """Raise UsageError unless `find` can find it; a user's function is not imported for that."""
     if name in METRICS:
         return
     if name.count(":") >= 2:
@@ -61,7 +63,7 @@ def check(name: str) -> None:
 
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
-    """All metrics of a task that these answers allow; one that is undefined for these rows is NaN."""
+    """Return all metrics of a task that these answers allow; NaN where one is undefined for these rows."""
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn on metrics that are undefined here: NaN says it
@@ -84,7 +86,7 @@ def _of_sklearn(function: str, **options: Any) -> Score:
 
 
 def _by_class(function: str, average: str = "") -> Score:
-    """Of two classes for the positive one, of more the mean over classes."""
+    """Score the positive one of two classes; of more classes the mean over all."""
 
     def score(truth: Truth, answers: Answers) -> float:
         from sklearn import metrics
@@ -150,7 +152,7 @@ def _table() -> dict[str, Metric]:
 
 
 METRICS = _table()
-"""Every metric that nbops knows."""
+"""Every built-in metric by name."""
 
 DIRECTIONS: Mapping[str, Direction] = {name: metric.direction for name, metric in METRICS.items()}
 """Which way each of them is better."""
@@ -162,8 +164,8 @@ _BETTER = {"min": "the smaller", "max": "the larger"}
 def parse(text: str) -> tuple[str, Direction]:
     """Return name and direction of "rmse", or of "cost:min" for a metric of one's own.
 
-    What stands behind the last colon is the direction. Raises UsageError when it is missing for a metric that is not in
-    the table, is no direction, or contradicts the table.
+    The direction follows the last colon. Raises UsageError when it is missing for a metric outside the table, is no
+    direction, or contradicts the table.
     """
     name, colon, word = (part.strip() for part in text.rpartition(":"))
     if not colon:

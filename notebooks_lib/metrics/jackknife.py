@@ -1,7 +1,7 @@
-"""How rows are left out of each metric of the table: as what sums it is a function of. It compares nothing.
+"""Leave rows out of each built-in metric, in closed form where it is a function of sums. It compares nothing.
 
-Log loss counts a chance below `CLIP` as `CLIP` here. One row that is given nearly nothing would else outweigh all the
-others, and no interval holds its level (docs/promotion-figures.md shows the raw one).
+Log loss counts a probability below `CLIP` as `CLIP` here. Otherwise one row with a probability near zero would outweigh
+all others, and no interval would keep its level (docs/promotion-figures.md shows the raw one).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Array = np.ndarray[Any, Any]
 
 CLIP = 0.01
 MANY = 20
-"""Classes from which a metric that is computed anew is not asked about rows that may be missing by chance."""
+"""Number of classes from which a recomputed metric is not tested for rows that may be missing by chance."""
 LARGE = 5_000_000
-"""Rows times classes from which a table of them is not held in memory, and the metric is computed anew for blocks."""
+"""Rows times classes from which no table of them is kept in memory, and the metric is recomputed for blocks."""
 
 
 def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
-    """The metric on these rows, ready for leaving some out."""
+    """Return the metric on these rows, ready to leave some out."""
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
     way = metric.way or (None if metric.own else WAYS.get(metric.name))
     if way is not None and not large:
@@ -41,7 +41,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
 
 
 def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:
-    """`of` the mean of one figure for each row."""
+    """Return the method for `of` the mean of one figure per row."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
         each = np.asarray(figures(truth, answers), dtype=float)
@@ -76,7 +76,10 @@ def _r2(truth: Truth, answers: Answers) -> Leaver:
 
 
 def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> LeaveOutMethod:
-    """`of` rows rightly called, rows called and rows true, by class; with two classes, of the `positive` one alone."""
+    """Return the method for `of` three counts by class: true positives, predicted and actual rows.
+
+    With `positive` and two classes, only the positive class counts.
+    """
 
     def way(truth: Truth, answers: Answers) -> Leaver:
         classes = truth.classes
@@ -94,7 +97,7 @@ def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Le
 
 
 def _outcomes(classes: int) -> Array:
-    """Of each class a row that is called rightly, one that is missed, and one that is called wrongly."""
+    """Return, for each class, one row that is a true positive, one missed and one wrongly predicted."""
     if classes == 1:
         return np.array([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]])
     one, none = np.eye(classes), np.zeros((classes, classes))
@@ -102,7 +105,7 @@ def _outcomes(classes: int) -> Array:
 
 
 def _once_more(metric: Metric, truth: Truth, answers: Answers) -> Callable[[], Array] | None:
-    """The same rows for a metric that is computed anew; None for numbers, and for more classes than `MANY`."""
+    """Return the metric with one more row of each kind; None for numbers, and for more classes than `MANY`."""
     classes = truth.classes
     if classes is None or len(classes) > MANY:
         return None
@@ -127,12 +130,12 @@ def _with_row(metric: Metric, truth: Truth, answers: Answers, true: int, called:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    """Zero where there is nothing to divide by, as scikit-learn has it with zero_division=0."""
+    """Return part / whole, and zero where whole is zero, as scikit-learn does with zero_division=0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _average(each: Array, called: Array, true: Array) -> Array:
-    """Over the classes that occur, among the rows or among the answers."""
+    """Return the mean over the classes that occur among the rows or the predictions."""
     return np.asarray(_ratio((each * (called + true > 0)).sum(axis=-1), (called + true > 0).sum(axis=-1).astype(float)))
 
 
@@ -186,4 +189,4 @@ WAYS: dict[str, LeaveOutMethod] = {
     "log_loss": mean(_log_losses),
     "brier": mean(losses.brier_losses),
 }
-"""By the name of the metric. What is missing here is computed anew for each block."""
+"""Leave-out methods by metric. A metric without one is recomputed for each block."""

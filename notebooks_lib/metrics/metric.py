@@ -27,7 +27,7 @@ Task = Literal["regression", "classification"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said about some rows."""
+    """The predictions of a model for some rows."""
 
     values: Array
     """One for each row: a number, or the name of a class."""
@@ -35,20 +35,20 @@ class Answers:
     """rows x classes; None when the model gives none."""
 
     def at(self, places: Array) -> Answers:
-        """About some of the rows."""
+        """Return the predictions for some of the rows."""
         return Answers(self.values[places], None if self.probabilities is None else self.probabilities[places])
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the rows really are."""
+    """The true values of some rows."""
 
     values: Array
     classes: Array | None = None
-    """All that there are; None for numbers. The last of two is the positive one."""
+    """All classes; None for numbers. The last of two is the positive one."""
 
     def at(self, places: Array) -> Truth:
-        """Of some of the rows."""
+        """Return the true values of some of the rows."""
         return Truth(self.values[places], self.classes)
 
 
@@ -59,61 +59,61 @@ LeaveOutMethod = Callable[[Truth, Answers], "Leaver"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that says how good a model is on some rows."""
+    """A score of a model on some rows."""
 
     name: str
     direction: Direction
     task: Task
     score: Score
     losses: Losses | None = None
-    """One figure for each row, lower is better, where the metric has such."""
+    """One loss for each row, lower is better, where the metric has such."""
     way: LeaveOutMethod | None = None
-    """How rows are left out of it in closed form; None: as `left_out.py` knows by its name, or it is computed anew."""
+    """Closed-form leave-one-out; None uses the built-in one for this name, else recomputes the metric."""
     needs_probabilities: bool = False
     own: bool = False
-    """A function of the user's, not one of the table."""
+    """Whether it is a user's function instead of a built-in metric."""
     note: str = ""
-    """What is different about it where it decides."""
+    """What differs where it decides a promotion."""
     positive: str = ""
-    """Of two classes the one that f1, precision, recall and auc are about; empty: the last by name."""
+    """Of two classes the one for f1, precision, recall and auc; empty for the last by name."""
     code: str = ""
     """Digest of a user's function: with other code it is another metric."""
 
     def gain(self, challenger: float, champion: float) -> float:
-        """How much better the challenger is; positive is better whatever the direction."""
+        """Return by how much the challenger is better; positive is better whatever the direction."""
         return gain(self.direction, challenger, champion)
 
 
 def gain(direction: Direction, challenger: float, champion: float) -> float:
-    """How much better the first figure is than the second; positive is better whatever the direction."""
+    """Return by how much the first figure is better than the second; positive is better whatever the direction."""
     return champion - challenger if direction == "min" else challenger - champion
 
 
 def sort_key(direction: Direction, value: float) -> float:
-    """Sorts the best first."""
+    """Return a key that sorts the best first."""
     return value if direction == "min" else -value
 
 
 def squared_errors(truth: Truth, answers: Answers) -> Array:
-    """Of each row the squared error."""
+    """Return the squared error of each row."""
     loss: Array = (truth.values - answers.values) ** 2
     return loss
 
 
 def absolute_errors(truth: Truth, answers: Answers) -> Array:
-    """Of each row the absolute error."""
+    """Return the absolute error of each row."""
     loss: Array = abs(truth.values - answers.values)
     return loss
 
 
 def misclassified(truth: Truth, answers: Answers) -> Array:
-    """Of each row 1 when its class is missed."""
+    """Return 1 for each row whose class is wrong, else 0."""
     loss: Array = (truth.values != answers.values).astype(float)
     return loss
 
 
 def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array:
-    """Of each row minus the logarithm of the chance that its class was given, which counts as `least` at least."""
+    """Return minus the logarithm of the probability of each row's true class, which counts as at least `least`."""
     import numpy as np
 
     assert truth.classes is not None
@@ -126,7 +126,7 @@ def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array
 
 
 def brier_losses(truth: Truth, answers: Answers) -> Array:
-    """Of each row the squared distance of its chances from the truth."""
+    """Return the squared distance of each row's probabilities from the truth."""
     assert truth.classes is not None
     assert answers.probabilities is not None
     error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
@@ -137,9 +137,9 @@ def brier_losses(truth: Truth, answers: Answers) -> Array:
 def own_metric(
     function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
 ) -> Metric:
-    """A metric from a function of true values and answers; it is given `probabilities` when it has such a parameter.
+    """Make a metric of a function of true values and predictions, and `probabilities` if it has that parameter.
 
-    Runs log it under `name`, which is the function's unless another is given.
+    Runs log it under `name`, by default the function's.
     """
     chances = "probabilities" in inspect.signature(function).parameters
 
@@ -152,7 +152,7 @@ def own_metric(
 
 
 def _code_digest(function: Callable[..., float]) -> str:
-    """Digest of the whole module, for a function uses others, and constants."""
+    """Return the digest of the whole module: a function uses others, and constants."""
     for source in (inspect.getmodule(function), function):
         try:
             return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def _code_digest(function: Callable[..., float]) -> str:
 
 
 def import_metric(text: str) -> Metric:
-    """The metric that "module:function:min" names. Raises UsageError when there is no such function."""
+    """Import the metric that "module:function:min" names. Raises UsageError when there is no such function."""
     module, function, said, *rest = text.split(":")
     try:
         found = getattr(importlib.import_module(module), function)

@@ -1,8 +1,8 @@
-"""Which version is champion of a stage and which was before it. It moves marks and knows of no endpoint.
+"""The champion of each stage, and the version before it. It moves marks and knows no endpoint.
 
-A mark is an alias where the registry has aliases and a version tag where it has not (docs/design D6): `champion` and
+A mark is an alias where the registry has aliases and a version tag where it has none (docs/design D6): `champion` and
 `previous` in prod, `champion-dev` and `previous-dev` in dev. Each moves in one write, so there is never a moment
-without a champion. Each version also says which was champion before it, so that one can go back more than one step.
+without a champion. Each version also records which was champion before it, so that one can go back more than one step.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 PROD = "prod"
-"""The stage whose marks bear no suffix: other tools look for an alias `champion`."""
+"""The stage whose marks have no suffix: other tools look for an alias `champion`."""
 NONE = "none"
 
 
 def champion(store: Store, model: str, stage: str = PROD) -> Version | None:
-    """The version that a stage serves, if any."""
+    """Return the version that a stage serves, if any."""
     return _Marks(store, model).champion(stage)
 
 
 def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
-    """The version that one goes back to: champion before the present one, and not withdrawn since."""
+    """Return the version to go back to: champion before the present one, and not withdrawn since."""
     return _Marks(store, model).previous(stage)
 
 
 def mark_champion(
     store: Store, version: Version, *, reason: str, stage: str = PROD, back: bool = False
 ) -> Version | None:
-    """Make `version` the champion of a stage; return the one that was before it.
+    """Make `version` the champion of a stage; return the one before it.
 
-    With `back` it is one that was champion already: what was before *it* stays known, and it is withdrawn no more.
-    Cut short between two writes, the next call finishes; until then the old or the new one is champion, and `previous`
-    is right either way: it is written first when the champion becomes the previous one, last when the previous one
-    becomes champion, so that in between both are the same version, which no reader takes for an answer.
+    With `back`, `version` was champion before: what preceded it stays recorded, and it is not withdrawn any more. After
+    a crash between two writes the next call finishes; until then the old or the new version is champion, and `previous`
+    is right either way. It is written first when the champion becomes the previous version, and last when the previous
+    version becomes champion, so that in between both marks name the same version, which readers ignore.
     """
     with errors.as_model_error(f"{version.uri} cannot be marked champion of {stage}"):
         marks = _Marks(store, version.model)
@@ -69,13 +69,13 @@ def mark_champion(
 
 
 def withdraw(store: Store, version: Version, *, stage: str = PROD) -> None:
-    """Say that a version was taken back from a stage: no promotion takes it anywhere by itself, approved of or not."""
+    """Withdraw a version from a stage: no promotion moves it automatically, even if it was approved before."""
     with errors.as_model_error(f"{version.uri} cannot be withdrawn"):
         set_tags(store, version, {_withdrawn_tag(stage): "true", Tag.WAITING: ""})
 
 
 def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
-    """Whether a version is or was champion of a stage; one may go back to those only."""
+    """Return whether a version is or was champion of a stage; a rollback goes to those only."""
     marks = _Marks(store, version.model)
     mine = marks.known.get(version.version, version).tags
     held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))
@@ -97,7 +97,7 @@ def _before_tag(stage: str) -> str:
 
 
 class _Marks:
-    """The marks of one model, as they are now."""
+    """The marks of one model at this moment."""
 
     def __init__(self, store: Store, model: str) -> None:
         self.store = store
@@ -106,7 +106,7 @@ class _Marks:
         self.aliases = _aliases(store, model) if self.known else {}
 
     def holder(self, name: str) -> Version | None:
-        """By alias; where there is none, of the versions that bear the tag the one that got it last."""
+        """Return the version that bears a mark: by alias, else the one that got the tag last."""
         if name in self.aliases:
             return self.known.get(self.aliases[name])
         tag = Tag.MARK_PREFIX + name
@@ -124,7 +124,7 @@ class _Marks:
         return held if usable else self.before(now, stage)
 
     def before(self, version: Version, stage: str) -> Version | None:
-        """Back along what each says was before it, past those that are gone or withdrawn."""
+        """Return the champion before a version, skipping versions that are gone or withdrawn."""
         seen = {version.version}
         number = version.tags.get(_before_tag(stage), NONE)
         while number not in seen and number in self.known:
@@ -136,7 +136,7 @@ class _Marks:
         return None
 
     def put(self, name: str, version: Version | None) -> None:
-        """Move a mark to a version, or away."""
+        """Move a mark to a version, or remove it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -158,7 +158,7 @@ class _Marks:
         self._clear(tag, version)
 
     def tidy(self, name: str) -> None:
-        """Take away what a crash left: a tag that counts no more."""
+        """Remove a tag that a crash left and that no longer counts."""
         if name not in self.aliases:
             self._clear(Tag.MARK_PREFIX + name, self.holder(name))
 
@@ -175,11 +175,11 @@ def _aliases(store: Store, model: str) -> Mapping[str, str]:
 
 
 def _has_none(error: MlflowException) -> bool:
-    """Whether the registry knows no aliases: the plain 404 of an address that is not there."""
+    """Return whether the registry has no aliases: it answers 404 for their address."""
     return error.error_code == "ENDPOINT_NOT_FOUND" or "error code 404" in str(error)
 
 
 def rollback_command(model: str, stage: str, version: str = "") -> str:
-    """Return the command that takes a stage back: to the previous champion, or to `version`, which was one."""
+    """Return the command that takes a stage back: to the previous champion, or to `version`, a former one."""
     where, to = "" if stage == PROD else f" --stage {stage}", f" --to {version}" if version else ""
     return f"nbops rollback {model}{where}{to}"

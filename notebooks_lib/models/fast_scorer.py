@@ -1,8 +1,8 @@
-"""The quick way through a model: plain numbers in, numbers out, without MLflow and pandas. It refuses nothing.
+"""Predictions for plain numbers without MLflow and pandas. It refuses nothing: what it does not take, the scorer does.
 
-What it does not take (another form, a text, a missing value, a model that it does not know) the ordinary way answers,
-or refuses with a reason. What it takes, it answers to the last bit as the ordinary way does: the estimator is given
-the same numbers in the same order of memory.
+It leaves other forms, texts, missing values and unknown models to the scorer, which predicts or refuses with a reason.
+What it takes, it predicts to the last bit as the scorer does: the estimator gets the same numbers in the same memory
+order.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _ESTIMATORS = frozenset((
 
 @dataclass(frozen=True)
 class FastScorer:
-    """An estimator that takes arrays, and the columns that it was trained on."""
+    """An estimator that takes arrays, and the columns it was trained on."""
 
     estimator: Any
     names: list[str]
     whole: frozenset[int]
-    """Places of the columns that take whole numbers only."""
+    """Positions of the columns that take whole numbers only."""
 
     def answer(self, payload: Mapping[str, Any]) -> Any:
-        """The predictions as plain values; None where the ordinary way must answer."""
+        """Return the predictions as plain values; None where the scorer must answer."""
         try:
             rows = self._rows(payload)
             return None if rows is None else self.estimator.predict(rows).tolist()
@@ -59,7 +59,7 @@ class FastScorer:
             return None
 
     def _rows(self, payload: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
-        """The rows of a request as the estimator would get them from a table; None when they are not plain numbers."""
+        """Return the rows of a request as the estimator would get them from a table; None for anything but numbers."""
         import numpy as np
 
         if len(payload) != 1:
@@ -77,7 +77,7 @@ class FastScorer:
         return np.asfortranarray(array, dtype=wanted)
 
     def _listed(self, key: str, value: Any) -> Sequence[Sequence[Any]] | None:
-        """The rows of one of the formats, their values in the model's order."""
+        """Return the rows of a request format, their values in the model's order."""
         names = self.names
         if type(value) is list:
             if key == "input_data" and value and type(value[0]) is list:
@@ -98,12 +98,15 @@ class FastScorer:
 
 
 def _exact(value: Any) -> bool:
-    """A whole number that any type of number holds as it is."""
+    """Return whether a value is a whole number that every numeric type holds exactly."""
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
 def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> FastScorer | None:
-    """The quick way through `estimator`, whose columns are (name, MLflow's type, required); None if there is none."""
+    """Return the fast scorer of `estimator`; None if there is none.
+
+    `columns` are (name, MLflow's type, required).
+    """
     names = [name for name, _, _ in columns]
     if not names or None in names or not all(kind in _TYPES and required for _, kind, required in columns):
         return None
@@ -115,7 +118,7 @@ def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> FastS
 
 
 def _without_names(estimator: Any) -> Any:
-    """A copy, as deep as needed, that does not expect column names; None for an estimator that is not known."""
+    """Return a copy, as deep as needed, that expects no column names; None for an unknown estimator."""
     kind = type(estimator)
     if not kind.__module__.startswith("sklearn.") or hasattr(estimator, "_sklearn_output_config"):
         return None
@@ -137,7 +140,7 @@ def _without_names(estimator: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plain:
-    """A model that can be loaded without MLflow: scikit-learn, saved by skops, without code of its own."""
+    """A model that loads without MLflow: scikit-learn, saved by skops, without code of its own."""
 
     estimator: Any
     inputs: tuple[tuple[str | None, str, bool], ...]
@@ -148,7 +151,7 @@ class Plain:
 
 
 def load(folder: Path) -> Plain | None:
-    """The model in `folder`, as MLflow would load it; None when only MLflow should, whatever the reason."""
+    """Return the model in `folder`, as MLflow would load it; None when only MLflow can."""
     try:
         return _load(folder)
     except Exception:  # noqa: BLE001 - MLflow says what is wrong

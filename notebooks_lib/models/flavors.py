@@ -1,4 +1,4 @@
-"""Saves a fitted model into a folder with the MLflow flavour that fits it. It neither uploads nor loads."""
+"""Save a fitted model into a folder with the MLflow flavour that fits it. It neither uploads nor loads."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FLAVORS = {
     "transformers": "transformers",
     "sentence_transformers": "sentence_transformers",
 }
-"""The library that a model's class, or the nearest of its base classes, comes from -> MLflow's flavour."""
+"""Library of a model's class, or of the nearest of its base classes -> MLflow's flavour."""
 
 EXAMPLE_ROWS = 5
-"""Rows of an example that are kept with the model; the signature is read from all of them."""
+"""Rows of the example that are kept with the model; the signature is read from all of them."""
 
 _ALWAYS = ("mlflow", "numpy", "pandas")
 _NOISY = (
@@ -46,11 +46,11 @@ _NOISY = (
     "mlflow.models.model",
     "mlflow.types.type_hints",
 )
-"""MLflow warns here of what we have settled: cloudpickle where skops cannot help, pip's own version, type hints."""
+"""Loggers of MLflow that warn of what is settled here: cloudpickle instead of skops, pip's version, type hints."""
 
 
 def flavor_of(model: Any) -> str:
-    """MLflow's flavour for a model: by the libraries of its class and base classes, else "pyfunc" if it predicts.
+    """Return MLflow's flavour for a model: by its class and base classes, else "pyfunc" if it predicts.
 
     Raises ModelError that lists what is possible.
     """
@@ -115,7 +115,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what MLflow says while it saves or loads a model that we have settled already."""
+    """Hold back MLflow's warnings about choices that are settled here, while a model is saved or loaded."""
     with quiet_logs(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
         warnings.filterwarnings("ignore", message=".*[Tt]ype hint")
@@ -143,7 +143,7 @@ def _modules(model: Any) -> set[str]:
 
 
 def _sklearn_format(model: Any) -> tuple[str, dict[str, Any]]:
-    """skops where every type is one that estimators are made of and it loads again; else cloudpickle."""
+    """Return skops if all types are those of estimators and the model loads again; else cloudpickle."""
     import skops.io
 
     if not callable(getattr(model, "predict", None)):

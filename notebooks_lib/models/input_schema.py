@@ -1,4 +1,4 @@
-"""What a model is given: one meaning of values, whether rows come from a notebook, as CSV or as JSON.
+"""The input of a model: values mean the same whether rows come from a notebook, as CSV or as JSON.
 
 | column | a model gets | missing |
 |---|---|---|
@@ -8,7 +8,7 @@
 | string | objects that are texts | NaN; so is an empty text, as in a file |
 | datetime | datetime64[ns] without a zone, in UTC | NaT |
 
-These are the types to which MLflow's own enforcement leaves nothing to do. It loads no model.
+MLflow's own enforcement leaves these types as they are. This module loads no model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BRIEF.maxstring = _BRIEF.maxother = 60
 _BITS = {"long": 64, "integer": 32}
 _DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", re.ASCII)
 _LONGEST_NUMBER = 1000
-"""Characters; every double can be told from all others by fewer than 800."""
+"""Characters of a number; fewer than 800 tell every double from all others."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Column:
     """One input, output or parameter of a model."""
 
     name: str | None
-    """None: the signature names nothing, position counts."""
+    """None: the signature names no columns, position counts."""
     type: str
     """MLflow's word (double, long, string, datetime, ...); of a tensor the numpy type."""
     required: bool = True
@@ -51,12 +51,12 @@ class Column:
 
 
 def columns_of(schema: Any) -> tuple[Column, ...]:
-    """The columns of one of MLflow's schemas; none where there is no schema."""
+    """Return the columns of an MLflow schema; none where there is no schema."""
     return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
 
 
 def word(kind: Any) -> str:
-    """A type as MLflow's signature writes it."""
+    """Return a type as MLflow's signature writes it."""
     return str(getattr(kind, "name", None) or kind)
 
 
@@ -67,16 +67,16 @@ def _column(spec: Any) -> Column:
 
 
 def is_plain(columns: Sequence[Column]) -> bool:
-    """Whether these are the named columns of a table, each of a type with one value a row."""
+    """Return whether these are the named columns of a table, each of a type with one value a row."""
     return bool(columns) and all(
         each.name is not None and each.shape is None and each.type in _CELLS for each in columns
     )
 
 
 def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame | None:
-    """The table of a request in one of MLflow's four formats; None for one that is no table of named columns.
+    """Return the table of a request in one of MLflow's four formats; None if it has no named columns.
 
-    Raises InputError for the first value that is none of its column's type.
+    Raises InputError for the first value that is not of its column's type.
     """
     import pandas as pd
 
@@ -100,9 +100,9 @@ def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.Da
 
 
 def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
-    """The table of a CSV text with a header. Columns that the model does not know are left as texts.
+    """Return the table of a CSV text with a header. Columns unknown to the model stay texts.
 
-    Raises InputError for what is no table, and for the first value that is none of its column's type.
+    Raises InputError for a text that is no table, and for the first value that is not of its column's type.
     """
     import pandas as pd
 
@@ -124,10 +124,10 @@ def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def relax(model: Any) -> Any:
-    """Let a loaded pyfunc model take missing values in its optional columns of booleans and of whole numbers.
+    """Let a loaded pyfunc model take missing values in optional columns of booleans and of whole numbers.
 
-    MLflow's signature calls them optional, and its enforcement refuses them: it has booleans as objects, but makes
-    numbers of a column in which all are missing, and has no whole number that is missing. Only in memory.
+    MLflow's signature calls them optional, but its enforcement refuses them: it has booleans as objects, makes numbers
+    of a column in which all are missing, and has no missing whole number. Only the model in memory changes.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -146,7 +146,7 @@ def relax(model: Any) -> Any:
 
 
 def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows of a notebook's table as a served model gets them; what does not fit is left for MLflow to refuse."""
+    """Return the rows of a notebook's table as a served model gets them; MLflow refuses what does not fit."""
     import numpy as np
     import pandas as pd
     from pandas.api.types import is_object_dtype
@@ -175,7 +175,7 @@ def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def _columns(given: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[Any, pd.Series[Any]]:
-    """Every column in the types that the model gets; optional ones that were left out are missing."""
+    """Return every column in the type that the model gets; omitted optional ones are missing."""
     import pandas as pd
 
     rows = len(next(iter(given.values()), []))
@@ -230,9 +230,9 @@ def _number(item: Any) -> float | None:
 
 
 def _digits(text: str) -> str:
-    """A text that may be a number in any language: to Python 1_000 is one, too, and so are digits of other scripts.
+    """Return the text if it may be a number. Raises ValueError for one that only Python reads: 1_000, other scripts.
 
-    Megabytes of digits take Python a second in which no other thread goes on.
+    Megabytes of digits are refused as well: Python takes a second for them, during which no other thread runs.
     """
     if len(text) > _LONGEST_NUMBER or "_" in text or not text.isascii():
         raise ValueError(text)
@@ -282,7 +282,7 @@ def _text(item: Any) -> str | None:
 
 
 def _moments(items: Sequence[Any]) -> pd.Series[Any] | None:
-    """What `_moment` reads of each, at once and in a hundredth of the time; None where one is no plain time."""
+    """Return what `_moment` reads of each text, a hundred times faster; None where one is no plain time."""
     import pandas as pd
 
     if not all(item is None or isinstance(item, str) for item in items):
@@ -317,6 +317,6 @@ _CELLS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "string": (_text, "a text"),
     "datetime": (_moment, "a time such as 2026-12-31T23:59:00Z, from 1678 to 2261"),
 }
-"""How a value that was sent is read, and what it is called when it cannot be."""
+"""How a value of each type is read, and what the type is called when that fails."""
 _NEEDED = ("long", "integer", "boolean")
-"""Types that have no missing value of their own."""
+"""Types without a missing value of their own."""

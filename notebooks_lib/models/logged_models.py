@@ -1,4 +1,4 @@
-"""Logs a run's model in the one form that every store accepts, finds it again and loads it. It registers nothing.
+"""Log a run's model in the one form that every store accepts, find it again and load it. It registers nothing.
 
 The form (docs/design D5): the flavour saves into a folder, the folder becomes artifacts of the run, three tags say
 where. On a store that has MLflow 3's logged models the folder is kept a second time as one, so that the UI's Models
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 """Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
 _DEPTH = 3
-"""How many folders deep a model is looked for among a run's artifacts."""
+"""How many folders deep a run's artifacts are searched for a model."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class ModelInfo:
 def log_model(
     store: Store, run_id: str, model: Any, *, example: Any, name: str = "model", flavor: str | None = None
 ) -> ModelInfo:
-    """Keep a fitted model with its signature, an example and pinned requirements as artifacts of a run.
+    """Log a fitted model with its signature, an example and pinned requirements as artifacts of a run.
 
-    `example` is rows as they come to `predict`: all of the training data is best (the signature then knows of missing
-    values), five rows are kept. `flavor` is found from the model's class; give it to choose another MLflow flavour.
-    A second model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure
-    ML refuses to). Raises ModelError when it cannot be saved, does not predict the example, or would be served other
-    values than it was given here (`model_input`).
+    `example` is rows as they go to `predict`: all of the training data is best, because the signature then knows of
+    missing values; five rows are kept. The flavour follows from the model's class; `flavor` chooses another. A second
+    model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure ML
+    refuses to). Raises ModelError when the model cannot be saved, does not predict the example, or would be served
+    other values than it was given here (`input_schema`).
     """
     from mlflow.models import Model
 
@@ -86,7 +86,7 @@ def log_model(
 
 
 def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInfo:
-    """Where a run's model really is: ours by its tag, else a model among its artifacts, else MLflow 3's logged models.
+    """Return where a run's model is: by our tag, else among its artifacts, else among MLflow 3's logged models.
 
     With several, `name` chooses. Raises ModelError when there is none, or several and no `name`.
     """
@@ -113,7 +113,10 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
 
 
 def load(source: str | Path) -> Any:
-    """MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`. Raises ModelError."""
+    """Return MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`.
+
+    Raises ModelError.
+    """
 
     def open_folder(folder: Path) -> Any:
         import mlflow.pyfunc
@@ -124,7 +127,7 @@ def load(source: str | Path) -> Any:
 
 
 def native(source: str | Path) -> Any:
-    """The model as its library knows it, with `predict_proba` and the like. Raises ModelError."""
+    """Return the model as its library knows it, with `predict_proba` and the like. Raises ModelError."""
     import importlib
 
     from mlflow.models import Model
@@ -140,7 +143,7 @@ def native(source: str | Path) -> Any:
 
 
 def example(source: str | Path) -> Any:
-    """The example that was logged with a model, as it goes to `predict`; None when it has none."""
+    """Return the example that was logged with a model, as it goes to `predict`; None when it has none."""
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
@@ -149,7 +152,7 @@ def example(source: str | Path) -> Any:
 
 
 def signature(source: str | Path) -> dict[str, Any]:
-    """Inputs, outputs and params of a model as plain values, each a list or None, in MLflow's own schema form."""
+    """Return inputs, outputs and params of a model, each None or a list in MLflow's own schema form."""
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
@@ -180,7 +183,7 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """Load from a folder and leave nothing in it: what Python would keep of a model's modules changes its digest."""
+    """Load from a folder without leaving bytecode of the model's modules in it: that would change its digest."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -189,7 +192,7 @@ def _no_bytecode() -> Iterator[None]:
 
 
 def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
-    """Keep the folder as a logged model too, under its class's name: MLflow lists two of one name twice."""
+    """Keep the folder as a logged model too, named after its class: MLflow lists two of one name twice."""
     from mlflow.entities import LoggedModelOutput
 
     made = store.client.create_logged_model(run.info.experiment_id, title, source_run_id=run.info.run_id)

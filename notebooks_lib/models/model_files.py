@@ -1,7 +1,7 @@
-"""The files of a model: digest, size, requirements, and what of them is code. It loads none.
+"""The files of a model: digest, size, requirements, and which of them hold code. It loads no model.
 
-Loading a model may run code of whoever logged it, before any rule has looked at its figures. So a folder must be whole
-in itself, and code runs in a promotion only for flavours that the settings name ([promotion] trusted_flavors).
+Loading a model may run code of whoever logged it, before any rule has seen its figures. So a model's folder must be
+self-contained, and a promotion runs code only for flavours that the settings name ([promotion] trusted_flavors).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
 PYFUNC = "python_function"
 
 _DATA_ONLY = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")
-"""Flavours that have a form in which nothing but numbers and the library's own classes is kept."""
+"""Flavours with a form that holds nothing but numbers and the library's own classes."""
 _TRUSTED = re.compile(
     r"sklearn\.(?!(?:utils|datasets|externals|experimental|conftest|_build_utils|tests)\.)(?!.*\.tests\.)"
     r"|scipy\.(?:interpolate|sparse|spatial|special)\."
@@ -35,15 +35,15 @@ _TRUSTED = re.compile(
     r"|numpy\.(?:dtype|around|clip|max|mean|median|min|nan_to_num|ravel|round|squeeze|std|sum|var))$"
 )
 _IN_FOLDER = ("data", "model_path", "pickled_model")
-"""Keys of MLmodel that name what is loaded. MLflow reads how to load it beside it, not at the top of the folder."""
+"""Keys of MLmodel that name what is loaded, at the top of the folder: MLflow reads beside it how to load it."""
 _CODE = frozenset((".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pkl", ".pickle", ".joblib", ".cloudpickle",
                    ".pt", ".pth", ".bin", ".whl", ".egg", ".zip", ".jar", ".dill"))  # fmt: skip
 _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
-"""Keys of MLmodel whose values nobody opens in the folder."""
+"""Keys of MLmodel whose values are not paths in the folder."""
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelError when the folder reaches out of itself: its digest would not say what is loaded."""
+    """Raise ModelError when the folder refers to files outside: its digest would not cover what is loaded."""
     for path in _walk(folder):
         if path.is_symlink():
             raise ModelError(
@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
 
 
 def code_in(folder: Path) -> str:
-    """What of a model is code, or may hold it, in words; empty where loading it runs its libraries' own code only."""
+    """Return what of a model is or may be code, in words; empty where loading runs only its libraries' own code."""
     flavors = read_mlmodel(folder).get("flavors", {})
     pyfunc = flavors.get(PYFUNC, {})
     own = [name for name in flavors if name != PYFUNC]
@@ -100,21 +100,21 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
 
 
 def is_data_type(name: str) -> bool:
-    """Whether a class or function that skops asks about does nothing but hold and compute numbers.
+    """Return whether a class or function that skops asks about only holds and computes numbers.
 
-    Not all of NumPy, SciPy and scikit-learn is such: `scipy.stats` runs text out of a distribution's state when one is
-    loaded, and `numpy.testing` has a function that runs what it is given.
+    Not all of NumPy, SciPy and scikit-learn does: `scipy.stats` runs text from a distribution's state when one is
+    loaded, and `numpy.testing` has a function that runs its argument.
     """
     return _TRUSTED.match(name) is not None
 
 
 def flavor(folder: Path) -> str:
-    """The name by which the settings trust a model: its library's flavour, else python_function."""
+    """Return the name by which the settings trust a model: its library's flavour, else python_function."""
     return next((name for name in read_mlmodel(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
 
 
 def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
-    """Raise ModelError when a model brings code and its flavour is none of those named; `what` says which model."""
+    """Raise ModelError when a model brings code and its flavour is not trusted; `what` names the model."""
     check_folder(folder)
     brings = code_in(folder)
     if brings and flavor(folder) not in trusted:
@@ -125,7 +125,7 @@ def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> Non
 
 
 def read_mlmodel(folder: Path) -> dict[str, Any]:
-    """The content of MLmodel. Raises ModelError when it is none."""
+    """Return the content of MLmodel. Raises ModelError when it is not valid."""
     import yaml
 
     try:
@@ -145,7 +145,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _strings(value: Any, key: str = "", seen: set[tuple[int, str]] | None = None) -> Iterator[tuple[str, str]]:
-    """All texts with their keys; what YAML's aliases repeat once, for they may repeat it without end."""
+    """Yield all texts with their keys; what YAML's aliases repeat once only, for they may repeat it without end."""
     seen = set() if seen is None else seen
     if isinstance(value, str):
         yield key, value
@@ -156,7 +156,7 @@ def _strings(value: Any, key: str = "", seen: set[tuple[int, str]] | None = None
 
 
 def _leaves(value: str) -> bool:
-    """Whether a text, taken as a path, leads out of the folder it is relative to."""
+    """Return whether a text, taken as a path, leads out of its folder."""
     windows = PureWindowsPath(value)
     absolute = PurePosixPath(value).is_absolute() or bool(windows.drive and windows.root)
     return absolute or ".." in (*PurePosixPath(value).parts, *windows.parts)
@@ -179,7 +179,7 @@ def download(source: str | Path, folder: Path) -> Path:
 
 
 def local(source: str | Path) -> Path | None:
-    """The folder of a model that lies on this machine; None when it has to be fetched."""
+    """Return the folder of a model on this machine; None when it has to be fetched."""
     text = str(source)
     if text.startswith("file:"):
         from mlflow.utils.file_utils import local_file_uri_to_path
@@ -193,25 +193,25 @@ _NOTE = re.compile(rb"(model_(name|version): [^\r\n]*\n?){2}")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a model is as a file: the thing that is scored, registered and deployed."""
+    """A model as files: what is scored, registered and deployed."""
 
     sha256: str
-    """Of the names and contents of all files, but for the note that MLflow puts beside a downloaded version."""
+    """Digest of the names and contents of all files, except the note that MLflow adds to a downloaded version."""
     size_bytes: int
     requirements: tuple[str, ...] | None
     """Lines of its requirements.txt; None when it has none."""
     code: str = ""
-    """What of it is code that runs when it is loaded, in words; empty when nothing is."""
+    """What of it is code that runs when it is loaded, in words; empty if nothing is."""
 
 
 def read(source: str | Path) -> ModelFiles:
-    """The model at a location as a file. Raises ModelError when it cannot be read."""
+    """Read the files of the model at a location. Raises ModelError."""
     with _folder(source) as folder:
         return _files(folder)
 
 
 def check_trusted(source: str | Path, trusted: Sequence[str]) -> None:
-    """Raise ModelError when the model at a location brings code and its flavour is none of those trusted."""
+    """Raise ModelError when the model at a location brings code and its flavour is not trusted."""
     with _folder(source) as folder:
         check_folder_trusted(folder, trusted, "it")
 
@@ -245,12 +245,15 @@ def _files(folder: Path) -> ModelFiles:
 
 
 def bytecode(folder: Path) -> list[str]:
-    """The folders of bytecode that loading a model's modules by plain MLflow leaves: they count, and can be removed."""
+    """Return the bytecode folders that plain MLflow leaves when it loads a model's modules.
+
+    They count as files of the model, and can be removed.
+    """
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("__pycache__"))
 
 
 def _is_note(path: Path, folder: Path) -> bool:
-    """The file that MLflow adds to what it downloads from a registry, if it holds that and nothing else."""
+    """Return whether a file is the note, and only the note, that MLflow adds to what it downloads from a registry."""
     if path != folder / "registered_model_meta" or path.stat().st_size > 1000:
         return False
     return _NOTE.fullmatch(path.read_bytes()) is not None

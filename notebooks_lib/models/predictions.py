@@ -1,4 +1,4 @@
-"""What a model answers: as JSON, and for a classifier its probabilities where a request asks for them."""
+"""Predictions as JSON, and the probabilities of a classifier where a request asks for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notebooks_lib.errors import InputError
 
 
 def encode(value: Any) -> bytes:
-    """Predictions as JSON: numpy and pandas types, dates in ISO form, NaN and infinities as null (JSON has none)."""
+    """Return predictions as JSON: NumPy and pandas types, ISO dates, null for NaN and infinities (JSON has none)."""
     try:
         text = json.dumps(value, default=_simpler, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError):
@@ -20,12 +20,12 @@ def encode(value: Any) -> bytes:
 
 
 def dtype_kind(value: Any) -> str:
-    """numpy's letter for the type of an array's elements; M are dates."""
+    """Return NumPy's letter for the type of an array's elements; M are dates."""
     return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
 def _plain(value: Any) -> Any:
-    """What the quick way cannot write: numbers that JSON does not have, keys that are no text."""
+    """Return a value as JSON can hold it: no NaN, no infinities, texts as keys."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 
 def _simpler(value: Any) -> Any:
-    """A value nearer to JSON, as MLflow's own encoder makes it, but for dates: it writes them as numbers, or "NaT"."""
+    """Return a value nearer to JSON as MLflow's encoder makes it, except dates: it would write numbers or "NaT"."""
     from mlflow.utils.proto_json_utils import NumpyEncoder
 
     if type(value).__name__ in ("NaTType", "NAType"):
@@ -57,14 +57,14 @@ METHODS = ("predict", "predict_proba")
 
 
 def has_probabilities(estimator: Any) -> bool:
-    """Whether an estimator of scikit-learn gives a probability for each of its classes."""
+    """Return whether a scikit-learn estimator gives a probability for each of its classes."""
     classes = getattr(estimator, "classes_", None)
     # A list of them, one for each output, is a classifier of several things at once: its answer is another form.
     return callable(getattr(estimator, "predict_proba", None)) and getattr(classes, "ndim", 0) == 1
 
 
 def split_method(params: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether a request asks for them, and its other parameters. Raises InputError for a method that is none."""
+    """Return whether a request asks for probabilities, and its other parameters. Raises InputError."""
     rest = dict(params)
     method = rest.pop(METHOD_PARAM, None)
     if method is not None and method not in METHODS:
@@ -73,7 +73,7 @@ def split_method(params: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 
 def predict_probabilities(model: Any, data: Any) -> list[dict[str, float]]:
-    """For each row the probability of each class by its name, from MLflow's pyfunc model of a classifier."""
+    """Return each row's probabilities by class name, from MLflow's pyfunc model of a classifier."""
     from mlflow.pyfunc import PyFuncModel
 
     implementation = model._model_impl  # MLflow's own check of the data comes before whatever method it calls

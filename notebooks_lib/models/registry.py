@@ -1,4 +1,4 @@
-"""Versions of registered models, on any registry: made once for a run, announced once they load and predict.
+"""Versions of registered models, on any registry: one for each run, announced once it loads and predicts.
 
 Nobody sees a version until it carries Tag.READY, which is written once it has loaded and predicted its example.
 """
@@ -46,12 +46,12 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """What MLflow and `load` load it by."""
+        """The URI by which MLflow and `load` load it."""
         return f"models:/{self.model}/{self.version}"
 
     @property
     def withdrawn(self) -> tuple[str, ...]:
-        """The stages from which it was taken back; none for most. No promotion takes it anywhere by itself."""
+        """The stages from which it was withdrawn; mostly none. No promotion moves it automatically."""
         return tuple(stage for stage in STAGES if self.tags.get(Tag.WITHDRAWN_PREFIX + stage))
 
 
@@ -59,7 +59,8 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
     """Make the run's model a version of `model`; the same run always gives the same version.
 
     The version is announced once it has loaded and predicted its example; when it does not, it is deleted and
-    ModelError says why. A registration that died half-way is finished by the next call. Two at once agree on one.
+    ModelError gives the reason. The next call finishes a registration that was cut short. Two calls at once agree on
+    one version.
     """
     found = model_of_run(store, run_id)
     with errors.as_model_error(f"run {run_id} cannot be registered as {model!r}"):
@@ -88,12 +89,12 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
 
 
 def versions(store: Store, model: str) -> list[Version]:
-    """All announced versions of a model, newest first; none if there is no such model."""
+    """Return all announced versions of a model, newest first; none if there is no such model."""
     return [version for version in _all(store, model) if Tag.READY in version.tags]
 
 
 def get(store: Store, model: str, version: str | int) -> Version:
-    """One announced version. Raises UnknownNameError that lists the known ones."""
+    """Return one announced version. Raises UnknownNameError that lists the known ones."""
     known = {each.version: each for each in versions(store, model)}
     if str(version) in known:
         return known[str(version)]
@@ -138,7 +139,7 @@ def _create_model(store: Store, model: str) -> None:
 
 
 def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = False) -> Version | None:
-    """The lowest version made of this run's model; with `tidy` the others, made at the same moment, are deleted."""
+    """Return the lowest version made of this run's model; `tidy` deletes the others, made at the same moment."""
     same = [each for each in reversed(_all(store, model)) if (each.run_id, each.source) == (run_id, source)]
     for extra in same[1:] if tidy else ():
         if Tag.READY not in extra.tags:
@@ -159,7 +160,7 @@ def _all(store: Store, model: str) -> list[Version]:
 
 
 def _client(store: Store) -> MlflowClient:
-    """MLflow's client, ready for several threads: its table of registries is filled at first use, and unguarded."""
+    """Return MLflow's client, ready for threads: it fills its table of registries at first use, without a lock."""
     with _FIRST_USE:
         store.client._get_registry_client()
     return store.client
@@ -186,7 +187,7 @@ _MODEL_TAGS = (Tag.MODEL, "mlflow.log-model.history")
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, or a run that left none, that used a dataset."""
+    """A model, or a run without one, that used a dataset."""
 
     run_id: str
     experiment: str
@@ -199,9 +200,9 @@ class Trained:
 
 
 def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
-    """All runs that used this version of a dataset, newest first, with the model versions made of them.
+    """Return all runs that used a version of a dataset, newest first, with the model versions made of them.
 
-    A run that made several versions comes up once for each. Raises UnknownNameError when there is no such dataset.
+    A run with several versions appears once for each. Raises UnknownNameError when there is no such dataset.
     """
     from notebooks_lib.tracking.store import connect
 

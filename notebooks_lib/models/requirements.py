@@ -1,4 +1,4 @@
-"""Which packages a model needs, at which versions: from the lock and what is installed, never by loading the model."""
+"""The packages that a model needs and their versions: from the lock and what is installed. It loads no model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from types import ModuleType
 from typing import Any
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
-"""Saves the scan of every installed distribution for the module that is nearly always there."""
+"""Module -> distribution: spares the scan of all installed distributions for what most models use."""
 
 log = logging.getLogger(__name__)
 
 
 def pins(distributions: Iterable[str], lock: Path) -> list[str]:
-    """`name==version` for each distribution, sorted: as the lock pins it, without a lock as installed.
+    """Return `name==version` for each distribution, sorted: from the lock, or as installed without a lock.
 
-    Where the environment has drifted from the lock, what is installed made the model, so it is what is written; a
-    warning says so. What is neither locked nor installed is left out.
+    Where the environment has drifted from the lock, what is installed made the model, so that is written, with a
+    warning. What is neither locked nor installed is left out.
     """
     locked = _locked(lock)
     lines, drifted = [], []
@@ -41,9 +41,9 @@ def pins(distributions: Iterable[str], lock: Path) -> list[str]:
 
 
 def faults(lines: Iterable[str], lock: Path) -> list[str]:
-    """What is unknown about requirements: those that pin no version, and those that differ from this environment.
+    """Return which requirements pin no version, and which differ from this environment.
 
-    A pin is known when it is what is installed here or, where that is not installed, what the lock pins.
+    A pin is right when that version is installed or, where the distribution is not installed, locked.
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -71,7 +71,7 @@ def faults(lines: Iterable[str], lock: Path) -> list[str]:
 
 
 def distributions_of(modules: Iterable[str]) -> set[str]:
-    """The installed distributions that give these modules; the standard library and a project's own files give none."""
+    """Return the installed distributions of these modules; not of the standard library or a project's files."""
     found: set[str] = set()
     for top in {name.partition(".")[0] for name in modules}:
         if top in sys.stdlib_module_names or top == "__main__" or is_own(top):
@@ -85,7 +85,7 @@ def distributions_of(modules: Iterable[str]) -> set[str]:
 
 
 def is_own(module: str) -> bool:
-    """Whether a module that is loaded is a file of somebody's project: not installed, so not there elsewhere."""
+    """Return whether a loaded module is a file of a project: not installed, so missing elsewhere."""
     loaded = sys.modules.get(module)
     if loaded is None or module in sys.stdlib_module_names or module == "__main__":
         return False
@@ -94,7 +94,7 @@ def is_own(module: str) -> bool:
 
 
 def modules_of(model: Any) -> set[str]:
-    """Names of the modules whose classes and functions a model is made of, found by walking it as pickle does."""
+    """Return the modules whose classes and functions a model consists of, found by walking it as pickle does."""
     import cloudpickle
 
     names: set[str] = set()
@@ -115,7 +115,7 @@ def modules_of(model: Any) -> set[str]:
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """Name -> version of the lock's pins that hold for this Python and platform."""
+    """Return name -> version of the lock's pins that apply to this Python and platform."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:

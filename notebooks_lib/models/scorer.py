@@ -1,6 +1,6 @@
-"""A model as a server sees it: columns as plain values, parsing, predictions. It needs only the model's folder.
+"""A model as a server sees it: columns, parsing of requests, predictions. It needs only the model's folder.
 
-Values are read by `input_schema`, and schema enforcement is MLflow's own.
+`input_schema` reads the values; MLflow enforces the schema.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ServedModel:
 
     @classmethod
     def load(cls, folder: Path) -> ServedModel:
-        """The model in `folder`, after it has answered its own example.
+        """Load the model in `folder`; return it once it has answered its own example.
 
         Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
         """
@@ -67,7 +67,7 @@ class ServedModel:
 
     @classmethod
     def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
-        """The same without MLflow, whose import takes longer than all the rest; see `complete`."""
+        """Return the same model without MLflow, whose import takes longer than all the rest; see `complete`."""
         served = cls.__new__(cls)
         served.columns = tuple(Column(*each) for each in plain.inputs)
         served.outputs = tuple(_output(each) for each in plain.outputs)
@@ -80,16 +80,16 @@ class ServedModel:
         return served
 
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
-        """Take the parameters of the model, and beside them the one that asks a classifier for probabilities."""
+        """Offer the parameters of the model, and the one that asks a classifier for probabilities."""
         known = {param.name for param in own}
         self._has_probabilities = predictions.METHOD_PARAM not in known and predictions.has_probabilities(estimator)
         by_method = (Column(predictions.METHOD_PARAM, "string", required=False),) if self._has_probabilities else ()
         self.params = (*own, *by_method)
 
     def complete(self) -> None:
-        """Make ready what requests beyond the quick way need: MLflow's import, for which the first would wait.
+        """Import MLflow before the first request needs it.
 
-        The example is asked both ways: a model that they do not answer alike loses the quick one.
+        The example is answered both ways: when the answers differ, the fast scorer is dropped.
         """
         if self.example is None:
             _ = self._model
@@ -101,11 +101,14 @@ class ServedModel:
 
     @property
     def quick(self) -> bool:
-        """Whether there is a quick way for requests of plain numbers."""
+        """Whether requests of plain numbers can be answered without MLflow."""
         return self._quick is not None
 
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
-        """The predictions for a request of plain numbers, as `parse` and `predict` give them; None for any other."""
+        """Return the predictions for a request of plain numbers; None for any other.
+
+        They equal what `parse` and `predict` give.
+        """
         return self._quick.answer(payload) if self._quick is not None else None
 
     @property
@@ -128,7 +131,7 @@ class ServedModel:
         return bool(self.columns) and self.columns[0].shape is None
 
     def parse(self, payload: Mapping[str, Any]) -> Any:
-        """What the model is to be given for a request with exactly one of MLflow's four format keys.
+        """Return the model's input for a request with exactly one of MLflow's four format keys.
 
         Raises InputError when MLflow cannot read it by the model's signature.
         """
@@ -147,7 +150,7 @@ class ServedModel:
             raise InputError(reason(error)) from error
 
     def parse_csv(self, text: str) -> Any:
-        """The rows of a CSV text with a header. Raises InputError when they do not fit the signature's types."""
+        """Return the rows of a CSV text with a header. Raises InputError when they do not fit the signature."""
         import io
 
         import pandas as pd
@@ -160,10 +163,10 @@ class ServedModel:
             raise InputError(f"text/csv: {reason(error)}") from error
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """What the model answers, as lists, dicts and numbers.
+        """Return the predictions as lists, dicts and numbers.
 
-        Raises InputError when the data does not fit the signature, or the model calls them wrong (ValueError) but
-        still answers its example; PredictionError when the model fails otherwise.
+        Raises InputError when the data does not fit the signature, or the model rejects it (ValueError) but still
+        answers its example; PredictionError when the model fails otherwise.
         """
         _import_mlflow()
         from mlflow.exceptions import MlflowException
@@ -188,7 +191,7 @@ class ServedModel:
         return _get_plain(answer)
 
     def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
-        """Keep a row of the logged example, or all of it for a model that does not answer a single row."""
+        """Keep one row of the logged example; all of it for a model that does not answer a single row."""
         if whole is None:
             return
         for candidate in (first_rows(whole), whole):
@@ -203,7 +206,10 @@ class ServedModel:
         raise ModelError(f"{folder}: the model does not answer its own example: {_named(fault)}") from fault
 
     def _answers_example(self) -> bool:
-        """Tells a wrong row from a broken model: scikit-learn raises the same ValueError for both."""
+        """Return whether the model answers its example, which tells a wrong row from a broken model.
+
+        scikit-learn raises the same ValueError for both.
+        """
         try:
             return self.example is not None and self._answer(self.example) is not None
         except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, the model is broken
@@ -215,7 +221,7 @@ class ServedModel:
 
 
 def rows(data: Any) -> int | None:
-    """How many rows parsed data have; None when that cannot be said."""
+    """Return how many rows parsed data has; None when that is unknown."""
     if isinstance(data, Mapping):
         data = next(iter(data.values()), [])
     shape = getattr(data, "shape", None)
@@ -229,7 +235,7 @@ def _named(error: BaseException) -> str:
 
 
 def _missing(data: Any) -> str:
-    """Name the columns with missing values: the usual reason for which a model refuses rows."""
+    """Return a remark that names the columns with missing values: the usual reason for which a model refuses rows."""
     columns = getattr(data, "columns", None)
     if columns is None:
         return ""
@@ -238,7 +244,7 @@ def _missing(data: Any) -> str:
 
 
 def _import_mlflow() -> None:
-    """Import MLflow whole, in one thread. Its modules import each other: two threads find it half made, for good."""
+    """Import all of MLflow in one thread: two threads at once would leave its modules half imported for good."""
     if not _imported.is_set():
         with _importing:
             importlib.import_module("mlflow.pyfunc")
@@ -258,7 +264,7 @@ def _is_sklearn(model: Any) -> bool:
 
 
 def _pyfunc(folder: Path, estimator: Any) -> Any:
-    """What `mlflow.pyfunc.load_model` makes of the folder, around the estimator that is loaded already."""
+    """Return the pyfunc model that MLflow would load from the folder, around the estimator that is loaded already."""
     from mlflow.models import Model
     from mlflow.pyfunc import PyFuncModel
     from mlflow.sklearn import _SklearnModelWrapper
@@ -272,7 +278,7 @@ def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, boo
 
 
 def _output(spec: Mapping[str, Any]) -> Column:
-    """A column from the JSON of a signature."""
+    """Return a column from the JSON of a signature."""
     tensor = spec.get("tensor-spec")
     if tensor is not None:
         return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
@@ -284,7 +290,7 @@ EXAMPLE_ROWS = 1
 
 
 def logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
-    """What lies in the model's folder; None when it was logged without an example, or it is damaged."""
+    """Return the request that was logged with a model; None when there is none, or it is damaged."""
     info = getattr(model.metadata, "saved_input_example_info", None) or {}
     name = info.get("serving_input_path")
     if not name:
@@ -297,7 +303,7 @@ def logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
 
 
 def first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The same request with its first row only, where rows can be told."""
+    """Return the same request with its first row only, where rows can be told apart."""
     return {key: _cut_rows(key, value) for key, value in payload.items()}
 
 

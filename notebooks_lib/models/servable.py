@@ -1,4 +1,4 @@
-"""Checks that a model is served the values that it was fitted on: MLflow's schema and a request may change them."""
+"""Check that a model is served the values it was fitted on: MLflow's schema and a request may change them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHECKED_ROWS = 50
-"""Rows of an example on which a model must answer alike as it is and as it is served."""
+"""Rows of an example whose predictions must be equal, as given and as served."""
 
 
 def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
-    """Raise ModelError, which names a column, where a model would be served other values than it is given here.
+    """Raise ModelError, naming a column, where a served model would get other values than it got here.
 
-    The example's rows are asked as they are, and as they come out of MLflow's schema and of a request in JSON.
+    The example's rows are predicted as they are, and as they come out of MLflow's schema and a JSON request.
     """
     import pandas as pd
     from mlflow.models.utils import _enforce_schema
@@ -67,7 +67,7 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
 
 
 def _telling(example: pd.DataFrame) -> pd.DataFrame:
-    """Some of its rows, those with missing values among them."""
+    """Return some rows of the example, rows with missing values among them."""
     places = dict.fromkeys(range(min(len(example), CHECKED_ROWS // 2)))
     for name in example.columns:
         places |= dict.fromkeys(example[name].isna().to_numpy().nonzero()[0][:2].tolist())
@@ -75,7 +75,7 @@ def _telling(example: pd.DataFrame) -> pd.DataFrame:
 
 
 def _same(mine: Any, theirs: Any) -> bool:
-    """Whether two columns are the same to a model: of one type, and missing in the same way."""
+    """Return whether two columns are the same to a model: same type, same missing values."""
     if mine.dtype != theirs.dtype:
         return False
     if mine.dtype != object:
@@ -97,7 +97,7 @@ def _alike(here: Any, there: Any) -> bool:
 
 
 def _refuse_types(example: pd.DataFrame) -> None:
-    """Name the column for which MLflow has no type; for its sake the whole table would have no columns."""
+    """Raise ModelError for a column without an MLflow type, because of which the whole table has no schema."""
     from mlflow.models import infer_signature
 
     for name in example.columns:
@@ -132,7 +132,7 @@ def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
 
 
 def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> str:
-    """The first column that MLflow's message names, unless the message does so plainly."""
+    """Return the first column that MLflow's message is about, unless the message names it itself."""
     if any(f"column {name}" in str(error) or repr(name) in reason(error) for name in rows.columns):
         return ""
     suspects = [str(each.name) for each in columns if each.type == "datetime" and each.name in rows]

@@ -71,7 +71,10 @@ class Settings(Section):
 
 
 def find_root(start: Path, fallback: Path | None = None) -> Path:
-    """The first folder from `start` up with production/settings.toml or [tool.nbops]; else `fallback` or `start`."""
+    """Return the first folder from `start` up with production/settings.toml or [tool.nbops].
+
+    Without one it is `fallback`, or `start`.
+    """
     # A linked notebook belongs to where its link lies, as in JupyterLab.
     folder = start.resolve() if start.is_dir() else start.parent.resolve()
     for candidate in (folder, *folder.parents):
@@ -81,7 +84,7 @@ def find_root(start: Path, fallback: Path | None = None) -> Path:
 
 
 def load(root: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
+    """Return the settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
 
     A variable whose first word is no section, nor like one, is not ours and is left alone. Raises SettingsError that
     names the file or variable, the key and the nearest known one.
@@ -114,10 +117,10 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
-    """The settings of the project that this process works in.
+    """Return the settings of the project that this process works in.
 
-    An owner of this kernel has said it. Else it is the project around the current folder; else the one around the
-    notebook, which papermill may have started from anywhere; else the current folder is one without settings.
+    A kernel's owner has named the project. Otherwise it is the project around the current folder; else the one around
+    the notebook, which papermill may have started from anywhere; else the current folder, without settings.
     """
     environ = os.environ if environ is None else environ
     root = environ.get(Env.ROOT)
@@ -132,7 +135,7 @@ def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
 
 
 def is_project(folder: Path) -> bool:
-    """Whether the folder says that it is a project's root."""
+    """Return whether a folder is marked as a project's root."""
     return (folder / "production" / "settings.toml").is_file() or _has_tool_table(folder)
 
 

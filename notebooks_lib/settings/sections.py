@@ -1,4 +1,4 @@
-"""What can be set, section by section, with its default and its check. Where the values come from is settings.py's."""
+"""All settings, section by section, with defaults and checks. `project` reads their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STAGES = ("dev", "test", "prod")
 
 
 def _listed(value: object) -> object:
-    """A variable has no lists: names with commas between them."""
+    """Split a variable's value at commas: environment variables have no lists."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
@@ -19,7 +19,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class Section(BaseModel):
-    """Unknown keys are refused, and nothing changes once it is read."""
+    """One section: unknown keys are refused, and values never change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,7 +73,7 @@ class Data(Section):
 
 
 def _pairs(value: object) -> object:
-    """A variable has no tables: name=number with commas between them."""
+    """Read name=number pairs, separated by commas, from a variable: environment variables have no tables."""
     if not isinstance(value, str):
         return value
     return {name.strip(): number for name, _, number in (pair.partition("=") for pair in value.split(",")) if name}
@@ -83,7 +83,7 @@ Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], Befo
 
 
 class ModelPolicy(Section):
-    """What a model may have of its own."""
+    """Settings of the gate that one model can have for itself."""
 
     min_rows: Annotated[int, Field(ge=1)] = 30
     """Fewest holdout rows that may decide."""
@@ -131,7 +131,7 @@ _SHARED = {
 
 
 def _own(value: object) -> object:
-    """What a model may not set for itself is refused with the reason, not as an unknown key."""
+    """Refuse, with the reason, what a model may not set for itself."""
     for name, keys in value.items() if isinstance(value, dict) else ():
         for key, reason in _SHARED.items():
             if isinstance(keys, dict) and key in keys:
@@ -154,13 +154,13 @@ class Promotion(ModelPolicy):
     """Model -> what holds for it instead."""
 
     def of(self, model: str) -> Promotion:
-        """The policy of one model: each key that its own table names holds instead of the project's, as a whole."""
+        """Return the policy of one model: keys in its own table replace the project's, each as a whole."""
         own = self.models.get(model, ModelPolicy())
         return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 class CanaryStep(Section):
-    """A share of the requests for the new version, and how long to look at what it does with them."""
+    """A share of the requests for the new version, and for how long its results are watched."""
 
     traffic: Annotated[int, Field(ge=0, lt=100)] = 0
     """Percent of the requests that the new version answers."""
@@ -181,7 +181,7 @@ class CanaryStep(Section):
 
 
 class Stage(Section):
-    """How a version comes into one stage."""
+    """How a version enters one stage."""
 
     endpoint: str = ""
     """Its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
@@ -196,7 +196,7 @@ class Stage(Section):
     require_fingerprint: bool | None = None
     """Refuse a version whose run's fingerprint does not come out again from its commit and parameters. Unsaid: so."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """In a canary: by how much the new version's share of failed requests, or of refused ones, may exceed the old's."""
+    """In a canary, how much higher the new version's share of failed or refused requests may be than the old one's."""
     max_different: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of mirrored rows whose prediction may differ from the old version's; none: any."""
     max_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -213,18 +213,18 @@ class Stages(Section):
     default: Annotated[tuple[Literal["dev", "test", "prod"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
         "prod",
     )
-    """What `nbops promote --live` goes through without --stages."""
+    """Stages of `nbops promote --live` without --stages."""
     dev: Stage = Stage()
     test: Stage = Stage()
     prod: Stage = Stage()
 
     def of(self, name: str) -> Stage:
-        """One stage. `name` is one of STAGES."""
+        """Return one stage. `name` is one of STAGES."""
         found: Stage = getattr(self, name)
         return found
 
     def endpoint(self, name: str, model: str) -> str:
-        """The endpoint of a stage of a model."""
+        """Return the endpoint of a stage of a model."""
         given = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
         return given.replace("{model}", model)
 
@@ -272,4 +272,4 @@ class Kernels(Section):
     never: Modules = ()
     """Modules to leave to the kernels; a package's name stands for all in it."""
     idle_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """How long a template waits for the next kernel."""
+    """Minutes for which a template waits for the next kernel."""

@@ -1,7 +1,7 @@
-"""Which rows are left out together: single rows, blocks of rows, groups, or stretches of time. Deterministic.
+"""Blocks of rows that are left out together: single rows, equal blocks, groups, or stretches of time. Deterministic.
 
-What is left out together must be independent of the rest; only then does the spread over the blocks say how far the
-metric would move on new rows.
+A block must be independent of the rest; only then does the spread over the blocks tell how far the metric would move on
+new rows.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Array = np.ndarray[Any, Any]
 Kind = Literal["rows", "blocks", "groups", "time"]
 
 STRATIFIED = 40
-"""Blocks for a metric that has to be computed anew for each: t with 39 degrees of freedom is near the normal."""
+"""Blocks for a metric that is recomputed for each: t with 39 degrees of freedom is nearly normal."""
 CONTIGUOUS = 10
 """Blocks for rows in the order of time: long, so that only their ends depend on their neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """A block for each row."""
+    """The block of each row."""
 
     kind: Kind
     of_row: Array
@@ -37,20 +37,20 @@ class Blocks:
 
     @property
     def effective(self) -> float:
-        """How many blocks of equal size say as much: few when one group has most of the rows."""
+        """How many blocks of equal size would tell as much: few when one group has most of the rows."""
         return float(self.sizes.sum() ** 2 / (self.sizes.astype(float) ** 2).sum())
 
 
 def rows(count: int) -> Blocks:
-    """Each row by itself."""
+    """Return each row as a block."""
     return Blocks("rows", np.arange(count), np.ones(count, dtype=int))
 
 
 def stratified(count: int, strata: Array | None = None, *, blocks: int = STRATIFIED) -> Blocks:
-    """Blocks of nearly equal size with nearly the same share of each stratum; `strata` has one value for each row.
+    """Return blocks of nearly equal size with nearly the same share of each stratum.
 
-    Rows are dealt out in an order that is shuffled, always the same way, so that no pattern of the file meets that of
-    the blocks.
+    `strata` has one value for each row. Rows are dealt in a shuffled order, always the same, so that no pattern of the
+    file coincides with the blocks.
     """
     blocks = min(blocks, count)
     order = np.random.RandomState(0).permutation(count)  # this generator's stream is frozen; newer ones may change
@@ -62,13 +62,13 @@ def stratified(count: int, strata: Array | None = None, *, blocks: int = STRATIF
 
 
 def groups(values: Array) -> Blocks:
-    """One block for each value."""
+    """Return one block for each value."""
     _, of_row, sizes = np.unique(values, return_inverse=True, return_counts=True)
     return Blocks("groups", of_row.ravel(), sizes)
 
 
 def contiguous(count: int, *, blocks: int = CONTIGUOUS) -> Blocks:
-    """Stretches of nearly equal length; the rows are in the order of time."""
+    """Return stretches of nearly equal length; the rows are in time order."""
     blocks = min(blocks, count)
     of_row = np.arange(count) * blocks // max(count, 1)
     return Blocks("time", of_row, np.bincount(of_row, minlength=blocks))

@@ -1,6 +1,6 @@
-"""A metric on all rows but one block, for every block at once. Three ways: by sums, by placements, by computing anew.
+"""A metric without one block, for every block at once: by sums, by placements, or by recomputing it.
 
-The first two cost about what the metric costs once. `Leaver` is what they have in common.
+The first two cost about as much as computing the metric once. `Leaver` is their common interface.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ Array = np.ndarray[Any, Any]
 
 
 class Leaver(Protocol):
-    """A metric of one model on some rows."""
+    """A metric of one model on some rows, ready to leave blocks out."""
 
     @property
     def whole(self) -> float:
-        """On all rows."""
+        """Return the metric on all rows."""
 
     @property
     def cheap(self) -> bool:
-        """Leaving out every single row is affordable, and sound for this metric."""
+        """Whether leaving out every single row is affordable, and valid for this metric."""
 
     def without(self, blocks: Blocks) -> Array:
-        """On all rows but those of each block in turn."""
+        """Return the metric on all rows but each block in turn."""
 
     def unseen(self, rows: float) -> float:
-        """Variance of outcomes that may be missing by chance: of each, `rows` rows are added in turn.
+        """Return the variance by outcomes that may be missing by chance: `rows` rows of each are added in turn.
 
-        A precision of 0 from three calls has no spread and is still uncertain (Agresti and Caffo 2000 add a success
-        and a failure). Zero for a metric that counts every row alike.
+        A precision of 0 from three predictions has no spread and is still uncertain (Agresti and Caffo 2000 add a
+        success and a failure). Zero for a metric that weighs all rows alike.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """A function of sums of figures of the rows: most metrics are one."""
+    """A metric that is a function of sums over the rows; most metrics are."""
 
     figures: Array
     """rows x figures."""
     of: Callable[[Array], Array]
-    """From sums (figures in the last axis) to the metric."""
+    """Function from sums (figures in the last axis) to the metric."""
     outcomes: Array | None = None
-    """outcomes x figures: a row of each kind that `unseen` adds; None for a metric that counts every row alike."""
+    """outcomes x figures: a row of each kind that `unseen` adds; None for a metric that weighs all rows alike."""
     cheap = True
 
     @cached_property
@@ -58,7 +58,7 @@ class Sums:
             return float(self.of(self.figures.sum(axis=0)))
 
     def without(self, blocks: Blocks) -> Array:
-        """The sums of a block are taken off the total."""
+        """Return the sums of a block are taken off the total."""
         if blocks.kind == "rows":
             each = self.figures
         else:
@@ -68,7 +68,7 @@ class Sums:
             return np.asarray(self.of(self.figures.sum(axis=0) - each), dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """The rows are added to the sums."""
+        """Return the rows are added to the sums."""
         if self.outcomes is None:
             return 0.0
         with np.errstate(all="ignore"):
@@ -78,17 +78,17 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Placements:
-    """The area under the ROC curve: the share of pairs (positive, negative) in the right order, ties counting half.
+    """The area under the ROC curve: the share of (positive, negative) pairs in the right order; ties count half.
 
     A row's placement is the number of rows of the other class that it is in order with (DeLong, DeLong and
-    Clarke-Pearson 1988). Leaving rows out takes their placements off the number of pairs in order; pairs that lie
-    within a block were taken off twice and are put back. O(n log n).
+    Clarke-Pearson 1988). Leaving rows out subtracts their placements from the number of pairs in order; pairs within a
+    block are subtracted twice and added back. O(n log n).
     """
 
     positive: Array
-    """For each row, whether it is of the positive class."""
+    """Whether each row is of the positive class."""
     chance: Array
-    """For each row, what the model gave it."""
+    """The model's probability for each row."""
     cheap = True
 
     @cached_property
@@ -128,7 +128,7 @@ class Placements:
 
 @dataclass(frozen=True, eq=False)
 class Mean:
-    """The mean of several metrics, as of the areas of each class against the others."""
+    """The mean of several metrics, such as the areas of each class against the others."""
 
     parts: tuple[Leaver, ...]
     cheap = True
@@ -139,27 +139,27 @@ class Mean:
         return float(np.mean([part.whole for part in self.parts]))
 
     def without(self, blocks: Blocks) -> Array:
-        """The mean of the parts, each without the block."""
+        """Return the mean of the parts, each without the block."""
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
 
     def unseen(self, rows: float) -> float:
-        """The sum over the parts."""
+        """Return the sum over the parts."""
         return sum(part.unseen(rows) for part in self.parts) / len(self.parts) ** 2
 
 
 @dataclass(frozen=True, eq=False)
 class Anew:
-    """Any function of rows, computed anew for each block: for a user's own metric, and for medians.
+    """Any function of rows, recomputed for each block: for a user's own metric, and for medians.
 
-    Of a median one row tells nothing: leaving out single rows is inconsistent there, leaving out blocks is not (Efron
-    and Tibshirani 1993, section 11.6).
+    For a median, leaving out single rows is inconsistent, leaving out blocks is not (Efron and Tibshirani 1993, section
+    11.6).
     """
 
     count: int
     score: Callable[[Array], float]
     """The metric on the rows of these places."""
     once_more: Callable[[], Array] | None = None
-    """The metric with one row more, for each kind of row that `unseen` adds."""
+    """The metric with one more row, for each kind of row that `unseen` adds."""
     cheap = False
 
     @cached_property
@@ -168,17 +168,17 @@ class Anew:
         return float(self.score(np.arange(self.count)))
 
     def without(self, blocks: Blocks) -> Array:
-        """One call for each block."""
+        """Return one call for each block."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """A single row is added in each turn: a block holds many units, unlike a group."""
+        """Return a single row is added in each turn: a block holds many units, unlike a group."""
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 
 def placements(positive: Array, chance: Array) -> Array:
-    """For each row the number of rows of the other class that it is in order with; a tie counts half."""
+    """Return for each row how many rows of the other class it is in order with; a tie counts half."""
     ones, zeros = np.sort(chance[positive]), np.sort(chance[~positive])
     below = (np.searchsorted(zeros, chance, "left") + np.searchsorted(zeros, chance, "right")) / 2
     above = len(ones) - (np.searchsorted(ones, chance, "left") + np.searchsorted(ones, chance, "right")) / 2

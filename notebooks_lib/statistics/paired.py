@@ -1,14 +1,14 @@
 """The gain of one model over another with its error: the paired delete-one-block jackknife t.
 
 Both models are scored on the same rows, one block of rows is left out at a time, and the spread of the gain over the
-blocks gives its standard error; Student's t gives the bounds. It works on the metric itself, not on losses of rows,
-is the paired t test where the metric is a mean and its tails are light, and takes about a millisecond. What it was
-chosen from, and the figures: docs/decisions/0022.
+blocks gives its standard error; Student's t gives the bounds. It works on the metric itself, not on losses of rows, is
+the paired t test where the metric is a mean with light tails, and takes about a millisecond. The alternatives and their
+figures: docs/decisions/0022.
 
-Far out in the tails, where one use of ten is tested, three things widen the bounds, and none narrows them: degrees of
-freedom fall where few blocks carry the spread (the variance of a variance); skewness against the bound is corrected
-(Cornish and Fisher; Hall, The Bootstrap and Edgeworth Expansion, 1992, section 2.6); and outcomes of a ratio that may
-be missing by chance are added to its variance (Agresti and Caffo, The American Statistician 54, 2000).
+Far out in the tails, where one use of ten is tested, three things widen the bounds, and none narrows them. Degrees of
+freedom fall where few blocks carry the spread (the variance of a variance). Skewness against the bound is corrected
+(Cornish and Fisher; Hall, The Bootstrap and Edgeworth Expansion, 1992, section 2.6). Outcomes of a ratio that may be
+missing by chance are added to its variance (Agresti and Caffo, The American Statistician 54, 2000).
 
 Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11: the jackknife. MacKinnon, Nielsen and Webb,
 Fast and reliable jackknife and bootstrap methods for cluster-robust inference, Journal of Applied Econometrics 38
@@ -43,39 +43,39 @@ class Paired:
     rows: int
     blocks: int
     by: Kind
-    """What was left out at a time."""
+    """What is left out at a time."""
     effective: float
-    """How many blocks of equal size say as much."""
+    """How many blocks of equal size would tell as much."""
     largest_share: float
-    """Of the squared influence, what a single row carries; NaN when unknown."""
+    """Share of a single row in the squared influence, at most; NaN when unknown."""
     skewness: float = 0.0
-    """Of the blocks' influence: negative where rare large losses stand against steady gains."""
+    """Skewness of the blocks' influence: negative where rare large losses oppose steady gains."""
     rarer: int | None = None
     """Rows of the rarest class, or groups that hold such a row; None for numbers."""
     differing: int | None = None
     """Rows, or groups with a row, on which two classifiers differ in what the metric reads; None for numbers."""
     autocorrelation: float | None = None
-    """Of what a row adds to the gain, with the row before; None unless the rows are in the order of time."""
+    """Correlation of a row's share of the gain with that of the row before; None unless rows are in time order."""
     draws: Draws | None = field(default=None, repr=False, compare=False)
     """Other holdouts like this one; None where they would tell nothing."""
 
     @property
     def sound(self) -> bool:
-        """The bounds are numbers, and not of width zero."""
+        """Whether the bounds are numbers, and not of width zero."""
         return all(map(math.isfinite, (self.gain, self.standard_error, self.df))) and self.standard_error > 0 < self.df
 
     def lower(self, alpha: float) -> float:
-        """The true gain is above this, wrongly in `alpha` of all cases."""
+        """Return the bound that the true gain exceeds, wrongly in `alpha` of all cases."""
         return float(self.gain - critical(alpha, self.df, -self.skewness, self.blocks) * self.standard_error)
 
     def upper(self, alpha: float) -> float:
-        """The true gain is below this, wrongly in `alpha` of all cases."""
+        """Return the bound that the true gain stays below, wrongly in `alpha` of all cases."""
         return float(self.gain + critical(alpha, self.df, self.skewness, self.blocks) * self.standard_error)
 
     def p_value(self, min_gain: float = 0.0) -> float:
-        """Of the true gain being at most `min_gain`; 1 when nothing can be said.
+        """Return the p-value for a true gain of at most `min_gain`; 1 when nothing can be said.
 
-        The level at which `lower` would be `min_gain`.
+        It is the level at which `lower` would be `min_gain`.
         """
         if not self.sound:
             return 1.0
@@ -88,7 +88,7 @@ class Paired:
         return float(stdtr(self.df, -distance))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; null for what is not a finite number."""
+        """Return plain values; null for what is not a finite number."""
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in vars(self).items()
@@ -106,12 +106,12 @@ def compare(
     differing: Array | None = None,
     drift: Array | None = None,
 ) -> Paired:
-    """The gain with its error, both models left out by the same `blocks`; `sign` is -1 where less is better.
+    """Return the gain with its error, both models without the same `blocks`; `sign` is -1 where less is better.
 
-    For classifiers `classes` says of each row, class by class, whether it is of that class (rows x classes), and
-    `differing` whether the two differ on it. `drift` is
-    for rows in the order of time and a metric that is computed anew: what stands for a row's share of the
-    gain, in the order of the rows, for the autocorrelation. Other metrics say it themselves.
+    For classifiers, `classes` tells for each row and class whether the row is of that class (rows x classes), and
+    `differing` whether the two models differ on it. `drift` is for rows in time order and a recomputed metric: a
+    stand-in for each row's share of the gain, from which the autocorrelation is computed. Other metrics give that share
+    themselves.
     """
 
     def without(which: Blocks) -> Array:
@@ -149,9 +149,9 @@ def compare(
 
 
 def standard_error(left: Array) -> float:
-    """Of a figure that is `left` without each block in turn; NaN with fewer than two blocks.
+    """Return the standard error of a figure that is `left` without each block; NaN with fewer than two blocks.
 
-    Blocks may differ in size: a large group that is unlike the others moves the figure, and so the error, the more.
+    Blocks may differ in size: a large unusual group moves the figure, and so the error, more.
     """
     count = len(left)
     if count < 2:
@@ -161,11 +161,11 @@ def standard_error(left: Array) -> float:
 
 
 def holm(p_values: list[float], alpha: float) -> list[float]:
-    """The level at which each of several questions is to be tested, so that any error at all has chance `alpha`.
+    """Return the level at which each of several questions is tested, so that any error at all has probability `alpha`.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
-    smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it are given
-    the level at which it failed, at which they fail too.
+    smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it get the level
+    at which it failed, at which they fail too.
     """
     levels = [0.0] * len(p_values)
     level, failed = 0.0, False
@@ -178,7 +178,7 @@ def holm(p_values: list[float], alpha: float) -> list[float]:
 
 
 def lag_one(values: Array | None) -> float:
-    """Correlation of each value with the one before; NaN when there is none to compute."""
+    """Return the correlation of each value with the one before; NaN when there is none to compute."""
     if values is None or len(values) < 3:
         return math.nan
     apart = values - values.mean()
@@ -193,9 +193,9 @@ def _share(single: Array) -> float:
 
 
 def _search(gain: float, left: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]) -> float:
-    """The share of the weightiest row, found by halving the weightiest block, for costly metrics.
+    """Return the share of the most influential row, found by halving the most influential block, for costly metrics.
 
-    A row that carries much of everything carries most of its block, and of each half that it is in.
+    A row with much influence carries most of its block, and of each half that it is in.
     """
     if not (math.isfinite(error) and error > 0):
         return math.nan

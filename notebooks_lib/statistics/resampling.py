@@ -1,6 +1,6 @@
-"""A sample of blocks: its moments, the critical value that they lead to, and other samples drawn from it. Pure.
+"""A sample of blocks: its moments, the critical value that follows, and other samples drawn from it. Pure.
 
-It answers what a holdout of the same size from the same population would say, were the true gain another one.
+The samples show what a holdout of the same size from the same population would say if the true gain were another one.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from notebooks_lib.statistics.blocks import Blocks
 Array = np.ndarray[Any, Any]
 
 DRAWS = 200
-"""Samples that are drawn: a share of 80 % is known to three points."""
+"""Samples that are drawn: enough to know a share of 80 % to three points."""
 CELLS = 4_000_000
-"""Draws times blocks at most; beyond, samples are so large that they are all alike."""
+"""Draws times blocks at most; beyond that, samples are so large that they are all alike."""
 RAREST = 10
 """Classes whose units are counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What each block brings into a comparison."""
+    """What each block contributes to a comparison."""
 
     influence: Array
-    """By how much the gain is larger with the block than without it, less the mean."""
+    """By how much the gain is larger with the block than without it, minus the mean."""
     unseen: float
     """Variance of outcomes that may be missing by chance."""
     heaviest: Array | None
-    """Of each block the largest squared influence of a single row; None where that is unknown."""
+    """For each block, the largest squared influence of a single row; None where that is unknown."""
     total: Array | None
-    """Of each block the sum of the squared influences of its rows."""
+    """For each block, the sum of the squared influences of its rows."""
     classes: Array | None
-    """blocks x classes, the rarest first: units of each class. A unit is a row, or a group that holds such a row."""
+    """blocks x classes, the rarest first: units of each class. A unit is a row, or a group with such a row."""
     differing: Array | None
-    """Of each block the units on which two classifiers differ."""
+    """For each block, the units on which two classifiers differ."""
 
     @property
     def rarer(self) -> int | None:
@@ -59,32 +59,32 @@ class Draws:
     """Holdouts like this one, drawn from its blocks: one figure for each."""
 
     moved: Array
-    """By how much the gain is off the true one."""
+    """By how much the gain differs from the true one."""
     error: Array
     """The standard error."""
     df: Array
     skewness: Array
     blocks: int
     share: Array | None = None
-    """Of the squared influence, what the weightiest row carries; None where that is unknown."""
+    """Share of the most influential row in the squared influence; None where that is unknown."""
     rarer: Array | None = None
     """Units of the rarest class; None for numbers."""
     differing: Array | None = None
     """Units on which two classifiers differ; None for numbers."""
 
     def needed(self, alpha: float) -> Array:
-        """The true gain above which the lower bound at `alpha` is above zero; infinite where there is no bound."""
+        """Return the true gain above which the lower bound at `alpha` exceeds zero; infinite if there is no bound."""
         with np.errstate(all="ignore"):
             found = critical(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
         return np.where(np.isfinite(found) & (self.error > 0), found, math.inf)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, NaN among them."""
+        """Return plain values, NaN among them."""
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
 
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> Draws:
-        """What `as_json` gave."""
+        """Restore what `as_json` returned."""
         values: dict[str, Any] = {
             key: np.array(value) if isinstance(value, list) else value for key, value in kept.items()
         }
@@ -94,7 +94,7 @@ class Draws:
 def sampled(
     left: Array, single: Array | None, blocks: Blocks, *, unseen: float, classes: Array | None, differing: Array | None
 ) -> Sample:
-    """From the gain without each block (`left`) and without each row (`single`, where that is known).
+    """Return the sample from the gain without each block (`left`) and without each row (`single`, if known).
 
     `classes` is rows x classes, `differing` a flag for each row.
     """
@@ -114,7 +114,7 @@ def sampled(
 
 
 def draw(sample: Sample, blocks: Blocks) -> Draws | None:
-    """Samples of as many blocks, drawn with replacement, always the same ones.
+    """Draw samples of as many blocks, with replacement, always the same ones.
 
     None where that tells nothing: for stretches of time, which are few and long, and for so many blocks that all
     samples are alike.
@@ -147,17 +147,17 @@ def draw(sample: Sample, blocks: Blocks) -> Draws | None:
 
 @lru_cache(maxsize=4)
 def _times(blocks: int, draws: int) -> Array:
-    """How often each block is drawn into each sample: draws x blocks."""
+    """Return how often each block is drawn into each sample: draws x blocks."""
     places = np.random.RandomState(0).randint(blocks, size=(draws, blocks))
     places += blocks * np.arange(draws)[:, None]
     return np.bincount(places.ravel(), minlength=draws * blocks).reshape(draws, blocks).astype(float)
 
 
 def degrees(left: Array, blocks: Blocks) -> float:
-    """Degrees of freedom of t: one less than the blocks of equal size, and fewer where few of them carry the spread.
+    """Return degrees of freedom of t: one less than the equal-size blocks, fewer where few carry the spread.
 
-    An estimated variance varies by (kurtosis - 1) / blocks of its square; t with as many degrees of freedom does so,
-    too. Stretches of time are too few to tell.
+    An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
+    Stretches of time are too few to tell.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
@@ -167,35 +167,35 @@ def degrees(left: Array, blocks: Blocks) -> float:
 
 
 def skewness(left: Array) -> float:
-    """Of the blocks' influence on the gain; 0 when there is none to compute."""
+    """Return the skewness of the blocks' influence on the gain; 0 when there is none to compute."""
     third = -_moment(left, 3)
     return third if math.isfinite(third) else 0.0
 
 
 def quantile(share: float, df: Any) -> Any:
-    """Of Student's t; NaN without degrees of freedom."""
+    """Return the quantile of Student's t; NaN without degrees of freedom."""
     with np.errstate(all="ignore"):
         return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
 
 
 def critical(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
-    """Standard errors between a gain and its bound, for numbers or arrays; NaN without degrees of freedom.
+    """Return the number of standard errors between a gain and its bound; NaN without degrees of freedom.
 
-    Where `skewness` is positive the bound of t alone is too near.
+    Takes numbers or arrays. Where `skewness` is positive, the bound of t alone would be too near.
     """
     middle = quantile(1 - alpha, df)
     return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))
 
 
 def _moment(values: Array, order: int) -> float:
-    """Standardised central moment; NaN without spread."""
+    """Return the standardised central moment; NaN without spread."""
     with np.errstate(all="ignore"):
         apart = values - values.mean()
         return float((apart**order).mean() / (apart**2).mean() ** (order / 2))
 
 
 def _units(flags: Array, blocks: Blocks) -> Array:
-    """blocks x flags: rows with the flag, or 1 for a group that holds one."""
+    """Return blocks x flags: rows with the flag, or 1 for a group that has one."""
     if blocks.kind == "rows":
         return flags.astype(int)
     counts = np.column_stack([np.bincount(blocks.of_row, column, blocks.count) for column in flags.T])

@@ -1,8 +1,8 @@
 """Populations in which the true gain of one model over another is known exactly: real rows, reweighted.
 
-What two models said about the rows of a table is tilted by weights until the gain, by the metric itself, is what is
-wished; holdouts are then drawn from these weights. Nothing but the weights is made up: errors stay as skewed, as tied
-and as correlated as they are.
+What two models predicted for the rows of a table is tilted by weights until the gain, by the metric itself, is as
+wished; holdouts are then drawn with these weights. Only the weights are made up: errors stay as skewed, tied and
+correlated as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from notebooks_lib.statistics.leave_one_out import Leaver, Mean, Placements, Sum
 Array = np.ndarray[Any, Any]
 
 STEEPEST = 60.0
-"""Of a tilt, in standard deviations of influence: beyond, a population would be a handful of rows."""
+"""Largest tilt, in standard deviations of influence: beyond it, a population would be a handful of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +30,20 @@ class Population:
 
     weights: Array
     gain: float
-    """The true one."""
+    """The true gain."""
     effective: float
     """How many rows of equal weight the population is like."""
 
     def draw(self, rows: int, random: np.random.Generator) -> Array:
-        """Places of the rows of a holdout."""
+        """Return places of the rows of a holdout."""
         return random.choice(len(self.weights), size=rows, p=self.weights)
 
 
 def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gain: float = 0.0) -> Population:
-    """The rows, weighted so that the challenger's true gain is `gain`. Raises ValueError when no tilt gives that."""
+    """Return the rows, weighted so that the challenger's true gain is `gain`.
+
+    Raises ValueError when no tilt gives that.
+    """
     every = blocks.rows(rows)
     left = sign * (challenger.without(every) - champion.without(every))
     influence = left.mean() - left  # a row that helps the challenger lowers the gain when it is left out
@@ -59,7 +62,7 @@ def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gai
 
 
 def weighted(leaver: Leaver, weights: Array) -> float:
-    """The metric on a population with these weights."""
+    """Return the metric on a population with these weights."""
     if isinstance(leaver, Sums):
         with np.errstate(all="ignore"):
             return float(leaver.of(weights @ leaver.figures))
@@ -71,7 +74,7 @@ def weighted(leaver: Leaver, weights: Array) -> float:
 
 
 def _weighted_area(leaver: Placements, weights: Array) -> float:
-    """Of ones and zeros drawn by weight, the chance of the right order; a tie counts half."""
+    """Return the weighted chance that a one is ranked above a zero; a tie counts half."""
     values, place = np.unique(leaver.chance, return_inverse=True)
     ones = np.bincount(place, weights * leaver.positive, len(values))
     zeros = np.bincount(place, weights * ~leaver.positive, len(values))

@@ -1,4 +1,4 @@
-"""Runs in a store: SQLite, a server, or an Azure ML workspace. A notebook says `run = tracking.run()`."""
+"""Runs in a store: SQLite, a server, or an Azure ML workspace. A notebook calls `run = tracking.run()`."""
 
 from __future__ import annotations
 

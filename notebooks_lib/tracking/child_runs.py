@@ -1,8 +1,8 @@
-"""Adapts MLflow inside a kernel that has an owner, so that a notebook's own calls find the owner's run. Only there.
+"""Adapt MLflow in a kernel whose run has an owner, so that the notebook's own MLflow calls use the owner's run.
 
-MLflow attaches to the run in MLFLOW_RUN_ID, but raises when the notebook has set another experiment by then, which
-nobody can always know before it runs: it may happen in a branch, a function or an imported module. With this, such a
-`start_run` opens a run of its own where the notebook wants it, and the owner adopts it. Another store is never taken.
+MLflow attaches to the run in MLFLOW_RUN_ID, but raises when the notebook has set another experiment. That cannot always
+be known beforehand: it may happen in a branch, a function or an imported module. Here such a `start_run` opens a run of
+its own in that experiment, and the owner adopts it. Another store is never used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ignored: set[str] = set()
 
 
 def install(tags: dict[str, str]) -> None:
-    """Attach where MLflow would, open a run where it would raise, and put `tags` on client-made runs too."""
+    """Attach where MLflow would, open a run where it would raise, and put `tags` on runs made by a client too."""
     from mlflow import environment_variables as variables
     from mlflow.tracking._model_registry import utils as registry
     from mlflow.tracking._tracking_service import utils
@@ -46,7 +46,7 @@ def install(tags: dict[str, str]) -> None:
 
 
 def attachable() -> str | None:
-    """The owner's run as long as MLflow takes it: the notebook has set no other experiment."""
+    """Return the owner's run while MLflow can attach to it: the notebook has set no other experiment."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return None
@@ -57,9 +57,9 @@ def attachable() -> str | None:
 
 
 def owners_store(asked: object) -> str:
-    """The owner's store, whatever store the notebook asks for.
+    """Return the owner's store, whatever store the notebook asks for.
 
-    In a notebook of another project that is noted in the run. In one of this project's own folders it is an error:
+    A notebook of another project gets a tag on its run that says so. In the project's own folders it is an error:
     raises NotebookError.
     """
     ours = os.environ.get(Env.OWNER_STORE, "")
@@ -77,7 +77,7 @@ def owners_store(asked: object) -> str:
 
 
 def other_store(named: str, ours: str) -> str:
-    """Why a notebook of the project may not send its runs elsewhere."""
+    """Return the message why a notebook of the project may not send its runs elsewhere."""
     return (
         f"it sets the tracking URI to {named}, but the run is tracked to {ours}: take the line out, or run the "
         "notebook as it is with --untracked"

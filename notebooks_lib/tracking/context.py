@@ -1,4 +1,4 @@
-"""Makes every run that a notebook opens beside its owner's a child of it. MLflow asks it; it opens no store."""
+"""The plugin by which MLflow makes every run that a notebook opens a child of its owner's run. It opens no store."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class OwnedRunContext(RunContextProvider):
                 sqlite.relax(store)
 
     def in_context(self) -> bool:
-        """Whether an owner started this kernel."""
+        """Return whether an owner started this kernel."""
         return bool(os.environ.get(Env.OWNER_RUN))
 
     def tags(self) -> dict[str, str]:
-        """The owner as parent, the notebook as source, and this process as who must end the run."""
+        """The owner's run as parent, the notebook as source, and this process as the one that must end the run."""
         owner = os.environ[Env.OWNER_RUN]
         tags = {
             MLFLOW_PARENT_RUN_ID: owner,

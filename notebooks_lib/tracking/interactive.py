@@ -1,4 +1,4 @@
-"""The run of a notebook that nobody owns: opened in JupyterLab, VS Code or a script, and ended when that ends."""
+"""The run of a notebook without an owner: opened in JupyterLab, VS Code or a script, ended when that process ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from notebooks_lib.tracking.store import Store
 
 
 class InteractiveRun:
-    """This process's one run without an owner; cells that raise leave it open for the next attempt."""
+    """The one run of this process, if it has no owner; a cell that raises leaves it open for the next attempt."""
 
     def __init__(self) -> None:
         self.run_id: str | None = None
@@ -23,7 +23,7 @@ class InteractiveRun:
         self._watching = False
 
     def open(self, store: Store, experiment: str, name: str | None) -> Any:
-        """Open a run and make it MLflow's active one; an earlier one of this process is ended as superseded."""
+        """Open a run and make it the active one; end an earlier run of this process as superseded."""
         import mlflow
 
         stem, notebook = _name(store)
@@ -41,7 +41,7 @@ class InteractiveRun:
         return opened.info
 
     def end(self) -> None:
-        """Write the last state: FAILED when the last cell raised, else FINISHED."""
+        """End the run: FAILED when the last cell raised, else FINISHED."""
         import mlflow
 
         if self.run_id is None or self.store is None:
@@ -84,7 +84,7 @@ _session = InteractiveRun()
 
 
 def open_run(store: Store, experiment: str, name: str | None) -> Any:
-    """Open this process's run; MLflow's info about it."""
+    """Open this process's run; return MLflow's info about it."""
     return _session.open(store, experiment, name)
 
 
@@ -94,7 +94,7 @@ def _shell() -> Any:
 
 
 def _name(store: Store) -> tuple[str, str]:
-    """What to call the run, and its source: the notebook's path from the project root as far as it is known."""
+    """Return the run's name and source: the notebook's path from the project root, if it is known."""
     path = notebook_path.notebook()
     if path is None:
         script = Path(sys.argv[0]).name if sys.argv and _shell() is None else ""

@@ -1,8 +1,8 @@
 """The ledger: one entry for each change of a mark or of traffic, kept in the tracking store. Entries are only added.
 
-An entry is a run of the experiment `nbops-ledger` that did nothing but carry these tags, because every store has runs,
-several machines can add them at once, and none overwrites another (docs/decisions/0024). It is written under a key;
-what was written already is not written again, so that a change which was cut short can be gone through once more.
+An entry is a run of the experiment `nbops-ledger` that only carries these tags, because every store has runs, several
+machines can add them at once, and none overwrites another (docs/decisions/0024). It is written under a key, and only
+once for each key, so that a change which was cut short can be repeated.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "nbops-ledger"
 LIMIT = 1000
-"""Characters of a tag that every store takes."""
+"""Characters of a tag that every store accepts."""
 
 What = Literal["mark", "traffic", "failed", "waiting", "approved"]
-"""What an entry says: the champion's mark moved, traffic moved, a change failed and was taken back, one waits."""
+"""Kind of an entry: the champion or traffic changed, a change failed and was undone, a version waits or is approved."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class LedgerEntry:
     stage: str
     what: What
     before: str
-    """A version; of traffic "1=90,2=10", in percent; empty: none."""
+    """A version; of traffic "1=90,2=10", in percent; empty for none."""
     after: str
     reason: str = ""
     run: str = ""
-    """The run of promotion that decided it, if one did."""
+    """The promotion run that decided it, if any."""
     who: str = ""
-    """user@machine; who pushed the button where CI did it."""
+    """user@machine; in CI the person who triggered it."""
     when: str = ""
     """ISO, UTC."""
 
     def as_json(self) -> dict[str, Any]:
-        """With the names that people expect: "from" and "to"."""
+        """The entry with "from" and "to" as keys."""
         fields = asdict(self)
         return {
             "when": fields["when"],
@@ -65,7 +65,7 @@ class LedgerEntry:
 
 
 def write(store: Store, entry: LedgerEntry, key: str) -> None:
-    """Add an entry, unless one of this key is there."""
+    """Add an entry, unless there is one with this key."""
     with answering(store):
         experiment = store.experiment_id(EXPERIMENT)
         found = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
@@ -78,7 +78,7 @@ def write(store: Store, entry: LedgerEntry, key: str) -> None:
 
 
 def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
-    """The entries of a model, or of one stage of it, newest first."""
+    """Return the entries of a model, or of one stage of it, newest first."""
     with answering(store):
         found = store.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -94,7 +94,7 @@ def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry
 
 
 def who() -> str:
-    """Who acts here: the user and the machine, or whom CI acts for."""
+    """Return the acting user and machine, or the person for whom CI acts."""
     actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("BUILD_REQUESTEDFOR")
     try:
         user = actor or getpass.getuser()

@@ -43,10 +43,10 @@ class RunStart:
     git: provenance.Git | None
     tags: Mapping[str, str] | None = None
     experiment_id: str | None = None
-    """When the notebook names its experiment by id, or the id is known already."""
+    """Given when the notebook names its experiment by id, or the id is known already."""
     lock_sha256: str = ""
     may_set_store: bool = False
-    """Whether a cell that sets another store is ignored, and not refused: the notebook is not of this project."""
+    """Whether a cell that sets another store is ignored instead of refused: in notebooks of other projects."""
 
 
 class OwnedRun:
@@ -60,7 +60,7 @@ class OwnedRun:
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
-        """Create the run with all that is known already, so that even a run cut off says what it was."""
+        """Create the run with all that is known already, so that even an interrupted run says what it was."""
         tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
         tags |= {
@@ -78,7 +78,7 @@ class OwnedRun:
 
     @classmethod
     def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
-        """Take over a run that has ended, or whose owner is gone: it is RUNNING again, and this process must end it."""
+        """Take over a run that has ended or lost its owner: it is RUNNING again, and this process must end it."""
         from mlflow.entities import RunTag
 
         client = store.client
@@ -92,11 +92,11 @@ class OwnedRun:
 
     @property
     def url(self) -> str:
-        """Where a person sees the run."""
+        """Address of the run for people."""
         return self.store.run_url(self.run_id, self.experiment_id)
 
     def environment(self) -> dict[str, str]:
-        """What the kernel must be told so that MLflow in it attaches to this run. Azure ML jobs set the same."""
+        """Return the variables that make MLflow in the kernel attach to this run. Azure ML jobs set the same."""
         told = {
             "MLFLOW_TRACKING_URI": self.store.uri,
             "MLFLOW_REGISTRY_URI": self.store.uri,
@@ -124,7 +124,7 @@ class OwnedRun:
         artifacts: Iterable[tuple[Path, str]] = (),
         documents: Mapping[str, object] | None = None,
     ) -> Mapping[str, float]:
-        """Write how it ended, after the kernel has gone; the tag `nbops.end` is the last write. Returns its metrics.
+        """Write the end of the run once the kernel is gone; return its metrics. The tag `nbops.end` is the last write.
 
         `artifacts` are (file, folder in the run) pairs, `documents` JSON values by file name.
         """
@@ -151,9 +151,9 @@ class OwnedRun:
         return {name: measured(value) for name, value in before.data.metrics.items()}
 
     def _log(self, tags: Mapping[str, str], logged: set[str]) -> None:
-        """Tags, and the parameters that the notebook has not logged: a second value for one is an error in MLflow.
+        """Log tags, and parameters that the notebook has not logged: a second value for one is an error in MLflow.
 
-        Where a store takes fewer parameters than there are, the rest stands in parameters.json only.
+        Where a store takes fewer parameters, the rest is in parameters.json only.
         """
         from mlflow.entities import Param, RunTag
 
@@ -169,7 +169,7 @@ class OwnedRun:
             kept = []
 
     def _attach(self, uri: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
-        """All files at once, straight to the run's own place: the client would ask for that place again."""
+        """Write all files at once to the run's artifact location: the client would ask for that location each time."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         contents = {"parameters.json": self.start.parameters, **documents}
@@ -209,9 +209,9 @@ GONE = "its owner is gone"
 
 
 def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
-    """End every run that the notebook of `owner_run` opened, with `status` where it was left open; their ids.
+    """End every run that the notebook of `owner_run` opened; return their ids.
 
-    Those that MLflow ended itself keep their status; all get the tag that says an owner saw the end.
+    Open ones get `status`; those that MLflow ended keep theirs. All get the tag that says an owner saw the end.
     """
     ended = []
     for run in query.search(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
@@ -224,10 +224,10 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
 
 
 def left_behind(store: Store, parent: str | None = None) -> list[Any]:
-    """MLflow runs that no owner will end any more: their owner was a process of this machine that is gone.
+    """Return MLflow runs whose owner, a process of this machine, is gone, so that nobody will end them.
 
-    RUNNING ones; and those that MLflow's exit handler called FINISHED before an owner, killed meanwhile, could say how
-    they ended. A run whose owner lives is never among them. With `parent` only trials of that sweep.
+    These are RUNNING, or FINISHED by MLflow's exit handler before their owner, killed meanwhile, could write the end.
+    Runs whose owner lives are never included. With `parent` only trials of that sweep are.
     """
     condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
     if parent is not None:
@@ -236,7 +236,10 @@ def left_behind(store: Store, parent: str | None = None) -> list[Any]:
 
 
 def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
-    """End those as KILLED, saying why; their ids. A run that had ended and was opened again gets its end back."""
+    """End the runs left behind as KILLED, with the reason; return their ids.
+
+    A run that had ended and was opened again gets its earlier end back.
+    """
     closed = []
     for run in left_behind(store, parent):
         end_as_killed(store, run.info.run_id, run.data.tags, GONE)
@@ -245,7 +248,7 @@ def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
 
 
 def end_as_killed(store: Store, run_id: str, tags: Mapping[str, str], reason: str) -> None:
-    """End one run as KILLED in the place of its owner, and what its notebook left open."""
+    """End one run as KILLED in place of its owner, with the runs that its notebook left open."""
     ended = tags.get(Tag.END)
     if ended is None:
         end_children(store, run_id, "KILLED")
@@ -262,13 +265,13 @@ def _is_open(run: Any) -> bool:
 
 
 def may_live(tags: Mapping[str, str]) -> bool:
-    """Whether the owner that a run names is another process than this one that may still go on."""
+    """Return whether a run's owner is another process that may still be running."""
     if tags.get(Tag.OWNER_HOST) != socket.gethostname():
         return True
     return tags.get(Tag.OWNER_PID) != str(os.getpid()) and is_alive(tags)
 
 
 def is_alive(tags: Mapping[str, str]) -> bool:
-    """Whether the owner that a run names is a process of this machine that goes on."""
+    """Return whether a run's owner is a running process of this machine."""
     pid = tags.get(Tag.OWNER_PID, "")
     return pid.isdecimal() and process_identity.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

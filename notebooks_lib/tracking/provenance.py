@@ -1,4 +1,4 @@
-"""Where a run comes from: commit, user, host, environment, as tags under MLflow's own names. It only looks."""
+"""Where a run comes from: commit, user, host, environment, as tags under MLflow's own names. It changes nothing."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from notebooks_lib.records import Layout
 from notebooks_lib.tags import Tag
 
 DIFF_LIMIT = 1_000_000
-"""Characters of an uncommitted diff that are kept."""
+"""Characters of an uncommitted diff that are kept at most."""
 NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
 _told: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Git:
-    """The state of the work tree when a run began."""
+    """The state of the working tree when a run began."""
 
     commit: str
     branch: str
     dirty: bool
     diff: str
-    """What `git diff HEAD` says, and the names of untracked files; empty when clean."""
+    """Output of `git diff HEAD`, and the names of untracked files; empty when clean."""
 
 
 def git(root: Path) -> Git | None:
-    """The commit and what is uncommitted, or None outside a repository.
+    """Return the commit and what is uncommitted; None outside a repository.
 
-    Where there is a repository and git gives no commit, the reason is said once.
+    Where there is a repository but git gives no commit, the reason is logged once.
     """
     commit, reason = _git(root, "rev-parse", "HEAD")
     if commit is None:
@@ -65,7 +65,7 @@ def _say_why(root: Path, reason: str) -> None:
 
 
 def lock_sha256(layout: Layout) -> str:
-    """Digest of the pinned environment; empty when the project pins none."""
+    """Return digest of the pinned environment; empty when the project pins none."""
     try:
         return hashlib.sha256(layout.lock.read_bytes()).hexdigest()
     except OSError:
@@ -73,7 +73,7 @@ def lock_sha256(layout: Layout) -> str:
 
 
 def owner_tags() -> dict[str, str]:
-    """Which process must end a run, so that one left behind can be told from one that goes on."""
+    """Return tags that name this process as a run's owner, so that runs left behind can be recognised."""
     return {
         Tag.OWNER_HOST: socket.gethostname(),
         Tag.OWNER_PID: str(os.getpid()),
@@ -82,7 +82,7 @@ def owner_tags() -> dict[str, str]:
 
 
 def source_tags(notebook: str, state: Git | None, lock: str) -> dict[str, str]:
-    """Tags that say what was run, by whom, where, from which code and in which environment (`lock_sha256`)."""
+    """Return tags for source, user, host, code and environment (`lock_sha256`) of a run."""
     tags = {
         "mlflow.user": _user(),
         "mlflow.source.name": notebook,
@@ -102,7 +102,7 @@ def source_tags(notebook: str, state: Git | None, lock: str) -> dict[str, str]:
 
 
 def _git(root: Path, *arguments: str) -> tuple[str | None, str]:
-    """What git answers, None when it refuses; and what it says beside."""
+    """Return git's output, None when it fails, and its error output."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],

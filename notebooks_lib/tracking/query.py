@@ -1,4 +1,4 @@
-"""Reads runs as plain values. It changes nothing."""
+"""Read runs as plain values. It changes nothing."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NEWEST = 500
 BEST = 200
 NEAR = 20
 DATASETS = 5
-"""Of an experiment with more runs than the newest, so many of the best on each of so many datasets are looked at."""
+"""Of an experiment with more runs than `NEWEST`, the best `BEST` on each of so many datasets are included."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run, as it stands in the store."""
+    """One run of a store, as plain values."""
 
     run_id: str
     name: str
@@ -44,20 +44,20 @@ class RunInfo:
 
     @property
     def superseded(self) -> bool:
-        """Whether the cell that opened it was run again before it had recorded a model: then it was an attempt.
+        """Whether its cell was run again before it had recorded a model, so that it was only an attempt.
 
-        A run that recorded one is whole; in JupyterLab, Run All with another value opens the next.
+        A run that recorded a model is complete; in JupyterLab, Run All with another value opens the next run.
         """
         return Tag.SUPERSEDED_BY in self.tags and Tag.MODEL not in self.tags
 
     @property
     def parent(self) -> str | None:
-        """The run it is a child of."""
+        """Id of its parent run."""
         return self.tags.get("mlflow.parentRunId")
 
     @property
     def holds_trials(self) -> bool:
-        """Whether it is a sweep's own run: its trials are runs like any other, it has nothing to be compared by."""
+        """Whether it is the parent run of a sweep: its trials are candidates, it is not."""
         return self.tags.get(Tag.SWEEP) == "parent"
 
     @property
@@ -82,9 +82,10 @@ class RunSelection:
 
 
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
-    """All runs of an experiment, newest first; with `ended_only` those that ended well, without sweeps' own runs.
+    """Return all runs of an experiment, newest first.
 
-    Raises UnknownNameError when there is no such experiment.
+    With `ended_only` those that ended well, without the parent runs of sweeps. Raises UnknownNameError when there is no
+    such experiment.
     """
     experiment_id = _experiment_id(store, experiment)
     with answering(store):
@@ -96,10 +97,10 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
 def promising_runs(
     store: Store, experiment: str, metric: str, *, largest: bool, data: Mapping[str, str] | None = None
 ) -> RunSelection:
-    """The runs that a ranking by `metric` needs: of an experiment with thousands of runs, not all of them.
+    """Return the runs that a ranking by `metric` needs; of an experiment with thousands of runs, a part.
 
-    With the newest come the best on each of the datasets which those used, and on `data`, given as the tags of a run.
-    Raises UnknownNameError when there is no such experiment.
+    These are the newest, and the best on each dataset that those used and on `data`, given as tags of a run. Raises
+    UnknownNameError when there is no such experiment.
     """
     if not _sorts(store):
         return RunSelection(find_runs(store, experiment), whole=True)
@@ -131,12 +132,12 @@ def _experiment_id(store: Store, experiment: str) -> str:
 
 
 def _sorts(store: Store) -> bool:
-    """Whether the store sorts runs by a metric: all but Azure ML do."""
+    """Return whether the store sorts runs by a metric: all but Azure ML do."""
     return not store.uri.startswith("azureml:")
 
 
 def _ended(store: Store) -> str:
-    """What the store can leave out. A status is quickly found, but Azure ML writes them otherwise in a condition."""
+    """Return the condition for runs that ended well. Azure ML spells a status differently: there the tag is used."""
     return "attributes.status = 'FINISHED'" if _sorts(store) else f"tags.`{Tag.END}` = 'FINISHED'"
 
 
@@ -149,14 +150,14 @@ def _newest_first(found: Iterable[Any], experiment: str) -> list[RunInfo]:
 
 
 def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """What a run says of its data, as far as a condition can hold it."""
+    """Return the dataset tags of a run, as far as a condition can hold them."""
     return tuple(
         sorted((key, value) for key, value in tags.items() if key.startswith(Tag.DATASET_PREFIX) and "'" not in value)
     )
 
 
 def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Yield what is on all pages of an answer of MLflow; `read` gets the token of a page, None for the first."""
+    """Yield the items on all pages of a MLflow answer; `read` gets a page's token, None for the first."""
     token: str | None = None
     while True:
         page = read(token)
@@ -171,7 +172,7 @@ def search(
 ) -> list[Any]:
     """Return matching runs as MLflow gives them, newest first; of every experiment unless ids are given.
 
-    With `deleted`, deleted runs are among them.
+    With `deleted`, deleted runs are included.
     """
     from mlflow.entities import ViewType
 
@@ -191,13 +192,13 @@ def search(
 
 
 def children(store: Store, run_id: str) -> list[RunInfo]:
-    """The runs whose parent it is, of whatever experiment, newest first."""
+    """Return the child runs of a run in all experiments, newest first."""
     with answering(store):
         return [plain(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
 
 
 def get_run(store: Store, run_id: str) -> RunInfo:
-    """One run by its id. Raises UsageError when the store has none."""
+    """Return one run by its id. Raises UsageError when the store has none."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -216,9 +217,9 @@ def find_run(store: Store, run_id: str) -> RunInfo | None:
 
 
 def whole_id(store: Store, text: str) -> str:
-    """The id of the run that begins like this: tables show the first eight characters.
+    """Return the id of the run that begins with `text`: tables show the first eight characters.
 
-    Whatever can be no beginning of an id is given back. Raises UsageError when several runs begin so, or none.
+    What cannot be the beginning of an id is returned as it is. Raises UsageError when several runs or none begin so.
     """
     if not re.fullmatch("[0-9a-f]{4,31}", text):
         return text
@@ -236,13 +237,13 @@ def whole_id(store: Store, text: str) -> str:
 
 
 def experiments(store: Store) -> list[str]:
-    """Names of the experiments that are not deleted."""
+    """Return names of the experiments that are not deleted."""
     with answering(store):
         return [experiment.name for experiment in store.client.search_experiments()]
 
 
 def plain(run: Any, experiment: str = "") -> RunInfo:
-    """MLflow's run as a value; without the name of its experiment unless that is given."""
+    """Return MLflow's run as a value; without the name of its experiment unless that is given."""
     return RunInfo(
         run_id=run.info.run_id,
         name=run.info.run_name or "",

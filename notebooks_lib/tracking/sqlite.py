@@ -1,8 +1,7 @@
-"""How this project's SQLite database is addressed, written (many small commits of several processes at once, without a
-pause each) and searched.
+"""The project's SQLite database: its address, its schema, and settings for many processes that write at once.
 
-With a write-ahead log, SQLite's `synchronous=NORMAL` leaves out one flush of the disk per commit. A process that is
-killed loses nothing by it, and the file is never broken; after a power failure the last commits may be missing.
+With a write-ahead log, SQLite's `synchronous=NORMAL` saves one flush of the disk per commit. A process that is killed
+loses nothing by it, and the file is never broken; after a power failure the last commits may be missing.
 https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
@@ -22,7 +21,7 @@ from filelock import FileLock
 from notebooks_lib import errors, safe_files
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""Where MLflow puts artifacts of experiments that it makes itself; without it: `mlruns` under the current folder."""
+"""Tells MLflow where artifacts of its own experiments go; unset, `mlruns` under the current folder."""
 
 PREFIX = "sqlite:///"
 PREFIX_WITH_DRIVER = "sqlite+pysqlite:///"
@@ -31,27 +30,27 @@ _known: set[Path] = set()
 
 
 def url(path: Path) -> str:
-    """The address of the database in that file, as SQLAlchemy and MLflow read it: `path` gives the file back.
+    """Return the address of a database file for SQLAlchemy and MLflow; `path` is the inverse.
 
     SQLAlchemy decodes `%20`, and takes what follows `?` for options; all other characters stand for themselves. MLflow
-    makes the folder of an encoded path, too, unless the driver is named.
+    would also make the folder of an encoded path, unless the driver is named.
     """
     encoded = str(path).replace("%", "%25").replace("?", "%3F")
     return (PREFIX if encoded == str(path) else PREFIX_WITH_DRIVER) + encoded
 
 
 def is_url(uri: str) -> bool:
-    """Whether a tracking URI is the address of a SQLite database."""
+    """Return whether a tracking URI is the address of a SQLite database."""
     return uri.startswith((PREFIX, PREFIX_WITH_DRIVER))
 
 
 def path(url: str) -> Path:
-    """The file of such an address; options after `?` do not count."""
+    """Return the file of such an address; options after `?` do not count."""
     return Path(unquote(url.removeprefix(PREFIX).removeprefix(PREFIX_WITH_DRIVER).partition("?")[0]))
 
 
 def relax(uri: str) -> None:
-    """From now on, every connection that SQLAlchemy opens in this process to the database of `uri` is such a one."""
+    """Set `synchronous=NORMAL` on every connection that SQLAlchemy opens in this process to the database of `uri`."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -69,7 +68,7 @@ def _connected(connection: Any, record: object) -> None:
 
 
 def note_sizes(uri: str) -> None:
-    """Let SQLite know roughly how many rows its tables have, unless it does. It never fails, and takes milliseconds.
+    """Tell SQLite roughly how many rows its tables have, unless it knows. It never fails, and takes milliseconds.
 
     Without it MLflow's sorting by a metric compares every run with every other: 17 s for 20,000 runs instead of 0.1 s.
     """
@@ -85,7 +84,7 @@ def note_sizes(uri: str) -> None:
 
 
 def prepare(uri: str) -> None:
-    """Create or check the schema once, alone: parallel first starts race in MLflow (docs/design trap 4)."""
+    """Create or check the schema once, under a lock: parallel first starts race in MLflow (docs/design trap 4)."""
     database = path(uri)
     ready = database.with_name(database.name + ".ready")
     if database.is_file() and ready.is_file():
@@ -114,9 +113,9 @@ def prepare(uri: str) -> None:
 
 
 def _check_database(database: Path, ready: Path) -> None:
-    """Raise TrackingError when the database is damaged or was emptied: MLflow would try for minutes, or begin anew.
+    """Raise TrackingError when the database is damaged or was emptied: MLflow would retry, or start a new one.
 
-    What every use of it reads is read, a row of a table at most; what is damaged elsewhere is told when it is met.
+    It reads what every use reads, one row of a table at most; other damage is reported when it is met.
     """
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=60)) as connection:
@@ -155,13 +154,13 @@ def _migrate(uri: str) -> None:
 
 
 def artifact_root(uri: str) -> Path:
-    """Where artifacts of a SQLite store lie: beside its database."""
+    """Return the folder of a SQLite store's artifacts: beside its database."""
     return path(uri).parent / "artifacts"
 
 
 @contextmanager
 def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
-    """Hold back a third party's progress messages for the length of a block."""
+    """Hold back progress messages of third parties within a block."""
     before = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:
         logging.getLogger(name).setLevel(level)

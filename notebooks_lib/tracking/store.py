@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 UI_ADDRESS = "http://127.0.0.1:5000"
 
 RETRIES = "4"
-"""How often a request to a server that went away is tried again: half a minute; MLflow's 7 are four minutes."""
+"""How often MLflow retries a request to a server that is gone: half a minute in all; its default takes four minutes."""
 
 GREETING_TIMEOUT = 10
-"""Seconds."""
+"""Seconds in which a server must answer the first request."""
 
 _told_before: dict[str, str] = {}
-"""MLflow puts what `connect` tells it into MLFLOW_TRACKING_URI: that address -> what a person had put there."""
+"""Tracking URI that `connect` put into MLFLOW_TRACKING_URI -> what the user had put there."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a store takes of one run; what is longer is cut, and stands whole in the run's artifacts."""
+    """What a store accepts for one run; longer values are cut, and complete in the run's artifacts."""
 
     tag_characters: int
     param_characters: int
@@ -53,21 +53,21 @@ AZURE_ML = Limits(tag_characters=1000, param_characters=500, params=200)
 
 @dataclass(frozen=True)
 class Store:
-    """A store that answers. `uri` is an MLflow tracking URI, absolute whatever the current folder is."""
+    """A store that answers. `uri` is an absolute MLflow tracking URI, independent of the current folder."""
 
     uri: str
     settings: Settings
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's own client, for what this package has no verb for."""
+        """MLflow's own client, for what this package has no function for."""
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     @property
     def shown(self) -> str:
-        """The URI for people: without the password that it may hold."""
+        """The URI without its password, for people."""
         return safe_text.masked(self.uri)
 
     @property
@@ -82,7 +82,7 @@ class Store:
 
     @cached_property
     def has_logged_models(self) -> bool:
-        """Whether the store knows MLflow 3's logged models. Asked, not assumed: Azure ML answers 404."""
+        """Whether the store has MLflow 3's logged models. Probed, not assumed: Azure ML answers 404."""
         from mlflow.exceptions import MlflowException
 
         if self.local:
@@ -96,7 +96,7 @@ class Store:
         return True
 
     def experiment_id(self, name: str) -> str:
-        """The experiment's id; it is made when there is none, with its artifacts beside the database.
+        """Return the experiment's id; make the experiment, with its artifacts beside the database, if there is none.
 
         Raises TrackingError when an experiment of that name was deleted.
         """
@@ -117,7 +117,7 @@ class Store:
         return str(found.experiment_id)
 
     def run_url(self, run_id: str, experiment_id: str) -> str:
-        """Where a person sees the run; for SQLite, once `nbops ui` is started."""
+        """Return the address of a run for people; for SQLite, once `nbops ui` is started."""
         if self.uri.startswith("azureml:"):
             workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
@@ -127,7 +127,7 @@ class Store:
 
 
 def connect(settings: Settings | None = None) -> Store:
-    """Make the store ready, make it MLflow's own default in this process, and say which it is.
+    """Make the store ready and MLflow's default in this process; return it.
 
     Raises TrackingError when it does not answer, SettingsError when two variables name different stores.
     """
@@ -161,13 +161,16 @@ def connect(settings: Settings | None = None) -> Store:
 
 
 def _without_machine_faults(record: logging.LogRecord) -> bool:
-    """Keep back what MLflow logs of a full disk, with forty lines of traceback: the error that it raises says it."""
+    """Drop MLflow's log of a full disk, forty lines of traceback: the error that it raises is enough."""
     error = record.exc_info[1] if record.exc_info else None
     return not (error is not None and errors.machine_fault(error))
 
 
 def tracking_uri(settings: Settings) -> str:
-    """The MLflow tracking URI in force: the owner's, NBOPS_TRACKING_URI, MLFLOW_TRACKING_URI, the file, SQLite."""
+    """Return the tracking URI in force: the owner's, else from two variables, the settings file, or SQLite.
+
+    The variables are NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI.
+    """
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     given = _told_before.get(given, given)
     if given and Env.OWNER_RUN in os.environ:
@@ -188,7 +191,7 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def make_state(layout: Layout) -> None:
-    """Make the folder of all that is kept at run time, and keep it out of git, whoever's repository this is."""
+    """Make the folder of everything kept at run time, and have git ignore it in any repository."""
     ignore = layout.state / ".gitignore"
     try:
         safe_files.make_folder(layout.state)
@@ -199,7 +202,7 @@ def make_state(layout: Layout) -> None:
 
 
 def absolute(uri: str, root: Path) -> str:
-    """The same URI with a relative path taken from the project root, never from the current folder."""
+    """Return the URI with a relative path resolved from the project root, never from the current folder."""
     if match := re.match(r"sqlite:///(?!/)([^?]*)(.*)$", uri, re.DOTALL):
         return sqlite.url(root / sqlite.path(match[1])) + match[2]
     if match := re.match(r"file:(?!/)(.*)$", uri, re.DOTALL):
@@ -210,7 +213,7 @@ def absolute(uri: str, root: Path) -> str:
 
 
 def _greet(uri: str) -> None:
-    """Raise TrackingError at once when nobody is there; MLflow itself tries again for minutes."""
+    """Raise TrackingError at once when no server answers; MLflow itself would retry for minutes."""
     import requests
 
     try:
@@ -223,7 +226,7 @@ def _greet(uri: str) -> None:
 
 @contextmanager
 def answering(store: Store) -> Iterator[None]:
-    """What MLflow raises when the store refuses or goes away becomes one line: a TrackingError."""
+    """Turn what MLflow raises, when the store refuses or is gone, into a TrackingError of one line."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -234,7 +237,7 @@ def answering(store: Store) -> Iterator[None]:
 
 
 def _slug(name: str) -> str:
-    """A folder name for an experiment: readable, and different for different experiments."""
+    """Return a readable folder name for an experiment, different for different experiments."""
     import hashlib
 
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
@@ -242,7 +245,7 @@ def _slug(name: str) -> str:
 
 
 def server_command(store: Store, port: int) -> list[str]:
-    """The command that serves MLflow's pages for a local store, on loopback."""
+    """Return the command that serves MLflow's pages for a local store, on loopback."""
     root = sqlite.artifact_root(store.uri).as_uri()
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
@@ -251,10 +254,10 @@ def server_command(store: Store, port: int) -> list[str]:
 
 
 def sign_in_to_azure(uri: str) -> None:
-    """Give the plugin our credential for a workspace's tracking URI ("azureml://..."), once per process.
+    """Give MLflow's Azure plugin our credential for a workspace's tracking URI, once per process.
 
-    Left alone it falls back to a browser and a device code, for which a headless process would wait for minutes. Inside
-    an Azure ML job, which brings a token of its own, nothing is done.
+    Left alone, the plugin falls back to a browser and a device code, for which a headless process would wait for
+    minutes. In an Azure ML job, which has a token of its own, nothing is done.
     """
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
         return
