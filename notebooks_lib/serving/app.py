@@ -199,7 +199,7 @@ class App:
 
     async def _predicted(self, request: HttpRequest, slot: Slot, kind: str, body: bytes) -> HttpResponse:
         try:
-            said = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
+            answer = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
         except InputError as error:
             log.warning("%s: 400 %s", request.path, error)
             return refusal_response(400, str(error), slot=slot)
@@ -212,12 +212,12 @@ class App:
         # Who names a slot asks that one alone.
         copy = self._slots.copies_to(slot) if SLOT_HEADER not in request.headers else None
         if copy is not None:
-            self._mirror.ask(copy, kind, body, said, probe=request.probe)
+            self._mirror.ask(copy, kind, body, answer, probe=request.probe)
         if self._collector is not None and not request.probe:  # what is collected is what callers send
             version = str(slot.info.get("version", ""))
-            about = (request.id.decode(), request.trace.decode(), kind, body, said, time.time())
+            about = (request.id.decode(), request.trace.decode(), kind, body, answer, time.time())
             self._collector.offer(CollectedRequest(slot.name, version, *about))
-        return HttpResponse(200, said, slot=slot)
+        return HttpResponse(200, answer, slot=slot)
 
     def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
         """Return the prediction of a model that needs less time than handing the request to a thread; else None."""
@@ -225,9 +225,9 @@ class App:
         if size > SMALL or slot.expected(size) > AT_ONCE or kind != "application/json" or not slot.model.quick:
             return None
         began = time.thread_time()  # of the processor: on a busy machine the clock would say that the model is slow
-        said = predict_quickly(slot.model, body)
+        predictions = predict_quickly(slot.model, body)
         slot.took(time.thread_time() - began, size)
-        return said
+        return predictions
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
         # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
@@ -235,10 +235,10 @@ class App:
         work = workers.submit(_timed, slot.model, kind, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
-                said, seconds = await asyncio.wrap_future(work)
+                predictions, seconds = await asyncio.wrap_future(work)
                 if len(body) <= SMALL:
                     slot.took(seconds, len(body))
-                return said
+                return predictions
         except TimeoutError:
             if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs
                 slot.busy += 1

@@ -149,12 +149,12 @@ def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
 def _first_record(body: bytes, longest: int) -> bytes:
     """Return the header: everything up to the first line end outside of quotation marks."""
     place = 0
-    for found in re.finditer(rb'"[^"]*"?|[\r\n]', body[: longest + 1]):
-        if found[0] in (b"\r", b"\n"):
-            head = body[place : found.start()]
+    for mark in re.finditer(rb'"[^"]*"?|[\r\n]', body[: longest + 1]):
+        if mark[0] in (b"\r", b"\n"):
+            head = body[place : mark.start()]
             if head.strip(b" \t\xef\xbb\xbf"):
                 return head
-            place = found.end()
+            place = mark.end()
     if len(body) - place > longest:
         raise InputError(f"text/csv: the header is longer than {longest} bytes")
     return body[place:]

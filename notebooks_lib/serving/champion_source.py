@@ -53,34 +53,34 @@ def find_champion(settings: Settings, name: str) -> ServedChampion:
             )
         raise UnknownNameError("endpoint or model", name, {*endpoint_state.known(settings), *names, *served})
     stage, model = served.get(name, (PROD, name))
-    found = champions.champion(store, model, stage)
-    if found is None:
+    champion = champions.champion(store, model, stage)
+    if champion is None:
         where, how = ("", "") if stage == PROD else (f" in {stage}", f" --stages {stage}")
         raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
-    run = query.find_run(store, found.run_id)  # None when it was deleted; the model may be there still
+    run = query.find_run(store, champion.run_id)  # None when it was deleted; the model may be there still
     tags = run.tags if run else {}
     trained_on = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     detail = {
         "model": model,
-        "run_id": found.run_id,
+        "run_id": champion.run_id,
         "dataset": ", ".join(value.partition("#")[0] for value in trained_on) or None,
-        "reason": found.tags.get(Tag.REASON, ""),
+        "reason": champion.tags.get(Tag.REASON, ""),
     }
 
     def fetch(folder: Path) -> Path:
-        sha256, trusted = found.tags.get(Tag.MODEL_SHA256, ""), settings.promotion.trusted_flavors
+        sha256, trusted = champion.tags.get(Tag.MODEL_SHA256, ""), settings.promotion.trusted_flavors
         try:
-            model_dir = model_files.download(found.source, folder)
+            model_dir = model_files.download(champion.source, folder)
         except ModelError as error:
             back = f"nbops rollback {model}" + ("" if stage == PROD else f" --stage {stage}")
             raise EndpointError(
-                f"endpoint {name!r} cannot serve version {found.version} of {model!r}, the champion: {error}; put its "
-                f"files back, go back to the version before ({back}), or run its notebook and promote again"
+                f"endpoint {name!r} cannot serve version {champion.version} of {model!r}, the champion: {error}; put "
+                f"its files back, go back to the version before ({back}), or run its notebook and promote again"
             ) from error
 
         if not sha256:  # its mark was set by hand
-            what = f"version {found.version} of {model!r}, which no promotion chose,"
+            what = f"version {champion.version} of {model!r}, which no promotion chose,"
             model_files.check_folder_trusted(model_dir, trusted, what)
         return model_dir
 
-    return ServedChampion(found.version, detail, fetch, found.tags.get(Tag.MODEL_SHA256, ""))
+    return ServedChampion(champion.version, detail, fetch, champion.tags.get(Tag.MODEL_SHA256, ""))

@@ -189,5 +189,5 @@ async def sweep(connections: set[Any]) -> None:
 
 
 def _longest_waiting(connections: set[Any]) -> BoundedConnection:
-    found: BoundedConnection = min(connections, key=lambda each: each.patience())
-    return found
+    connection: BoundedConnection = min(connections, key=lambda each: each.patience())
+    return connection

@@ -188,6 +188,6 @@ def inputs(kind: str, body: bytes) -> list[Any]:
 
 def outputs(answer: bytes) -> list[Any]:
     """Return the predictions, one object for each row."""
-    found = json.loads(answer)["predictions"]
-    rows = found if isinstance(found, list) else [found]
+    predictions = json.loads(answer)["predictions"]
+    rows = predictions if isinstance(predictions, list) else [predictions]
     return [row if isinstance(row, dict) else {"prediction": row} for row in rows]

@@ -78,11 +78,11 @@ def share(settings: Settings, folder: EndpointFolder, current: State, what: str,
         return
     server = server_process.running(folder)
     if server is not None:
-        said = server_launch.server_report(folder, server).get("slots", {})
-        broken = [slot for slot in wanted if said.get(slot, {}).get("state") == "failed"]
+        report = server_launch.server_report(folder, server).get("slots", {})
+        broken = [slot for slot in wanted if report.get(slot, {}).get("state") == "failed"]
         if broken:
             raise EndpointError(
-                f"slot {broken[0]!r} of endpoint {folder.name!r} could not be loaded ({said[broken[0]]['error']}); "
+                f"slot {broken[0]!r} of endpoint {folder.name!r} could not be loaded ({report[broken[0]]['error']}); "
                 "deploy to it again first"
             )
     folder.write({**current, **changed})
@@ -179,12 +179,12 @@ def _following(folder: EndpointFolder) -> ServerProcess | None:
 def _beside(settings: Settings, folder: EndpointFolder, new: State, slot: str) -> None:
     entry, timeout = new["slots"][slot], settings.endpoint.start_timeout
     try:
-        found = loading.check_load(folder.models / entry["model"], folder.log, timeout, server_process.environment())
-        entry["example"] = found["example"]
+        loaded = loading.check_load(folder.models / entry["model"], folder.log, timeout, server_process.environment())
+        entry["example"] = loaded["example"]
         folder.write(new)
-        said = server_launch.follow(folder, timeout)[slot]
-        if said["state"] != "ready":
-            raise EndpointError(said["error"])
+        reported = server_launch.follow(folder, timeout)[slot]
+        if reported["state"] != "ready":
+            raise EndpointError(reported["error"])
     except EndpointError as error:
         raise EndpointError(f"endpoint {folder.name!r} cannot serve version {entry['version']}: {error}") from error
 

@@ -106,22 +106,22 @@ def start(settings: Settings, name: str) -> EndpointStatus:
     EndpointError when there is no champion, or a model's files are gone.
     """
     folder = EndpointFolder(settings, name)
-    found = champion_source.find_champion(settings, name) if _bare(folder.read()) else None
+    champion = champion_source.find_champion(settings, name) if _bare(folder.read()) else None
     with folder.locked():
         current = folder.read()
-        if _bare(current) and found is not None:
+        if _bare(current) and champion is not None:
             with tempfile.TemporaryDirectory() as scratch:
-                model_dir = found.fetch(Path(scratch))
+                model_dir = champion.fetch(Path(scratch))
                 slot = endpoint_state.SLOTS[0]
                 deployment.deploy(
                     settings,
                     folder,
                     slot,
                     model_dir,
-                    version=found.version,
-                    detail=found.detail,
+                    version=champion.version,
+                    detail=champion.detail,
                     traffic=True,
-                    sha256=found.sha256,
+                    sha256=champion.sha256,
                 )
                 return _now(folder)
         current = _state(folder)
@@ -216,13 +216,13 @@ def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | No
     folder, current = _running(settings, name)
     address = server_launch.listens_at(current)
     try:
-        code, told = client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
+        code, content = client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if code != 200:
-        raise EndpointError(f"{address.url}/slots answered {code}: {told}")
-    found = {slot: slots.read_counts(each["counts"]) for slot, each in told["slots"].items()}
-    return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in found.items()}
+        raise EndpointError(f"{address.url}/slots answered {code}: {content}")
+    counts = {slot: slots.read_counts(each["counts"]) for slot, each in content["slots"].items()}
+    return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in counts.items()}
 
 
 def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[str, Any]:
@@ -232,10 +232,10 @@ def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[s
     """
     current = _state(_existing(settings, name))
     chosen = endpoint_state.main_slot(current) if slot is None else slot
-    found = _known(current, chosen)["slots"][chosen].get("example")
-    if not found:
+    request = _known(current, chosen)["slots"][chosen].get("example")
+    if not request:
         raise EndpointError(f"endpoint {name!r}: its model was logged without an example; send your own with --data")
-    return dict(found)
+    return dict(request)
 
 
 def logs(settings: Settings, name: str, lines: int = 50) -> list[str]:
@@ -252,10 +252,10 @@ def _share(settings: Settings, name: str, what: str, shares: Mapping[str, int]) 
 
 
 def _running(settings: Settings, name: str) -> tuple[EndpointFolder, State]:
-    found = status(settings, name)
-    if found.state != "running":
-        reason = f" ({found.last_error})" if found.last_error else ""
-        raise EndpointError(f"endpoint {name!r} is {found.state}{reason}; start it with: nbops endpoint start {name}")
+    now = status(settings, name)
+    if now.state != "running":
+        reason = f" ({now.last_error})" if now.last_error else ""
+        raise EndpointError(f"endpoint {name!r} is {now.state}{reason}; start it with: nbops endpoint start {name}")
     folder = EndpointFolder(settings, name)
     return folder, _state(folder)
 

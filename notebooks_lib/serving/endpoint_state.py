@@ -216,39 +216,39 @@ class EndpointFolder:
 
 def load(path: Path) -> State:
     """Read the state in a file. Raises EndpointError for an unknown format, ValueError and such when it is damaged."""
-    found = json.loads(path.read_text("utf-8"))
-    if found["format"] not in _READABLE:
-        raise EndpointError(f"{path}: written in format {found['format']!r}, this nbops reads {FORMAT}; deploy again")
-    read: State = {"generation": 0, "traffic": {}, "mirror": {}, **found}
+    state = json.loads(path.read_text("utf-8"))
+    if state["format"] not in _READABLE:
+        raise EndpointError(f"{path}: written in format {state['format']!r}, this nbops reads {FORMAT}; deploy again")
+    read: State = {"generation": 0, "traffic": {}, "mirror": {}, **state}
     _check_shape(read)
     return read
 
 
-def _check_shape(found: State) -> None:
+def _check_shape(state: State) -> None:
     """Raise ValueError when a key is missing or of another kind than this nbops writes."""
-    _expect(found, {"host": str, "port": int, "generation": int, "wanted": str, "slots": dict})
-    if not 0 <= found["port"] <= 65535:
-        raise ValueError(f"port {found['port']}: expected 0 to 65535")
-    for name, entry in found["slots"].items():
+    _expect(state, {"host": str, "port": int, "generation": int, "wanted": str, "slots": dict})
+    if not 0 <= state["port"] <= 65535:
+        raise ValueError(f"port {state['port']}: expected 0 to 65535")
+    for name, entry in state["slots"].items():
         check_name("slot", name)
         _expect(entry, {"model": str, "version": str, "since": str, "detail": dict}, f"slots.{name}.")
         check_name("model", entry["model"].partition("~")[0])
         known = {key: kind for key, kind in (("sha256", str), ("example", dict)) if entry.get(key) is not None}
         _expect(entry, known, f"slots.{name}.")
     for share in ("traffic", "mirror"):
-        if not isinstance(found[share], dict):
+        if not isinstance(state[share], dict):
             raise ValueError(f"{share}: expected an object")
-        _expect(found[share], dict.fromkeys(found[share], int), f"{share}.")
+        _expect(state[share], dict.fromkeys(state[share], int), f"{share}.")
 
 
-def _expect(found: Any, kinds: Mapping[str, type], where: str = "") -> None:
-    if not isinstance(found, dict):
+def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:
+    if not isinstance(content, dict):
         raise ValueError(f"{where.rstrip('.') or 'it'} is no object")
     for key, kind in kinds.items():
-        if key not in found:
+        if key not in content:
             raise ValueError(f"{where}{key} is missing")
-        if not isinstance(found[key], kind) or isinstance(found[key], bool):
-            raise ValueError(f"{where}{key} is {type(found[key]).__name__}, expected {kind.__name__}")
+        if not isinstance(content[key], kind) or isinstance(content[key], bool):
+            raise ValueError(f"{where}{key} is {type(content[key]).__name__}, expected {kind.__name__}")
 
 
 def _reason(error: Exception) -> str:
@@ -266,15 +266,15 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     if not wanted:
         return
     try:
-        found = model_files.read(models / entry["model"]).sha256
+        digest = model_files.read(models / entry["model"]).sha256
     except ModelError as error:
         raise EndpointError(
             f"the files of version {entry['version']} are gone or damaged ({error}); deploy the version again"
         ) from error
-    if found != wanted:
+    if digest != wanted:
         raise EndpointError(
             f"the files of version {entry['version']} in {models / entry['model']} are not those that were deployed "
-            f"(digest {found[:12]}, deployed {wanted[:12]}): somebody changed them; deploy the version again"
+            f"(digest {digest[:12]}, deployed {wanted[:12]}): somebody changed them; deploy the version again"
         )
 
 

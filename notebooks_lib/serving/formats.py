@@ -43,19 +43,19 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
     """Read the request in a JSON body. Raises InputError that names the field and what is expected."""
     payload = decode(body)
     given = payload.pop(PARAMS, None) if PARAMS in payload else {}
-    found = [key for key in payload if key in FORMATS]
+    keys = [key for key in payload if key in FORMATS]
     extra = [key for key in payload if key not in FORMATS]
-    if len(found) > 1:
-        raise InputError(f"found {_names(found)} together; {_EXPECTED}")
+    if len(keys) > 1:
+        raise InputError(f"found {_names(keys)} together; {_EXPECTED}")
     if extra:
-        near = nearest(extra[0], FORMATS) if not found else None
+        near = nearest(extra[0], FORMATS) if not keys else None
         hint = f", did you mean {near!r}?" if near else ""
         raise InputError(f"unknown key {_names(extra)}{hint}; {_EXPECTED}")
-    if not found:
+    if not keys:
         raise InputError(f"the object has no key; {_EXPECTED}")
-    key, value = _translated(found[0], payload[found[0]], columns)
+    key, value = _translated(keys[0], payload[keys[0]], columns)
     body_limits.check_cells(key, value, columns)
-    _check(found[0], key, value, columns)
+    _check(keys[0], key, value, columns)
     return PredictionRequest({key: value}, _params(given, params))
 
 
@@ -76,21 +76,21 @@ def decode(body: bytes) -> dict[str, Any]:
     return payload
 
 
-def check_names(found: Iterable[Any], columns: Sequence[Column]) -> None:
+def check_names(columns_sent: Iterable[Any], columns: Sequence[Column]) -> None:
     """Compare the columns that were sent with the model's. Raises InputError that names missing or unknown ones."""
     known = dict.fromkeys(column.name for column in columns if column.name is not None)
     if not known:
         return
-    found = list(found)
-    sent = set(found)
+    columns_sent = list(columns_sent)
+    sent = set(columns_sent)
     missing = [column.name for column in columns if column.required and column.name not in sent]
-    extra = [name for name in found if name not in known]
+    extra = [name for name in columns_sent if name not in known]
     problems = []
     if missing:
         problems.append(f"missing {_columns(missing)}")
     if extra:
-        left = [str(name) for name in known if name not in sent]
-        near = nearest(str(extra[0]), left[:_MOST_COMPARED]) if left else None
+        unused = [str(name) for name in known if name not in sent]
+        near = nearest(str(extra[0]), unused[:_MOST_COMPARED]) if unused else None
         problems.append(f"unknown {_columns(extra)}" + (f", did you mean {near!r}?" if near else ""))
     if problems:
         raise InputError(f"{'; '.join(problems)}; the model takes {describe_format(columns)}")

@@ -146,10 +146,10 @@ def info(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _aside(work: Callable[[], T]) -> asyncio.Future[T]:

@@ -93,8 +93,8 @@ def difference(one: Any, other: Any) -> float:
 
 def largest_finite_difference(one: Any, other: Any) -> float:
     """Return the same for numbers only, which is finite; other differences have no size."""
-    found = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
-    return max((each for each in found if math.isfinite(each)), default=0.0)
+    differences = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
+    return max((size for size in differences if math.isfinite(size)), default=0.0)
 
 
 def same_form(one: Any, other: Any) -> bool:

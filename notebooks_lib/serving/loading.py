@@ -84,7 +84,7 @@ def check_load(model: Path, log: Path, timeout: float, environment: dict[str, st
             start_new_session=os.name == "posix",
         )
     try:
-        said, _ = process.communicate(timeout=timeout)
+        output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise EndpointError(
             f"the model is not loaded after {timeout:g} s; raise endpoint.start_timeout if it needs longer"
@@ -92,7 +92,7 @@ def check_load(model: Path, log: Path, timeout: float, environment: dict[str, st
     finally:
         _kill(process)
     try:
-        answer = dict(json.loads(said.splitlines()[-1]))
+        answer = dict(json.loads(output.splitlines()[-1]))
     except (ValueError, IndexError, TypeError):
         raise EndpointError(
             f"the model {_exit_text(process.returncode)} while it was loaded{_log_tail(log, began)}"
@@ -158,13 +158,13 @@ def main() -> None:
         prepare_process()
         before = psutil.Process().memory_info().rss
         model = load_model(Path(sys.argv[1]))
-        told: dict[str, Any] = {"example": model.example, "grown": psutil.Process().memory_info().rss - before}
+        report: dict[str, Any] = {"example": model.example, "grown": psutil.Process().memory_info().rss - before}
     except BaseException as error:  # noqa: BLE001 - a model is anybody's code; it is told, and with its traceback
         import traceback
 
         traceback.print_exc()
-        told = {"error": str(error) or type(error).__name__}
-    os.write(out, json.dumps(told).encode() + b"\n")
+        report = {"error": str(error) or type(error).__name__}
+    os.write(out, json.dumps(report).encode() + b"\n")
     os.close(out)
     os._exit(0)  # whatever threads the model has left
 

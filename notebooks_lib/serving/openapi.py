@@ -117,10 +117,10 @@ def _requests(model: ServedModel) -> list[dict[str, Any]]:
         "additionalProperties": False,
     }
     records = {"type": "array", "minItems": 1, "items": record}
-    found = [_request("inputs", by_column, model), _request("instances", records, model)]
+    schemas = [_request("inputs", by_column, model), _request("instances", records, model)]
     if model.tabular:
-        found = [_request("dataframe_split", table, model), _request("dataframe_records", records, model), *found]
-    return [*found, _request("input_data", {"oneOf": [{**table, "required": ["data"]}, {"type": "array"}]}, model)]
+        schemas = [_request("dataframe_split", table, model), _request("dataframe_records", records, model), *schemas]
+    return [*schemas, _request("input_data", {"oneOf": [{**table, "required": ["data"]}, {"type": "array"}]}, model)]
 
 
 def _request(key: str, schema: dict[str, Any], model: ServedModel) -> dict[str, Any]:

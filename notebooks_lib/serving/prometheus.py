@@ -88,12 +88,12 @@ def _mirrored(tally: SlotCounter) -> dict[str, int]:
 
 
 def _buckets(tally: SlotCounter) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
+    buckets: list[tuple[str, float]] = []
     seen = 0
     for place, count in enumerate(tally.times):
         seen += count
         if place == len(TIME_BOUNDS):
-            found.append(("+Inf", seen))
+            buckets.append(("+Inf", seen))
         elif place % _EVERY == 0:
-            found.append((f"{TIME_BOUNDS[place]:.6g}", seen))
-    return found
+            buckets.append((f"{TIME_BOUNDS[place]:.6g}", seen))
+    return buckets

@@ -90,9 +90,9 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
     deadline = time.monotonic() + timeout
     while True:
         server = server_process.running(folder)
-        said = server_report(folder, server)
-        if said.get("generation", -1) >= generation:
-            return dict(said["slots"])
+        report = server_report(folder, server)
+        if report.get("generation", -1) >= generation:
+            return dict(report["slots"])
         if server is None:
             raise EndpointError(
                 f"endpoint {folder.name!r}: its server process ended meanwhile; look at: nbops endpoint logs "
@@ -109,21 +109,21 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
 def server_report(folder: EndpointFolder, server: ServerProcess | None) -> dict[str, Any]:
     """Return what the running server last wrote to serving.json; empty when it wrote nothing readable."""
     with suppress(OSError, ValueError, RecursionError):
-        said = json.loads(folder.serving.read_text("utf-8"))
-        if server is not None and _is_said(said) and said["pid"] == server.process.pid:
-            return dict(said)
+        report = json.loads(folder.serving.read_text("utf-8"))
+        if server is not None and _is_report(report) and report["pid"] == server.process.pid:
+            return dict(report)
     return {}
 
 
-def _is_said(said: Any) -> bool:
+def _is_report(content: Any) -> bool:
     """Whether a file has the shape that `hot_reload` writes."""
     kinds = {"pid": int, "generation": int, "slots": dict}
-    if not isinstance(said, dict) or not all(isinstance(said.get(key), kind) for key, kind in kinds.items()):
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
         return False
     kinds = {"state": str, "error": str, "of": list}
     return all(
         isinstance(slot, dict) and all(isinstance(slot.get(key), kind) for key, kind in kinds.items())
-        for slot in said["slots"].values()
+        for slot in content["slots"].values()
     )
 
 
@@ -138,11 +138,11 @@ def _check_live(folder: EndpointFolder, new: State) -> None:
     key = "" if address.loopback else folder.secret()
     try:
         healthy, _ = client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-        _, told = client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
+        _, answer = client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
-    if healthy != 200 or not isinstance(told, dict) or told.get("endpoint") != folder.name:
-        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {told}, expected {folder.name}")
+    if healthy != 200 or not isinstance(answer, dict) or answer.get("endpoint") != folder.name:
+        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {answer}, expected {folder.name}")
 
 
 def listens_at(current: State) -> Address:

@@ -97,11 +97,11 @@ def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
 def _slots(
     folder: EndpointFolder, current: State, server: server_process.ServerProcess | None
 ) -> dict[str, SlotStatus]:
-    told = server_launch.server_report(folder, server).get("slots", {})
+    reported = server_launch.server_report(folder, server).get("slots", {})
     # What it said of a slot before it saw the last change may be of another model.
-    said = {
+    states = {
         name: {"state": one["state"], "error": one["error"]}
-        for name, one in told.items()
+        for name, one in reported.items()
         if name in current["slots"]
         and tuple(one.get("of", ())) in ((), endpoint_state.deployment(current["slots"][name]))
     }
@@ -114,7 +114,7 @@ def _slots(
             traffic=current["traffic"].get(name, 0),
             mirror=current["mirror"].get(name, 0),
             sha256=str(entry.get("sha256", "")),
-            **said.get(name, nothing),
+            **states.get(name, nothing),
         )
         for name, entry in current["slots"].items()
     }

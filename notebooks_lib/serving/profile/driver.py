@@ -140,9 +140,9 @@ class LoadDriver:
             if len(self._idle) == len(everyone) and not self._more():
                 break
         ended = time.perf_counter()
-        left = len(everyone) - len(self._idle)
-        if left:
-            self._errors["no answer"] += left
+        unanswered = len(everyone) - len(self._idle)
+        if unanswered:
+            self._errors["no answer"] += unanswered
         for connection in everyone:
             connection.close()
         self._selector.close()

@@ -215,10 +215,10 @@ def make_group(
     parent = _parent(root, own)
     if parent is None:
         return None
-    for left in parent.glob(f"{_NAME}*"):
-        if not Path(f"/proc/{left.name.removeprefix(_NAME).partition('-')[0]}").exists():
+    for leftover in parent.glob(f"{_NAME}*"):
+        if not Path(f"/proc/{leftover.name.removeprefix(_NAME).partition('-')[0]}").exists():
             with suppress(OSError):
-                left.rmdir()
+                leftover.rmdir()
     path = parent / f"{_NAME}{os.getpid()}-{number}"
     try:
         path.mkdir()

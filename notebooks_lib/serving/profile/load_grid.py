@@ -130,18 +130,18 @@ def _limits(option: str, text: str | None, default: Sequence[float], most: float
     if text is None:
         known = tuple(value for value in default if value <= most)
         return known or (math.floor(most * 10) / 10,)
-    found = tuple(sorted(_list(option, text, (), float, least, 1e6)))
-    if found[-1] > most:
+    values = tuple(sorted(_list(option, text, (), float, least, 1e6)))
+    if values[-1] > most:
         raise UsageError(
-            f"{option} {found[-1]:g}: this machine has {most:.3g} {unit} for this process, so more cannot be tried here"
+            f"{option} {values[-1]:g}: this machine has {most:.3g} {unit} for this process; more cannot be tried here"
         )
-    return found
+    return values
 
 
 def _list(option: str, text: str | None, default: Sequence[T], kind: Callable[[str], T], least: T, most: T) -> Any:
     if text is None:
         return tuple(default)
-    found: list[T] = []
+    values: list[T] = []
     for part in text.split(","):
         try:
             value = kind(part.strip())
@@ -152,9 +152,9 @@ def _list(option: str, text: str | None, default: Sequence[T], kind: Callable[[s
             raise UsageError(
                 f"{option} {text!r}: found {part.strip()!r}; expected {word} from {least:g} to {most:g}, commas between"
             )
-        if value not in found:
-            found.append(value)
-    return tuple(found)
+        if value not in values:
+            values.append(value)
+    return tuple(values)
 
 
 def _time(text: str) -> float:

@@ -231,12 +231,12 @@ def make_batch(payload: Mapping[str, Any], rows: int) -> dict[str, Any]:
 
 
 def _batch_format(payload: Mapping[str, Any]) -> str:
-    found = [key for key in _FORMATS if key in payload]
-    if len(found) != 1:
+    keys = [key for key in _FORMATS if key in payload]
+    if len(keys) != 1:
         raise UsageError(
             f"the request has the keys {', '.join(payload) or '(none)'}; expected one of {', '.join(_FORMATS)}"
         )
-    return found[0]
+    return keys[0]
 
 
 def _without_index(table: Mapping[str, Any]) -> dict[str, Any]:

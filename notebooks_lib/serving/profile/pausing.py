@@ -52,20 +52,22 @@ class CpuPauses:
 
     def _hold(self) -> None:
         quota = self._cpus * PERIOD
-        left, used, paused = quota, cpu_seconds(self._pid), False
+        quota_left, used, paused = quota, cpu_seconds(self._pid), False
         refill = time.monotonic() + PERIOD
         try:
             while not self._ending.is_set():
                 now = time.monotonic()
                 if now >= refill:
-                    left = quota + min(left, 0.0)  # what was used too much is owed, what was not used is lost
+                    quota_left = quota + min(
+                        quota_left, 0.0
+                    )  # what was used too much is owed, what was not used is lost
                     refill = max(refill + PERIOD, now)
                 spent = cpu_seconds(self._pid)
-                left, used = left - (spent - used), spent
-                if (left <= 0) != paused:
-                    paused = left <= 0
+                quota_left, used = quota_left - (spent - used), spent
+                if (quota_left <= 0) != paused:
+                    paused = quota_left <= 0
                     os.kill(self._pid, signal.SIGSTOP if paused else signal.SIGCONT)
-                soonest = refill - now if paused else min(refill - now, left / self._cores)
+                soonest = refill - now if paused else min(refill - now, quota_left / self._cores)
                 self._ending.wait(max(soonest, SHORTEST))
         finally:
             with suppress(OSError):

@@ -38,15 +38,15 @@ def main() -> None:
         listener = app_factory.tcp()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
-        told: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
-        told["seconds"] = time.perf_counter() - began
+        report: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
+        report["seconds"] = time.perf_counter() - began
     except Exception as error:  # noqa: BLE001 - a model is anybody's code; it is told, and with its traceback
         import traceback
 
         traceback.print_exc()
         os.write(out, json.dumps({"error": str(error) or type(error).__name__}).encode() + b"\n")
         os._exit(1)
-    os.write(out, json.dumps(told).encode() + b"\n")
+    os.write(out, json.dumps(report).encode() + b"\n")
     os.close(out)
     _serve(app, listener)
 

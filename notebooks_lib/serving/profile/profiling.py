@@ -72,8 +72,8 @@ def profile_model(
         store.experiment_id(profile_report.EXPERIMENT)  # before the minutes that would be lost if it cannot be had
     with ExitStack() as stack:
         if folder is None:
-            found = find_version(store, model, version, stage)
-            folder = stack.enter_context(fetch_model(found))
+            registered = find_version(store, model, version, stage)
+            folder = stack.enter_context(fetch_model(registered))
         if data is None:
             check_example(folder.folder)
         began, when = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,26 +90,26 @@ def profile_model(
     )
     known = recommendation.instance_types()
     advised = tuple(recommend(trials, target, batch, known) for batch in grid.batches)
-    said = tuple(profile_notes(trials, machine, advised))
-    outcome = ProfileOutcome(measured, advised, said)
+    remarks = tuple(profile_notes(trials, machine, advised))
+    outcome = ProfileOutcome(measured, advised, remarks)
     try:
         with answering(store):
             kept = profile_report.write_profile(
-                store, measured, profile_content(measured, advised, said), advised[0], folder.version
+                store, measured, profile_content(measured, advised, remarks), advised[0], folder.version
             )
     except NbopsError as error:  # minutes of measuring are not thrown away with it
         return replace(outcome, fault=str(error))
     return replace(outcome, kept=kept)
 
 
-def profile_content(measured: Profile, advised: tuple[Recommendation, ...], said: tuple[str, ...]) -> dict[str, Any]:
+def profile_content(measured: Profile, advised: tuple[Recommendation, ...], remarks: tuple[str, ...]) -> dict[str, Any]:
     """Return what is recorded as JSON."""
     return {
         **measured.as_json(),
         "headroom": HEADROOM,
         "memory_fill": MEMORY_FILL,
         "recommendations": [each.as_json() for each in advised],
-        "notes": list(said),
+        "notes": list(remarks),
     }
 
 
@@ -154,11 +154,11 @@ def find_version(store: Store, name: str, version: str | None, stage: str | None
     known = registry.versions(store, name)
     if not known:
         registry.get(store, name, "1")  # says which models and versions there are
-    found = champions.champion(store, name, stage or champions.PROD)
-    if found is None:
+    champion = champions.champion(store, name, stage or champions.PROD)
+    if champion is None:
         where = f" in {stage}" if stage else ""
         raise UsageError(f"model {name!r} has no champion{where} yet; say which version: --version {known[0].version}")
-    return found
+    return champion
 
 
 def check_example(folder: Path) -> None:
@@ -167,10 +167,10 @@ def check_example(folder: Path) -> None:
 
     try:
         described = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
-        found = (described.get("saved_input_example_info") or {}).get("serving_input_path")
+        example = (described.get("saved_input_example_info") or {}).get("serving_input_path")
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise UsageError(f"{folder / 'MLmodel'}: cannot be read: {reason(error)}") from error
-    if not found:
+    if not example:
         raise UsageError("the model was logged without an example; give a request of your own with --data @FILE")
 
 

@@ -115,8 +115,8 @@ def trials_within(cell: LoadPoint, p95: float) -> bool:
 
 def to_check(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
     """Return the rate of arrivals that would confirm a server's rate; None when it cannot be counted on anyway."""
-    found = next(capacities([trial], target, batch), None)
-    return min(target.rate, found.counted) if found else None
+    capacity = next(capacities([trial], target, batch), None)
+    return min(target.rate, capacity.counted) if capacity else None
 
 
 def needed_memory(trials: Sequence[LimitTrial]) -> tuple[float | None, bool]:
