@@ -134,10 +134,10 @@ def _gain(decision: Decision) -> str:
         (f"a true gain that so many rows promote in {decision.policy.power:.0%} of cases", _reach(decision)),
         (
             f"rows that settle a gain of {shown(decision.policy.worthwhile_gain)}, which would be worth it",
-            shown(needed) if needed is not None else "nobody said what gain would be worth it",
+            shown(needed) if needed is not None else "not known: no worthwhile gain is set",
         )
         if decision.policy.worthwhile_gain is not None
-        else ("rows needed", "unknown: nobody said in promotion.worthwhile_gain what gain would be worth it"),
+        else ("rows needed", "unknown: promotion.worthwhile_gain is not set"),
     ]
     return f"<section><h2>The gain</h2>{drawn}{_facts(facts)}{_metrics(evidence)}</section>"
 

@@ -61,7 +61,7 @@ def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
         True,
         0,
         0,
-        "no holdout row is among those that its notebook loaded by name or logged with the model",
+        "its notebook loaded no holdout row by name and logged none with the model",
     )
 
 
@@ -107,7 +107,7 @@ def latency_within(evidence: Evidence, policy: Policy) -> RuleResult | None:
     took = math.nan if took is None else took
     reason = f"it answers one validation row within {took:g} ms in 95 % of cases, in this process; at most "
     reason += f"{policy.max_latency_ms:g} wanted (promotion.max_latency_ms)"
-    reason = reason if math.isfinite(took) else "how long it takes was not measured"
+    reason = reason if math.isfinite(took) else "its latency was not measured"
     return RuleResult("latency_p95_ms", took <= policy.max_latency_ms, took, policy.max_latency_ms, reason)
 
 
@@ -118,7 +118,7 @@ def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
         return None
     why = evidence.challenger.irreproducible
     reason = "its fingerprint comes out again from its commit"
-    reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'nobody computed it'}"
+    reason = reason if why == "" else f"its fingerprint does not come out again: {why or 'it was not computed'}"
     return RuleResult("fingerprint", why == "", why == "", True, reason)
 
 
@@ -128,7 +128,7 @@ def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
     if not policy.data_tests:
         return None
     if evidence.data_faults is None:
-        return RuleResult("data_tests", False, None, 0, "nobody has tested the data", "undecided")
+        return RuleResult("data_tests", False, None, 0, "the data were not tested", "undecided")
     faults = evidence.data_faults
     reason = (
         f"the holdout is unlike train: {'; '.join(faults[:3])}"

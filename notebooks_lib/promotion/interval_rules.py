@@ -24,9 +24,10 @@ def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
     uses = evidence.uses
     if uses is None:
         return RuleResult(
-            "holdout_uses", False, None, policy.uses, "nobody counted the uses of this holdout", "undecided"
+            "holdout_uses", False, None, policy.uses, "the uses of this holdout were not counted", "undecided"
         )
-    fresh = f"its rows have decided {uses.budget} times, which is all: nbops data holdout {evidence.ref} --fresh"
+    fresh = f"the holdout of {evidence.ref} is used up ({uses.budget} of {uses.budget} uses); "
+    fresh += f"make a new one: nbops data holdout {evidence.ref} --fresh"
     reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
     if uses.asked:
         reason += f", the answer of {uses.asked} to the same question"

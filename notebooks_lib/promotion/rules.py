@@ -126,7 +126,7 @@ def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that callers of the champion can call the challenger."""
     if evidence.first:
         problem = missing_signature(evidence.challenger.signature)
-        return RuleResult("signature", not problem, not problem, True, problem or "it says what it takes and gives")
+        return RuleResult("signature", not problem, not problem, True, problem or "it has inputs and outputs")
     problem = signature_conflict(evidence.champion.signature, evidence.challenger.signature)
     reason = f"{problem}; a model with another interface needs another model name" if problem else "as the champion's"
     return RuleResult("signature", not problem, not problem, True, reason)

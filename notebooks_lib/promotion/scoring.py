@@ -122,7 +122,7 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
 
     whole, again = ask(rows), ask(rows)
     if not _equal_but_rounding(whole, again):
-        return "it answers the same rows otherwise when it is asked again; fix what it draws at random"
+        return "it predicts other values for the same rows when asked again; fix its random seed"
     places = np.unique(np.linspace(0, len(rows) - 1, min(SINGLE, len(rows))).astype(int))
     single = [ask(rows.iloc[place : place + 1]) for place in places]
     different = sum(
@@ -130,12 +130,12 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
     )
     if different:
         return (
-            f"it answers {different} of {len(places)} rows otherwise alone than among others: a step learns from the "
+            f"it answers {different} of {len(places)} rows differently alone than among others: a step learns from the "
             "rows that it is asked about; let it learn in fit only"
         )
     order = np.random.default_rng(0).permutation(len(rows))
     if len(whole) == len(rows) and not _equal_but_rounding(whole[order], ask(rows.iloc[order])):  # of few rows, perhaps
-        return "it answers rows otherwise in another order: a step looks at the rows beside; let it look at one alone"
+        return "it answers rows differently in another order: a step uses neighbouring rows; let it use each row alone"
     return ""
 
 

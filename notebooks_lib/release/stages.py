@@ -125,7 +125,7 @@ class StageRollout:
     def _nothing_to_do(self) -> str:
         rollout, version = self.rollout, self.rollout.version
         if rollout.waiting:
-            return f"not before somebody has said yes to {rollout.waiting}"
+            return f"not before {rollout.waiting} is approved"
         if version is None:
             return "nothing to deploy: there is no champion"
         status = version_slots.endpoint_status(rollout.store, self.endpoint)

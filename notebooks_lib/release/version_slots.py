@@ -138,7 +138,7 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
         raise PromotionError(
             f"version {version.version} of {version.model!r} was chosen by a decision, but its digest "
-            f"({Tag.MODEL_SHA256}) is gone: nobody knows whether its files are those that were scored; promote again"
+            f"({Tag.MODEL_SHA256}) is gone: its files cannot be checked against those that were scored; promote again"
         )
     if not wanted:
         try:
@@ -158,5 +158,5 @@ def _wrong_files(version: Version, digest: str, wanted: str, folder: Path | None
         )
     return (
         f"the files of version {version.version} of {version.model!r} are not those that were scored (digest "
-        f"{digest[:12]}, scored {wanted[:12]}): somebody changed them; a refit is a new challenger, run its notebook"
+        f"{digest[:12]}, scored {wanted[:12]}): they were changed; a refit is a new challenger, run its notebook"
     )

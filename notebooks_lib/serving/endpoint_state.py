@@ -274,7 +274,7 @@ def check_model(models: Path, entry: Mapping[str, Any]) -> None:
     if digest != wanted:
         raise EndpointError(
             f"the files of version {entry['version']} in {models / entry['model']} are not those that were deployed "
-            f"(digest {digest[:12]}, deployed {wanted[:12]}): somebody changed them; deploy the version again"
+            f"(digest {digest[:12]}, deployed {wanted[:12]}): they were changed; deploy the version again"
         )
 
 
