@@ -100,13 +100,13 @@ def _default() -> tuple[Path, ...]:
 def _notebooks(paths: tuple[Path, ...]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            found = (file for file in path.rglob("*.ipynb") if not _SKIPPED.intersection(file.relative_to(path).parts))
-            yield from (file.absolute() for file in found)
+            files = (file for file in path.rglob("*.ipynb") if not _SKIPPED.intersection(file.relative_to(path).parts))
+            yield from (file.absolute() for file in files)
         elif path.is_file():
             yield path.absolute()
         else:
-            known = [found.name for found in path.parent.glob("*.ipynb")]
-            raise errors.UsageError(f"{path.parent}: {errors.unknown('notebook', path.name, known)}")
+            names = [file.name for file in path.parent.glob("*.ipynb")]
+            raise errors.UsageError(f"{path.parent}: {errors.unknown('notebook', path.name, names)}")
 
 
 def _print_rules(*, as_json: bool) -> None:

@@ -40,9 +40,9 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
-    here = settings.here()
-    terminal.refuse_nothing(here)
-    store = connect(here)
+    project = settings.here()
+    terminal.require_project_or_runs(project)
+    store = connect(project)
     if every or as_json:
         look = query.RunSelection(query.find_runs(store, experiment), whole=True)
     else:
@@ -96,7 +96,7 @@ def _title(table: RankingTable) -> str:
 def _same(rows: Sequence[RankedRun]) -> set[str]:
     """Return the metrics that are equal in all rows, such as a baseline's: they do not distinguish the runs."""
     values = {name: {row.run.metrics.get(name) for row in rows} for row in rows for name in row.run.metrics}
-    return {name for name, found in values.items() if len(found) == 1} if len(rows) > 1 else set()
+    return {name for name, equal in values.items() if len(equal) == 1} if len(rows) > 1 else set()
 
 
 def _cells(row: RankedRun, hidden: Collection[str]) -> list[object]:

@@ -88,14 +88,22 @@ def add(
     """
     from notebooks_lib import datasets, settings
 
-    here = settings.here()
-    before = {f"{entry.name}@{version}" for entry in datasets.own(here) for version in entry.versions}
+    project = settings.here()
+    refs_before = {f"{entry.name}@{version}" for entry in datasets.own(project) for version in entry.versions}
     added = datasets.add(
-        file, name, here, target=target, key=key, group=group, time=time, kinds=_kinds(kinds), description=description
+        file,
+        name,
+        project,
+        target=target,
+        key=key,
+        group=group,
+        time=time,
+        kinds=_kinds(kinds),
+        description=description,
     )
-    click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in before else 'added'}")
+    click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in refs_before else 'added'}")
     _print(added)
-    for remark in datasets.remarks(added, here):
+    for remark in datasets.remarks(added, project):
         click.echo(f"note: {remark}")
 
 
@@ -117,20 +125,20 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     store = connect(settings.here())
     policy = store.settings.promotion
     made = fresh_holdout.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
-    found = made or loader.read(ref, store.settings)
-    used = holdout_budget.uses(store, found.ref, alpha=policy.alpha, budget=policy.holdout_uses)
-    left = max(policy.holdout_uses - used, 0)
+    dataset = made or loader.read(ref, store.settings)
+    used = holdout_budget.uses(store, dataset.ref, alpha=policy.alpha, budget=policy.holdout_uses)
+    remaining = max(policy.holdout_uses - used, 0)
     if as_json:
-        said = {"dataset": found.ref, "fingerprint": found.fingerprint, "rows": found.rows_held_out}
-        _json({**said, "budget": policy.holdout_uses, "used": used, "left": left, "made": made is not None})
+        content = {"dataset": dataset.ref, "fingerprint": dataset.fingerprint, "rows": dataset.rows_held_out}
+        _json({**content, "budget": policy.holdout_uses, "used": used, "left": remaining, "made": made is not None})
         return
     if made is not None:
         click.echo(f"{made.ref} added: its holdout has never decided. Run your notebooks on it, then promote.")
-    spent = f"{used} of {policy.holdout_uses} uses spent, {left} left"
-    click.echo(f"{found.ref}: {found.rows_held_out} holdout rows, {spent}")
-    if not left:
-        which = fresh_holdout.where_fresh_rows_come_from(found.group)
-        click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {found.name} --fresh")
+    spent = f"{used} of {policy.holdout_uses} uses spent, {remaining} left"
+    click.echo(f"{dataset.ref}: {dataset.rows_held_out} holdout rows, {spent}")
+    if not remaining:
+        which = fresh_holdout.where_fresh_rows_come_from(dataset.group)
+        click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {dataset.name} --fresh")
 
 
 @command.command()
@@ -140,28 +148,28 @@ def models(ref: str, as_json: bool) -> None:
     """Show which models were trained on a version of a dataset."""
     from notebooks_lib.models.registry import trained_on
 
-    found = trained_on(ref)
+    runs = trained_on(ref)
     if as_json:
-        sys.stdout.write(json.dumps([vars(each) for each in found], ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps([vars(model_run) for model_run in runs], ensure_ascii=False) + "\n")
         return
-    trained = [each for each in found if each.has_model]
+    trained = [model_run for model_run in runs if model_run.has_model]
     if trained:
         rows = [
             [
-                each.model or "(not registered)",
-                each.version,
-                each.run_id,
-                each.experiment,
-                each.status,
-                "  ".join(f"{name} {value:.6g}" for name, value in sorted(each.metrics.items())),
+                model_run.model or "(not registered)",
+                model_run.version,
+                model_run.run_id,
+                model_run.experiment,
+                model_run.status,
+                "  ".join(f"{name} {value:.6g}" for name, value in sorted(model_run.metrics.items())),
             ]
-            for each in trained
+            for model_run in trained
         ]
         terminal.table(("model", "version", "run", "experiment", "status", "metrics"), rows)
     else:
         click.echo(f"No model was trained on {ref}.")
-    if len(found) > len(trained):
-        click.echo(f"{len(found) - len(trained)} more run(s) used {ref} and left no model.")
+    if len(runs) > len(trained):
+        click.echo(f"{len(runs) - len(trained)} more run(s) used {ref} and left no model.")
 
 
 def _parts_by(dataset: Dataset) -> str:
@@ -170,11 +178,11 @@ def _parts_by(dataset: Dataset) -> str:
     return dataset.group or dataset.key or "the whole row"
 
 
-def _kinds(given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [each.rpartition("=") for each in given]
-    for text, (column, _, kind) in zip(given, pairs, strict=True):
+def _kinds(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.rpartition("=") for text in texts]
+    for text, (column, _, kind) in zip(texts, pairs, strict=True):
         if not (column and kind):
-            raise UsageError(f"--kind {text!r}: say a column and its kind, as in --kind zip=text")
+            raise UsageError(f"--kind {text!r}: name a column and its kind, as in --kind zip=text")
     return {column: kind for column, _, kind in pairs}
 
 

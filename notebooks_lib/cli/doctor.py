@@ -19,26 +19,30 @@ def command(as_json: bool) -> int:
     from notebooks_lib.release import journal
     from notebooks_lib.running import doctor
 
-    here = settings.here()
+    project = settings.here()
     if as_json:
-        findings = list(doctor.examine(here))
-        left = [journal.describe(each) for each in journal.unfinished(here)]
-        told = {"settings": doctor.in_force(here), "findings": [vars(found) for found in findings], "unfinished": left}
-        click.echo(json.dumps(told))
-        return int(not all(found.ok for found in findings))
+        findings = list(doctor.examine(project))
+        unfinished = [journal.describe(change) for change in journal.unfinished(project)]
+        content = {
+            "settings": doctor.in_force(project),
+            "findings": [vars(finding) for finding in findings],
+            "unfinished": unfinished,
+        }
+        click.echo(json.dumps(content))
+        return int(not all(finding.ok for finding in findings))
     terminal.table(
-        ("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(here).items()]
+        ("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(project).items()]
     )
     click.echo()
     wrong = 0
-    for found in doctor.examine(here):
-        mark = click.style("ok   ", fg="green") if found.ok else click.style("FAULT", fg="red")
-        click.echo(f"{mark}  {found.what}: {found.detail}")
-        if not found.ok:
+    for finding in doctor.examine(project):
+        mark = click.style("ok   ", fg="green") if finding.ok else click.style("FAULT", fg="red")
+        click.echo(f"{mark}  {finding.what}: {finding.detail}")
+        if not finding.ok:
             wrong += 1
-            click.echo(f"       -> {found.advice}")
-    for each in journal.unfinished(here):
-        click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(each)}")
+            click.echo(f"       -> {finding.advice}")
+    for change in journal.unfinished(project):
+        click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)

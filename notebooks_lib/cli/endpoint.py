@@ -40,10 +40,10 @@ def start(name: str | None) -> None:
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    name = name or endpoint_state.only(here, None)
-    with manual.recorded_traffic(here, name):
-        status = endpoint.start(here, name)
+    project = _here()
+    name = name or endpoint_state.only(project, None)
+    with manual.recorded_traffic(project, name):
+        status = endpoint.start(project, name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
@@ -54,8 +54,8 @@ def stop(name: str | None) -> None:
     """Stop the server of NAME. Its model, port and key are kept for the next start."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    status = endpoint.stop(here, endpoint_state.only(here, name))
+    project = _here()
+    status = endpoint.stop(project, endpoint_state.only(project, name))
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
 
@@ -71,22 +71,22 @@ def status(name: str | None, as_json: bool) -> int:
     from notebooks_lib.release import journal
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    found = endpoint.status(here, endpoint_state.only(here, name))
+    project = _here()
+    content = endpoint.status(project, endpoint_state.only(project, name))
     if as_json:
-        _json({key: value for key, value in found.as_json().items() if key != "changed"})
+        _json({key: value for key, value in content.as_json().items() if key != "changed"})
     else:
-        click.echo(found.name)
-        _print(found)
+        click.echo(content.name)
+        _print(content)
         counts = None
-        if found.state == "running":
+        if content.state == "running":
             with suppress(EndpointError):  # it has ended in the meantime
-                counts = endpoint.measured(here, found.name)
-        _print_slots(found, counts)
-        for each in journal.unfinished(here):
-            if each.change.get("endpoint") == found.name:
-                click.echo(f"unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")
-    return 1 if found.state == "broken" else 0
+                counts = endpoint.measured(project, content.name)
+        _print_slots(content, counts)
+        for change in journal.unfinished(project):
+            if change.change.get("endpoint") == content.name:
+                click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
+    return 1 if content.state == "broken" else 0
 
 
 @command.command()
@@ -105,10 +105,10 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 
     if data is not None and example:
         raise click.UsageError("give either --data or --example")
-    here = _here()
-    name = endpoint_state.only(here, name)
-    payload = endpoint.example(here, name, slot=slot) if data is None else _payload(data)
-    answer = endpoint.invoke(here, name, payload, slot=slot)
+    project = _here()
+    name = endpoint_state.only(project, name)
+    payload = endpoint.example(project, name, slot=slot) if data is None else _payload(data)
+    answer = endpoint.invoke(project, name, payload, slot=slot)
     if data is None and not as_json:
         click.echo(f"sent the model's example: {json.dumps(payload)}", err=True)
     _json(answer, indent=None if as_json else 2)
@@ -126,9 +126,9 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint_state
 
-    here = _here()
-    name = endpoint_state.only(here, name)
-    chosen, status = manual.deploy_by_hand(here, name, version=version, slot=slot)
+    project = _here()
+    name = endpoint_state.only(project, name)
+    chosen, status = manual.deploy_by_hand(project, name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -146,9 +146,9 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     from notebooks_lib.release import manual
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    with manual.recorded_traffic(here, endpoint_state.only(here, name)):
-        status = endpoint.split(here, name, _shares(shares))
+    project = _here()
+    with manual.recorded_traffic(project, endpoint_state.only(project, name)):
+        status = endpoint.split(project, name, _shares(shares))
     _print_slots(status)
 
 
@@ -162,8 +162,8 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
     """
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    _print_slots(endpoint.mirror(here, endpoint_state.only(here, name), _shares(shares)))
+    project = _here()
+    _print_slots(endpoint.mirror(project, endpoint_state.only(project, name), _shares(shares)))
 
 
 @command.command("delete-slot")
@@ -173,8 +173,8 @@ def delete_slot(name: str, slot: str) -> None:
     """Delete SLOT of NAME; refused while it has traffic. Without any slot, the server stops."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    status = endpoint.delete(here, endpoint_state.only(here, name), slot)
+    project = _here()
+    status = endpoint.delete(project, endpoint_state.only(project, name), slot)
     click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
     _print_slots(status)
 
@@ -188,8 +188,8 @@ def logs(name: str | None, lines: int) -> None:
     """Print the last lines of the server's log."""
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    here = _here()
-    for line in endpoint.logs(here, endpoint_state.only(here, name), lines):
+    project = _here()
+    for line in endpoint.logs(project, endpoint_state.only(project, name), lines):
         click.echo(line)
 
 
@@ -200,13 +200,13 @@ def list_(as_json: bool) -> None:
     from notebooks_lib.cli import terminal
     from notebooks_lib.serving import endpoint
 
-    found = endpoint.listed(_here())
+    endpoints = endpoint.listed(_here())
     if as_json:
-        _json([status.as_json() for status in found], indent=None)
-    elif not found:
+        _json([status.as_json() for status in endpoints], indent=None)
+    elif not endpoints:
         click.echo("no endpoint yet; serve a model's champion with: nbops endpoint start MODEL")
     else:
-        rows = [[each.name, each.state, each.version, each.address, each.since] for each in found]
+        rows = [[status.name, status.state, status.version, status.address, status.since] for status in endpoints]
         terminal.table(("endpoint", "state", "version", "address", "since"), rows)
 
 
@@ -232,14 +232,14 @@ def _payload(data: str) -> Any:
         raise InputError(f"{where}: not JSON: {error}; give --data JSON or --data @FILE") from error
 
 
-def _shares(given: tuple[str, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for share in given:
+def _shares(texts: tuple[str, ...]) -> dict[str, int]:
+    shares_by_slot: dict[str, int] = {}
+    for share in texts:
         slot, _, percent = share.partition("=")
-        if not percent.isdecimal() or slot in found:
+        if not percent.isdecimal() or slot in shares_by_slot:
             raise click.UsageError(f"found {share!r}; expected each slot once with a whole number, as in blue=90")
-        found[slot] = int(percent)
-    return found
+        shares_by_slot[slot] = int(percent)
+    return shares_by_slot
 
 
 def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None = None) -> None:
@@ -258,7 +258,7 @@ def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None
 def _done(counts: SlotCounts | None) -> list[str]:
     if counts is None:
         return [""] * 6
-    milliseconds = [f"{1000 * each:.1f} ms" if each is not None else "" for each in (counts.p50, counts.p95)]
+    milliseconds = [f"{1000 * change:.1f} ms" if change is not None else "" for change in (counts.p50, counts.p95)]
     mirrored = f"{counts.rows_different} of {counts.rows_compared} differ" if counts.rows_compared else ""
     return [str(counts.requests), str(counts.refused), str(counts.failed), *milliseconds, mirrored]
 

@@ -25,40 +25,40 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
 
-    here = settings.here()
-    terminal.refuse_nothing(here)
-    rollout.check_stages(here, [stage] if stage else [])
-    store = connect(here)
+    project = settings.here()
+    terminal.require_project_or_runs(project)
+    rollout.check_stages(project, [stage] if stage else [])
+    store = connect(project)
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
-    left = [each for each in journal.unfinished(here, model) if stage in (None, each.change["stage"])]
+    unfinished = [change for change in journal.unfinished(project, model) if stage in (None, change.change["stage"])]
     if as_json:
-        told = {
+        content = {
             "model": model,
-            "entries": [each.as_json() for each in entries],
-            "unfinished": [journal.describe(each) for each in left],
+            "entries": [change.as_json() for change in entries],
+            "unfinished": [journal.describe(change) for change in unfinished],
         }
-        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
         return
     if entries:
         rows = [
             (
-                each.when[:19].replace("T", " "),
-                each.stage,
-                each.what,
-                each.before or "-",
-                each.after or "-",
-                each.who,
-                each.run[:8],
-                each.reason,
+                change.when[:19].replace("T", " "),
+                change.stage,
+                change.what,
+                change.before or "-",
+                change.after or "-",
+                change.who,
+                change.run[:8],
+                change.reason,
             )
-            for each in entries[:lines]
+            for change in entries[:lines]
         ]
         terminal.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
     else:
         click.echo(f"nothing of {model} has moved yet")
     if len(entries) > lines:
         click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
-    for each in left:
-        click.echo(f"unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")
+    for change in unfinished:
+        click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")

@@ -40,11 +40,15 @@ def install(user: bool, prefix: str | None) -> None:
     except OSError as error:
         raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
     click.echo(f"{kernelspecs.DISPLAY} is installed in {folder}")
-    found = kernelspecs.find_installed()
-    if found is None:
+    installed_folder = kernelspecs.find_installed()
+    if installed_folder is None:
         click.echo(f"  Jupyter does not search there: export JUPYTER_PATH={folder.parent.parent}")
     # By name, Jupyter removes the first one it finds, which may belong to another environment.
-    words = ["jupyter", "kernelspec", "remove", kernelspecs.NAME] if found == folder else ["rm", "-r", str(folder)]
+    words = (
+        ["jupyter", "kernelspec", "remove", kernelspecs.NAME]
+        if installed_folder == folder
+        else ["rm", "-r", str(folder)]
+    )
     click.echo("  take it out   " + shlex.join(words))
 
 
@@ -52,47 +56,49 @@ def install(user: bool, prefix: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def status(as_json: bool) -> None:
     """Show each template: its imports, its kernels and memory, and what the kernels import themselves."""
-    found = _found()
+    content = _kernel_status()
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(content))
         return
-    click.echo(f"kernels      {found['kernels']}")
-    click.echo(f"kernelspec   {found['kernelspec'] or 'not installed; for JupyterLab: nbops kernels install'}")
+    click.echo(f"kernels      {content['kernels']}")
+    click.echo(f"kernelspec   {content['kernelspec'] or 'not installed; for JupyterLab: nbops kernels install'}")
     click.echo(
-        f"remembered   {found['remembered']} modules that this project's notebooks import, for the next template"
+        f"remembered   {content['remembered']} modules that this project's notebooks import, for the next template"
     )
-    click.echo(f"             {found['memory']}")
-    if len(found["templates"]) > 1:
+    click.echo(f"             {content['memory']}")
+    if len(content["templates"]) > 1:
         click.echo("templates differ in interpreter, environment (variables, cores, limits) or list of settings")
-    for told in found["templates"]:
-        _print(told)
+    for template in content["templates"]:
+        _print(template)
 
 
-def _found() -> dict[str, Any]:
+def _kernel_status() -> dict[str, Any]:
     from notebooks_lib import settings
     from notebooks_lib.kernels import import_history, kernelspecs, preferences, template_manager
 
-    here = settings.here()
-    wanted = preferences.read_preferences(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)})
+    project = settings.here()
+    preference = preferences.read_preferences(str(project.root), {**os.environ, "NBOPS_ROOT": str(project.root)})
     templates: list[dict[str, Any]] = []
-    kind = "warm" if wanted.enabled else "cold: warm = false in the settings"
+    kind = "warm" if preference.enabled else "cold: warm = false in the settings"
     try:
-        templates = [{**told, **_memory(told), "socket": str(path)} for path, told in template_manager.templates()]
+        templates = [
+            {**answer, **_memory(answer), "socket": str(path)} for path, answer in template_manager.templates()
+        ]
     except template_manager.Unavailable as error:
         kind = f"cold: {error}"
-    table = wanted.safe_packages()
-    modules = [name for name in import_history.read(wanted.memory) if table.allows(name)]
+    table = preference.safe_packages()
+    modules = [name for name in import_history.read(preference.memory) if table.allows(name)]
     folder = kernelspecs.find_installed()
     return {
         "kernels": kind,
         "kernelspec": str(folder) if folder else None,
-        "memory": wanted.memory,
+        "memory": preference.memory,
         "remembered": len(modules),
         "templates": templates,
     }
 
 
-def _memory(told: dict[str, Any]) -> dict[str, Any]:
+def _memory(template: dict[str, Any]) -> dict[str, Any]:
     """Return the resident and the unshared memory of the template and of each of its kernels."""
     import psutil
 
@@ -103,20 +109,23 @@ def _memory(told: dict[str, Any]) -> dict[str, Any]:
             return {"resident_mb": 0.0, "own_mb": 0.0}
         return {"resident_mb": round(info.rss / 2**20, 1), "own_mb": round(info.uss / 2**20, 1)}
 
-    return {**of(told["pid"]), "kernels": {str(pid): of(pid) for pid in told["kernels"]}}
+    return {**of(template["pid"]), "kernels": {str(pid): of(pid) for pid in template["kernels"]}}
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(template: dict[str, Any]) -> None:
     click.echo()
-    state = "" if told["open"] else ", leaves with its last kernel"
-    click.echo(click.style(f"template {told['pid']}", bold=True) + f"   {told['python']}{state}")
-    click.echo(f"  modules    {told['modules']}" + (f", imports {told['importing']} now" if told["importing"] else ""))
-    click.echo(f"  memory     {told['resident_mb']:.0f} MB, of which {told['own_mb']:.0f} MB are not shared")
-    running = ", ".join(f"{pid} ({each['own_mb']:.0f} MB of its own)" for pid, each in told["kernels"].items())
-    click.echo(f"  kernels    {running or 'none'}; {told['forks']} forked so far")
-    if told["open"] and not told["kernels"]:
-        click.echo(f"  leaves     in {told['idle_left'] / 60:.0f} min, unless a kernel is wanted")
-    for name, why in told["never"].items():
+    state = "" if template["open"] else ", leaves with its last kernel"
+    click.echo(click.style(f"template {template['pid']}", bold=True) + f"   {template['python']}{state}")
+    click.echo(
+        f"  modules    {template['modules']}"
+        + (f", imports {template['importing']} now" if template["importing"] else "")
+    )
+    click.echo(f"  memory     {template['resident_mb']:.0f} MB, of which {template['own_mb']:.0f} MB are not shared")
+    running = ", ".join(f"{pid} ({memory['own_mb']:.0f} MB of its own)" for pid, memory in template["kernels"].items())
+    click.echo(f"  kernels    {running or 'none'}; {template['forks']} forked so far")
+    if template["open"] and not template["kernels"]:
+        click.echo(f"  leaves     in {template['idle_left'] / 60:.0f} min, unless a kernel is wanted")
+    for name, why in template["never"].items():
         click.echo(f"  never      {name}: {why}")
 
 
@@ -131,14 +140,18 @@ def stop(forget: bool) -> None:
         stopped = template_manager.stop()
     except template_manager.Unavailable as error:
         raise errors.KernelError(f"there are no warm kernels: {error}") from error
-    for told in stopped:
-        left = f"leaves with its kernels {', '.join(map(str, told['kernels']))}" if told["kernels"] else "has left"
-        click.echo(f"template {told['pid']} {left}")
+    for template in stopped:
+        outcome = (
+            f"leaves with its kernels {', '.join(map(str, template['kernels']))}" if template["kernels"] else "has left"
+        )
+        click.echo(f"template {template['pid']} {outcome}")
     if not stopped:
         click.echo("no template was running")
     if forget:
-        here = settings.here()
-        path = Path(preferences.read_preferences(str(here.root), {**os.environ, "NBOPS_ROOT": str(here.root)}).memory)
+        project = settings.here()
+        path = Path(
+            preferences.read_preferences(str(project.root), {**os.environ, "NBOPS_ROOT": str(project.root)}).memory
+        )
         path.unlink(missing_ok=True)
         click.echo(f"forgotten: {path}")
 
@@ -155,21 +168,21 @@ def bench(names: str, repeats: int) -> None:
     from notebooks_lib import errors
     from notebooks_lib.kernels import benchmark as measuring
 
-    def told(start: KernelStart) -> None:
+    def print_start(start: KernelStart) -> None:
         kind = "warm" if start.warm else "cold"
         click.echo(f"  {kind}  {start.seconds:6.3f} s  {start.own_mb:6.0f} MB", err=True)
 
     try:
-        warm, cold = measuring.measure_starts(modules, repeats, told)
+        warm, cold = measuring.measure_starts(modules, repeats, print_start)
     except measuring.BenchmarkFailed as error:
         raise errors.KernelError(str(error)) from error
     spread = measuring.Spread
     ratios = spread(tuple(slow.seconds / fast.seconds for fast, slow in zip(warm, cold, strict=True)))
     click.echo(f"median (least to most) of {repeats} kernels each, to the result of `import {', '.join(modules)}`")
-    for kind, found in (("warm", warm), ("cold", cold)):
-        click.echo(f"  {kind}         {spread(tuple(start.seconds for start in found))} s")
+    for kind, starts in (("warm", warm), ("cold", cold)):
+        click.echo(f"  {kind}         {spread(tuple(start.seconds for start in starts))} s")
     click.echo(f"  cold / warm  {ratios}")
-    for kind, found in (("warm", warm), ("cold", cold)):
+    for kind, starts in (("warm", warm), ("cold", cold)):
         click.echo(
-            f"  {kind}         {spread(tuple(start.own_mb for start in found))} MB not shared with another process"
+            f"  {kind}         {spread(tuple(start.own_mb for start in starts))} MB not shared with another process"
         )

@@ -57,7 +57,7 @@ class TrialTable(Protocol):
 
 def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
     """Return the table for this kind of standard error; with `silent` it shows nothing."""
-    tally = SweepProgress(total, goal, jobs, kept=ROWS)
+    progress = SweepProgress(total, goal, jobs, kept=ROWS)
     if silent:
         return _NoTable()
     if sys.stderr.isatty():
@@ -65,8 +65,8 @@ def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> 
 
         console = Console(stderr=True)
         if not console.is_dumb_terminal:
-            return LiveTable(tally, console)
-    return PlainLines(tally)
+            return LiveTable(progress, console)
+    return PlainLines(progress)
 
 
 class _NoTable:
@@ -83,11 +83,11 @@ class _NoTable:
 class PlainLines:
     """Prints a line for each ended trial; of many trials, for each failure and some others."""
 
-    def __init__(self, tally: SweepProgress) -> None:
-        self._tally = tally
-        self._told = float("-inf")
-        self._told_at = 0
-        self._unsaid: str | None = None
+    def __init__(self, progress: SweepProgress) -> None:
+        self._progress = progress
+        self._last_line = float("-inf")
+        self._ended_at_last_line = 0
+        self._pending_line: str | None = None
         self._earlier = 0
         self._thinned = False
 
@@ -97,75 +97,79 @@ class PlainLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._say_earlier()
-        if self._unsaid is not None:  # the last state before the end
-            click.echo(self._unsaid, err=True)
+        self._print_earlier()
+        if self._pending_line is not None:  # the last state before the end
+            click.echo(self._pending_line, err=True)
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
         """Print the trials that have ended since the last call."""
-        tally = self._tally
+        progress = self._progress
         if total > ALL_LINES and not self._thinned:
             self._thinned = True
             click.echo(f"{total} trials: shown are every failure, and of the others about one per percent", err=True)
-        for trial in tally.take(trials, total):
+        for trial in progress.take(trials, total):
             line = self._line(trial)
             if self._due(trial):
-                self._say_earlier()
+                self._print_earlier()
                 click.echo(line, err=True)
-                self._unsaid = None
+                self._pending_line = None
                 if trial.state not in FAILURES:  # failures come in addition to the others
-                    self._told, self._told_at = tally.clock(), tally.ended
+                    self._last_line, self._ended_at_last_line = progress.clock(), progress.ended
             else:
-                self._unsaid = line
-        if tally.running:
-            self._say_earlier()
+                self._pending_line = line
+        if progress.running:
+            self._print_earlier()
 
-    def _say_earlier(self) -> None:
+    def _print_earlier(self) -> None:
         """Print once what earlier sessions did."""
-        tally = self._tally
-        number = tally.earlier.total()
+        progress = self._progress
+        number = progress.earlier.total()
         if number > self._earlier:
-            states = ", ".join(f"{count} {state}" for state, count in tally.earlier.items())
-            click.echo(f"{_count(tally, tally.ended)} {number} from before: {states}{_best(tally)}", err=True)
+            states = ", ".join(f"{count} {state}" for state, count in progress.earlier.items())
+            click.echo(f"{_count(progress, progress.ended)} {number} from before: {states}{_best(progress)}", err=True)
             self._earlier = number
 
     def _due(self, trial: Trial) -> bool:
-        tally = self._tally
-        if not self._thinned or trial.state in FAILURES or tally.ended >= tally.total:
+        progress = self._progress
+        if not self._thinned or trial.state in FAILURES or progress.ended >= progress.total:
             return True
-        passed = tally.clock() - self._told
-        return passed >= QUIET or (passed >= 1 and tally.ended - self._told_at >= tally.total / 100)
+        passed = progress.clock() - self._last_line
+        return passed >= QUIET or (passed >= 1 and progress.ended - self._ended_at_last_line >= progress.total / 100)
 
     def _line(self, trial: Trial) -> str:
-        tally = self._tally
-        parts = [f"{_count(tally, tally.ended)} {trial.state:<8}", formatting.assigned(trial.values, PLAIN_ROOM // 2)]
-        if tally.goal is not None and trial.state in ("finished", "skipped", "pruned"):
-            parts.append(f"{formatting.one_line(tally.goal.metric, 24)} {formatting.figure(trial.value)}")
+        progress = self._progress
+        parts = [
+            f"{_count(progress, progress.ended)} {trial.state:<8}",
+            formatting.assigned(trial.values, PLAIN_ROOM // 2),
+        ]
+        if progress.goal is not None and trial.state in ("finished", "skipped", "pruned"):
+            parts.append(f"{formatting.one_line(progress.goal.metric, 24)} {formatting.figure(trial.value)}")
         if trial.seconds is not None:
             parts.append(formatting.duration(trial.seconds))
         if trial.reason:
             parts.append(formatting.one_line(trial.reason, PLAIN_ROOM))
         line = "  ".join(part for part in parts if part)
-        return line + ("" if trial.reason else _best(tally))
+        return line + ("" if trial.reason else _best(progress))
 
 
-def _count(tally: SweepProgress, ended: int) -> str:
-    return f"[{ended:>{len(str(tally.total))}}/{tally.total}]"
+def _count(progress: SweepProgress, ended: int) -> str:
+    return f"[{ended:>{len(str(progress.total))}}/{progress.total}]"
 
 
-def _best(tally: SweepProgress) -> str:
-    if tally.best is None:
+def _best(progress: SweepProgress) -> str:
+    best = progress.best
+    if best is None:
         return ""
-    return f"  (best {formatting.figure(tally.best.value)}: {formatting.assigned(tally.best.values, PLAIN_ROOM // 4)})"
+    return f"  (best {formatting.figure(best.value)}: {formatting.assigned(best.values, PLAIN_ROOM // 4)})"
 
 
 class LiveTable:
     """Draws a table in place a few times a second, in its own thread."""
 
-    def __init__(self, tally: SweepProgress, console: Console) -> None:
+    def __init__(self, progress: SweepProgress, console: Console) -> None:
         from rich.live import Live as Drawn
 
-        self._tally = tally
+        self._progress = progress
         self._console = console
         self._lock = threading.Lock()
         self._live = Drawn(get_renderable=self.drawn, console=console, refresh_per_second=REFRESHES, transient=True)
@@ -182,7 +186,7 @@ class LiveTable:
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
         """Count the changes; the next refresh draws them."""
         with self._lock:
-            for _ in self._tally.take(trials, total):
+            for _ in self._progress.take(trials, total):
                 pass
 
     def drawn(self) -> Group:
@@ -197,9 +201,9 @@ class LiveTable:
         from rich.table import Table as Grid
         from rich.text import Text
 
-        tally, width = self._tally, self._console.width
-        ended, total = tally.ended, max(tally.total, tally.ended)
-        gap, left = tally.gap(), tally.left()
+        progress, width = self._progress, self._console.width
+        ended, total = progress.ended, max(progress.total, progress.ended)
+        gap, left = progress.gap(), progress.left()
         pace = [] if not gap else [f"{_rate(60 / gap)} trials a minute"]
         pace += [] if left is None or ended >= total else [f"{formatting.about(left)} left"]
         share = f"{100 * ended // total if total else 0}%"
@@ -210,23 +214,23 @@ class LiveTable:
         yield grid
         if pace and not wide:
             yield _line("  ".join(pace))
-        counts = {**tally.counts, "running": len(tally.running)}
+        counts = {**progress.counts, "running": len(progress.running)}
         words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in formatting.STATES if counts.get(s)]
         yield from _filled(words, width) if words else (_line("no trial has started", "dim"),)
-        if tally.best is not None and tally.goal is not None:
-            best = f"best {formatting.one_line(tally.goal.metric, 24)} {formatting.figure(tally.best.value)}"
-            number = f"(trial {tally.best.number})"
+        if progress.best is not None and progress.goal is not None:
+            best = f"best {formatting.one_line(progress.goal.metric, 24)} {formatting.figure(progress.best.value)}"
+            number = f"(trial {progress.best.number})"
             room = max(2 * width - len(best) - len(number) - 4, 10)  # two lines, or three where words are long
-            yield Text.assemble((best, "bold"), f"  {formatting.assigned(tally.best.values, room)}  {number}")
+            yield Text.assemble((best, "bold"), f"  {formatting.assigned(progress.best.values, room)}  {number}")
         yield Text()
 
     def _rows(self) -> Iterator[Text]:
-        tally = self._tally
+        progress = self._progress
         room = max(min(ROWS, self._console.height - HEAD), 1)
-        beside = min(len(tally.last), room // 2)
-        running = [(trial, tally.clock() - since) for trial, since in tally.running.values()]
+        beside = min(len(progress.last), room // 2)
+        running = [(trial, progress.clock() - since) for trial, since in progress.running.values()]
         kept = running if len(running) <= room - beside else running[: room - beside - 1]
-        ended = list(tally.last)[-(room - len(kept) - (len(kept) < len(running))) :]
+        ended = list(progress.last)[-(room - len(kept) - (len(kept) < len(running))) :]
         shown = [*((trial, trial.seconds) for trial in ended), *kept]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
         figures = max(
@@ -243,7 +247,7 @@ class LiveTable:
         row = Text(no_wrap=True, overflow="ellipsis")
         row.append(f"{trial.number:>{numbers}}  ", "dim")
         row.append(f"{trial.state:<8}", COLOURS[trial.state])
-        if self._tally.goal is not None:
+        if self._progress.goal is not None:
             row.append(f"  {formatting.figure(trial.value):>{figures}}")
         if self._console.width >= NARROW:
             row.append(f"  {formatting.duration(seconds):>11}")

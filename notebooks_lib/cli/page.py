@@ -21,10 +21,10 @@ def command(run_id: str, wanted: bool) -> None:
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
-    here = settings.here()
-    terminal.refuse_nothing(here)
-    store = connect(here)
-    found = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
-    click.echo(terminal.path(found))
+    project = settings.here()
+    terminal.require_project_or_runs(project)
+    store = connect(project)
+    path = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
+    click.echo(terminal.path(path))
     if wanted:
-        click.launch(found.as_uri())
+        click.launch(path.as_uri())

@@ -145,9 +145,9 @@ def _print(outcome: ProfileOutcome) -> None:
         click.echo(f"  - {note}")
     kept = outcome.kept
     if kept.run_id:
-        click.echo(f"  plot       {terminal.place(kept.plot)}")
+        click.echo(f"  plot       {terminal.local_path(kept.plot)}")
         click.echo(f"  run        {kept.run_id}")
-        click.echo(f"  MLflow     {terminal.where(kept.url)}")
+        click.echo(f"  MLflow     {terminal.open_hint(kept.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

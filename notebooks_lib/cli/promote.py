@@ -56,7 +56,7 @@ def command(
     if model is not None:
         if stages or pairs or files or notebook or cold:
             raise click.UsageError("--continue goes with --live and --json only: the rest was said when it began")
-        return _go_on(model, as_json=as_json)
+        return _approve(model, as_json=as_json)
     pairs = (*pairs, f"stages={stages}") if stages else pairs
     return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
 
@@ -69,43 +69,43 @@ def _promote(
     from notebooks_lib.notebooks import document, parameter_values, parameters
 
     start = notebook or Path.cwd()
-    here = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
-    path = notebook or here.root / NOTEBOOK
+    project = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
+    path = notebook or project.root / NOTEBOOK
     schema = parameters.read_schema(document.read(path))
-    given = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
-    if "dry_run" in given:
+    values = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
+    if "dry_run" in values:
         raise UsageError("dry_run is not given here: without --live nothing is changed, with --live it is")
 
     from notebooks_lib.running import plan
     from notebooks_lib.running.runner import run_notebook
 
-    _check_subject({**schema.defaults, **given}, here)
-    _check_stages(given.get("stages"), here)
-    planned = plan.make_plan(path, here, {**given, "dry_run": not live})
+    _check_subject({**schema.defaults, **values}, project)
+    _check_stages(values.get("stages"), project)
+    planned = plan.make_plan(path, project, {**values, "dry_run": not live})
     with terminal.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        known = _recorded(here, result.run_id)
-        decided = known["decision"]
+        recorded = _recorded(project, result.run_id)
+        decided = recorded["decision"]
         _tell_github(promoted=False, decision=decided["answer"] if decided else "")
         if as_json:
-            _json({"promoted": False, "waiting": "", **known, "endpoint": None, **result.as_json()})
+            _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
         else:
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
             if decided is not None:
                 click.echo(f"  decision  {decided['summary']}")
             click.echo(f"  notebook  {terminal.path(result.output)}")
-            click.echo(f"  run       {result.run_id}  ({terminal.where(result.url)})")
-            _tell_unfinished(here, _model({**schema.defaults, **given}))
+            click.echo(f"  run       {result.run_id}  ({terminal.open_hint(result.url)})")
+            _tell_unfinished(project, _model({**schema.defaults, **values}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    content = decision_record.read_decision(connect(here), result.run_id)
+    content = decision_record.read_decision(connect(project), result.run_id)
     decision, release = content["decision"], content["release"]
     last = release["passed"][-1] if release["passed"] else "prod"
-    status = None if release["dry_run"] else _status(here, here.stages.endpoint(last, decision["model"]))
+    status = None if release["dry_run"] else _status(project, project.stages.endpoint(last, decision["model"]))
     _tell_github(promoted=release["promoted"], waiting=release["waiting"], decision=decision["answer"])
     if as_json:
         served = status.as_json() if status else None
@@ -119,23 +119,23 @@ def _promote(
         }
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
-    _print(decision, release, status, here)
-    click.echo(f"  card       {terminal.place(content['card'])}")
+    _print(decision, release, status, project)
+    click.echo(f"  card       {terminal.local_path(content['card'])}")
     click.echo(f"  notebook   {terminal.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
-    click.echo(f"  MLflow     {terminal.where(result.url)}")
+    click.echo(f"  MLflow     {terminal.open_hint(result.url)}")
     return 0
 
 
-def _tell_unfinished(here: Settings, model: str) -> None:
+def _tell_unfinished(project: Settings, model: str) -> None:
     """Report what a killed notebook left unfinished, and the remedy."""
     from notebooks_lib.release import journal
 
-    for each in journal.unfinished(here, model):
-        click.echo(f"  unfinished: {journal.describe(each)}; {journal.recovery_hint(each)}")
+    for change in journal.unfinished(project, model):
+        click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 
-def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
+def _recorded(project: Settings, run_id: str | None) -> dict[str, Any]:
     """Return decision, card and release as recorded before a stage failed; None for what was not reached."""
     from contextlib import suppress
 
@@ -145,11 +145,11 @@ def _recorded(here: Settings, run_id: str | None) -> dict[str, Any]:
 
     content: dict[str, Any] = {}
     with suppress(NbopsError):
-        content = decision_record.read_decision(connect(here), run_id) if run_id else {}
+        content = decision_record.read_decision(connect(project), run_id) if run_id else {}
     return {key: content.get(key) for key in ("decision", "card", "release")}
 
 
-def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
+def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
     """Raise UsageError for a subject that does not exist, such as an unknown metric, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.metrics import builtin
@@ -165,9 +165,9 @@ def _check_subject(values: Mapping[str, Any], here: Settings) -> None:
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
         candidates.check_challengers(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
-    known = query.experiments(connect(here))
-    if isinstance(experiment, str) and experiment not in known:
-        raise UnknownNameError("experiment", experiment, known)
+    experiments = query.experiments(connect(project))
+    if isinstance(experiment, str) and experiment not in experiments:
+        raise UnknownNameError("experiment", experiment, experiments)
 
 
 def _model(values: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ def _model(values: Mapping[str, Any]) -> str:
 
 
 def _print(
-    decision: Mapping[str, Any], release: Mapping[str, Any], status: EndpointStatus | None, here: Settings
+    decision: Mapping[str, Any], release: Mapping[str, Any], status: EndpointStatus | None, project: Settings
 ) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
@@ -189,7 +189,7 @@ def _print(
     terminal.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
     if decision["others"]:
-        others = [(each["answer"], each["label"], each["summary"]) for each in decision["others"]]
+        others = [(other["answer"], other["label"], other["summary"]) for other in decision["others"]]
         terminal.table(("", "other challengers", "reason"), others)
         click.echo()
     if release["dry_run"]:
@@ -205,7 +205,7 @@ def _print(
         click.echo(f"  continue   {release['next']}")
     elif not release["dry_run"]:
         stages = release["passed"] if release["promoted"] else ()
-        click.echo(f"  undo       {release['undo'] or _no_undo(decision['model'], stages, here)}")
+        click.echo(f"  undo       {release['undo'] or _no_undo(decision['model'], stages, project)}")
 
 
 def _cost(decision: Mapping[str, Any]) -> str:
@@ -213,8 +213,8 @@ def _cost(decision: Mapping[str, Any]) -> str:
     uses = decision["uses"]
     if uses is None or decision["unread"]:
         return ""
-    left = f"{uses['left']} of {uses['budget']} uses of the holdout are left"
-    return f", {left}" if uses["asked"] else f" but that {left}, and asking the same again spends none"
+    remaining = f"{uses['left']} of {uses['budget']} uses of the holdout are left"
+    return f", {remaining}" if uses["asked"] else f" but that {remaining}, and asking the same again spends none"
 
 
 def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
@@ -236,35 +236,35 @@ def _where(stages: Sequence[str]) -> str:
     return "" if list(stages) == ["prod"] else f" to {', '.join(stages)}"
 
 
-def _no_undo(model: str, stages: Sequence[str], here: Settings) -> str:
+def _no_undo(model: str, stages: Sequence[str], project: Settings) -> str:
     """Explain that a first champion of these stages has no predecessor to return to."""
     if not stages:
         return "nothing was promoted"
-    name = here.stages.endpoint(stages[-1], model)
+    name = project.stages.endpoint(stages[-1], model)
     return f"it is the first version in {stages[-1]}, none to go back to; to stop serving: nbops endpoint stop {name}"
 
 
-def _status(here: Settings, name: str) -> EndpointStatus | None:
+def _status(project: Settings, name: str) -> EndpointStatus | None:
     from notebooks_lib.serving import endpoint, endpoint_state
 
-    return endpoint.status(here, name) if name in endpoint_state.known(here) else None
+    return endpoint.status(project, name) if name in endpoint_state.known(project) else None
 
 
-def _check_stages(stages: Any, here: Settings) -> None:
+def _check_stages(stages: Any, project: Settings) -> None:
     """Raise UsageError for an unknown stage before anything starts."""
-    from notebooks_lib.release import rollout as known
+    from notebooks_lib.release import rollout
 
     if isinstance(stages, str):
-        known.check_stages(here, [name.strip() for name in stages.split(",") if name.strip()])
+        rollout.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
 
 
-def _go_on(model: str, *, as_json: bool) -> int:
+def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approvals
     from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
-    terminal.refuse_nothing(settings.here())
+    terminal.require_project_or_runs(settings.here())
     try:
         way = approvals.approve(connect(settings.here()), model)
     except BaseException:
@@ -273,13 +273,13 @@ def _go_on(model: str, *, as_json: bool) -> int:
     _tell_github(promoted=way.promoted, waiting=way.waiting)
     version = way.version.version if way.version else None
     if as_json:
-        told = {"promoted": way.promoted, "waiting": way.waiting, "model": model, "version": version}
-        told |= {"passed": way.passed, "steps": [vars(step) for step in way.steps]}
-        _json({**told, "endpoint": way.status.as_json() if way.status else None})
+        content = {"promoted": way.promoted, "waiting": way.waiting, "model": model, "version": version}
+        content |= {"passed": way.passed, "steps": [vars(step) for step in way.steps]}
+        _json({**content, "endpoint": way.status.as_json() if way.status else None})
         return 0
     waits = f"waiting: needs an approval to enter {way.waiting}"
-    said = waits if way.waiting else f"promoted{_where(way.passed)}"
-    click.echo(click.style(f"{model} version {version}: {said}", fg="yellow" if way.waiting else "green", bold=True))
+    state = waits if way.waiting else f"promoted{_where(way.passed)}"
+    click.echo(click.style(f"{model} version {version}: {state}", fg="yellow" if way.waiting else "green", bold=True))
     for step in way.steps:
         click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
     if way.status is not None:
@@ -297,8 +297,8 @@ def _tell_github(*, promoted: bool, waiting: str = "", decision: str = "") -> No
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
         with Path(file).open("a", encoding="utf-8") as out:
-            told = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
-            out.write("".join(f"{name}={value}\n" for name, value in told.items() if value))
+            values = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
+            out.write("".join(f"{name}={value}\n" for name, value in values.items() if value))
 
 
 def _json(value: Any) -> None:

@@ -29,11 +29,11 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     from notebooks_lib.cli import terminal
     from notebooks_lib.release.rollback import rollback
 
-    here = settings.here()
-    terminal.refuse_nothing(here)
-    done = rollback(here, model, stage=stage, to=version, reason=reason)
+    project = settings.here()
+    terminal.require_project_or_runs(project)
+    done = rollback(project, model, stage=stage, to=version, reason=reason)
     if as_json:
-        told: dict[str, object] = {
+        content: dict[str, object] = {
             "model": model,
             "stage": stage,
             "version": done.version.version if done.version else None,
@@ -42,7 +42,7 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
             "further": done.further,
             "endpoint": done.status.as_json() if done.status else None,
         }
-        sys.stdout.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
         return 0
     if done.mended is not None:
         click.echo(f"first: {done.mended.text}")
@@ -51,9 +51,9 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
 
 
 def _print(done: Restored, model: str, stage: str) -> None:
-    said = f"version {done.version.version} is champion of {stage}" if done.version else f"has no champion in {stage}"
-    said += " again" if done.before else ""
-    click.echo(click.style(f"{model} {said}", fg="green", bold=True))
+    state = f"version {done.version.version} is champion of {stage}" if done.version else f"has no champion in {stage}"
+    state += " again" if done.before else ""
+    click.echo(click.style(f"{model} {state}", fg="green", bold=True))
     facts = []
     if done.before is not None:
         facts += [

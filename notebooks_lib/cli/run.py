@@ -25,11 +25,11 @@ class _Command(click.Command):
     """Prints one JSON object in every case when `--json` is among the arguments, also for usage errors."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> click.Context:
-        wanted = "--json" in args
+        as_json = "--json" in args
         try:
             return super().make_context(info_name, args, *rest, **more)
         except click.UsageError as error:
-            if wanted:
+            if as_json:
                 _json(None, errors.UsageError(error.format_message()))
             raise
 
@@ -125,16 +125,16 @@ def _run(
     as_json: bool,
 ) -> RunResult:
     schema = parameters.read_schema(document.read(notebook))
-    given = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
+    values = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings
     from notebooks_lib.running import plan
 
-    here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    planned = plan.make_plan(notebook, here, given, experiment=experiment, name=name, tracked=not untracked)
-    before = _seen(planned) if skip_seen else None
-    if before is not None:
-        return before
+    project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
+    planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=not untracked)
+    earlier = _seen(planned) if skip_seen else None
+    if earlier is not None:
+        return earlier
 
     from notebooks_lib.running.runner import run_notebook
 
@@ -157,21 +157,21 @@ def _seen(planned: Plan) -> RunResult | None:
 
     assert planned.start is not None
     connected = store.connect(planned.settings)
-    found = run_cache.find(connected, planned.notebook, planned.start)
-    if found is None:
+    run = run_cache.find(connected, planned.notebook, planned.start)
+    if run is None:
         return None
-    output = executed_file(planned, found.run_id)
-    url = connected.run_url(found.run_id, found.experiment_id)
-    return RunResult(found.run_id, "FINISHED", output, found.metrics, url=url, seen=True)
+    output = executed_file(planned, run.run_id)
+    url = connected.run_url(run.run_id, run.experiment_id)
+    return RunResult(run.run_id, "FINISHED", output, run.metrics, url=url, seen=True)
 
 
 def _json(result: RunResult | None, error: BaseException | None = None) -> None:
-    told = (
+    content = (
         result.as_json() if result else {"run_id": None, "status": None, "output": None, "metrics": {}, "failure": None}
     )
     if error is not None:
-        told["error"] = {"error": type(error).__name__, "message": str(error)}
-    sys.stdout.write(json.dumps(told) + "\n")
+        content["error"] = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.write(json.dumps(content) + "\n")
 
 
 def _print(result: RunResult) -> None:
@@ -186,4 +186,4 @@ def _print(result: RunResult) -> None:
     if result.output.exists():  # a run on another machine has it among the artifacts
         click.echo(f"  notebook  {terminal.path(result.output)}")
     if result.run_id:
-        click.echo(f"  run       {result.run_id}  ({terminal.where(result.url)})")
+        click.echo(f"  run       {result.run_id}  ({terminal.open_hint(result.url)})")

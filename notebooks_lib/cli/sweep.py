@@ -238,7 +238,7 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
     click.echo(click.style(result.status, fg=colour))
     click.echo(formatting.summary(result))
-    click.echo(f"  sweep     {result.run_id}  ({terminal.where(result.url)})")
+    click.echo(f"  sweep     {result.run_id}  ({terminal.open_hint(result.url)})")
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
     if _aimless(result) and result.goal is not None:
         why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")

@@ -31,7 +31,7 @@ class CellProgress:
         self._silent = silent
         self._live: Any = None
         self._task: Any = None
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> CellProgress:
         if not self._silent and sys.stderr.isatty():
@@ -65,9 +65,9 @@ class CellProgress:
         """Report the start of a cell; `index` counts from 0."""
         if self._live is not None:
             self._live.update(self._task, completed=index, total=total)
-        elif not self._silent and time.monotonic() - self._told >= PLAIN_EVERY:
+        elif not self._silent and time.monotonic() - self._last_line >= PLAIN_EVERY:
             click.echo(f"{self._title}: {index} of {total} cells done", err=True)
-            self._told = time.monotonic()
+            self._last_line = time.monotonic()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -107,7 +107,7 @@ def notebook(document: Notebook, schema: Schema) -> None:
         click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
 
 
-def refuse_nothing(settings: Settings) -> None:
+def require_project_or_runs(settings: Settings) -> None:
     """Raise UsageError where there is neither a project nor a run: reading must not create an empty store."""
     from notebooks_lib.errors import UsageError
     from notebooks_lib.settings import is_project
@@ -120,7 +120,7 @@ def refuse_nothing(settings: Settings) -> None:
         )
 
 
-def where(url: str) -> str:
+def open_hint(url: str) -> str:
     """Return how to open a run's page: for a local store, `nbops ui` must run first."""
     return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url
 
@@ -131,7 +131,7 @@ def path(value: Path) -> str:
     return safe_text.printable(str(value.relative_to(here) if value.is_relative_to(here) else value))
 
 
-def place(uri: str) -> str:
+def local_path(uri: str) -> str:
     """Return the path of a file URI; any other address unchanged."""
     if not uri.startswith("file:"):
         return uri

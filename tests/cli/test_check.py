@@ -1,4 +1,4 @@
-"""`nbops check` prints `file:cell: CODE message` and ends with 1 where there are findings."""
+"""`nbops check` prints `file:cell: CODE message`, and exits with 1 when there are findings."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.notebooks.building import code, md, write
 GOOD = (md("# T"), code("alpha: float = 1.0", "parameters"))
 
 
-def test_findings_are_printed_and_fail(empty_project, capsys):
+def test_findings_are_printed_and_exit_with_1(empty_project, capsys):
     write(Path("experimentation/deep/a.ipynb"), *GOOD, code("x = ("))
     write(Path("production/b.ipynb"), *GOOD)
     write(Path("production/.ipynb_checkpoints/b.ipynb"), code("x = ("))
@@ -25,7 +25,7 @@ def test_findings_are_printed_and_fail(empty_project, capsys):
     assert "NB014: " in printed.err, "the fix stands below"
 
 
-def test_nothing_found_ends_well(empty_project, capsys):
+def test_no_findings_exit_with_0(empty_project, capsys):
     write(Path("production/b.ipynb"), *GOOD)
     assert run(["check"]) == 0
     assert capsys.readouterr().out == ""
@@ -43,7 +43,7 @@ def test_paths_are_files_or_folders_and_json_is_for_ci(empty_project, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "said"), [(["a/b.ipynb"], "did you mean 'a.ipynb'"), ([], "name the notebooks")])
-def test_asked_for_wrongly_ends_with_2(tmp_path, capsys, arguments, said):
+def test_usage_errors_exit_with_2(tmp_path, capsys, arguments, said):
     write(Path("a/a.ipynb"), *GOOD)
     assert run(["check", *arguments]) == 2
     assert said in capsys.readouterr().err

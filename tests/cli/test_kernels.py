@@ -1,4 +1,4 @@
-"""`nbops kernels`: what it shows is what there is."""
+"""`nbops kernels` shows the real state of templates and kernels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_status_and_stop_show_what_there_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_and_stop_show_the_templates(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def status() -> dict[str, object]:
         assert program.run(["kernels", "status", "--json"]) == 0
         return dict(json.loads(capsys.readouterr().out))
@@ -89,7 +89,7 @@ def test_status_says_why_kernels_are_cold(
         folder.chmod(0o700)
 
 
-def test_install_writes_a_kernelspec_that_jupyter_takes(
+def test_install_writes_a_kernelspec_that_jupyter_accepts(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefix = project / "prefix"

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: counted right, drawn within the screen, and few plain lines of many trials."""
+"""The progress of a sweep: drawn within the screen, and few plain lines for many trials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trial(number: int, state: TrialState = "finished", value: float | None = Non
 # Plain lines
 
 
-def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_ended_trial_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with live_table.table(12, RMSE, jobs=2) as shown:
         trials = {0: trial(0, "running"), 1: trial(1, "running")}
         shown.show(trials, 12)
@@ -53,7 +53,7 @@ def test_a_line_for_each_trial_that_ended(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_trials_are_few_lines_including_every_failure(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     shown, trials = PlainLines(SweepProgress(10_000, RMSE, 1, clock=clock)), {}
     with shown:
@@ -71,7 +71,7 @@ def test_many_trials_are_few_lines_with_every_failure_among_them(capsys: pytest.
     assert lines[-1].startswith("[10000/10000] ")
 
 
-def test_many_quick_trials_are_a_line_a_second_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_quick_trials_are_one_line_per_second_and_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with PlainLines(SweepProgress(1000, RMSE, 1, clock=clock)) as shown:
         trials = {}
@@ -86,7 +86,7 @@ def test_many_quick_trials_are_a_line_a_second_and_the_last_one(capsys: pytest.C
     assert lines[-1].startswith("[ 500/1000] ")
 
 
-def test_many_slow_trials_are_not_silent_for_hours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_slow_trials_print_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with PlainLines(SweepProgress(10_000, RMSE, 1, clock=clock)) as shown:
         trials = {}
@@ -99,7 +99,7 @@ def test_many_slow_trials_are_not_silent_for_hours(capsys: pytest.CaptureFixture
     assert len(capsys.readouterr().err.splitlines()) == 11
 
 
-def test_a_resumed_sweep_says_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resumed_sweep_reports_earlier_trials(capsys: pytest.CaptureFixture[str]) -> None:
     with live_table.table(50, RMSE, jobs=1) as shown:
         trials = {number: trial(number, "finished", 60.0 + number) for number in range(29)} | {29: trial(29, "failed")}
         shown.show(trials, 50)
@@ -113,7 +113,7 @@ def test_a_resumed_sweep_says_what_was_there(capsys: pytest.CaptureFixture[str])
     assert len(lines) == 2
 
 
-def test_a_sweep_that_was_done_already_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_completed_sweep_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with live_table.table(2, RMSE, jobs=1) as shown:
         shown.show({0: trial(0, "finished", 1.0)}, 2)
         shown.show({0: trial(0, "finished", 1.0), 1: trial(1, "finished", 2.0)}, 2)
@@ -131,7 +131,7 @@ def test_plain_lines_hold_no_control_characters_and_are_cut(capsys: pytest.Captu
     assert len(line) < 2.5 * live_table.PLAIN_ROOM
 
 
-def test_silent_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_silent_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with live_table.table(1, None, jobs=1, silent=True) as shown:
         shown.show({0: trial(0, "failed")}, 1)
     assert capsys.readouterr() == ("", "")
@@ -154,7 +154,7 @@ def screen(width: int, height: int = 24) -> Console:
 
 @pytest.mark.parametrize(("width", "height"), [(20, 40), (40, 24), (40, 10), (80, 24), (200, 50), (200, 10)])
 @pytest.mark.parametrize("running", [0, 1, 3, 64])
-def test_the_table_stays_within_the_screen(width: int, height: int, running: int) -> None:
+def test_the_table_fits_the_screen(width: int, height: int, running: int) -> None:
     console = screen(width, height)
     live = LiveTable(SweepProgress(10_000, Goal("a_metric_with_a_very_long_name_indeed"), 8), console)
     states: list[TrialState] = ["finished", "failed", "killed", "pruned", "skipped"]
@@ -173,7 +173,7 @@ def test_the_table_stays_within_the_screen(width: int, height: int, running: int
     assert rows[-1].endswith("more running") == (running > len(rows) / 2) or width == 20
 
 
-def test_the_table_says_how_far_it_is_and_what_is_best() -> None:
+def test_the_table_shows_progress_and_the_best_trial() -> None:
     clock, console = Clock(), screen(100)
     live = LiveTable(SweepProgress(50, RMSE, 2, clock=clock), console)
     assert drawn(live, console)[0].startswith("0/50 ")
@@ -195,7 +195,7 @@ def test_the_table_says_how_far_it_is_and_what_is_best() -> None:
     assert rows[6] == ["0", "running", "-", "1", "min", "alpha=0", "seed=0"]
 
 
-def test_without_a_goal_nothing_is_best() -> None:
+def test_without_a_goal_there_is_no_best_trial() -> None:
     console = screen(100)
     live = LiveTable(SweepProgress(2, None, 1), console)
     live.show({0: trial(0, "running")}, 2)
@@ -206,7 +206,7 @@ def test_without_a_goal_nothing_is_best() -> None:
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
-    """All that is written to standard error when it is a terminal."""
+    """Collect what is written to standard error as a terminal."""
     master, slave = pty.openpty()
     with monkeypatch.context() as here, os.fdopen(slave, "w") as terminal:
         for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
@@ -225,7 +225,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
     return text.decode()
 
 
-def test_on_a_terminal_the_table_is_live_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_live_table_and_is_clean_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch)
     assert "best rmse 55.5" in text
     assert "\x1b[32m" in text, "finished is green"
@@ -234,13 +234,13 @@ def test_on_a_terminal_the_table_is_live_and_leaves_nothing_behind(monkeypatch: 
     assert text.rstrip().endswith("\x1b[2K"), "the lines of the table are erased at the end"
 
 
-def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch, NO_COLOR="1")
     assert "best rmse 55.5" in text
     assert not re.search(r"\x1b\[[0-9;]*(3|4|9)[0-9;]*m", text)
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch, TERM="dumb")
     assert (
         text.replace("\r\n", "\n") == "[1/2] finished  alpha=0 seed=0  rmse 55.5  1.2 s  (best 55.5: alpha=0 seed=0)\n"

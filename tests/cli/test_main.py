@@ -1,4 +1,4 @@
-"""The command line: every command has help and a place in the README, and every end has its exit code."""
+"""The command line: every command has help and a place in the README, and every outcome has its exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
-def test_every_command_has_help_and_stands_in_the_readme(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_and_is_in_the_readme(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"nbops {name}" in text
@@ -74,7 +74,7 @@ def test_known_errors_are_one_line_without_traceback(
         assert capsys.readouterr().err == f"nbops: {raised}\n"
 
 
-def test_what_is_unforeseen_shows_its_traceback(
+def test_unexpected_errors_show_their_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(**_: object) -> None:
@@ -87,7 +87,7 @@ def test_what_is_unforeseen_shows_its_traceback(
     assert told.endswith("ZeroDivisionError\n")
 
 
-def test_wrong_parameters_are_all_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_wrong_parameters_are_reported_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = building.write(
         tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0\nkind: \"Literal['a', 'b']\" = \"a\""
     )
@@ -108,7 +108,7 @@ def test_help_notebook_shows_the_parameters(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.tracking
 @pytest.mark.notebooks
-def test_run_prints_one_object_or_words(project: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_prints_one_json_object_or_text(project: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     cells = "import os, mlflow\nos.system('echo loose talk')\nmlflow.log_metric('rmse', 2)"
     path = building.write(project.root / "n.ipynb", cells)
     assert program.run(["run", str(path), "--json"]) == 0
@@ -133,7 +133,7 @@ def test_run_prints_one_object_or_words(project: Settings, capfd: pytest.Capture
 
 @pytest.mark.tracking
 @pytest.mark.notebooks
-def test_doctor_finds_all_well_and_says_what_to_do_about_a_fault(
+def test_doctor_passes_and_gives_a_remedy_for_a_fault(
     project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.run(["doctor"]) == 0
@@ -147,7 +147,7 @@ def test_doctor_finds_all_well_and_says_what_to_do_about_a_fault(
     assert "production/settings.toml" in findings["tracking"]["advice"]
 
 
-def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
     assert click.unstyle(capsys.readouterr().out) == "name       value\na            1.5\nlong name  22.25\n"
 
@@ -162,7 +162,7 @@ def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:
         (["dry_run=false"], "--live"),
     ],
 )
-def test_a_promotion_asked_for_wrongly_starts_nothing(
+def test_a_usage_error_of_promote_starts_nothing(
     given: list[str], message: str, project: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(ROOT / "production" / "promote.ipynb", project.root / "production")

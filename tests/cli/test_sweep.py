@@ -1,4 +1,4 @@
-"""`nbops sweep` as people use it: interrupted, killed, resumed; and what is asked for wrongly."""
+"""`nbops sweep` interrupted, killed and resumed; and its usage errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.tracking
 @pytest.mark.notebooks
-def test_ctrl_c_ends_all_and_the_command_it_prints_goes_on(project: Settings) -> None:
+def test_ctrl_c_stops_everything_and_the_printed_command_resumes(project: Settings) -> None:
     path = building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
     process = begin(project, "n.ipynb", "--grid", "k=0..3", "--jobs", "2")
     for k in (2, 3):
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_all_and_the_command_it_prints_goes_on(project: Settings) ->
 @pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
-def test_after_kill_9_resume_closes_what_is_left_and_runs_only_the_rest(project: Settings) -> None:
+def test_after_kill_9_resume_closes_open_runs_and_runs_only_the_rest(project: Settings) -> None:
     building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
     arguments = ["n.ipynb", "--grid", "k=0..3", "-p", "slow=true", "--jobs", "2"]
     process = begin(project, *arguments)
@@ -127,11 +127,11 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say which notebook"),
+        ([], "name the notebook"),
         (["--grid", "alpha=1,x"], "alpha"),
         (["--grid", "alpa=1"], "did you mean 'alpha'?"),
-        (["--space", "alpha=uniform(0, 1)", "--trials", "3"], "say --metric"),
-        (["--space", "alpha=uniform(0, 1)", "--metric", "rmse"], "say how many trials with --trials"),
+        (["--space", "alpha=uniform(0, 1)", "--trials", "3"], "give --metric"),
+        (["--space", "alpha=uniform(0, 1)", "--metric", "rmse"], "give the number of trials with --trials"),
         (["--grid", "alpha=1,2", "--trials", "3"], "this grid has 2 combinations"),
         (["--grid", "alpha=1,2", "--metric", "mine"], "which way is better"),
         (["--grid", "alpha=1,2", "--sampler", "tpe"], "--sampler goes with --space"),
@@ -140,7 +140,7 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
         (["--grid", "alpha=1,2", "--timeout", "nan"], "number of seconds"),
     ],
 )
-def test_what_is_asked_for_wrongly_is_told_and_starts_nothing(
+def test_usage_errors_are_reported_and_start_nothing(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = building.write(tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0")
@@ -160,13 +160,13 @@ def test_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
 
 
-def test_an_empty_file_is_called_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_file_is_reported_as_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.yaml").write_text("")
     assert program.run(["sweep", "-f", str(tmp_path / "sweep.yaml")]) == 2
     assert "sweep.yaml is empty: write `notebook: NAME.ipynb` into it" in capsys.readouterr().err
 
 
-def test_the_end_says_what_is_missing_and_what_would_run_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     done = Trial(0, {"a": 1}, "finished", None, {}, "ab", 1.0, "it logged no 'rmse'")
     result = SweepResult("abc", "http://x", "FINISHED", Goal("rmse"), [done, Trial(1, {"a": 2}, "failed")], 2, 1.0)
     assert sweep._aimless(result)
@@ -190,5 +190,5 @@ def test_the_end_says_what_is_missing_and_what_would_run_once_more(capsys: pytes
         (["n.ipynb", "--resume=0123", "--space", "a=uniform(0, 1)"], ["n.ipynb", "--space", "'a=uniform(0, 1)'"]),
     ],
 )
-def test_the_command_that_goes_on_is_the_one_given_with_its_run(words: list[str], kept: list[str]) -> None:
+def test_the_resume_command_is_the_given_one_with_its_run(words: list[str], kept: list[str]) -> None:
     assert sweep._go_on(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])

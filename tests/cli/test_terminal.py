@@ -1,4 +1,4 @@
-"""What is shown of names that others gave moves no cursor and colours no terminal."""
+"""Foreign names on a terminal move no cursor and change no colour."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def test_a_path_is_shown_without_escapes() -> None:
     assert terminal.path(Path("/x") / f"{NAME}.ipynb") == r"/x/a\x1b[31m[/x]\u202en.ipynb"
 
 
-def test_so_is_a_title_with_what_the_progress_bar_takes_for_markup(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_title_is_shown_without_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.CellProgress(NAME) as progress:
         progress.opened("r1", "")
     assert capsys.readouterr().err == "a\\x1b[31m[/x]\\u202en: run r1\n"

@@ -13,12 +13,12 @@ from notebooks_lib.sweeps.search_space import ParameterSpace
 
 
 def kind(annotation: str) -> ParameterType:
-    """What an annotation stands for; "" for none at all."""
+    """Return the type of an annotation; "" is none at all."""
     return type_annotations.read_annotation(ast.parse(annotation, mode="eval").body) if annotation else ParameterType()
 
 
 def schema(**annotations: str) -> Schema:
-    """Parameters of these annotations; a secret is read from TOKEN."""
+    """Return a schema of these annotations; a secret is read from TOKEN."""
     return Schema(
         tuple(
             Parameter(name, text, default="TOKEN" if text == "SecretStr" else None, kind=kind(text))

@@ -1,4 +1,4 @@
-"""A Dask cluster for tests: a real scheduler and real workers, on loopback, each in a folder of its own."""
+"""A Dask cluster for tests: a real scheduler and real workers on loopback, each in its own folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START_LIMIT = 60.0
 
 
 class Cluster:
-    """Its processes are ended with it, whatever became of them."""
+    """A cluster whose processes end with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -24,30 +24,30 @@ class Cluster:
 
     @property
     def on(self) -> str:
-        """For --on."""
+        """The value for --on."""
         return self.address.replace("tcp://", "dask://")
 
     def start(self) -> None:
-        """The scheduler."""
+        """Start the scheduler."""
         file = self.folder / "scheduler.json"
         self._start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
         self.address = json.loads(_text(file))["address"]
 
     def worker(self, name: str, *options: str, **environment: str) -> int:
-        """One more worker, with one thread and a working folder of its own; its process."""
+        """Start a worker with one thread and its own working folder, and return its process."""
         arguments = ["worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--local-directory", "scratch"]
         return self._start(name, *arguments, *(options or ["--no-nanny"]), **environment)
 
     def log(self, name: str) -> str:
-        """What a process has printed."""
+        """Return the output of a process."""
         return (self.folder / f"{name}.log").read_text()
 
     def copies(self) -> list[Path]:
-        """Projects that lie on workers."""
+        """Return the copies of projects on the workers."""
         return [path for path in self.folder.glob("*/scratch/*/*/nbops-*") if path.is_dir()]
 
     def stop(self) -> None:
-        """End all of it."""
+        """Stop all processes."""
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
@@ -78,7 +78,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def running(folder: Path, *workers: str) -> Iterator[Cluster]:
-    """A scheduler with these workers."""
+    """Return a scheduler with these workers."""
     cluster = Cluster(folder)
     try:
         cluster.start()

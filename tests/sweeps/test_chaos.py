@@ -1,4 +1,4 @@
-"""A slow proof: two hundred trials that end in every way, the sweep killed twice in the middle; nothing is left open."""
+"""A slow proof: of two hundred trials with every kind of end, in a sweep that is killed twice, no run stays open."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if fate == 'stop':
 STATES = {"raise": "failed", "exit": "failed", "kill": "killed", "abort": "killed", "sleep": "killed"}
 
 
-def test_two_hundred_trials_that_end_in_every_way_leave_nothing_open(project: Settings) -> None:
+def test_two_hundred_trials_with_every_kind_of_end_leave_no_run_open(project: Settings) -> None:
     marks, fates = project.root / "marks", project.root / "fates"
     building.write(
         project.root / "n.ipynb", FATE, "print('whole')", parameters="k: int = 0\nmarks: str = ''\nfates: str = ''"

@@ -1,4 +1,4 @@
-"""Each distribution gives the value that its formula gives, at every share of its probability."""
+"""Distributions are parsed from texts and mappings, and each gives the quantiles of its formula."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHARES = st.floats(0, 1)
         (Normal(1, 2, log=True), NormalDist().cdf(1), math.exp(3)),
     ],
 )
-def test_continuous_values_lie_where_the_formula_says(distribution, share, value):
+def test_continuous_values_follow_the_formula(distribution, share, value):
     assert distribution.at(share) == pytest.approx(value)
 
 
@@ -43,13 +43,13 @@ def test_q_forms_round_to_a_multiple(share, q, log):
         assert type(rounded) is (int if q.is_integer() else float)
 
 
-def test_multiples_carry_no_noise_of_floats():
+def test_multiples_have_no_rounding_noise():
     assert [multiple(k, 0.1) for k in (3, 7, -3)] == [0.3, 0.7, -0.3]
     assert repr(multiple(3, 1e-5)) == "3e-05"
 
 
 @given(share=SHARES, low=st.floats(-3, 3), width=st.floats(0.01, 5))
-def test_a_truncated_normal_is_what_drawing_again_would_give(share, low, width):
+def test_a_truncated_normal_equals_rejection_sampling(share, low, width):
     whole, truncated = NormalDist(0.5, 1.5), Normal(0.5, 1.5, low=low, high=low + width)
     value = truncated.at(share)
     assert low <= value <= low + width
@@ -88,7 +88,7 @@ def test_values_grow_with_the_share(one, other):
         (Normal(1e300, 1.0), "normal(1e+300, 1)"),
     ],
 )
-def test_it_is_shown_as_it_is_written(distribution, text):
+def test_a_distribution_prints_as_it_is_written(distribution, text):
     assert str(distribution) == text
 
 
@@ -119,7 +119,7 @@ def test_it_is_shown_as_it_is_written(distribution, text):
         ("int", {"choice": "1..3"}, Choice((1, 2, 3))),
     ],
 )
-def test_what_is_written_is_what_is_meant(annotation, given, distribution):
+def test_texts_and_mappings_become_distributions(annotation, given, distribution):
     assert distributions.parse(given, kind(annotation)) == distribution
 
 
@@ -168,7 +168,7 @@ def test_what_is_written_is_what_is_meant(annotation, given, distribution):
         ("choice(1..5000)", "found 5,000 choices, allowed at most 1,000; for numbers use int(...)"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(given, said):
+def test_errors_are_one_line(given, said):
     with pytest.raises(InvalidSearchSpace) as caught:
         distributions.parse(given, kind("float"))
     assert said in str(caught.value)
@@ -178,7 +178,7 @@ def test_what_is_wrong_is_said_in_one_line(given, said):
 @given(
     st.one_of(st.text(max_size=20), st.builds("{}({})".format, st.sampled_from(list(distributions.FORMS)), st.text()))
 )
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_read_or_rejected(text):
     try:
         found = distributions.parse(text, kind("float"))
     except InvalidSearchSpace:
@@ -192,7 +192,7 @@ NUMBERS = st.one_of(st.floats(-100, 100), st.integers(-100, 100), st.floats(allo
 
 
 @given(st.sampled_from([name for name in distributions.FORMS if name != "choice"]), st.lists(NUMBERS, max_size=3))
-def test_what_is_shown_is_read_again_as_the_same(name, numbers):
+def test_a_printed_distribution_reads_back_as_equal(name, numbers):
     try:
         read = distributions.parse({name: numbers}, kind("float"))
     except InvalidSearchSpace:

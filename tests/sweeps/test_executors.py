@@ -1,4 +1,4 @@
-"""Executors run tasks, hand over their errors, and share the cores."""
+"""Executors run tasks, pass on their errors, and share the cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebooks_lib import errors
 from notebooks_lib.sweeps import executors
 
 
-def test_threads_begin_at_once_hand_over_what_is_raised_and_can_be_waited_for() -> None:
+def test_threads_start_at_once_pass_on_errors_and_can_be_joined() -> None:
     pool = executors.ThreadExecutor()
     gate = threading.Event()
     held = [pool.submit(gate.wait, 10) for _ in range(3)]
@@ -23,7 +23,7 @@ def test_threads_begin_at_once_hand_over_what_is_raised_and_can_be_waited_for() 
     assert all(future.result() for future in held)
 
 
-def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors.cores, "whole", lambda: 8)
     assert set(executors.thread_limits(3, {}).values()) == {"2"}
     assert set(executors.thread_limits(16, {}).values()) == {"1"}
@@ -38,6 +38,6 @@ def test_kernels_share_the_cores_unless_a_person_has_said_otherwise(monkeypatch:
         ("dask://host:0", "no such executor"),
     ],
 )
-def test_an_unknown_place_is_refused(on: str, message: str) -> None:
+def test_an_unknown_executor_is_rejected(on: str, message: str) -> None:
     with pytest.raises(errors.UsageError, match=message):
         executors.check(on)

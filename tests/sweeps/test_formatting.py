@@ -1,4 +1,4 @@
-"""Values, figures and times of trials read well in one line, and the summary keeps to its width."""
+"""Values, figures and times of trials fit in one line, and the summary fits its width."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebooks_lib.sweeps import formatting
 from tests.sweeps.results import finished, sweep, trial
 
 
-def test_the_summary_has_the_five_best_and_says_why_others_failed() -> None:
+def test_the_summary_shows_the_five_best_trials_and_the_reasons_of_failures() -> None:
     trials = [trial(n, "finished", float(10 + (n * 7) % 20)) for n in range(20)]
     trials += [trial(n, "failed", reason="ValueError: no") for n in range(20, 23)] + [trial(23, "killed", reason="OOM")]
     lines = formatting.summary(sweep(*trials, total=30), width=110).splitlines()
@@ -29,7 +29,7 @@ def test_the_summary_has_the_five_best_and_says_why_others_failed() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_summary_keeps_to_its_width(width: int) -> None:
+def test_the_summary_fits_its_width(width: int) -> None:
     values = {f"parameter_{n}": "long\n" * 20 for n in range(15)}
     trials = [trial(n, "finished", n / 3, values=values) for n in range(9)]
     trials += [trial(n, "failed", values=values, reason=f"{n}\x1b[31m" + "very long " * 50) for n in range(9, 20)]
@@ -54,7 +54,7 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert formatting.duration(seconds) == text
 
 
-def test_a_reason_says_first_why_and_then_where() -> None:
+def test_a_reason_gives_the_error_before_the_cell() -> None:
     said = formatting.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
     assert said == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
     assert formatting.reason("", "3", "fit()") == "cell 3 (fit())"
@@ -69,11 +69,11 @@ def test_a_reason_says_first_why_and_then_where() -> None:
         ("x" * 50, "x" * 23 + "…"),
     ],
 )  # fmt: skip
-def test_a_value_reads_as_what_it_is(given: object, text: str) -> None:
+def test_values_are_formatted_unambiguously(given: object, text: str) -> None:
     assert formatting.value(given) == text
 
 
-def test_a_figure_that_is_none_is_a_dash_and_others_are_what_they_are() -> None:
+def test_a_missing_figure_is_a_dash_and_nan_and_inf_stay() -> None:
     assert [formatting.figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == [
         "-",
         "nan",

@@ -1,4 +1,4 @@
-"""Listed values are read as -p reads one, checked, and refused in one line that says the way out."""
+"""Listed values are read and checked as `-p` reads one; an error is one line with a remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.sweeps.building import kind
         ("dict[str, int]", '{"a": 1, "b": 2},{"a": 3}', [{"a": 1, "b": 2}, {"a": 3}]),
     ],
 )
-def test_a_text_stands_for_values_of_the_type(annotation, text, values):
+def test_a_text_becomes_values_of_the_type(annotation, text, values):
     found = grid_values.read(text, kind(annotation))
     assert list(found) == values
     assert [type(one) for one in found] == [type(one) for one in values]
@@ -85,7 +85,7 @@ def test_a_text_stands_for_values_of_the_type(annotation, text, values):
         ("float", ["0.1"], "found '0.1' (str), allowed float"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(annotation, given, said):
+def test_errors_are_one_line(annotation, given, said):
     with pytest.raises(grid_values.InvalidSearchSpace) as caught:
         grid_values.read(given, kind(annotation))
     assert said in str(caught.value)
@@ -97,7 +97,7 @@ ANNOTATIONS = ["int", "float", "str", "bool", "list[int]", "str | None", "Litera
 
 
 @given(annotation=st.sampled_from(ANNOTATIONS), text=st.text(max_size=30))
-def test_any_text_is_read_or_refused(annotation, text):
+def test_any_text_is_read_or_rejected(annotation, text):
     wanted = kind(annotation)
     try:
         found = grid_values.read(text, wanted)
@@ -110,11 +110,11 @@ def test_any_text_is_read_or_refused(annotation, text):
 
 
 @given(st.text(alphabet="ab,'\"[](){}\\: ", max_size=20))
-def test_pieces_hold_everything_but_the_commas_between_them(text):
+def test_split_keeps_everything_except_the_commas(text):
     assert "".join("".join(grid_values.split(text)).split()).replace(",", "") == "".join(text.split()).replace(",", "")
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8, unique_by=repr))
-def test_numbers_are_read_as_the_command_line_reads_one(numbers):
+def test_numbers_are_read_as_on_the_command_line(numbers):
     wanted = parameter_types.NumberType("float")
     assert list(grid_values.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]

@@ -10,7 +10,7 @@ from notebooks_lib.sweeps import parent_run
 
 
 @pytest.mark.tracking
-def test_one_process_holds_a_sweep(project: Settings) -> None:
+def test_only_one_process_holds_a_sweep(project: Settings) -> None:
     with (
         parent_run.held(project, "abc"),
         pytest.raises(errors.UsageError, match="sweep abc is running in another process"),

@@ -1,4 +1,4 @@
-"""The plots show every trial where it belongs, whatever the values are."""
+"""The plots show every trial at its position, whatever the values are."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NASTY = {
 
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("draw", [plots.optimisation_history, plots.parallel_coordinates])
-def test_whatever_the_values_are_a_plot_is_drawn_without_a_warning(name: str, draw: Any) -> None:
+def test_plots_are_drawn_without_warnings_for_any_values(name: str, draw: Any) -> None:
     assert plots.why_not(NASTY[name]) == ""
     assert plots._png(draw(NASTY[name])).startswith(b"\x89PNG")
 
@@ -67,12 +67,12 @@ def test_whatever_the_values_are_a_plot_is_drawn_without_a_warning(name: str, dr
         (finished(-1e300, 1.0, 2.0), "too large"),
     ],
 )
-def test_where_nothing_can_be_drawn_there_is_a_reason(result: SweepResult, why: str) -> None:
+def test_without_a_plot_there_is_a_reason(result: SweepResult, why: str) -> None:
     assert why in plots.why_not(result)
 
 
 def points(axes: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """The marks of a plot by their labels."""
+    """Return the marks of a plot by label."""
     return {mark.get_label(): np.asarray(mark.get_offsets()) for mark in axes.collections}
 
 
@@ -91,12 +91,12 @@ def test_the_history_shows_each_trial_at_its_number_and_value() -> None:
     assert "lower is better" in axes.get_ylabel()
 
 
-def test_the_best_so_far_rises_where_higher_is_better() -> None:
+def test_the_best_so_far_rises_when_higher_is_better() -> None:
     axes = plots.optimisation_history(finished(0.1, 0.5, 0.3, 0.7, goal=Goal("r2", "max"))).axes[0]
     assert axes.lines[0].get_ydata().tolist() == [0.1, 0.5, 0.7, 0.7]
 
 
-def test_a_few_diverged_trials_do_not_press_the_others_flat() -> None:
+def test_a_few_diverged_trials_do_not_flatten_the_others() -> None:
     result = many(40, lambda n: {"a": n}, lambda n: 1e30 if n == 7 else 50.0 + n % 10)
     axes = plots.optimisation_history(result).axes[0]
     assert axes.get_ylim()[1] < 70
@@ -144,7 +144,7 @@ def test_an_axis_is_logarithmic_from_two_decades_on() -> None:
     assert plot_axes.axis_of("a", [1, 10, 100]).places == pytest.approx([0, 0.5, 1])
 
 
-def test_values_that_are_no_numbers_have_a_place_each() -> None:
+def test_values_other_than_numbers_get_one_position_each() -> None:
     axis = plot_axes.axis_of("a", ODD)
     assert len(set(axis.places)) == len(ODD)
     ordered = [label for _, label in axis.ticks]
@@ -159,7 +159,7 @@ def test_values_that_are_no_numbers_have_a_place_each() -> None:
     assert len(set(crowded.places)) == 500
 
 
-def test_trials_with_one_value_are_a_band_with_the_best_on_its_better_side() -> None:
+def test_trials_with_equal_values_form_a_band_with_the_best_on_one_side() -> None:
     axis = plot_axes.axis_of("a", ["x", "y"] * 100)
     for goal, sign in ((Goal("rmse"), 1), (Goal("r2", "max"), -1)):
         at_x = [sign * place for place in axis.spread(goal)[::2]]
@@ -169,7 +169,7 @@ def test_trials_with_one_value_are_a_band_with_the_best_on_its_better_side() -> 
     assert axis.spread(Goal("rmse")) == axis.places
 
 
-def test_drawing_and_importing_leave_no_trace() -> None:
+def test_drawing_changes_no_global_settings_and_imports_stay_light() -> None:
     code = (
         "import sys\n"
         "from notebooks_lib.sweeps import formatting, plot_axes, plots, report\n"

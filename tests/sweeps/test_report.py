@@ -1,4 +1,4 @@
-"""What remains of a sweep: its tables are whole, its page is safe and says what it leaves out, its plots are right."""
+"""The report of a sweep: complete tables, a page without foreign markup, and plots on the parent run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.sweeps.results import MIXED, PARENT, URL, finished, sweep, trial
 # Tables
 
 
-def test_the_csv_holds_every_trial_and_everything_about_it(tmp_path: Path) -> None:
+def test_the_csv_holds_every_trial_in_full(tmp_path: Path) -> None:
     odd = {"text": 'a,"b"\nc', "list": [1, 2], "none": None, "flag": True, "state": "shadow", "broken": "\udc80"}
     result = sweep(trial(0, "finished", 1 / 3), trial(1, "failed", values=odd, reason="why, not"))
     report.write_tables(result, tmp_path)
@@ -45,7 +45,7 @@ def test_the_csv_holds_every_trial_and_everything_about_it(tmp_path: Path) -> No
     assert second["run_id"] == f"{1:032x}"
 
 
-def test_the_json_is_json_to_every_reader(tmp_path: Path) -> None:
+def test_the_json_is_strictly_valid(tmp_path: Path) -> None:
     report.write_tables(MIXED, tmp_path)
 
     def refuse(constant: str) -> None:
@@ -88,7 +88,7 @@ def rendered(result: SweepResult) -> str:
     return report.render(result, "n", [], lambda run_id: URL + run_id)
 
 
-def test_the_page_shows_the_best_hundred_and_the_first_hundred_failures_and_says_so() -> None:
+def test_the_page_shows_and_states_the_best_hundred_and_the_first_hundred_failures() -> None:
     trials = [trial(n, "finished", float(10_000 - n)) for n in range(9_000)]
     trials += [trial(n, "failed", reason="no") for n in range(9_000, 10_000)]
     text = rendered(sweep(*trials))
@@ -101,7 +101,7 @@ def test_the_page_shows_the_best_hundred_and_the_first_hundred_failures_and_says
     assert text.count("<tr class=first>") == 1
 
 
-def test_the_page_tells_a_stranger_what_there_is() -> None:
+def test_the_page_explains_itself() -> None:
     words = " ".join(" ".join(_Read(rendered(MIXED)).words).split())
     assert "It ran one notebook with 10 of 10 sets of parameters (trials): 5 finished, 1 skipped, 2 pruned" in words
     assert "Best rmse (lower is better): 2 in trial 4, with alpha = 10, seed = 4" in words
@@ -111,7 +111,7 @@ def test_the_page_tells_a_stranger_what_there_is() -> None:
     assert "trials.csv" in words
 
 
-def test_runs_are_links_and_nothing_is_fetched_from_elsewhere() -> None:
+def test_runs_are_links_and_the_page_is_self_contained() -> None:
     read = _Read(rendered(MIXED))
     links = read.all("a", "href")
     assert URL + PARENT in links
@@ -120,7 +120,7 @@ def test_runs_are_links_and_nothing_is_fetched_from_elsewhere() -> None:
     assert "url(" not in rendered(MIXED)
 
 
-def test_what_others_wrote_cannot_become_part_of_the_page() -> None:
+def test_foreign_text_is_escaped() -> None:
     evil = "<script>alert(1)</script>\"'>"
     bad = Trial(0, {evil: evil}, "finished", 1.0, {evil: 2.0, evil + "2": 1.0}, evil, 1.0)
     worse = Trial(1, {evil: evil}, "failed", reason=evil, run_id=evil)
@@ -131,7 +131,7 @@ def test_what_others_wrote_cannot_become_part_of_the_page() -> None:
     assert "<script>" in " ".join(read.words)
 
 
-def test_a_page_of_nothing_is_a_page() -> None:
+def test_a_sweep_without_trials_has_a_page() -> None:
     assert "No metric was named" in rendered(finished(1.0, 2.0, goal=None))
     assert "there is no best one" in rendered(sweep(trial(0, "failed")))
     assert "0 of 5" in rendered(sweep(total=5))
@@ -145,7 +145,7 @@ def test_a_page_of_nothing_is_a_page() -> None:
 
 @pytest.fixture
 def opened(project: Settings) -> tuple[Store, SweepResult]:
-    """A store, and a sweep whose parent run it holds."""
+    """Return a store and a sweep with an open parent run."""
     store = store_module.connect(project)
     run = store.client.create_run(store.experiment_id("sweeps"), run_name="ridge sweep").info
     return store, dataclasses.replace(MIXED, run_id=run.run_id, url=store.run_url(run.run_id, run.experiment_id))
@@ -176,7 +176,7 @@ def test_tables_plots_and_page_are_on_the_parent_run(opened: tuple[Store, SweepR
 
 
 @pytest.mark.tracking
-def test_without_a_goal_there_are_tables_and_a_page_that_says_why_nothing_is_drawn(
+def test_without_a_goal_the_page_says_why_there_are_no_plots(
     opened: tuple[Store, SweepResult],
 ) -> None:
     store, result = opened
@@ -187,7 +187,7 @@ def test_without_a_goal_there_are_tables_and_a_page_that_says_why_nothing_is_dra
 
 
 @pytest.mark.tracking
-def test_a_plot_that_cannot_be_drawn_costs_only_itself(
+def test_a_failing_plot_does_not_affect_the_rest(
     opened: tuple[Store, SweepResult], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, result = opened
@@ -204,9 +204,7 @@ def test_a_plot_that_cannot_be_drawn_costs_only_itself(
 
 
 @pytest.mark.tracking
-def test_the_tables_are_kept_before_anything_is_drawn(
-    opened: tuple[Store, SweepResult], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_are_written_before_plots(opened: tuple[Store, SweepResult], monkeypatch: pytest.MonkeyPatch) -> None:
     store, result = opened
 
     def interrupt(_: SweepResult) -> None:
@@ -219,7 +217,7 @@ def test_the_tables_are_kept_before_anything_is_drawn(
 
 
 @pytest.mark.tracking
-def test_a_page_that_cannot_be_made_is_a_warning(
+def test_a_failing_page_is_a_warning(
     opened: tuple[Store, SweepResult], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, result = opened
@@ -230,7 +228,7 @@ def test_a_page_that_cannot_be_made_is_a_warning(
 
 
 @pytest.mark.tracking
-def test_a_store_that_takes_no_tables_is_a_tracking_error(opened: tuple[Store, SweepResult]) -> None:
+def test_a_store_that_rejects_the_tables_is_a_tracking_error(opened: tuple[Store, SweepResult]) -> None:
     store, result = opened
     gone = dataclasses.replace(result, run_id="f" * 32)
     with pytest.raises(errors.TrackingError, match=f"the tables of sweep {gone.run_id} were not kept: .*not found"):

@@ -1,4 +1,4 @@
-"""What a sweep goes through is checked whole, against the notebook's own schema, before anything starts."""
+"""The whole search space is checked against the notebook's schema before anything starts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def problems(**given: object) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_a_grid_is_the_product_in_the_order_given_and_the_last_varies_fastest():
+def test_a_grid_is_the_product_in_order_with_the_last_name_fastest():
     found = grid("alpha=0.1,1", "seed=1..3", 'name=["a,b","c"]')
     assert found.axes == {"alpha": (0.1, 1.0), "seed": (1, 2, 3), "name": ("a,b", "c")}
     listed = list(found.combinations())
@@ -43,14 +43,14 @@ def test_a_grid_is_the_product_in_the_order_given_and_the_last_varies_fastest():
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
-def test_each_number_of_a_grid_is_another_combination(sizes):
+def test_each_number_of_a_grid_is_a_different_combination(sizes):
     made = ParameterGrid({f"p{place}": tuple(range(size)) for place, size in enumerate(sizes)})
     found = {tuple(one.items()) for one in made.combinations()}
     assert len(found) == made.size
     assert [made.at(number) for number in range(made.size)] == list(made.combinations())
 
 
-def test_a_grid_is_never_laid_out():
+def test_a_grid_is_never_expanded_in_memory():
     huge = ParameterGrid({f"p{place}": range(1000) for place in range(20)})
     assert huge.size == 10**60
     assert next(huge.combinations()) == dict.fromkeys(huge.axes, 0)
@@ -68,7 +68,7 @@ def test_a_space_holds_a_distribution_for_each_name():
     }
 
 
-def test_what_is_fixed_is_read_as_for_a_run():
+def test_fixed_values_are_read_as_for_a_run():
     found = read(grid=["seed=1..2"], parameters=["alpha=0.5", "note=None"])
     assert found.fixed == {"alpha": 0.5, "note": None}
 
@@ -98,13 +98,13 @@ def test_what_is_fixed_is_read_as_for_a_run():
         ({"grid": ["seed=1"], "parameters": ["alpha=x"]}, "alpha: found 'x' (str), allowed float > 0"),
     ],
 )
-def test_one_thing_wrong_is_one_line(given, said):
+def test_one_error_is_one_line(given, said):
     (line,) = problems(**given)
     assert said in line
     assert "hunter2" not in line
 
 
-def test_everything_wrong_is_said_at_once():
+def test_all_errors_are_reported_at_once():
     found = problems(
         grid=["alpha=0", "seed=1..0", "nothing", "modle=ridge"],
         parameters=["beta=x", "gamma"],
@@ -112,12 +112,12 @@ def test_everything_wrong_is_said_at_once():
     assert len(found) == 6
 
 
-def test_whitespace_around_names_means_nothing():
+def test_whitespace_around_names_is_ignored():
     assert grid(" alpha = 1 , 2 ").axes == {"alpha": (1.0, 2.0)}
     assert spread(" alpha = uniform( 1 , 2 ) ").described == {"alpha": "uniform(1, 2)"}
 
 
-def test_a_parameter_without_default_may_be_swept_fixed_or_is_asked_for():
+def test_a_parameter_without_default_must_be_swept_or_fixed():
     needy = parameters.read_schema(building.parameters("rows: int\nalpha: float = 1.0"))
     assert search_space.read(needy, grid=["rows=1,2"]).fixed == {}
     assert search_space.read(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
@@ -127,7 +127,7 @@ def test_a_parameter_without_default_may_be_swept_fixed_or_is_asked_for():
             search_space.read(needy, grid=["alpha=1,2"], file=file)
 
 
-def test_secrets_must_be_there_and_a_notebook_without_parameters_has_nothing_to_sweep():
+def test_secrets_must_be_set_and_a_notebook_without_parameters_is_rejected():
     with pytest.raises(ParameterError, match="found nothing in the environment variable TOKEN"):
         read(grid=["seed=1"], environ={})
     assert read(grid=["seed=1"], environ={"TOKEN": "x"}).fixed == {}
@@ -141,7 +141,7 @@ def from_file(text: str, **given: object) -> SearchSpace:
     return read(file=request.load_file(Path("sweep.yaml")), **given)
 
 
-def test_a_file_says_the_same_as_the_options():
+def test_a_file_equals_the_options():
     options = {"alpha": "loguniform(0.001, 10)", "beta": "normal(0, 1)", "seed": "int(0, 4)"}
     found = from_file("space: {alpha: 'loguniform(1e-3, 10)', beta: {normal: [0, 1]}, seed: {randint: 5}}")
     assert found.swept == spread(*(f"{name}={text}" for name, text in options.items()))
@@ -149,13 +149,13 @@ def test_a_file_says_the_same_as_the_options():
     assert found == read(grid=["alpha=1e-3,0.1", "seed=1..3", "fast=yes,no"], parameters=["beta=0.01"])
 
 
-def test_words_of_a_file_are_settled_by_the_schema():
+def test_the_schema_types_the_words_of_a_file():
     found = from_file("grid: {name: [yes, no, 1e-3], fast: [yes, no], rate: [1e-3, null]}\nparameters: {note: on}")
     assert found.swept.axes == {"name": ("yes", "no", "1e-3"), "fast": (True, False), "rate": (0.001, None)}
     assert found.fixed == {"note": "on"}
 
 
-def test_options_win_over_a_file_name_by_name():
+def test_options_override_a_file_name_by_name():
     text = "grid: {alpha: [1, 2], seed: [1, 2]}\nparameters: {beta: 1.0, gamma: 1.0}"
     assert from_file(text, grid=["alpha=5"]).swept.axes == {"seed": (1, 2), "alpha": (5.0,)}
     assert from_file(text, parameters=["seed=7", "beta=2"]).fixed == {"gamma": 1.0, "seed": 7, "beta": 2.0}
@@ -182,7 +182,7 @@ def test_options_win_over_a_file_name_by_name():
         ("grid: {seed: [1]}\nparameters: {token: hunter2}", "token: found a value (not shown)"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_in_one_line(text, said):
+def test_errors_in_a_file_are_one_line(text, said):
     with pytest.raises(ParameterError) as caught:
         from_file(text)
     (line,) = caught.value.problems
@@ -194,7 +194,7 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line(text, said):
     st.lists(st.one_of(st.text(max_size=15), st.builds("{}={}".format, st.sampled_from(list("ab")), st.text()))),
     st.lists(st.one_of(st.text(max_size=15), st.builds("{}={}".format, st.sampled_from(list("ab")), st.text()))),
 )
-def test_any_texts_are_read_or_refused(grids, spaces):
+def test_any_texts_are_read_or_rejected(grids, spaces):
     try:
         found = search_space.read(schema(a="float", b="str | None"), grid=grids, space=spaces)
     except UsageError:
@@ -203,7 +203,7 @@ def test_any_texts_are_read_or_refused(grids, spaces):
     assert found.swept.described
 
 
-def test_a_space_without_a_continuous_parameter_says_how_many_it_holds():
+def test_a_discrete_space_has_a_size():
     assert spread("seed=int(1, 2)", "depth=choice(1, 2, 3)").size == 6
     assert spread("seed=int(1, 2)", "beta=uniform(0, 1)").size is None
 
@@ -231,7 +231,7 @@ def fit(annotation: str, text: str) -> search_space.Dimension:
         ("", "normal(0, 1)", (-7.03, 7.03)),
     ],
 )
-def test_values_are_of_the_type_and_reach_from_end_to_end(annotation, text, ends):
+def test_values_have_the_type_and_reach_both_ends(annotation, text, ends):
     found = fit(annotation, text).at(0.0), fit(annotation, text).at(1.0)
     assert found == pytest.approx(ends, abs=0.01)
     assert [type(one) for one in found] == [type(one) for one in ends]
@@ -266,14 +266,14 @@ def test_values_are_of_the_type_and_reach_from_end_to_end(annotation, text, ends
         ("Annotated[float, '<1'] | Annotated[float, '>2']", "uniform(0, 3)", "there are values between its bounds"),
     ],
 )
-def test_what_does_not_suit_is_refused_with_the_way_out(annotation, text, said):
+def test_unsuitable_distributions_are_rejected_with_a_remedy(annotation, text, said):
     with pytest.raises(InvalidSearchSpace) as caught:
         fit(annotation, text)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def test_a_literal_of_consecutive_numbers_takes_whole_numbers():
+def test_a_literal_of_consecutive_numbers_accepts_int():
     assert fit("Literal[1, 2, 3]", "int(1, 3)").at(2) == 2
 
 
@@ -305,7 +305,7 @@ NUMBERS = st.one_of(
     numbers=st.lists(NUMBERS, min_size=1, max_size=3),
     share=st.floats(0, 1),
 )
-def test_every_value_of_a_fitted_distribution_is_allowed(annotation, name, numbers, share):
+def test_every_value_of_a_checked_distribution_is_allowed(annotation, name, numbers, share):
     wanted = kind(annotation)
     arguments = numbers[: distributions.FORMS[name].count(",") + 1]
     try:

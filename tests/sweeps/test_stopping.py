@@ -16,7 +16,7 @@ from notebooks_lib.tracking.owner import OwnedRun, RunStart
 
 
 class Strict:
-    """Gives up whoever logs more than ten, and keeps what it is told."""
+    """Prunes every trial that logs more than ten, and keeps the reports."""
 
     total = 2
 
@@ -39,7 +39,7 @@ def opened(project: Settings, name: str, **tags: str) -> OwnedRun:
 
 
 @pytest.mark.tracking
-def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop(
+def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopping, "READ_EVERY", 0.0)
@@ -77,7 +77,7 @@ def test_each_point_of_a_curve_is_told_once_and_who_is_given_up_is_asked_to_stop
 
 
 @pytest.mark.tracking
-def test_in_its_own_process_a_trial_learns_at_once_that_it_shall_stop(project: Settings) -> None:
+def test_a_trial_in_the_same_process_sees_a_stop_request_at_once(project: Settings) -> None:
     run = opened(project, "trial")
     with stopping.local("sweep", run.store) as here:
         assert here.why(run.run_id) is None
@@ -90,7 +90,7 @@ def test_in_its_own_process_a_trial_learns_at_once_that_it_shall_stop(project: S
 
 
 @pytest.mark.tracking
-def test_a_watch_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "LOOK_EVERY", 0.05)
     run, sweep = opened(project, "trial"), opened(project, "sweep").run_id
     watch = stopping.StopTagWatcher(run.store)

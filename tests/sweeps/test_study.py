@@ -1,4 +1,4 @@
-"""A study proposes what its space allows, learns, gives up what is not worth finishing, and survives a kill."""
+"""A study proposes values in its space, learns, prunes, and survives a kill."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(proposals: Proposals, loss: Callable[[Proposal], float], count: int | No
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_every_proposal_lies_in_the_space_and_is_typed_as_the_schema_says(sampler):
+def test_every_proposal_is_in_the_space_and_has_the_type_of_the_schema(sampler):
     proposals = study(EVERYTHING, trials=60, sampler=sampler, seed=1)
     draw = random.Random(0)
     found = run(proposals, lambda proposal: draw.random())
@@ -86,7 +86,7 @@ def test_every_proposal_lies_in_the_space_and_is_typed_as_the_schema_says(sample
     ("text", "best"),
     [("beta=normal(0, 1)", 2.5), ("beta=lognormal(0, 1)", 8.0), ("beta=loguniform(1e-3, 10)", 0.002)],
 )
-def test_tpe_learns_where_a_distribution_is_good_also_in_a_tail(text, best):
+def test_tpe_learns_good_regions_even_in_a_tail(text, best):
     def miss(proposal: Proposal) -> float:
         return abs(math.log(max(proposal.values["beta"], 1e-9) / best))
 
@@ -98,7 +98,7 @@ def test_tpe_learns_where_a_distribution_is_good_also_in_a_tail(text, best):
     assert missed["tpe"] < missed["random"] / 2
 
 
-def test_the_same_seed_proposes_the_same():
+def test_the_same_seed_gives_the_same_proposals():
     def proposed(seed: int | None, sampler: str) -> list[object]:
         FILE.unlink(missing_ok=True)
         return [one.values for one in run(study(trials=15, seed=seed, sampler=sampler), lambda one: one.values["beta"])]
@@ -110,7 +110,7 @@ def test_the_same_seed_proposes_the_same():
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_resumed_study_does_not_propose_what_it_has_proposed(sampler):
+def test_a_resumed_study_does_not_repeat_proposals(sampler):
     first = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0, count=8)
     more = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0)
     values = [one.values["beta"] for one in [*first, *more]]
@@ -118,7 +118,7 @@ def test_a_resumed_study_does_not_propose_what_it_has_proposed(sampler):
     assert [one.number for one in [*first, *more]] == list(range(20))
 
 
-def test_a_resume_makes_up_for_killed_trials_and_for_no_others():
+def test_a_resume_replaces_only_killed_trials():
     proposals = study(trials=8)
     for state, value in (
         ("finished", 1.0),
@@ -139,7 +139,7 @@ def test_a_resume_makes_up_for_killed_trials_and_for_no_others():
     assert len(list(asked(study(trials=12)))) == 6
 
 
-def test_what_the_last_session_could_not_tell_can_be_told():
+def test_unreported_ends_of_the_last_session_can_be_passed():
     proposals = study(trials=5)
     for _ in range(5):
         proposals.ask()
@@ -151,7 +151,7 @@ def test_what_the_last_session_could_not_tell_can_be_told():
         study(trials=5, ended={99: ("finished", 1.0)})
 
 
-def test_a_grid_is_proposed_in_its_order_and_again_where_it_was_killed():
+def test_a_grid_is_proposed_in_order_and_killed_trials_again():
     proposals = study(THREE, pruner="median")
     assert [proposals.ask() for _ in range(4)] == [Proposal(n, {"seed": n + 1}) for n in range(3)] + [None]
     proposals.tell(0, "finished", 1.0)
@@ -168,7 +168,7 @@ def test_a_grid_is_proposed_in_its_order_and_again_where_it_was_killed():
 @pytest.mark.parametrize("direction", ["min", "max"])
 @pytest.mark.parametrize("domain", [ONE, grid("seed=1..12")], ids=["space", "grid"])
 @pytest.mark.parametrize("pruner", ["median", "percentile:25"])
-def test_a_trial_that_is_worse_than_others_is_given_up(pruner, domain, direction):
+def test_a_trial_worse_than_others_is_pruned(pruner, domain, direction):
     sign = 1 if direction == "min" else -1
     proposals = study(domain, Goal("loss", direction), trials=12, pruner=pruner)
     for level in range(8):
@@ -184,7 +184,7 @@ def test_a_trial_that_is_worse_than_others_is_given_up(pruner, domain, direction
     assert not proposals.report(bad, 2, sign * 9.0)
 
 
-def test_hyperband_gives_trials_up_early_and_lets_the_best_go_on():
+def test_hyperband_prunes_early_and_keeps_the_best():
     steps: dict[int, int] = {}
     proposals = study(trials=60, pruner="hyperband", seed=0)
     for proposal in asked(proposals):
@@ -202,7 +202,7 @@ def test_hyperband_gives_trials_up_early_and_lets_the_best_go_on():
     assert sum(step in (1, 3) for step in steps.values()) >= early * 0.7
 
 
-def test_odd_reports_mean_nothing():
+def test_odd_reports_are_ignored():
     proposals = study(pruner="median", trials=16)
     for _ in range(6):  # before that it prunes nothing
         number = proposals.ask().number
@@ -231,7 +231,7 @@ def test_odd_reports_mean_nothing():
     assert len(list(asked(study(pruner="median", trials=16)))) == 9
 
 
-def test_without_a_pruner_nothing_is_given_up():
+def test_without_a_pruner_nothing_is_pruned():
     proposals = study()
     for level in range(9):
         number = proposals.ask().number
@@ -239,7 +239,7 @@ def test_without_a_pruner_nothing_is_given_up():
         proposals.tell(number, "finished", level)
 
 
-def test_another_sweep_and_a_strange_file_are_refused():
+def test_another_sweep_and_a_foreign_file_are_rejected():
     run(study(), lambda one: 0.0, count=2)
     for domain, goal in (
         (spread("beta=uniform(-1, 2)"), LOSS),
@@ -253,13 +253,13 @@ def test_another_sweep_and_a_strange_file_are_refused():
         FILE.write_text(content)
         with pytest.raises(TrackingError, match=r"a\.journal: found no study that can be read or written"):
             study()
-    with pytest.raises(UsageError, match="say how many trials with --trials"):
+    with pytest.raises(UsageError, match="give the number of trials with --trials"):
         study(trials=None)
     with pytest.raises(UsageError, match="found the pruner 'best'"):
         study(pruner="best")
 
 
-def test_a_write_that_a_kill_cut_off_anywhere_leaves_a_journal_that_opens():
+def test_a_journal_opens_after_a_kill_at_any_point_of_a_write():
     proposals = study(EVERYTHING, trials=6, pruner="median", jobs=2)
     for proposal in itertools.islice(asked(proposals), 3):
         proposals.report(proposal.number, 1, 0.5)
@@ -274,7 +274,7 @@ def test_a_write_that_a_kill_cut_off_anywhere_leaves_a_journal_that_opens():
         assert list(asked(study(EVERYTHING, trials=6))) == []
 
 
-def test_a_file_that_cannot_be_written_is_named():
+def test_an_unwritable_file_is_named():
     proposals = study(pruner="median")
     number = proposals.ask().number
     FILE.unlink()
@@ -302,7 +302,7 @@ while True:
 """
 
 
-def test_kill_nine_loses_nothing_but_what_was_in_flight():
+def test_kill_nine_loses_only_the_running_trials():
     told = -1
     for _ in range(2):
         session = subprocess.Popen(
@@ -327,7 +327,7 @@ def test_kill_nine_loses_nothing_but_what_was_in_flight():
     assert len(list(asked(study(trials=done + 3)))) == 3
 
 
-def test_a_lock_that_another_left_is_not_waited_for():
+def test_a_stale_lock_is_ignored():
     lock = FILE.with_name("a.journal.lock")
     FILE.parent.mkdir(parents=True)
     lock.symlink_to(FILE)
@@ -335,7 +335,7 @@ def test_a_lock_that_another_left_is_not_waited_for():
     assert lock.is_symlink()
 
 
-def test_a_dimension_of_one_value_proposes_it():
+def test_a_dimension_with_one_value_proposes_it():
     found = run(
         study(spread("model=choice(ridge)", "seed=int(3, 3)", "beta=uniform(0, 1)"), trials=15), lambda one: 1.0
     )
@@ -343,7 +343,7 @@ def test_a_dimension_of_one_value_proposes_it():
     assert len({one.values["beta"] for one in found}) == 15
 
 
-def test_it_is_quiet(capfd, caplog):
+def test_optuna_prints_nothing(capfd, caplog):
     caplog.set_level(logging.DEBUG)
     proposals = study(EVERYTHING, trials=15, pruner="hyperband", jobs=4)
     run(proposals, lambda one: 1.0, count=12)
@@ -369,14 +369,14 @@ def test_every_combination_comes_once_with_its_number():
 
 
 @given(st.sets(st.integers(0, 30)))
-def test_what_is_done_is_left_out(done):
+def test_done_combinations_are_not_proposed(done):
     proposals = GridProposals(ParameterGrid({"a": tuple(range(4)), "b": tuple(range(5))}), done)
     found = [one.number for one in iter(proposals.ask, None)]
     assert found == [number for number in range(20) if number not in done]
     assert proposals.total == 20
 
 
-def test_a_million_combinations_are_no_burden():
+def test_a_million_combinations_are_cheap():
     proposals = GridProposals(ParameterGrid({"a": tuple(range(1000)), "b": tuple(range(1000))}), range(999_998))
     assert [one.values for one in itertools.islice(iter(proposals.ask, None), 5)] == [
         {"a": 999, "b": 998},

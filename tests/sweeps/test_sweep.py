@@ -1,4 +1,4 @@
-"""A sweep leaves one parent run and a child run for each trial; whatever ends it, every run says how it ended."""
+"""A sweep leaves a parent run and a child run per trial; each run records its end, whatever ended the sweep."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOGS = "from notebooks_lib.tracking import run\nrun().log({'rmse': (alpha - 2.0)
 
 
 def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0", **options: Any) -> SweepRequest:
-    """A request over a notebook with these cells; `grid` and `space` as on the command line."""
+    """Return a request for a notebook with these cells; `grid` and `space` as on the command line."""
     path = project.root / "work" / "n.ipynb"
     if cells:
         building.write(path, *cells, parameters=declared)
@@ -47,7 +47,7 @@ def children(project: Settings, result: SweepResult) -> dict[int, query.RunInfo]
     return {int(run.tags[Tag.TRIAL]): run for run in found}
 
 
-def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: Settings) -> None:
+def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project: Settings) -> None:
     cells = (
         "import os\nprint(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])",
         "if alpha == 3:\n    raise ValueError('three')",
@@ -92,7 +92,7 @@ def test_a_grid_goes_on_after_a_failure_and_every_run_tells_its_trial(project: S
     assert f"{cores.whole()} 7" in executed.read_text()
 
 
-def test_the_first_failure_stops_a_sweep_that_is_told_to(project: Settings) -> None:
+def test_fail_fast_stops_at_the_first_failure(project: Settings) -> None:
     asked = request(project, "1 / (alpha - 1)", grid=["alpha=1,2,3"], jobs=1, fail_fast=True)
     result = sweep.run(asked, store.connect(project))
     assert [one.state for one in result.trials] == ["failed"]
@@ -100,7 +100,7 @@ def test_the_first_failure_stops_a_sweep_that_is_told_to(project: Settings) -> N
     assert query.get_run(store.connect(project), result.run_id).status == "FAILED"
 
 
-def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
+def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
     project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goal = Goal("rmse")
@@ -137,7 +137,7 @@ def test_trials_are_runs_like_any_other_and_what_was_seen_is_not_run_again(
 
 
 def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(project: Settings) -> None:
-    """As on a worker of a cluster: nothing is shared but the store."""
+    """As on a worker of a cluster, only the store is shared."""
     flag = project.root / "flag"
     cell = f"open({str(flag)!r}, 'w').close()\nimport time\nfor _ in range(600):\n    time.sleep(0.1)"
     asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
@@ -167,7 +167,7 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     assert "not worth finishing" in executed.read_text()
 
 
-def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> None:
+def test_a_pruner_stops_a_bad_trial_inside_its_cell(project: Settings) -> None:
     """Optuna's median pruner looks at five trials before it stops one."""
     curve = (
         "import time\nfrom notebooks_lib.tracking import run\n"
@@ -186,7 +186,7 @@ def test_a_pruner_stops_what_falls_behind_inside_its_cell(project: Settings) -> 
     assert (project.layout.sweeps / f"{result.run_id}.journal").is_file()
 
 
-def test_a_run_that_the_store_does_not_take_is_a_failed_trial_and_two_sweeps_do_not_mix(project: Settings) -> None:
+def test_a_run_that_the_store_rejects_is_a_failed_trial_and_two_sweeps_do_not_mix(project: Settings) -> None:
     deletes = (
         "import os, sqlite3\nif alpha == 1:\n    with sqlite3.connect('../.nbops/mlflow.db') as database:\n"
         "        database.execute('update runs set lifecycle_stage = ? where run_uuid = ?', ('deleted', os.environ['MLFLOW_RUN_ID']))"
@@ -203,7 +203,7 @@ def test_a_run_that_the_store_does_not_take_is_a_failed_trial_and_two_sweeps_do_
         assert [run.run_id for run in children(project, result).values()] == [result.trials[1].run_id]
 
 
-def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settings) -> None:
+def test_open_trials_of_an_ended_sweep_are_closed(project: Settings) -> None:
     connected = store.connect(project)
     parent = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     tags = {"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "3"}
@@ -213,9 +213,7 @@ def test_a_trial_of_a_sweep_that_is_over_is_ended_whoever_had_it(project: Settin
     assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", stopping.OVER)
 
 
-def test_a_store_that_goes_away_for_good_ends_the_sweep_with_one_line(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "STORE_PATIENCE", 0.1)
     breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
     told: list[str] = []
@@ -235,7 +233,7 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
         sweep.run(request(project, "1", grid=["alpha=1,2"], resume=""), connected)
     assert query.find_runs(connected, "sample", ended_only=False) == [], "nothing was started"
     plain = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
-    with pytest.raises(errors.UsageError, match="is no sweep"):
+    with pytest.raises(errors.UsageError, match="is not a sweep"):
         sweep.run(request(project, grid=["alpha=1,2"], resume=plain.run_id), connected)
     other = sweep.run(request(project, "1 /", grid=["alpha=1"]), connected)
     assert other.status == "FAILED"
@@ -247,7 +245,7 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
         sweep.run(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
 
 
-def test_a_search_without_its_goal_stops_soon_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
+def test_a_search_without_its_metric_stops_early_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
     told: list[str] = []
     options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}
     connected = store.connect(project)
@@ -268,7 +266,7 @@ def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_sweep_that_cannot_begin_leaves_no_run_open(project: Settings) -> None:
+def test_a_sweep_that_cannot_start_leaves_no_run_open(project: Settings) -> None:
     (project.layout.state / "sweeps").write_text("a file where a folder must be")
     with pytest.raises(errors.UsageError, match="sweeps cannot be written"):
         sweep.run(request(project, "print(alpha)", grid=["alpha=1,2"]), store.connect(project))

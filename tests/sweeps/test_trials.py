@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from notebooks_lib.errors import UsageError
 from notebooks_lib.sweeps import formatting
 from notebooks_lib.sweeps.trials import Goal, SweepProgress, Trial
 from tests.sweeps.results import MIXED, Clock, finished, trial
@@ -33,7 +34,7 @@ def take(tally: SweepProgress, trials: dict[int, Trial], total: int = 50) -> lis
     return [ended.number for ended in tally.take(trials, total)]
 
 
-def test_the_tally_of_changes_is_the_tally_of_everything() -> None:
+def test_counting_changes_equals_counting_everything() -> None:
     rng = random.Random(7)
     tally, trials, ends = SweepProgress(300, RMSE, 4), {}, []
     while len(trials) < 300 or tally.running:
@@ -52,7 +53,7 @@ def test_the_tally_of_changes_is_the_tally_of_everything() -> None:
     assert tally.best == min(worth, key=lambda t: t.value or 0)
 
 
-def test_trials_that_have_ended_are_not_looked_at_again() -> None:
+def test_ended_trials_are_not_read_again() -> None:
     class Watched(dict[int, Trial]):
         looks = 0
 
@@ -69,7 +70,7 @@ def test_trials_that_have_ended_are_not_looked_at_again() -> None:
     assert trials.looks < 5 * 2000
 
 
-def test_the_higher_value_is_best_where_the_goal_says_so() -> None:
+def test_the_higher_value_is_best_when_the_goal_is_max() -> None:
     tally = SweepProgress(3, Goal("r2", "max"), 1)
     trials = {0: trial(0, "running")}
     take(tally, trials)
@@ -80,7 +81,7 @@ def test_the_higher_value_is_best_where_the_goal_says_so() -> None:
     assert tally.best.value == 0.9
 
 
-def test_pace_and_time_left_leave_out_what_was_skipped() -> None:
+def test_pace_and_time_left_ignore_skipped_trials() -> None:
     clock = Clock()
     tally, trials = SweepProgress(14, RMSE, 2, clock=clock), {}
     for number in range(4):
@@ -105,7 +106,7 @@ def test_pace_and_time_left_leave_out_what_was_skipped() -> None:
     assert gap > 50, "a long silence slows the pace"
 
 
-def test_the_pace_is_that_of_late() -> None:
+def test_the_pace_is_recent() -> None:
     clock = Clock()
     tally, trials = SweepProgress(1000, RMSE, 1, clock=clock), {}
     for number in range(400):
@@ -117,7 +118,7 @@ def test_the_pace_is_that_of_late() -> None:
     assert tally.gap() == pytest.approx(1)
 
 
-def test_what_an_earlier_session_did_is_counted_but_has_no_pace() -> None:
+def test_earlier_sessions_are_counted_but_do_not_affect_the_pace() -> None:
     clock = Clock()
     tally = SweepProgress(50, RMSE, 1, clock=clock)
     trials = {number: trial(number, "finished" if number % 2 else "failed", float(number)) for number in range(20)}
@@ -131,3 +132,24 @@ def test_what_an_earlier_session_did_is_counted_but_has_no_pace() -> None:
     assert tally.gap() is None
     trials[21] = trial(21, "failed", reason="refused before it ran")
     assert take(tally, trials) == [21]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rmse", Goal("rmse", "min")),
+        ("rmse:min", Goal("rmse", "min")),
+        ("auc", Goal("auc", "max")),
+        ("r2", Goal("r2", "max")),
+        (" auc : MAX ", Goal("auc", "max")),
+        ("val:loss:max", Goal("val:loss", "max")),
+    ],
+)
+def test_a_goal_is_a_metric_and_a_direction(text, found):
+    assert Goal.parse(text) == found
+
+
+@pytest.mark.parametrize("text", ["", ":max", "auc:", "auc:up", "auc:min", "rmse:max", "val:loss", "my_score"])
+def test_invalid_goals_are_rejected(text):
+    with pytest.raises(UsageError, match=f"metric '{text}.*write |metric 'auc.*write "):
+        Goal.parse(text)

@@ -1,4 +1,4 @@
-"""What of a project goes to another machine: all that its notebook may need, nothing that was made at run time."""
+"""The bundle of a project holds all that its notebook may need, and nothing made at run time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def put(root: Path, files: Mapping[str, str]) -> None:
 
 
 def packed(settings: Settings, notebook: Path, folder: Path, **options: int) -> list[str]:
-    """The files that come out of it, unpacked."""
+    """Return the unpacked files."""
     bundle.unpack(bundle.pack(document.read(notebook), settings, **options), folder)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
@@ -32,9 +32,7 @@ def git(root: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True)
 
 
-def test_what_git_tracks_or_would_track_and_what_the_notebook_needs_whatever_git_says(
-    empty_project: Settings, tmp_path: Path
-) -> None:
+def test_the_bundle_holds_what_git_tracks_and_what_the_notebook_needs(empty_project: Settings, tmp_path: Path) -> None:
     root = empty_project.root
     notebook = building.write(root / "work" / "secret" / "n.ipynb", "import near\nimport src_module")
     put(
@@ -81,7 +79,7 @@ def test_what_git_tracks_or_would_track_and_what_the_notebook_needs_whatever_git
     assert bundle.pack(document.read(notebook), empty_project) == bundle.pack(document.read(notebook), empty_project)
 
 
-def test_without_git_everything_but_environments_caches_and_runs(empty_project: Settings, tmp_path: Path) -> None:
+def test_without_git_the_bundle_excludes_environments_caches_and_runs(empty_project: Settings, tmp_path: Path) -> None:
     root = empty_project.root
     notebook = building.write(root / "n.ipynb", "1")
     left_out = [".nbops/x", ".venv/lib/x.py", "mlruns/0/x", "a/__pycache__/x.pyc", ".git/HEAD"]
@@ -94,9 +92,7 @@ def test_without_git_everything_but_environments_caches_and_runs(empty_project: 
     ]
 
 
-def test_a_link_to_a_file_is_sent_as_that_file_and_one_that_leads_nowhere_is_not(
-    empty_project: Settings, tmp_path: Path
-) -> None:
+def test_a_link_is_sent_as_its_file_and_a_broken_link_is_not(empty_project: Settings, tmp_path: Path) -> None:
     root = empty_project.root
     notebook = building.write(root / "n.ipynb", "1")
     (tmp_path / "far.csv").write_text("rows")
@@ -106,7 +102,7 @@ def test_a_link_to_a_file_is_sent_as_that_file_and_one_that_leads_nowhere_is_not
     assert (tmp_path / "copy" / "near.csv").read_text() == "rows"
 
 
-def test_too_much_is_refused_with_the_largest_files_and_the_way_out(empty_project: Settings) -> None:
+def test_a_bundle_that_is_too_large_names_the_largest_files_and_a_remedy(empty_project: Settings) -> None:
     root = empty_project.root
     notebook = building.write(root / "n.ipynb", "1")
     put(root, {"big.csv": "x" * 40_000, "bigger.csv": "x" * 50_000})
@@ -118,13 +114,13 @@ def test_too_much_is_refused_with_the_largest_files_and_the_way_out(empty_projec
     assert message.endswith("let git ignore what no trial reads, or keep it where every worker can read it")
 
 
-def test_a_notebook_outside_the_project_is_refused(empty_project: Settings, tmp_path: Path) -> None:
+def test_a_notebook_outside_the_project_is_rejected(empty_project: Settings, tmp_path: Path) -> None:
     notebook = building.write(tmp_path / "elsewhere" / "n.ipynb", "1")
     with pytest.raises(errors.UsageError, match=r"lies outside the project .* move it there"):
         bundle.pack(document.read(notebook), empty_project)
 
 
-def test_a_file_that_cannot_be_read_is_named(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_named(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = building.write(empty_project.root / "n.ipynb", "1")
 
     def refuse(path: Path) -> bytes:

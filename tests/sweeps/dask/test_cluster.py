@@ -1,4 +1,4 @@
-"""A sweep on a real Dask cluster ends as one here does, whatever happens to workers, the scheduler or the sweep."""
+"""A sweep on a real Dask cluster ends like a local one, whatever happens to workers, scheduler or sweep."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CELLS = (
 
 @dataclass
 class Sweep:
-    """A project that tracks to a real server, and sweeps of it as processes of their own."""
+    """A project that tracks to a real server, and its sweeps as processes."""
 
     project: Settings
     cluster: Cluster
@@ -53,7 +53,7 @@ class Sweep:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *more: str, notebook: str = "work/n.ipynb", grid: str = "alpha=1..12") -> subprocess.Popen[str]:
-        """Begin one; it answers in JSON."""
+        """Start a sweep that prints JSON."""
         command = [sys.executable, "-m", "notebooks_lib", "sweep", notebook, "--grid", grid, "--on", self.cluster.on]
         environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         self.processes.append(
@@ -69,7 +69,7 @@ class Sweep:
         return self.processes[-1]
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[dict[str, Any], str]:
-        """Its answer, and what it said beside it."""
+        """Return the JSON output and the standard error."""
         out, said = process.communicate(timeout=180)
         assert process.returncode == code, said
         assert "Traceback" not in said
@@ -77,18 +77,18 @@ class Sweep:
         return (json.loads(out) if out else {}), said
 
     def trials(self, state: str | None = None) -> list[RunInfo]:
-        """The runs of all trials so far, newest first."""
+        """Return the runs of all trials, newest first."""
         return [run for run in self.runs() if Tag.TRIAL in run.tags and state in (None, run.status)]
 
     def runs(self) -> list[RunInfo]:
-        """All runs of its experiment."""
+        """Return all runs of the experiment."""
         connected = store.connect(self.project)
         if self.project.experiment not in query.experiments(connected):
             return []
         return query.find_runs(connected, self.project.experiment, ended_only=False)
 
     def nothing_is_left(self) -> None:
-        """No run is open, and no process of any kernel is there."""
+        """Assert that no run is open and no kernel process is left."""
         wait_for(lambda: all(Tag.END in run.tags for run in self.runs()), 5)  # a worker's last write may be on its way
         for run in self.runs():
             assert run.status in ("FINISHED", "FAILED", "KILLED"), run
@@ -109,7 +109,7 @@ def wait_for(found: Callable[[], Any], seconds: float = 60.0) -> Any:
 def prepared(
     empty_project: Settings, azure_server: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """A project that has to go along: a module, a file beside the notebook, a dataset; its store is a server."""
+    """A project to be sent: a module, a file beside the notebook and a dataset; its store is a server."""
     root = empty_project.root
     monkeypatch.setenv("NBOPS_TRACKING_URI", azure_server.backend)
     monkeypatch.setenv("NBOPS_TRACKING_EXPERIMENT", f"cluster-{uuid.uuid4().hex[:8]}")  # others use that server, too
@@ -123,7 +123,7 @@ def prepared(
 
 @pytest.fixture
 def sweep(prepared: Settings, tmp_path: Path) -> Iterator[Sweep]:
-    """With a cluster of two workers, each in a working folder of its own."""
+    """Return a sweep on a cluster of two workers, each in its own folder."""
     with clusters.running(tmp_path / "cluster", "first", "second") as cluster:
         made = Sweep(prepared, cluster, tmp_path / "marks")
         try:
@@ -135,14 +135,14 @@ def sweep(prepared: Settings, tmp_path: Path) -> Iterator[Sweep]:
 
 
 def kill(run: RunInfo) -> int:
-    """Kill the worker that runs a trial; its process."""
+    """Kill the worker that runs a trial, and return its process."""
     pid = int(run.tags[Tag.OWNER_PID])
     os.kill(pid, signal.SIGKILL)
     return pid
 
 
 @pytest.mark.proof
-def test_a_worker_that_is_killed_costs_its_trial_another_run_and_nothing_else(sweep: Sweep) -> None:
+def test_a_killed_worker_only_restarts_its_trial(sweep: Sweep) -> None:
     process = sweep.start("--metric", "rmse:min", "-p", "seconds=0.4")
     wait_for(lambda: len(sweep.trials("FINISHED")) >= 4)
     lost = wait_for(lambda: sweep.trials("RUNNING"))[0]
@@ -178,13 +178,13 @@ def test_a_worker_that_is_killed_costs_its_trial_another_run_and_nothing_else(sw
 
 
 def notebook(sweep: Sweep, run: RunInfo) -> Path:
-    """A folder with what the run holds of its notebook."""
+    """Return a folder with the notebook that the run holds."""
     client = store.connect(sweep.project).client
     return Path(client.download_artifacts(run.run_id, "notebook", str(sweep.project.root)))
 
 
 @pytest.mark.proof
-def test_ctrl_c_cancels_what_waits_and_stops_what_runs_and_the_sweep_goes_on_later(sweep: Sweep) -> None:
+def test_ctrl_c_cancels_waiting_and_stops_running_trials_and_the_sweep_can_be_resumed(sweep: Sweep) -> None:
     process = sweep.start("--jobs", "5", "-p", "seconds=30", grid="alpha=1..6")
     wait_for(lambda: len(sweep.trials("RUNNING")) == 2 and sweep.marks.exists() and len(sweep.marks.read_text()) > 60)
     process.send_signal(signal.SIGINT)
@@ -210,9 +210,7 @@ def test_ctrl_c_cancels_what_waits_and_stops_what_runs_and_the_sweep_goes_on_lat
 
 
 @pytest.mark.proof
-def test_a_scheduler_that_goes_away_ends_the_sweep_in_words_and_another_one_goes_on(
-    sweep: Sweep, tmp_path: Path
-) -> None:
+def test_a_lost_scheduler_ends_the_sweep_with_a_message_and_another_resumes_it(sweep: Sweep, tmp_path: Path) -> None:
     process = sweep.start("-p", "seconds=3", grid="alpha=1..4")
     wait_for(lambda: sweep.trials("FINISHED"))
     wait_for(lambda: sweep.trials("RUNNING"))
@@ -232,7 +230,7 @@ def test_a_scheduler_that_goes_away_ends_the_sweep_in_words_and_another_one_goes
 
 
 @pytest.mark.proof
-def test_a_trial_that_every_worker_dies_of_is_killed_and_the_sweep_goes_on(sweep: Sweep) -> None:
+def test_a_trial_that_kills_its_workers_is_killed_and_the_sweep_continues(sweep: Sweep) -> None:
     kills = "import psutil\nif alpha == 2:\n    psutil.Process(int(os.environ['JPY_PARENT_PID'])).kill()\n    time.sleep(60)"
     building.write(sweep.project.root / "work" / "n.ipynb", *CELLS[:2], kills, parameters=PARAMETERS)
     sweep.cluster.worker("nursed", "--nanny")  # which is started again each time, and has to be given the project anew
@@ -246,9 +244,7 @@ def test_a_trial_that_every_worker_dies_of_is_killed_and_the_sweep_goes_on(sweep
 
 
 @pytest.mark.proof
-def test_workers_that_come_while_it_runs_are_taken_if_they_are_fit_and_told_of_if_not(
-    sweep: Sweep, tmp_path: Path
-) -> None:
+def test_new_workers_are_used_if_fit_and_reported_if_not(sweep: Sweep, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign" / "notebooks_lib" / "__init__.py"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("raise ImportError('another one')")
@@ -270,7 +266,7 @@ def test_workers_that_come_while_it_runs_are_taken_if_they_are_fit_and_told_of_i
 
 
 @pytest.mark.proof
-def test_an_unfit_worker_or_none_is_told_before_anything_is_started(sweep: Sweep) -> None:
+def test_an_unfit_worker_or_none_is_an_error_before_the_start(sweep: Sweep) -> None:
     sweep.cluster.worker("other", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     wait_for(lambda: "Registered to" in sweep.cluster.log("other"))
     result, said = sweep.end(sweep.start(), 2)
@@ -286,7 +282,7 @@ def test_an_unfit_worker_or_none_is_told_before_anything_is_started(sweep: Sweep
 
 
 @pytest.mark.proof
-def test_sqlite_serves_a_cluster_of_this_machine_and_code_goes_along_with_data(
+def test_sqlite_serves_a_local_cluster_and_code_and_data_are_sent(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NBOPS_TRACKING_URI")
@@ -303,7 +299,7 @@ def test_sqlite_serves_a_cluster_of_this_machine_and_code_goes_along_with_data(
     sweep.nothing_is_left()
 
 
-def test_where_no_scheduler_is_it_is_said_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scheduler_is_reported_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""A worker that would run a notebook differently is refused by name, with what to do; what is alike is not."""
+"""A worker that would run a notebook differently is rejected by name with a remedy; an equal one is accepted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tracking
 
 @pytest.fixture
 def here(project: Settings) -> tuple[preflight.WorkerRequirements, Settings]:
-    """What a sweep of this process wants, and the settings of a worker that has it: this process."""
+    """Return the requirements of a sweep in this process, and the settings of a fit worker: this process."""
     project.layout.lock.write_text("click==8.5.1 \\\n    --hash=sha256:00\nnumpy==1.0\nnot-installed==1.0 ; extra\n")
     connected = store.connect(project)
     wanted = preflight.requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
@@ -34,7 +34,7 @@ def only(wanted: preflight.WorkerRequirements, settings: Settings) -> str:
     return problem
 
 
-def test_a_worker_on_this_machine_with_the_same_environment_is_fit_also_for_sqlite(
+def test_a_local_worker_with_the_same_environment_is_fit_even_for_sqlite(
     here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, settings = here
@@ -68,7 +68,7 @@ def test_another_python_and_other_packages_are_named(
     assert "(only-here missing, here 1.0)" in only(missing, settings)
 
 
-def test_sqlite_on_another_machine_is_refused_with_the_reason(
+def test_sqlite_on_another_machine_is_rejected_with_a_reason(
     here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, settings = here
@@ -87,7 +87,7 @@ def test_sqlite_on_another_machine_is_refused_with_the_reason(
     assert not database.exists(), "nothing was made in its place"
 
 
-def test_a_server_is_reached_or_told_of_and_artifacts_in_a_folder_are_refused_elsewhere(
+def test_an_unreachable_server_is_named_and_artifacts_in_a_local_folder_are_rejected(
     azure_server: Emulated, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = empty_project.model_copy(update={"tracking": Tracking(uri=azure_server.backend)})
@@ -115,7 +115,7 @@ def test_a_server_is_reached_or_told_of_and_artifacts_in_a_folder_are_refused_el
     )
 
 
-def test_without_dask_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     executors.check("dask://[::1]:8786")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.UsageError, match=r"Dask is not installed: pip install 'distributed==[\d.]+', here and"):
