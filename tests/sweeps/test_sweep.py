@@ -238,7 +238,7 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
     other = sweep.run(request(project, "1 /", grid=["alpha=1"]), connected)
     assert other.status == "FAILED"
     with pytest.raises(
-        errors.UsageError, match=rf"the newest of this notebook, {other.run_id}, goes over alpha in \[1.0\];"
+        errors.UsageError, match=rf"the newest of this notebook, {other.run_id}, has the search space alpha in \[1.0\];"
     ):
         sweep.run(request(project, grid=["alpha=1,2"], resume=""), connected)
     with pytest.raises(errors.UsageError, match="has another search space"):
