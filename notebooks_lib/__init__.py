@@ -4,6 +4,7 @@ Nothing is imported before it is used. Types are in __init__.pyi.
 """
 
 import importlib
+import sys
 
 __version__ = "0.2.0"
 
@@ -35,3 +36,16 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+class _OldNames:
+    """Asked for a module that no other finder knows: it may have moved. See old_names.py."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if not name.startswith(f"{__name__}.") or name == f"{__name__}.old_names":
+            return None
+        return importlib.import_module(f"{__name__}.old_names").find_spec(name)
+
+
+sys.meta_path.append(_OldNames)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib import errors
 from notebooks_lib.datasets import leakage
 from notebooks_lib.models import flavors, input_schema, model_files, servable
+from notebooks_lib.old_names import forwarding
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
@@ -259,3 +260,6 @@ def _tag(store: Store, run_id: str, tags: dict[str, str]) -> None:
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+__getattr__ = forwarding(__name__)

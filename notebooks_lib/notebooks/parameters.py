@@ -13,6 +13,7 @@ from notebooks_lib.notebooks import container_types, expressions, parameter_type
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 from notebooks_lib.notebooks.parameter_types import ParameterType
 from notebooks_lib.notebooks.parameters_cell import Assignment
+from notebooks_lib.old_names import forwarding
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -289,3 +290,6 @@ def _default(parameter: Parameter) -> str:
     if parameter.required:
         return "(must be given)"
     return f"{source} (computed)" if computed else source
+
+
+__getattr__ = forwarding(__name__)

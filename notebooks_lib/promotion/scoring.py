@@ -11,6 +11,7 @@ from notebooks_lib.errors import ModelError, UsageError, as_model_error, reason
 from notebooks_lib.metrics.builtin import score_all
 from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
 from notebooks_lib.models import input_schema, logged_models
+from notebooks_lib.old_names import forwarding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -286,3 +287,6 @@ def _digest(answers: Answers) -> str:
 
 def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {reason(error)}" if str(error).strip() else type(error).__name__
+
+
+__getattr__ = forwarding(__name__)

@@ -15,6 +15,7 @@ from typing import Any
 
 from notebooks_lib.errors import InputError, nearest, reason
 from notebooks_lib.models.input_schema import Column
+from notebooks_lib.old_names import forwarding
 from notebooks_lib.serving import body_limits
 
 MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -298,3 +299,6 @@ _KINDS: tuple[tuple[Any, str], ...] = (
     (list, "a list"),
     (dict, "an object"),
 )
+
+
+__getattr__ = forwarding(__name__)
