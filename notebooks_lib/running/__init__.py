@@ -1,1 +1,1 @@
-"""Runs notebooks: one notebook, one kernel, one tracked run. See `runner.run_notebook`."""
+"""Run notebooks: one notebook, one kernel, one tracked run. See `runner.run_notebook`."""

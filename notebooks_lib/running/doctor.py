@@ -1,4 +1,4 @@
-"""Looks at everything that a run needs, and says what to do about each fault. It repairs one thing: runs left open."""
+"""Checks of everything that a run needs, with advice for each fault. Only runs left open are repaired."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LEAST_DISK_GB = 1.0
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One thing looked at."""
+    """The result of one check."""
 
     what: str
     ok: bool
     detail: str
     advice: str = ""
-    """What to do, when it is not well."""
+    """What to do when the check fails."""
 
 
 def examine(settings: Settings) -> Iterator[HealthCheck]:
-    """Look at Python, packages, disk, kernel, tracking store and runs left open, one after the other."""
+    """Check Python, packages, disk, kernel, tracking store and runs left open, one after the other."""
     yield _python()
     yield _packages(settings)
     yield _disk(settings)
@@ -48,27 +48,27 @@ def _python() -> HealthCheck:
 
 
 def _packages(settings: Settings) -> HealthCheck:
-    """The packages that this project pins, against those installed."""
-    wanted = _pins(settings)
+    """Compare the packages that this project pins with those installed."""
+    pins = _pins(settings)
     wrong = []
-    for name, version in wanted.items():
+    for name, version in pins.items():
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "nothing"
-        if found != version:
-            wrong.append(f"{name} {found} instead of {version}")
-    return HealthCheck("packages", not wrong, "; ".join(wrong) or f"{len(wanted)} pins hold", "make setup")
+            installed = "nothing"
+        if installed != version:
+            wrong.append(f"{name} {installed} instead of {version}")
+    return HealthCheck("packages", not wrong, "; ".join(wrong) or f"{len(pins)} pins hold", "make setup")
 
 
 def _pins(settings: Settings) -> dict[str, str]:
     try:
         project = tomllib.loads((settings.root / "pyproject.toml").read_text())
         pins = project["project"]["dependencies"]
-    except (OSError, KeyError, tomllib.TOMLDecodeError):  # a stranger's project: what nbops itself needs
+    except (OSError, KeyError, tomllib.TOMLDecodeError):  # another project: the pins of nbops itself
         pins = [line.split(";")[0] for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
-    found = (re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;]+)\s*", pin) for pin in pins)
-    return {match[1]: match[2] for match in found if match}
+    matches = (re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;]+)\s*", pin) for pin in pins)
+    return {match[1]: match[2] for match in matches if match}
 
 
 def _disk(settings: Settings) -> HealthCheck:
@@ -80,7 +80,7 @@ def _disk(settings: Settings) -> HealthCheck:
 
 
 def _kernel(settings: Settings) -> HealthCheck:
-    """Run one cell in the kernel that notebooks name, as a run would."""
+    """Run one cell in a `python3` kernel, as a run does."""
     from nbformat.v4 import new_code_cell, new_notebook
 
     from notebooks_lib.running.engine import Execution, execute
@@ -92,7 +92,7 @@ def _kernel(settings: Settings) -> HealthCheck:
         execution = Execution(ExecutedNotebook(Path(scratch) / "kernel.ipynb"), {}, settings.root / "kernel.ipynb")
         try:
             execute(notebook, {}, execution, "python3")
-        except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises is what is to be told
+        except Exception as error:  # noqa: BLE001  # whatever a broken kernel raises
             return HealthCheck("kernel", False, f"python3: {error}", advice)
     failed = execution.start_failure or (execution.died and "it died") or (execution.error and str(execution.error))
     kind = "warm" if execution.warm else "cold"
@@ -112,7 +112,7 @@ def _tracking(settings: Settings) -> HealthCheck:
 
 
 def _tracking_advice(settings: Settings, error: Exception) -> str:
-    """What to do about a store that does not answer: about its database, where it has one, else about the way to it."""
+    """Return what to do about a store that does not answer: about its database file, or about the way to it."""
     from notebooks_lib.tracking import sqlite, store
 
     if isinstance(error, SettingsError) or not sqlite.is_url(store.tracking_uri(settings)):
@@ -131,13 +131,13 @@ def _left_open(settings: Settings) -> HealthCheck:
 
 
 def in_force(settings: Settings) -> dict[str, str]:
-    """Every setting as section.key -> value, and where the project lies."""
+    """Return every setting as section.key -> value, and the paths of the project and its settings file."""
     flat = {"root": str(settings.root), "settings file": _or_none(settings.layout.settings_file)}
     for section, values in settings.model_dump(exclude={"root": True, "promotion": {"models"}}).items():
         flat |= {f"{section}.{key}": str(value) for key, value in values.items()}
-    for name, own in settings.promotion.models.items():
-        said = own.model_dump(exclude_unset=True)
-        flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in said.items()}
+    for name, overrides in settings.promotion.models.items():
+        given = overrides.model_dump(exclude_unset=True)
+        flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in given.items()}
     return {key: safe_text.masked(value) for key, value in flat.items()}
 
 

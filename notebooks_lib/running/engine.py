@@ -1,6 +1,6 @@
-"""Runs the cells of one prepared notebook in one kernel: papermill's engine and nbclient's client, with our own limits.
+"""The engine that runs the cells of a prepared notebook in one kernel: papermill's engine and nbclient's client.
 
-It knows nothing of tracking. What happened is told by `Execution`, also when papermill raises.
+It does not know tracking. `Execution` holds what happened, even when papermill raises.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ START_ATTEMPTS = 2
 
 @dataclass
 class Execution:
-    """What is asked of the engine, and then what came of it."""
+    """What the engine is to do, and then what happened."""
 
     output: ExecutedNotebook
     environment: Mapping[str, str]
@@ -50,9 +50,9 @@ class Execution:
     """Start an ordinary kernel although a warm one could be had."""
 
     notebook: Any = None
-    """The executed notebook, as far as it came."""
+    """The notebook as far as it was executed."""
     cell: int | None = None
-    """Index in it of the cell that was running when it ended early."""
+    """Index of the cell that was running when the notebook ended early."""
     error: tuple[str, str] | None = None
     """Name and message of the exception of that cell."""
     stopped: StopReason | None = None
@@ -66,12 +66,12 @@ class Execution:
 
 
 def execute(notebook: Any, parameters: Mapping[str, object], execution: Execution, kernel_name: str) -> None:
-    """Run the cells of a notebook that holds its parameters already; the outcome stands in `execution`.
+    """Run the cells of a notebook whose parameters are already injected; `execution` receives the outcome.
 
-    A failing notebook does not raise. The executed notebook is saved at its end, whatever the end was.
+    A failing notebook does not raise.
     """
     papermill_engines.register(ENGINE, NbopsEngine)
-    # It would complain about annotations that its regular expressions misread, and about names that we have checked.
+    # papermill would warn about annotations that it misreads, and about names that are already checked.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         execution.notebook = execute_notebook(
@@ -84,19 +84,19 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
             given=parameters,
         )
     except PapermillExecutionError:
-        # Its note on top and its anchor would shift the cells; the outcome says it for every kind of end.
+        # papermill's note and anchor would shift the cells; `outcome` adds a note for every kind of end.
         execution.notebook = remove_error_markers(execution.notebook)
 
 
 class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
-    """papermill's way of calling us: it has injected the parameters and keeps the cells' times and states."""
+    """The engine that papermill calls; papermill keeps the cells' times and states."""
 
     @classmethod
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, execution: Execution, given: Mapping[str, object], **_: Any
     ) -> None:
         """Run all cells in a fresh kernel."""
-        # It was given a notebook, not a path, and would keep all of it here.
+        # papermill was given a notebook, not a path, and would record the whole notebook here.
         nb_man.nb.metadata.papermill.input_path = str(execution.source)
         nb_man.nb.metadata.papermill.output_path = str(execution.output.path)
         nb_man.nb.metadata.papermill.parameters = json.loads(json.dumps(dict(given), default=str, skipkeys=True))
@@ -106,7 +106,7 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
             asyncio.get_running_loop()
         except RuntimeError:
             asyncio.run(client.run())
-        else:  # called from a notebook: its own loop is busy, so take another thread's
+        else:  # called from a notebook, whose loop is running: use another thread's
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 pool.submit(asyncio.run, client.run()).result()
 
@@ -119,7 +119,7 @@ class _Client(MessageClient):
         self.kernel: Kernel | None = None
 
     async def run(self) -> None:
-        """Start the kernel, run the cells, end the kernel; on every way out nothing of it is left."""
+        """Start the kernel, run the cells, and end the kernel; nothing of it is left, whatever happens."""
         execution = self.execution
         execution.output.save(self.nb, lasting=False)
         try:
@@ -139,7 +139,7 @@ class _Client(MessageClient):
             execution.notebook = self.nb_man.nb
 
     async def _start(self) -> bool:
-        """Start a kernel, once more if the first attempt fails; user code has not run yet, so that is safe."""
+        """Start a kernel, and try once more after a failure; that is safe because no user code has run yet."""
         execution = self.execution
         for _ in range(START_ATTEMPTS):
             self.kernel = Kernel(self.kernel_name, execution.environment, execution.source.parent, cold=execution.cold)
@@ -153,9 +153,9 @@ class _Client(MessageClient):
                 self.nb.metadata["language_info"] = info["content"]["language_info"]
                 execution.warm = self.kernel.warm
                 return True
-            except Exception as error:  # noqa: BLE001  # whatever a kernel's start raises: told, then tried again
-                said = self.kernel.last_words()
-                execution.attempts.append(f"{type(error).__name__}: {error}" + (f"\n{said}" if said else ""))
+            except Exception as error:  # noqa: BLE001  # whatever a kernel's start raises: recorded, then tried again
+                log = self.kernel.last_words()
+                execution.attempts.append(f"{type(error).__name__}: {error}" + (f"\n{log}" if log else ""))
                 await self._end()
         self.execution.start_failure = self.execution.attempts[-1]
         return False
@@ -179,7 +179,7 @@ class _Client(MessageClient):
                 execution.error = (error.ename, cut_text(error.evalue))
             except DeadKernelError:
                 execution.died = True
-                await self._learn_exit()
+                await self._wait_for_exit_code()
             finally:
                 await self.drain()
                 watchdog.cell_ends()
@@ -195,15 +195,15 @@ class _Client(MessageClient):
             execution.output.save_sometimes(self.nb)
         execution.cell = None
 
-    async def _learn_exit(self) -> None:
-        """Wait shortly for the dead kernel's exit status; the message of its death can come first."""
+    async def _wait_for_exit_code(self) -> None:
+        """Wait shortly for the dead kernel's exit code, which may come after the message of its death."""
         assert self.kernel is not None
         until = time.monotonic() + 2
         while self.kernel.returncode is None and time.monotonic() < until:
             await asyncio.sleep(0.05)
 
     async def _end(self) -> None:
-        """Let the kernel go: gently when it is idle, at once when it was stopped or died."""
+        """End the kernel: gently when it is idle, at once when it was stopped or has died."""
         if self.kernel is None:
             return
         self.kernel.measure()
@@ -222,10 +222,10 @@ class _Client(MessageClient):
 
 
 async def wait_until_ready(client: Any, kernel: Kernel, timeout: float) -> Any:
-    """Connect to a kernel that is starting; its answer to `kernel_info`. Nothing it puts out from now on is missed.
+    """Connect to a starting kernel and return its answer to `kernel_info`. No later output is missed.
 
-    jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: a kernel's
-    output channel is connected once anything came through it, and what came is told from cells' output by its parent.
+    jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: the output
+    channel is connected once anything came through it, and cells' output is recognised by its parent message.
     Raises RuntimeError when the kernel ends, or does not answer within `timeout` seconds.
     """
     until = time.monotonic() + timeout
@@ -235,7 +235,7 @@ async def wait_until_ready(client: Any, kernel: Kernel, timeout: float) -> Any:
         if kernel.returncode is not None:
             raise RuntimeError(f"the kernel ended with exit code {kernel.returncode} before it answered")
         try:
-            if not connected and not kernel.listens:  # who connects too early waits a tenth of a second in ZeroMQ
+            if not connected and not kernel.listens:  # connecting too early costs a tenth of a second in ZeroMQ
                 await asyncio.sleep(0.002)
             elif not connected:
                 client.start_channels(stdin=False, hb=False, control=False)
@@ -243,11 +243,11 @@ async def wait_until_ready(client: Any, kernel: Kernel, timeout: float) -> Any:
                 connected = True
             elif answer is None:
                 client.kernel_info()
-                found = await client.get_shell_msg(timeout=1)
-                answer = found if found["msg_type"] == "kernel_info_reply" else None
+                reply = await client.get_shell_msg(timeout=1)
+                answer = reply if reply["msg_type"] == "kernel_info_reply" else None
             else:
                 await client.get_iopub_msg(timeout=0.5)
                 return answer
         except queue.Empty:
-            answer = None  # asked again: if the output was connected too late, the next answer comes through it
+            answer = None  # ask again: if the output was connected too late, the next answer comes through it
     raise RuntimeError(f"the kernel did not answer within {timeout:g} s")

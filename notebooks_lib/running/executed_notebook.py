@@ -1,4 +1,4 @@
-"""The executed notebook: written whole or not at all, at sensible moments, without secrets; and its HTML page."""
+"""The executed notebook: saved whole or not at all, at sensible moments and without secrets; and its HTML page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ EVERY = 10.0
 """Seconds between two writes while cells run; more when writing itself is slow."""
 MASK = "**********"
 SHORTEST_SECRET = 4
-"""Shorter values stand in ordinary text by chance; taking them out would garble it."""
+"""Shorter values occur in ordinary text by chance; masking them would garble it."""
 DEPTH = 2
+"""How often a secret may be escaped and still be found."""
 SHOWN = ("text/", "image/", "application/javascript", "application/pdf", "application/json")
 """Types of outputs that a page shows."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
-"""Drawn by a script of the page."""
+"""Type of output that a script of the page draws."""
 
 
 class ExecutedNotebook:
@@ -39,27 +40,27 @@ class ExecutedNotebook:
         self._saved = time.monotonic()
 
     def save_sometimes(self, notebook: Any) -> None:
-        """Write if the last time is long ago; writing never takes more than a twentieth of the time.
+        """Save if the last save is long ago; saving never takes more than a twentieth of the time.
 
-        A full disk does not stop the cells: the last `save` tells of it, if it is still full then.
+        A full disk does not stop the cells. If it is still full at the end, the last `save` raises.
         """
-        began = time.monotonic()
-        if began - self._saved >= self._every:
+        started = time.monotonic()
+        if started - self._saved >= self._every:
             with contextlib.suppress(OSError):
                 self.save(notebook, lasting=False)
             self._saved = time.monotonic()
-            self._every = max(EVERY, 20 * (self._saved - began))
+            self._every = max(EVERY, 20 * (self._saved - started))
 
     def save(self, notebook: Any, *, lasting: bool = True) -> None:
-        """Write now. Raises OSError when the disk does not take it; what was there before is still there then.
+        """Save now. Raises OSError when the disk does not take it; the file is then unchanged.
 
-        What is `lasting` is on the disk afterwards, also if the machine loses its power.
+        With `lasting`, the file survives a loss of power right afterwards.
         """
         safe_files.write(self.path, to_json(self.without_secrets(notebook)), durable=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
-        """The notebook, or a copy with every text in it masked when there are secrets."""
+        """Return the notebook, or, when there are secrets, a copy in which they are masked."""
         return nbformat.from_dict(self._mask_all(notebook)) if self._secrets else notebook
 
     def _mask_all(self, value: Any) -> Any:
@@ -70,24 +71,24 @@ class ExecutedNotebook:
         return [self._mask_all(inner) for inner in value] if isinstance(value, list) else value
 
     def masked(self, text: str) -> str:
-        """The text without any secret."""
+        """Return the text with all secrets masked."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
 
 
 def to_json(notebook: Any) -> str:
-    """The notebook as JSON that every parser takes, in UTF-8."""
+    """Return the notebook as JSON that every parser takes and UTF-8 can encode."""
     try:
         text = str(nbformat.writes(notebook, allow_nan=False))
         text.encode()
-    except (TypeError, ValueError):  # bytes under a MIME type, NaN, half a character: it is an output, and is kept
+    except (TypeError, ValueError):  # bytes under a MIME type, NaN, a lone surrogate: the output is kept all the same
         text = json.dumps(_plain(notebook), default=str, indent=1) + "\n"
     return text
 
 
 def _plain(value: Any) -> Any:
-    """The value with texts in the place of numbers that JSON does not have."""
+    """Return the value with text in place of numbers that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -96,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_html(notebook: Any, title: str) -> str:
-    """The notebook as a page that a browser shows without Jupyter."""
+    """Return the notebook as an HTML page that a browser shows without Jupyter."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(embed_images=True)
@@ -105,7 +106,7 @@ def to_html(notebook: Any, title: str) -> str:
 
 
 def _with_notes(notebook: Any) -> Any:
-    """A copy in which a figure that only JupyterLab can draw is named: the page would be silent about it."""
+    """Return a copy with a note for each figure that only JupyterLab can draw, which the page would leave out."""
     notebook = copy.deepcopy(notebook)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
         data = output.get("data", {})
@@ -117,7 +118,7 @@ def _with_notes(notebook: Any) -> Any:
 
 
 def cell_figures(notebook: Any) -> list[Mapping[str, object]]:
-    """Index in the executed notebook, seconds, peak memory and state of each code cell."""
+    """Return index in the executed notebook, seconds, peak memory and state of each code cell."""
     return [
         {
             "cell": index,
@@ -132,34 +133,34 @@ def cell_figures(notebook: Any) -> list[Mapping[str, object]]:
 
 
 def first_line(source: str) -> str:
-    """The first line of a cell that says something."""
+    """Return the first line of a cell that is not blank."""
     return next((line.strip() for line in source.splitlines() if line.strip()), "")[:200]
 
 
 def _spellings(secrets: Sequence[str]) -> list[str]:
-    """Each secret as a text can hold it: plain, and escaped by repr, JSON or HTML, up to DEPTH times over."""
-    found = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+    """Return each secret as a text may hold it: plain, and escaped by repr, JSON or HTML, up to DEPTH times."""
+    spellings = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
     for _ in range(DEPTH):
         quoted = [
             spelled
-            for text in found
+            for text in spellings
             for spelled in (repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False))
         ]
-        found |= {text[1:-1] for text in quoted}
-        found |= {html.escape(text, quote=quote) for text in found for quote in (True, False)}
-    return sorted(found, key=len, reverse=True)
+        spellings |= {text[1:-1] for text in quoted}
+        spellings |= {html.escape(text, quote=quote) for text in spellings for quote in (True, False)}
+    return sorted(spellings, key=len, reverse=True)
 
 
 FOLDER = "notebook"
-"""Artifact folder of a run in which its executed notebook and its page lie."""
+"""Artifact folder of a run that holds its executed notebook and its page."""
 SWEEP = "sweep/summary.html"
-"""What a sweep's own run has instead."""
+"""Artifact that the run of a sweep has instead."""
 
 
 def fetch_page(store: Store, run_id: str) -> Path:
-    """The page of a run, as a file of this project; it is kept with the run as well, and rendered only once.
+    """Fetch the page of a run, or the summary of a sweep, as a file of this project.
 
-    Of a sweep's own run it is its summary.
+    The page is rendered once and kept with the run.
 
     Raises UsageError when the run has no notebook, TrackingError when the store does not answer.
     """
@@ -174,12 +175,12 @@ def fetch_page(store: Store, run_id: str) -> Path:
                 return Path(store.client.download_artifacts(run_id, SWEEP, str(folder)))
             raise errors.UsageError(f"run {run_id} keeps no notebook: only runs of `nbops run` and `nbops sweep` do")
         folder.mkdir(parents=True, exist_ok=True)
-        found = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))
+        file = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))
         if html is None:
             import nbformat
 
-            rendered = to_html(nbformat.read(found, as_version=4), found.stem)
-            found = found.with_suffix(".html")
-            safe_files.write(found, rendered, durable=False)
-            store.client.log_artifact(run_id, str(found), FOLDER)
-    return found
+            rendered = to_html(nbformat.read(file, as_version=4), file.stem)
+            file = file.with_suffix(".html")
+            safe_files.write(file, rendered, durable=False)
+            store.client.log_artifact(run_id, str(file), FOLDER)
+    return file

@@ -1,6 +1,6 @@
-"""Runs inside every IPython kernel before the first cell: the text of this file is sent there. No name is left behind.
+"""Code that every IPython kernel runs before the first cell: the text of this file is sent there, and no name stays.
 
-It must run on any Python that has a kernel, and imports nothing of ours.
+It must run on any Python that has a kernel, and imports no module of this project.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lose_nothing(shell: Any) -> None:
-    """Let the kernel wait when its output is not read as fast as it is written; ZeroMQ drops messages by default."""
+    """Let the kernel wait when its output is not read fast enough; by default ZeroMQ drops messages."""
     import zmq
 
     thread = shell.kernel.iopub_thread
@@ -17,7 +17,7 @@ def lose_nothing(shell: Any) -> None:
 
 
 def exit_at_once(shell: Any) -> None:
-    """Let `exit` and `quit` end the notebook there, as `sys.exit` does; a kernel goes on to the next cells."""
+    """Let `exit` and `quit` end the notebook, as `sys.exit` does; by default a kernel goes on to the next cells."""
 
     class Exit(type(shell.exiter)):  # type: ignore[misc]  # IPython calls it when its name stands alone in a line
         def __call__(self, code: object = None, keep_kernel: object = None) -> None:
@@ -29,13 +29,13 @@ def exit_at_once(shell: Any) -> None:
 
 
 def prepare(shell: Any) -> None:
-    """All of it; what one kernel does not have does not keep the rest from it."""
+    """Take all steps; one that this kernel does not support is skipped."""
     for step in (lose_nothing, exit_at_once):
         try:
             step(shell)
-        except Exception:  # noqa: BLE001, S110  # an IPython of another age: its notebooks run as they always did
+        except Exception:  # noqa: BLE001, S110  # another version of IPython: its notebooks run without this step
             pass
 
 
 if __name__ == "nbops_in_kernel":
-    prepare(get_ipython())  # type: ignore[name-defined]  # noqa: F821  # IPython puts it among the builtins
+    prepare(get_ipython())  # type: ignore[name-defined]  # noqa: F821  # a builtin in IPython

@@ -17,14 +17,14 @@ from typing import Literal
 from notebooks_lib.running.kernel import Kernel
 
 StopReason = Literal["timeout", "cell timeout", "interrupt", "pruned"]
-LOOK_EVERY = 0.1
+CHECK_EVERY = 0.1
 MEASURE_EVERY = 1.0
 GRACE = 3.0
 """Seconds that a cell has to end after an interrupt, before its kernel is killed."""
 
 
 class Watchdog:
-    """`stopped` says why the notebook was told to stop, if it was; once said it stays."""
+    """Watches the limits of one kernel's notebook. `stopped` is the reason to stop, once there is one."""
 
     def __init__(self, kernel: Kernel, *, timeout: float | None, cell_timeout: float | None) -> None:
         self._kernel = kernel
@@ -33,33 +33,33 @@ class Watchdog:
         self._cell_deadline: float | None = None
         self.stopped: StopReason | None = None
         self.wanted: Callable[[], StopReason | None] = lambda: None
-        """Asked at every look; whoever wants the notebook stopped answers why."""
+        """Called at every check; returns the reason when the notebook is to stop."""
 
     def cell_begins(self) -> None:
-        """A cell's own time starts now."""
+        """Start the time limit of a cell."""
         if self._cell_timeout is not None:
             self._cell_deadline = time.monotonic() + self._cell_timeout
 
     def cell_ends(self) -> None:
-        """No cell is running."""
+        """End the time limit of the cell, and check once more."""
         self._cell_deadline = None
-        self._look()
+        self._check()
 
     async def watch(self) -> None:
-        """Look until told to stop; then see to it that the cell ends."""
+        """Check until there is a reason to stop; then interrupt the cell, and kill the kernel after GRACE."""
         measured = 0.0
         while self.stopped is None:
             if time.monotonic() - measured >= MEASURE_EVERY:
                 self._kernel.measure()
                 measured = time.monotonic()
-            self._look()
-            await asyncio.sleep(LOOK_EVERY)
+            self._check()
+            await asyncio.sleep(CHECK_EVERY)
         self._kernel.measure()
         await self._kernel.manager.interrupt_kernel()
         await asyncio.sleep(GRACE)
         self._kernel.kill()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self.stopped is not None:
             return
         now = time.monotonic()
@@ -75,20 +75,21 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if hasattr(signal, "SIGHUP"):  # the terminal was closed, or the connection to it lost
     SIGNALS.append(signal.SIGHUP)
 PATIENCE = 2
+"""Signals that are only noted; the next one raises KeyboardInterrupt."""
 
 
 @contextlib.contextmanager
 def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
-    """Within the block SIGINT, SIGTERM and SIGHUP are only noted; the value given says "interrupt" once one came.
+    """Within the block, only note SIGINT, SIGTERM and SIGHUP; the yielded function returns "interrupt" once one came.
 
-    Whoever insists, by asking more than PATIENCE times, gets KeyboardInterrupt: a store that hangs must not hold them.
-    Outside the main thread signals cannot be caught, and arrive there only: nothing is changed.
+    After PATIENCE signals, raise KeyboardInterrupt, so that a store that hangs cannot block the exit. Outside the main
+    thread nothing is changed: Python delivers signals to the main thread only.
     """
-    came: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > PATIENCE:
+        signals.append(number)
+        if len(signals) > PATIENCE:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
@@ -96,7 +97,7 @@ def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
         return
     before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
-        yield lambda: "interrupt" if came else None
+        yield lambda: "interrupt" if signals else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

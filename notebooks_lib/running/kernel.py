@@ -1,4 +1,4 @@
-"""One kernel process: its connection, environment and folder, what it used, and its certain end. It runs no cells."""
+"""One kernel process: its connection, environment and folder, its memory, and its certain end. Runs no cells."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from notebooks_lib.running.orphan_processes import GUARD
 from notebooks_lib.tags import Env
 
 SOCKET_PATH_LIMIT = 100
-"""A Unix socket's path has room for 107 bytes on Linux and 103 on macOS."""
+"""Bytes; the path of a Unix socket has room for 107 on Linux and 103 on macOS."""
 SHUTDOWN = 5.0
-"""Seconds that an idle kernel has to end by itself."""
+"""Seconds that an idle kernel has to shut down."""
 
 
 class Kernel:
-    """A kernel that is not started yet. `close()` leaves no process and no file of it behind."""
+    """A kernel, not started yet. `close()` leaves no process and no file of it behind."""
 
     def __init__(self, kernel_name: str, environment: Mapping[str, str], folder: Path, *, cold: bool = False) -> None:
         self._mark = uuid.uuid4().hex
         self.marker = f"{Env.KERNEL}={self._mark}"
         self.folder = folder
-        # Never under the project: socket paths are short of room there (docs/design trap 5).
+        # Never under the project, where the path of a socket may be too long (docs/design trap 5).
         self._private = Path(tempfile.mkdtemp(prefix="nbops-"))
         self.log = self._private / "kernel.log"
         connection = self._private / "k.json"
@@ -52,7 +52,7 @@ class Kernel:
         )
         self.environment = {**os.environ, **environment, Env.KERNEL: self._mark}
         self.process: Any = None
-        """As its provisioner knows it: a Popen or what looks like one."""
+        """The provisioner's process: a Popen, or an object with its methods."""
         self.peak_memory_mb: float | None = None
         self._cell_peak = 0.0
         self._children: list[psutil.Process] = []
@@ -65,22 +65,24 @@ class Kernel:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, also after its end."""
+        """The process id, also after the end."""
         return None if self.process is None else int(self.process.pid)
 
     @property
     def returncode(self) -> int | None:
-        """How the process ended, negative for a signal; None while it runs."""
+        """The exit code, negative for a signal; None while the process runs."""
         return None if self.process is None else self.process.poll()
 
     @property
     def listens(self) -> bool:
-        """Whether it can be connected to; on ports nobody can tell, and the answer is yes."""
+        """Whether a client can connect; True for TCP ports, where that is not known."""
         manager = self.manager
-        return manager.transport != "ipc" or Path(f"{manager.ip}-{manager.hb_port}").exists()  # the last it binds
+        return (
+            manager.transport != "ipc" or Path(f"{manager.ip}-{manager.hb_port}").exists()
+        )  # the last socket that it binds
 
     async def start(self) -> None:
-        """Start it; what C code prints goes to a file, not among the runner's own output."""
+        """Start the kernel; what C code prints goes to a file, not into the runner's own output."""
         GUARD.start(self.marker)
         self._output = self.log.open("ab")
         await self.manager.start_kernel(
@@ -104,7 +106,7 @@ class Kernel:
         await manager.cleanup_resources()
 
     def measure(self) -> None:
-        """Take the memory in use now into the peak: the kernel's high-water mark and its children's resident set."""
+        """Update the peak memory: the kernel's high-water mark plus its children's resident memory."""
         if self.pid is None:
             return
         try:
@@ -117,29 +119,29 @@ class Kernel:
         self.peak_memory_mb = max(self.peak_memory_mb or 0.0, self._cell_peak)
 
     def begin_cell(self) -> None:
-        """Measure from here on for the cell that begins: the high-water mark goes back to what is in use."""
+        """Start measuring a cell: reset the high-water mark to the memory in use."""
         self._cell_peak = 0.0
         if self.pid is not None:
             try:
                 Path(f"/proc/{self.pid}/clear_refs").write_text("5")
             except OSError:
-                pass  # not Linux, or it is gone: the mark then is that of the cells before, too
+                pass  # not Linux, or the process has ended: the mark then includes the cells before
 
     def end_cell(self) -> float | None:
-        """The most memory that was in use since the cell began, in MiB; None when it could not be measured."""
+        """Return the most memory in use since the cell began, in MiB; None when it could not be measured."""
         self.measure()
         return self._cell_peak or None
 
     def note_children(self) -> None:
-        """Remember what the kernel has started, while it lives: later nobody can tell whose those processes were."""
+        """Record the kernel's child processes while it runs; after its end they can no longer be assigned to it."""
         try:
             if self.pid is not None:
                 self._children = _descendants(psutil.Process(self.pid))
         except psutil.Error:
-            pass  # it died; the process group and the mark have to do
+            pass  # it has died; process group and marker remain to find them by
 
     def kill(self) -> None:
-        """End the kernel and everything it started, now."""
+        """Kill the kernel and its process group now."""
         if self.pid is not None and hasattr(os, "killpg"):
             try:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -149,11 +151,11 @@ class Kernel:
             self.process.kill()
 
     def close(self) -> None:
-        """End what is left of it and remove its files."""
+        """Kill what is left of the kernel, and remove its files."""
         groups = [self.pid] if self.pid is not None else []
         for child in self._children:
             try:
-                child.kill()  # psutil looks whether the pid is still the same process
+                child.kill()  # psutil checks that the pid is still the same process
             except psutil.Error:
                 pass
         if hasattr(os, "killpg"):
@@ -164,7 +166,7 @@ class Kernel:
         shutil.rmtree(self._private, ignore_errors=True)
 
     def last_words(self, characters: int = 2000) -> str:
-        """The end of what the process wrote outside its notebook: why it did not start."""
+        """Return the end of what the process wrote outside its notebook, which may say why it did not start."""
         try:
             return self.log.read_text("utf-8", "replace")[-characters:].strip()
         except OSError:
@@ -172,28 +174,28 @@ class Kernel:
 
 
 def find_kernel(notebook: Notebook, wanted: str | None = None) -> str:
-    """The name of an installed kernel for the notebook: the wanted one, its own, or `python3` for any Python notebook.
+    """Return the name of an installed kernel: the wanted one, the notebook's own, or `python3` for a Python notebook.
 
-    Notebooks name kernels of the machine they were written on, such as a conda environment's; papermill stops there.
-    Raises NotebookError that lists the kernels there are.
+    Notebooks often name a kernel of the machine they were written on, such as a conda environment's. Raises
+    NotebookError that lists the installed kernels.
     """
-    known = set(KernelSpecManager().find_kernel_specs())
+    installed = set(KernelSpecManager().find_kernel_specs())
     name = wanted or notebook.kernel
-    if name in known:
+    if name in installed:
         return name
-    if wanted is None and notebook.is_python and "python3" in known:
+    if wanted is None and notebook.is_python and "python3" in installed:
         logging.getLogger(__name__).warning("kernel %r is not installed here: python3 runs the notebook", name)
         return "python3"
     raise errors.NotebookError(
-        f"{notebook.path.name}: {errors.unknown('kernel', name, known)}; install it, or name another with --kernel"
+        f"{notebook.path.name}: {errors.unknown('kernel', name, installed)}; install it, or name another with --kernel"
     )
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
-    """What a process has started, and what that has. Linux tells it; elsewhere all processes are looked at."""
+    """Return a process's children, and theirs. Linux lists them; elsewhere psutil searches all processes."""
     if not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
         return process.children(recursive=True)
-    found: list[psutil.Process] = []
+    descendants: list[psutil.Process] = []
     wave = [process]
     while wave:
         numbers = {
@@ -206,8 +208,8 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         for pid in numbers:
             with contextlib.suppress(psutil.Error):
                 wave.append(psutil.Process(pid))
-        found += wave
-    return found
+        descendants += wave
+    return descendants
 
 
 def _words(path: Path) -> list[str]:
@@ -218,7 +220,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _high_water(pid: int) -> int | None:
-    """The most memory the process has ever held, in bytes; Linux only."""
+    """Return the most memory that the process has held, in bytes; Linux only."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

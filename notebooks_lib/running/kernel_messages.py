@@ -1,6 +1,6 @@
-"""Delivers what a kernel sends: each output to the cell that caused it, and none is lost without a word.
+"""The messages of a kernel: each output reaches the cell that caused it, and a loss is reported.
 
-nbclient drops what does not belong to the running cell, and takes a cell for done when its last message is late.
+nbclient drops messages that do not belong to the running cell, and ends a cell whose last message is late.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from notebooks_lib.running import in_kernel
 from notebooks_lib.running.output_limits import BoundedClient
 
 LOOK_AGAIN = 1.0
-"""Seconds after which a channel is looked at again: a message that was announced beside the loop wakes nobody."""
+"""Seconds after which a channel is read again, in case the loop was not woken for a message."""
 SILENCE = 4.0
-"""Seconds without any message, after a cell has ended, until the kernel is asked for one."""
-BREATH = 50
-"""Messages after which others get their turn: time limits hold while a cell prints without end."""
+"""Seconds without a message, after the reply to a cell, until the kernel is asked for one."""
+YIELD_EVERY = 50
+"""Messages after which other tasks run, so that time limits hold while a cell prints without end."""
 PATIENCE = 60.0
-"""Seconds without any message, after the kernel was asked for one, that mean loss."""
+"""Seconds without a message, after the kernel was asked for one, until messages count as lost."""
 LOST = "OutputLost"
 ALLOWED = "raises-exception"
 """Jupyter's tag of a cell that may raise."""
 
 
 class MessageClient(BoundedClient):
-    """nbclient's client with channels of our own handling. A cell is done when its last message is there."""
+    """nbclient's client with its own handling of channels: a cell ends when its last message has arrived."""
 
     def __init__(self, notebook: Any, kept: Any, **options: Any) -> None:
         super().__init__(notebook, kept, **options)
-        self._requests: dict[str, int] = {}  # what was sent -> index of its cell
+        self._requests: dict[str, int] = {}  # id of a request -> index of its cell
         self._clears_next: dict[int, bool] = {}
         self._arrived = 0.0
         self._asked = ""
@@ -43,18 +43,18 @@ class MessageClient(BoundedClient):
 
     @staticmethod
     def without_limit(client: Any) -> None:
-        """Before its channels are opened: read everything at once; a limit here makes the kernel drop messages."""
+        """Lift the limit on received messages, which makes kernels drop some; call this before channels are opened."""
         client.context.setsockopt(zmq.RCVHWM, 0)
 
     def prepare_kernel(self, info: dict[str, Any]) -> None:
-        """Send an IPython kernel what it shall do before the first cell; kernels take one request after the other."""
+        """Send an IPython kernel the code of `in_kernel`, which it runs before the first cell."""
         if info["content"].get("implementation") == "ipython":
             text = Path(in_kernel.__file__).read_text("utf-8")
             code = f"exec(compile({text!r}, 'nbops', 'exec'), {{'__name__': 'nbops_in_kernel'}})"
             self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
 
     async def drain(self, seconds: float = 1.0) -> None:
-        """Deliver what has arrived meanwhile: of threads and tasks, of a kernel that died."""
+        """Deliver what has arrived since: output of threads and tasks, and of a kernel that died."""
         until = time.monotonic() + seconds
         while self.kc is not None and time.monotonic() < until:
             msg = receive(self.kc.iopub_channel)
@@ -67,7 +67,7 @@ class MessageClient(BoundedClient):
         count = 0
         while True:
             count += 1
-            if count % BREATH == 0:
+            if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
             msg = receive(self.kc.iopub_channel)
             if msg is None:
@@ -76,7 +76,7 @@ class MessageClient(BoundedClient):
                 return
 
     def _deliver(self, msg: dict[str, Any]) -> str | None:
-        """Give a message to its cell; the id of the request that is done with it."""
+        """Deliver a message to its cell. Return the id of the request that it completes, if it does."""
         self._arrived = time.monotonic()
         parent = msg["parent_header"].get("msg_id")
         idle = msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle"
@@ -85,7 +85,7 @@ class MessageClient(BoundedClient):
         index = self._requests.get(parent)
         if index is None:
             return None
-        own = self.clear_before_next_output
+        running_clears = self.clear_before_next_output
         self.clear_before_next_output = self._clears_next.get(index, False)
         try:
             self.process_message(msg, self.nb.cells[index], index)
@@ -93,7 +93,7 @@ class MessageClient(BoundedClient):
             return str(parent)
         finally:
             self._clears_next[index] = self.clear_before_next_output
-            self.clear_before_next_output = own
+            self.clear_before_next_output = running_clears
         return None
 
     async def _async_poll_for_reply(
@@ -111,7 +111,7 @@ class MessageClient(BoundedClient):
         return reply
 
     async def _last_output(self, cell: Any, outputs: asyncio.Future[Any]) -> None:
-        """Wait for a cell's last message. After a silence the kernel is asked: what it sends later comes later."""
+        """Wait for a cell's last message; after a silence ask the kernel, whose answer comes after all others."""
         self._asked, self._answered, asked_at = "", False, 0.0
         self._arrived = time.monotonic()
         while not (await asyncio.wait({outputs}, timeout=LOOK_AGAIN))[0]:
@@ -128,17 +128,17 @@ class MessageClient(BoundedClient):
     async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
         await super()._check_raise_for_error(cell, cell_index, exec_reply)
         for payload in (exec_reply or {}).get("content", {}).get("payload") or ():
-            if payload.get("source") == "ask_exit":  # quit() of a kernel that does not raise
+            if payload.get("source") == "ask_exit":  # quit() in a kernel where it does not raise
                 raise CellExecutionError("", "SystemExit", "")
         if ALLOWED not in cell.metadata.get("tags", []):
-            # %run and %%capture show an error of their code and answer that all went well; papermill fails, too.
+            # %run and %%capture show the error of their code but report success; papermill fails there as well.
             for output in cell.outputs:
                 if output.output_type == "error":
                     raise CellExecutionError("", output.ename, output.evalue)
 
 
 def receive(channel: Any) -> dict[str, Any] | None:
-    """A message that is there already, without asyncio's share of the time: it is two thirds where many come."""
+    """Return a message that has arrived, or None; asyncio would take two thirds of the time where many come."""
     try:
         frames = zmq.Socket.shadow(channel.socket.underlying).recv_multipart(zmq.NOBLOCK)
     except zmq.Again:

@@ -1,7 +1,7 @@
-"""No process is left behind when the runner is killed without a word: a second process then ends all of its kernels.
+"""A second process that ends all kernels of a runner that was killed, with everything they have started.
 
-That process runs this file by path with -I -S, so that it is up in some tens of milliseconds: standard library only. It
-reads lines from its standard input; end of input with kernels that were not done means that the runner was killed.
+It runs this file by path with -I -S, and the standard library only, so that it starts in some tens of milliseconds. It
+reads lines from its standard input; when they end while kernels are running, the runner was killed.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ import threading
 
 
 def find_marked(marker: bytes) -> list[int]:
-    """Processes whose first environment holds `marker`, however far they went from the kernel (Linux only)."""
-    found = []
+    """Return the processes that were started with `marker` in their environment (Linux only)."""
+    processes = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
             if marker in entry.read_bytes().split(b"\0"):
-                found.append(int(entry.parent.name))
+                processes.append(int(entry.parent.name))
         except OSError:
-            continue  # gone meanwhile, or not ours
-    return found
+            continue  # it has ended, or is another user's
+    return processes
 
 
 def find_descendants(pids: list[int]) -> list[int]:
-    """The processes that these started, and theirs, while their parents live (Linux only)."""
+    """Return the children of these processes, and theirs, as long as the parents run (Linux only)."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-    found: list[int] = []
+    descendants: list[int] = []
     wave = pids
     while wave:
-        wave = [pid for pid, parent in parents.items() if parent in wave and pid not in found]
-        found += wave
-    return found
+        wave = [pid for pid, parent in parents.items() if parent in wave and pid not in descendants]
+        descendants += wave
+    return descendants
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, if it is still there."""
+    """Send SIGKILL to a process, if it still runs."""
     try:
         os.kill(pid, signal.SIGKILL)
     except OSError:
@@ -56,27 +56,27 @@ def kill(pid: int) -> None:
 
 
 def kill_all(marker: bytes, groups: list[int]) -> None:
-    """Kill the process groups and what carries the marker, until nothing is left.
+    """Kill the process groups and all processes with the marker, until none is left.
 
-    A child with another environment in a session of its own is found as a descendant while its kernel lives (ask
-    before), one whose parent went first by the marker; only who shook off both is not found.
+    A child with another environment and session is found only by `find_descendants`, while its kernel runs; one whose
+    parent has ended is found by the marker. A process that has lost both is not found.
     """
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
         except OSError:
             pass  # already gone
-    for _ in range(20):  # a process may have forked while it was looked for
-        left = [pid for pid in find_marked(marker) if pid != os.getpid()]
-        if not left:
+    for _ in range(20):  # a process may have forked meanwhile
+        remaining = [pid for pid in find_marked(marker) if pid != os.getpid()]
+        if not remaining:
             return
-        for pid in left:
+        for pid in remaining:
             kill(pid)
         time.sleep(0.05)
 
 
 def main() -> None:
-    """Note which kernels there are, in lines "start MARKER", "pgid MARKER N" and "done MARKER"; wait for the end."""
+    """Read lines "start MARKER", "pgid MARKER N", "done MARKER"; at their end, kill the kernels that are not done."""
     kernels: dict[str, list[int]] = {}
     for line in sys.stdin:
         word, marker, *value = line.split()
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 class OrphanGuard:
-    """Knows which kernels there are; its process is started with the first one and ends with this process."""
+    """The runner's side: reports its kernels to the second process, which starts with the first kernel."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,31 +102,31 @@ class OrphanGuard:
         self._kernels: dict[str, int | None] = {}
 
     def start(self, marker: str) -> None:
-        """Take a kernel into care, before it starts."""
+        """Register a kernel before it starts."""
         with self._lock:
             if sys.platform != "win32":
-                self._ready()
+                self._ensure_process()
             self._kernels[marker] = None
-            self._say(f"start {marker}")
+            self._send(f"start {marker}")
 
     def group(self, marker: str, pgid: int) -> None:
-        """Its process group, once it is known."""
+        """Report a kernel's process group, once it is known."""
         with self._lock:
             self._kernels[marker] = pgid
-            self._say(f"pgid {marker} {pgid}")
+            self._send(f"pgid {marker} {pgid}")
 
     def done(self, marker: str) -> None:
-        """Nothing of the kernel is left."""
+        """Unregister a kernel that has ended with all its processes."""
         with self._lock:
             self._kernels.pop(marker, None)
-            self._say(f"done {marker}")
+            self._send(f"done {marker}")
 
-    def _ready(self) -> None:
-        if self._owner != os.getpid():  # a fork of the runner: the other one's kernels are not ours
+    def _ensure_process(self) -> None:
+        if self._owner != os.getpid():  # a fork of the runner, which does not own the other one's kernels
             self._process, self._kernels, self._owner = None, {}, os.getpid()
         if self._process is not None and self._process.poll() is None:
             return
-        import subprocess  # not for the process that runs this file: it shall be up soon
+        import subprocess  # not imported in the second process, which is to start fast
 
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__],
@@ -138,25 +138,25 @@ class OrphanGuard:
             cwd="/",
         )
         atexit.register(self._end, self._process)
-        for marker, pgid in self._kernels.items():  # those that a killed one knew
-            self._say(f"start {marker}")
+        for marker, pgid in self._kernels.items():  # those that an earlier, killed process knew
+            self._send(f"start {marker}")
             if pgid is not None:
-                self._say(f"pgid {marker} {pgid}")
+                self._send(f"pgid {marker} {pgid}")
 
     @staticmethod
     def _end(process: subprocess.Popen[str]) -> None:
-        """At the end of this process; it ends by itself, and with it what was left of any kernel."""
+        """At the exit of this process, let the second one end; it kills what is left of any kernel."""
         if process.stdin is not None:
             process.stdin.close()
         process.wait(10)
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:
             try:
                 self._process.stdin.write(line + "\n")
                 self._process.stdin.flush()
             except OSError:
-                pass  # it is gone; the kernels are still ours to end
+                pass  # it has ended; this process still ends its kernels itself
 
 
 GUARD = OrphanGuard()

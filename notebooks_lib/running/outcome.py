@@ -1,4 +1,4 @@
-"""Says how a run ended, from what the engine saw, and writes the same into the executed notebook. Pure values."""
+"""The outcome of a run, from what the engine saw, and its note in the executed notebook. Pure values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notebooks_lib.running.preparation import ERROR_TAG
 def decide_outcome(
     execution: Execution, *, timeout: float | None, cell_timeout: float | None
 ) -> tuple[RunStatus, Failure | None]:
-    """FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
+    """Return FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
     cell, line = _place(execution)
     if execution.start_failure is not None:
         return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
@@ -47,28 +47,28 @@ def decide_outcome(
 
 
 def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
-    """How a trial of a sweep ended: MLflow has no word for one that was pruned."""
+    """Return how a trial of a sweep ended; MLflow has no status for a pruned one."""
     if failure is not None and failure.kind == "pruned":
         return "pruned"
     return "finished" if status == "FINISHED" else "failed" if status == "FAILED" else "killed"
 
 
 def mask_failure(failure: Failure, mask: Callable[[str], str]) -> Failure:
-    """The failure without secrets in its words."""
+    """Return the failure with secrets masked in its texts."""
     return dataclasses.replace(failure, message=mask(failure.message), line=mask(failure.line))
 
 
 def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
-    """Write the end into the notebook: in its metadata, on top for its reader, and before the cell it ended in."""
+    """Write the outcome into the notebook: in its metadata, at its top, and before the cell where it ended."""
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
     if failure is None:
         return
     if cell is not None:
         anchor = '<span id="nbops-end" style="color:red">It ended in the next cell.</span>'
         notebook.cells.insert(cell, new_markdown_cell(anchor, metadata={"tags": [ERROR_TAG]}))
-    words = html.escape(str(failure).partition("\n")[0])
+    summary = html.escape(str(failure).partition("\n")[0])
     link = " ([where](#nbops-end))" if cell is not None else ""
-    note = f'<span style="color:red">**{status}**: {words}</span>{link}'
+    note = f'<span style="color:red">**{status}**: {summary}</span>{link}'
     notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": [ERROR_TAG]}))
 
 
@@ -86,7 +86,7 @@ def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
 
 
 def _place(execution: Execution) -> tuple[int | None, str]:
-    """The running cell's index in the notebook as its author wrote it (None for injected cells), and its first line."""
+    """Return the running cell's index in the author's notebook (None for injected cells), and its first line."""
     if execution.cell is None or execution.notebook is None:
         return None, ""
     return execution.origins[execution.cell], first_line(execution.notebook.cells[execution.cell].source)

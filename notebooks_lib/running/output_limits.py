@@ -1,9 +1,9 @@
-"""Limits on what cells put out, while it arrives: nbclient's client, with limits of its own.
+"""Limits on the outputs of cells, applied while they arrive: nbclient's client with limits of its own.
 
-Of a stream the first and last part are kept, of a progress bar its last state. `ipywidgets.Output` and `interact` are
-served here as well: a widget that listens takes what a cell puts out. nbclient's own sends the widget's whole state to
-the kernel with every output, from beside the loop that waits for the cell's answer; now and then that loop then never
-wakes. A kernel reads its messages between cells, so the state is sent there.
+The first and last part of a stream are kept, and the last state of a progress bar. `ipywidgets.Output` and `interact`
+are handled here as well: an output widget takes the outputs of a cell. nbclient's own widget sends its whole state to
+the kernel with every output, beside the loop that waits for the cell's reply, and now and then that loop never wakes.
+Kernels read such messages only between cells, so the state is sent then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from notebooks_lib.running.executed_notebook import ExecutedNotebook
 
 HEAD = 40_000
 TAIL = 40_000
-"""Characters kept of the beginning and of the end of one stream of one cell."""
+"""Characters kept of the beginning and of the end of each stream of a cell."""
 
 _BACKSPACE = re.compile("[^\n\b]\b")
 
@@ -27,7 +27,7 @@ _BACKSPACE = re.compile("[^\n\b]\b")
 class BoundedText:
     """Text that grows by pieces and never holds more than HEAD + TAIL characters and one line.
 
-    A carriage return starts the line again, as on a terminal; so a progress bar leaves its last state only.
+    A carriage return restarts the line, as on a terminal, so only the last state of a progress bar stays.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,12 @@ class BoundedText:
         self._dropped = 0
 
     def feed(self, piece: str) -> None:
-        """Add a piece, as it came from the kernel."""
+        """Add a piece of text from the kernel."""
         *lines, self._line = (self._line + piece).split("\n")
         if lines:
-            self._keep("\n".join(_settled(line.rstrip("\r")) for line in lines) + "\n")
-        self._line = _settled(self._line)
-        if len(self._line) > HEAD:  # a line without end would otherwise grow for ever
+            self._keep("\n".join(_as_shown(line.rstrip("\r")) for line in lines) + "\n")
+        self._line = _as_shown(self._line)
+        if len(self._line) > HEAD:  # else a line without end would grow without limit
             self._keep(self._line)
             self._line = ""
 
@@ -58,9 +58,9 @@ class BoundedText:
         return f"{self._head}{middle}{self._tail}{self._line}"
 
 
-def _settled(line: str) -> str:
-    """The line as a terminal would show it: what stands before a carriage return is overwritten."""
-    body = line.rstrip("\r")  # a run of them at the end erases nothing until something follows
+def _as_shown(line: str) -> str:
+    """Return the line as a terminal shows it: text before a carriage return is overwritten."""
+    body = line.rstrip("\r")  # at the end they erase nothing until more text follows
     ending = "\r" if body != line else ""
     body = body[body.rfind("\r") + 1 :]
     while "\b" in body:
@@ -72,42 +72,42 @@ def _settled(line: str) -> str:
 
 
 class OutputWidget:
-    """One `ipywidgets.Output`; `client` runs the cells and keeps outputs within bounds."""
+    """One `ipywidgets.Output`; `client` runs the cells and limits their outputs."""
 
     def __init__(self, comm_id: str, state: dict[str, Any], kernel_client: Any, client: Any) -> None:
         self._comm_id = comm_id
         self._client = client
         self._outputs: list[Any] = list(state.get("outputs") or [])
-        self._listens_to = ""
+        self._captured_request = ""
         self._clear_next = False
         self._parent: dict[str, Any] = {}
 
     def handle_msg(self, msg: dict[str, Any]) -> None:
-        """The kernel has changed the widget: it begins or stops to listen, or outputs were put into it."""
+        """Handle a change by the kernel: the widget starts or stops capturing, or its outputs were set."""
         state = msg["content"]["data"].get("state", {})
         if "outputs" in state:
             self._outputs = list(state["outputs"] or [])
         if "msg_id" not in state:
             return
         hooks = self._client.output_hook_stack
-        if self in hooks[self._listens_to]:
-            hooks[self._listens_to].remove(self)
-        self._listens_to = state["msg_id"] or ""
-        if self._listens_to:
-            hooks[self._listens_to].append(self)
+        if self in hooks[self._captured_request]:
+            hooks[self._captured_request].remove(self)
+        self._captured_request = state["msg_id"] or ""
+        if self._captured_request:
+            hooks[self._captured_request].append(self)
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> None:
-        """Take one output in the cell's place."""
+        """Take an output in place of the cell."""
         if self._clear_next:
             self._outputs.clear()
         self._clear_next = False
-        later, self._client.clear_before_next_output = self._client.clear_before_next_output, False
+        cell_clears, self._client.clear_before_next_output = self._client.clear_before_next_output, False
         self._client.keep(self._outputs, msg, None, cell_index)
-        self._client.clear_before_next_output = later
+        self._client.clear_before_next_output = cell_clears
         self._changed(msg)
 
     def clear_output(self, outs: list[Any], msg: dict[str, Any], cell_index: int) -> None:
-        """Forget what was taken: now, or when the next output comes."""
+        """Clear the outputs, now or when the next one comes."""
         self._clear_next = bool(msg["content"].get("wait"))
         if not self._clear_next:
             self._outputs.clear()
@@ -119,7 +119,7 @@ class OutputWidget:
         self._client.changed_widgets[self._comm_id] = self
 
     def sync(self) -> None:
-        """Tell the kernel what the widget holds now."""
+        """Send the widget's outputs to the kernel."""
         data = {"method": "update", "state": {"outputs": self._outputs}, "buffer_paths": []}
         content = json_clean({"data": data, "comm_id": self._comm_id})
         client = self._client.kc
@@ -127,31 +127,31 @@ class OutputWidget:
 
 
 CHARACTERS_LIMIT = 5_000_000
-"""Of one output that is no image; a page of ten megabytes opens in no browser."""
+"""Of one output that is not an image; browsers do not open a page of ten megabytes."""
 OUTPUTS_LIMIT = 1000
-"""Outputs kept of one cell; a loop that displays without end would fill the notebook."""
+"""Outputs kept of one cell; an endless loop that displays would fill the notebook."""
 
 
 class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
-    """Runs cells as nbclient does; a notebook stays one that can be opened, whatever its cells print."""
+    """Runs cells as nbclient does, but the notebook can be opened whatever its cells print."""
 
     def __init__(self, notebook: Any, kept: ExecutedNotebook, **options: Any) -> None:
         super().__init__(notebook, **options)
         self._kept = kept
         self.clear_before_next_output: bool = False
-        self._streams: dict[int, tuple[Any, BoundedText]] = {}  # keeps the output, so that its id stays its own
+        self._streams: dict[int, tuple[Any, BoundedText]] = {}  # holds the output, so that its id stays unique
         self.changed_widgets: dict[str, OutputWidget] = {}
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": OutputWidget}}
 
     def cell_begins(self) -> None:
-        """Nothing that a cell before put out grows any more; its widgets' state goes to the kernel before the cell."""
+        """Close the streams of the cell before, and send the kernel the state of its output widgets."""
         self._streams.clear()
         for widget in self.changed_widgets.values():
             widget.sync()
         self.changed_widgets.clear()
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Give an output to the widget that listens, or keep it."""
+        """Pass an output to the capturing widget, or keep it."""
         self._kept.save_sometimes(self.nb)
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:
@@ -159,7 +159,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         return self.keep(outs, msg, display_id, cell_index)
 
     def keep(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Add to a list of outputs: a stream is bounded as its messages arrive, not on save (docs/design trap 18)."""
+        """Add an output to a list; a stream is limited as its messages arrive, not on save (docs/design trap 18)."""
         if self.clear_before_next_output:
             self.clear_before_next_output = False
             outs.clear()
@@ -186,7 +186,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         return out
 
     def _grow_stream(self, outs: list[Any], name: str, text: str) -> Any:
-        """Append to the stream of that name if nothing but streams has come since; that stream, or None."""
+        """Append to the stream of that name if only streams have come since. Return that stream, or None."""
         for out in reversed(outs):
             if out.output_type != "stream":
                 return None
@@ -205,7 +205,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
 
 
 def cut_output(output: Any) -> None:
-    """Cut what one output holds: texts under a MIME type, the words and the traceback of an error."""
+    """Cut the texts of one output: those under a MIME type, and an error's message and traceback."""
     for kind, text in (output.get("data") or {}).items():
         if isinstance(text, str) and len(text) > CHARACTERS_LIMIT and not kind.startswith("image/"):
             output["data"][kind] = f"… [{len(text):,} characters of {kind} left out]"
@@ -215,5 +215,5 @@ def cut_output(output: Any) -> None:
 
 
 def cut_text(text: str, room: int = 20_000) -> str:
-    """The beginning of a text that is too long, with a note."""
+    """Return the text, or its beginning with a note when it is too long."""
     return text if len(text) <= room else f"{text[:room]}… [{len(text) - room:,} characters left out]"

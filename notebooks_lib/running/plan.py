@@ -1,6 +1,6 @@
-"""All that is decided about a run before its kernel starts: parameters, secrets, experiment, where it comes from.
+"""The plan of a run, made before its kernel starts: parameters, secrets, experiment, source and git state.
 
-A plan that cannot be made is asked for wrongly: it raises UsageError, and nothing has been started.
+A run that cannot be planned raises UsageError, and nothing has been started.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from notebooks_lib.tracking.owner import RunStart
 
 LONGEST_STEM = 200
 FOLDERS = ("experimentation", "production")
-"""Of a project: the notebooks in them are its own."""
+"""Folders of a project's own notebooks."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Plan:
     notebook: Notebook
     settings: Settings
     given: Mapping[str, object]
-    """Parameter values that differ from the notebook's own; papermill injects these."""
+    """The given parameter values, which are injected."""
     secrets: Mapping[str, str] = field(repr=False)
     """Parameter name -> environment variable that holds its value."""
     start: RunStart | None
-    """None when the run is not to be tracked."""
+    """What the tracked run starts with; None when the run is not tracked."""
     cold_because: str = ""
-    """Why only an ordinary kernel gives what the notebook asks for; empty when a warm one does as well."""
+    """Why the notebook needs an ordinary kernel; empty when a warm one will do."""
 
     @property
     def secret_values(self) -> list[str]:
-        """What must not stand in anything that is written."""
+        """The secrets, which must not be written anywhere."""
         return [os.environ[variable] for variable in self.secrets.values()]
 
 
@@ -56,15 +56,15 @@ def make_plan(
     tracked: bool = True,
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Read and check everything. `values` are typed; see `notebooks.values` for texts of a command line."""
+    """Read and check everything for one run. `values` are typed; `notebooks.parameter_values` reads texts."""
     return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
 
 class NotebookPlanner:
-    """A notebook with all that its runs have in common, read and looked at once: each run then pays for its own only.
+    """A notebook, read once, with what all its runs have in common; each plan adds only its own.
 
-    The notebook, git's state and the environment's lock stay as they were then; a module of the project that changes
-    later is seen, for the kernels import it anew.
+    Notebook, git state and environment lock stay as they were read. A later change of a project's module is noticed,
+    because kernels import it again.
     """
 
     def __init__(self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True) -> None:
@@ -75,7 +75,7 @@ class NotebookPlanner:
         self._asked = experiment
         self._of_project = _of_project(self.notebook.opened, settings.root)
         self._modules = fingerprint.ProjectModules(self.notebook, settings.root)
-        # In a warm kernel libraries are imported already: what is done before their import would come too late.
+        # In a warm kernel libraries are imported already, so settings made for their import come too late.
         self._cold_because = "; ".join(code_inspection.find_early_settings(self.notebook, self._modules))
         if tracked:
             self._ours = stores.tracking_uri(settings)
@@ -85,7 +85,7 @@ class NotebookPlanner:
             self.git = provenance.git(settings.root)
 
     def freeze(self) -> None:
-        """The project's modules are sent elsewhere as they are now: what changes here from now on is not run there."""
+        """Keep the present digests of the project's modules, which are sent to other machines as they are now."""
         self._modules.freeze()
 
     def plan(
@@ -95,14 +95,14 @@ class NotebookPlanner:
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Plan:
-        """One run with these values. Raises UsageError when the notebook cannot be run with them."""
+        """Plan one run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
         if again := parameters.find_reassigned(notebook, given):
             raise errors.ParameterError(notebook.path.name, again)
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
-        # What an earlier run has injected counts, until other values take its cell's place.
+        # Values that an earlier run has injected count, until given values replace its cell.
         everything = {**self.schema.defaults, **({} if given else parameters.read_injected(notebook)), **given}
         start = dataclasses.replace(
             self.common(everything, name=name or run_name(notebook, given), tags=tags),
@@ -113,7 +113,7 @@ class NotebookPlanner:
         return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
-        """What is known of a run with these parameters, or of one that stands above several: without fingerprint."""
+        """Return the start of a run with these parameters, or of a sweep's parent run: without a fingerprint."""
         calls = self._places.calls(parameters)
         if self._of_project:
             _refuse_other_store(self.notebook, calls, self._ours)
@@ -135,12 +135,12 @@ class NotebookPlanner:
 
 
 def _of_project(path: Path, root: Path) -> bool:
-    """Whether the notebook keeps to this project's rules; any other is a stranger's, and runs as it is."""
+    """Whether the notebook is one of the project's own; any other runs as it is."""
     return any(path.is_relative_to(root / folder) for folder in FOLDERS)
 
 
 def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowCall], ours: str) -> None:
-    """A notebook that certainly sends its runs elsewhere cannot be attached to ours."""
+    """Raise NotebookError for a notebook that certainly sends its runs to another tracking store."""
     for call in calls:
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
             continue
@@ -150,14 +150,14 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowC
 
 
 def _where(calls: Sequence[mlflow_calls.MLflowCall], asked: str | None, settings: Settings) -> tuple[str, str | None]:
-    """Name, or else id, of the experiment that the notebook's first run will most likely want.
+    """Return the name, or else the id, of the experiment that the notebook's first run most likely uses.
 
-    It is a guess where branches, functions and modules decide: then MLflow opens a child in the kernel (attaching).
+    Where branches, functions and modules decide, it may be wrong; MLflow then opens a child run in the kernel.
     """
     named = None
     for call in calls:
         if call.function == "start_run":
-            break  # what is set after it concerns the runs that follow
+            break  # later calls concern later runs
         if call.function in ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME"):
             named = call
     if named is None or not named.known or not named.value:
@@ -171,13 +171,13 @@ def _where(calls: Sequence[mlflow_calls.MLflowCall], asked: str | None, settings
 
 
 def executed_file(plan: Plan, run_id: str) -> Path:
-    """Where the executed notebook of a run lies; a name has 255 bytes, and a notebook's may use them all."""
+    """Return the path of a run's executed notebook, cut to 255 bytes, all of which the notebook's name may use."""
     stem = plan.notebook.path.stem.encode()[:LONGEST_STEM].decode(errors="ignore")
     return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
 
 
 def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
-    """The notebook and what was asked differently from its defaults."""
+    """Return the name of a run: the notebook and the given parameters."""
     shown = ",".join(f"{key}={value}" for key, value in given.items())
     return " ".join(f"{notebook.path.stem} {shown}".split())[:100]
 

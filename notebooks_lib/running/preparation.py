@@ -1,7 +1,7 @@
-"""Makes the notebook that is executed out of its author's: valid, with given values and secrets in their own cells.
+"""The notebook to execute, made from its author's: valid, with cells for the given values and the secrets.
 
 papermill injects after the first cell of any type that is tagged `parameters`, and replaces the cell of an earlier run
-wherever that stands. Ours stands after the cell that the values were checked against.
+wherever that is. Here the new cell follows the cell that the values were checked against.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 
 SECRETS_TAG = "injected-secrets"
 ERROR_TAG = "papermill-error-cell-tag"
-"""papermill's own, so that its tools find and remove the note on a later run."""
+"""papermill's tag, so that its tools find the note and remove it on a later run."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class PreparedNotebook:
 
     notebook: Any
     origins: tuple[int | None, ...]
-    """For each of its cells the index in the author's notebook; None for what was injected."""
+    """For each cell the index in the author's notebook; None for injected cells."""
 
 
 def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str, str]) -> PreparedNotebook:
-    """The notebook with a cell of `given` values, and one that reads `secrets`: only their names stand in it.
+    """Return the notebook with a cell of `given` values, and one that reads `secrets` and holds only their names.
 
-    Raises NotebookError when it is no valid notebook.
+    Raises NotebookError when it is not a valid notebook.
     """
     notebook = _valid(source)
     replaced = {ERROR_TAG} | ({INJECTED_TAG} if given else set()) | ({SECRETS_TAG} if secrets else set())
@@ -46,7 +46,7 @@ def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str,
     if given:
         cells.insert(place, (None, _cell(f"# Parameters\n{parameter_values.assignments(given)}", INJECTED_TAG)))
     notebook.cells = [cell for _, cell in cells]
-    # papermill must know language and kernel, and not every notebook says them.
+    # papermill needs language and kernel, which not every notebook states.
     notebook.metadata.setdefault("language_info", {}).setdefault("name", source.language)
     spec = {"name": source.kernel, "display_name": source.kernel, "language": source.language}
     notebook.metadata["kernelspec"] = {**spec, **notebook.metadata.get("kernelspec", {})}
@@ -60,7 +60,7 @@ def _valid(source: Notebook) -> Any:
     raw = cleaning.complete(source.raw)
     for cell in raw["cells"]:
         if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None  # of an earlier run, and not this one's
+            cell["outputs"], cell["execution_count"] = [], None  # those of an earlier run
     try:
         _, raw = normalize(raw, 4, 5, relax_add_props=True, strip_invalid_metadata=True)
         notebook = nbformat.from_dict(raw)

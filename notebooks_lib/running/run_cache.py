@@ -1,9 +1,9 @@
-"""Finds a run that has said what another would say: same source fingerprint, FINISHED, and the data as they are now.
+"""Earlier runs that make a new one unnecessary: FINISHED, of the same source fingerprint, with unchanged data.
 
-The source fingerprint holds code, parameters, environment and the project's modules, not the data: which these are is
-known only when a notebook has run. So of a run that is found, each dataset that it used must still be what it would get
-now: the newest version of that name, or one that code or parameters name (`sales@3`). Data that a notebook reads by
-itself, from a file or an address, nobody knows of: there a run counts as seen although they may have changed.
+The source fingerprint covers code, parameters, environment and the project's modules. It does not cover the data, which
+are known only after a run. So each dataset that an earlier run used must still be the one that the notebook would get:
+the newest version of that name, or a version that code or parameters name (`sales@3`). Data that a notebook reads by
+itself, from a file or an address, are not known; such a run counts although they may have changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from notebooks_lib.tracking.store import Store, answering
 
 
 class RunCache:
-    """The runs of one notebook's code that ended well, looked up once: in one experiment, or in the whole store."""
+    """The FINISHED runs of one notebook's code, searched once: in one experiment, or in the whole store."""
 
     def __init__(self, store: Store, notebook: Notebook, experiment_id: str | None = None) -> None:
         self._settings = store.settings
@@ -30,36 +30,36 @@ class RunCache:
         self._runs: dict[str, list[RunInfo]] = {}
         condition = f"tags.`{Tag.CODE_SHA256}` = '{notebook.code_sha256}' AND tags.`{Tag.END}` = 'FINISHED'"
         with answering(store):
-            found = query.search(store, condition, None if experiment_id is None else [experiment_id])
-        for run in map(query.plain, found):
+            runs = query.search(store, condition, None if experiment_id is None else [experiment_id])
+        for run in map(query.plain, runs):
             if run.ended and not run.superseded:
                 self._runs.setdefault(run.tags.get(Tag.SOURCE_FINGERPRINT, ""), []).append(run)
 
     def find(self, source_fingerprint: str, parameters: Mapping[str, object]) -> RunInfo | None:
-        """The newest run that counts, or None."""
+        """Return the newest run with this fingerprint and the same data, or None."""
         text = version_mentions(self._notebook, parameters)
         runs = self._runs.get(source_fingerprint, ()) if source_fingerprint else ()
         return next((run for run in runs if has_same_data(run, text, self._settings)), None)
 
 
 def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> str:
-    """All places where a run may name the version of a dataset: code and parameters."""
+    """Return the text in which a run may name the version of a dataset: code and parameters."""
     code = "\n".join(cell.source for cell in notebook.code_cells)
     return f"{code}\n{list(parameters.values())!r}"
 
 
 def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Whether a run with these `version_mentions` would get the datasets now that the other used."""
+    """Whether a new run, whose `version_mentions` are `text`, would get the datasets that this run used."""
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 
 
 def _is_current(tag: str, text: str, settings: Settings) -> bool:
     try:
         name, version, fingerprint = parse_tag(tag)
-        known = storage.numbers(settings.data_folder, name)
-        if not known:  # one of scikit-learn's, which has one version
+        versions = storage.numbers(settings.data_folder, name)
+        if not versions:  # a dataset of scikit-learn, which has one version
             return True
-        if version not in known or (version != known[-1] and f"{name}@{version}" not in text):
+        if version not in versions or (version != versions[-1] and f"{name}@{version}" not in text):
             return False
         return storage.read_record(settings.data_folder, name, version).fingerprint == fingerprint
     except DatasetError:
@@ -67,7 +67,7 @@ def _is_current(tag: str, text: str, settings: Settings) -> bool:
 
 
 def find(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:
-    """The run of the same experiment that has said already what a run with this start would say."""
+    """Return the run of the same experiment that makes a run with this start unnecessary, or None."""
     with answering(store):
         experiment_id = start.experiment_id
         if experiment_id is None:

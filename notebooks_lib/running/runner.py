@@ -1,4 +1,4 @@
-"""Runs one notebook once: opens its run, runs its cells, writes how it ended. The failure of a notebook is a value."""
+"""Runs one notebook once: opens its run, runs its cells, records the outcome. A failing notebook is no exception."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def run_notebook(
@@ -46,22 +46,24 @@ def run_notebook(
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
-    `kernel` names another kernel than the notebook's own, `cold` asks for an ordinary one where a warm one could be
-    had; `environment` is added to what it is told. `wanted` is asked ten times a second, from this thread, whether the
-    notebook shall stop, and why.
+    `kernel` names another kernel than the notebook's own; `cold` asks for an ordinary one instead of a warm one.
+    `environment` is added to the kernel's. `wanted` is called ten times a second in this thread, and returns the reason
+    when the notebook is to stop.
 
-    Returns when the kernel and everything it started is gone and the run is ended. Raises TrackingError when the store
-    does not take the run; the executed notebook is kept all the same and named in the message. Raises NotebookError
-    when the kernel is not installed.
+    Return when the kernel and all that it started have ended, and the run as well. Raises TrackingError when the store
+    does not take the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel
+    is not installed.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     kernel_name = find_kernel(plan.notebook, kernel)
     stores.make_state(plan.settings.layout)
     prepared = prepare(plan.notebook, plan.given, plan.secrets)
     if output is None:
         stores.make_state(plan.settings.layout)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
-    with interruption.catch_signals() as interrupted:  # to the last write: a Ctrl-C must not leave the run half written
+    with (
+        interruption.catch_signals() as interrupted
+    ):  # up to the last write: a Ctrl-C must not leave the run half written
         owned = None
         if plan.start is not None:
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
@@ -75,7 +77,7 @@ def run_notebook(
             origins=prepared.origins,
             timeout=timeout,
             cell_timeout=cell_timeout,
-            cold=cold or _told_cold(plan),
+            cold=cold or _needs_cold(plan),
             wanted=lambda: interrupted() or wanted(),
             on_cell=on_cell,
         )
@@ -87,12 +89,12 @@ def run_notebook(
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:
-            result = _end(plan, owned, execution, status, failure, html=html, began=began)
+            result = _end(plan, owned, execution, status, failure, html=html, started=started)
     return result
 
 
 def _refuse_unwritable(file: Path) -> None:
-    """Before anything is started: what is executed must have a place."""
+    """Raise UsageError where the executed notebook could not be saved, before anything is started."""
     folder = file.parent
     try:
         if stat.S_ISDIR(file.stat().st_mode):
@@ -114,12 +116,12 @@ def _refuse_unwritable(file: Path) -> None:
         ) from error
 
 
-def _told_cold(plan: Plan) -> bool:
-    """Whether the notebook needs an ordinary kernel; said once, for it costs time."""
-    told = f"an ordinary kernel runs {plan.notebook.path.name}: {plan.cold_because}"
-    if plan.cold_because and told not in _told:
-        _told.add(told)
-        logging.getLogger(__name__).warning(told)
+def _needs_cold(plan: Plan) -> bool:
+    """Whether the notebook needs an ordinary kernel; warn once, because it costs time."""
+    warning = f"an ordinary kernel runs {plan.notebook.path.name}: {plan.cold_because}"
+    if plan.cold_because and warning not in _warned:
+        _warned.add(warning)
+        logging.getLogger(__name__).warning(warning)
     return bool(plan.cold_because)
 
 
@@ -135,7 +137,7 @@ def _end(
     failure: Failure | None,
     *,
     html: bool,
-    began: float,
+    started: float,
 ) -> RunResult:
     output = execution.output
     notebook = execution.notebook
@@ -157,7 +159,7 @@ def _end(
         failure=failure,
         url=owned.url if owned else "",
         stopped_early=early,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - started,
         peak_memory_mb=execution.peak_memory_mb,
     )
     if owned is None:
@@ -169,24 +171,26 @@ def _end(
     }
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
         tags[Tag.TRIAL_STATE] = outcome.trial_state(status, failure)
-    told = failure if failure is None or failure.kind != "pruned" else None  # which is no failure
+    shown_failure = failure if failure is None or failure.kind != "pruned" else None  # pruning is no failure
     cells = cell_figures(notebook) if notebook is not None else []
     try:
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None
             artifacts = [(path, "notebook") for path in (output.path if saved else None, page) if path is not None]
-            metrics = owned.end(status, failure=told, tags=tags, artifacts=artifacts, documents={"cells.json": cells})
+            metrics = owned.end(
+                status, failure=shown_failure, tags=tags, artifacts=artifacts, documents={"cells.json": cells}
+            )
     except Exception as error:
         raise errors.RunNotWrittenError(
             f"the notebook ended {status} and stands in {output.path}, but run {owned.run_id} could not be written to "
             f"{owned.store.uri}: {errors.reason(error)}; `nbops doctor` closes it when the store answers",
             result,
         ) from error
-    return dataclasses.replace(result, metrics=metrics, seconds=time.monotonic() - began)
+    return dataclasses.replace(result, metrics=metrics, seconds=time.monotonic() - started)
 
 
 def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:
-    """The HTML page; None when nbconvert cannot make it: a page is a convenience, the run must not depend on it."""
+    """Write the HTML page; None when nbconvert fails, because the run must not depend on a page."""
     page = folder / f"{plan.notebook.path.stem}.html"
     try:
         page.write_text(to_html(notebook, plan.notebook.path.stem), "utf-8")
