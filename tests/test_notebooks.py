@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
-from notebooks_lib.notebooks import document, mlflow_calls, parameter_values, parameters, rules
+from notebooks_lib.notebooks import document, mlflow_calls, notebook_rules, parameter_values, parameters
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -55,7 +55,7 @@ def test_there_are_notebooks_to_test() -> None:
 
 @each
 def test_rules_have_no_findings(path: Path) -> None:
-    assert [str(finding) for finding in rules.check(document.read(path))] == []
+    assert [str(finding) for finding in notebook_rules.check(document.read(path))] == []
 
 
 @each

@@ -14,7 +14,7 @@ from notebooks_lib import errors, safe_files
 from notebooks_lib.cli import terminal
 
 if TYPE_CHECKING:
-    from notebooks_lib.notebooks import rules
+    from notebooks_lib.notebooks import notebook_rules
 
 FOLDERS = ("experimentation", "production")
 _SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
@@ -33,7 +33,7 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
     Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell: CODE
     message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
     """
-    from notebooks_lib.notebooks import rules
+    from notebooks_lib.notebooks import notebook_rules
 
     if list_rules:
         _print_rules(as_json=as_json)
@@ -50,7 +50,7 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
     for finding in findings:
         where = click.style(f"{terminal.path(finding.path)}:{finding.cell}:", bold=True)
         click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
-    fixes = {rule.code: rule.fix for rule in rules.RULES}
+    fixes = {rule.code: rule.fix for rule in notebook_rules.RULES}
     for code in sorted({finding.code for finding in findings} & set(fixes)):
         click.echo(f"  {code}: {fixes[code]}", err=True)
     count = f"{len(files)} notebook{'' if len(files) == 1 else 's'}"
@@ -78,13 +78,13 @@ def _fix(file: Path) -> None:
     click.echo(f"{terminal.path(file)}: cleaned", err=True)
 
 
-def _check(file: Path) -> list[rules.RuleViolation]:
-    from notebooks_lib.notebooks import document, rules
+def _check(file: Path) -> list[notebook_rules.RuleViolation]:
+    from notebooks_lib.notebooks import document, notebook_rules
 
     try:
-        return rules.check(document.read(file))
+        return notebook_rules.check(document.read(file))
     except errors.NotebookError as error:
-        return [rules.RuleViolation(file, 0, rules.UNREADABLE, str(error))]
+        return [notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error))]
 
 
 def _default() -> tuple[Path, ...]:
@@ -110,14 +110,14 @@ def _notebooks(paths: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def _print_rules(*, as_json: bool) -> None:
-    from notebooks_lib.notebooks import rules
+    from notebooks_lib.notebooks import notebook_rules
 
     if as_json:
         fields = ("code", "what", "why", "fix")
-        table = [{field: getattr(rule, field) for field in fields} for rule in rules.RULES]
+        table = [{field: getattr(rule, field) for field in fields} for rule in notebook_rules.RULES]
         sys.stdout.write(json.dumps(table, ensure_ascii=False) + "\n")
         return
-    for rule in rules.RULES:
+    for rule in notebook_rules.RULES:
         click.echo(f"{click.style(rule.code, bold=True)}  {rule.what}")
         click.echo(f"       why  {rule.why}")
         click.echo(f"       fix  {rule.fix}")

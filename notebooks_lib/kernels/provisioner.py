@@ -17,8 +17,8 @@ from jupyter_client.provisioning import KernelProvisionerBase, LocalProvisioner
 from notebooks_lib.kernels.forked_process import ForkedProcess
 
 if TYPE_CHECKING:
-    from notebooks_lib.kernels.client import KernelRequest
     from notebooks_lib.kernels.preferences import Preferences
+    from notebooks_lib.kernels.template_client import KernelRequest
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return dict(prepared)
 
     async def _wait_for_template(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
-        from notebooks_lib.kernels import client
+        from notebooks_lib.kernels import template_client
 
         arguments = self._scrub_kwargs(kwargs)
         wanted = _preferences(arguments)
@@ -65,14 +65,14 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             return
         try:
             request = _request(cmd, arguments)
-            if not client.is_ready(request, wanted):
-                await _in_thread(lambda: client.wait(request, wanted))
+            if not template_client.is_ready(request, wanted):
+                await _in_thread(lambda: template_client.wait(request, wanted))
         except Exception as error:  # noqa: BLE001  # launch_kernel reports it
             self._obstacle = error
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
-        from notebooks_lib.kernels import client
+        from notebooks_lib.kernels import template_client
 
         self.warm = False
         arguments = self._scrub_kwargs(kwargs)
@@ -84,7 +84,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             if obstacle is not None:
                 raise obstacle
             request = _request(cmd, arguments)
-            self.process = await _in_thread(lambda: client.fork(request, wanted))
+            self.process = await _in_thread(lambda: template_client.fork(request, wanted))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
             _warn(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
@@ -126,7 +126,7 @@ def _preferences(arguments: dict[str, Any]) -> Preferences | None:
 
 def _request(cmd: list[str], arguments: dict[str, Any]) -> KernelRequest:
     """Return the request for a kernel. Raises template_manager.Unavailable for arguments that a fork cannot follow."""
-    from notebooks_lib.kernels import client, template_manager
+    from notebooks_lib.kernels import template_client, template_manager
 
     unknown = arguments.keys() - KNOWN
     if unknown:
@@ -135,7 +135,7 @@ def _request(cmd: list[str], arguments: dict[str, Any]) -> KernelRequest:
     independent = bool(arguments.get("independent"))
     if not independent:
         environment["JPY_PARENT_PID"] = str(os.getpid())
-    return client.KernelRequest(
+    return template_client.KernelRequest(
         command=cmd,
         environment=environment,
         folder=_folder(arguments),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.notebooks import rules
+from notebooks_lib.notebooks import notebook_rules
 from tests.notebooks.building import code, md, write
 
 GOOD = (md("# T"), code("alpha: float = 1.0", "parameters"))
@@ -52,6 +52,6 @@ def test_usage_errors_exit_with_2(tmp_path, capsys, arguments, said):
 def test_the_rules_are_listed_with_reason_and_fix(capsys):
     assert run(["check", "--rules"]) == 0
     printed = capsys.readouterr().out
-    assert all(text in printed for rule in rules.RULES for text in (rule.code, rule.why, rule.fix))
+    assert all(text in printed for rule in notebook_rules.RULES for text in (rule.code, rule.why, rule.fix))
     assert run(["check", "--rules", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(rules.RULES)
+    assert len(json.loads(capsys.readouterr().out)) == len(notebook_rules.RULES)

@@ -23,12 +23,12 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib.kernels import (
-    client,
     import_history,
     kernelspecs,
     preferences,
     provisioner,
     safe_packages,
+    template_client,
     template_manager,
     template_path,
 )
@@ -281,7 +281,7 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(provisioner, "_warned", False)
-    monkeypatch.setattr(client.protocol, "PROTOCOL", 0)
+    monkeypatch.setattr(template_client.protocol, "PROTOCOL", 0)
     with caplog.at_level(logging.WARNING), start(folder) as kernel:
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"
@@ -395,7 +395,7 @@ def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kerne
     (package / "children.py").write_text(
         changed.replace("protocol = sys", f"HERE = {str(folder / 'once')!r}\nprotocol = sys")
     )
-    for module in (client, template_manager):
+    for module in (template_client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     with start(folder) as kernel:
         assert kernel.warm
@@ -618,7 +618,7 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
     text, changed = re.subn(r"^PATIENCE = [0-9.]+$", "PATIENCE = 1.0", text, flags=re.MULTILINE)
     assert changed == 1
     (package / "successor.py").write_text(text)
-    for module in (client, template_manager):
+    for module in (template_client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     flag = folder / "slow"
     environment.write("slow_once", more=f"if os.path.exists({str(flag)!r}): os.unlink({str(flag)!r}); time.sleep(6)")
@@ -763,17 +763,17 @@ def test_a_template_that_does_not_answer_or_does_not_start(
         wait("that it leaves, and that who went away has no kernel", left)
     broken = home / "broken.py"
     broken.write_text("raise SystemExit('broken')")
-    for module in (client, template_manager):
+    for module in (template_client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(broken))
-    request = client.KernelRequest([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
+    request = template_client.KernelRequest([sys.executable, "-m", "ipykernel_launcher"], {"PATH": "/bin"}, str(folder))
     wanted = preferences.read_preferences(str(folder), {})
     with pytest.raises(
         template_manager.Unavailable, match="did not start: it ended while it was starting; .*log says more"
     ):
-        client.fork(request, wanted)
+        template_client.fork(request, wanted)
     began = time.monotonic()
     with pytest.raises(template_manager.Unavailable, match="did not start a moment ago"):
-        client.fork(request, wanted)
+        template_client.fork(request, wanted)
     assert time.monotonic() - began < 0.5
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.notebooks import cleaning, document, rules
+from notebooks_lib.notebooks import cleaning, document, notebook_rules
 
 
 def dirty(path: Path) -> Path:
@@ -55,7 +55,7 @@ def test_outputs_go_ids_stay_and_the_kernel_is_everybodys(tmp_path: Path) -> Non
 def test_the_command_cleans_once_and_then_changes_nothing(tmp_path: Path) -> None:
     path = dirty(tmp_path / "n.ipynb")
     run(["check", "--fix", str(path)])
-    codes = {finding.code for finding in rules.check(document.read(path))}
+    codes = {finding.code for finding in notebook_rules.check(document.read(path))}
     assert codes.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
     written, modified = path.read_text(), path.stat().st_mtime_ns
     assert "é" in written
@@ -112,7 +112,7 @@ def test_what_scripts_leave_out_is_filled_in_and_traces_go(spoil: Callable[[Any]
     path.write_text(json.dumps(raw))
     run(["check", "--fix", str(path)])
     fixed = document.read(path)
-    assert {finding.code for finding in rules.check(fixed)}.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
+    assert {finding.code for finding in notebook_rules.check(fixed)}.isdisjoint({"NB001", "NB002", "NB003", "NB004"})
     assert fixed.raw["metadata"]["kernelspec"]["name"] == "python3"
     assert "Jane Roe" not in path.read_text()
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.notebooks import document, rules
+from notebooks_lib.notebooks import document, notebook_rules
 from tests.notebooks.building import code, md, notebook
 
 P = code("alpha: float = 1.0  # strength", "parameters")
 
 
 def codes(*cells, **extra) -> list[tuple[int, str]]:
-    return [(found.cell, found.code) for found in rules.check(notebook(*cells, **extra))]
+    return [(found.cell, found.code) for found in notebook_rules.check(notebook(*cells, **extra))]
 
 
 def body(source: str, *tags: str, **extra) -> list[tuple[int, str]]:
@@ -168,8 +168,10 @@ def test_an_empty_notebook_is_told_what_it_lacks():
 
 
 def test_every_rule_has_a_reason_and_a_fix_and_a_code_of_its_own():
-    assert [rule.code for rule in rules.RULES] == [f"NB{number:03d}" for number in range(1, len(rules.RULES) + 1)]
-    assert all(rule.what and rule.why.endswith(".") and rule.fix.endswith(".") for rule in rules.RULES)
+    assert [rule.code for rule in notebook_rules.RULES] == [
+        f"NB{number:03d}" for number in range(1, len(notebook_rules.RULES) + 1)
+    ]
+    assert all(rule.what and rule.why.endswith(".") and rule.fix.endswith(".") for rule in notebook_rules.RULES)
 
 
 def test_a_notebook_of_thousands_of_cells_is_checked():
@@ -179,7 +181,7 @@ def test_a_notebook_of_thousands_of_cells_is_checked():
 
 def test_a_finding_reads_as_file_cell_code_message():
     path = Path("work/n.ipynb")
-    (found,) = rules.check(notebook(md("# T"), P, md("a"), code("x = ("), path=path))
+    (found,) = notebook_rules.check(notebook(md("# T"), P, md("a"), code("x = ("), path=path))
     assert str(found).startswith(f"{path}:3: NB014 line 1: ")
     assert document.read(path)
 
