@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from notebooks_lib.promotion import charts
 from notebooks_lib.promotion.charts import HIDDEN, few
 from notebooks_lib.promotion.decision import Decision, Evidence, RuleResult
+from notebooks_lib.promotion.decision_rules import RuleFigure
 from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.rules import RuleFigure
 from notebooks_lib.promotion.tables import percent, shown
 from notebooks_lib.settings.sections import STAGES
 

@@ -2,8 +2,8 @@
 
 With several challengers in one use of the holdout, `decide_use` says which of them, if any, is promoted.
 
-The rules read `evidence.py`; `policy.py` holds what they require. They stand in `rules.py`, `interval_rules.py` and
-`guardrails.py`.
+The rules read `evidence.py`; `policy.py` holds what they require. They stand in `decision_rules.py`,
+`interval_rules.py` and `guardrails.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from notebooks_lib.promotion import guardrails, interval_rules, rules
+from notebooks_lib.promotion import decision_rules, guardrails, interval_rules
+from notebooks_lib.promotion.decision_rules import EARLY, RULES, RuleResult, plain, rule
 from notebooks_lib.promotion.evidence import Evidence, Side, Slice
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
 from notebooks_lib.promotion.policy import Policy, Uses
-from notebooks_lib.promotion.rules import EARLY, RULES, RuleResult, plain, rule
 from notebooks_lib.promotion.tables import ReportTable, percent
 from notebooks_lib.statistics.paired import holm
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Answer = Literal["promote", "keep", "undecided"]
-RULE_MODULES = (rules, interval_rules, guardrails)
+RULE_MODULES = (decision_rules, interval_rules, guardrails)
 """Importing a module registers its rules."""
 
 
@@ -172,9 +172,9 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     """
     checks = RULES
     if evidence.nobody:
-        checks = [rules.challenger_known]
+        checks = [decision_rules.challenger_known]
     elif evidence.itself or evidence.twin:
-        checks = [rules.not_itself]
+        checks = [decision_rules.not_itself]
     elif evidence.unread:
         checks = EARLY
     results = tuple(result for result in (check(evidence, policy) for check in checks) if result is not None)

@@ -11,9 +11,9 @@ import math
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain
+from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.rules import RuleResult, early, rule
 from notebooks_lib.promotion.tables import shown
 
 MEGABYTE = 1_000_000

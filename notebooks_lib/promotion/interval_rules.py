@@ -7,10 +7,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.paired_gain import holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.rules import RuleResult, early, rule
 from notebooks_lib.promotion.tables import distinct_percents, percent, shown
 from notebooks_lib.statistics.paired import Paired
 

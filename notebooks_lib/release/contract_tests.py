@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
-from notebooks_lib.serving import client, endpoint, server_launch
+from notebooks_lib.serving import endpoint, endpoint_client, server_launch
 from notebooks_lib.serving.endpoint_state import EndpointFolder
 from notebooks_lib.serving.inference import difference, same_form
 
@@ -102,7 +102,7 @@ def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
         raise EndpointError(f"endpoint {name!r} is gone")
     address = server_launch.listens_at(current)
     key = "" if address.loopback else folder.secret()
-    return lambda payload, slot: client.invoke(address, payload, key=key, slot=slot, probe=True)
+    return lambda payload, slot: endpoint_client.invoke(address, payload, key=key, slot=slot, probe=True)
 
 
 def too_slow(new: float | None, old: float | None, ratio: float) -> str:

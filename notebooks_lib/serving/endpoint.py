@@ -15,8 +15,8 @@ from typing import Any
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
     champion_source,
-    client,
     deployment,
+    endpoint_client,
     endpoint_state,
     server_launch,
     server_process,
@@ -205,7 +205,7 @@ def invoke(settings: Settings, name: str, payload: object, *, slot: str | None =
         _known(current, slot)
     address = server_launch.listens_at(current)
     key = "" if address.loopback else folder.secret()
-    return client.invoke(address, payload, key=key, slot=slot, probe=probe)
+    return endpoint_client.invoke(address, payload, key=key, slot=slot, probe=probe)
 
 
 def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
@@ -216,7 +216,7 @@ def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | No
     folder, current = _running(settings, name)
     address = server_launch.listens_at(current)
     try:
-        code, content = client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
+        code, content = endpoint_client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     if code != 200:

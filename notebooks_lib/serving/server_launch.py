@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import client, server_process
-from notebooks_lib.serving.client import Address
+from notebooks_lib.serving import endpoint_client, server_process
+from notebooks_lib.serving.endpoint_client import Address
 from notebooks_lib.serving.endpoint_state import EndpointFolder, State
 from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
@@ -137,8 +137,8 @@ def _check_live(folder: EndpointFolder, new: State) -> None:
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()
     try:
-        healthy, _ = client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-        _, answer = client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
+        healthy, _ = endpoint_client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
+        _, answer = endpoint_client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
     if healthy != 200 or not isinstance(answer, dict) or answer.get("endpoint") != folder.name:

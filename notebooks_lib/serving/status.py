@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import client, endpoint_state, server_launch, server_process
-from notebooks_lib.serving.client import Address
+from notebooks_lib.serving import endpoint_client, endpoint_state, server_launch, server_process
+from notebooks_lib.serving.endpoint_client import Address
 from notebooks_lib.serving.endpoint_state import EndpointFolder, State
 
 _GONE = "its server process is gone: it was killed, or the machine was started anew"
@@ -86,7 +86,9 @@ def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
         pid=server.process.pid if server else None,
         version=str(entry.get("version", "")),
         detail=dict(entry.get("detail", {})),
-        curl=client.curl(address, given, example_file=folder.example(main), key_file=folder.key) if given else "",
+        curl=endpoint_client.curl(address, given, example_file=folder.example(main), key_file=folder.key)
+        if given
+        else "",
         since=str(entry.get("since", "")),
         memory_mb=server.memory_mb if server else None,
         last_error=fault,
@@ -123,7 +125,7 @@ def _slots(
 def _health(address: Address) -> str:
     """Return what is wrong with the endpoint; empty when it is healthy."""
     try:
-        code, _ = client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
+        code, _ = endpoint_client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"

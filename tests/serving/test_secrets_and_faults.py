@@ -20,7 +20,7 @@ import pytest
 from notebooks_lib import safe_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import app_factory, client, endpoint_state, server, server_launch
+from notebooks_lib.serving import app_factory, endpoint_client, endpoint_state, server, server_launch
 from notebooks_lib.settings import Settings
 
 KEY = "k" * 32
@@ -77,7 +77,9 @@ def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_state.EndpointFol
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:
     file = tmp_path / "my key"
     file.write_text(KEY)
-    command = client.curl(client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file)
+    command = endpoint_client.curl(
+        endpoint_client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file
+    )
     before, _, after = command.partition("|")
     assert after.split()[0] == "curl"
     assert "@-" in after.split()

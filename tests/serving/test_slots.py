@@ -12,7 +12,7 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import client, endpoint
+from notebooks_lib.serving import endpoint, endpoint_client
 from notebooks_lib.serving import mirror as mirroring
 from notebooks_lib.serving.hot_reload import StateFollower
 from notebooks_lib.serving.slots import TIME_BOUNDS, Slot, SlotCounter, SlotCounts, Slots, read_counts
@@ -215,7 +215,9 @@ def test_shares_that_make_no_sense_are_refused(
         endpoint.deploy(deployed, "sample", "blue", light["triple"], version="2", detail={})
     assert endpoint.idle(deployed, "sample") == "green"
     port = endpoint.status(deployed, "sample").port
-    code, told = client.ask(client.Address("127.0.0.1", port), "POST", "/invocations", b"{}", slot="red")
+    code, told = endpoint_client.ask(
+        endpoint_client.Address("127.0.0.1", port), "POST", "/invocations", b"{}", slot="red"
+    )
     assert (code, told["error_code"]) == (404, "SLOT_NOT_FOUND")
 
     # Without traffic it is there, answers who names a slot, and says why it does not answer the others.
