@@ -86,7 +86,7 @@ class Candidates:
         return ReportTable.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
 
     @property
-    def nobody(self) -> str:
+    def no_candidate(self) -> str:
         """Return why no run was accepted; empty when one was."""
         if self.ranked:
             return ""
@@ -156,7 +156,7 @@ def find_candidates(
         (out if candidate.refused else ranked).append(candidate)
     candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(look))
     if not ranked and champion is None:
-        raise PromotionError(candidates.nobody)
+        raise PromotionError(candidates.no_candidate)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
     champion_run = champion.run_id if champion else ""
     ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != champion_run))

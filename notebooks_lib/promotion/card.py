@@ -102,9 +102,9 @@ def _gain(decision: Decision) -> str:
     if evidence.unread or paired is None:
         who = "The holdout was not read" if decision.unread else "This challenger did not meet the holdout"
         why = f"{who}: a rule below already settles the answer." if evidence.unread else evidence.unpaired
-        if evidence.nobody:
+        if evidence.no_candidate:
             why = "There is no candidate, so nothing was compared, and the holdout was not read."
-        elif evidence.itself:
+        elif evidence.is_champion_itself:
             why = (
                 "The best candidate is the champion itself: there is nothing to compare, and the holdout was not read."
             )
@@ -112,7 +112,7 @@ def _gain(decision: Decision) -> str:
             f"<section><h2>The gain</h2><p>{_escape(why or 'One of the two models could not be scored.')}</p></section>"
         )
     drawn = f'<p class="note">{_escape(HIDDEN)}</p>'
-    if evidence.shows and paired.sound:
+    if evidence.shows_estimates and paired.sound:
         drawn = charts.interval_svg(
             lower=paired.lower(decision.level),
             gain=paired.gain,
@@ -153,7 +153,7 @@ def _reach(decision: Decision) -> str:
 
 def _metrics(evidence: Evidence) -> str:
     sides = (evidence.champion, evidence.challenger)
-    if not evidence.shows or any(side.score is None for side in sides):
+    if not evidence.shows_estimates or any(side.score is None for side in sides):
         return ""
     names = [evidence.metric, *sorted({name for side in sides for name in side.metrics} - {evidence.metric})]
     scores = [{**side.metrics, evidence.metric: side.score} for side in sides]
@@ -180,7 +180,7 @@ def _slices(decision: Decision) -> str:
     evidence = decision.evidence
     if not evidence.slices:
         return ""
-    if not evidence.shows:
+    if not evidence.shows_estimates:
         return f'<section><h2>Slices</h2><p class="note">{_escape(HIDDEN)}</p></section>'
     margin = decision.policy.slice_margin
     drawn = charts.slices_svg([(each.label, each.rows, each.gain) for each in evidence.slices], margin=margin)

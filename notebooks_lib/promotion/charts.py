@@ -128,13 +128,15 @@ def scores_figure(evidence: Evidence) -> Figure:
     import matplotlib.pyplot as plt
 
     sides = [side for side in evidence.sides if side.score is not None]
-    sides = sides if evidence.shows else []
+    sides = sides if evidence.shows_estimates else []
     spread = bool(sides) and all(side.losses for side in sides)
     figure, axes = plt.subplots(figsize=(FIGURE_INCHES, 1.2 + 0.7 * max(len(sides), 1)))
     if not sides:
-        nothing = "the best candidate is the champion itself" if evidence.itself else "the holdout was not read"
-        nothing = "there is no candidate" if evidence.nobody else nothing
-        nothing = nothing if evidence.shows else HIDDEN
+        nothing = (
+            "the best candidate is the champion itself" if evidence.is_champion_itself else "the holdout was not read"
+        )
+        nothing = "there is no candidate" if evidence.no_candidate else nothing
+        nothing = nothing if evidence.shows_estimates else HIDDEN
         axes.text(0.5, 0.5, nothing, ha="center", va="center")
         axes.set_axis_off()
     elif spread:

@@ -105,17 +105,17 @@ class Decision:
             "model": evidence.model,
             "metric": evidence.metric,
             "direction": evidence.direction,
-            "gain": plain(evidence.gain) if evidence.shows else None,
+            "gain": plain(evidence.gain) if evidence.shows_estimates else None,
             "min_gain": self.policy.min_gain,
             "interval": self._interval(),
             "uses": evidence.uses.as_json() if evidence.uses else None,
             "dataset": evidence.dataset,
             "first": evidence.first,
             "unread": self.unread,
-            "slices": [_slice_json(each, shows=evidence.shows) for each in evidence.slices],
+            "slices": [_slice_json(each, shows=evidence.shows_estimates) for each in evidence.slices],
             "rules": [each.as_json() for each in self.rules],
-            "challenger": _side_json(evidence.challenger, shows=evidence.shows),
-            "champion": _side_json(evidence.champion, shows=evidence.shows),
+            "challenger": _side_json(evidence.challenger, shows=evidence.shows_estimates),
+            "champion": _side_json(evidence.champion, shows=evidence.shows_estimates),
             "others": [each._brief() for each in self.others],
         }
 
@@ -138,7 +138,7 @@ class Decision:
             "obstacle": power.obstacle or None,
             "rows_needed": self.rows_needed,
         }
-        hidden = () if self.evidence.shows else ("gain", "lower", "upper")
+        hidden = () if self.evidence.shows_estimates else ("gain", "lower", "upper")
         return {key: None if key in hidden else value for key, value in figures.items()}
 
     @property
@@ -171,9 +171,9 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     Promote means that the lower bound of the gain, at policy.level, is above `min_gain`.
     """
     checks = RULES
-    if evidence.nobody:
+    if evidence.no_candidate:
         checks = [decision_rules.challenger_known]
-    elif evidence.itself or evidence.twin:
+    elif evidence.is_champion_itself or evidence.twin:
         checks = [decision_rules.not_itself]
     elif evidence.unread:
         checks = EARLY
@@ -194,7 +194,7 @@ def decide_use(evidence: Evidence, policy: Policy) -> Decision:
     """
     if not evidence.rivals:
         return decide(evidence, policy)
-    decisions = decide_each(evidence.every, policy)
+    decisions = decide_each(evidence.by_challenger, policy)
     promoted = [each for each in decisions if each.answer == "promote"]
     level = min((each.level for each in promoted), default=0.0)
     shown = max(promoted, key=lambda each: _lower(each, level)) if promoted else decisions[0]

@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require a candidate; checked only where there is none."""
-    return RuleResult("challenger", not evidence.nobody, None, "a candidate", evidence.nobody, fault=False)
+    return RuleResult("challenger", not evidence.no_candidate, None, "a candidate", evidence.no_candidate, fault=False)
 
 
 @early
@@ -83,11 +83,11 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
     if evidence.first:
         return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
     reason = f"another model than {old.label}"
-    if evidence.itself:
+    if evidence.is_champion_itself:
         reason = "the best candidate is the champion itself"
     elif evidence.twin:
         reason = f"the best candidate predicts exactly what {old.label} does on all {new.rows} holdout rows"
-    ok = not (evidence.itself or evidence.twin)
+    ok = not (evidence.is_champion_itself or evidence.twin)
     return RuleResult("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
 
 
@@ -156,7 +156,7 @@ def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
         if value is None or not math.isfinite(value):
             beyond.append(f"{name} is unknown")
         elif name not in METRICS or sort_key(METRICS[name].direction, value) > sort_key(METRICS[name].direction, limit):
-            beyond.append(f"{name} is {shown(value)}" if evidence.shows else name)
+            beyond.append(f"{name} is {shown(value)}" if evidence.shows_estimates else name)
     wanted = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
     reason = f"beyond promotion.limits: {', '.join(beyond)}" if beyond else "within promotion.limits"
     return RuleResult("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)

@@ -89,7 +89,7 @@ class Evidence:
     """The version in service; a trivial baseline when there is none yet."""
     note: str = ""
     """How the metric differs where it decides."""
-    nobody: str = ""
+    no_candidate: str = ""
     """Why there is no challenger; empty when there is one."""
     first: bool = False
     """Whether there is no champion yet."""
@@ -109,16 +109,16 @@ class Evidence:
     """The other challengers of the same use, best validation score first; they have no rivals themselves."""
 
     @property
-    def every(self) -> tuple[Evidence, ...]:
+    def by_challenger(self) -> tuple[Evidence, ...]:
         """Return the evidence on each challenger of this use alone, best validation score first."""
         return (replace(self, rivals=()), *self.rivals)
 
     @property
     def sides(self) -> tuple[Side, ...]:
         """Return the champion, then each challenger of this use, best validation score first."""
-        champions = [each.champion for each in self.every]
+        champions = [each.champion for each in self.by_challenger]
         scored = next((side for side in champions if side.score is not None), self.champion)
-        return (scored, *(each.challenger for each in self.every))
+        return (scored, *(each.challenger for each in self.by_challenger))
 
     @property
     def ref(self) -> str:
@@ -126,7 +126,7 @@ class Evidence:
         return self.dataset.partition("#")[0]
 
     @property
-    def itself(self) -> bool:
+    def is_champion_itself(self) -> bool:
         """Whether the best candidate is the champion's own run; then no holdout was read."""
         return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
 
@@ -145,6 +145,6 @@ class Evidence:
         return math.nan if one is None or other is None else gain(self.direction, one, other)
 
     @property
-    def shows(self) -> bool:
+    def shows_estimates(self) -> bool:
         """Whether figures of the holdout may be shown."""
         return self.uses is None or self.uses.show_estimate

@@ -73,7 +73,7 @@ def gather_evidence(
         data_faults=data_tests.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
-        return replace(evidence, challenger=Side("no candidate"), nobody=candidates.nobody, unread=True)
+        return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
     several = _best_challengers(store, candidates, evidence, policy, challengers) if challengers > 1 else []
     if several:
         best, *rivals = meeting.ask(several)
@@ -82,7 +82,7 @@ def gather_evidence(
     failed: list[Evidence] = []
     for candidate in candidates.ranked:
         evidence = replace(evidence, challenger=model_checks.challenger_side(store, candidate, data, policy))
-        if evidence.itself:
+        if evidence.is_champion_itself:
             if not (failed or refused):
                 return evidence
             break  # a better one was refused: that is what there is to tell
@@ -118,7 +118,7 @@ def _best_challengers(
         if len(chosen) == most:
             break
         each = replace(evidence, challenger=model_checks.challenger_side(store, candidate, candidates.dataset, policy))
-        if not each.itself and each.challenger.model_sha256 not in known:
+        if not each.is_champion_itself and each.challenger.model_sha256 not in known:
             chosen.append((each, candidate.source))
             known |= {each.challenger.model_sha256} - {""}
     return chosen

@@ -149,7 +149,7 @@ def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
         if name not in METRICS or new is None or old is None or not (math.isfinite(new) and math.isfinite(old)):
             worst.append(f"{name} is unknown")
         elif not gain(METRICS[name].direction, new, old) >= -margin:
-            worst.append(f"{name} {shown(new)} against {shown(old)}" if evidence.shows else name)
+            worst.append(f"{name} {shown(new)} against {shown(old)}" if evidence.shows_estimates else name)
     wanted = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
     reason = f"worse than promotion.not_worse allows: {', '.join(worst)}" if worst else "within promotion.not_worse"
     return RuleResult("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
@@ -166,8 +166,14 @@ def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
         return RuleResult("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
     worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
     ok = worst.gain >= -policy.slice_margin
-    figure = worst.gain if evidence.shows else None
-    how = f"the gain is {shown(worst.gain)}" if evidence.shows else "it is too bad" if not ok else "it is good enough"
+    figure = worst.gain if evidence.shows_estimates else None
+    how = (
+        f"the gain is {shown(worst.gain)}"
+        if evidence.shows_estimates
+        else "it is too bad"
+        if not ok
+        else "it is good enough"
+    )
     reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
     reason += f"{shown(-policy.slice_margin)} wanted"
     return RuleResult("worst_slice", ok, figure, -policy.slice_margin, reason)

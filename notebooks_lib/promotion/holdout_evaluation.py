@@ -187,10 +187,10 @@ def _stored_answer(evaluated: Sequence[Evidence]) -> dict[str, Any]:
 
     The form for one challenger is older than that for several: answers stored in it are still found.
     """
-    champion = {"champion": _stored_side(evaluated[0].champion, shows=evaluated[0].shows)}
+    champion = {"champion": _stored_side(evaluated[0].champion, shows=evaluated[0].shows_estimates)}
     answers = {
         each.challenger.model_sha256: {
-            "challenger": _stored_side(each.challenger, shows=each.shows),
+            "challenger": _stored_side(each.challenger, shows=each.shows_estimates),
             "paired": _stored_paired(each.paired) if each.paired else None,
             "unpaired": each.unpaired,
             "slices": [vars(one) for one in each.slices],
@@ -252,7 +252,7 @@ def cut_slices(
 def _slice_score(metric: Metric, truth: Truth, answers: Answers) -> float:
     try:
         return float(metric.score(truth, answers))
-    except Exception:  # noqa: BLE001 - undefined there, as for one class alone, or a metric of somebody's own
+    except Exception:  # noqa: BLE001 - undefined for these rows, as with a single class, or a user's own metric
         return float("nan")
 
 

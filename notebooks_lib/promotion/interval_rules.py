@@ -116,12 +116,12 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Require a gain that is surely above `min_gain`. Keep when it is surely below, else leave the question open."""
     paired = evidence.paired
     if paired is None or not paired.sound:
-        return None  # `error` has said so
+        return None  # the rule `error` reports it
     level = policy.level(evidence.uses)
     side, bound, at = _verdict(paired, policy, level)
     ok, worse = side == "better", side == "worse"
     wanted = f"more than {shown(policy.min_gain)} wanted"
-    if evidence.shows:
+    if evidence.shows_estimates:
         new, old = evidence.challenger, evidence.champion
         note = f" ({evidence.note})" if evidence.note else ""
         what = f"{evidence.metric}{note} {shown(new.score)} against {shown(old.score)} of "
@@ -132,7 +132,7 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
         what = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
     if not (ok or worse):
         what += f". {_what_rows_can_find(paired, policy, level)}"
-    figure = bound if evidence.shows else None
+    figure = bound if evidence.shows_estimates else None
     return RuleResult("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
 
 

@@ -82,7 +82,7 @@ def irreproducible(store: Store, run: RunInfo | None) -> str:
     tags = run.tags if run else {}
     commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
     if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:
-        return "its run has no fingerprint: nobody ran its notebook with nbops"
+        return "its run has no fingerprint: its notebook was not run with nbops"
     if fingerprint.run_fingerprint(wanted, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
         return "its data are not those of its fingerprint"
     with tempfile.TemporaryDirectory() as scratch:

@@ -183,7 +183,7 @@ def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
     apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
     if stage.max_difference is not None and apart > stage.max_difference:
         return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
-    # A share may yet fall, and nobody gets what is mirrored: there is time until the step's end.
+    # A share may still fall, and mirrored answers reach no client: there is time until the step ends.
     if over and stage.max_different is not None and different > stage.max_different * rows:
         return (
             f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"

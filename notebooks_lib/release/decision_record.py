@@ -85,7 +85,7 @@ def _first(store: Store, run_id: str, release: Release, candidates: Candidates, 
         f"champion_{decision.metric}": decision.champion.score,
         "gain": decision.evidence.gain,
     }
-    for name, value in figures.items() if decision.evidence.shows else ():
+    for name, value in figures.items() if decision.evidence.shows_estimates else ():
         if value is not None and math.isfinite(value):
             client.log_metric(run_id, name, value)
 

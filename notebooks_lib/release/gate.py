@@ -123,17 +123,17 @@ class Gate:
     def scores(self, evidence: Evidence) -> ReportTable:
         """Return a table of all metrics on the holdout, the deciding one first, for a notebook."""
         sides = evidence.sides
-        if not evidence.shows:
+        if not evidence.shows_estimates:
             return ReportTable.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
         caption = f"{max(side.rows for side in sides)} holdout rows of {evidence.ref}"
-        if evidence.nobody:
+        if evidence.no_candidate:
             caption = "there is no candidate: the holdout was not read"
-        elif evidence.itself:
+        elif evidence.is_champion_itself:
             caption = "the best candidate is the champion itself: the holdout was not read"
-        elif all(each.unread for each in evidence.every):
+        elif all(each.unread for each in evidence.by_challenger):
             caption = "the holdout was not read: a rule failed that needs none of its rows"
         return ReportTable.of(("", *(side.label for side in sides)), rows, caption)
 

@@ -99,7 +99,7 @@ def _registered(store: Store, name: str) -> StageLock:
     """Return the same for an endpoint without any slot."""
     lock = _of(store.settings, name, registry.models(store))
     if lock is None:
-        raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model: nobody knows what to deploy")
+        raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model, so there is nothing to deploy")
     return lock
 
 

@@ -69,7 +69,7 @@ class StageRollout:
         if rollout.promoting and not version_slots.slot_holding(
             version_slots.endpoint_status(rollout.store, self.endpoint), version
         ):
-            endpoint.idle(rollout.store.settings, self.endpoint)  # raises where somebody has split the traffic by hand
+            endpoint.idle(rollout.store.settings, self.endpoint)  # raises where the traffic was split by hand
         kind: stage_moves.Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
             rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
@@ -141,7 +141,7 @@ class StageRollout:
         if not rollout.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
         if rollout.promoting and not holds:
-            self._admit(version)  # before anybody is asked to approve of it
+            self._admit(version)  # before an approval is asked for
         if rollout.promoting and self.policy.approval and self.name != rollout.approved and not holds:
             rollout.wait(self.name)
             return f"waits for an approval: {continue_command(rollout.model)}"

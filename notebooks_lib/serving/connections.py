@@ -109,7 +109,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._fields += 1
         if self._fields > self.bounds.headers:
             raise _TooMuch
-        if self.cycle is None or self.scope is not self.cycle.scope:  # a trailer is read by nobody
+        if self.cycle is None or self.scope is not self.cycle.scope:  # trailers are not read
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -191,7 +191,7 @@ def _beside(settings: Settings, folder: EndpointFolder, new: State, slot: str) -
 
 def _back(settings: Settings, folder: EndpointFolder, old: State, server: ServerProcess | None) -> None:
     """Put the old state back in force. Most failures come before it was touched."""
-    with suppress(EndpointError):  # what it was is more than what it is called; the first error is told
+    with suppress(EndpointError):  # the first error is the one to report
         if (folder.read() or {}).get("slots") != old["slots"]:
             folder.write(old)
         now = server_process.running(folder)

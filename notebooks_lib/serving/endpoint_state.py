@@ -134,7 +134,7 @@ class EndpointFolder:
             try:
                 with os.fdopen(descriptor, "w") as file:
                     file.write(secrets.token_urlsafe(32))
-                os.link(fresh, self.key)  # refuses to replace a key that somebody may be using
+                os.link(fresh, self.key)  # refuses to replace a key that may be in use
             finally:
                 Path(fresh).unlink()
         return self._read_key()

@@ -132,7 +132,7 @@ class StateFollower:
             for name, entry in wanted["slots"].items()
         }
         said = {"pid": os.getpid(), "generation": wanted["generation"], "slots": found}
-        with suppress(OSError):  # a full disk: who waits is told that the server does not answer
+        with suppress(OSError):  # a full disk: the waiting command reports that the server does not follow
             path = self._folder / endpoint_state.SERVING
             endpoint_state.stage(path, said, durable=False).replace(path)
 

@@ -27,7 +27,7 @@ def prepare_process() -> None:
     """Prepare a process for loading its first model, as `mlflow models serve` does."""
     import warnings
 
-    sys.dont_write_bytecode = True  # beside a model's own modules it would be files that nobody deployed
+    sys.dont_write_bytecode = True  # bytecode beside a model's own modules would be files that were not deployed
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     warnings.filterwarnings("ignore", message="Could not infer format")  # pandas, of each request with dates
@@ -159,7 +159,7 @@ def main() -> None:
         before = psutil.Process().memory_info().rss
         model = load_model(Path(sys.argv[1]))
         report: dict[str, Any] = {"example": model.example, "grown": psutil.Process().memory_info().rss - before}
-    except BaseException as error:  # noqa: BLE001 - a model is anybody's code; it is told, and with its traceback
+    except BaseException as error:  # noqa: BLE001 - a model may run any code; the error is reported with its traceback
         import traceback
 
         traceback.print_exc()

@@ -75,7 +75,7 @@ def main() -> None:
         _say({"loaded": True, "port": port, "examples": served.follower.example()})
         if go.get() != "go":
             return
-        # Before anybody can connect: a server that nobody knows could never be stopped.
+        # Before clients can connect: a server without this record could never be stopped.
         signature.replace(folder / "server.json")
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -86,7 +86,7 @@ def main() -> None:
         traceback.print_exc()
         _fail("load", error)
     else:
-        # The socket listens already: whoever connects from now on is answered.
+        # The socket listens already: every connection from now on is answered.
         _say({"serving": True})
         os.dup2(2, 1)
         with open(os.devnull) as nothing:  # noqa: PTH123 - a device, not a path of ours

@@ -178,7 +178,7 @@ class StartingServer:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # it has died; what it says, or its silence, tells why
+        with suppress(OSError):  # it has died; its output, or the lack of it, shows why
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 

@@ -176,8 +176,8 @@ class Slot:
 
     def __post_init__(self) -> None:
         self.header = self.name.encode()
-        # Its own, so that a model that hangs keeps nobody else's requests waiting. More threads than cores would only
-        # take the interpreter's lock from each other, and from the event loop.
+        # A pool for each slot, so that a model that hangs delays no requests of other slots. More threads than cores
+        # would only take the interpreter's lock from each other, and from the event loop.
         self.workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=f"predict-{self.name}")
         # Large bodies one after the other: reading one holds the interpreter's lock for a tenth of a second and more.
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")

@@ -100,7 +100,7 @@ def _slots(
     folder: EndpointFolder, current: State, server: server_process.ServerProcess | None
 ) -> dict[str, SlotStatus]:
     reported = server_launch.server_report(folder, server).get("slots", {})
-    # What it said of a slot before it saw the last change may be of another model.
+    # A report from before the last change may be about another model.
     states = {
         name: {"state": one["state"], "error": one["error"]}
         for name, one in reported.items()

@@ -40,7 +40,7 @@ def main() -> None:
         listener.listen(1024)
         report: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
         report["seconds"] = time.perf_counter() - began
-    except Exception as error:  # noqa: BLE001 - a model is anybody's code; it is told, and with its traceback
+    except Exception as error:  # noqa: BLE001 - a model may run any code; the error is reported with its traceback
         import traceback
 
         traceback.print_exc()
