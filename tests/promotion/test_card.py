@@ -129,7 +129,7 @@ def test_the_other_challengers_are_told_with_what_they_had_of_the_level():
     left = together(out, challenger("c", 0.1))
     assert "This challenger did not meet the holdout: a rule below already settles the answer." in read(left)
     assert "nothing was spent" not in read(left)
-    many = [replace(each, uses=Uses(20, 3)) for each in asked.every]
+    many = [replace(each, uses=Uses(20, 3)) for each in asked.by_challenger]
     hidden = read(together(*many), Policy(uses=20))
     assert "run c undecided 0.25 % version 3 stays: the gain in rmse is not told from 0." in hidden
     assert "rmse 1 against" not in hidden
