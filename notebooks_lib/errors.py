@@ -179,7 +179,8 @@ _PREAMBLES = ("Invalid input. ", "Data is not compatible with model signature. "
 
 def _is_printed_tuple(error: BaseException) -> bool:
     """Return whether `str` would print several texts as a tuple, as for pyarrow's errors about a column."""
-    return len(error.args) > 1 and all(isinstance(each, str) for each in error.args) and str(error) == str(error.args)
+    texts = len(error.args) > 1 and all(isinstance(argument, str) for argument in error.args)
+    return texts and str(error) == str(error.args)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -229,23 +230,23 @@ _BY_WORDS = {
 
 def machine_fault(error: BaseException) -> str:
     """Return what is wrong with the machine and what to do, in one line; empty for any other error."""
-    for each in _chain(error):
-        if isinstance(each, OSError) and each.errno in _BY_NUMBER:
-            where = f"{each.filename}: " if each.filename else ""
-            return where + _BY_NUMBER[each.errno]
-        if isinstance(each, MemoryError):
+    for link in _chain(error):
+        if isinstance(link, OSError) and link.errno in _BY_NUMBER:
+            where = f"{link.filename}: " if link.filename else ""
+            return where + _BY_NUMBER[link.errno]
+        if isinstance(link, MemoryError):
             return _BY_NUMBER[errno.ENOMEM]
-        if isinstance(each, OSError) or type(each).__module__.startswith(("sqlite3", "sqlalchemy", "mlflow")):
-            for words, said in _BY_WORDS.items():
-                if words in str(each):
-                    return said
+        if isinstance(link, OSError) or type(link).__module__.startswith(("sqlite3", "sqlalchemy", "mlflow")):
+            for words, advice in _BY_WORDS.items():
+                if words in str(link):
+                    return advice
     return ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__ or found.__context__
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__

@@ -17,12 +17,12 @@ def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
     """
     environ = os.environ if environ is None else environ
     shell = _shell()
-    told = (
+    candidates = (
         shell.user_ns.get("__vsc_ipynb_file__") if shell is not None else None,
         environ.get("JPY_SESSION_NAME"),
         environ.get("IPYNB_FILE"),
     )
-    for name in told:
+    for name in candidates:
         if name and str(name).endswith(".ipynb"):
             return Path(str(name))
     return _of_parent() if shell is not None else None

@@ -56,9 +56,9 @@ def named(settings: Settings) -> Workspace:
         return Workspace(given.subscription, given.resource_group, given.workspace)
     for folder in (settings.root, *settings.root.parents):
         for place in (".azureml", "aml_config", ""):
-            found = _from_file(folder / place / "config.json")
-            if found is not None:
-                return found
+            workspace = _from_file(folder / place / "config.json")
+            if workspace is not None:
+                return workspace
     raise errors.SettingsError(
         'tracking.uri is "azureml", but no workspace is named: fill subscription, resource_group and workspace under'
         f" [azure] in {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into"
@@ -111,8 +111,8 @@ def _ask(workspace: Workspace) -> str:
             show_progress=False,
             **_LIMITS,
         )
-        found = client.workspaces.get(workspace.name)
-    uri = found.mlflow_tracking_uri if found else None
+        answer = client.workspaces.get(workspace.name)
+    uri = answer.mlflow_tracking_uri if answer else None
     if not uri:
         raise errors.TrackingError(
             f"the workspace {workspace} names no MLflow tracking URI: is it still being created?"

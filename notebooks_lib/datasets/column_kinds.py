@@ -107,9 +107,9 @@ def typed(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
             return pa.chunked_array([flags])
         raise _unfit(name, column, pc.index(wrong, True).as_py(), kind)
     try:
-        found = texts.cast(wanted)
-        if kind != "integer" or pc.all(pc.equal(pc.floor(found), found)).as_py() is not False:
-            return found
+        converted = texts.cast(wanted)
+        if kind != "integer" or pc.all(pc.equal(pc.floor(converted), converted)).as_py() is not False:
+            return converted
     except pa.ArrowInvalid:
         pass  # one does not fit, or is written as Arrow does not read it
     values = []
@@ -165,7 +165,7 @@ def loosely(column: pa.ChunkedArray) -> pa.ChunkedArray:
     unique = texts.unique()
     values = pa.array([None if text is None else _loose(text) for text in unique.to_pylist()], pa.large_string())
     places = [pa.compute.index_in(chunk, unique) for chunk in texts.chunks]
-    return pa.chunked_array([values.take(each) for each in places], pa.large_string())
+    return pa.chunked_array([values.take(chunk_places) for chunk_places in places], pa.large_string())
 
 
 def _loose(text: str) -> str | None:

@@ -27,12 +27,12 @@ SIGMAS = 4.0
 
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
     """Return faults, a line each: kinds changed since the last version, missing values, ranges, unknown categories."""
-    found = loader.open_table(ref, settings)
-    apart = {found.record.key, found.record.group}
-    frame = found.table.to_pandas()
-    train, held = frame[found.masks["train"]], frame[found.masks["holdout"]]
-    lines = list(_kinds(found, settings))
-    for name, kind in found.record.columns.items():
+    opened = loader.open_table(ref, settings)
+    apart = {opened.record.key, opened.record.group}
+    frame = opened.table.to_pandas()
+    train, held = frame[opened.masks["train"]], frame[opened.masks["holdout"]]
+    lines = list(_kinds(opened, settings))
+    for name, kind in opened.record.columns.items():
         if name not in apart:
             lines += [f"column {name!r}: {line}" for line in _unlike(train[name], held[name], kind)]
     return tuple(lines)
@@ -43,17 +43,17 @@ def missing(ref: str, column: str, settings: Settings) -> int:
     return int(loader.open_table(ref, settings).table[column].to_pandas().isna().sum())
 
 
-def _kinds(found: loader.Opened, settings: Settings) -> Iterator[str]:
-    before = [number for number in storage.numbers(settings.data_folder, found.name) if number < found.version]
-    if not before or found.record.source == loader.BUNDLED:
+def _kinds(opened: loader.Opened, settings: Settings) -> Iterator[str]:
+    before = [number for number in storage.numbers(settings.data_folder, opened.name) if number < opened.version]
+    if not before or opened.record.source == loader.BUNDLED:
         return
     try:
-        old = storage.read_record(settings.data_folder, found.name, before[-1]).columns
+        old = storage.read_record(settings.data_folder, opened.name, before[-1]).columns
     except DatasetError:
         return  # it is damaged; that is another matter
-    for name, kind in found.record.columns.items():
+    for name, kind in opened.record.columns.items():
         if name in old and old[name] != kind and {old[name], kind} != {"integer", "number"}:
-            yield f"column {name!r} was {old[name]} in {found.name}@{before[-1]} and is {kind} now"
+            yield f"column {name!r} was {old[name]} in {opened.name}@{before[-1]} and is {kind} now"
 
 
 def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[str]:
@@ -84,29 +84,29 @@ def _beyond(share: float, held: int, train: int) -> float:
 
 def share_alike(ref: str, settings: Settings) -> float:
     """Return the share of holdout rows whose features are those of a train or validation row."""
-    found = loader.open_table(ref, settings)
-    apart = {found.record.target, found.record.key, found.record.group}
-    digests = hashing.folded_digests(found.table.select([name for name in found.record.columns if name not in apart]))
-    held = found.masks["holdout"]
+    opened = loader.open_table(ref, settings)
+    apart = {opened.record.target, opened.record.key, opened.record.group}
+    digests = hashing.folded_digests(opened.table.select([name for name in opened.record.columns if name not in apart]))
+    held = opened.masks["holdout"]
     return float(splits.among(digests[held], digests[~held]).mean())
 
 
 def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
     """Return remarks on a new version: text columns that look like another kind, holdout rows like training rows."""
-    found = []
+    texts = []
     for column, kind in dataset.columns.items():
         if kind == "text":
             values = dataset.train.frame[column].dropna().astype(str)
             why = _looks_like(values) if len(values) else ""
             if why:
-                found.append(f"column {column!r} is text: {why.format(column=column)}")
+                texts.append(f"column {column!r} is text: {why.format(column=column)}")
     alike = 0.0 if dataset.group or dataset.key or dataset.time else share_alike(dataset.ref, settings or here())
     if alike > ALIKE:
-        found.append(
+        texts.append(
             f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
             "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
         )
-    return found
+    return texts
 
 
 def _looks_like(values: pd.Series[str]) -> str:

@@ -121,15 +121,15 @@ def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
     """
     import numpy as np
 
-    found: pd.DataFrame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     for name, kind in hashing.kinds(table).items():
         if kind in ("text", "boolean") and table[name].null_count:
-            found[name] = found[name].mask(found[name].isna(), np.nan)
+            frame[name] = frame[name].mask(frame[name].isna(), np.nan)
         elif kind in ("time", "instant"):
-            values = found[name].dt.tz_localize(None) if kind == "instant" else found[name]
+            values = frame[name].dt.tz_localize(None) if kind == "instant" else frame[name]
             fits = _fits_nanoseconds((table if like is None else like)[name])
-            found[name] = values.astype("datetime64[ns]" if fits else "datetime64[us]")
-    return found
+            frame[name] = values.astype("datetime64[ns]" if fits else "datetime64[us]")
+    return frame
 
 
 def _fits_nanoseconds(times: pa.ChunkedArray) -> bool:

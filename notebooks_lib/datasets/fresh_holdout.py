@@ -39,48 +39,49 @@ def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
     import numpy as np
 
     settings = store.settings
-    found = loader.open_table(ref, settings)
-    if found.record.source == loader.BUNDLED:
+    opened = loader.open_table(ref, settings)
+    if opened.record.source == loader.BUNDLED:
         raise UsageError(
-            f"{found.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
+            f"{opened.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
         )
-    latest = storage.numbers(settings.data_folder, found.name)[-1]
-    if found.version != latest:
-        raise UsageError(f"{found.ref}: a fresh holdout is made of the latest version, {found.name}@{latest}")
-    decided = holdout_budget.spent(store, found) > 0
+    latest = storage.numbers(settings.data_folder, opened.name)[-1]
+    if opened.version != latest:
+        raise UsageError(f"{opened.ref}: a fresh holdout is made of the latest version, {opened.name}@{latest}")
+    decided = holdout_budget.spent(store, opened) > 0
     if not decided.any():
-        raise UsageError(f"{found.ref}: no row of its holdout has decided yet; it is fresh")
-    held = found.masks["holdout"]
-    if found.record.time:
-        retired, record, left = None, *moved_on(found, decided)
+        raise UsageError(f"{opened.ref}: no row of its holdout has decided yet; it is fresh")
+    held = opened.masks["holdout"]
+    if opened.record.time:
+        retired, record, left = None, *moved_on(opened, decided)
     else:
-        leaving = np.unique(found.placing[held][decided], axis=0)
-        retired = leaving if found.retired is None else np.unique(np.concatenate([found.retired, leaving]), axis=0)
-        record = replace(found.record, retired=storage.retired_sha256(retired))
-        left = int((~splits.among(found.placing[held], retired)).sum())
+        leaving = np.unique(opened.placing[held][decided], axis=0)
+        retired = leaving if opened.retired is None else np.unique(np.concatenate([opened.retired, leaving]), axis=0)
+        record = replace(opened.record, retired=storage.retired_sha256(retired))
+        left = int((~splits.among(opened.placing[held], retired)).sum())
     if left < min_rows:
-        share = "they" if found.record.time else f"about {found.record.holdout_share:.0%} of them"
+        share = "they" if opened.record.time else f"about {opened.record.holdout_share:.0%} of them"
         raise DatasetError(
-            f"{found.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add a "
-            f"version with {where_fresh_rows_come_from(found.record.group)}: nbops data add FILE --name {found.name}; "
+            f"{opened.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add "
+            f"a version with {where_fresh_rows_come_from(opened.record.group)}: "
+            f"nbops data add FILE --name {opened.name}; "
             f"{share} fall into the holdout"
         )
     record = replace(record, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    record = replace(record, fingerprint=loader.fingerprint(found.table, found.plain, record))
-    splits.split_rows(found.ref, found.table, found.placing, record, retired)
+    record = replace(record, fingerprint=loader.fingerprint(opened.table, opened.plain, record))
+    splits.split_rows(opened.ref, opened.table, opened.placing, record, retired)
     while True:
-        number = storage.next_number(settings.data_folder, found.name)
-        if storage.numbers(settings.data_folder, found.name)[-1] != found.version:
-            raise UsageError(f"{found.name}@{number - 1} was added meanwhile; ask again")
-        if storage.write(settings.data_folder, found.name, number, found.table, record, retired=retired):
-            return loader.read(f"{found.name}@{number}", settings)
+        number = storage.next_number(settings.data_folder, opened.name)
+        if storage.numbers(settings.data_folder, opened.name)[-1] != opened.version:
+            raise UsageError(f"{opened.name}@{number - 1} was added meanwhile; ask again")
+        if storage.write(settings.data_folder, opened.name, number, opened.table, record, retired=retired):
+            return loader.read(f"{opened.name}@{number}", settings)
 
 
-def moved_on(found: loader.Opened, decided: np.ndarray[Any, Any]) -> tuple[Record, int]:
+def moved_on(opened: loader.Opened, decided: np.ndarray[Any, Any]) -> tuple[Record, int]:
     """Return the record whose holdout begins after the last row that decided, and how many rows that holdout has."""
-    times = splits.times(found.ref, found.table, found.record)
-    held = times[found.masks["holdout"]]
+    times = splits.times(opened.ref, opened.table, opened.record)
+    held = times[opened.masks["holdout"]]
     later = held[held > held[decided].max()]
-    first = str(later.min()) if len(later) else found.record.holdout_from
-    record = replace(found.record, validation_from=found.record.holdout_from, holdout_from=first)
+    first = str(later.min()) if len(later) else opened.record.holdout_from
+    record = replace(opened.record, validation_from=opened.record.holdout_from, holdout_from=first)
     return record, len(later)

@@ -90,11 +90,11 @@ def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
     """Return the sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
     import numpy as np
 
-    found = kinds(table)
+    column_kinds = kinds(table)
     # How a file writes whole numbers or an empty column decides their kind, so neither may count.
     wide = {
         name: "empty" if table[name].null_count == len(table) else "number" if kind == "integer" else kind
-        for name, kind in found.items()
+        for name, kind in column_kinds.items()
     }
     header = json.dumps([ALGORITHM, len(table), sorted((_nfc(name), kind) for name, kind in wide.items())])
     ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
@@ -130,7 +130,7 @@ def _periods(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
         if not isinstance(column.type, pa.BaseExtensionType)
         else column.cast(column.type.storage_type)
     )
-    texts = [None if each is None else str(pd.Period(ordinal=each, freq=freq)) for each in numbers.to_pylist()]
+    texts = [None if ordinal is None else str(pd.Period(ordinal=ordinal, freq=freq)) for ordinal in numbers.to_pylist()]
     return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
@@ -238,9 +238,9 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
     import numpy as np
     import pyarrow as pa
 
-    found = kind(column.type)
-    if found in ("text", "boolean"):
-        texts = column.cast(pa.large_string()) if found == "text" else _boolean_texts(column)
+    column_kind = kind(column.type)
+    if column_kind in ("text", "boolean"):
+        texts = column.cast(pa.large_string()) if column_kind == "text" else _boolean_texts(column)
         encoded = texts.combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
@@ -252,13 +252,13 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
         return picked
     cells = np.zeros((len(column), 2), dtype="<i8")
     present = column.is_valid().to_numpy()
-    if found == "number":
+    if column_kind == "number":
         values = column.fill_null(0.0).to_numpy()
         whole = (values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
         cells[:, 0] = np.where(whole, _INTEGER, _FLOAT)
         cells[:, 1] = np.where(whole, np.where(whole, values, 0.0).astype("<i8"), values.astype("<f8").view("<i8"))
     else:
-        cells[:, 0] = {"integer": _INTEGER, "time": _TIME, "instant": _INSTANT}[found]
+        cells[:, 0] = {"integer": _INTEGER, "time": _TIME, "instant": _INSTANT}[column_kind]
         cells[:, 1] = column.cast(pa.int64()).fill_null(0).to_numpy()
     cells[~present] = (_MISSING, 0)
     return cells.view("<u8")

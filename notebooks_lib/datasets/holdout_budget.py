@@ -124,8 +124,8 @@ def spent(store: Store, opened: loader.Opened) -> Array:
 
 def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
     """Return how many of `budget` uses the holdout of a version has spent."""
-    found = spent(store, loader.open_table(ref, store.settings))
-    return _in_uses(float(found.max(initial=0.0)), alpha / budget)
+    levels = spent(store, loader.open_table(ref, store.settings))
+    return _in_uses(float(levels.max(initial=0.0)), alpha / budget)
 
 
 class _Ask:
@@ -190,9 +190,9 @@ class _Ask:
         self.store.client.set_terminated(run_id)
 
     def _run(self, name: str, tags: Mapping[str, str]) -> str:
-        every = {Tag.HOLDOUT_ROWS: self.sha256, Tag.HOLDOUT_DATASET: self.rows.dataset, **tags}
+        all_tags = {Tag.HOLDOUT_ROWS: self.sha256, Tag.HOLDOUT_DATASET: self.rows.dataset, **tags}
         experiment = self.store.experiment_id(EXPERIMENT)
-        return str(self.store.client.create_run(experiment, tags=every, run_name=name).info.run_id)
+        return str(self.store.client.create_run(experiment, tags=all_tags, run_name=name).info.run_id)
 
 
 def _runs(store: Store) -> list[Any]:
@@ -221,18 +221,18 @@ def _known(runs: Sequence[Any], store: Store, mine: HoldoutRows | None = None) -
             sha256 = run.data.tags[Tag.HOLDOUT_ROWS]
             levels[sha256] = levels.get(sha256, 0.0) + float(run.data.tags[Tag.HOLDOUT_LEVEL])
     listed = {run.data.tags[Tag.HOLDOUT_ROWS]: run for run in runs if _lists(run)}
-    found = []
+    lists = []
     for sha256, level in levels.items():
         if mine is not None and sha256 == mine.sha256:
-            found.append((mine.listed, level))
+            lists.append((mine.listed, level))
         elif sha256 in listed:
-            found.append((_listed(listed[sha256], store), level))
+            lists.append((_listed(listed[sha256], store), level))
         else:
             raise TrackingError(
                 f"experiment {EXPERIMENT!r} counts uses of rows that it does not list any more (digest {sha256[:12]}): "
                 "bring its run back, or no promotion can know how often its rows have decided"
             )
-    return found
+    return lists
 
 
 def _listed(run: Any, store: Store) -> HoldoutRows:
@@ -257,8 +257,8 @@ def _artifact(store: Store, run_id: str, name: str) -> bytes:
             raise TrackingError(f"{store.uri}: {name} of run {run_id} did not come: {error.strerror}") from error
 
 
-def _in_uses(level: float, each: float) -> int:
-    return math.ceil(level / each - _ROUNDING)
+def _in_uses(level: float, level_of_use: float) -> int:
+    return math.ceil(level / level_of_use - _ROUNDING)
 
 
 def _now() -> str:

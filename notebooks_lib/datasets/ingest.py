@@ -51,10 +51,10 @@ def add(
         )
     file = Path(file)
     before = _before(settings, name)
-    said = _said(before, name, kinds or {})
-    read = readers.read(file, before=before.columns, said=said)
+    chosen_kinds = _said(before, name, kinds or {})
+    read = readers.read(file, before=before.columns, said=chosen_kinds)
     record = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
-    record = replace(record, said=tuple(sorted(said)) or None)
+    record = replace(record, said=tuple(sorted(chosen_kinds)) or None)
     if before.rows and before.parts == splits.KINDS_DECIDE:
         deciding = [record.decided_by] if record.decided_by else read.table.column_names
         read = readers.read_as_before(file, read, before.columns, deciding, name)
@@ -86,20 +86,20 @@ def add(
 
 def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
     """Return the kinds that the user chose, now or before. Raises UsageError for one that would move rows."""
-    said = {column: before.columns[column] for column in before.said or () if column in before.columns}
+    chosen = {column: before.columns[column] for column in before.said or () if column in before.columns}
     for column, word in kinds.items():
         kind = ALIASES.get(word, word)
         if kind not in KINDS:
             raise UnknownNameError("kind", word, (*KINDS, *ALIASES))
         decides = bool(before.rows) and before.decided_by in (None, column)
-        fixed = said.get(column, "text" if before.parts != splits.KINDS_DECIDE else before.columns.get(column))
+        fixed = chosen.get(column, "text" if before.parts != splits.KINDS_DECIDE else before.columns.get(column))
         if decides and kind != fixed:
             raise UsageError(
                 f"kind of {column!r}: it decides the parts of {name} as {before.columns.get(column)}, and "
                 "rows must not change sides between versions; leave it out, or take another name"
             )
-        said[column] = kind
-    return said
+        chosen[column] = kind
+    return chosen
 
 
 def _before(settings: Settings, name: str) -> Record:
@@ -198,14 +198,14 @@ def _check_time(file: Path, read: readers.Read, record: Record) -> None:
     """Raise DatasetError for times of another kind: they cannot be compared with those at which the parts begin."""
     if not record.rows or record.time is None:
         return
-    before, found = (
+    before, kind_now = (
         "number" if kind in words.NUMBERS else kind
         for kind in (record.columns[record.time], hashing.kind(read.table.schema.field(record.time).type))
     )
-    if found != before:
+    if kind_now != before:
         shown = read.text(record.time, _odd(read, record.time, before))
         raise DatasetError(
-            f"{file}: time {record.time!r} was {before} and is {found}, as {shown}: it would move rows; write it as "
+            f"{file}: time {record.time!r} was {before} and is {kind_now}, as {shown}: it would move rows; write it as "
             "before, or take another --name"
         )
 
@@ -217,8 +217,8 @@ def _odd(read: readers.Read, column: str, kind: str) -> int:
     written = (read.table if read.written is None else read.written)[column]
     if pa.types.is_large_string(written.type):
         for row in range(len(written)):
-            found = words.kind_of(written[row : row + 1])
-            if ("number" if found in words.NUMBERS else found) != kind:
+            row_kind = words.kind_of(written[row : row + 1])
+            if ("number" if row_kind in words.NUMBERS else row_kind) != kind:
                 return row
     return 0
 

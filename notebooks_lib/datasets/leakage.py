@@ -48,8 +48,8 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
         if theirs is None:
             return None
         mine = mine or loader.open_table(data.ref, settings)
-        found = _met_rows(mine, theirs)
-        met = found if met is None else met | found
+        seen = _met_rows(mine, theirs)
+        met = seen if met is None else met | seen
     return 0 if met is None else int(np.count_nonzero(met))
 
 
@@ -138,10 +138,10 @@ def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
     """Return the version that a tag names; None when it is gone or its fingerprint has changed."""
     name, version, fingerprint = lineage.parse_tag(tag)
     try:
-        found = loader.open_table(f"{name}@{version}", settings)
+        opened = loader.open_table(f"{name}@{version}", settings)
     except (UnknownNameError, DatasetError):
         return None
-    return found if found.record.fingerprint == fingerprint else None
+    return opened if opened.record.fingerprint == fingerprint else None
 
 
 FOLDER = "nbops"
@@ -165,8 +165,8 @@ def training_rows(example: Any) -> LoggedRows | None:
 
     if not isinstance(example, pd.DataFrame) or not all(isinstance(name, str) for name in example.columns):
         return None
-    found = _digests(example.iloc[:MOST])
-    return None if found is None else LoggedRows(tuple(example.columns), np.unique(found))
+    digests = _digests(example.iloc[:MOST])
+    return None if digests is None else LoggedRows(tuple(example.columns), np.unique(digests))
 
 
 def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> None:
@@ -190,8 +190,8 @@ def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | 
     with tempfile.TemporaryDirectory() as scratch:
         try:
             path = store.client.download_artifacts(run_id, f"{FOLDER}/{_file_name(model)}", scratch)
-            with np.load(path, allow_pickle=False) as found:
-                return LoggedRows(tuple(json.loads(str(found["columns"]))), found["digests"])
+            with np.load(path, allow_pickle=False) as archive:
+                return LoggedRows(tuple(json.loads(str(archive["columns"]))), archive["digests"])
         except Exception:  # noqa: BLE001 - each store has its own error for a file that is not there
             return None
 
@@ -208,17 +208,17 @@ def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings:
     if not set(mine.columns) <= set(opened.record.columns):
         return 0  # a model that takes other columns cannot be asked for these rows
     tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
-    tables = [each for each in tables if set(mine.columns) <= set(each.record.columns)]
-    digests = [_digests(dataset.to_frame(each.table.select(list(mine.columns)))) for each in tables]
-    known = [each for each in digests if each is not None]
-    if len(known) < len(digests):
+    tables = [table for table in tables if set(mine.columns) <= set(table.record.columns)]
+    digests = [_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]
+    comparable = [rows for rows in digests if rows is not None]
+    if len(comparable) < len(digests):
         return None
-    held = tables[0].masks["holdout"]
-    open_ = np.concatenate([each[~table.masks["holdout"]] for each, table in zip(known, tables, strict=True)])
-    among = np.isin(known[0][held], mine.digests) & ~np.isin(known[0][held], open_)
-    if among.any():
-        return int(among.sum())
-    return 0 if np.isin(mine.digests, np.concatenate(known)).any() else None
+    held_out = comparable[0][tables[0].masks["holdout"]]
+    open_rows = np.concatenate([rows[~table.masks["holdout"]] for rows, table in zip(comparable, tables, strict=True)])
+    seen = np.isin(held_out, mine.digests) & ~np.isin(held_out, open_rows)
+    if seen.any():
+        return int(seen.sum())
+    return 0 if np.isin(mine.digests, np.concatenate(comparable)).any() else None
 
 
 def _digests(frame: pd.DataFrame) -> Array | None:

@@ -56,11 +56,11 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
 
 def read(ref: str, settings: Settings) -> Dataset:
     """Return a dataset as `load` does, without tagging a run: for commands that only look."""
-    found = open_table(ref, settings)
-    record, table, masks = found.record, found.table, found.masks
+    opened = open_table(ref, settings)
+    record, table, masks = opened.record, opened.table, opened.masks
     return Dataset(
-        name=found.name,
-        version=found.version,
+        name=opened.name,
+        version=opened.version,
         fingerprint=record.fingerprint,
         target=record.target,
         key=record.key,
@@ -73,7 +73,7 @@ def read(ref: str, settings: Settings) -> Dataset:
         source=record.source,
         train=_part("train", record, table, masks),
         validation=_part("validation", record, table, masks),
-        retired=0 if found.retired is None else int(splits.among(found.placing, found.retired).sum()),
+        retired=0 if opened.retired is None else int(splits.among(opened.placing, opened.retired).sum()),
     )
 
 
@@ -84,17 +84,17 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
     the tracking store.
     """
     settings = settings or here()
-    found = open_table(ref, settings)
+    opened = open_table(ref, settings)
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "dataset": f"{found.name}@{found.version}",
-        "fingerprint": found.record.fingerprint,
+        "dataset": f"{opened.name}@{opened.version}",
+        "fingerprint": opened.record.fingerprint,
         "reader": reader,
     }
     safe_files.make_folder(settings.layout.state)
     with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return _part("holdout", found.record, found.table, found.masks)
+    return _part("holdout", opened.record, opened.table, opened.masks)
 
 
 def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
@@ -128,11 +128,11 @@ def check_name(name: str) -> None:
 
 def fingerprint(table: pa.Table, plain: np.ndarray[Any, Any], record: Record) -> str:
     """Return the fingerprint of the content, and of times or retired rows where they assign the parts."""
-    found = hashing.fingerprint(table, plain)
+    content = hashing.fingerprint(table, plain)
     parts_say = record.retired or ""
     if record.time:
         parts_say = f"{record.time}\0{record.validation_from}\0{record.holdout_from}"
-    return hashlib.sha256(f"{found}\0{parts_say}".encode()).hexdigest() if parts_say else found
+    return hashlib.sha256(f"{content}\0{parts_say}".encode()).hexdigest() if parts_say else content
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +166,8 @@ def open_table(ref: str, settings: Settings) -> Opened:
     mine = versions.numbers(settings.data_folder, name)
     known = mine or ([1] if name in bundled_names() else [])
     if not known:
-        every = {*versions.names(settings.data_folder), *bundled_names()}
-        raise UnknownNameError("dataset", name, every, "`nbops data list` shows them.")
+        names = {*versions.names(settings.data_folder), *bundled_names()}
+        raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
     version = known[-1] if asked is None else asked
     if version not in known:
         raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, known))
@@ -177,9 +177,9 @@ def open_table(ref: str, settings: Settings) -> Opened:
         table = hashing.normalise(stored)
         whole = splits.Digests.of(table)
         retired = versions.read_retired(settings.data_folder, name, version, record)
-        found = fingerprint(table, whole.plain, record)
-        if found != record.fingerprint or set(table.column_names) != set(record.columns):
-            raise versions.changed(settings.data_folder, name, version, found, record.fingerprint)
+        actual = fingerprint(table, whole.plain, record)
+        if actual != record.fingerprint or set(table.column_names) != set(record.columns):
+            raise versions.changed(settings.data_folder, name, version, actual, record.fingerprint)
         table = table.select(list(record.columns))
     else:
         record, table, whole = _open_bundle(name)
@@ -260,14 +260,14 @@ def bundled_names() -> list[str]:
     """Return the bundled tables: `load_*` functions that can give a data frame and need no argument."""
     from sklearn import datasets
 
-    found = []
+    tables = []
     for attribute in datasets.__all__:
         if attribute.startswith(_LOADER):
             parameters = inspect.signature(getattr(datasets, attribute)).parameters
             needed = [one for one in parameters.values() if one.default is inspect.Parameter.empty]
             if "as_frame" in parameters and not needed:
-                found.append(attribute.removeprefix(_LOADER))
-    return sorted(found)
+                tables.append(attribute.removeprefix(_LOADER))
+    return sorted(tables)
 
 
 def load_bundled(name: str) -> Bundled:

@@ -73,21 +73,21 @@ def read_as_before(file: Path, new: Read, recorded: Mapping[str, str], columns: 
 
     parquet = new.written is None
     old = new.table if parquet else hashing.normalise(_infer(file, _SEPARATORS[file.suffix.lower()]))
-    found = hashing.kinds(old)
+    kinds_now = hashing.kinds(old)
     table = new.table
     for column in columns:
-        kind = recorded.get(column, found[column])
+        kind = recorded.get(column, kinds_now[column])
         values = old[column]
-        if kind == "text" and found[column] != "text":
+        if kind == "text" and kinds_now[column] != "text":
             values = column_kinds.as_texts(values) if new.written is None else new.written[column]
-        elif found[column] != kind and not {found[column], kind} <= {*column_kinds.NUMBERS}:
+        elif kinds_now[column] != kind and not {kinds_now[column], kind} <= {*column_kinds.NUMBERS}:
             if values.null_count < len(values):
                 texts = column_kinds.as_texts(values) if new.written is None else new.written[column]
                 try:
                     values = column_kinds.typed(column, texts, kind)
                 except DatasetError as error:
                     raise DatasetError(
-                        f"{file}: {error}, and as such it decides the parts of {name}: as {found[column]} it would "
+                        f"{file}: {error}, and as such it decides the parts of {name}: as {kinds_now[column]} it would "
                         "move every row; take another --name"
                     ) from error
             else:
@@ -105,14 +105,14 @@ def _of_kinds(table: pa.Table, before: Mapping[str, str], said: Mapping[str, str
             texts = column if pa.types.is_large_string(column.type) else column_kinds.as_texts(column)
             column = column_kinds.typed(name, texts, said[name])
         elif written:
-            found, known = column_kinds.kind_of(column), before.get(name)
+            inferred, known = column_kinds.kind_of(column), before.get(name)
             if known == "text":
-                found = "text"
-            elif found == "empty":
-                found = known or "number"
-            elif found == "integer" and known == "number":
-                found = known
-            column = column_kinds.typed(name, column, found)
+                inferred = "text"
+            elif inferred == "empty":
+                inferred = known or "number"
+            elif inferred == "integer" and known == "number":
+                inferred = known
+            column = column_kinds.typed(name, column, inferred)
         table = table.set_column(place, name, column)
     return hashing.normalise(table)
 

@@ -77,7 +77,7 @@ def _met_by_value(ours: pa.Table, asked: Array, others: pa.Table, among: Array, 
     values, counts = np.unique(mine, return_counts=True)
     their_values, their_counts = np.unique(theirs, return_counts=True)
     both = np.isin(values, their_values, assume_unique=True).sum()
-    twice, theirs_twice = (float((each > 1).sum()) for each in (counts, their_counts))
+    twice, theirs_twice = (float((repeats > 1).sum()) for repeats in (counts, their_counts))
     rows = mine[asked]
     if both < least * min(len(values), len(their_values)) or both <= _by_chance(_most(twice), _most(theirs_twice)):
         return np.zeros(len(rows), dtype=bool)
@@ -156,7 +156,7 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
             if all(pa.types.is_integer(column.type) for column in pair):
                 continue
             values = [column.cast(pa.float64(), safe=False).to_numpy() for column in pair]
-            decimals = min((found for found in map(_decimals, values) if found is not None), default=None)
+            decimals = min((number for number in map(_decimals, values) if number is not None), default=None)
             mine, theirs = (pa.array(_rounded(each, decimals), from_pandas=True) for each in values)
             one, other = one.set_column(place, name, mine), other.set_column(place, name, theirs)
     return one, other
@@ -164,8 +164,8 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     """Return whether two columns are of kinds that digests cannot compare."""
-    found = {hashing.kind(each.type) for each in (one, other)}
-    return len(found) == 2 and found != {*column_kinds.NUMBERS}
+    kinds = {hashing.kind(column.type) for column in (one, other)}
+    return len(kinds) == 2 and kinds != {*column_kinds.NUMBERS}
 
 
 def _decimals(values: Array) -> int | None:
@@ -227,7 +227,7 @@ class HoldoutRows:
         """
         import numpy as np
 
-        found = np.zeros(len(self.whole))
+        levels = np.zeros(len(self.whole))
         for other, level in others:
             met = _in_sorted(self.whole, other.whole)
             if self.plain is not None:
@@ -237,8 +237,8 @@ class HoldoutRows:
             elif len(self.placed) and len(other.placed):
                 met |= _in_sorted(self.placed, other.placed)
             by_value = elsewhere(other.dataset)
-            found[met if by_value is None else met | by_value] += level
-        return found
+            levels[met if by_value is None else met | by_value] += level
+        return levels
 
 
 def _in_sorted(mine: Array, theirs: Array) -> Array:

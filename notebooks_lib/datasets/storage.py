@@ -96,10 +96,10 @@ def read_record(folder: Path, name: str, version: int) -> Record:
     """Return the record of a version. Raises DatasetError when the file cannot be read or is incomplete."""
     path = folder / name / str(version) / RECORD
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
-        columns = {column["name"]: column["kind"] for column in found.pop("columns")}
-        said = found.pop("said", None)
-        return Record(columns=columns, said=None if said is None else tuple(said), **found)
+        content = tomllib.loads(path.read_text("utf-8"))
+        columns = {column["name"]: column["kind"] for column in content.pop("columns")}
+        chosen = content.pop("said", None)
+        return Record(columns=columns, said=None if chosen is None else tuple(chosen), **content)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {_restore(name)}") from error
 
@@ -127,12 +127,12 @@ def read_retired(folder: Path, name: str, version: int, record: Record) -> np.nd
     path = folder / name / str(version) / RETIRED
     try:
         table = parquet.read_table(path, partitioning=None)
-        found = np.column_stack([table[column].to_numpy() for column in ("high", "low")]).astype(np.uint64)
+        digests = np.column_stack([table[column].to_numpy() for column in ("high", "low")]).astype(np.uint64)
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be read: {reason(error)}; {_restore(name)}") from error
-    if retired_sha256(found) != record.retired:
+    if retired_sha256(digests) != record.retired:
         raise DatasetError(f"{path}: is not what was written; versions are immutable: {_restore(name)}")
-    return found
+    return digests
 
 
 def retired_sha256(digests: np.ndarray[Any, Any]) -> str:
@@ -143,10 +143,10 @@ def retired_sha256(digests: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(ordered.astype(">u8").tobytes()).hexdigest()
 
 
-def changed(folder: Path, name: str, version: int, found: str, recorded: str) -> DatasetError:
+def changed(folder: Path, name: str, version: int, actual: str, recorded: str) -> DatasetError:
     """Return the error for a version whose content is no longer what was added."""
     return DatasetError(
-        f"{folder / name / str(version)}: the content has changed since it was added (fingerprint {found[:12]}, "
+        f"{folder / name / str(version)}: the content has changed since it was added (fingerprint {actual[:12]}, "
         f"recorded {recorded[:12]}); versions are immutable: {_restore(name)}"
     )
 
@@ -209,10 +209,10 @@ def _write_table(path: Path, table: pa.Table) -> None:
         os.fsync(file.fileno())
 
 
-def _digests(found: np.ndarray[Any, Any]) -> pa.Table:
+def _digests(digests: np.ndarray[Any, Any]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table({name: found[:, place].astype("<u8") for place, name in enumerate(("high", "low"))})
+    return pa.table({name: digests[:, place].astype("<u8") for place, name in enumerate(("high", "low"))})
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -50,8 +50,8 @@ def check(name: str) -> None:
     if name in METRICS:
         return
     if name.count(":") >= 2:
-        module, function, said, *rest = name.split(":")
-        if not (module and function) or said not in ("min", "max") or rest not in ([], ["classes"]):
+        module, function, direction, *rest = name.split(":")
+        if not (module and function) or direction not in ("min", "max") or rest not in ([], ["classes"]):
             raise UsageError(f"metric {name!r}: write module:function:min or :max, and :classes after it for classes")
         return
     match = nearest(name, METRICS)
@@ -64,16 +64,16 @@ def check(name: str) -> None:
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
     """Return all metrics of a task that these answers allow; NaN where one is undefined for these rows."""
-    found = {}
+    scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn on metrics that are undefined here: NaN says it
         for metric in METRICS.values():
             if metric.task == task and (answers.probabilities is not None or not metric.needs_probabilities):
                 try:
-                    found[metric.name] = float(metric.score(truth, answers))
+                    scores[metric.name] = float(metric.score(truth, answers))
                 except ValueError:
-                    found[metric.name] = math.nan
-    return found
+                    scores[metric.name] = math.nan
+    return scores
 
 
 def _of_sklearn(function: str, **options: Any) -> Score:

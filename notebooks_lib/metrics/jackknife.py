@@ -44,8 +44,8 @@ def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array
     """Return the method for `of` the mean of one figure per row."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
-        each = np.asarray(figures(truth, answers), dtype=float)
-        return Sums(np.column_stack([np.ones(len(each)), each]), lambda sums: of(sums[..., 1] / sums[..., 0]))
+        values = np.asarray(figures(truth, answers), dtype=float)
+        return Sums(np.column_stack([np.ones(len(values)), values]), lambda sums: of(sums[..., 1] / sums[..., 0]))
 
     return way
 
@@ -134,9 +134,10 @@ def _ratio(part: Array, whole: Array) -> Array:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _average(each: Array, called: Array, true: Array) -> Array:
+def _average(by_class: Array, called: Array, true: Array) -> Array:
     """Return the mean over the classes that occur among the rows or the predictions."""
-    return np.asarray(_ratio((each * (called + true > 0)).sum(axis=-1), (called + true > 0).sum(axis=-1).astype(float)))
+    occurs = called + true > 0
+    return np.asarray(_ratio((by_class * occurs).sum(axis=-1), occurs.sum(axis=-1).astype(float)))
 
 
 def _f1(right: Array, called: Array, true: Array) -> Array:

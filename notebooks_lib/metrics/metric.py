@@ -163,12 +163,12 @@ def _code_digest(function: Callable[..., float]) -> str:
 
 def import_metric(text: str) -> Metric:
     """Import the metric that "module:function:min" names. Raises UsageError when there is no such function."""
-    module, function, said, *rest = text.split(":")
+    module, function, direction, *rest = text.split(":")
     try:
-        found = getattr(importlib.import_module(module), function)
+        imported = getattr(importlib.import_module(module), function)
     except Exception as error:  # a module is anybody's code
         raise UsageError(f"metric {text!r}: it cannot be imported: {reason(error)}") from error
-    if not callable(found):
+    if not callable(imported):
         raise UsageError(f"metric {text!r}: {function} is no function")
     task: Task = "classification" if rest else "regression"
-    return own_metric(found, "min" if said == "min" else "max", task=task, name=function)
+    return own_metric(imported, "min" if direction == "min" else "max", task=task, name=function)

@@ -79,8 +79,8 @@ def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
     marks = _Marks(store, version.model)
     mine = marks.known.get(version.version, version).tags
     held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))
-    named = {each.tags.get(_before_tag(stage)) for each in marks.known.values()}
-    named |= {each.version for each in held if each is not None}
+    named = {other.tags.get(_before_tag(stage)) for other in marks.known.values()}
+    named |= {other.version for other in held if other is not None}
     return _before_tag(stage) in mine or _withdrawn_tag(stage) in mine or version.version in named
 
 
@@ -102,7 +102,7 @@ class _Marks:
     def __init__(self, store: Store, model: str) -> None:
         self.store = store
         self.model = model
-        self.known: Mapping[str, Version] = {each.version: each for each in versions(store, model)}
+        self.known: Mapping[str, Version] = {version.version: version for version in versions(store, model)}
         self.aliases = _aliases(store, model) if self.known else {}
 
     def holder(self, name: str) -> Version | None:
@@ -110,7 +110,7 @@ class _Marks:
         if name in self.aliases:
             return self.known.get(self.aliases[name])
         tag = Tag.MARK_PREFIX + name
-        bearing = [each for each in self.known.values() if each.tags.get(tag)]
+        bearing = [version for version in self.known.values() if version.tags.get(tag)]
         return max(bearing, key=lambda each: (int(each.tags[tag]), int(each.version)), default=None)
 
     def champion(self, stage: str) -> Version | None:
@@ -128,11 +128,11 @@ class _Marks:
         seen = {version.version}
         number = version.tags.get(_before_tag(stage), NONE)
         while number not in seen and number in self.known:
-            found = self.known[number]
-            if stage not in found.withdrawn:
-                return found
+            candidate = self.known[number]
+            if stage not in candidate.withdrawn:
+                return candidate
             seen.add(number)
-            number = found.tags.get(_before_tag(stage), NONE)
+            number = candidate.tags.get(_before_tag(stage), NONE)
         return None
 
     def put(self, name: str, version: Version | None) -> None:
@@ -153,7 +153,7 @@ class _Marks:
         tag = Tag.MARK_PREFIX + name
         if version is not None:
             # Later than any: another machine's clock may be ahead.
-            times = [int(each.tags.get(tag) or 0) + 1 for each in self.known.values()]
+            times = [int(other.tags.get(tag) or 0) + 1 for other in self.known.values()]
             set_tags(self.store, version, {tag: str(max([int(time.time() * 1000), *times]))})
         self._clear(tag, version)
 
@@ -170,8 +170,8 @@ class _Marks:
 
 def _aliases(store: Store, model: str) -> Mapping[str, str]:
     with errors.as_model_error(f"the marks of {model!r} cannot be read"):
-        found = store.client.get_registered_model(model).aliases or {}
-    return {str(name): str(version) for name, version in found.items()}
+        aliases = store.client.get_registered_model(model).aliases or {}
+    return {str(name): str(version) for name, version in aliases.items()}
 
 
 def _has_none(error: MlflowException) -> bool:

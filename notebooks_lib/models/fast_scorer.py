@@ -64,12 +64,12 @@ class FastScorer:
 
         if len(payload) != 1:
             return None
-        found = self._listed(*next(iter(payload.items())))
-        if not found:
+        listed = self._listed(*next(iter(payload.items())))
+        if not listed:
             return None
-        if self.whole and not all(_exact(row[place]) for row in found for place in self.whole):
+        if self.whole and not all(_exact(row[place]) for row in listed for place in self.whole):
             return None
-        array = np.array(found)
+        array = np.array(listed)
         if array.ndim != 2 or array.shape[1] != len(self.names) or array.dtype.kind not in "fib":
             return None
         wanted = np.int64 if len(self.whole) == len(self.names) else np.float64
@@ -174,7 +174,8 @@ def _load(folder: Path) -> Plain | None:
     signature = meta["signature"]
     if signature.get("params") or meta.get("is_signature_from_type_hint") or meta.get("type_hint_from_example"):
         return None
-    inputs = tuple((each.get("name"), each["type"], each.get("required", True)) for each in _specs(signature["inputs"]))
+    columns = _specs(signature["inputs"])
+    inputs = tuple((column.get("name"), column["type"], column.get("required", True)) for column in columns)
     if not all(kind in _TYPES for _, kind, _ in inputs):
         return None
     import skops.io
@@ -189,5 +190,5 @@ def _specs(text: str) -> list[dict[str, Any]]:
 
 def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
     name = (meta.get("saved_input_example_info") or {}).get("serving_input_path")
-    found = json.loads((folder / str(name)).read_text("utf-8")) if name else None
-    return found if isinstance(found, dict) else None
+    example = json.loads((folder / str(name)).read_text("utf-8")) if name else None
+    return example if isinstance(example, dict) else None

@@ -69,7 +69,7 @@ def _column(spec: Any) -> Column:
 def is_plain(columns: Sequence[Column]) -> bool:
     """Return whether these are the named columns of a table, each of a type with one value a row."""
     return bool(columns) and all(
-        each.name is not None and each.shape is None and each.type in _CELLS for each in columns
+        column.name is not None and column.shape is None and column.type in _CELLS for column in columns
     )
 
 
@@ -180,13 +180,13 @@ def _columns(given: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[
 
     rows = len(next(iter(given.values()), []))
     known = {column.name: column for column in columns}
-    found: dict[Any, Any] = {}
+    table: dict[Any, Any] = {}
     for name, items in given.items():
-        found[name] = _series(items, known[name]) if name in known else pd.Series(items, dtype=object)
+        table[name] = _series(items, known[name]) if name in known else pd.Series(items, dtype=object)
     for column in columns:
-        if not column.required and column.name not in found:
-            found[column.name] = _series([None] * rows, column)
-    return found
+        if not column.required and column.name not in table:
+            table[column.name] = _series([None] * rows, column)
+    return table
 
 
 def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
@@ -292,10 +292,10 @@ def _moments(items: Sequence[Any]) -> pd.Series[Any] | None:
     if not all(text is None or _DAY_AND_TIME.fullmatch(text) for text in texts):
         return None  # with a zone, for one: beside it pandas takes a time without one for a time of that zone
     try:
-        found = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True)
+        times = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True)
     except (ValueError, OverflowError):
         return None
-    return found.dt.tz_localize(None).astype("datetime64[ns]")
+    return times.dt.tz_localize(None).astype("datetime64[ns]")
 
 
 def _moment(item: Any) -> Any:

@@ -101,13 +101,13 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
                 tags.get(Tag.MODEL_FORMAT, ""),
                 logged_model_id=tags.get(Tag.MODEL_LOGGED),
             )
-        found = list(_artifact_models(store, run)) + list(_logged_models(store, run))
-    chosen = [model for model in found if name is None or _is_called(model.name, name)]
+        models = list(_artifact_models(store, run)) + list(_logged_models(store, run))
+    chosen = [model for model in models if name is None or _is_called(model.name, name)]
     if len(chosen) == 1 or (chosen and name is not None):
         return max(chosen, key=lambda model: _number(model.name))
-    if not found:
+    if not models:
         raise errors.ModelError(f"run {run_id} has no model: log one with run.log_model(model, example=X)")
-    names = ", ".join(sorted(model.name for model in found))
+    names = ", ".join(sorted(model.name for model in models))
     if not chosen:
         raise errors.ModelError(f"run {run_id} has no model {name!r}; it has: {names}")
     raise errors.ModelError(f"run {run_id} has {len(chosen)} models ({names}): name the one you mean")
@@ -157,8 +157,8 @@ def signature(source: str | Path) -> dict[str, Any]:
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        found = Model.load(str(model_files.local(source) or source)).signature
-    parts = found.to_dict() if found else {}
+        signature_of_model = Model.load(str(model_files.local(source) or source)).signature
+    parts = signature_of_model.to_dict() if signature_of_model else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
 
 
@@ -212,8 +212,8 @@ def _free_name(store: Store, run: Any, name: str) -> str:
     return name if name not in taken else next(new for n in count(2) if (new := f"{n}-{name}") not in taken)
 
 
-def _is_called(found: str, name: str) -> bool:
-    return re.fullmatch(rf"(\d+-)?{re.escape(name)}", found) is not None
+def _is_called(artifact: str, name: str) -> bool:
+    return re.fullmatch(rf"(\d+-)?{re.escape(name)}", artifact) is not None
 
 
 def _number(name: str) -> int:

@@ -69,8 +69,8 @@ def code_in(folder: Path) -> str:
     if loader not in {f"mlflow.{name}" for name in own}:
         return f"loader_module {loader!r}"
     for name, conf in flavors.items():
-        if said := _code_of_flavor(name, conf):
-            return said
+        if reason_in_flavor := _code_of_flavor(name, conf):
+            return reason_in_flavor
     for path in _walk(folder):
         if path.suffix.lower() in _CODE:
             return f"the file {path.relative_to(folder)}"
@@ -93,7 +93,7 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
         if conf.get("serialization_format") != "skops":
             return f"a pickle ({name}: {conf.get('serialization_format', 'pickle')})"
         types = conf.get("skops_trusted_types") or []
-        foreign = [each for each in types if not is_data_type(str(each))] if isinstance(types, list) else [types]
+        foreign = [name for name in types if not is_data_type(str(name))] if isinstance(types, list) else [types]
         if foreign:
             return f"classes or functions beyond what estimators are made of ({foreign[0]})"
     return ""
@@ -129,13 +129,13 @@ def read_mlmodel(folder: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.load((folder / MLMODEL).read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load((folder / MLMODEL).read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder / MLMODEL} cannot be read: {type(error).__name__}") from error
-    flavors = found.get("flavors") if isinstance(found, dict) else None
+    flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not all(isinstance(conf, dict) for conf in flavors.values()):
         raise ModelError(f"{folder / MLMODEL} describes no flavour; log the model again")
-    return dict(found)
+    return dict(content)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -151,8 +151,8 @@ def _strings(value: Any, key: str = "", seen: set[tuple[int, str]] | None = None
         yield key, value
     elif isinstance(value, Mapping | list) and (id(value), key) not in seen:
         seen.add((id(value), key))
-        for name, each in value.items() if isinstance(value, Mapping) else ((key, each) for each in value):
-            yield from _strings(each, str(name), seen)
+        for name, item in value.items() if isinstance(value, Mapping) else ((key, item) for item in value):
+            yield from _strings(item, str(name), seen)
 
 
 def _leaves(value: str) -> bool:
@@ -171,11 +171,11 @@ def download(source: str | Path, folder: Path) -> Path:
     if here is not None and here.is_dir():
         check_folder(here)  # a copy has no links any more
     with errors.as_model_error(f"the model at {source} cannot be fetched"):
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
-    if not (found / MLMODEL).is_file():
+        downloaded = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
+    if not (downloaded / MLMODEL).is_file():
         # The Azure plugin can come back without an error and without the files (docs/azure.md).
         raise ModelError(f"the model at {source} cannot be fetched: no {MLMODEL} file came with it")
-    return found
+    return downloaded
 
 
 def local(source: str | Path) -> Path | None:

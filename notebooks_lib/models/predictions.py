@@ -77,6 +77,6 @@ def predict_probabilities(model: Any, data: Any) -> list[dict[str, float]]:
     from mlflow.pyfunc import PyFuncModel
 
     implementation = model._model_impl  # MLflow's own check of the data comes before whatever method it calls
-    found: Any = PyFuncModel(model.metadata, implementation, predict_fn="predict_proba").predict(data)
+    probabilities: Any = PyFuncModel(model.metadata, implementation, predict_fn="predict_proba").predict(data)
     names = [str(name) for name in implementation.get_raw_model().classes_.tolist()]
-    return [dict(zip(names, row, strict=True)) for row in found.tolist()]
+    return [dict(zip(names, row, strict=True)) for row in probabilities.tolist()]

@@ -62,17 +62,17 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
     ModelError gives the reason. The next call finishes a registration that was cut short. Two calls at once agree on
     one version.
     """
-    found = model_of_run(store, run_id)
+    logged = model_of_run(store, run_id)
     with errors.as_model_error(f"run {run_id} cannot be registered as {model!r}"):
         _create_model(store, model)
-        mine = _of_run(store, model, run_id, found.source)
+        mine = _of_run(store, model, run_id, logged.source)
         if mine is None:
             with quiet("mlflow.store.model_registry.abstract_store"):
                 store.client.create_model_version(
-                    model, found.source, run_id, tags=dict(tags or {}), model_id=found.logged_model_id
+                    model, logged.source, run_id, tags=dict(tags or {}), model_id=logged.logged_model_id
                 )
             # Somebody else may have registered this run meanwhile: whoever looks now sees the same lowest version.
-            mine = _of_run(store, model, run_id, found.source, tidy=True)
+            mine = _of_run(store, model, run_id, logged.source, tidy=True)
     if mine is None:
         raise errors.ModelError(f"run {run_id} was registered as {model!r}, but its version is gone: try again")
     if Tag.READY in mine.tags:
@@ -95,7 +95,7 @@ def versions(store: Store, model: str) -> list[Version]:
 
 def get(store: Store, model: str, version: str | int) -> Version:
     """Return one announced version. Raises UnknownNameError that lists the known ones."""
-    known = {each.version: each for each in versions(store, model)}
+    known = {known_version.version: known_version for known_version in versions(store, model)}
     if str(version) in known:
         return known[str(version)]
     if not known and model not in models(store):
@@ -140,7 +140,8 @@ def _create_model(store: Store, model: str) -> None:
 
 def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = False) -> Version | None:
     """Return the lowest version made of this run's model; `tidy` deletes the others, made at the same moment."""
-    same = [each for each in reversed(_all(store, model)) if (each.run_id, each.source) == (run_id, source)]
+    known = reversed(_all(store, model))
+    same = [version for version in known if (version.run_id, version.source) == (run_id, source)]
     for extra in same[1:] if tidy else ():
         if Tag.READY not in extra.tags:
             with suppress(Exception):  # the other caller deletes it as well
@@ -166,8 +167,14 @@ def _client(store: Store) -> MlflowClient:
     return store.client
 
 
-def _plain(found: Any) -> Version:
-    return Version(found.name, str(found.version), found.run_id or "", found.source or "", dict(found.tags or {}))
+def _plain(mlflow_version: Any) -> Version:
+    return Version(
+        model=mlflow_version.name,
+        version=str(mlflow_version.version),
+        run_id=mlflow_version.run_id or "",
+        source=mlflow_version.source or "",
+        tags=dict(mlflow_version.tags or {}),
+    )
 
 
 def set_tags(store: Store, version: Version, tags: Mapping[str, str]) -> None:
@@ -209,7 +216,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
     settings = settings or here()
     dataset = loader.read(ref, settings)
     store = connect(settings)
-    experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
+    experiments = {experiment.experiment_id: experiment.name for experiment in store.client.search_experiments()}
     condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{lineage.tag_value(dataset)}'"
     runs = sorted(query.search(store, condition, list(experiments)), key=lambda run: run.info.start_time, reverse=True)
     registered = _versions_by_run(store) if runs else {}

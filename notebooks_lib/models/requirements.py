@@ -48,40 +48,41 @@ def faults(lines: Iterable[str], lock: Path) -> list[str]:
     from packaging.requirements import InvalidRequirement, Requirement
 
     locked = _locked(lock)
-    found = []
+    problems = []
     for line in (text.partition(" #")[0].strip() for text in lines):
         if not line or line.startswith("#"):
             continue
         try:
             wanted = Requirement(line)
         except InvalidRequirement:
-            found.append(f"{line} is no requirement of a package")
+            problems.append(f"{line} is no requirement of a package")
             continue
         if wanted.marker is not None and not wanted.marker.evaluate():
             continue
-        pins = [each.version for each in wanted.specifier if each.operator in ("==", "===") and "*" not in each.version]
+        exact = [specifier.version for specifier in wanted.specifier if specifier.operator in ("==", "===")]
+        pins = [version for version in exact if "*" not in version]
         here = _installed(wanted.name) or locked.get(_normal(wanted.name))
         if not pins:
-            found.append(f"{line} pins no version")
+            problems.append(f"{line} pins no version")
         elif here is None:
-            found.append(f"{line} is neither installed nor locked")
+            problems.append(f"{line} is neither installed nor locked")
         elif not wanted.specifier.contains(here, prereleases=True):
-            found.append(f"{line}, here it is {here}")
-    return found
+            problems.append(f"{line}, here it is {here}")
+    return problems
 
 
 def distributions_of(modules: Iterable[str]) -> set[str]:
     """Return the installed distributions of these modules; not of the standard library or a project's files."""
-    found: set[str] = set()
+    distributions: set[str] = set()
     for top in {name.partition(".")[0] for name in modules}:
         if top in sys.stdlib_module_names or top == "__main__" or is_own(top):
             continue
         name = _DISTRIBUTIONS.get(top, top)
         if _installed(name):
-            found.add(name)
+            distributions.add(name)
         else:
-            found.update(_providers().get(top, ()))
-    return found
+            distributions.update(_providers().get(top, ()))
+    return distributions
 
 
 def is_own(module: str) -> bool:

@@ -69,8 +69,8 @@ class ServedModel:
     def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
         """Return the same model without MLflow, whose import takes longer than all the rest; see `complete`."""
         served = cls.__new__(cls)
-        served.columns = tuple(Column(*each) for each in plain.inputs)
-        served.outputs = tuple(_output(each) for each in plain.outputs)
+        served.columns = tuple(Column(*column) for column in plain.inputs)
+        served.outputs = tuple(_output(column) for column in plain.outputs)
         served._offer(plain.estimator, ())
         served.example = None
         served._whole = None
@@ -239,8 +239,8 @@ def _missing(data: Any) -> str:
     columns = getattr(data, "columns", None)
     if columns is None:
         return ""
-    found = [str(column) for column in columns if data[column].isna().any()]
-    return f" (missing values in {', '.join(map(repr, found[:10]))})" if found else ""
+    incomplete = [str(column) for column in columns if data[column].isna().any()]
+    return f" (missing values in {', '.join(map(repr, incomplete[:10]))})" if incomplete else ""
 
 
 def _import_mlflow() -> None:
@@ -274,7 +274,7 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
 
 
 def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:
-    return [(each.name, each.type if each.shape is None else "tensor", each.required) for each in columns]
+    return [(column.name, column.type if column.shape is None else "tensor", column.required) for column in columns]
 
 
 def _output(spec: Mapping[str, Any]) -> Column:

@@ -135,5 +135,5 @@ def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> s
     """Return the first column that MLflow's message is about, unless the message names it itself."""
     if any(f"column {name}" in str(error) or repr(name) in reason(error) for name in rows.columns):
         return ""
-    suspects = [str(each.name) for each in columns if each.type == "datetime" and each.name in rows]
+    suspects = [str(column.name) for column in columns if column.type == "datetime" and column.name in rows]
     return f"column {suspects[0]!r}: " if suspects else ""

@@ -127,11 +127,11 @@ def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     if root:
         return load(Path(root), environ)
     folder = (cwd or Path.cwd()).resolve()
-    found = find_root(folder)
-    notebook = None if is_project(found) else notebook_path.notebook(environ)
+    around = find_root(folder)
+    notebook = None if is_project(around) else notebook_path.notebook(environ)
     if notebook is not None and notebook.is_absolute():
-        found = find_root(notebook, fallback=folder)
-    return load(found, environ)
+        around = find_root(notebook, fallback=folder)
+    return load(around, environ)
 
 
 def is_project(folder: Path) -> bool:
@@ -160,5 +160,5 @@ def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
         known = set(getattr(model, "model_fields", {})) - {"root"}
         kind = "key" if len(problem["loc"]) > 1 else "section"
         return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), known)}"
-    found = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
-    return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{found}"
+    shown = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
+    return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{shown}"

@@ -220,8 +220,8 @@ class Stages(Section):
 
     def of(self, name: str) -> Stage:
         """Return one stage. `name` is one of STAGES."""
-        found: Stage = getattr(self, name)
-        return found
+        stage: Stage = getattr(self, name)
+        return stage
 
     def endpoint(self, name: str, model: str) -> str:
         """Return the endpoint of a stage of a model."""

@@ -60,12 +60,12 @@ class Sums:
     def without(self, blocks: Blocks) -> Array:
         """Return the sums of a block are taken off the total."""
         if blocks.kind == "rows":
-            each = self.figures
+            figures = self.figures
         else:
             columns = [np.bincount(blocks.of_row, column, blocks.count) for column in self.figures.T]
-            each = np.column_stack(columns)
+            figures = np.column_stack(columns)
         with np.errstate(all="ignore"):
-            return np.asarray(self.of(self.figures.sum(axis=0) - each), dtype=float)
+            return np.asarray(self.of(self.figures.sum(axis=0) - figures), dtype=float)
 
     def unseen(self, rows: float) -> float:
         """Return the rows are added to the sums."""

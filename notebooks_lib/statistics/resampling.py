@@ -75,8 +75,8 @@ class Draws:
     def needed(self, alpha: float) -> Array:
         """Return the true gain above which the lower bound at `alpha` exceeds zero; infinite if there is no bound."""
         with np.errstate(all="ignore"):
-            found = critical(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
-        return np.where(np.isfinite(found) & (self.error > 0), found, math.inf)
+            gains = critical(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
+        return np.where(np.isfinite(gains) & (self.error > 0), gains, math.inf)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, NaN among them."""

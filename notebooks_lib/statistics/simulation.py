@@ -44,8 +44,8 @@ def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gai
 
     Raises ValueError when no tilt gives that.
     """
-    every = blocks.rows(rows)
-    left = sign * (challenger.without(every) - champion.without(every))
+    single_rows = blocks.rows(rows)
+    left = sign * (challenger.without(single_rows) - champion.without(single_rows))
     influence = left.mean() - left  # a row that helps the challenger lowers the gain when it is left out
     influence = influence / influence.std()
 

@@ -68,9 +68,9 @@ def write(store: Store, entry: LedgerEntry, key: str) -> None:
     """Add an entry, unless there is one with this key."""
     with answering(store):
         experiment = store.experiment_id(EXPERIMENT)
-        found = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
-        if found:
-            run_id, status = found[0].info.run_id, found[0].info.status
+        entries = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
+        if entries:
+            run_id, status = entries[0].info.run_id, entries[0].info.status
         else:
             run_id, status = _create(store, experiment, entry, key), "RUNNING"
         if status != "FINISHED":
@@ -80,13 +80,13 @@ def write(store: Store, entry: LedgerEntry, key: str) -> None:
 def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
     """Return the entries of a model, or of one stage of it, newest first."""
     with answering(store):
-        found = store.client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
+        experiment = store.client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
             return []
         condition = f"tags.`{Tag.LEDGER_PREFIX}model` = '{model}'"
         if stage is not None:
             condition += f" AND tags.`{Tag.LEDGER_PREFIX}stage` = '{stage}'"
-        runs = query.search(store, condition, [found.experiment_id])
+        runs = query.search(store, condition, [experiment.experiment_id])
     # Two of one key, from two machines that finished the same change: the first says when it happened.
     ours = [run for run in runs if Tag.LEDGER in run.data.tags]
     once = {run.data.tags[Tag.LEDGER]: run for run in sorted(ours, key=_order, reverse=True)}

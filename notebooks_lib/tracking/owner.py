@@ -97,7 +97,7 @@ class OwnedRun:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make MLflow in the kernel attach to this run. Azure ML jobs set the same."""
-        told = {
+        variables = {
             "MLFLOW_TRACKING_URI": self.store.uri,
             "MLFLOW_REGISTRY_URI": self.store.uri,
             "MLFLOW_EXPERIMENT_ID": self.experiment_id,
@@ -112,8 +112,8 @@ class OwnedRun:
             Env.OTHER_STORE: "ignore" if self.start.may_set_store else "refuse",
         }
         if self.store.local:
-            told[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
-        return told
+            variables[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
+        return variables
 
     def end(
         self,

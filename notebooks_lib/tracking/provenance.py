@@ -58,10 +58,10 @@ def _say_why(root: Path, reason: str) -> None:
     why = next((line for line in reason.splitlines() if line.strip()), "no answer").removeprefix("fatal: ")
     if "dubious ownership" in reason:
         why += f"; if you trust its owner: git config --global --add safe.directory {repository}"
-    told = f"no commit is recorded with the run, git says: {why}"
-    if told not in _told:
-        _told.add(told)
-        logging.getLogger(__name__).warning(told)
+    message = f"no commit is recorded with the run, git says: {why}"
+    if message not in _told:
+        _told.add(message)
+        logging.getLogger(__name__).warning(message)
 
 
 def lock_sha256(layout: Layout) -> str:

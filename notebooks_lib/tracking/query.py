@@ -89,8 +89,8 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
     """
     experiment_id = _experiment_id(store, experiment)
     with answering(store):
-        found = search(store, _ended(store) if ended_only else "", [experiment_id])
-    runs = _newest_first(found, experiment)
+        matching = search(store, _ended(store) if ended_only else "", [experiment_id])
+    runs = _newest_first(matching, experiment)
     return [run for run in runs if _counts(run)] if ended_only else runs
 
 
@@ -107,7 +107,7 @@ def promising_runs(
     experiment_id = _experiment_id(store, experiment)
     with answering(store):
         newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=NEWEST)
-        found = {run.info.run_id: run for run in newest}
+        selected = {run.info.run_id: run for run in newest}
         if newest.token:
             if store.local:
                 sqlite.note_sizes(store.uri)
@@ -118,17 +118,17 @@ def promising_runs(
                 best = store.client.search_runs(
                     [experiment_id], filter_string=" AND ".join(conditions), order_by=[order], max_results=BEST
                 )
-                found |= {run.info.run_id: run for run in best}
-    runs = _newest_first(found.values(), experiment)
+                selected |= {run.info.run_id: run for run in best}
+    runs = _newest_first(selected.values(), experiment)
     return RunSelection([run for run in runs if _counts(run)], whole=not newest.token)
 
 
 def _experiment_id(store: Store, experiment: str) -> str:
     with answering(store):
-        found = store.client.get_experiment_by_name(experiment)
-    if found is None:
+        known_experiment = store.client.get_experiment_by_name(experiment)
+    if known_experiment is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
-    return str(found.experiment_id)
+    return str(known_experiment.experiment_id)
 
 
 def _sorts(store: Store) -> bool:
@@ -145,8 +145,8 @@ def _counts(run: RunInfo) -> bool:
     return run.ended and not run.superseded and not run.holds_trials
 
 
-def _newest_first(found: Iterable[Any], experiment: str) -> list[RunInfo]:
-    return sorted((plain(run, experiment) for run in found), key=lambda run: run.started_ms, reverse=True)
+def _newest_first(mlflow_runs: Iterable[Any], experiment: str) -> list[RunInfo]:
+    return sorted((plain(run, experiment) for run in mlflow_runs), key=lambda run: run.started_ms, reverse=True)
 
 
 def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -224,16 +224,14 @@ def whole_id(store: Store, text: str) -> str:
     if not re.fullmatch("[0-9a-f]{4,31}", text):
         return text
     with answering(store):
-        found = [run.info.run_id for run in search(store, f"attributes.run_id LIKE '{text}%'")]
-        if not found:
-            ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
-            newest = store.client.search_runs(ids, max_results=NEAR) if ids else []
+        ids = [run.info.run_id for run in search(store, f"attributes.run_id LIKE '{text}%'")]
+        if not ids:
+            everywhere = [experiment.experiment_id for experiment in store.client.search_experiments()]
+            newest = store.client.search_runs(everywhere, max_results=NEAR) if everywhere else []
             raise errors.UnknownNameError("run", text, [run.info.run_id[: len(text)] for run in newest])
-    if len(found) > 1:
-        raise errors.UsageError(
-            f"{len(found)} runs begin with {text}: {', '.join(sorted(found)[:NEAR])}; write more of it"
-        )
-    return str(found[0])
+    if len(ids) > 1:
+        raise errors.UsageError(f"{len(ids)} runs begin with {text}: {', '.join(sorted(ids)[:NEAR])}; write more of it")
+    return str(ids[0])
 
 
 def experiments(store: Store) -> list[str]:

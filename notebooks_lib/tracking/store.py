@@ -102,19 +102,19 @@ class Store:
         """
         from mlflow.exceptions import MlflowException
 
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
             location = (sqlite.artifact_root(self.uri) / _slug(name)).as_uri() if self.local else None
             try:
                 return str(self.client.create_experiment(name, artifact_location=location))
             except MlflowException as error:
-                found = self.client.get_experiment_by_name(name)  # somebody else made it meanwhile
-                if found is None:
+                experiment = self.client.get_experiment_by_name(name)  # somebody else made it meanwhile
+                if experiment is None:
                     raise errors.TrackingError(f"experiment {name!r} cannot be created: {error}") from error
-        if found.lifecycle_stage == "deleted":
-            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        if experiment.lifecycle_stage == "deleted":
+            restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             raise errors.TrackingError(f"experiment {name!r} was deleted; take another name, or: {restore}")
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """Return the address of a run for people; for SQLite, once `nbops ui` is started."""
