@@ -200,7 +200,7 @@ _LONGEST_NAME = 1000
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that `name` is most likely a misspelling of, if any."""
     if len(name) > _LONGEST_NAME:
-        return None  # to compare megabytes takes hundreds of them
+        return None  # comparing megabytes would take hundreds of megabytes
     folded = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None

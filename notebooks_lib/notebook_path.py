@@ -39,14 +39,14 @@ def _of_parent() -> Path | None:
     import psutil
 
     try:
-        # A warm kernel is another process's child; jupyter_client tells both kinds who wanted them.
+        # A warm kernel is a child of its template; jupyter_client tells both kinds which process asked for them.
         parent = psutil.Process(int(os.environ.get("JPY_PARENT_PID") or os.getppid()))
         command, folder = parent.cmdline(), Path(parent.cwd())
     except (psutil.Error, OSError, ValueError):
         return None
     named = [(folder / word).resolve() for word in command[1:] if word.endswith(".ipynb")]
     existing = [path for path in named if path.is_file()]
-    # papermill names its input first and then its output; a test runner may name many.
+    # papermill's arguments are input, then output; a test runner's may be many notebooks.
     if any("papermill" in Path(word).name for word in command[:2]) or "papermill" in command[1:3]:
         return existing[0] if existing else None
     return existing[0] if len(existing) == 1 else None

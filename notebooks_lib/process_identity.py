@@ -26,7 +26,7 @@ def alive(pid: int, born: str) -> bool:
             return False
         if not born:
             return True
-        # An older nbops wrote down the time.
+        # Versions before this format recorded the start time.
         return birth(pid) == born if "/" in born else abs(_created(pid) - float(born)) < _SAME_START
     except (OSError, ValueError):
         return False

@@ -43,7 +43,7 @@ class Failure:
     signal: int | None = None
 
     def __post_init__(self) -> None:
-        # It goes to tags, pages and terminals, and an error of a notebook often names the address that did not answer.
+        # These go to tags, pages and terminals, and errors often contain an address with its password.
         for name in ("message", "line"):
             object.__setattr__(self, name, safe_text.masked(getattr(self, name)))
 

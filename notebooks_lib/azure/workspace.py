@@ -100,7 +100,7 @@ def credential() -> TokenCredential:
 def _ask(workspace: Workspace) -> str:
     with _as_tracking_error(workspace):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the SDK's own use of its parts, at import
+            warnings.simplefilter("ignore")  # the SDK warns about itself at import
             from azure.ai.ml import MLClient
         client = MLClient(
             credential(),
@@ -123,13 +123,13 @@ def _ask(workspace: Workspace) -> str:
 @contextlib.contextmanager
 def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
     """Turn each way in which asking Azure fails into one line with the next step."""
-    logger = logging.getLogger("azure.identity")  # it prints a page of every way of signing in that was tried
+    logger = logging.getLogger("azure.identity")  # it would log a page with every way of signing in that it tried
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         yield
     except Exception as error:
-        # By name: the SDK's exception classes are not to be imported before they are needed.
+        # By name, so that the SDK's exception classes are not imported before they are needed.
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "ClientAuthenticationError" in kinds or getattr(error, "status_code", None) == 401:
             problem, step = (

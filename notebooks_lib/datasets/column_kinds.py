@@ -82,7 +82,7 @@ def kind_of(column: pa.ChunkedArray) -> str:
     else:
         return "text"
     if kind == "integer" and (column.null_count or len(present) < len(texts)):
-        # With a gap it is kept as numbers with fractions, which hold whole numbers up to here only.
+        # With missing values the column becomes floats, which hold whole numbers only up to EXACT.
         sizes = pc.abs_checked(present.cast(pa.int64()).filter(pc.not_equal(present, str(-(2**63)))))
         return "integer" if (pc.max(sizes).as_py() or 0) <= EXACT and pc.all(_short(present, 17)).as_py() else "text"
     return kind
@@ -111,7 +111,7 @@ def typed(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         if kind != "integer" or pc.all(pc.equal(pc.floor(converted), converted)).as_py() is not False:
             return converted
     except pa.ArrowInvalid:
-        pass  # one does not fit, or is written as Arrow does not read it
+        pass  # a value does not fit, or Arrow cannot read its notation
     values = []
     for row, text in enumerate(texts.to_pylist()):
         try:
@@ -186,7 +186,7 @@ def _loose(text: str) -> str | None:
 
 def _again(text: str, decimals: int) -> float | None:
     value = float(text)
-    if repr(value) == text:  # at powers of two the shortest text is not the nearest of its length
+    if repr(value) == text:  # at powers of two the shortest text is not the nearest of that length
         return value
     if "e" not in text.lower():
         return value if f"{value:.{decimals}f}" == text else None

@@ -50,7 +50,7 @@ def _kinds(opened: loader.Opened, settings: Settings) -> Iterator[str]:
     try:
         old = storage.read_record(settings.data_folder, opened.name, before[-1]).columns
     except DatasetError:
-        return  # it is damaged; that is another matter
+        return  # the earlier version is damaged, which is reported elsewhere
     for name, kind in opened.record.columns.items():
         if name in old and old[name] != kind and {old[name], kind} != {"integer", "number"}:
             yield f"column {name!r} was {old[name]} in {opened.name}@{before[-1]} and is {kind} now"
@@ -66,7 +66,7 @@ def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[
     if kind == "text":
         seen = set(known)
         odd = float((~new.isin(seen)).mean()) if len(seen) <= CATEGORIES else 0.0
-        # What came once foretells what has not come yet (Good 1953).
+        # Values seen once estimate the share of values not seen yet (Good 1953).
         once = int((known.value_counts() == 1).sum())
         if odd > _beyond((once + 1) / (len(known) + 1), len(new), len(known)):
             yield f"{odd:.0%} of the holdout has values that train has not"

@@ -34,7 +34,7 @@ ALGORITHM = 1
 """Number of the rules above. Other rules get another number, so that two digests are never equal by accident."""
 
 _ROW_SALT = b"nbops.row.1"
-_BLOCK_CELLS = 1 << 21  # of 16 bytes: bounds the memory that hashing takes
+_BLOCK_CELLS = 1 << 21  # cells of 16 bytes at a time: bounds the memory for hashing
 _MISSING, _INTEGER, _FLOAT, _TIME, _INSTANT = range(5)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _PERIOD = b"pandas.period"
@@ -91,7 +91,7 @@ def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
     import numpy as np
 
     column_kinds = kinds(table)
-    # How a file writes whole numbers or an empty column decides their kind, so neither may count.
+    # The kind of whole numbers or of an empty column depends on how a file writes them, so it must not count.
     wide = {
         name: "empty" if table[name].null_count == len(table) else "number" if kind == "integer" else kind
         for name, kind in column_kinds.items()
@@ -146,7 +146,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if types.is_integer(kind):
         return _whole(column)
     if types.is_float32(kind):
-        # By way of its shortest text, as a CSV file has it: 0.1 stays 0.1, not 0.10000000149.
+        # Through the shortest text, as in a CSV file: 0.1 stays 0.1 instead of 0.10000000149.
         column = column.cast(pa.string()).cast(pa.float64())
     if types.is_decimal(kind):
         column = _decimal(column)

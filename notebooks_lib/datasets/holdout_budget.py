@@ -69,14 +69,14 @@ class Use:
         """Count this use, then return the rows. Raises HoldoutError when they may not be read (again)."""
         ask = self._ask
         if ask is None or self._run_id or self.stored is not None:
-            raise HoldoutError("a holdout is opened once for each question, inside `asking`")
+            raise HoldoutError("a holdout is opened once per question, inside `asking`")
         if self.spent + 1 > ask.budget + _ROUNDING:
-            raise HoldoutError(f"{ask.data.ref}: the rows of its holdout have decided {self.spent} times, no more")
+            raise HoldoutError(f"the holdout of {ask.data.ref} is used up ({self.spent} of {ask.budget} uses)")
         self._run_id = ask.count()
         self.spent = ask.uses_before(self._run_id)
         self.number = self.spent + 1
-        if self.number > ask.budget:  # another machine was quicker; this use is spent all the same
-            raise HoldoutError(f"{ask.data.ref}: the rows of its holdout were used up at this moment; ask again")
+        if self.number > ask.budget:  # another machine was quicker; this use is spent nevertheless
+            raise HoldoutError(f"{ask.data.ref}: another process has just taken the last use of its holdout; ask again")
         self.spent = self.number
         return loader.open_holdout(ask.data.ref, ask.store.settings, reader=ask.reader)
 
@@ -103,7 +103,7 @@ def asking(
     try:
         lock.acquire()
     except Timeout as error:
-        raise TrackingError(f"another promotion has been at the holdout for {PATIENCE:.0f} s; end it first") from error
+        raise TrackingError(f"another promotion has held the holdout for {PATIENCE:.0f} s; end it first") from error
     try:
         ask = _Ask(store, data, question, alpha=alpha, budget=budget, reader=reader)
         before = ask.stored()
@@ -230,7 +230,7 @@ def _known(runs: Sequence[Any], store: Store, mine: HoldoutRows | None = None) -
         else:
             raise TrackingError(
                 f"experiment {EXPERIMENT!r} counts uses of rows that it does not list any more (digest {sha256[:12]}): "
-                "bring its run back, or no promotion can know how often its rows have decided"
+                "restore its run; without it nobody can count how often these rows have decided"
             )
     return lists
 
@@ -254,7 +254,7 @@ def _artifact(store: Store, run_id: str, name: str) -> bytes:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise TrackingError(f"{store.uri}: {name} of run {run_id} did not come: {error.strerror}") from error
+            raise TrackingError(f"{store.uri}: {name} of run {run_id} cannot be fetched: {error.strerror}") from error
 
 
 def _in_uses(level: float, level_of_use: float) -> int:

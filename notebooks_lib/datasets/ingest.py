@@ -75,7 +75,8 @@ def add(
     record = replace(record, fingerprint=loader.fingerprint(table, digests.plain, record))
     splits.split_rows(str(file), table, splits.deciding_digests(table, record, digests), record, retired)
     while True:
-        # The number before the look: what somebody else adds in between takes this number, and we look again.
+        # Take the number before looking for the same content: if another process adds a version now, it takes
+        # this number, and the loop looks again.
         number = storage.next_number(folder, name)
         same = _same(settings, name, record)
         if same is not None:
@@ -132,7 +133,7 @@ def _roles(
     for role, asked, fixed in fixed_roles:
         if before.rows and asked is not None and asked != fixed:
             raise UsageError(
-                f"{role} {asked!r}: versions before are split by {before.split_by}, and rows must "
+                f"{role} {asked!r}: earlier versions are split by {before.split_by}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
     record = replace(
@@ -231,5 +232,5 @@ def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
             try:
                 return loader.read(f"{name}@{number}", settings)
             except DatasetError:
-                continue  # damaged since: what is being added replaces it as a new version
+                continue  # damaged since; the new version replaces it
     return None

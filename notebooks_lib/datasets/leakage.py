@@ -65,7 +65,7 @@ def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     if mine.name != theirs.name:
         met = met | row_matching.recognised(mine.table, held, theirs.table, open_)
     elif mine.record.decided_by is None and set(one) & set(other):
-        # One table, told apart by nothing but whole rows: another column has moved them all.
+        # Versions of one table whose whole rows decide their parts: an added column has moved them all.
         met = met | _alike(mine, held, theirs, open_)
     return met
 
@@ -111,10 +111,10 @@ class Elsewhere:
     def _differs(self, tag: str) -> bool:
         name, version, fingerprint = lineage.parse_tag(tag)
         if name == loader.parse_ref(self._ref)[0]:
-            return False  # rows of one name are known by key or group, or count all
+            return False  # rows of the same name are matched by key or group, or all count
         folder = self._settings.data_folder
         if version not in storage.numbers(folder, name):
-            return version == 1  # perhaps scikit-learn's
+            return version == 1  # perhaps bundled with scikit-learn
         try:
             record = storage.read_record(folder, name, version)
         except DatasetError:
@@ -206,7 +206,7 @@ def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings:
 
     opened = loader.open_table(ref, settings)
     if not set(mine.columns) <= set(opened.record.columns):
-        return 0  # a model that takes other columns cannot be asked for these rows
+        return 0  # the model takes other columns, so it cannot predict these rows
     tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
     tables = [table for table in tables if set(mine.columns) <= set(table.record.columns)]
     digests = [_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]

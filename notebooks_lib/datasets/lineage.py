@@ -59,7 +59,7 @@ def mlflow_dataset(dataset: Dataset) -> Any:
     from mlflow.data.meta_dataset import MetaDataset
 
     source = CodeDatasetSource(tags={"nbops.dataset": dataset.ref, "nbops.dataset.source": dataset.source})
-    # MLflow takes at most 36 characters as a digest.
+    # MLflow accepts at most 36 characters as a digest.
     return MetaDataset(source=source, name=dataset.name, digest=dataset.fingerprint[:32])  # type: ignore[abstract]
 
 

@@ -192,7 +192,7 @@ def open_table(ref: str, settings: Settings) -> Opened:
 def _open_bundle(name: str) -> tuple[Record, pa.Table, splits.Digests]:
     bundle = load_bundled(name)
     digests = splits.Digests.of(bundle.hashed)
-    defaults = Data()  # not the settings in force: these parts are the same in every project
+    defaults = Data()  # not the project's settings: these parts are the same everywhere
     record = Record(
         fingerprint=hashing.fingerprint(bundle.hashed, digests.plain),
         rows=len(bundle.table),
@@ -284,7 +284,7 @@ def load_bundled(name: str) -> Bundled:
     lines = (line.strip() for line in bunch.DESCR.splitlines())
     return Bundled(
         table=plain(bunch.frame),
-        # scikit-learn computes some tables (scales them) on loading: their last bit may differ between machines.
+        # scikit-learn scales some tables when it loads them: their last bit may differ between machines.
         hashed=plain(bunch.frame.round(_HASHED_DECIMALS)),
         target=getattr(bunch.target, "name", None),
         description=next((line for line in lines if line and line[0] not in ".-=:"), ""),

@@ -180,7 +180,7 @@ def _infer(file: Path, separator: str, *, as_bytes: bool = False) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    # One block: types are inferred from a block, and a second one that disagrees with the first is an error.
+    # One block only: Arrow infers types from the first block and fails if a later one disagrees.
     block = min(max(file.stat().st_size + 1, 1 << 16), 2**31 - 1)
     return arrow_csv.read_csv(
         file,

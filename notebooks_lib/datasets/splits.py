@@ -49,7 +49,7 @@ def split(
     `retired` is a mask of rows that may not be in the holdout any more: they are divided between the other two.
     """
     salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{_SALT}".encode()).digest()[:8], "big")
-    # 53 bits, so that the division is exact and compares alike everywhere.
+    # 53 bits, so that the division is exact and compares equally on every machine.
     place = ((digests[:, 0] ^ salt) >> 11) / 2.0**53
     holdout = place < holdout_share
     validation = ~holdout & (place < holdout_share + validation_share)

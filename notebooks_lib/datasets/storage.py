@@ -232,7 +232,7 @@ def _toml(record: Record) -> str:
 
 
 def _literal(value: Any) -> str:
-    # JSON's strings and numbers are TOML's too, but for DEL, which TOML wants escaped.
+    # JSON's strings and numbers are valid TOML, except that TOML wants DEL escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -66,7 +66,7 @@ def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
     """Return all metrics of a task that these answers allow; NaN where one is undefined for these rows."""
     scores = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn on metrics that are undefined here: NaN says it
+        warnings.simplefilter("ignore")  # scikit-learn warns about undefined metrics; they become NaN
         for metric in METRICS.values():
             if metric.task == task and (answers.probabilities is not None or not metric.needs_probabilities):
                 try:

@@ -130,7 +130,7 @@ def brier_losses(truth: Truth, answers: Answers) -> Array:
     assert truth.classes is not None
     assert answers.probabilities is not None
     error = (answers.probabilities - (truth.values[:, None] == truth.classes[None, :])) ** 2
-    loss: Array = error.sum(axis=1) / (2 if len(truth.classes) == 2 else 1)  # of two classes the usual form
+    loss: Array = error.sum(axis=1) / (2 if len(truth.classes) == 2 else 1)  # the usual form for two classes
     return loss
 
 
@@ -157,7 +157,7 @@ def _code_digest(function: Callable[..., float]) -> str:
         try:
             return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
         except (OSError, TypeError):
-            continue  # made without a file, as in a notebook's cell; at last its name must do
+            continue  # defined without a file, as in a notebook's cell; without any source its name must do
     return ""
 
 
@@ -166,7 +166,7 @@ def import_metric(text: str) -> Metric:
     module, function, direction, *rest = text.split(":")
     try:
         imported = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a module is anybody's code
+    except Exception as error:  # a module can run anybody's code
         raise UsageError(f"metric {text!r}: it cannot be imported: {reason(error)}") from error
     if not callable(imported):
         raise UsageError(f"metric {text!r}: {function} is no function")

@@ -152,7 +152,7 @@ class _Marks:
     def _tag(self, name: str, version: Version | None) -> None:
         tag = Tag.MARK_PREFIX + name
         if version is not None:
-            # Later than any: another machine's clock may be ahead.
+            # Later than all others: another machine's clock may be ahead.
             times = [int(other.tags.get(tag) or 0) + 1 for other in self.known.values()]
             set_tags(self.store, version, {tag: str(max([int(time.time() * 1000), *times]))})
         self._clear(tag, version)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _TYPES = ("double", "long")
 _EXACT = 2**53
 
-# Estimators that turn a table into an array of numbers before anything else. Those that hold others, that look at
-# column names, or that let users' code at the table, are not among them.
+# Estimators that turn a table into an array of numbers first of all. Not included: those that contain others, read
+# column names, or pass the table to users' code.
 # fmt: off
 _ESTIMATORS = frozenset((
     "ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "GammaRegressor", "HuberRegressor", "Lars",
@@ -73,7 +73,7 @@ class FastScorer:
         if array.ndim != 2 or array.shape[1] != len(self.names) or array.dtype.kind not in "fib":
             return None
         wanted = np.int64 if len(self.whole) == len(self.names) else np.float64
-        # A table keeps its columns together; sums over rows come out otherwise in another order.
+        # A table keeps its columns together; in another memory order sums over rows would differ in the last bit.
         return np.asfortranarray(array, dtype=wanted)
 
     def _listed(self, key: str, value: Any) -> Sequence[Sequence[Any]] | None:
@@ -132,7 +132,7 @@ def _without_names(estimator: Any) -> Any:
         bare.steps = steps
         return bare
     if kind.__name__ not in _ESTIMATORS or getattr(estimator, "_preprocessor", None) is not None:
-        return None  # a _preprocessor takes categories out of a table by name
+        return None  # a _preprocessor reads categorical columns by name
     bare = copy.copy(estimator)
     vars(bare).pop("feature_names_in_", None)
     return bare

@@ -196,7 +196,7 @@ def _as_python_model(model: Any) -> Any:
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
             return self.inner.predict(model_input)
 
-        # MLflow reads this hint when the class is made, and warns without one.
+        # MLflow reads this type hint when the class is created, and warns without one.
         predict.__annotations__["model_input"] = pd.DataFrame
 
     return Predictor(model)

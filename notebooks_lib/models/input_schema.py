@@ -95,7 +95,7 @@ def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.Da
         return None
     table = pd.DataFrame(_columns(given, columns))
     if index is not None:
-        table.index = pd.Index(index)  # given to DataFrame it would select rows, not name them
+        table.index = pd.Index(index)  # passed to DataFrame it would select rows instead of naming them
     return table
 
 
@@ -290,7 +290,7 @@ def _moments(items: Sequence[Any]) -> pd.Series[Any] | None:
     stripped = [item.strip() if item else None for item in items]
     texts = [None if text is None or text in MISSING else text for text in stripped]
     if not all(text is None or _DAY_AND_TIME.fullmatch(text) for text in texts):
-        return None  # with a zone, for one: beside it pandas takes a time without one for a time of that zone
+        return None  # such as one with a zone: pandas would read times without one as of that zone
     try:
         times = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True)
     except (ValueError, OverflowError):
@@ -303,7 +303,7 @@ def _moment(item: Any) -> Any:
 
     if item is None or (isinstance(item, str) and item.strip() in MISSING):
         return None
-    if not isinstance(item, str) or item.strip()[0] not in "0123456789":  # to pandas "now" and "today" are times
+    if not isinstance(item, str) or item.strip()[0] not in "0123456789":  # pandas would read "now" and "today" as times
         raise ValueError(item)
     return pd.to_datetime(item.strip(), format="ISO8601", utc=True)
 

@@ -177,7 +177,7 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
-        # Some flavours read files later on, so the folder lives as long as the model.
+        # Some flavours read files later, so the folder lives as long as the model.
         weakref.finalize(model, shutil.rmtree, scratch, ignore_errors=True)
         return model
 

@@ -88,7 +88,7 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
     for key in _IN_FOLDER:
         if len(PureWindowsPath(str(conf.get(key) or "")).parts) > 1:
             return f"a file that is loaded from a folder of its own ({name}: {key} {conf[key]!r})"
-    # LightGBM keeps its scikit-learn estimators as Python objects, and a booster in a form of its own.
+    # LightGBM pickles its scikit-learn estimators, and saves a booster in its own format.
     if name == "sklearn" or (name == "lightgbm" and kind not in ("", "lightgbm.basic.Booster")):
         if conf.get("serialization_format") != "skops":
             return f"a pickle ({name}: {conf.get('serialization_format', 'pickle')})"
@@ -139,7 +139,7 @@ def read_mlmodel(folder: Path) -> dict[str, Any]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for top, folders, files in os.walk(folder):  # which follows no link
+    for top, folders, files in os.walk(folder):  # it follows no links
         for name in sorted((*folders, *files)):
             yield Path(top) / name
 
@@ -169,7 +169,7 @@ def download(source: str | Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     here = local(source)
     if here is not None and here.is_dir():
-        check_folder(here)  # a copy has no links any more
+        check_folder(here)  # before copying, which would resolve links
     with errors.as_model_error(f"the model at {source} cannot be fetched"):
         downloaded = Path(mlflow.artifacts.download_artifacts(artifact_uri=str(source), dst_path=str(folder)))
     if not (downloaded / MLMODEL).is_file():

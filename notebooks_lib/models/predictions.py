@@ -44,7 +44,7 @@ def _simpler(value: Any) -> Any:
     if type(value).__name__ in ("NaTType", "NAType"):
         return None
     if dtype_kind(value) == "M":
-        return value.astype("datetime64[us]").tolist()  # dates; whole numbers if left in nanoseconds
+        return value.astype("datetime64[us]").tolist()  # dates; in nanoseconds they would become whole numbers
     if hasattr(value, "toarray"):
         return value.toarray().tolist()
     converted, known = NumpyEncoder().try_convert(value)
@@ -59,7 +59,7 @@ METHODS = ("predict", "predict_proba")
 def has_probabilities(estimator: Any) -> bool:
     """Return whether a scikit-learn estimator gives a probability for each of its classes."""
     classes = getattr(estimator, "classes_", None)
-    # A list of them, one for each output, is a classifier of several things at once: its answer is another form.
+    # A list of classes means several outputs at once, whose probabilities have another form.
     return callable(getattr(estimator, "predict_proba", None)) and getattr(classes, "ndim", 0) == 1
 
 
@@ -76,7 +76,7 @@ def predict_probabilities(model: Any, data: Any) -> list[dict[str, float]]:
     """Return each row's probabilities by class name, from MLflow's pyfunc model of a classifier."""
     from mlflow.pyfunc import PyFuncModel
 
-    implementation = model._model_impl  # MLflow's own check of the data comes before whatever method it calls
+    implementation = model._model_impl  # MLflow checks the data before it calls any method
     probabilities: Any = PyFuncModel(model.metadata, implementation, predict_fn="predict_proba").predict(data)
     names = [str(name) for name in implementation.get_raw_model().classes_.tolist()]
     return [dict(zip(names, row, strict=True)) for row in probabilities.tolist()]

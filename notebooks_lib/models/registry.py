@@ -71,7 +71,7 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
                 store.client.create_model_version(
                     model, logged.source, run_id, tags=dict(tags or {}), model_id=logged.logged_model_id
                 )
-            # Somebody else may have registered this run meanwhile: whoever looks now sees the same lowest version.
+            # Another process may have registered this run meanwhile: both now see the same lowest version.
             mine = _of_run(store, model, run_id, logged.source, tidy=True)
     if mine is None:
         raise errors.ModelError(f"run {run_id} was registered as {model!r}, but its version is gone: try again")
@@ -80,7 +80,7 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
     try:
         checked = _check(mine)
     except errors.ModelError:
-        with suppress(Exception):  # the reason it failed is what the caller must hear
+        with suppress(Exception):  # the caller must get the error that comes first
             store.client.delete_model_version(model, mine.version)
         raise
     with errors.as_model_error(f"{mine.uri} cannot be announced"):
@@ -116,7 +116,7 @@ def _check(version: Version) -> str:
     loaded = load(version.uri)
     example = getattr(loaded, "input_example", None)
     if example is None:
-        return "loaded"  # others' models may come without an example; the holdout will be predicted anyway
+        return "loaded"  # models logged by other tools may have no example; promotion predicts the holdout anyway
     try:
         predicted = loaded.predict(example)
     except Exception as error:
@@ -144,7 +144,7 @@ def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = 
     same = [version for version in known if (version.run_id, version.source) == (run_id, source)]
     for extra in same[1:] if tidy else ():
         if Tag.READY not in extra.tags:
-            with suppress(Exception):  # the other caller deletes it as well
+            with suppress(Exception):  # the other process deletes it as well
                 store.client.delete_model_version(model, extra.version)
     return same[0] if same else None
 
@@ -185,7 +185,7 @@ def set_tags(store: Store, version: Version, tags: Mapping[str, str]) -> None:
         try:
             store.client.set_model_version_tag(version.model, version.version, key, value)
         except MlflowException:
-            # Two that write a new tag at once collide in MLflow's database; the second attempt finds it there.
+            # Two processes that write a new tag at once collide in MLflow's database; the second attempt finds the tag.
             store.client.set_model_version_tag(version.model, version.version, key, value)
 
 

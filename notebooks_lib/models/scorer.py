@@ -60,7 +60,7 @@ class ServedModel:
         import mlflow.pyfunc
 
         try:
-            # The scan of every installed distribution that this silences takes longer than loading the model.
+            # This skips a scan of all installed distributions, which takes longer than loading the model.
             return cls(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
         except Exception as error:  # a flavour may raise anything
             raise ModelError(f"{folder}: the model cannot be loaded: {reason(error)}") from error
@@ -146,7 +146,7 @@ class ServedModel:
                 return table
         try:
             return infer_and_parse_data(dict(payload), self._schema)
-        except Exception as error:  # parsing asks nobody but the input, so whatever is raised is its fault
+        except Exception as error:  # parsing depends on the input only, so any error is the input's fault
             raise InputError(reason(error)) from error
 
     def parse_csv(self, text: str) -> Any:
@@ -186,7 +186,7 @@ class ServedModel:
             if not self._answers_example():
                 raise PredictionError(f"the model raised {_named(error)}") from error
             raise InputError(f"the model refused these rows{_missing(data)}: {reason(error)}") from error
-        except (Exception, SystemExit) as error:  # a model is anybody's code
+        except (Exception, SystemExit) as error:  # a model can run anybody's code
             raise PredictionError(f"the model raised {_named(error)}") from error
         return _get_plain(answer)
 

@@ -126,7 +126,7 @@ def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
         )
     if given == got:
         return f"a missing value of column {name!r} is kept; a served model gets NaN: fillna(float('nan')) before fit"
-    zoned = getattr(rows[name].dtype, "tz", None) is not None  # which pandas' astype refuses to drop
+    zoned = getattr(rows[name].dtype, "tz", None) is not None  # pandas' astype refuses to drop the zone
     way = ".dt.tz_convert('UTC').dt.tz_localize(None)" if zoned else f".astype({got!r})"
     return f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by {way}"
 

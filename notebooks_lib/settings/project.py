@@ -75,7 +75,7 @@ def find_root(start: Path, fallback: Path | None = None) -> Path:
 
     Without one it is `fallback`, or `start`.
     """
-    # A linked notebook belongs to where its link lies, as in JupyterLab.
+    # A linked notebook belongs to the folder of its link, as in JupyterLab.
     folder = start.resolve() if start.is_dir() else start.parent.resolve()
     for candidate in (folder, *folder.parents):
         if is_project(candidate):
@@ -101,7 +101,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
         if variable.startswith(PREFIX) and variable not in _OURS:
             section, _, key = variable[len(PREFIX) :].lower().partition("_")
             if section not in Settings.model_fields and not errors.nearest(section, Settings.model_fields):
-                continue  # somebody else's variable, as a script's NBOPS_CLONE; a misspelt section is refused below
+                continue  # another tool's variable, such as NBOPS_CLONE; a misspelt section is refused below
             table = content.setdefault(section, {})
             if not key or not isinstance(table, dict):
                 raise errors.SettingsError(f"{variable}: say NBOPS_SECTION_KEY, as in NBOPS_TRACKING_URI")
@@ -155,7 +155,7 @@ def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
         model: Any = Settings
         for part in problem["loc"][:-1]:
             inner = getattr(model, "model_fields", {}).get(part)
-            # A step of a canary stands in a list, a model's policy under its name: neither says anything of its keys.
+            # A canary step is in a list, a model's policy under the model's name: neither is a key of a section.
             model = _MANY.get(part) or (inner.annotation if inner is not None else model)
         known = set(getattr(model, "model_fields", {})) - {"root"}
         kind = "key" if len(problem["loc"]) > 1 else "section"

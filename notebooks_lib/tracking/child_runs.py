@@ -24,17 +24,17 @@ def install(tags: dict[str, str]) -> None:
     from mlflow.tracking._tracking_service import utils
     from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
-    # An instance's own `get` goes before its class's: MLflow asks these objects.
+    # An attribute of the instance comes before its class's method: MLflow calls `get` on these objects.
     variables.MLFLOW_RUN_ID.get = attachable  # type: ignore[method-assign]
     uri = variables.MLFLOW_TRACKING_URI.get
     variables.MLFLOW_TRACKING_URI.get = lambda: owners_store(uri())  # type: ignore[method-assign,no-untyped-call]
-    # The code of the functions, not their names: those stand in modules that have imported them.
+    # Replace the code of the functions, not the names: other modules have imported the functions already.
     utils.set_tracking_uri.__code__ = _set_store.__code__
     registry.set_registry_uri.__code__ = _set_store.__code__
     create = TrackingServiceClient.create_run
 
     def create_run(client: Any, *arguments: Any, **named: Any) -> Any:
-        # A run that a client makes is asked for no context; without the tags nobody would end it.
+        # MLflow asks no context provider for a run made by a client; without the tags nobody would end it.
         run = create(client, *arguments, **named)
         if client.tracking_uri == os.environ.get(Env.OWNER_STORE):
             for key, value in tags.items():

@@ -17,7 +17,7 @@ class OwnedRunContext(RunContextProvider):
     """Tags for runs opened in a kernel with an owner: a second start_run, a thread, a subprocess (docs/design D1)."""
 
     def __init__(self) -> None:
-        # MLflow makes its providers when it is imported: the one moment to come before the notebook's first call.
+        # MLflow creates its providers at import: the only moment before the notebook's first call.
         if os.environ.get(Env.OWNER_RUN):
             child_runs.install(self.tags())
             store = os.environ.get(Env.OWNER_STORE, "")

@@ -87,7 +87,7 @@ def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry
         if stage is not None:
             condition += f" AND tags.`{Tag.LEDGER_PREFIX}stage` = '{stage}'"
         runs = query.search(store, condition, [experiment.experiment_id])
-    # Two of one key, from two machines that finished the same change: the first says when it happened.
+    # Two machines that finished the same change may both have written its key: the first entry has the time.
     ours = [run for run in runs if Tag.LEDGER in run.data.tags]
     once = {run.data.tags[Tag.LEDGER]: run for run in sorted(ours, key=_order, reverse=True)}
     return [_entry(run) for run in sorted(once.values(), key=_order, reverse=True)]

@@ -201,7 +201,7 @@ def _text(values: Mapping[str, Any]) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    text = text.encode("utf-8", "replace").decode()  # a notebook may print half a character; no store takes it
+    text = text.encode("utf-8", "replace").decode()  # a store refuses half a surrogate pair
     return text if len(text) <= room else text[: room - 1] + "…"
 
 

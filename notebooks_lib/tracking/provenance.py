@@ -41,7 +41,7 @@ def git(root: Path) -> Git | None:
     if commit is None:
         _say_why(root, reason)
         return None
-    # What nbops itself keeps is no change of the project, also where git has not been told to ignore it.
+    # Files of nbops itself are no change of the project, even where git does not ignore them.
     status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ":/", ":(exclude).nbops")[0] or ""
     diff = ""
     if status:

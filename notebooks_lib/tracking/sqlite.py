@@ -92,12 +92,12 @@ def prepare(uri: str) -> None:
         return
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        # Outside our own folder, only the artifacts are ours.
+        # Outside .nbops only the artifacts folder is ours.
         safe_files.make_folder(artifact_root(uri))
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
-                # Readers no longer wait for writers; the mode is kept in the file. First, for it also makes the many
-                # small commits of the migration cheap.
+                # With WAL readers do not wait for writers; the file keeps the mode. It comes first, because it also
+                # makes the many small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
                 safe_files.close(database)
                 _migrate(uri)

@@ -108,7 +108,7 @@ class Store:
             try:
                 return str(self.client.create_experiment(name, artifact_location=location))
             except MlflowException as error:
-                experiment = self.client.get_experiment_by_name(name)  # somebody else made it meanwhile
+                experiment = self.client.get_experiment_by_name(name)  # another process made it meanwhile
                 if experiment is None:
                     raise errors.TrackingError(f"experiment {name!r} cannot be created: {error}") from error
         if experiment.lifecycle_stage == "deleted":
@@ -121,7 +121,8 @@ class Store:
         if self.uri.startswith("azureml:"):
             workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
-        bare = safe_text.masked(self.uri).replace(f"://{safe_text.MASK}@", "://").rstrip("/")  # a browser asks for them
+        # Without the user and password of the URI, for which a browser asks.
+        bare = safe_text.masked(self.uri).replace(f"://{safe_text.MASK}@", "://").rstrip("/")
         base = bare if self.uri.startswith("http") else UI_ADDRESS
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
@@ -132,9 +133,9 @@ def connect(settings: Settings | None = None) -> Store:
     Raises TrackingError when it does not answer, SettingsError when two variables name different stores.
     """
     settings = settings or settings_module.here()
-    # Before MLflow is imported, which Azure's SDK may do: its telemetry client starts at import.
+    # Before MLflow is imported (Azure's SDK may do so): its telemetry client starts at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # Neither may stand among what cells show, nor in the one object that `--json` prints.
+    # Neither may appear in cell outputs, or beside the one object that `--json` prints.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
@@ -151,7 +152,7 @@ def connect(settings: Settings | None = None) -> Store:
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
-        given = os.environ.get("MLFLOW_TRACKING_URI", "")  # perhaps by us, for the store before this one
+        given = os.environ.get("MLFLOW_TRACKING_URI", "")  # perhaps set here, for an earlier store
         _told_before.setdefault(uri, _told_before.get(given, given))
         mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -198,7 +199,7 @@ def make_state(layout: Layout) -> None:
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError:
-        pass  # whoever needs the folder says what is wrong with it
+        pass  # the first write to the folder reports what is wrong with it
 
 
 def absolute(uri: str, root: Path) -> str:

@@ -267,7 +267,7 @@ def test_with_a_time_the_holdout_is_what_comes_last_and_stays_so(empty_project: 
     later = datasets.add(csv(tmp_path, days(140)), "t", empty_project)
     assert (len(later.train), len(later.validation), later.rows_held_out) == (50, 20, 70)
     assert later.validation.frame["day"].max() < pd.Timestamp("2024-03-12")
-    with pytest.raises(UsageError, match="time 'x': versions before are split by day"):
+    with pytest.raises(UsageError, match="time 'x': earlier versions are split by day"):
         datasets.add(csv(tmp_path, days(150)), "t", empty_project, time="x")
 
 
