@@ -1,0 +1,99 @@
+"""The library's structure: one name for one thing, tests where a reader looks for them, and a front door that stays."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import notebooks_lib
+
+TESTS = Path(__file__).parent
+LIBRARY = Path(notebooks_lib.__file__).parent
+FRONT_DOOR = {
+    *("Gate", "Metric", "Run", "Tag", "compare", "connect", "datasets", "metrics", "query", "run", "tracking"),
+}
+MODULES = {path.relative_to(LIBRARY).with_suffix(""): path for path in LIBRARY.rglob("*.py") if path.stem != "__init__"}
+COMMANDS = Path("cli")
+"""A command may bear the name of what it shows."""
+OLD_IMPORTS = {Path("promotion/gate")}
+"""Where notebooks of version 0.1 find a name."""
+
+
+def test_the_front_door_offers_what_notebooks_rely_on() -> None:
+    assert set(notebooks_lib.__all__) == FRONT_DOOR
+    stub = ast.parse((LIBRARY / "__init__.pyi").read_text("utf-8"))
+    assert {
+        alias.asname or alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    } == (FRONT_DOOR)
+    for name in FRONT_DOOR:
+        assert getattr(notebooks_lib, name) is not None
+
+
+def test_importing_the_front_door_imports_nothing_else() -> None:
+    code = "import sys, notebooks_lib; print([name for name in sys.modules if name.startswith('notebooks_lib.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_notebooks_import_from_the_front_door_only() -> None:
+    for folder in ("experimentation", "production"):
+        for path in (LIBRARY.parent / folder).glob("*.ipynb"):
+            assert "from notebooks_lib." not in path.read_text("utf-8"), path
+
+
+def test_no_two_modules_share_a_name() -> None:
+    places = defaultdict(list)
+    for module in MODULES.keys() - OLD_IMPORTS:
+        if module.parts[0] != "cli":
+            places[module.name].append(str(module))
+    assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(module))
+    assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
+
+
+ACROSS = {
+    "azure/test_emulator",
+    "azure/test_whole_loop",
+    "azure/test_workspace_loop",
+    "datasets/test_command",
+    "datasets/test_datasets",
+    "kernels/test_conformance",
+    "kernels/test_kills",
+    "release/test_notebook",
+    "release/test_under_load",
+    "running/test_chaos",
+    "running/test_ends",
+    "running/test_papermill_parity",
+    "running/test_styles",
+    "serving/test_attacks",
+    "serving/test_proofs",
+    "serving/test_secrets_and_faults",
+    "sweeps/test_chaos",
+    "test_docs",
+    "test_environment",
+    "test_house",
+    "test_jupyterlab",
+    "test_machine",
+    "test_notebooks",
+    "test_version_0_1",
+}
+"""Test files about a package or the whole, not one module. Their first line says what about."""
+
+
+def test_each_other_test_file_stands_where_its_module_does() -> None:
+    """tests/sweeps/test_study.py is about notebooks_lib/sweeps/study.py."""
+    files = {path.relative_to(TESTS).with_suffix("") for path in TESTS.rglob("test_*.py")}
+    modules = {path.with_name(path.name.removeprefix("test_")) for path in files if (LIBRARY / path.parent).is_dir()}
+    across = {Path(name).with_name(Path(name).name.removeprefix("test_")) for name in ACROSS}
+    assert sorted(map(str, modules - MODULES.keys() - across)) == []
+    assert {Path(name) for name in ACROSS} <= files
