@@ -155,7 +155,9 @@ def kernel(kernels: dict[str, Kernel], request: pytest.FixtureRequest) -> Kernel
     return kernels[request.param]
 
 
-def test_one_is_warm_and_has_its_libraries_and_the_other_is_not(kernels: dict[str, Kernel], home: Path) -> None:
+def test_the_warm_kernel_has_its_libraries_imported_and_the_cold_one_has_not(
+    kernels: dict[str, Kernel], home: Path
+) -> None:
     assert kernels["warm"].warm
     assert not kernels["cold"].warm
     parents = {kind: kernel.value("os.getppid()", "import os") for kind, kernel in kernels.items()}
@@ -168,7 +170,7 @@ def test_one_is_warm_and_has_its_libraries_and_the_other_is_not(kernels: dict[st
 
 
 @pytest.mark.parametrize("fact", sorted(FACTS.keys() - {"open files"}))
-def test_the_same_holds_in_both(kernels: dict[str, Kernel], fact: str) -> None:
+def test_a_fact_is_the_same_in_warm_and_cold_kernels(kernels: dict[str, Kernel], fact: str) -> None:
     assert kernels["warm"].facts[fact] == kernels["cold"].facts[fact]
 
 
@@ -178,7 +180,7 @@ def test_what_gc_and_psutil_show_is_as_documented(kernels: dict[str, Kernel]) ->
     assert ast.literal_eval(kernels["cold"].facts["shown"])[:2] == [False, True]
 
 
-def test_the_environment_is_the_same_but_for_the_client_and_what_is_on_record(kernels: dict[str, Kernel]) -> None:
+def test_the_environment_is_the_same_in_warm_and_cold_kernels(kernels: dict[str, Kernel]) -> None:
     cold, warm = (kernels[kind].value("dict(os.environ)", "import os") for kind in ("cold", "warm"))
     differing = {name for name in cold.keys() | warm.keys() if cold.get(name) != warm.get(name)}
     assert differing <= {"IPYTHONDIR"}  # the tests' own
@@ -186,7 +188,7 @@ def test_the_environment_is_the_same_but_for_the_client_and_what_is_on_record(ke
     assert warm.items() >= SET_OUTSIDE.items()
 
 
-def test_nothing_of_the_template_is_open_but_the_pipe_to_it(kernels: dict[str, Kernel]) -> None:
+def test_of_the_templates_descriptors_only_the_pipe_to_it_is_open(kernels: dict[str, Kernel]) -> None:
     cold, warm = (Counter(ast.literal_eval(kernels[kind].facts["open files"])) for kind in ("cold", "warm"))
     assert warm - cold <= Counter({"pipe": 1, "anon_inode": 1})  # on which it says what it imported; who its client is
     assert cold - warm == Counter()
@@ -274,7 +276,7 @@ def test_comms_go_both_ways(kernel: Kernel) -> None:
     assert [m["content"]["comm_id"] for m in closed.messages if m["msg_type"] == "comm_close"] == [opened["comm_id"]]
 
 
-def test_widgets_are_shown_and_hear_the_front_end(kernel: Kernel) -> None:
+def test_widgets_are_shown_and_receive_messages_of_the_front_end(kernel: Kernel) -> None:
     done = kernel.run("slider = ipywidgets.IntSlider(3)\nslider")
     view = done.data[0]["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] in {m["content"]["comm_id"] for m in done.messages if m["msg_type"] == "comm_open"}
@@ -325,7 +327,7 @@ def stop_and_go_on(kernel: Kernel) -> None:
     assert kernel.run("f(4)").text == "5"
 
 
-def test_other_processes(kernel: Kernel) -> None:
+def test_subprocesses_and_multiprocessing_work(kernel: Kernel) -> None:
     kernel.run("import multiprocessing, jobs, os")
     for method in ("fork", "spawn"):
         code = f"with multiprocessing.get_context('{method}').Pool(2) as pool:\n    got = pool.map(jobs.double, range(4)), pool.map(jobs.home, [0])"
@@ -416,7 +418,7 @@ def test_the_end_of_a_kernel_is_that_of_an_interpreter(home: Path, kind: str) ->
 
 
 @KINDS
-def test_how_a_kernel_ended_is_known(home: Path, kind: str) -> None:
+def test_the_client_learns_how_a_kernel_ended(home: Path, kind: str) -> None:
     def dies(code: str, expected: int) -> None:
         with start(home, kind) as kernel:
             assert kernel.process.poll() is None
@@ -433,7 +435,7 @@ def test_how_a_kernel_ended_is_known(home: Path, kind: str) -> None:
 
 
 @KINDS
-def test_what_lies_beside_the_notebook_comes_first(home: Path, kind: str) -> None:
+def test_a_module_beside_the_notebook_is_imported_before_an_installed_one(home: Path, kind: str) -> None:
     folder = home / "shadow"
     folder.mkdir(exist_ok=True)
     (folder / "yaml.py").write_text("WHERE = 'beside'")
@@ -450,7 +452,7 @@ NATIVE = """[name for task in os.listdir('/proc/self/task')
 
 
 @KINDS
-def test_variables_that_say_where_and_how(home: Path, kind: str) -> None:
+def test_variables_for_paths_and_threads_take_effect(home: Path, kind: str) -> None:
     """PYTHONPATH is read when an interpreter starts, OMP_NUM_THREADS when native libraries are loaded."""
     library = home / "library"
     library.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 from notebooks_lib.kernels import import_history
 
 
-def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
+def test_modules_are_kept_in_the_order_of_their_import(tmp_path: Path) -> None:
     path = str(tmp_path / "deep" / "cache.json")
     import_history.add(path, ["b", "a"])
     import_history.add(path, ["a", "c"])
@@ -19,7 +19,7 @@ def test_what_was_learned_is_kept_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"modules": 1}', json.dumps({"never": []}), "\udcff"])
-def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_read_starts_again(content: str, tmp_path: Path) -> None:
     path = tmp_path / "cache.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     assert import_history.read(str(path)) == []
@@ -27,7 +27,7 @@ def test_a_cache_that_cannot_be_read_is_learned_anew(content: str, tmp_path: Pat
     assert import_history.read(str(path)) == ["a"]
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     import_history.add(str(tmp_path / "file" / "cache.json"), ["a"])
     assert import_history.read(str(tmp_path / "file" / "cache.json")) == []

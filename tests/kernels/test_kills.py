@@ -41,7 +41,7 @@ CLIENTS, KERNELS = 3, 15
 @pytest.mark.notebooks
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="warm kernels are for Linux")
-def test_kernels_come_and_go_well_while_templates_are_killed() -> None:
+def test_kernels_start_and_end_while_templates_are_killed() -> None:
     kills = 0
     with own_templates() as home:
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}

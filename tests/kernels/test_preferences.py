@@ -23,7 +23,7 @@ from notebooks_lib.kernels import preferences
         ("", {"NBOPS_KERNELS_NEVER": "torch,jax", "NBOPS_KERNELS_IDLE_MINUTES": "0"}),
     ],
 )
-def test_settings_and_preferences_say_the_same(text: str, environ: dict[str, str], tmp_path: Path) -> None:
+def test_settings_and_preferences_agree(text: str, environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "production").mkdir()
     (tmp_path / "production" / "settings.toml").write_text(text)
     (tmp_path / "experimentation").mkdir()
@@ -44,7 +44,7 @@ def test_settings_and_preferences_say_the_same(text: str, environ: dict[str, str
         ("[kernels]\nidle_minutes = -1", "kernels.idle_minutes"),
     ],
 )
-def test_settings_that_are_wrong_are_named(text: str, message: str, tmp_path: Path) -> None:
+def test_wrong_settings_are_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "production").mkdir()
     (tmp_path / "production" / "settings.toml").write_text(text)
     with pytest.raises(errors.SettingsError, match=message):
@@ -52,7 +52,7 @@ def test_settings_that_are_wrong_are_named(text: str, message: str, tmp_path: Pa
     preferences.read_preferences(str(tmp_path), {"HOME": "/nowhere"})  # a kernel starts all the same
 
 
-def test_each_project_has_a_memory_of_its_own(tmp_path: Path) -> None:
+def test_each_project_has_its_own_import_history(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name / "production").mkdir(parents=True)
         (tmp_path / name / "production" / "settings.toml").write_text("")

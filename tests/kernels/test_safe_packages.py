@@ -125,7 +125,7 @@ def test_what_a_template_may_import(module: str, allowed: bool) -> None:
     assert TABLE.allows(module) is allowed
 
 
-def test_users_add_at_their_word_and_take_out() -> None:
+def test_settings_add_packages_and_take_them_out() -> None:
     own = safe_packages.SafePackages(safe_packages.read_table(), ["torch"], ["scipy.stats", "yaml"])
     assert [own.allows(name) for name in ("torch", "torch.nn", "scipy.stats", "yaml", "scipy")] == [
         True,
@@ -139,7 +139,7 @@ def test_users_add_at_their_word_and_take_out() -> None:
 
 
 @pytest.mark.parametrize("brought", ["torch", "dask.dataframe", "pandas.io.clipboard", "nobody.knows", "notebooks_lib"])
-def test_what_must_not_come_along(brought: str) -> None:
+def test_modules_that_no_import_may_bring_along_are_named(brought: str) -> None:
     assert TABLE.unfit(["numpy.linalg", "json", "ab__mypyc", brought]) == brought
 
 
@@ -193,7 +193,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_variables_of_each_run_make_no_template_each(name: str) -> None:
+def test_variables_that_differ_from_run_to_run_do_not_choose_the_template(name: str) -> None:
     assert TABLE.environment({name: "1"}, "/") == {}
     assert safe_packages.SafePackages(safe_packages.read_table(), ["torch"]).environment({name: "1"}, "/") == {}
 

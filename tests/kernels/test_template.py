@@ -167,7 +167,7 @@ def told_by(process: subprocess.Popen[str]) -> tuple[int, int, int]:
 # Who may ask, and who answers
 
 
-def test_two_first_callers_start_one_template(folder: Path) -> None:
+def test_two_clients_at_once_start_one_template(folder: Path) -> None:
     with contextlib.ExitStack() as clients:
         processes = [clients.enter_context(other_client(folder)) for _ in range(2)]
         told = [told_by(process) for process in processes]
@@ -176,7 +176,7 @@ def test_two_first_callers_start_one_template(folder: Path) -> None:
         assert sorted(status(template)["kernels"]) == sorted(kernel for kernel, _, _ in told)
 
 
-def test_nobody_else_may_enter_the_folder_of_the_sockets(home: Path) -> None:
+def test_only_the_user_may_enter_the_folder_of_the_sockets(home: Path) -> None:
     found = template_manager.runtime_folder()
     assert found.stat().st_mode & 0o777 == 0o700
     assert found.parent == home / "run"
@@ -209,7 +209,7 @@ def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-def test_another_user_is_not_answered(folder: Path, home: Path) -> None:
+def test_a_template_does_not_answer_another_user(folder: Path, home: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
         path = next(path for path, told in template_manager.templates() if told["pid"] == pid)
@@ -245,7 +245,7 @@ except ConnectionError:
         template_manager.runtime_folder()
 
 
-def test_a_deep_temporary_folder_is_no_reason_for_ordinary_kernels(
+def test_kernels_are_warm_where_the_temporary_folder_has_a_long_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path / ("d" * 100)
@@ -264,7 +264,7 @@ def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.proof
-def test_one_template_more_than_wanted_lets_an_idle_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_template_too_many_stops_the_longest_idle_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_manager, "MOST", 1)
     with start(folder, PYTHON_KIND="1"):
         (first,) = templates(folder)
@@ -289,7 +289,7 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
 
 
 @pytest.mark.proof
-def test_a_start_that_nobody_waits_for_any_more_leaves_no_kernel(folder: Path) -> None:
+def test_a_cancelled_start_leaves_no_kernel(folder: Path) -> None:
     async def give_up() -> None:
         cmd, arguments = await manager.pre_start_kernel(env=env, cwd=str(folder))
         os.kill(template, signal.SIGSTOP)
@@ -342,7 +342,7 @@ def test_the_connection_file_is_written_once_the_template_has_its_libraries(fold
 # Deaths
 
 
-def test_a_client_that_is_killed_takes_its_kernel_along_and_leaves_the_template(folder: Path) -> None:
+def test_a_killed_client_ends_its_kernel_but_not_the_template(folder: Path) -> None:
     with other_client(folder) as process:
         kernel, started, template = told_by(process)
         assert alive(kernel)
@@ -352,7 +352,7 @@ def test_a_client_that_is_killed_takes_its_kernel_along_and_leaves_the_template(
 
 
 @pytest.mark.proof
-def test_a_client_that_is_killed_after_the_template_takes_its_kernel_along(folder: Path) -> None:
+def test_a_client_killed_after_the_template_ends_its_kernel(folder: Path) -> None:
     with other_client(folder) as process:
         kernel, started, template = told_by(process)
         os.kill(template, signal.SIGKILL)
@@ -364,7 +364,7 @@ def test_a_client_that_is_killed_after_the_template_takes_its_kernel_along(folde
         os.kill(started, signal.SIGKILL)  # an ordinary kernel would leave it behind, too
 
 
-def test_a_template_that_is_killed_costs_no_kernel_and_the_next_one_starts_another(folder: Path) -> None:
+def test_a_killed_templates_kernels_run_on_and_the_next_client_starts_another_template(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
         kernel.run("kept = 1")
@@ -379,7 +379,7 @@ def test_a_template_that_is_killed_costs_no_kernel_and_the_next_one_starts_anoth
         assert not kernel.manager.is_alive()
 
 
-def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kernel(
+def test_a_template_killed_before_its_answer_leaves_no_second_kernel(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two kernels on one connection file would both answer, or neither."""
@@ -405,7 +405,7 @@ def test_a_template_that_is_killed_before_it_could_answer_leaves_no_second_kerne
         assert kernel.value("os.getpid()", "import os") == kernel.pid
 
 
-def test_a_kernel_that_is_killed_leaves_no_zombie(folder: Path) -> None:
+def test_a_killed_kernel_leaves_no_zombie(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
         os.kill(kernel.pid, signal.SIGKILL)
@@ -414,7 +414,7 @@ def test_a_kernel_that_is_killed_leaves_no_zombie(folder: Path) -> None:
         assert status(pid)["kernels"] == []
 
 
-def test_a_kernels_end_is_told_by_those_that_wait_for_it_and_those_that_ask(folder: Path) -> None:
+def test_wait_and_poll_report_a_kernels_end(folder: Path) -> None:
     """A poll in between must not leave who waits for ever (LocalProvisioner's own `wait` polls)."""
     import asyncio
 
@@ -432,7 +432,7 @@ def test_a_kernels_end_is_told_by_those_that_wait_for_it_and_those_that_ask(fold
 # When a template leaves
 
 
-def test_a_template_leaves_when_nobody_needs_it(folder: Path) -> None:
+def test_an_idle_template_leaves(folder: Path) -> None:
     with start(folder, NBOPS_KERNELS_IDLE_MINUTES="0.01") as kernel:
         pid = parent(kernel)
         assert status(pid)["idle"] == pytest.approx(0.6)
@@ -506,7 +506,7 @@ def test_a_package_is_warm_on_its_second_run_without_any_setting(folder: Path, e
 
 
 @pytest.mark.proof
-def test_each_project_remembers_what_it_uses_whoever_had_it_imported_first(
+def test_each_project_records_what_it_uses_even_if_another_had_it_imported(
     folder: Path, environment: Environment, home: Path
 ) -> None:
     """Else a project would be cold again after the next start of the machine."""
@@ -664,7 +664,7 @@ def memory_of(folder: Path) -> str:
 
 
 @pytest.mark.proof
-def test_kernels_end_well_while_a_template_learns(folder: Path, environment: Environment) -> None:
+def test_kernels_end_while_a_template_learns(folder: Path, environment: Environment) -> None:
     environment.write("takes_long", more="import os\nif 'JPY_PARENT_PID' not in os.environ: time.sleep(2)")
     with start(folder, environment) as one, start(folder, environment) as other:
         one.run("import takes_long")
@@ -777,7 +777,7 @@ def test_a_template_that_does_not_answer_or_does_not_start(
     assert time.monotonic() - began < 0.5
 
 
-def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> None:
+def test_a_kernel_other_than_ipykernel_is_started_as_it_is(folder: Path) -> None:
     kernels = folder / "kernels"
     wrapper = folder / "wrapper.py"
     wrapper.write_text("from ipykernel.kernelapp import launch_new_instance\nlaunch_new_instance()\n")
@@ -808,7 +808,7 @@ def test_a_kernel_that_is_no_ordinary_ipykernel_is_left_alone(folder: Path) -> N
         provisioner._request([], {"cwd": str(folder), "preexec_fn": print})
 
 
-def test_a_folder_that_is_not_there_or_no_folder_is_the_same_error(folder: Path) -> None:
+def test_a_missing_folder_is_the_same_error_as_for_a_cold_kernel(folder: Path) -> None:
     (folder / "file").write_text("")
     for place in ("nowhere", "file"):
         told = []
@@ -840,7 +840,7 @@ def test_what_python_does_at_its_start_is_done_in_each_kernel(folder: Path, home
     assert told[0] == told[1] == ("user", "site", True)
 
 
-def test_what_a_package_sets_in_the_environment_is_there_and_never_beats_the_user(
+def test_a_variable_that_a_package_sets_is_there_unless_the_user_has_set_it(
     folder: Path, environment: Environment
 ) -> None:
     environment.write("sets", more="os.environ['SETS_A'] = os.environ['SETS_B'] = 'package'")
@@ -864,7 +864,7 @@ def test_variables_of_each_run_lead_to_one_template(folder: Path) -> None:
         assert kernel.value(f"[os.environ[name] for name in {names.split()}]", "import os") == ["7"] * 9
 
 
-def test_several_threads_that_wait_hear_the_same_exit_code(folder: Path) -> None:
+def test_several_waiting_threads_get_the_same_exit_code(folder: Path) -> None:
     with start(folder) as kernel:
         codes: list[int] = []
         threads = [threading.Thread(target=lambda: codes.append(kernel.process.wait(20))) for _ in range(4)]

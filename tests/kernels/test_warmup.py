@@ -75,7 +75,7 @@ def state() -> dict[str, object]:
     }
 
 
-def test_a_warmup_leaves_nothing_behind(warmup: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_warmup_restores_everything(warmup: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """`state` is what it was, and nothing is said; also where a template before it has imported MLflow."""
     (name,) = warmup.possible()
     before = state()
@@ -86,7 +86,7 @@ def test_a_warmup_leaves_nothing_behind(warmup: ModuleType, capfd: pytest.Captur
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_fails_in_the_middle_leaves_nothing_either(warmup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_warmup_restores_everything(warmup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that does not know a call any more."""
     import mlflow
 

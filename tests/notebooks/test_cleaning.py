@@ -39,7 +39,7 @@ def dirty(path: Path) -> Path:
     return path
 
 
-def test_outputs_go_ids_stay_and_the_kernel_is_everybodys(tmp_path: Path) -> None:
+def test_outputs_are_removed_ids_stay_and_the_kernel_becomes_python3(tmp_path: Path) -> None:
     raw = cleaning.clean(document.read(dirty(tmp_path / "n.ipynb")))
     first, kept, text = raw["cells"]
     assert (first["outputs"], first["execution_count"], first["id"]) == ([], None, "mine")

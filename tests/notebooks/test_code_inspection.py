@@ -57,7 +57,7 @@ def test_what_cannot_be_read_counts_as_any_variable(tmp_path: Path) -> None:
         ("this is no python", "import scipy"),
     ],
 )
-def test_what_no_import_can_read_is_not(cells: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_variable_that_no_import_reads_is_not_reported(cells: tuple[str, ...], tmp_path: Path) -> None:
     assert found(tmp_path, *cells) == []
 
 
@@ -128,7 +128,7 @@ def test_readers_are_found_by_their_names(tmp_path: Path, code: str, found: str)
     assert (said == "") == (found == "")
 
 
-def test_a_module_of_the_project_is_looked_at_too(tmp_path: Path):
+def test_readers_in_the_projects_modules_are_found(tmp_path: Path):
     (tmp_path / "mine.py").write_text("import pandas as pd\n\ndef rows():\n    return pd.read_csv('x.csv')\n")
     path = building.write(tmp_path / "n.ipynb", "import mine")
     assert reads(path) == "mine.py: read_csv"

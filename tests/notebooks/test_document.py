@@ -90,7 +90,7 @@ def test_a_byte_order_mark_and_null_bytes_do_no_harm(tmp_path):
         (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
-def test_what_is_no_notebook_is_called_what_it_is(tmp_path, content, said):
+def test_a_file_that_is_not_a_notebook_is_named_for_what_it_is(tmp_path, content, said):
     path = tmp_path / "bad.ipynb"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(NotebookError) as caught:

@@ -19,7 +19,7 @@ def of(*cells, values=None, lock="l", root: Path = Path(), **extra) -> str:
     return fingerprint.source_fingerprint(read, values or {}, lock, root)
 
 
-def test_it_is_the_same_for_the_same_code():
+def test_the_fingerprint_is_the_same_for_the_same_code():
     assert of(code("x = 1")) == of(code("x = 1"))
     assert len(of()) == 64
 
@@ -46,7 +46,7 @@ def test_code_lock_and_values_count(changed):
     assert changed() != of(code("x = 1"))
 
 
-def test_a_value_counts_by_what_the_notebook_gets():
+def test_equal_values_of_a_parameter_count_alike():
     same = [of(values=values) for values in ({}, {"alpha": 1.0}, {"alpha": 1}, {"n": 1}, {"tags": []})]
     assert len(set(same)) == 1
     assert of(values={"n": 2, "alpha": 3}) == of(values={"alpha": 3, "n": 2})
@@ -148,7 +148,7 @@ def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(projec
     assert found.digests() == second
 
 
-def test_it_does_not_depend_on_where_the_project_lies(project, tmp_path):
+def test_the_fingerprint_does_not_depend_on_the_projects_path(project, tmp_path):
     write(project / "work" / "n.ipynb", code("import pkg.a"))
     moved = tmp_path / "elsewhere"
     first = fingerprint.source_fingerprint(document.read(project / "work" / "n.ipynb"), {}, "l", project)

@@ -77,16 +77,16 @@ def test_python_is_left_as_it_is(source):
         "\ud800",
     ],
 )
-def test_what_cannot_be_read_is_said_and_not_raised(source):
+def test_a_syntax_error_is_returned_and_not_raised(source):
     code = magics.read_code(source)
     assert code.tree is None
     assert code.error
 
 
-def test_an_escape_that_python_warns_about_is_no_error():
+def test_an_invalid_escape_is_not_an_error():
     assert magics.read_code(r"x = '\d'").tree is not None
 
 
-def test_a_giant_text_before_a_magic_is_no_burden():
+def test_a_giant_string_before_a_magic_is_read_fast():
     code = magics.read_code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
     assert code.tree is not None

@@ -160,7 +160,7 @@ def test_what_the_notebook_sets_is_not_taken_from_the_environment():
         "import os\nprint(os.environ['MLFLOW_TRACKING_URI'])",
     ],
 )
-def test_what_only_looks_like_it_is_left_alone(cell):
+def test_code_that_only_looks_like_mlflow_is_not_reported(cell):
     assert mlflow_calls.calls(built(PARAMETERS, cell), {}, {}) == []
 
 

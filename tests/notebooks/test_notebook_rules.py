@@ -163,7 +163,7 @@ def test_another_language_is_not_read_as_python():
     assert codes(md("# T"), code("x <- (1", "parameters"), metadata=other) == []
 
 
-def test_an_empty_notebook_is_told_what_it_lacks():
+def test_an_empty_notebook_has_findings_for_what_it_lacks():
     assert codes() == [(0, "NB005"), (0, "NB009")]
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_fault_is_not_reported(source: str):
     assert body(source) == []
 
 
-def test_a_name_that_each_cell_makes_anew_is_the_same_in_any_order():
+def test_a_name_that_each_cell_assigns_first_is_not_reported():
     figure = "fig, ax = plt.subplots()\nax.plot(1)"
     assert codes(md("# T"), P, md("a"), code(figure), md("b"), code(figure)) == []
     frame = [code("df = load()"), md("b"), code("df = df.dropna()")]
@@ -214,14 +214,14 @@ def test_a_name_that_each_cell_makes_anew_is_the_same_in_any_order():
     assert codes(md("# T"), P, md("a"), *late) == [(5, "NB018")]
 
 
-def test_an_injected_cell_is_no_second_author():
+def test_an_injected_cell_does_not_count_as_an_assignment():
     assert codes(md("# T"), P, code("alpha = 0.5", "injected-parameters"), md("a"), code("print(alpha)")) == []
 
 
 @pytest.mark.parametrize(
     "kernel", ["ir", "julia-1.11", "bash", "xcpp17", "gophernotes", "rust", "octave", ".net-csharp"]
 )
-def test_another_language_is_told_by_its_kernel_too(kernel: str):
+def test_another_language_is_recognised_by_its_kernel(kernel: str):
     metadata = {"kernelspec": {"name": kernel, "display_name": "?"}}
     assert codes(md("# T"), code("x <- (1", "parameters"), metadata=metadata) == []
 

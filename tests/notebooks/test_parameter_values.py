@@ -192,7 +192,7 @@ def test_yaml_keeps_its_types_without_yamls_surprises(declared, text, value):
         ("x = 1", "x: !!python/object:os.system 1", "could not determine a constructor"),
     ],
 )
-def test_files_that_are_wrong_say_why(declared, file, said):
+def test_a_wrong_file_is_a_problem_with_its_reason(declared, file, said):
     found = "\n".join(problems(declared, file=file))
     assert said in found
 
@@ -250,7 +250,7 @@ def test_a_code_is_the_same_on_the_command_line_and_in_a_file(text: str, annotat
 @pytest.mark.parametrize(
     "declared", ["x = 'a'", "x: str = 'a'", "x = None", "x: list = []", "x: dict = {}", "x: int | str = 1"]
 )
-def test_half_a_character_is_refused(declared: str, tmp_path: Path) -> None:
+def test_a_lone_surrogate_is_refused(declared: str, tmp_path: Path) -> None:
     value = (
         '["cut \\ud83d"]' if "list" in declared else '{"a": "cut \\ud83d"}' if "dict" in declared else '"cut \\ud83d"'
     )

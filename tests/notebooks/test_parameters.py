@@ -166,7 +166,7 @@ def test_an_annotation_is_the_schema(annotation, allowed, refused):
         ("None", [1, "a", None], []),
     ],
 )
-def test_without_annotation_the_default_says_the_type(default, allowed, refused):
+def test_without_annotation_the_default_gives_the_type(default, allowed, refused):
     for value in allowed:
         assert schema(f"x = {default}").check({"x": value}) == {"x": value}
     for value in refused:
@@ -211,7 +211,7 @@ def test_a_giant_value_does_not_fill_the_screen():
     assert len(line) < 200
 
 
-def test_without_a_parameters_cell_only_giving_something_is_wrong():
+def test_without_a_parameters_cell_any_given_value_is_an_error():
     empty = parameters.read_schema(notebook(code("x = 1")))
     assert empty.check({}) == {}
     with pytest.raises(ParameterError, match="no cell tagged `parameters`"):
@@ -229,7 +229,7 @@ def test_a_parameter_that_is_only_annotated_must_be_given():
     assert schema("x: int").check({"x": 1}) == {"x": 1}
 
 
-def test_ranges_and_choices_are_told():
+def test_ranges_and_choices_are_described():
     assert only("x: Optional[Literal['a']] = None").choices == ("a", None)
     assert only("x: int = 1").choices == ()
     bounded = only("x: Annotated[float, '>0, <=1'] = 1.0")

@@ -13,7 +13,7 @@ from notebooks_lib.notebooks import SecretStr, secret
 TOKEN = SecretStr("s3cret")
 
 
-def test_it_is_a_str_for_those_who_use_it():
+def test_a_secret_is_a_str_for_libraries():
     assert TOKEN == "s3cret"
     assert "Bearer " + TOKEN == "Bearer s3cret"
     assert TOKEN.encode() == b"s3cret"
@@ -25,7 +25,7 @@ def test_it_is_a_str_for_those_who_use_it():
     assert type(TOKEN.get_secret_value()) is str
 
 
-def test_it_is_masked_wherever_python_shows_it(capsys, caplog):
+def test_a_secret_is_masked_wherever_python_shows_it(capsys, caplog):
     print(TOKEN, [TOKEN], {"a": TOKEN}, (TOKEN,))
     logging.getLogger("x").warning("token %s %r", TOKEN, TOKEN)
     shown = (
@@ -40,7 +40,7 @@ def test_it_is_masked_wherever_python_shows_it(capsys, caplog):
     assert "**********" in shown
 
 
-def test_ipython_shows_it_masked():
+def test_ipython_shows_a_secret_masked():
     pretty = pytest.importorskip("IPython.lib.pretty")
     assert "s3cret" not in pretty.pretty(TOKEN) + pretty.pretty([TOKEN])
 
@@ -62,7 +62,7 @@ def test_secret_reads_the_variable_that_is_named(monkeypatch):
         secret("NOT_THERE")
 
 
-def test_pydantic_takes_it_as_the_secret():
+def test_pydantic_takes_the_secret():
     pydantic = pytest.importorskip("pydantic")
 
     class Model(pydantic.BaseModel):

@@ -78,7 +78,7 @@ def test_a_runner_killed_at_any_moment_leaves_nothing_that_doctor_does_not_end(p
     assert ended(project, "run", str(path)) == 0
 
 
-def test_a_server_that_goes_away_is_told_within_minutes_and_the_notebook_is_kept(project: Settings) -> None:
+def test_a_server_that_goes_away_is_reported_within_minutes_and_the_notebook_is_kept(project: Settings) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -69,7 +69,9 @@ def test_a_raising_cell_fails_and_is_named(project: Settings) -> None:
         ("raise KeyboardInterrupt", "FAILED", "KeyboardInterrupt", False),
     ],
 )
-def test_an_end_of_its_own_making(cell: str, status: str, error: str | None, early: bool, project: Settings) -> None:
+def test_a_notebook_that_ends_itself_has_the_outcome_of_its_way(
+    cell: str, status: str, error: str | None, early: bool, project: Settings
+) -> None:
     result = building.run(project, "print('before')", cell, "print('never')")
     info = ended(project, result)
     assert result.status == status, result.failure
@@ -81,7 +83,7 @@ def test_an_end_of_its_own_making(cell: str, status: str, error: str | None, ear
     assert result.peak_memory_mb > 10
 
 
-def test_a_stop_that_comes_before_any_code_runs_is_told_too(project: Settings) -> None:
+def test_a_stop_before_any_code_runs_is_an_outcome_too(project: Settings) -> None:
     path = building.write(project.root / "work" / "n.ipynb", "x = 1", title="Text first")
     result = run_notebook(plan.make_plan(path, project), html=False, wanted=lambda: "interrupt")
     info = ended(project, result)
@@ -108,7 +110,7 @@ def test_a_time_limit_kills_even_a_cell_that_swallows_the_interrupt(
     assert (result.failure.kind, result.failure.error, result.failure.cell) == ("timeout", error, 1)
 
 
-def test_a_kernel_that_does_not_start_is_tried_twice_and_told(project: Settings, tmp_path: Path) -> None:
+def test_a_kernel_that_does_not_start_is_tried_twice_and_reported(project: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "jupyter" / "kernels" / "broken"
     folder.mkdir(parents=True)
     tries = tmp_path / "tries"
@@ -230,7 +232,7 @@ def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, projec
     assert closed.tags[Tag.FAILURE] == "its owner is gone"
 
 
-def test_doctor_closes_what_mlflow_called_finished_before_its_owner_could_speak(project: Settings) -> None:
+def test_doctor_closes_a_run_that_mlflow_finished_before_its_owner_was_killed(project: Settings) -> None:
     connected = store.connect(project)
     gone = {Tag.OWNER_HOST: socket.gethostname(), Tag.OWNER_PID: "999999999"}
     cut_off = connected.client.create_run("0", tags=gone).info.run_id

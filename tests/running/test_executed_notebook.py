@@ -29,12 +29,12 @@ def test_a_secret_is_masked_however_it_is_spelled(secret: str, tmp_path: Path) -
         assert secret not in "".join(cell["outputs"][0]["text"])
 
 
-def test_what_is_no_secret_is_left_alone(tmp_path: Path) -> None:
+def test_text_without_secrets_is_not_changed(tmp_path: Path) -> None:
     ExecutedNotebook(tmp_path / "n.ipynb", ["1", ""]).save(new_notebook(cells=[new_code_cell("x = 1")]))
     assert "x = 1" in (tmp_path / "n.ipynb").read_text()
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_before_the_start(tmp_path: Path) -> None:
     runner._refuse_unwritable(tmp_path / "new" / "folder" / "n.ipynb")
     (tmp_path / "file").touch()
     with pytest.raises(errors.UsageError, match=r"file/executed.* cannot be written .*--output"):
@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path
         runner._refuse_unwritable(tmp_path / f"{'n' * 250}.ipynb")
 
 
-def test_input_in_a_notebook_is_told_how_to_be_asked_for() -> None:
+def test_input_in_a_notebook_fails_with_advice() -> None:
     execution = Execution(
         ExecutedNotebook(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
     )

@@ -30,7 +30,7 @@ def test_connections_are_private_sockets_with_short_paths(tmp_path: Path) -> Non
     assert not any(file.parent.exists() for file in files)
 
 
-def test_where_paths_are_too_long_for_sockets_ports_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_path_is_too_long_for_a_socket_ports_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("d" * 80) / ("e" * 20)
     deep.mkdir(parents=True)
     monkeypatch.setattr("tempfile.tempdir", str(deep))
@@ -40,7 +40,7 @@ def test_where_paths_are_too_long_for_sockets_ports_serve(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found through /proc")
-def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a_word() -> None:
+def test_all_marked_processes_are_killed_when_the_input_ends_before_done() -> None:
     marker = "NBOPS_KERNEL=of-this-test"
     sleeper = ["sleep", "600"]
     environment = {"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-this-test"}
@@ -53,7 +53,7 @@ def test_the_reaper_ends_all_that_carries_the_mark_when_its_input_ends_without_a
     assert [child.wait(5) for child in children] == [-9, -9]
 
 
-def test_the_reaper_goes_quietly_when_told_that_all_is_well() -> None:
+def test_nothing_is_killed_when_all_kernels_are_done() -> None:
     with subprocess.Popen(["sleep", "600"], env={"PATH": "/usr/bin:/bin", "NBOPS_KERNEL": "of-a-test"}) as child:
         guard = subprocess.run(
             [sys.executable, "-I", "-S", orphan_processes.__file__],

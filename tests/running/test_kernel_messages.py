@@ -52,7 +52,7 @@ def test_a_burst_is_whole_to_its_last_line(project: Settings) -> None:
     assert counted == "counted\n"
 
 
-def test_output_stands_at_the_cell_that_began_it(project: Settings) -> None:
+def test_output_is_shown_at_the_cell_that_caused_it(project: Settings) -> None:
     result = building.run(
         project,
         "import asyncio\nasync def work():\n    await asyncio.sleep(0.1)\n    print('of the task')\n"
@@ -79,7 +79,7 @@ def test_a_late_clear_output_takes_its_own_cells_output(project: Settings) -> No
     assert cells(result) == ["late\n", "kept\nkept, too\n"]
 
 
-def test_output_widgets_take_what_is_theirs(project: Settings) -> None:
+def test_output_widgets_take_the_outputs_that_they_capture(project: Settings) -> None:
     result = building.run(
         project,
         BOX + "with box:\n    print('first')\nprint('beside')\nwith box:\n    print('second')",
@@ -131,7 +131,7 @@ def test_exit_ends_the_notebook(cell: str, status: str, message: str | None, pro
     assert "never" not in shown
 
 
-def test_what_is_lost_is_told_and_fails_the_run(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_output_is_reported_and_fails_the_run(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As under papermill, which waits four seconds for a cell's last message."""
     real = kernel_messages.receive
 
@@ -159,7 +159,7 @@ def test_a_slow_last_message_is_no_loss(project: Settings, monkeypatch: pytest.M
     assert result.status == "FINISHED", result.failure
 
 
-def test_nothing_of_ours_stands_among_a_notebooks_names(project: Settings) -> None:
+def test_no_name_of_nbops_is_left_in_a_notebook(project: Settings) -> None:
     result = building.run(
         project, "print([n for n in dir() if not n.startswith('_')])", "print(In[1][:5], _ih[0] == '')", tracked=False
     )

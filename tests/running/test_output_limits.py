@@ -31,11 +31,11 @@ def fed(*pieces: str) -> str:
         ([""], ""),
     ],
 )
-def test_it_reads_as_on_a_terminal(pieces: list[str], shown: str) -> None:
+def test_text_is_kept_as_a_terminal_shows_it(pieces: list[str], shown: str) -> None:
     assert fed(*pieces) == shown
 
 
-def test_beginning_and_end_are_kept_and_the_gap_is_told() -> None:
+def test_beginning_and_end_are_kept_with_a_note_on_the_gap() -> None:
     lines = [f"line {number}\n" for number in range(20_000)]
     text = fed(*lines)
     assert text.startswith("line 0\nline 1\n")

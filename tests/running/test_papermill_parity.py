@@ -71,7 +71,7 @@ def test_same_outcome_as_papermill(label: str, project: Settings) -> None:
     assert info.status == info.tags[Tag.END] == ("FAILED" if error else "FINISHED")
 
 
-def test_an_error_that_a_cell_shows_fails_the_notebook_though_its_kernel_says_that_all_went_well(
+def test_an_error_that_a_cell_shows_fails_the_notebook_even_if_the_kernel_reports_success(
     project: Settings,
 ) -> None:
     """IPython answers "ok" to %run and %%capture of code that raises, and Jupyter goes on: papermill fails at the end."""

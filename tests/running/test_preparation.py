@@ -54,7 +54,7 @@ def sources(path: Path, given: dict[str, object]) -> list[str]:
         ([P, ("markdown", "failed", "papermill-error-cell-tag"), USE], 1),
     ],
 )
-def test_the_given_values_stand_after_the_cell_that_they_were_checked_against(
+def test_given_values_are_injected_after_the_cell_they_were_checked_against(
     cells: list[tuple[str, str, str]], place: int, tmp_path: Path
 ) -> None:
     prepared = prepare(document.read(write(tmp_path / "n.ipynb", *cells)), {"alpha": 0.5}, {})
@@ -124,7 +124,7 @@ def test_a_value_that_would_be_lost_is_refused(cell: str, tag: str, project: Set
         "print(alpha == 1)",
     ],
 )
-def test_what_is_made_of_it_or_not_certain_is_the_authors_affair(cell: str, project: Settings) -> None:
+def test_values_computed_from_a_parameter_and_conditional_assignments_are_allowed(cell: str, project: Settings) -> None:
     plan.make_plan(write(project.root / "n.ipynb", P, ("code", cell, "")), project, {"alpha": 0.5})
 
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_exit_2_and_one_object(content: bytes, said: str,
 @pytest.mark.parametrize(
     "arguments", [["--timeout", "x"], ["--no-such"], ["-o", "n.ipynb"], ["--name", " "], ["-o", "."]]
 )
-def test_an_object_is_printed_whatever_is_asked_wrongly(arguments: list[str], empty_project: Settings) -> None:
+def test_json_is_printed_for_any_usage_error(arguments: list[str], empty_project: Settings) -> None:
     write(empty_project.root / "n.ipynb", P, USE)
     outcome = CliRunner().invoke(command.command, ["n.ipynb", "--json", *arguments])
     assert outcome.exit_code != 0

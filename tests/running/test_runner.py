@@ -31,7 +31,7 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_run_carries_all_that_is_known_of_it(project: Settings) -> None:
+def test_a_run_carries_source_git_and_parameters(project: Settings) -> None:
     path = building.write(
         project.root / "work" / "a.ipynb", "print('seen')", parameters="alpha: float = 1.0  # strength", title="Why?"
     )
@@ -80,7 +80,7 @@ def test_a_kernel_runs_in_its_notebooks_folder_from_any_other(project: Settings,
     assert result.output.is_relative_to(project.root)
 
 
-def test_a_strangers_notebook_without_project_keeps_its_runs_where_the_command_was_given(tmp_path: Path) -> None:
+def test_a_notebook_outside_a_project_keeps_its_runs_in_the_current_folder(tmp_path: Path) -> None:
     path = building.write(tmp_path / "else" / "n.ipynb", "print(1)")
     here = tmp_path / "here"
     here.mkdir()
@@ -129,7 +129,7 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
             assert spelling not in text
 
 
-def test_a_kernel_of_another_machine_is_replaced_by_ours(project: Settings) -> None:
+def test_a_kernel_of_another_machine_is_replaced_by_python3(project: Settings) -> None:
     path = building.write(project.root / "n.ipynb", "print('ran')")
     path.write_text(path.read_text().replace('"python3"', '"conda-env-theirs-py"'))
     planned = plan.make_plan(path, project)
@@ -147,12 +147,12 @@ def test_a_notebook_can_be_run_from_a_notebook(project: Settings) -> None:
     assert asyncio.run(cell()) == "FINISHED"
 
 
-def test_a_missing_secret_is_told_before_the_start(project: Settings) -> None:
+def test_a_missing_secret_is_refused_before_the_start(project: Settings) -> None:
     with pytest.raises(errors.ParameterError, match="SAMPLE_TOKEN"):
         building.run(project, "1", parameters='token: "SecretStr" = "SAMPLE_TOKEN"')
 
 
-def test_parameters_arrive_as_what_they_are(project: Settings) -> None:
+def test_parameters_keep_their_values_and_types(project: Settings) -> None:
     """papermill's own injection makes strings of tuples, sets and keys."""
     parameters = (
         "a: tuple = (1, 2)\nb: set = {1}\nc: dict = {}\nd: float = 0.0\ne: 'int | None' = 3\nf: str = ''\n"
@@ -226,7 +226,7 @@ def test_the_executed_notebook_stays_when_the_store_goes_away(project: Settings)
     assert json.loads(kept.read_text())["metadata"]["nbops"]["status"] == "FINISHED"
 
 
-def test_a_page_that_cannot_be_made_costs_the_run_nothing(project: Settings) -> None:
+def test_a_page_that_cannot_be_rendered_does_not_fail_the_run(project: Settings) -> None:
     path = building.write(project.root / "n.ipynb", "x = 1")
     notebook = json.loads(path.read_text())
     image = {"cell_type": "markdown", "id": "m", "metadata": {}, "source": "![x](attachment:gone.png)"}
@@ -237,7 +237,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing(project: Settings) -> 
     assert (result.status, info.tags[Tag.END]) == ("FINISHED", "FINISHED")
 
 
-def test_after_many_outputs_the_error_still_stands_and_a_cleared_cell_starts_anew(project: Settings) -> None:
+def test_the_error_is_kept_after_many_outputs_and_clearing_a_cell_resets_the_limit(project: Settings) -> None:
     many = "from IPython.display import display, clear_output\nfor i in range(1100):\n    display(i)\n"
     result = building.run(project, f"{many}clear_output(wait=True)\ndisplay('LAST')", f"{many}1 / 0")
     cells = json.loads(result.output.read_text())["cells"]

@@ -269,7 +269,7 @@ def test_a_notebook_of_the_project_may_not_set_another_store(folder: str, projec
         plan.make_plan(path, project)
 
 
-def test_nor_by_a_way_that_only_the_running_notebook_knows(project: Settings) -> None:
+def test_a_store_computed_in_the_notebook_is_refused_as_well(project: Settings) -> None:
     cell = ML + "for uri in ['http://127.0.0.1:9']:\n    mlflow.set_tracking_uri(uri)"
     path = building.write(project.root / "experimentation" / "n.ipynb", cell)
     result = run_notebook(plan.make_plan(path, project), html=False)
