@@ -35,6 +35,10 @@ PACKAGES = {"promotion.deciding", "running.sweeps", "tracking.datasets"}
 """Packages that are gone; `tracking.datasets` offers what `datasets` does."""
 MEMBERS: Mapping[str, Mapping[str, str]] = {
     "models.logged_models": {"local": "models.model_files.local"},
+    "models.registry": {
+        name: f"models.champions.{name}"
+        for name in ("champion", "mark_champion", "previous", "was_champion", "withdraw")
+    },
     "notebooks.parameters": {"schema": "notebooks.parameters.read_schema"},
     "promotion.scoring": {"score": "promotion.scoring.score_model", "truth": "promotion.scoring.truth_of"},
     "serving.formats": {"read": "serving.formats.read_request"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib import errors
 from notebooks_lib.datasets import lineage, loader
 from notebooks_lib.models.logged_models import load, model_of_run
+from notebooks_lib.old_names import forwarding
 from notebooks_lib.records import measured
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.settings.sections import STAGES
@@ -246,3 +247,6 @@ def _versions_by_run(store: Store) -> dict[str, list[tuple[str, str]]]:
 def _has_outputs(run: Any) -> bool:
     outputs = getattr(run, "outputs", None)
     return bool(outputs and outputs.model_outputs)
+
+
+__getattr__ = forwarding(__name__)
