@@ -1,14 +1,14 @@
-"""One version on its way into a stage, step by step; a step that fails takes everything back at once.
+"""Take a version into a stage, step by step; a step that fails undoes the whole change at once.
 
     deploy    the version is loaded into a slot without traffic
     test      the slot keeps the contract
-    share     some of the traffic, or of its copies, goes to it; it is watched beside the champion
-    switch    it gets all traffic; from here on a change that is cut short is finished, before it is undone
+    share     a share of the traffic, or of copies of it, goes to it; it is watched beside the champion
+    switch    it gets all traffic; from here on a change that is cut short is finished, earlier it is undone
     mark      the champion's mark moves
     empty     the endpoint is freed, where the settings say so
 
-Each step stands in the journal before it is done. A process that dies leaves a journal without an end: whoever changes
-the stage next reads there how far it came, and mends it first (mending.py).
+Each step stands in the journal before it is done. A process that dies leaves a journal without an end; the next change
+of the stage reads how far it came, and recovers it first (`recovery.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Refuse a short body that would take long to read, before it is parsed, in time linear in its length.
 
-16 MB of JSON may be five million empty lists, and 60 kB of CSV a header that repeats one name 15,000 times. What passes
-here is parsed in a fraction of a second, so that no thread is held by it; a thread cannot be stopped.
+16 MB of JSON may be five million empty lists, and 60 kB of CSV a header that repeats one name 15,000 times. A body that
+passes is parsed in a fraction of a second. This matters because a thread that parses cannot be stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Limit what one connection may hold in uvicorn's HTTP protocol before the application sees a request.
 
-uvicorn bounds neither headers nor pipelined requests when it reads with httptools, waits for ever for the head of a
-first request, and for ever for a client that reads no answer. All of it is reachable without a key.
+With httptools, uvicorn limits neither headers nor pipelined requests. It waits for ever for the head of a first request
+and for a client that reads no answer. All of this can be reached without a key.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Changes what an endpoint serves, under its lock: a model into a slot, traffic and mirror between slots.
+"""Change what an endpoint serves, under its lock: the model in a slot, traffic and mirror between slots.
 
 The order of a deployment into a running server, and what a crash after each step leaves:
 
-    copy     a model folder that nothing names; the next deployment removes it
-    trial    the same: the model was loaded in a process of its own, and has answered its example
-    write    the state names the slot; the server loads it, whether or not we still wait
+    copy     a model folder that no slot uses; the next deployment removes it
+    check    the same: the model was loaded in a process of its own and predicted its example
+    write    the state names the slot; the server loads it, whether or not this process still waits
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Local endpoints: slots, traffic, mirror; start, stop, status, invoke, logs. The folder's state file is the truth.
 
-Every change of an endpoint is made under its lock, in an order that leaves the old or the new state whenever it is
-cut short. A running server follows the state without a restart; this module never loads a model.
+Every change is made under the endpoint's lock, in an order that leaves either the old or the new state when it is cut
+short. A running server follows the state without a restart; this module never loads a model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read a request in one of MLflow's formats or Azure's, and check it against the model's columns. It predicts nothing.
 
-It refuses everything that MLflow refuses, and some that MLflow lets pass in silence: keys and columns that nobody
-reads, a request without rows, 1.5 where the model takes whole numbers. What it accepts is answered as MLflow does.
+It refuses everything that MLflow refuses, and some that MLflow accepts silently: unused keys and columns, a request
+without rows, 1.5 where the model takes whole numbers. Accepted requests are answered as by MLflow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keep a running server in line with the endpoint's state file, and report its progress in serving.json.
 
-Whoever changes an endpoint replaces state.json and waits until serving.json names that generation. Nothing is sent to
-the server, so nothing can be lost on the way: a starter that dies in between has made the change all the same.
+A command that changes an endpoint replaces state.json and waits until serving.json names the new generation. Nothing is
+sent to the server, so nothing can be lost: when the command dies in between, the change is made all the same.
 """
 
 from __future__ import annotations

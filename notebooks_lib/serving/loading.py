@@ -1,5 +1,4 @@
-"""Load models: into the server process, or first into a process of its own, so that a model that hangs or crashes takes
-nothing with it.
+"""Load models into the server process, or first into a child process, so that one that hangs or crashes harms nothing.
 
 `python -m notebooks_lib.serving.loading FOLDER STARTER` prints one line of JSON,
 `{"example", "grown"}` or `{"error"}`.

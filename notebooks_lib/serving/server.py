@@ -1,16 +1,15 @@
-"""The server process of an endpoint: loads the models, waits for the word to go, serves until it is told to stop.
+"""The server process of an endpoint: load the models, wait for "go", serve until stopped.
 
-`python -m notebooks_lib.serving.server FOLDER`, started and spoken to by `process.py`, line by line in JSON:
+`python -m notebooks_lib.serving.server FOLDER`, started by `server_process.py`, which talks to it in lines of JSON:
 
     reads   {"endpoint", "host", "port", "key", "state", "must", …}     port 0: a free one
     writes  {"pid"}                                             before the slow part
     writes  {"loaded", "port", "examples"} or {"error", "kind"}
-    reads   "go"                                                the end of the input instead: nobody waits, so end
+    reads   "go"                                                end of input instead: the starter is gone, so end
     writes  {"serving"} or {"error", "kind"}
 
-From then on it follows the endpoint's state file (`following.py`).
-A starter that dies before it said "go" thus leaves nothing behind; one that dies later leaves a server that runs
-and has written down who it is.
+From then on it follows the endpoint's state file (`hot_reload.py`). A starter that dies before "go" leaves nothing
+behind; one that dies later leaves a running server whose identity is written down.
 """
 
 from __future__ import annotations

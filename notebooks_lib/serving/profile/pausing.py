@@ -1,7 +1,7 @@
-"""Limits without rights: pauses a process of ours when its CPU time is used up, kills it when its memory is.
+"""Limit a child process without special rights: pause it when its CPU time is used up, kill it when its memory is.
 
-The kernel's own limits are better (cgroups.py); this holds where they cannot be had, in any container on Linux. A
-quota of CPU time a period, the process stopped for what is left of the period, is what cpu.max does too.
+The kernel's own limits are better (`limits.ControlGroup`); this works where they are not available, in any container on
+Linux. Like cpu.max it gives a quota of CPU time in each period and stops the process for the rest of the period.
 """
 
 from __future__ import annotations
