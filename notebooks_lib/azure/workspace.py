@@ -150,7 +150,7 @@ def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
             )
         else:
             problem, step = f"workspace {workspace} cannot be read", "see the cause above"
-        raise errors.TrackingError(f"{problem}: {_line(error)}; {step}") from error
+        raise errors.TrackingError(f"{problem}: {errors.reason(error, 300).rstrip('.')}; {step}") from error
     finally:
         logger.setLevel(level)
 
@@ -180,7 +180,3 @@ def _remembered(file: Path) -> dict[str, str]:
 
 def _remember(file: Path, known: dict[str, str]) -> None:
     safe_files.write(file, json.dumps(known, indent=1), durable=False)
-
-
-def _line(error: BaseException) -> str:
-    return errors.reason(error, 300).rstrip(".")

@@ -7,6 +7,8 @@ import re
 import warnings
 from dataclasses import dataclass
 
+from notebooks_lib import errors
+
 # Cell magics whose body is still Python that runs in the notebook's own namespace.
 _PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
 
@@ -74,7 +76,7 @@ def _parse(text: str) -> CellCode:
     except SyntaxError as error:
         return CellCode(text, None, error.msg or "invalid syntax", error.lineno or 1)
     except (ValueError, OverflowError) as error:  # null bytes, lone surrogates, numbers too long
-        return CellCode(text, None, str(error).partition("\n")[0])
+        return CellCode(text, None, errors.reason(error))
     except (RecursionError, MemoryError):
         return CellCode(text, None, "too deeply nested to be read")
     return CellCode(text, tree)
