@@ -41,7 +41,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
 
 
 def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:
-    """Return the method for `of` the mean of one figure per row."""
+    """Return the method for a metric that `of` computes from the mean of one figure per row."""
 
     def way(truth: Truth, answers: Answers) -> Leaver:
         values = np.asarray(figures(truth, answers), dtype=float)
@@ -76,7 +76,7 @@ def _r2(truth: Truth, answers: Answers) -> Leaver:
 
 
 def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> LeaveOutMethod:
-    """Return the method for `of` three counts by class: true positives, predicted and actual rows.
+    """Return the method for a metric that `of` computes from three counts by class: true positives, predicted, actual.
 
     With `positive` and two classes, only the positive class counts.
     """

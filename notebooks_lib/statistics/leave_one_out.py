@@ -32,7 +32,8 @@ class Leaver(Protocol):
         """Return the metric on all rows but each block in turn."""
 
     def unseen(self, rows: float) -> float:
-        """Return the variance by outcomes that may be missing by chance: `rows` rows of each are added in turn.
+        """Return how uncertain the metric is because some outcome may be missing only by chance: `rows` rows of each outcome
+        are added in turn, and the squared changes are summed.
 
         A precision of 0 from three predictions has no spread and is still uncertain (Agresti and Caffo 2000 add a
         success and a failure). Zero for a metric that weighs all rows alike.
@@ -58,7 +59,7 @@ class Sums:
             return float(self.of(self.figures.sum(axis=0)))
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the sums of a block are taken off the total."""
+        """Return the metric with the block's sums taken off the total."""
         if blocks.kind == "rows":
             figures = self.figures
         else:
@@ -68,7 +69,7 @@ class Sums:
             return np.asarray(self.of(self.figures.sum(axis=0) - figures), dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Return the rows are added to the sums."""
+        """Add the rows to the sums."""
         if self.outcomes is None:
             return 0.0
         with np.errstate(all="ignore"):
@@ -168,12 +169,12 @@ class Anew:
         return float(self.score(np.arange(self.count)))
 
     def without(self, blocks: Blocks) -> Array:
-        """Return one call for each block."""
+        """Recompute the metric once for each block."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Return a single row is added in each turn: a block holds many units, unlike a group."""
+        """Add a single row in each turn: a block holds many units, unlike a group."""
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 
