@@ -32,8 +32,9 @@ class Leaver(Protocol):
         """Return the metric on all rows but each block in turn."""
 
     def unseen(self, rows: float) -> float:
-        """Return how uncertain the metric is because some outcome may be missing only by chance: `rows` rows of each outcome
-        are added in turn, and the squared changes are summed.
+        """Return how uncertain the metric is because some outcome may be missing only by chance.
+
+        `rows` rows of each outcome are added in turn, and the squared changes of the metric are summed.
 
         A precision of 0 from three predictions has no spread and is still uncertain (Agresti and Caffo 2000 add a
         success and a failure). Zero for a metric that weighs all rows alike.
