@@ -299,8 +299,8 @@ AT_ONCE = """
 import sys, threading
 from pathlib import Path
 from notebooks_lib.serving import loading
-loading.prepare()
-model = loading.load(Path(sys.argv[1]))
+loading.prepare_process()
+model = loading.load_model(Path(sys.argv[1]))
 assert "mlflow" not in sys.modules
 together, said = threading.Barrier(9), []
 def ask(way, sent):
