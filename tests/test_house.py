@@ -65,8 +65,6 @@ ACROSS = {
     "azure/test_emulator",
     "azure/test_whole_loop",
     "azure/test_workspace_loop",
-    "datasets/test_command",
-    "datasets/test_datasets",
     "kernels/test_conformance",
     "kernels/test_kills",
     "release/test_notebook",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib import errors, safe_files
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import notebook_rules
@@ -44,11 +44,11 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
             _fix(file)
     findings = [finding for file in files for finding in _check(file)]
     if as_json:
-        entries = [{**vars(finding), "path": terminal.path(finding.path)} for finding in findings]
+        entries = [{**vars(finding), "path": output.path(finding.path)} for finding in findings]
         sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
         return 1 if findings else 0
     for finding in findings:
-        where = click.style(f"{terminal.path(finding.path)}:{finding.cell}:", bold=True)
+        where = click.style(f"{output.path(finding.path)}:{finding.cell}:", bold=True)
         click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
     fixes = {rule.code: rule.fix for rule in notebook_rules.RULES}
     for code in sorted({finding.code for finding in findings} & set(fixes)):
@@ -74,8 +74,8 @@ def _fix(file: Path) -> None:
         text = cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new)
         safe_files.write(target, text, durable=False, keep_rights=True)
     except OSError as error:
-        raise errors.UsageError(f"{terminal.path(file)} cannot be written: {error.strerror or error}") from error
-    click.echo(f"{terminal.path(file)}: cleaned", err=True)
+        raise errors.UsageError(f"{output.path(file)} cannot be written: {error.strerror or error}") from error
+    click.echo(f"{output.path(file)}: cleaned", err=True)
 
 
 def _check(file: Path) -> list[notebook_rules.RuleViolation]:

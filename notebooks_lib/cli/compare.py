@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     from notebooks_lib.tracking.store import connect
 
     project = settings.here()
-    terminal.require_project_or_runs(project)
+    output.require_project_or_runs(project)
     store = connect(project)
     if every or as_json:
         look = query.RunSelection(query.find_runs(store, experiment), whole=True)
@@ -72,7 +72,7 @@ def _print(ranking: Ranking, *, every: bool) -> None:
         rows = table.rows if every else table.rows[:BEST]
         header = ("rank", "run", "name", ranking.metric, "other metrics", "commit", "age")
         same = _same(table.rows) | {ranking.metric}
-        terminal.table(header, [_cells(row, same) for row in rows])
+        output.table(header, [_cells(row, same) for row in rows])
         if len(rows) < len(table.rows):
             click.echo(f"and {len(table.rows) - len(rows)} more: --all shows them")
     if ranking.without:

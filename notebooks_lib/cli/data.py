@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def list_(as_json: bool) -> None:
         ]
         for entry in entries
     ]
-    terminal.table(("latest", "versions", "rows", "columns", "fingerprint", "from", "description"), rows)
+    output.table(("latest", "versions", "rows", "columns", "fingerprint", "from", "description"), rows)
 
 
 @command.command("show")
@@ -165,7 +165,7 @@ def models(ref: str, as_json: bool) -> None:
             ]
             for model_run in trained
         ]
-        terminal.table(("model", "version", "run", "experiment", "status", "metrics"), rows)
+        output.table(("model", "version", "run", "experiment", "status", "metrics"), rows)
     else:
         click.echo(f"No model was trained on {ref}.")
     if len(runs) > len(trained):
@@ -209,4 +209,4 @@ def _print(dataset: Dataset) -> None:
     click.echo()
     roles = {dataset.time: "time", dataset.target: "target", dataset.key: "key", dataset.group: "group"}
     rows = [[name, kind, roles.get(name, "feature")] for name, kind in dataset.columns.items()]
-    terminal.table(("column", "kind", "role"), rows)
+    output.table(("column", "kind", "role"), rows)

@@ -15,7 +15,7 @@ def command(as_json: bool) -> int:
     Exit code 1 when there is a problem.
     """
     from notebooks_lib import settings
-    from notebooks_lib.cli import terminal
+    from notebooks_lib.cli import output
     from notebooks_lib.release import journal
     from notebooks_lib.running import doctor
 
@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
         }
         click.echo(json.dumps(content))
         return int(not all(finding.ok for finding in findings))
-    terminal.table(
+    output.table(
         ("setting", "value"), [(name, value or "(default)") for name, value in doctor.in_force(project).items()]
     )
     click.echo()

@@ -197,7 +197,7 @@ def logs(name: str | None, lines: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def list_(as_json: bool) -> None:
     """List the endpoints of this project."""
-    from notebooks_lib.cli import terminal
+    from notebooks_lib.cli import output
     from notebooks_lib.serving import endpoint
 
     endpoints = endpoint.listed(_here())
@@ -207,7 +207,7 @@ def list_(as_json: bool) -> None:
         click.echo("no endpoint yet; serve a model's champion with: nbops endpoint start MODEL")
     else:
         rows = [[status.name, status.state, status.version, status.address, status.since] for status in endpoints]
-        terminal.table(("endpoint", "state", "version", "address", "since"), rows)
+        output.table(("endpoint", "state", "version", "address", "since"), rows)
 
 
 def _here() -> Settings:
@@ -243,7 +243,7 @@ def _shares(texts: tuple[str, ...]) -> dict[str, int]:
 
 
 def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None = None) -> None:
-    from notebooks_lib.cli import terminal
+    from notebooks_lib.cli import output
 
     rows = []
     for name, slot in status.slots.items():
@@ -252,7 +252,7 @@ def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None
         rows.append([name, slot.version, share, slot.state, *(_done(done) if counts else [])])
     if rows:
         head = ("slot", "version", "traffic", "state")
-        terminal.table((*head, "requests", "4xx", "5xx", "p50", "p95", "mirrored rows") if counts else head, rows)
+        output.table((*head, "requests", "4xx", "5xx", "p50", "p95", "mirrored rows") if counts else head, rows)
 
 
 def _done(counts: SlotCounts | None) -> list[str]:

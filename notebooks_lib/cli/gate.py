@@ -6,7 +6,7 @@ import json
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 
 @click.group()
@@ -30,7 +30,7 @@ def selftest(as_json: bool) -> int:
         click.echo(json.dumps({"ok": ok, "checks": [vars(check) for check in checks]}))
         return int(not ok)
     rows = [("ok" if check.ok else "FAULT", check.name, check.found, check.wanted) for check in checks]
-    terminal.table(("", "what is put before the gate", "found", "wanted"), rows)
+    output.table(("", "what is put before the gate", "found", "wanted"), rows)
     verdict = "the gate decides as it says" if ok else "the gate does not decide as it says: promote nothing with it"
     click.echo(f"\n{verdict}")
     return int(not ok)

@@ -18,7 +18,7 @@ import click
 def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """Show every change of a champion mark or of traffic of MODEL: when, who, where, from, to and why."""
     from notebooks_lib import settings
-    from notebooks_lib.cli import terminal
+    from notebooks_lib.cli import output
     from notebooks_lib.models import registry
     from notebooks_lib.release import journal, rollout
     from notebooks_lib.serving.endpoint_state import check_name
@@ -26,7 +26,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.tracking.store import connect
 
     project = settings.here()
-    terminal.require_project_or_runs(project)
+    output.require_project_or_runs(project)
     rollout.check_stages(project, [stage] if stage else [])
     store = connect(project)
     entries = ledger.read(store, check_name("model", model), stage)
@@ -55,7 +55,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
             )
             for change in entries[:lines]
         ]
-        terminal.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
+        output.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
     else:
         click.echo(f"nothing of {model} has moved yet")
     if len(entries) > lines:

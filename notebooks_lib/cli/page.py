@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 
 @click.command()
@@ -22,9 +22,9 @@ def command(run_id: str, wanted: bool) -> None:
     from notebooks_lib.tracking.store import connect
 
     project = settings.here()
-    terminal.require_project_or_runs(project)
+    output.require_project_or_runs(project)
     store = connect(project)
     path = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
-    click.echo(terminal.path(path))
+    click.echo(output.path(path))
     if wanted:
         click.launch(path.as_uri())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.profile.profiling import ProfileOutcome
@@ -136,7 +136,7 @@ def _print(outcome: ProfileOutcome) -> None:
     ]
     if rows:
         header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")
-        terminal.table(header, rows)
+        output.table(header, rows)
         click.echo()
     for each in outcome.advised:
         _advise(each)
@@ -145,9 +145,9 @@ def _print(outcome: ProfileOutcome) -> None:
         click.echo(f"  - {note}")
     kept = outcome.kept
     if kept.run_id:
-        click.echo(f"  plot       {terminal.local_path(kept.plot)}")
+        click.echo(f"  plot       {output.local_path(kept.plot)}")
         click.echo(f"  run        {kept.run_id}")
-        click.echo(f"  MLflow     {terminal.open_hint(kept.url)}")
+        click.echo(f"  MLflow     {output.open_hint(kept.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

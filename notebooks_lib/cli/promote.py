@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.endpoint import EndpointStatus
@@ -82,7 +82,7 @@ def _promote(
     _check_subject({**schema.defaults, **values}, project)
     _check_stages(values.get("stages"), project)
     planned = plan.make_plan(path, project, {**values, "dry_run": not live})
-    with terminal.CellProgress(path.stem, silent=as_json) as progress:
+    with output.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
         recorded = _recorded(project, result.run_id)
@@ -94,8 +94,8 @@ def _promote(
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
             if decided is not None:
                 click.echo(f"  decision  {decided['summary']}")
-            click.echo(f"  notebook  {terminal.path(result.output)}")
-            click.echo(f"  run       {result.run_id}  ({terminal.open_hint(result.url)})")
+            click.echo(f"  notebook  {output.path(result.output)}")
+            click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
             _tell_unfinished(project, _model({**schema.defaults, **values}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
@@ -120,10 +120,10 @@ def _promote(
         _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
         return 0
     _print(decision, release, status, project)
-    click.echo(f"  card       {terminal.local_path(content['card'])}")
-    click.echo(f"  notebook   {terminal.path(result.output)}")
+    click.echo(f"  card       {output.local_path(content['card'])}")
+    click.echo(f"  notebook   {output.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
-    click.echo(f"  MLflow     {terminal.open_hint(result.url)}")
+    click.echo(f"  MLflow     {output.open_hint(result.url)}")
     return 0
 
 
@@ -180,17 +180,17 @@ def _print(
 ) -> None:
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
     click.echo(f"  {decision['summary']}\n")
-    from notebooks_lib.promotion.tables import shown
+    from notebooks_lib.promotion.report_table import shown
 
     rows = [
         (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
         for rule in decision["rules"]
     ]
-    terminal.table(("", "rule", "found", "wanted", "reason"), rows)
+    output.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
     if decision["others"]:
         others = [(other["answer"], other["label"], other["summary"]) for other in decision["others"]]
-        terminal.table(("", "other challengers", "reason"), others)
+        output.table(("", "other challengers", "reason"), others)
         click.echo()
     if release["dry_run"]:
         then = "; to do it: the same command with --live" if decision["answer"] == "promote" else ""
@@ -264,7 +264,7 @@ def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
-    terminal.require_project_or_runs(settings.here())
+    output.require_project_or_runs(settings.here())
     try:
         way = approvals.approve(connect(settings.here()), model)
     except BaseException:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import errors, safe_text
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_values, parameters
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import cores, errors
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.sweeps import samplers
@@ -238,7 +238,7 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
     click.echo(click.style(result.status, fg=colour))
     click.echo(formatting.summary(result))
-    click.echo(f"  sweep     {result.run_id}  ({terminal.open_hint(result.url)})")
+    click.echo(f"  sweep     {result.run_id}  ({output.open_hint(result.url)})")
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
     if _aimless(result) and result.goal is not None:
         why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")

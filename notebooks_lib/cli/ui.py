@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(port: int) -> int:
     from notebooks_lib.tracking import store
 
     here = settings.here()
-    terminal.require_project_or_runs(here)
+    output.require_project_or_runs(here)
     connected = store.connect(here)
     if not connected.local:
         click.echo(f"the runs are kept at {connected.shown}; open that store's own pages")

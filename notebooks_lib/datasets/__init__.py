@@ -1,6 +1,6 @@
 """Versioned, fingerprinted tables: load, add, list. Importing it is cheap: pandas and Arrow come later."""
 
-from notebooks_lib.datasets.data_tests import remarks
+from notebooks_lib.datasets.data_faults import remarks
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.ingest import add
 from notebooks_lib.datasets.lineage import log_input, mlflow_dataset, parse_tag, tag_value, used

@@ -16,7 +16,7 @@ from notebooks_lib.promotion.decision import Decision, Evidence, RuleResult
 from notebooks_lib.promotion.decision_rules import RuleFigure
 from notebooks_lib.promotion.interval_rules import KEEP
 from notebooks_lib.promotion.model_card import ModelCard
-from notebooks_lib.promotion.tables import percent, shown
+from notebooks_lib.promotion.report_table import percent, shown
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from notebooks_lib.promotion.decision import Evidence, Side
-from notebooks_lib.promotion.tables import shown
+from notebooks_lib.promotion.report_table import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

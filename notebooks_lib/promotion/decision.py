@@ -19,7 +19,7 @@ from notebooks_lib.promotion.decision_rules import EARLY, RULES, RuleResult, pla
 from notebooks_lib.promotion.evidence import Evidence, Side, Slice
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
 from notebooks_lib.promotion.policy import Policy, Uses
-from notebooks_lib.promotion.tables import ReportTable, percent
+from notebooks_lib.promotion.report_table import ReportTable, percent
 from notebooks_lib.statistics.paired import holm
 
 __all__ = [

@@ -16,7 +16,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import sort_key
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.tables import shown
+from notebooks_lib.promotion.report_table import shown
 
 RuleFigure = float | int | str | bool | None
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_tests
+from notebooks_lib.datasets import data_faults
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
-from notebooks_lib.promotion import model_checks, scoring
+from notebooks_lib.promotion import model_facts, scoring
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side
 from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
@@ -58,7 +58,7 @@ def gather_evidence(
     meeting = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)
     if champion is not None:
-        old = model_checks.champion_side(store, champion, data, policy)
+        old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
             old = meeting.tried(old, champion.source)
     evidence = Evidence(
@@ -70,7 +70,7 @@ def gather_evidence(
         champion=old,
         note=metric.note,
         first=champion is None,
-        data_faults=data_tests.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
+        data_faults=data_faults.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
         return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
@@ -81,7 +81,7 @@ def gather_evidence(
     refused: list[Evidence] = []
     failed: list[Evidence] = []
     for candidate in candidates.ranked:
-        evidence = replace(evidence, challenger=model_checks.challenger_side(store, candidate, data, policy))
+        evidence = replace(evidence, challenger=model_facts.challenger_side(store, candidate, data, policy))
         if evidence.is_champion_itself:
             if not (failed or refused):
                 return evidence
@@ -117,7 +117,7 @@ def _best_challengers(
     for candidate in candidates.ranked:
         if len(chosen) == most:
             break
-        each = replace(evidence, challenger=model_checks.challenger_side(store, candidate, candidates.dataset, policy))
+        each = replace(evidence, challenger=model_facts.challenger_side(store, candidate, candidates.dataset, policy))
         if not each.is_champion_itself and each.challenger.model_sha256 not in known:
             chosen.append((each, candidate.source))
             known |= {each.challenger.model_sha256} - {""}
@@ -143,7 +143,7 @@ def check_time_order(column: str, data: Dataset, settings: Settings) -> None:
     kind = data.columns[column]
     if kind in UNORDERED:
         raise UsageError(f"order_by={column!r}: this column of {data.ref} is {kind}; name one of numbers or of dates")
-    missing = data_tests.missing(data.ref, column, settings)
+    missing = data_faults.missing(data.ref, column, settings)
     if missing:
         raise UsageError(
             f"order_by={column!r}: {missing} of {data.rows} rows of {data.ref} have no value in it, so they have no "

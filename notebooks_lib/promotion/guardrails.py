@@ -14,7 +14,7 @@ from notebooks_lib.metrics.metric import Metric, gain
 from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.tables import shown
+from notebooks_lib.promotion.report_table import shown
 
 MEGABYTE = 1_000_000
 

@@ -11,7 +11,7 @@ from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.paired_gain import holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.tables import distinct_percents, percent, shown
+from notebooks_lib.promotion.report_table import distinct_percents, percent, shown
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05

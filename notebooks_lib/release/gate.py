@@ -15,7 +15,7 @@ from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.tables import ReportTable
+from notebooks_lib.promotion.report_table import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving import endpoint, endpoint_state

@@ -12,7 +12,7 @@ from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.promotion import model_checks
+from notebooks_lib.promotion import model_facts
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
@@ -162,7 +162,7 @@ def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
             f"require_clean = false under [stages.{stage}]"
         )
     if _requires(rollout, stage, "require_fingerprint"):
-        why = model_checks.irreproducible(rollout.store, run)
+        why = model_facts.irreproducible(rollout.store, run)
         if why:
             return (
                 f"{why}, and its fingerprint has to come out again; to let it in: require_fingerprint = false under "

@@ -13,7 +13,7 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
-from notebooks_lib.cli import main, terminal
+from notebooks_lib.cli import main, output
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import store
 from tests import building
@@ -148,7 +148,7 @@ def test_doctor_passes_and_gives_a_remedy_for_a_fault(
 
 
 def test_table_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
+    output.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
     assert click.unstyle(capsys.readouterr().out) == "name       value\na            1.5\nlong name  22.25\n"
 
 

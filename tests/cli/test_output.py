@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.cli import terminal
+from notebooks_lib.cli import output
 
 NAME = "a\x1b[31m[/x]\u202en"
 
 
 def test_a_path_is_shown_without_escapes() -> None:
-    assert terminal.path(Path("/x") / f"{NAME}.ipynb") == r"/x/a\x1b[31m[/x]\u202en.ipynb"
+    assert output.path(Path("/x") / f"{NAME}.ipynb") == r"/x/a\x1b[31m[/x]\u202en.ipynb"
 
 
 def test_a_title_is_shown_without_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.CellProgress(NAME) as progress:
+    with output.CellProgress(NAME) as progress:
         progress.opened("r1", "")
     assert capsys.readouterr().err == "a\\x1b[31m[/x]\\u202en: run r1\n"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with terminal.CellProgress(NAME) as progress:
+    with output.CellProgress(NAME) as progress:
         progress.cell(0, 3)
     assert "\x1b[31m[/x]" not in capsys.readouterr().err

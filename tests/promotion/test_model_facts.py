@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_tests
+from notebooks_lib.datasets import data_faults
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import logged_models, model_files, requirements
-from notebooks_lib.promotion import model_checks
+from notebooks_lib.promotion import model_facts
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -71,7 +71,7 @@ def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tm
     assert model_files.read(copy).sha256 != found.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
         model_files.read(tmp_path)
-    assert 0 < model_checks.latency(source, houses) < 10_000
+    assert 0 < model_facts.latency(source, houses) < 10_000
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -105,7 +105,7 @@ def test_a_fingerprint_comes_out_again_from_commit_parameters_and_data(trials, h
     def why(parameters: object, **changes: str) -> str | None:
         run_id = trials.run({}, dataset=houses, **{**tags, **changes})
         trials.store.client.log_text(run_id, json.dumps(parameters), "nbops/parameters.json")
-        return model_checks.irreproducible(trials.store, query.get_run(trials.store, run_id))
+        return model_facts.irreproducible(trials.store, query.get_run(trials.store, run_id))
 
     given = dict(start.parameters)
     (root / "helping.py").write_text("x = 2\n")  # what lies in the work tree does not matter
@@ -132,7 +132,7 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         return datasets.add(file, name, empty_project, target="price", key="id")
 
     data = add(frame, "fine")
-    assert data_tests.holdout_faults("fine", empty_project) == ()
+    assert data_faults.holdout_faults("fine", empty_project) == ()
     known = {*data.train.frame["id"], *data.validation.frame["id"]}
     held = ~frame["id"].isin(known)
     odd = frame.assign(
@@ -140,23 +140,25 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         kind=frame["kind"].where(~held | (frame["id"] % 3 > 0), "c"),
     )
     add(odd, "odd")
-    told = " ".join(data_tests.holdout_faults("odd", empty_project))
+    told = " ".join(data_faults.holdout_faults("odd", empty_project))
     assert "column 'x': " in told
     assert "lies outside what train holds" in told
     assert "column 'kind': " in told
     assert "has values that train has not" in told
     add(frame.assign(x=frame["x"].where(~held)), "gaps")
-    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_tests.holdout_faults("gaps", empty_project)
+    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_faults.holdout_faults(
+        "gaps", empty_project
+    )
     frame.assign(kind=frame["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
     datasets.add(
         empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
     )
-    assert "column 'kind' was text in fine@1 and is number now" in data_tests.holdout_faults("fine", empty_project)
+    assert "column 'kind' was text in fine@1 and is number now" in data_faults.holdout_faults("fine", empty_project)
 
 
 def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
     assert {
-        name: data_tests.holdout_faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")
+        name: data_faults.holdout_faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")
     } == {
         "breast_cancer": (),
         "diabetes": (),
