@@ -70,7 +70,7 @@ def test_after_the_budget_nobody_reads_and_old_answers_stand(store, project):
     assert ask(store, data, "one more", budget=3) == (None, 4, 3)
     assert ask(store, data, 1, budget=3) == ("found", 2, 3)
     forced = holdout_budget.asking(store, data, {"q": "by force"}, alpha=0.05, budget=3, reader="test")
-    with forced as use, pytest.raises(HoldoutError, match="have decided 3 times"):
+    with forced as use, pytest.raises(HoldoutError, match=r"used up \(3 of 3 uses\)"):
         use.open()
     assert len((project.layout.state / "holdout.jsonl").read_text().splitlines()) == 3
 
