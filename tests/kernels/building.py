@@ -112,7 +112,7 @@ class Kernel:
             transport="ipc",
             kernel_spec_manager=manager(kernel_dirs=specs or SPECS, ensure_native_kernel=specs is None),
         )
-        dropped = ("PYTEST_", "MLFLOW_", "NBOPS_", "JUPYTER_")
+        dropped = ("PYTEST_", "MLFLOW_", "NBOPS_", "JUPYTER_", "KMP_")  # threadpoolctl sets KMP_ here, too
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         self.env |= {"MLFLOW_DISABLE_TELEMETRY": "true", "IPYTHONDIR": f"{self._private.name}/ipython", **(env or {})}
         self.folder = folder

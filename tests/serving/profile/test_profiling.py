@@ -46,7 +46,7 @@ def test_a_profile_is_measured_recommended_and_kept(
 ) -> None:
     """Half a CPU really is what it had, 0.05 GiB is found too little, and the version says where it all is."""
     monkeypatch.setattr(limits, "make_group", lambda number: None)  # the other means: they are what most machines have
-    options = "--rate 2 --p95 5s --cpu 0.5 --memory 0.05,2 --concurrency 1,2 --batch 3 --seconds 0.3 --json"
+    options = "--rate 2 --p95 5s --cpu 0.5 --memory 0.05,2 --concurrency 1,2 --batch 3 --seconds 0.6 --json"
     assert program.run(["profile", "sample", *options.split()]) == 0
     told = json.loads(capsys.readouterr().out)
     served, killed = told["trials"]
