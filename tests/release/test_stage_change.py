@@ -182,8 +182,10 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
 def test_two_at_once_are_one_after_the_other(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     lock = StageLock(store.settings, MODEL, "prod")
+    lock.take()  # a change of another test that was cut short in this process may hold it still
+    lock.release()
     code = (
-        f"import sys, filelock\nlock = filelock.FileLock({str(lock.folder / 'lock')!r})\nlock.acquire()\n"
+        f"import sys, filelock\nlock = filelock.FileLock({str(lock.folder / 'lock')!r}, timeout=30)\nlock.acquire()\n"
         "print('held', flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
