@@ -917,6 +917,6 @@ def test_an_interrupt_ends_the_wait_for_a_template(folder: Path) -> None:
             process.stdout.readline()
             time.sleep(1.0)
             process.send_signal(signal.SIGINT)
-            assert process.wait(3) != 0
+            assert process.wait(6) != 0  # alone within 2 s; beside other work it took more than 3 once
     finally:
         os.kill(template, signal.SIGCONT)
