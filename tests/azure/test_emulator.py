@@ -128,7 +128,7 @@ def test_a_stranger_is_turned_away(azure_server: emulator.Emulated) -> None:
         assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.proof)])
 def test_nothing_is_left_when_it_is_stopped(tmp_path: Path, migrated: Path, how: signal.Signals) -> None:
     process = emulator.launch(tmp_path / uuid.uuid4().hex, migrated / ".nbops" / "mlflow.db")
     deadline = time.monotonic() + 30
