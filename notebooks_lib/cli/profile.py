@@ -92,7 +92,7 @@ def command(
     else:
         _print(outcome)
     if outcome.fault:
-        click.echo(f"nbops: the profile is not kept: {outcome.fault}", err=True)
+        click.echo(f"nbops: the profile is not recorded: {outcome.fault}", err=True)
     return 1 if outcome.fault else 0
 
 
@@ -118,7 +118,7 @@ def _payload(text: str) -> dict[str, Any]:
 def _print(outcome: ProfileOutcome) -> None:
     profile = outcome.profile
     name = f"{profile.model} version {profile.version}" if profile.version else profile.model
-    what = f"{outcome.advised[0].batch} row{'' if outcome.advised[0].batch == 1 else 's'} a request"
+    what = f"{outcome.recommendations[0].batch} row{'' if outcome.recommendations[0].batch == 1 else 's'} a request"
     click.echo(f"{click.style(name, bold=True)}, wanted: {profile.target}, {what}")
     rows = [
         (
@@ -138,12 +138,12 @@ def _print(outcome: ProfileOutcome) -> None:
         header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")
         output.table(header, rows)
         click.echo()
-    for each in outcome.advised:
+    for each in outcome.recommendations:
         _advise(each)
     click.echo()
     for note in outcome.notes:
         click.echo(f"  - {note}")
-    kept = outcome.kept
+    kept = outcome.recorded
     if kept.run_id:
         click.echo(f"  plot       {output.local_path(kept.plot)}")
         click.echo(f"  run        {kept.run_id}")

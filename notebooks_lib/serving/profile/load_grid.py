@@ -50,10 +50,6 @@ class Machine:
     memory_gib: float
     processor: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class LoadGrid:

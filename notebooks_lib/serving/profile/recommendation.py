@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 from notebooks_lib.serving.profile.load_grid import GIB, LoadTarget, milliseconds
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
@@ -65,10 +64,6 @@ class Recommendation:
     would say so."""
     azure: tuple[Instance, ...] = ()
     """The smallest instance types that are large enough; any of them will do."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 def recommend(

@@ -119,6 +119,6 @@ class Profile:
             "seconds": round(self.seconds, 1),
             "target": asdict(self.target),
             "grid": self.grid.as_json(),
-            "machine": self.machine.as_json(),
+            "machine": asdict(self.machine),
             "trials": trials,
         }

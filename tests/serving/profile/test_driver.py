@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.profile.driver import GIVEN_UP, LoadDriver, percentile
+from notebooks_lib.serving.profile.driver import MAX_FAILURES, LoadDriver, percentile
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,7 +91,7 @@ def test_other_answers_and_broken_connections_are_counted_apart(server: Server) 
 def test_a_server_that_is_gone_is_not_asked_for_ever(server: Server) -> None:
     server.server_close()
     found = drive(server, seconds=60)
-    assert sum(found["errors"].values()) == GIVEN_UP
+    assert sum(found["errors"].values()) == MAX_FAILURES
     assert (found["requests"], found["p95"], found["rate"]) == (0, None, 0.0)
 
 

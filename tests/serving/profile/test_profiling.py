@@ -87,7 +87,7 @@ def test_figures_are_shown_when_they_cannot_be_kept(
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
     assert "1 CPU and 2 GiB hold 50/s" in told.out
-    assert "the profile is not kept: the store is away" in told.err
+    assert "the profile is not recorded: the store is away" in told.err
 
 
 @pytest.mark.tracking
@@ -106,7 +106,7 @@ def test_what_cannot_be_profiled_is_refused_before_anything_starts(
         (["sample", "--version", "7"], "unknown version of sample '7' (known: 1)"),
         (["sample", "--stage", "dev"], "model 'sample' has no champion in dev yet"),
         (["sample", "--stage", "dev", "--version", "1"], "--version or --stage, not both"),
-        (["unmarked"], "model 'unmarked' has no champion yet; say which version: --version 1"),
+        (["unmarked"], "model 'unmarked' has no champion yet; choose a version: --version 1"),
         ([str(without)], "logged without an example; give a request of your own with --data @FILE"),
         ([str(tmp_path)], "holds no MLmodel file"),
         ([str(without), "--version", "1"], "is a folder, which has no versions"),
