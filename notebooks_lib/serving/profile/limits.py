@@ -1,4 +1,4 @@
-"""Hold a server process to so much CPU and memory by the best means there is: cgroup v2, else pauses or affinity."""
+"""Hold a server process to a number of CPUs and a size of memory: by cgroup v2, else by pauses or affinity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+
+import psutil
 
 from notebooks_lib.serving.profile import pausing
 from notebooks_lib.serving.profile.load_grid import GIB
@@ -46,74 +48,74 @@ class LimitedProcess:
     def __init__(self, pid: int, cpus: float, memory_gib: float, number: int) -> None:
         self._pid = pid
         self._cpus = cpus
-        self._pauses: pausing.CpuPauses | None = None
-        self._watch: pausing.MemoryWatch | None = None
+        self._watchers: list[pausing.CpuPauses | pausing.MemoryWatch] = []
         self.cpu_by: CpuBy = "nothing"
         self.memory_by: MemoryBy = "nothing"
         size = int(memory_gib * GIB)
         self._group = make_group(number) if sys.platform == "linux" else None
-        if self._group is not None:
-            try:
-                self._group.add(pid)
-            except OSError:
-                self._group.remove()
-                self._group = None
+        if self._group is not None and not self._group.add(pid):
+            self._group.remove()
+            self._group = None
         if self._group is not None and self._group.limit_memory(size):
             self.memory_by = "cgroup"
         elif sys.platform == "linux":
-            self._watch = pausing.MemoryWatch(pid, size)
+            self._watch(pausing.MemoryWatch(pid, size))
             self.memory_by = "watch"
-        mine, _ = assign_cores(cpus)
-        if mine:
-            os.sched_setaffinity(pid, mine)
-            self._bound = os.sched_getaffinity(pid) == set(mine)
-        else:
-            self._bound = False
+        server_cores, _ = assign_cores(cpus)
+        if server_cores:
+            os.sched_setaffinity(pid, server_cores)
+        self._bound = bool(server_cores) and os.sched_getaffinity(pid) == set(server_cores)
 
     def __enter__(self) -> LimitedProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Remove its limits. The process must have ended, or its group stays."""
+        """Remove the limits. The process must have ended, or its group stays."""
         self.let_go()
         if self._group is not None:
             self._group.remove()
 
+    def _watch(self, watcher: pausing.CpuPauses | pausing.MemoryWatch) -> None:
+        watcher.start()
+        self._watchers.append(watcher)
+
     def let_go(self) -> None:
-        """Stop sending it signals."""
-        if self._pauses is not None:
-            self._pauses.stop()
-        if self._watch is not None:
-            self._watch.stop()
+        """Stop sending signals to the process."""
+        for watcher in self._watchers:
+            watcher.stop()
 
     def limit_cpu(self) -> None:
         """Limit its CPU from now on."""
-        whole = self._cpus == whole_cores(self._cpus)
         if self._group is not None and self._group.limit_cpu(self._cpus):
             self.cpu_by = "cgroup"
-        elif self._bound and whole:
+        elif self._bound and self._cpus == whole_cores(self._cpus):
             self.cpu_by = "affinity"
         elif self._bound:
-            self._pauses = pausing.CpuPauses(self._pid, self._cpus, whole_cores(self._cpus))
-            self._pauses.start()
+            self._watch(pausing.CpuPauses(self._pid, self._cpus, whole_cores(self._cpus)))
             self.cpu_by = "pauses"
 
     def alone(self) -> bool:
-        """Whether the process runs alone. It takes back what was said of the means when it has started others, which
-        only a group holds too."""
-        if self._group is not None or pausing.alone(self._pid):
+        """Whether the limits hold the model whole: processes that it starts are held by a group only.
+
+        If they do not, `memory_by` and `cpu_by` say so from now on.
+        """
+        if self._group is not None or not self._has_children():
             return True
         self.memory_by = "nothing"
         if self.cpu_by == "pauses":
             self.cpu_by = "nothing"
         return False
 
+    def _has_children(self) -> bool:
+        with suppress(psutil.Error):
+            return bool(psutil.Process(self._pid).children())
+        return False
+
     @property
     def killed(self) -> bool:
-        """Whether it was killed because it wanted more memory."""
-        return bool(
-            (self._watch is not None and self._watch.killed) or (self._group is not None and self._group.killed)
-        )
+        """Whether it was killed for memory."""
+        by_watch = any(isinstance(watcher, pausing.MemoryWatch) and watcher.killed for watcher in self._watchers)
+        return by_watch or (self._group is not None and self._group.killed)
 
     @property
     def seconds(self) -> float:
@@ -128,15 +130,15 @@ class LimitedProcess:
     @property
     def peak(self) -> int:
         """Return its peak memory in bytes; 0 when it is gone or the system does not say."""
-        if self._group is not None and not pausing.alone(self._pid):
+        if self._group is not None and self._has_children():
             return self._group.peak
         return pausing.peak(self._pid)
 
 
 PERIOD_US = 100_000
-"""The kernel's default, and what containers get."""
+"""The kernel's default, also of containers."""
 _NAME = "nbops-profile-"
-_GONE_WITHIN = 5.0
+_REMOVED_WITHIN = 5.0
 
 
 class ControlGroup:
@@ -145,9 +147,12 @@ class ControlGroup:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, pid: int) -> None:
-        """Add a process, with all that it starts from then on. Raises OSError."""
-        (self._path / "cgroup.procs").write_text(str(pid))
+    def add(self, pid: int) -> bool:
+        """Add a process, with all that it starts from then on; return whether the kernel accepted it."""
+        with suppress(OSError):
+            (self._path / "cgroup.procs").write_text(str(pid))
+            return True
+        return False
 
     def limit_memory(self, size: int) -> bool:
         """Limit memory, in bytes, without swap; return whether the kernel accepted it."""
@@ -163,44 +168,36 @@ class ControlGroup:
     @property
     def killed(self) -> bool:
         """Whether the kernel has killed a process of the group for memory."""
-        return self._count("memory.events", "oom_kill") > 0
+        return self._number("memory.events", r"^oom_kill (\d+)$") > 0
 
     @property
     def peak(self) -> int:
         """Return the group's peak memory in bytes, page cache included; 0 where the kernel does not say."""
-        try:
-            return int((self._path / "memory.peak").read_text())
-        except (OSError, ValueError):
-            return 0
+        return self._number("memory.peak", r"^(\d+)$")
 
     @property
     def seconds(self) -> float:
         """Return the CPU time that the group has used."""
-        return self._count("cpu.stat", "usage_usec") / 1e6
+        return self._number("cpu.stat", r"^usage_usec (\d+)$") / 1e6
 
     def remove(self) -> None:
-        """Remove the group once its processes are gone."""
-        deadline = time.monotonic() + _GONE_WITHIN
-        while time.monotonic() < deadline:
+        """Remove the group once its processes have ended."""
+        deadline = time.monotonic() + _REMOVED_WITHIN
+        while self._path.exists() and time.monotonic() < deadline:
             try:
                 self._path.rmdir()
-            except FileNotFoundError:
-                return
-            except OSError:  # a process in it is still ending
+            except OSError:  # a process of the group is still ending
                 time.sleep(0.02)
-            else:
-                return
 
     def _set(self, name: str, value: str) -> bool:
-        try:
+        with suppress(OSError):
             (self._path / name).write_text(value)
             return (self._path / name).read_text().split() == value.split()
-        except OSError:
-            return False
+        return False
 
-    def _count(self, name: str, key: str) -> int:
+    def _number(self, name: str, pattern: str) -> int:
         with suppress(OSError, ValueError):
-            match = re.search(rf"^{key} (\d+)$", (self._path / name).read_text(), re.MULTILINE)
+            match = re.search(pattern, (self._path / name).read_text(), re.MULTILINE)
             return int(match[1]) if match else 0
         return 0
 
@@ -210,13 +207,13 @@ def make_group(
 ) -> ControlGroup | None:
     """Make a group beside the one of this process; None where that is not allowed or would not limit.
 
-    Groups that a profile left behind when it was killed are taken away first.
+    Groups that a killed profile left behind are removed first.
     """
-    parent = _parent(root, own)
+    parent = _parent_group(root, own)
     if parent is None:
         return None
     for leftover in parent.glob(f"{_NAME}*"):
-        if not Path(f"/proc/{leftover.name.removeprefix(_NAME).partition('-')[0]}").exists():
+        if not psutil.pid_exists(int(leftover.name.removeprefix(_NAME).partition("-")[0])):
             with suppress(OSError):
                 leftover.rmdir()
     path = parent / f"{_NAME}{os.getpid()}-{number}"
@@ -227,14 +224,14 @@ def make_group(
     return ControlGroup(path)
 
 
-def _parent(root: Path, own: Path) -> Path | None:
-    """Return the folder to make a group in: its groups have both controllers, and we may write to it."""
+def _parent_group(root: Path, own: Path) -> Path | None:
+    """Return the folder to make a group in: its groups have both controllers, and this user may write to it."""
     try:
         line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
         here = root / line.removeprefix("0::").strip().lstrip("/")
         parent = here.parent if here != root else root
-        given = (parent / "cgroup.subtree_control").read_text().split()
+        controllers = (parent / "cgroup.subtree_control").read_text().split()
     except (OSError, StopIteration):
         return None
-    allowed = os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK)
-    return parent if allowed and {"cpu", "memory"} <= set(given) else None
+    writable = os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK)
+    return parent if writable and {"cpu", "memory"} <= set(controllers) else None

@@ -75,6 +75,7 @@ def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", code])
     try:
         watch = pausing.MemoryWatch(process.pid, 40 * MIB)
+        watch.start()
         assert process.wait(30) == -signal.SIGKILL
         watch.stop()
         assert watch.killed
@@ -84,6 +85,7 @@ def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
 
 def test_a_process_within_its_memory_lives(spinning: int) -> None:
     watch = pausing.MemoryWatch(spinning, 1000 * MIB)
+    watch.start()
     time.sleep(0.05)
     watch.stop()
     assert not watch.killed
@@ -127,7 +129,7 @@ def test_a_group_is_made_beside_our_own(tree: Path) -> None:
     path = tree / "ours" / f"nbops-profile-{os.getpid()}-7"
     assert path.is_dir()
     assert not left.exists()
-    group.add(1234)
+    assert group.add(1234)
     assert group.limit_memory(64 * MIB)
     assert group.limit_cpu(0.5)
     written = {file.name: file.read_text() for file in path.iterdir()}
