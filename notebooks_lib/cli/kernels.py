@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from notebooks_lib.kernels.benchmark import KernelStart
+    from notebooks_lib.kernels.protocol import TemplateStatus
 
 NAMES = "mlflow,sklearn,pandas"
 
@@ -82,7 +83,7 @@ def _kernel_status() -> dict[str, Any]:
     kind = "warm" if preference.enabled else "cold: warm = false in the settings"
     try:
         templates = [
-            {**answer, **_memory(answer), "socket": str(path)} for path, answer in template_manager.templates()
+            {**vars(status), **_memory(status), "socket": str(path)} for path, status in template_manager.templates()
         ]
     except template_manager.Unavailable as error:
         kind = f"cold: {error}"
@@ -98,7 +99,7 @@ def _kernel_status() -> dict[str, Any]:
     }
 
 
-def _memory(template: dict[str, Any]) -> dict[str, Any]:
+def _memory(status: TemplateStatus) -> dict[str, Any]:
     """Return the resident and the unshared memory of the template and of each of its kernels."""
     import psutil
 
@@ -109,7 +110,7 @@ def _memory(template: dict[str, Any]) -> dict[str, Any]:
             return {"resident_mb": 0.0, "own_mb": 0.0}
         return {"resident_mb": round(info.rss / 2**20, 1), "own_mb": round(info.uss / 2**20, 1)}
 
-    return {**of(template["pid"]), "kernels": {str(pid): of(pid) for pid in template["kernels"]}}
+    return {**of(status.pid), "kernels": {str(pid): of(pid) for pid in status.kernels}}
 
 
 def _print(template: dict[str, Any]) -> None:
@@ -140,11 +141,9 @@ def stop(forget: bool) -> None:
         stopped = template_manager.stop()
     except template_manager.Unavailable as error:
         raise errors.KernelError(f"there are no warm kernels: {error}") from error
-    for template in stopped:
-        outcome = (
-            f"leaves with its kernels {', '.join(map(str, template['kernels']))}" if template["kernels"] else "has left"
-        )
-        click.echo(f"template {template['pid']} {outcome}")
+    for status in stopped:
+        outcome = f"leaves with its kernels {', '.join(map(str, status.kernels))}" if status.kernels else "has left"
+        click.echo(f"template {status.pid} {outcome}")
     if not stopped:
         click.echo("no template was running")
     if forget:

@@ -1,8 +1,12 @@
 """Warm kernels: Jupyter kernels forked from a process that has imported the libraries already (docs/decisions/0020).
 
-`provisioner`, `client` and `template_manager` run in the process that wants a kernel. `template` and the modules that
-it loads (its SIBLINGS) run in the template process, by file path and with the standard library only: that process holds
-no module of this project, and works with any interpreter that has ipykernel and threadpoolctl.
+Three processes share the work. All of them know `protocol`, `safe_packages` and `import_history`.
+
+- The client wants a kernel: `kernelspecs`, `provisioner`, `preferences`, `template_client`, `template_manager`.
+- The template has the libraries imported and forks: `template`, `preload`, `library_warmup`, `import_placeholders`,
+  `kernel_supervisor`, `template_successor`. It loads its modules by file path and needs the standard library only: it
+  holds no module of this project, and works with any interpreter that has ipykernel and threadpoolctl.
+- The kernel is a fork of the template: `inherited_state`, then `kernel_app`.
 """
 
 from pathlib import Path

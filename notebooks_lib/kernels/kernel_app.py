@@ -22,7 +22,7 @@ from typing import Any
 import_history = sys.modules["_nbops_import_history"]
 
 
-def run(request: dict[str, Any], preload: Any, report_fd: int, client_pidfd: int | None) -> None:
+def run(request: Any, preload: Any, report_fd: int, client_pidfd: int | None) -> None:
     """Be the kernel until it ends, then end the process; see `leave`."""
     for name in [name for name in sys.modules if name.startswith("_nbops_")]:
         del sys.modules[name]
@@ -36,9 +36,9 @@ def run(request: dict[str, Any], preload: Any, report_fd: int, client_pidfd: int
     atexit.register(lambda: report.send(all_of_it=True))  # registered first, so it is the last to run
     from ipykernel import kernelapp
 
-    sys.orig_argv = request["command"]
+    sys.orig_argv = request.command
     launcher = os.path.join(os.path.dirname(os.path.dirname(kernelapp.__file__)), "ipykernel_launcher.py")
-    sys.argv = [launcher, *request["argv"]]
+    sys.argv = [launcher, *request.argv]
     parent = 0
     if client_pidfd is not None:
         parent = int(os.environ.get("JPY_PARENT_PID") or 0)

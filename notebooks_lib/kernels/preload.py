@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-placeholders, warmup = sys.modules["_nbops_placeholders"], sys.modules["_nbops_warmup"]
+placeholders, warmup = sys.modules["_nbops_import_placeholders"], sys.modules["_nbops_library_warmup"]
 BASE = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
@@ -210,6 +210,27 @@ class Preload:
             self._looked = time.monotonic()
             paths = self._stamps
         return next((path for path in paths if stamp(path) != self._stamps.get(path)), None)
+
+    def find_shadowing(self, folder: str, python_path: str) -> str | None:
+        """Return why a file of the kernel's hides an installed module or holds settings for its import, or None.
+
+        An ordinary kernel imports a file in its folder or on PYTHONPATH before an installed module of that name, and
+        some packages read their settings there. A forked kernel has the installed module already.
+        """
+        settings = self.table.folder_files(self.tops)
+        entries = [os.path.join(folder, entry) for entry in python_path.split(os.pathsep) if entry]
+        for place in [folder, *entries]:
+            try:
+                names = os.listdir(place)
+            except OSError:
+                continue
+            for name in names:
+                package = os.path.join(place, name, "__init__.py")
+                if name.split(".")[0] in self.tops and (name.endswith((".py", ".so")) or os.path.isfile(package)):
+                    return f"{os.path.join(place, name)} stands before an installed package of that name"
+                if place == folder and name in settings:
+                    return f"{os.path.join(place, name)} has settings that are read at import"
+        return None
 
     def learnable(self, names: Iterable[str]) -> list[str]:
         """Return those of the modules that a template may import beforehand."""

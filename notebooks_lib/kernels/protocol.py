@@ -9,15 +9,73 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
+T = TypeVar("T", "ForkRequest", "TemplateStatus")
 HEADER = struct.Struct("!I")
 LIMIT = 32 * 2**20
 """Bytes of one message. An environment has a few kilobytes; a greater length is not a message of this protocol."""
 FDS = 8
 PROTOCOL = 1
 """Raised when messages change: a client that has run since before an upgrade must not get a kernel it cannot take."""
+
+
+@dataclass(frozen=True)
+class ForkRequest:
+    """The kernel that a client wants: what it would have inherited from the client as a child process."""
+
+    argv: Sequence[str]
+    """Arguments of ipykernel; `command` is the whole command line."""
+    command: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    memory: str
+    """File with the project's import history."""
+    independent: bool = False
+    """Whether the kernel outlives its client."""
+    umask: int = 0o022
+    limits: Sequence[tuple[int, tuple[int, int]]] = ()
+    """Numbers of resource limits, each with its soft and its hard limit."""
+    ignored: Sequence[int] = ()
+    """Signals that the client ignores."""
+    watch: Sequence[str] = ()
+    """Files whose change makes the template stale."""
+    protocol: int = -1
+
+
+@dataclass(frozen=True)
+class TemplateStatus:
+    """What a template reports about itself."""
+
+    pid: int
+    open: bool
+    """Whether it still forks kernels."""
+    modules: int
+    importing: str
+    """The module that its successor imports now; empty when there is none."""
+    kernels: Sequence[int]
+    forks: int
+    idle: float
+    idle_left: float
+    """Seconds until it leaves, unless a kernel is requested."""
+    never: Mapping[str, str]
+    """Modules that it does not import, with the reason."""
+    python: str
+    memory: Sequence[str]
+    """Import histories of the projects that it serves."""
+
+
+def decode(kind: type[T], message: Mapping[str, Any]) -> T:
+    """Return the message as a ForkRequest or TemplateStatus; fields of another version are left out.
+
+    Raises ValueError when a field is missing.
+    """
+    try:
+        return kind(**{field.name: message[field.name] for field in fields(kind) if field.name in message})
+    except TypeError as error:
+        raise ValueError(f"not a {kind.__name__}: {error}") from None
 
 
 def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:

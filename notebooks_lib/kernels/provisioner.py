@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase, LocalProvisioner
 
-from notebooks_lib.kernels.forked_process import ForkedProcess
-
 if TYPE_CHECKING:
     from notebooks_lib.kernels.preferences import Preferences
     from notebooks_lib.kernels.template_client import KernelRequest
@@ -72,8 +70,6 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
-        from notebooks_lib.kernels import template_client
-
         self.warm = False
         arguments = self._scrub_kwargs(kwargs)
         wanted = _preferences(arguments)
@@ -83,6 +79,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         try:
             if obstacle is not None:
                 raise obstacle
+            from notebooks_lib.kernels import template_client  # not everywhere: it needs Unix
+
             request = _request(cmd, arguments)
             self.process = await _in_thread(lambda: template_client.fork(request, wanted))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
@@ -95,8 +93,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
 
     async def wait(self) -> int | None:
         """Wait for the end of the process; LocalProvisioner itself looks only ten times a second."""
-        process: object = self.process
-        if not isinstance(process, ForkedProcess):
+        process: Any = self.process
+        if not self.warm or process is None:
             code: int | None = await super().wait()
             return code
         pause = FIRST_PAUSE
@@ -164,8 +162,8 @@ async def _in_thread(fork: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
             result = error
         with lock:
-            if given_up and isinstance(result, ForkedProcess):
-                _end(result)  # its caller has gone: it must not live on unseen
+            if given_up:
+                _end(result)
             done.append(result)
 
     threading.Thread(target=work, name="nbops-fork", daemon=True).start()
@@ -178,17 +176,20 @@ async def _in_thread(fork: Callable[[], T]) -> T:
         with lock:
             given_up = True
             for result in done:
-                if isinstance(result, ForkedProcess):
-                    _end(result)
+                _end(result)
         raise
     if isinstance(done[0], BaseException):
         raise done[0]
     return done[0]
 
 
-def _end(process: ForkedProcess) -> None:
-    process.kill()
-    process.wait()
+def _end(result: object) -> None:
+    """End a kernel whose caller has gone: it must not live on unseen. Other results need nothing."""
+    from notebooks_lib.kernels.template_client import ForkedProcess
+
+    if isinstance(result, ForkedProcess):
+        result.kill()
+        result.wait()
 
 
 def _warn(reason: str) -> None:

@@ -25,8 +25,8 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = (
-    *("protocol", "safe_packages", "import_history", "placeholders", "thread_pools", "warmup", "preload", "successor"),
-    *("children", "kernel_app", "child"),
+    *("protocol", "safe_packages", "import_history", "import_placeholders", "library_warmup", "preload"),
+    *("template_successor", "kernel_supervisor", "kernel_app", "inherited_state"),
 )
 LOOK_EVERY = 5.0
 """Seconds between two checks of an idle template whether it has to leave."""
@@ -45,7 +45,7 @@ def _sibling(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-protocol, safe_packages, import_history, _, thread_pools, _, preload, successor, children, kernel_app, child = map(
+protocol, safe_packages, import_history, _, _, preload, successor, supervisor, kernel_app, inherited_state = map(
     _sibling, SIBLINGS
 )
 
@@ -59,7 +59,7 @@ class Template:
         self.idle = float(config["idle"])
         never = dict.fromkeys(config["never"], "forbidden by the settings")
         known = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
-        self.preload = preload.Preload(known, never, thread_pools.ThreadPools())
+        self.preload = preload.Preload(known, never, inherited_state.ThreadPools())
         self.waiting: list[Any] = []
         """Requests of kernels that wait for what the successor imports."""
         self.open = True
@@ -74,7 +74,7 @@ class Template:
 
     def _begin(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.kernels = children.ForkedKernels(self.selector, import_history.add, self._grow)
+        self.kernels = supervisor.KernelSupervisor(self.selector, import_history.add, self._grow)
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
@@ -174,62 +174,60 @@ class Template:
         try:
             if protocol.peer(connection)[1] != os.getuid():
                 raise EOFError("another user")
-            message, fds = protocol.receive(connection)
+            request = supervisor.ClientRequest(connection, *protocol.receive(connection))
         except (OSError, EOFError, ValueError):
             connection.close()
             return
-        request = children.ClientRequest(connection, message, fds)
-        if message.get("op") not in ("fork", "wait"):
+        if request.op not in ("fork", "wait"):
             self._answer(request)
             return
         self.used = time.monotonic()
         self.waiting.append(request)  # before a successor is forked, which must forget it
-        self.learning.add_project(message["memory"])
+        self.learning.add_project(request.memory)
         self._grow()
 
     def _fork_waiting(self) -> None:
         """Fork the kernels that need not wait for the successor, and answer the clients that only waited for it."""
         for request in self.waiting[:]:
-            if not self.learning.worth_waiting_for(request.message["memory"], request.since):
+            if not self.learning.worth_waiting_for(request.memory, request.since):
                 self.waiting.remove(request)
-                if request.message["op"] == "wait":
+                if request.op == "wait":
                     request.answer({"ready": True})
                 else:
                     self._fork(request)
 
     def _answer(self, request: Any) -> None:
-        if request.message.get("op") == "stop":
+        if request.op == "stop":
             self._retire()
-        request.answer(
-            {
-                "pid": os.getpid(),
-                "open": self.open,
-                "modules": len(sys.modules),
-                "importing": self.learning.importing,
-                "kernels": sorted(self.kernels.running),
-                "forks": self.forks,
-                "idle": self.idle,
-                "idle_left": max(0.0, self._idle_left()),
-                "never": dict(self.preload.never),
-                "python": sys.executable,
-                "memory": sorted(self.learning.projects),
-            }
+        status = protocol.TemplateStatus(
+            pid=os.getpid(),
+            open=self.open,
+            modules=len(sys.modules),
+            importing=self.learning.importing,
+            kernels=sorted(self.kernels.running),
+            forks=self.forks,
+            idle=self.idle,
+            idle_left=max(0.0, self._idle_left()),
+            never=dict(self.preload.never),
+            python=sys.executable,
+            memory=sorted(self.learning.projects),
         )
+        request.answer(vars(status))
 
     def _fork(self, request: Any) -> None:
-        message = request.message
-        for path in message["watch"]:
+        kernel = request.kernel
+        for path in kernel.watch:
             self.preload.watch(path)
         changed = self.preload.stale() if self.open else "it has left"
         if changed is not None or threading.active_count() > 1:
             self._retire()
             request.answer({"stale": changed or "a thread runs in it"})
             return
-        problem = child.find_shadowing(message, self.preload.tops, self.preload.table.folder_files(self.preload.tops))
-        if message.get("protocol") != protocol.PROTOCOL:
+        problem = self.preload.find_shadowing(kernel.cwd, kernel.env.get("PYTHONPATH", ""))
+        if kernel.protocol != protocol.PROTOCOL:
             problem = "nbops was upgraded since this program began; start it again for warm kernels"
         if problem is None:
-            self.preload.pools.limit(message["env"])
+            self.preload.pools.limit(kernel.env)
             problem = self.kernels.fork(request, self._forget)
         if problem is not None:
             request.answer({"refused": problem})
@@ -281,7 +279,7 @@ def main() -> None:
         os._exit(0)  # the client that started it need not wait for it
     os.setsid()
     os.chdir("/")
-    child.reset_signals_and_limits()  # the client may ignore signals, or have limits of its own
+    inherited_state.reset_signals_and_limits()  # the client may ignore signals, or have limits of its own
     config = {**json.loads(sys.argv[1]), "table": json.loads(sys.stdin.buffer.read())}
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)  # gets the descriptor 0
@@ -289,16 +287,16 @@ def main() -> None:
     try:
         template.start(ready)
         template.serve()
-    except children.Forked as forked:
+    except supervisor.Forked as forked:
         child_request = forked
     else:
         os._exit(0)  # without taking apart what was imported, which would copy it
     imported = template.preload
-    kernel = child.ChildKernel(child_request, imported, template.signals)
+    kernel = inherited_state.ChildKernel(child_request, imported, template.signals)
     del template
     kernel.become()
     kernel.wait_for_client()
-    kernel_app.run(child_request.message, imported, child_request.report, child_request.client_pidfd)
+    kernel_app.run(child_request.kernel, imported, child_request.report, child_request.client_pidfd)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from notebooks_lib.kernels import protocol, safe_packages, template_path
 from notebooks_lib.kernels.preferences import Preferences
@@ -37,7 +36,7 @@ class Unavailable(Exception):
     """No warm kernel can be had; the message says why. An ordinary one does the same work."""
 
 
-def templates() -> list[tuple[Path, dict[str, Any]]]:
+def templates() -> list[tuple[Path, protocol.TemplateStatus]]:
     """Return each running template of this user: its socket and its status."""
     running = []
     for path in sorted(runtime_folder().iterdir()):
@@ -50,7 +49,7 @@ def templates() -> list[tuple[Path, dict[str, Any]]]:
     return running
 
 
-def stop() -> list[dict[str, Any]]:
+def stop() -> list[protocol.TemplateStatus]:
     """Stop all templates of this user, each when its last kernel has ended. Return their status."""
     stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
@@ -59,8 +58,8 @@ def stop() -> list[dict[str, Any]]:
     return stopped
 
 
-def ask(path: Path, op: str) -> dict[str, Any] | None:
-    """Send a request to the template behind a socket. Return its answer, or None when there is no template."""
+def ask(path: Path, op: str) -> protocol.TemplateStatus | None:
+    """Send "status" or "stop" to the template behind a socket. Return its status, or None when there is no template."""
     connection = connect(path)
     if connection is None:
         return None
@@ -68,8 +67,8 @@ def ask(path: Path, op: str) -> dict[str, Any] | None:
         try:
             connection.settimeout(FORK_TIMEOUT)
             protocol.send(connection, {"op": op})
-            return protocol.receive(connection)[0]
-        except (OSError, EOFError):
+            return protocol.decode(protocol.TemplateStatus, protocol.receive(connection)[0])
+        except (OSError, EOFError, ValueError):
             return None
 
 
@@ -143,7 +142,7 @@ def start(
 def _make_room() -> None:
     """Stop the templates that have been idle longest, and remove logs of ended ones."""
     running = templates()
-    idle = sorted((status["idle_left"], path) for path, status in running if status["open"] and not status["kernels"])
+    idle = sorted((status.idle_left, path) for path, status in running if status.open and not status.kernels)
     for _, path in idle[: max(0, len(running) + 1 - MOST)]:
         ask(path, "stop")
     alive = {path.stem.partition("-")[0] for path, _ in running}

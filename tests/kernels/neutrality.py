@@ -187,8 +187,8 @@ def kept(value: object, everything: dict[str, Any]) -> str:
 
 
 def main(folder: str, modules: list[str]) -> dict[str, object]:
-    placeholders = sibling(folder, "placeholders")
-    sibling(folder, "warmup")
+    placeholders = sibling(folder, "import_placeholders")
+    sibling(folder, "library_warmup")
     preload = sibling(folder, "preload")
     for name in preload.BASE:
         with contextlib.suppress(ImportError):

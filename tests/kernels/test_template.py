@@ -32,6 +32,7 @@ from notebooks_lib.kernels import (
     template_manager,
     template_path,
 )
+from notebooks_lib.kernels.protocol import TemplateStatus
 from tests.kernels.building import SPECS, Kernel, alive, marked, own_templates, wait
 
 ROOT = Path(__file__).parent.parent.parent
@@ -120,8 +121,8 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def status(pid: int) -> dict[str, Any]:
-    return next(told for _, told in template_manager.templates() if told["pid"] == pid)
+def status(pid: int) -> TemplateStatus:
+    return next(told for _, told in template_manager.templates() if told.pid == pid)
 
 
 def parent(kernel: Kernel) -> int:
@@ -173,7 +174,7 @@ def test_two_clients_at_once_start_one_template(folder: Path) -> None:
         told = [told_by(process) for process in processes]
         (template,) = {parent for _, _, parent in told}
         assert templates(folder) == [template]
-        assert sorted(status(template)["kernels"]) == sorted(kernel for kernel, _, _ in told)
+        assert sorted(status(template).kernels) == sorted(kernel for kernel, _, _ in told)
 
 
 def test_only_the_user_may_enter_the_folder_of_the_sockets(home: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_folder_that_others_may_enter_gives_ordinary_kernels_and_one_warning(
 def test_a_template_does_not_answer_another_user(folder: Path, home: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in template_manager.templates() if told["pid"] == pid)
+        path = next(path for path, told in template_manager.templates() if told.pid == pid)
         opened = [home, home / "run", path.parent]
         code = f"""
 import os, socket, struct
@@ -234,7 +235,7 @@ except ConnectionError:
             for place in opened:
                 place.chmod(0o700)
         assert told.stdout.strip() == "b''"
-        assert status(pid)["open"] is True
+        assert status(pid).open is True
     monkey = home / "run" / "foreign"
     monkey.mkdir(mode=0o700)
     os.chown(monkey, 65534, 65534)
@@ -301,7 +302,7 @@ def test_a_cancelled_start_leaves_no_kernel(folder: Path) -> None:
                 await starting
         finally:
             os.kill(template, signal.SIGCONT)
-        await asyncio.to_thread(wait, "the kernel", lambda: status(template)["forks"] > forks, 10)
+        await asyncio.to_thread(wait, "the kernel", lambda: status(template).forks > forks, 10)
         await asyncio.to_thread(wait, "the end of the kernel", lambda: all_of(folder) == templates(folder), 10)
         await manager.cleanup_resources()
         manager.context.destroy()
@@ -311,7 +312,7 @@ def test_a_cancelled_start_leaves_no_kernel(folder: Path) -> None:
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernelspecs.WarmSpecs(kernel_dirs=SPECS))
     with Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name}) as kernel:
         env = kernel.env
-    forks = status(template)["forks"]
+    forks = status(template).forks
     asyncio.run(give_up())
     assert templates(folder) == [template]
 
@@ -324,13 +325,11 @@ def test_the_connection_file_is_written_once_the_template_has_its_libraries(fold
         starting = asyncio.create_task(manager.start_kernel(env=env, cwd=str(folder)))
         while not connection_file.exists():
             await asyncio.sleep(0.002)
-        listening = [
-            told for _, told in template_manager.templates() if told["open"] and told["pid"] in templates(folder)
-        ]
+        listening = [told for _, told in template_manager.templates() if told.open and told.pid in templates(folder)]
         await starting
         await manager.shutdown_kernel(now=True)
         manager.context.destroy()
-        return [str(told["importing"]) for told in listening]
+        return [str(told.importing) for told in listening]
 
     connection_file = folder / "kernel.json"
     specs = kernelspecs.WarmSpecs(kernel_dirs=SPECS)
@@ -348,7 +347,7 @@ def test_a_killed_client_ends_its_kernel_but_not_the_template(folder: Path) -> N
         assert alive(kernel)
         process.kill()
         wait("the end of the kernel and of what it started", lambda: not alive(kernel) and not alive(started), 10)
-        assert wait("that the template knows", lambda: status(template)["kernels"] == [], 5)
+        assert wait("that the template knows", lambda: status(template).kernels == [], 5)
 
 
 @pytest.mark.proof
@@ -385,14 +384,14 @@ def test_a_template_killed_before_its_answer_leaves_no_second_kernel(
     """Two kernels on one connection file would both answer, or neither."""
     package = folder / "kernels"
     shutil.copytree(Path(template_path()).parent, package)
-    text = (package / "children.py").read_text()
+    text = (package / "kernel_supervisor.py").read_text()
     die = "os.path.exists(HERE) or (open(HERE, 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
     changed = text.replace(
         '        try:\n            protocol.send(client, {"pid"',
         f'        {die}\n        try:\n            protocol.send(client, {{"pid"',
     )
     assert changed != text
-    (package / "children.py").write_text(
+    (package / "kernel_supervisor.py").write_text(
         changed.replace("protocol = sys", f"HERE = {str(folder / 'once')!r}\nprotocol = sys")
     )
     for module in (template_client, template_manager):
@@ -411,7 +410,7 @@ def test_a_killed_kernel_leaves_no_zombie(folder: Path) -> None:
         os.kill(kernel.pid, signal.SIGKILL)
         assert kernel.process.wait(10) == -signal.SIGKILL
         wait("that nothing is left", lambda: not Path(f"/proc/{kernel.pid}").exists())
-        assert status(pid)["kernels"] == []
+        assert status(pid).kernels == []
 
 
 def test_wait_and_poll_report_a_kernels_end(folder: Path) -> None:
@@ -435,7 +434,7 @@ def test_wait_and_poll_report_a_kernels_end(folder: Path) -> None:
 def test_an_idle_template_leaves(folder: Path) -> None:
     with start(folder, NBOPS_KERNELS_IDLE_MINUTES="0.01") as kernel:
         pid = parent(kernel)
-        assert status(pid)["idle"] == pytest.approx(0.6)
+        assert status(pid).idle == pytest.approx(0.6)
         time.sleep(1)
         assert alive(pid)  # a kernel keeps it
     wait("the end of the template", lambda: not alive(pid), 10)
@@ -445,12 +444,12 @@ def test_an_idle_template_leaves(folder: Path) -> None:
 def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path) -> None:
     with start(folder) as kernel:
         pid = parent(kernel)
-        path = next(path for path, told in template_manager.templates() if told["pid"] == pid)
+        path = next(path for path, told in template_manager.templates() if told.pid == pid)
         told = template_manager.ask(path, "stop")
         assert told is not None
-        assert not told["open"]
+        assert not told.open
         assert not path.exists()
-        assert status(pid)["kernels"] == [kernel.pid]  # it can still be asked
+        assert status(pid).kernels == [kernel.pid]  # it can still be asked
         with start(folder) as other:
             assert parent(other) != pid
         assert kernel.run("1 + 1").text == "2"
@@ -524,7 +523,7 @@ def test_each_project_records_what_it_uses_even_if_another_had_it_imported(
         if place is folder:
             wait(
                 "the next template",
-                lambda pid=first: {t["pid"] for _, t in template_manager.templates() if t["open"]} - {pid},
+                lambda pid=first: {t.pid for _, t in template_manager.templates() if t.open} - {pid},
             )
         wait("that it is on record", lambda place=place: "shared_one" in import_history.read(memory_of(place)), 5)
 
@@ -550,7 +549,7 @@ def test_what_no_template_can_import_costs_a_copy_and_is_left_to_the_kernels(
     with start(folder, environment) as kernel:
         assert kernel.warm
         assert early(kernel, *names) == {**dict.fromkeys(names, False), "fine_one": True}
-        told = status(parent(kernel))["never"]
+        told = status(parent(kernel)).never
     assert told.keys() == BAD.keys()
     assert "thread" in told["starts_a_thread"]
     assert "nobody_knows, which is not in the table" in told["brings_another"]
@@ -614,10 +613,10 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
     """And it is there when it is done, however long it took."""
     package = folder / "kernels"
     shutil.copytree(Path(template_path()).parent, package)
-    text = (package / "successor.py").read_text()
+    text = (package / "template_successor.py").read_text()
     text, changed = re.subn(r"^PATIENCE = [0-9.]+$", "PATIENCE = 1.0", text, flags=re.MULTILINE)
     assert changed == 1
-    (package / "successor.py").write_text(text)
+    (package / "template_successor.py").write_text(text)
     for module in (template_client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
     flag = folder / "slow"
@@ -633,15 +632,15 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
         began = time.monotonic()
         with start(other, environment, PYTHON_OF_TEST=folder.name) as another:
             assert another.warm
-            assert status(parent(another))["importing"] == "slow_once"
+            assert status(parent(another)).importing == "slow_once"
         assert time.monotonic() - began < 6
     wait(
         "that the next template is there",
-        lambda: not any(told["importing"] for _, told in template_manager.templates()),
+        lambda: not any(told.importing for _, told in template_manager.templates()),
     )
     with start(folder, environment) as kernel:
         assert early(kernel, "slow_once") == {"slow_once": True}
-        assert status(parent(kernel))["never"] == {}
+        assert status(parent(kernel)).never == {}
 
 
 def test_what_a_kernel_imported_is_learned_before_it_ends(folder: Path, environment: Environment) -> None:
@@ -757,8 +756,8 @@ def test_a_template_that_does_not_answer_or_does_not_start(
             os.kill(pid, signal.SIGCONT)
 
         def left() -> bool:
-            told = [told for _, told in template_manager.templates() if told["pid"] == pid]
-            return bool(told) and not told[0]["open"] and told[0]["kernels"] == [kernel.pid]
+            told = [told for _, told in template_manager.templates() if told.pid == pid]
+            return bool(told) and not told[0].open and told[0].kernels == [kernel.pid]
 
         wait("that it leaves, and that who went away has no kernel", left)
     broken = home / "broken.py"

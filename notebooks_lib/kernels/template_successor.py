@@ -1,4 +1,4 @@
-"""How a template learns: a copy of it imports what kernels had to import themselves, and takes its place.
+"""The successor of a template: a copy of it imports what kernels had to import themselves, and takes its place.
 
 Meanwhile the template goes on forking. Kernels whose project needs the new modules wait a while, others do not.
 Standard library only.

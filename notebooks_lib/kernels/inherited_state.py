@@ -1,4 +1,4 @@
-"""A process just forked: takes off what it inherited from the template, and waits for its client.
+"""Reset what a forked kernel inherits from its template: session, streams, environment, signals, limits, threads.
 
 Imports only what the template has imported already.
 """
@@ -6,6 +6,7 @@ Imports only what the template has imported already.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import resource
 import select
@@ -14,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 protocol = sys.modules["_nbops_protocol"]
@@ -24,28 +26,11 @@ PATIENCE = 30.0
 """Seconds that the client has to take its kernel."""
 GRACE = 0.5
 """The same, when the template is gone."""
-
-
-def find_shadowing(request: dict[str, Any], imported: frozenset[str], settings: set[str]) -> str | None:
-    """Return a file of the kernel's that hides an installed module or holds settings for its import, or None.
-
-    An ordinary kernel imports a file in its folder or on PYTHONPATH before an installed module of that name, and some
-    packages read their `settings` there. A forked kernel has the installed module already.
-    """
-    entries = request["env"].get("PYTHONPATH", "").split(os.pathsep)
-    for folder in [request["cwd"], *(os.path.join(request["cwd"], entry) for entry in entries if entry)]:
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            continue
-        for name in names:
-            stem = name.split(".")[0]
-            package = os.path.join(folder, name, "__init__.py")
-            if stem in imported and (name.endswith((".py", ".so")) or os.path.isfile(package)):
-                return f"{os.path.join(folder, name)} stands before an installed package of that name"
-            if folder == request["cwd"] and name in settings:
-                return f"{os.path.join(folder, name)} has settings that are read at import"
-    return None
+THREAD_VARIABLES = {
+    "openmp": ("OMP_NUM_THREADS",),
+    "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
+}
+"""Read by native libraries when they are loaded; after that only threadpoolctl reaches them (docs/design trap 15)."""
 
 
 def reset_signals_and_limits() -> None:
@@ -65,7 +50,7 @@ class ChildKernel:
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
         self._connection: socket.socket = forked.connection
         self._template: int = forked.template
-        self._request: dict[str, Any] = forked.message
+        self._kernel: Any = forked.kernel
         self._fds: list[int] = forked.fds
         self._signals = signals
         self._preload = preload
@@ -82,24 +67,24 @@ class ChildKernel:
             stream = open(fd, mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-        _show_in_proc(self._request)
+        _show_in_proc(self._kernel)
         os.environ.clear()
-        os.environ.update(self._request["env"])
+        os.environ.update(self._kernel.env)
         for key, value in self._preload.environment.items():
             if key in self._preload.at_start or key not in os.environ:  # a variable of the user's wins
                 os.environ[key] = value
-        os.umask(self._request["umask"])
-        os.chdir(self._request["cwd"])
-        _limit(self._request["limits"])
+        os.umask(self._kernel.umask)
+        os.chdir(self._kernel.cwd)
+        _limit(self._kernel.limits)
         for number, handler in self._signals.items():
-            if number in self._request["ignored"]:
+            if number in self._kernel.ignored:
                 handler = signal.SIG_IGN
             if handler is not None and number not in (signal.SIGKILL, signal.SIGSTOP):
                 signal.signal(number, handler)  # type: ignore[arg-type]
         self._reseed()
         for module, name in FOLDERS.items():
             if module in sys.modules:
-                setattr(sys.modules[module], name, self._request["cwd"])
+                setattr(sys.modules[module], name, self._kernel.cwd)
         import logging
         import tempfile
 
@@ -140,12 +125,12 @@ class ChildKernel:
             process.current_process().authkey = os.urandom(32)
 
 
-def _show_in_proc(request: dict[str, Any]) -> None:
+def _show_in_proc(kernel: Any) -> None:
     """Put the kernel's mark and command where /proc shows a process's first environment and arguments.
 
     A fork shares both with its parent. People find kernels by the command, and the runner finds orphans by the mark.
     """
-    wanted = request["env"].get(MARK.decode().rstrip("="), "").encode()
+    wanted = kernel.env.get(MARK.decode().rstrip("="), "").encode()
     try:
         with open("/proc/self/environ", "rb") as file:
             place = file.read().find(MARK)
@@ -155,7 +140,7 @@ def _show_in_proc(request: dict[str, Any]) -> None:
         return
     import ctypes
 
-    command = b"\0".join(os.fsencode(word) for word in request["command"]) + b"\0"
+    command = b"\0".join(os.fsencode(word) for word in kernel.command) + b"\0"
     if 0 < first < last:
         command = command[: last - first - 1].ljust(last - first, b"\0")
         ctypes.memmove(first, command, len(command))
@@ -168,3 +153,83 @@ def _limit(limits: list[tuple[int, list[int]]]) -> None:
         soft, hard = wanted
         if resource.getrlimit(number) != (soft, hard):
             resource.setrlimit(number, (soft, hard))
+
+
+class ThreadPools:
+    """The BLAS and OpenMP threads of this process, and of kernels forked from it, as the kernel's environment says.
+
+    The number is set in the template, right before it forks. Set afterwards, OpenBLAS would start its threads at once,
+    and they would spin for a while. A fork ends them, and a kernel starts them again when it needs more than one.
+    """
+
+    def __init__(self) -> None:
+        self._threadpoolctl: Any = None
+        """A copy of this process's own, which no kernel sees."""
+        self._libraries: list[Any] = []
+        self._own: dict[str, int] = {}
+        """The number that each library chose when it was loaded."""
+
+    def look(self) -> None:
+        """Find the libraries that are loaded now."""
+        if self._threadpoolctl is None:
+            self._threadpoolctl = _import_privately("threadpoolctl")
+        self._libraries = self._threadpoolctl.ThreadpoolController().lib_controllers
+        for library in self._libraries:
+            self._own.setdefault(library.filepath, library.num_threads)
+
+    def limit(self, environment: Mapping[str, str]) -> None:
+        """In the template, right before a fork: set the numbers that the kernel is to have."""
+        wanted = _wanted(environment)
+        for library in self._libraries:
+            number = wanted.get(library.user_api, self._own[library.filepath])
+            if number != library.num_threads:
+                library.set_num_threads(number)
+
+    def finish(self, environment: Mapping[str, str]) -> None:
+        """In the kernel: set what a fork does not carry over."""
+        openmp = _wanted(environment).get("openmp")
+        libraries = [library for library in self._libraries if library.user_api == "openmp"]
+        if libraries and openmp is not None:
+            _limit_threads(libraries, openmp)
+        number = environment.get("NUMEXPR_NUM_THREADS", "")
+        if "numexpr" in sys.modules and number.isdigit():
+            sys.modules["numexpr"].set_num_threads(max(1, int(number)))
+        if "pyarrow" in sys.modules and openmp is not None:  # which reads the variable when it is loaded
+            sys.modules["pyarrow"].set_cpu_count(openmp)
+
+
+def _import_privately(name: str) -> Any:
+    """Import a module without a trace: not in `sys.modules`, and no variable that it sets (KMP_DUPLICATE_LIB_OK).
+
+    A kernel that imports it, by itself or for scikit-learn, gets another copy, and the variable with it.
+    """
+    imported, variables = name in sys.modules, set(os.environ)
+    module = importlib.import_module(name)
+    if not imported:
+        del sys.modules[name]
+    for variable in set(os.environ) - variables:
+        del os.environ[variable]
+    return module
+
+
+def _wanted(environment: Mapping[str, str]) -> dict[str, int]:
+    wanted = {}
+    for api, variables in THREAD_VARIABLES.items():
+        for variable in variables:
+            number = environment.get(variable, "").partition(",")[0]
+            if number.isdigit():
+                wanted[api] = max(1, int(number))
+                break
+    return wanted
+
+
+def _limit_threads(libraries: list[Any], number: int) -> None:
+    """Limit threads that cells start: OpenMP keeps the number per thread, and theirs would be from before the fork."""
+    run: Callable[[threading.Thread], None] = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
+
+    def limited(thread: threading.Thread) -> None:
+        for library in libraries:
+            library.set_num_threads(number)
+        run(thread)
+
+    threading.Thread._bootstrap_inner = limited  # type: ignore[attr-defined]

@@ -39,7 +39,9 @@ def warmup() -> ModuleType:
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
     _store_caches().cache_clear()  # of what other tests have asked; see `state`
-    spec = importlib.util.spec_from_file_location("_nbops_warmup", Path(template_path()).with_name("warmup.py"))
+    spec = importlib.util.spec_from_file_location(
+        "_nbops_library_warmup", Path(template_path()).with_name("library_warmup.py")
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

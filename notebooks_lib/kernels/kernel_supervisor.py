@@ -1,4 +1,4 @@
-"""The kernels that a template has forked: reports their exit codes to their clients, and ends those without a client.
+"""Supervise the kernels that a template has forked: report exit codes to clients, and end kernels without a client.
 
 Standard library only.
 """
@@ -24,7 +24,10 @@ class ClientRequest:
     """What a client has sent: a request for a kernel or for the status, its connection, and the kernel's streams."""
 
     def __init__(self, connection: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
-        self.connection, self.message, self.fds = connection, message, fds
+        self.connection, self.fds = connection, fds
+        self.op: str = message.get("op", "status")
+        self.memory: str = message.get("memory", "")
+        self.kernel: Any = protocol.decode(protocol.ForkRequest, message) if self.op == "fork" else None
         self.since = time.monotonic()
 
     def answer(self, message: dict[str, Any]) -> None:
@@ -46,7 +49,7 @@ class Forked(BaseException):
 
     def __init__(self, template: int, request: ClientRequest, report: int, client_pidfd: int | None) -> None:
         self.template = template
-        self.connection, self.message, self.fds = request.connection, request.message, request.fds
+        self.connection, self.kernel, self.fds = request.connection, request.kernel, request.fds
         self.report = report
         self.client_pidfd = client_pidfd
 
@@ -62,7 +65,7 @@ class _Kernel:
     unread: bytes = b""
 
 
-class ForkedKernels:
+class KernelSupervisor:
     """The running kernels, by process id. `learned` is called with a project's import history and imported modules."""
 
     def __init__(
@@ -81,7 +84,7 @@ class ForkedKernels:
 
         Raises Forked in the child, after `forget` has closed the template's descriptors.
         """
-        client_pidfd = None if request.message["independent"] else _pidfd(protocol.peer(request.connection)[0])
+        client_pidfd = None if request.kernel.independent else _pidfd(protocol.peer(request.connection)[0])
         template = os.pidfd_open(os.getpid())
         report, written = os.pipe()
         try:
@@ -98,7 +101,7 @@ class ForkedKernels:
                 os._exit(1)
             raise Forked(template, request, written, client_pidfd)
         _close([written, template, *request.fds])
-        self._add(pid, report, request.connection, client_pidfd, request.message["memory"])
+        self._add(pid, report, request.connection, client_pidfd, request.memory)
         return None
 
     def _add(self, pid: int, report: int, client: socket.socket, client_pidfd: int | None, memory: str) -> None:
