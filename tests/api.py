@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import inspect
-import re
 import sys
+import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,45 +36,82 @@ def page() -> str:
 
 
 def _described(name: str, value: Any, level: int) -> Iterator[str]:
-    """Yield a heading, the signature and the docstring, then the same for the public parts."""
+    """Yield a heading, the signature, the docstring and the fields, then the same for the public parts."""
     yield f"{'#' * level} {name}\n"
-    if inspect.isroutine(value):
+    if inspect.isroutine(value) or (inspect.isclass(value) and _is_called(value)):
         yield f"```python\n{name.rpartition('.')[2]}{_signature(value)}\n```\n"
-    elif inspect.isclass(value) and "__init__" in vars(value):
-        yield f"```python\n{name}{_signature(value)}\n```\n"
     if text := inspect.getdoc(value):
-        yield re.sub(r"^( +)", r"\1", text, flags=re.MULTILINE) + "\n"
-    parts = vars(value) if inspect.isclass(value) else {}
-    if isinstance(value, ModuleType):
-        names = getattr(value, "__all__", None) or [
-            key for key, part in vars(value).items() if getattr(part, "__module__", "") == value.__name__
-        ]
-        parts = {key: getattr(value, key) for key in sorted(names, key=str.lower)}
-    for key, part in parts.items():
+        yield text + "\n"
+    if dataclasses.is_dataclass(value):
+        notes = _field_notes(value)  # type: ignore[arg-type]
+        for field in dataclasses.fields(value):
+            if not field.name.startswith("_"):
+                yield f"- `{field.name}: {field.type}`{': ' if field.name in notes else ''}{notes.get(field.name, '')}"
+        yield ""
+    for key, part in _parts(value).items():
         function = part.__func__ if isinstance(part, classmethod | staticmethod) else part
-        function = function.fget if isinstance(function, property) else function
-        if key.startswith("_") or not (inspect.isroutine(function) or (level == 2 and inspect.isclass(function))):
-            continue
-        yield from _described(f"{name}.{key}", function, level + 1)
+        if isinstance(function, property):
+            yield f"{'#' * (level + 1)} {name}.{key}\n\n{inspect.getdoc(function) or ''}\n"
+        elif inspect.isroutine(function) or (level == 2 and inspect.isclass(function)):
+            yield from _described(f"{name}.{key}", function, level + 1)
+
+
+def _is_called(value: type) -> bool:
+    """Whether users make such objects themselves: values are only returned to them."""
+    return "__init__" in vars(value) and not dataclasses.is_dataclass(value)
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    """Return the public members of a module or a class."""
+    if isinstance(value, ModuleType):
+        return {key: getattr(value, key) for key in sorted(value.__all__, key=str.lower) if key != "DIRECTIONS"}
+    fields = {field.name for field in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else set()
+    members = vars(value) if inspect.isclass(value) else {}
+    return {key: part for key, part in members.items() if not key.startswith("_") and key not in fields}
+
+
+def _field_notes(value: type) -> dict[str, str]:
+    """Return the docstring below each field of a class."""
+    [tree] = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        field.target.id: " ".join(note.value.value.split())
+        for field, note in pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(note, ast.Expr)
+        and isinstance(note.value, ast.Constant)
+        and isinstance(note.value.value, str)
+    }
 
 
 def _signature(value: Any) -> str:
-    """Return the signature with one parameter a line where it is long."""
+    """Return the signature without `self`, one parameter a line where it is long."""
     signature = inspect.signature(value)
-    text = str(signature).replace("'", "")
-    if len(text) <= 90:
-        return text
-    parameters = list(signature.parameters.values())
-    lines, starred = [], False
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    result = "" if signature.return_annotation is signature.empty else f" -> {_plain(signature.return_annotation)}"
+    words, starred = [], False
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
-            lines.append("    *,")
+            words.append("*")
             starred = True
-        lines.append("    " + str(parameter).replace("'", "") + ",")
-    result = str(signature.return_annotation).replace("'", "")
-    return (
-        "(\n" + "\n".join(lines) + "\n)" + ("" if signature.return_annotation is signature.empty else f" -> {result}")
-    )
+        words.append(_parameter(parameter))
+    line = f"({', '.join(words)}){result}"
+    return line if len(line) <= 90 else "(\n" + "".join(f"    {word},\n" for word in words) + f"){result}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    text = parameter.name
+    if parameter.annotation is not parameter.empty:
+        text += f": {_plain(parameter.annotation)}"
+    if parameter.default is not parameter.empty:
+        text += f" = {parameter.default!r}"
+    return text
+
+
+def _plain(annotation: Any) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return text.strip("'\"") if text[:1] == text[-1:] else text
 
 
 def main() -> int:

@@ -13,6 +13,9 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 
 
+__all__ = ["RankedRun", "Ranking", "RankingTable", "rank"]
+
+
 @dataclass(frozen=True)
 class RankedRun:
     """A run with its rank."""

@@ -14,6 +14,8 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering
 
+__all__ = ["RunInfo", "children", "experiments", "find_runs", "get_run"]
+
 PAGE = 1000
 NEWEST = 500
 BEST = 200
@@ -31,11 +33,15 @@ class RunInfo:
     experiment: str
     experiment_id: str
     status: str
+    """MLflow's own: "RUNNING", "FINISHED", "FAILED" or "KILLED". See `ended`."""
     started_ms: int
+    """Milliseconds since 1970 in UTC, as MLflow counts."""
     metrics: Mapping[str, float]
+    """The last value of each."""
     params: Mapping[str, str]
     tags: Mapping[str, str]
     ended_ms: int | None = None
+    """None while it runs."""
 
     @property
     def ended(self) -> bool:
