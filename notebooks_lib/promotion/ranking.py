@@ -12,7 +12,6 @@ from notebooks_lib.records import finite
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 
-
 __all__ = ["RankedRun", "Ranking", "RankingTable", "rank"]
 
 
