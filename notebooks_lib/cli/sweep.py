@@ -128,7 +128,7 @@ def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -
 
 
 def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
-    from notebooks_lib.sweeps import executors, grid_values, search_space
+    from notebooks_lib.sweeps import executors, grid_values, places, search_space
     from notebooks_lib.sweeps.trials import Goal
 
     notebook: Path = given["notebook"]
@@ -154,9 +154,9 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
     from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 
     here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    on = given["on"] or executors.LOCAL
-    jobs = given["jobs"] or (cores.whole() if on == executors.LOCAL else None)
-    threads = executors.thread_limits(jobs, os.environ) if on == executors.LOCAL and jobs else {}
+    place = places.find(given["on"]) if given["on"] else executors.LOCAL
+    jobs = given["jobs"] or place.default_jobs()
+    threads = place.thread_limits(jobs, os.environ)
     limits = TrialLimits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
     request = SweepRequest(
         source=NotebookPlanner(notebook, here, experiment=given["experiment"]),
@@ -167,7 +167,7 @@ def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
         seed=given["seed"],
         prune=given["prune"],
         jobs=jobs,
-        on=on,
+        place=place,
         limits=limits,
         fail_fast=bool(given["fail_fast"]),
         skip_seen=given["skip_seen"],

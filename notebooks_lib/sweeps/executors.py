@@ -1,18 +1,27 @@
-"""The executors of trials: threads of this process, or a cluster behind the same interface (docs/design D4)."""
+"""Where notebooks are executed: the protocol of an executor, what is known of a place, and threads of this process.
+
+`places` holds the table of places that `--on` may name.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
-from typing import Any
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from notebooks_lib import cores, errors
+from notebooks_lib import cores
 
-LOCAL = "local"
-DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})/?")
+if TYPE_CHECKING:
+    from notebooks_lib.running.plan import NotebookPlanner
+    from notebooks_lib.tracking.owner import RunStart
+    from notebooks_lib.tracking.store import Store
+
+Task = TypeVar("Task")
+AnyTask = TypeVar("AnyTask", contravariant=True)
+Outcome = TypeVar("Outcome")
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -23,33 +32,59 @@ THREAD_VARIABLES = (
 )
 
 
-def check(on: str) -> None:
-    """Raise UsageError unless `on` names an executor whose packages are installed."""
-    if on == LOCAL:
-        return
-    match = DASK.fullmatch(on)
-    if match is None or not 0 < int(match["port"]) < 2**16:
-        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed local or dask://HOST:PORT")
-    if importlib.util.find_spec("distributed") is None:
-        from importlib import metadata
+class Executor(Protocol[AnyTask, Outcome]):
+    """Executes tasks in parallel, and gives each one outcome. It is used from one thread.
 
-        pins = metadata.requires("nbops") or []
-        pin = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
-        raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{pin}', here and on the workers")
+    A task can be pickled, and may be executed more than once when the machine under it dies. An outcome tells how a
+    notebook ended, also when it failed: a future raises only when there is no outcome. It raises ClusterError when no
+    task can be executed any more.
+    """
+
+    def capacity(self) -> int:
+        """Return how many tasks run in parallel, at least 1. It may change between two calls of `poll`."""
+
+    def submit(self, task: AnyTask) -> Future[Outcome]:
+        """Start the task, or queue it. The caller keeps to the capacity."""
+
+    def poll(self) -> None:
+        """Update what is known of the machines; called several times a second. Raise ClusterError when all is lost."""
+
+    def cancel(self) -> None:
+        """Cancel the tasks that have not begun: their futures raise CancelledError. Running ones continue."""
+
+    def close(self) -> None:
+        """Let go of the machines and delete what was sent there, without waiting. A second call does nothing."""
 
 
-class TrialExecutor(Executor):
-    """An executor that knows its capacity and can fail as a whole. It may run a task more than once."""
+@dataclass(frozen=True)
+class Session:
+    """What a place is told when work begins there."""
 
-    def room(self) -> int:
-        """Return the number of parallel tasks."""
-        return cores.whole()
+    source: NotebookPlanner
+    start: RunStart
+    """The start of the run that owns the work."""
+    store: Store
+    tell: Callable[[str], None]
+    """Shows a line to the user."""
 
-    def look(self) -> None:
-        """Update the state; called several times a second. Raise ClusterError when nothing can run any more."""
 
-    def stop(self) -> None:
-        """Cancel the tasks that have not begun."""
+@dataclass(frozen=True)
+class Place(Generic[Task, Outcome]):
+    """A place that `--on` names."""
+
+    on: str
+    connect: Callable[[Callable[[Task], Outcome], Session], Executor[Task, Outcome]]
+    """Returns an executor that calls a function with each task. Raises UsageError and ClusterError."""
+    is_local: bool = False
+    """Whether tasks run in this process: they use its kernels and cores, and it can stop them itself."""
+
+    def default_jobs(self) -> int | None:
+        """Return the parallel tasks where the user names no number; None for the capacity of the executor."""
+        return cores.whole() if self.is_local else None
+
+    def thread_limits(self, jobs: int | None, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return variables that share this machine's cores; empty elsewhere, where each machine has its own."""
+        return thread_limits(jobs, environ) if self.is_local and jobs else {}
 
 
 def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
@@ -61,35 +96,48 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
-class ThreadExecutor(TrialExecutor):
-    """Runs each task in a thread, which mostly waits for the trial's kernel process.
+def in_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    """Call the function in a thread of its own.
 
-    The threads are daemons, so that a store that hangs cannot block the exit after repeated interrupts.
+    The thread is a daemon, so that a store or a scheduler that hangs cannot block the exit.
     """
+    future: Future[Any] = Future()
 
-    def __init__(self) -> None:
-        self._running: set[threading.Thread] = set()
+    def call() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  # it is the caller's, as in every executor
+            future.set_exception(error)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Start the task at once. The caller limits how many run."""
-        future: Future[Any] = Future()
+    threading.Thread(target=call, name="nbops-trial", daemon=True).start()
+    return future
 
-        def work() -> None:
-            try:
-                if not future.set_running_or_notify_cancel():
-                    return
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001  # it is the caller's, as in every executor
-                future.set_exception(error)
-            finally:
-                self._running.discard(threading.current_thread())
 
-        thread = threading.Thread(target=work, name="nbops-trial", daemon=True)
-        self._running.add(thread)
-        thread.start()
-        return future
+class LocalExecutor(Generic[Task, Outcome]):
+    """Runs each task at once in a thread, which mostly waits for the task's kernel process."""
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        """With `wait`, return after all tasks have ended."""
-        for thread in list(self._running) if wait else ():
-            thread.join()
+    def __init__(self, work: Callable[[Task], Outcome]) -> None:
+        self._work = work
+
+    def capacity(self) -> int:
+        """Return the number of cores."""
+        return cores.whole()
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Start the task."""
+        return in_thread(self._work, task)
+
+    def poll(self) -> None:
+        """Do nothing: this machine is here."""
+
+    def cancel(self) -> None:
+        """Do nothing: every task has begun."""
+
+    def close(self) -> None:
+        """Do nothing: the threads are daemons."""
+
+
+LOCAL: Place[Any, Any] = Place("local", lambda work, session: LocalExecutor(work), is_local=True)
+"""This process."""

@@ -23,6 +23,7 @@ from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import MappingType
 from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
 from notebooks_lib.sweeps import executors, samplers
+from notebooks_lib.sweeps.executors import Place
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
 from notebooks_lib.sweeps.trials import Goal
@@ -154,7 +155,8 @@ class SweepRequest:
     prune: str | None = None
     jobs: int | None = 1
     """Parallel trials; None for as many as the executor has room for."""
-    on: str = executors.LOCAL
+    place: Place[Any, Any] = executors.LOCAL
+    """Where the trials run; `places.find` reads it."""
     limits: TrialLimits = field(default_factory=TrialLimits)
     fail_fast: bool = False
     skip_seen: bool = False
@@ -163,7 +165,6 @@ class SweepRequest:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        executors.check(self.on)
         if self.prune is not None:
             samplers.parse_pruner(self.prune)
         grid = isinstance(self.domain.swept, ParameterGrid)

@@ -12,8 +12,8 @@ from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel import find_kernel
-from notebooks_lib.sweeps import executors, parent_run, resume, stopping, trial_runner
-from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
+from notebooks_lib.sweeps import parent_run, resume, stopping, trial_runner
+from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.resume import PreviousResults
@@ -21,7 +21,7 @@ from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Proposals, SweepResult, Trial
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
 LOOK_EVERY = 0.2
@@ -46,7 +46,7 @@ class _SweepSession:
         self,
         request: SweepRequest,
         owned: OwnedRun,
-        executor: TrialExecutor,
+        executor: Executor[TrialTask, TrialOutcome],
         local_sweep: stopping.LocalSweep,
         interrupted: Callable[[], bool],
         on_change: Callable[[Mapping[int, Trial], int], None],
@@ -124,12 +124,12 @@ class _SweepSession:
             self.local_sweep.stop.set()
 
     def _jobs(self) -> int:
-        return self.request.jobs or self.executor.room()
+        return self.request.jobs or self.executor.capacity()
 
     def _loop(self) -> None:
         more = True
         while more or self.running:
-            self.executor.look()
+            self.executor.poll()
             if self.stopped is None and self.interrupted():
                 self._stop("KILLED")
             more = more and self.stopped is None
@@ -161,7 +161,7 @@ class _SweepSession:
             self._settle(earlier)
             return True
         self.trials[task.number] = Trial(task.number, task.values, "running")
-        self.running[self.executor.submit(trial_runner.run, task)] = task
+        self.running[self.executor.submit(task)] = task
         self._show()
         return True
 
@@ -215,14 +215,14 @@ class _SweepSession:
         self.stopped = status
         self.deadline = time.monotonic() + STOP_PATIENCE
         self.local_sweep.stop.set()
-        if self.request.on != executors.LOCAL and not self.lost:
+        if not self.request.place.is_local and not self.lost:
             with contextlib.suppress(Exception):  # they are asked again at the end
                 stopping.request_stop(
                     self.store, self.owned.run_id, "stopped"
                 )  # trials about to start look at the parent's tag
                 for run in stopping.open_trials(self.store, self.owned.run_id):
                     stopping.request_stop(self.store, run.run_id, "stopped")
-        self.executor.stop()
+        self.executor.cancel()
 
     def _give_up_store(self, why: str) -> None:
         self.lost = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
@@ -271,13 +271,13 @@ def run(
     lines for the user. Raise UsageError before anything starts, TrackingError when the store is gone, and ClusterError
     when the cluster is gone.
     """
-    if request.on == executors.LOCAL:  # workers use kernels of their own
+    if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         stop_signal = stack.enter_context(interruption.catch_signals())
-        executor = _executor(request, store, started, tell)
-        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+        executor = request.place.connect(trial_runner.run, Session(request.source, started, store, tell))
+        stack.callback(executor.close)
         if request.resume is None:
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
@@ -305,12 +305,3 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
                     owned.end("FAILED", failure=Failure("error", type(error).__name__, errors.reason(error)))
 
     return leave
-
-
-def _executor(request: SweepRequest, store: Store, started: RunStart, tell: Callable[[str], None]) -> TrialExecutor:
-    """Return the executor. The caller shuts it down."""
-    if request.on == executors.LOCAL:
-        return ThreadExecutor()
-    from notebooks_lib.sweeps.dask import cluster
-
-    return cluster.connect(request.on, request.source, started, store, tell)

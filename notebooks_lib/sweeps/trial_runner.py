@@ -15,7 +15,7 @@ from notebooks_lib.running import outcome
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import executors, formatting, stopping
+from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
 from notebooks_lib.tags import Tag
@@ -75,7 +75,7 @@ class TaskBuilder:
             sweep=self._parent.run_id,
             goal=request.goal,
             limits=request.limits,
-            by_tag=request.prune is not None or request.on != executors.LOCAL,
+            by_tag=request.prune is not None or not request.place.is_local,
         )
 
     def _settled(self, plan: Plan) -> RunStart:

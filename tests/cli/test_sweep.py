@@ -149,6 +149,42 @@ def test_usage_errors_are_reported_and_start_nothing(
     assert not (tmp_path / ".nbops").exists()
 
 
+@pytest.mark.parametrize(
+    ("metric", "goal"),
+    [
+        ("auc", Goal("auc", "max")),
+        ("r2", Goal("r2", "max")),
+        ("rmse:MIN", Goal("rmse", "min")),
+        ("mine:max", Goal("mine", "max")),
+        (" mine : Min ", Goal("mine", "min")),
+        ("mse:max", "of mse, the smaller is better"),
+        ("mine", "which way is better"),
+        ("auc:up", "'up' is no direction"),
+    ],
+)
+def test_a_file_and_the_option_read_a_metric_alike(
+    metric: str,
+    goal: Goal | str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = building.write(tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0")
+    file = tmp_path / "sweep.json"
+    file.write_text(json.dumps({"notebook": "n.ipynb", "grid": {"alpha": [1, 2]}, "metric": metric}))
+    goals: list[Goal | None] = []
+    monkeypatch.setattr(sweep, "_run", lambda request, *rest, **options: goals.append(request.goal) or 0)
+    codes = [
+        program.run(["sweep", str(path), "--grid", "alpha=1,2", "--metric", metric]),
+        program.run(["sweep", "-f", str(file)]),
+    ]
+    if isinstance(goal, Goal):
+        assert (codes, goals) == ([0, 0], [goal, goal])
+    else:
+        assert (codes, goals) == ([2, 2], [])
+        assert capsys.readouterr().err.count(goal) == 2
+
+
 def test_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
     path = building.write(tmp_path / "n.ipynb", "1", parameters="alpha: float = 1.0")
     for arguments in (["--grid", "alpa=1"], ["--space", "alpha=uniform(0,1)", "--metric", "rmse"]):

@@ -1,4 +1,4 @@
-"""Executors run tasks, pass on their errors, and share the cores."""
+"""Threads of this process run tasks, pass on their errors, and share the cores. `test_places` tests every executor."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import threading
 
 import pytest
 
-from notebooks_lib import errors
 from notebooks_lib.sweeps import executors
 
 
-def test_threads_start_at_once_pass_on_errors_and_can_be_joined() -> None:
-    pool = executors.ThreadExecutor()
+def test_a_task_starts_at_once_and_its_error_is_passed_on() -> None:
+    executor = executors.LocalExecutor(lambda task: task())
     gate = threading.Event()
-    held = [pool.submit(gate.wait, 10) for _ in range(3)]
-    broken = pool.submit(lambda: 1 // 0)
+    waiting = [executor.submit(lambda: gate.wait(10)) for _ in range(3)]
     with pytest.raises(ZeroDivisionError):
-        broken.result(10)
-    assert not any(future.done() for future in held)
+        executor.submit(lambda: 1 // 0).result(10)
+    assert not any(future.done() for future in waiting)
     gate.set()
-    pool.shutdown(wait=True)
-    assert all(future.result() for future in held)
+    assert all(future.result(10) for future in waiting)
 
 
 def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,14 +27,9 @@ def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pyt
     assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})
 
 
-@pytest.mark.parametrize(
-    ("on", "message"),
-    [
-        ("laptop", "allowed local or dask://HOST:PORT"),
-        ("dask://host", "no such executor"),
-        ("dask://host:0", "no such executor"),
-    ],
-)
-def test_an_unknown_executor_is_rejected(on: str, message: str) -> None:
-    with pytest.raises(errors.UsageError, match=message):
-        executors.check(on)
+def test_jobs_and_threads_follow_the_quota_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 cores in a container of 2 are 2: both come from `cores`."""
+    monkeypatch.setattr(executors.cores, "quota", lambda: 2.0)
+    monkeypatch.setattr(executors.cores.os, "sched_getaffinity", lambda pid: range(64))
+    assert executors.LOCAL.default_jobs() == executors.LocalExecutor(str).capacity() == 2
+    assert set(executors.LOCAL.thread_limits(2, {}).values()) == {"1"}

@@ -22,14 +22,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from notebooks_lib import __version__, errors
-from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.sweeps.dask import bundle
 from notebooks_lib.sweeps.dask import worker as remote
 from notebooks_lib.sweeps.dask.bundle import ProjectBundle
-from notebooks_lib.sweeps.executors import ThreadExecutor, TrialExecutor
+from notebooks_lib.sweeps.executors import Session, in_thread
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
-from notebooks_lib.tracking.owner import RunStart
 from notebooks_lib.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -49,13 +47,20 @@ _NAMED = 3
 Work = Callable[[TrialTask], TrialOutcome]
 
 
-class DaskCluster(TrialExecutor):
-    """Wraps Dask's executor. Workers may come and go."""
+class DaskCluster:
+    """Executes trials on the workers of a Dask scheduler, which may come and go."""
 
     def __init__(
-        self, client: Client, address: str, parcel: ProjectBundle, store: Store, tell: Callable[[str], None]
+        self,
+        client: Client,
+        address: str,
+        parcel: ProjectBundle,
+        work: Work,
+        store: Store,
+        tell: Callable[[str], None],
     ) -> None:
         self._client = client
+        self._work = work
         self._address = address
         self._parcel = parcel
         self._store = store
@@ -83,20 +88,20 @@ class DaskCluster(TrialExecutor):
             more = f"\n  and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
             raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
         size = bundle.megabytes(len(self._parcel.packed))
-        workers, trials = _count(len(self._threads), "worker"), _count(self.room(), "trial")
+        workers, trials = _count(len(self._threads), "worker"), _count(self.capacity(), "trial")
         self._tell(f"{workers} at {self._address}, which can run {trials} in parallel; the project ({size}) was sent")
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Return the threads of the ready workers, at least one, so that the sweep waits for a worker."""
         return max(1, sum(self._threads[worker] for worker in self._ready()))
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker call `fn` with a task, which is adapted to the worker's copy of the project."""
+    def submit(self, task: TrialTask) -> Future[TrialOutcome]:
+        """Send a task to a worker, which adapts it to its copy of the project."""
         future: Future[TrialOutcome] = Future()
-        self._hand_over(future, fn, *args, **kwargs)
+        self._hand_over(future, task)
         return future
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Update the list of workers and prepare new ones. Raise ClusterError when none has come for too long."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY:
@@ -112,7 +117,7 @@ class DaskCluster(TrialExecutor):
         if now - self._worked > WITHOUT_WORKERS:
             raise errors.ClusterError(f"no worker came to {self._address} for {WITHOUT_WORKERS:g} s")
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """Cancel the trials that no worker has. A worker itself checks whether its sweep is over."""
         with contextlib.suppress(errors.ClusterError):
             taken = {key for keys in self._ask(ANSWER, self._client.processing).values() for key in keys}
@@ -124,8 +129,8 @@ class DaskCluster(TrialExecutor):
             for _, inner in waiting:  # outside the lock: Dask's thread may wait for it, and is needed here
                 inner.cancel()
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Have the workers delete the project, and disconnect without waiting."""
+    def close(self) -> None:
+        """Have the workers delete the project, and disconnect without waiting for trials."""
         with contextlib.suppress(errors.ClusterError):
             self._ask(ANSWER, self._client.run, remote.forget, self._parcel.session, on_error="ignore")
         self._client.close(timeout=5)
@@ -133,7 +138,7 @@ class DaskCluster(TrialExecutor):
     def _ready(self) -> list[str]:
         return [worker for worker in self._threads if self._fit.get(worker)]
 
-    def _hand_over(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int = 1) -> None:
+    def _hand_over(self, future: Future[TrialOutcome], task: TrialTask, attempt: int = 1) -> None:
         key = f"nbops-{self._parcel.session}-{task.number}-{uuid.uuid4().hex[:8]}"
         ready = self._ready()
         # Only if some workers are unfit: they may still take the trial when all ready ones are gone, and return it.
@@ -143,14 +148,13 @@ class DaskCluster(TrialExecutor):
             host = urlsplit(worker).hostname or worker
             threads[host] = threads.get(host, 0) + count
         with self._lock:
-            inner = self._inner.submit(remote.run, self._parcel.session, threads, work, task, key=key, **where)
+            inner = self._inner.submit(remote.run, self._parcel.session, threads, self._work, task, key=key, **where)
             self._handed[future] = key, inner
-        inner.add_done_callback(lambda done: self._done(future, work, task, attempt, done))
+        inner.add_done_callback(lambda done: self._done(future, task, attempt, done))
 
     def _done(
         self,
         future: Future[TrialOutcome],
-        work: Work,
         task: TrialTask,
         attempt: int,
         inner: Future[TrialOutcome | None],
@@ -165,20 +169,20 @@ class DaskCluster(TrialExecutor):
             if inner.cancelled():
                 future.set_exception(self._gone())
             elif isinstance(error := inner.exception(), KilledWorker):
-                ThreadExecutor().submit(self._killed, future, task, error.allowed_failures + 1)
+                in_thread(self._killed, future, task, error.allowed_failures + 1)
             elif error is not None and attempt < ATTEMPTS:
-                ThreadExecutor().submit(self._again, future, work, task, attempt + 1)
+                in_thread(self._again, future, task, attempt + 1)
             elif error is not None:
                 future.set_exception(error)
             elif (outcome := inner.result()) is None:
-                self._hand_over(future, work, task)
+                self._hand_over(future, task)
             else:
                 future.set_result(outcome)
 
-    def _again(self, future: Future[TrialOutcome], work: Work, task: TrialTask, attempt: int) -> None:
+    def _again(self, future: Future[TrialOutcome], task: TrialTask, attempt: int) -> None:
         """Send a trial again that a worker could not load. That worker will be known as unfit by then."""
         time.sleep(2 * LOOK_EVERY)
-        self._hand_over(future, work, task, attempt)
+        self._hand_over(future, task, attempt)
 
     def _killed(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
         """Report a trial as killed after so many dead workers that Dask gave it up."""
@@ -198,7 +202,7 @@ class DaskCluster(TrialExecutor):
             self._preparing = None
         new = [worker for worker in self._threads if worker not in self._fit]
         if new and self._preparing is None:
-            self._preparing = ThreadExecutor().submit(self._prepare, new)
+            self._preparing = in_thread(self._prepare, new)
 
     def _prepare(self, workers: Collection[str]) -> list[str]:
         """Check these workers and send them the project. Return the problems, each with the worker's name."""
@@ -232,7 +236,7 @@ class DaskCluster(TrialExecutor):
         if self._client.status != "running":
             raise self._gone()
         try:
-            return ThreadExecutor().submit(call, *args, **kwargs).result(seconds)
+            return in_thread(call, *args, **kwargs).result(seconds)
         except TimeoutError as error:
             raise errors.ClusterError(f"the Dask scheduler at {self._address} no longer answers") from error
         except Exception as error:
@@ -255,17 +259,15 @@ _NO_SCHEDULER = (
 )
 
 
-def connect(
-    on: str, source: NotebookPlanner, start: RunStart, store: Store, tell: Callable[[str], None]
-) -> DaskCluster:
-    """Return the cluster at `dask://HOST:PORT`, with its workers checked and prepared.
+def connect(address: str, work: Work, session: Session) -> DaskCluster:
+    """Return the cluster at `tcp://HOST:PORT`, with its workers checked and prepared. They call `work` with each task.
 
     Raise ClusterError when no scheduler answers, and UsageError that names an unfit worker.
     """
-    address = f"tcp://{on.removeprefix('dask://').rstrip('/')}"
     client = _client(address)
     try:
-        cluster = DaskCluster(client, address, bundle.make(source, start, store), store, tell)
+        parcel = bundle.make(session.source, session.start, session.store)
+        cluster = DaskCluster(client, address, parcel, work, session.store, session.tell)
         cluster.begin()
     except BaseException:
         client.close(timeout=2)
@@ -290,7 +292,7 @@ def _client(address: str) -> Client:
         warnings.simplefilter("ignore")  # about versions, which are checked separately
         try:
             # Dask's client waits for minutes for anything that listens but is no scheduler.
-            kind = ThreadExecutor().submit(asyncio.run, _kind(address)).result(CONNECT)
+            kind = in_thread(asyncio.run, _kind(address)).result(CONNECT)
             if kind == "Scheduler":
                 return Client(address, timeout=CONNECT, set_as_default=False, name="nbops-sweep")
         except Exception as error:

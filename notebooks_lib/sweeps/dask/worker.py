@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from notebooks_lib import cores
 from notebooks_lib.kernels import preferences
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
@@ -130,11 +131,10 @@ def _relocated(task: TrialTask, ready: _Ready, threads: Mapping[str, int]) -> Tr
 
 def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     """Return the threads for each kernel. A nanny's variables are ignored: they are for Dask's own arrays."""
-    from dask.system import CPU_COUNT
     from distributed import get_worker
 
     at_once = threads.get(urlsplit(get_worker().address).hostname or "", 1)
-    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, CPU_COUNT // at_once)))
+    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cores.whole() // at_once)))
 
 
 def _memory(root: Path, parcel: ProjectBundle) -> Path:

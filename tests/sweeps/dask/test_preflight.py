@@ -9,10 +9,8 @@ import sys
 
 import pytest
 
-from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
-from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.dask import preflight
 from notebooks_lib.tracking import store
 from tests.azure.emulator import Emulated
@@ -113,10 +111,3 @@ def test_an_unreachable_server_is_named_and_artifacts_in_a_local_folder_are_reje
     assert only(wanted, settings) == (
         "it was started with another store, http://other:5000: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     )
-
-
-def test_without_dask_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    executors.check("dask://[::1]:8786")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(errors.UsageError, match=r"Dask is not installed: pip install 'distributed==[\d.]+', here and"):
-        executors.check("dask://host:8786")

@@ -1,0 +1,72 @@
+"""The table of places that `--on` may name. Add a scheme here; what it connects to obeys `executors.Executor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import errors
+from notebooks_lib.sweeps import executors
+from notebooks_lib.sweeps.executors import Place, Session
+
+if TYPE_CHECKING:
+    from notebooks_lib.sweeps.dask.cluster import DaskCluster
+    from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A kind of place."""
+
+    form: str
+    """How it is written, for people."""
+    read: Callable[[str], Place[Any, Any] | None]
+    """Returns the place that a text names, or None if the text has another form. Raises UsageError where packages are
+    missing."""
+
+
+def _local(on: str) -> Place[Any, Any] | None:
+    return executors.LOCAL if on == executors.LOCAL.on else None
+
+
+_DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})/?")
+
+
+def _dask(on: str) -> Place[Any, Any] | None:
+    match = _DASK.fullmatch(on)
+    if match is None or not 0 < int(match["port"]) < 2**16:
+        return None
+    if importlib.util.find_spec("distributed") is None:
+        from importlib import metadata
+
+        pins = metadata.requires("nbops") or []
+        pin = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
+        raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{pin}', here and on the workers")
+    return Place(on, partial(_connect_dask, f"tcp://{match['host']}:{match['port']}"))
+
+
+def _connect_dask(address: str, work: Callable[[TrialTask], TrialOutcome], session: Session) -> DaskCluster:
+    from notebooks_lib.sweeps.dask import cluster
+
+    return cluster.connect(address, work, session)
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "local": Scheme("local", _local),
+    "dask": Scheme("dask://HOST:PORT", _dask),
+}
+"""What stands before `://` -> the kind of place."""
+
+
+def find(on: str) -> Place[Any, Any]:
+    """Return the place that `--on` names. Raise UsageError for an unknown one, or one whose packages are missing."""
+    scheme = SCHEMES.get(on.partition("://")[0])
+    place = scheme.read(on) if scheme is not None else None
+    if place is None:
+        forms = " or ".join(scheme.form for scheme in SCHEMES.values())
+        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed {forms}")
+    return place
