@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds, hashing, loader, splits, storage
+from notebooks_lib.datasets import column_kinds, hashing, loader, splits
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.settings import Settings, here
@@ -28,11 +28,11 @@ SIGMAS = 4.0
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
     """Return faults, a line each: kinds changed since the last version, missing values, ranges, unknown categories."""
     opened = loader.open_table(ref, settings)
-    apart = {opened.record.key, opened.record.group}
+    apart = {opened.metadata.key, opened.metadata.group}
     frame = opened.table.to_pandas()
     train, held = frame[opened.masks["train"]], frame[opened.masks["holdout"]]
     lines = list(_kinds(opened, settings))
-    for name, kind in opened.record.columns.items():
+    for name, kind in opened.metadata.columns.items():
         if name not in apart:
             lines += [f"column {name!r}: {line}" for line in _unlike(train[name], held[name], kind)]
     return tuple(lines)
@@ -44,14 +44,15 @@ def missing(ref: str, column: str, settings: Settings) -> int:
 
 
 def _kinds(opened: loader.Opened, settings: Settings) -> Iterator[str]:
-    before = [number for number in storage.numbers(settings.data_folder, opened.name) if number < opened.version]
-    if not before or opened.record.source == loader.BUNDLED:
+    store = loader.project_store(settings)
+    before = [version for version in store.versions(opened.name) if version < opened.version]
+    if not before:
         return
     try:
-        old = storage.read_record(settings.data_folder, opened.name, before[-1]).columns
+        old = store.metadata(opened.name, before[-1]).columns
     except DatasetError:
         return  # the earlier version is damaged, which is reported elsewhere
-    for name, kind in opened.record.columns.items():
+    for name, kind in opened.metadata.columns.items():
         if name in old and old[name] != kind and {old[name], kind} != {"integer", "number"}:
             yield f"column {name!r} was {old[name]} in {opened.name}@{before[-1]} and is {kind} now"
 
@@ -85,8 +86,9 @@ def _beyond(share: float, held: int, train: int) -> float:
 def share_alike(ref: str, settings: Settings) -> float:
     """Return the share of holdout rows whose features are those of a train or validation row."""
     opened = loader.open_table(ref, settings)
-    apart = {opened.record.target, opened.record.key, opened.record.group}
-    digests = hashing.folded_digests(opened.table.select([name for name in opened.record.columns if name not in apart]))
+    apart = {opened.metadata.target, opened.metadata.key, opened.metadata.group}
+    features = [name for name in opened.metadata.columns if name not in apart]
+    digests = hashing.folded_digests(opened.table.select(features))
     held = opened.masks["holdout"]
     return float(splits.among(digests[held], digests[~held]).mean())
 

@@ -20,6 +20,7 @@ import json
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
@@ -99,6 +100,22 @@ def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
     header = json.dumps([ALGORITHM, len(table), sorted((_nfc(name), kind) for name, kind in wide.items())])
     ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
     return hashlib.sha256(header.encode("utf-8") + b"\0" + ordered.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Digests:
+    """The digests of all rows of a table, each (rows, 2)."""
+
+    plain: np.ndarray[Any, Any]
+    """Digests by the kinds of columns: for the fingerprint, and for parts of the first algorithm."""
+    folded: np.ndarray[Any, Any]
+    """Digests that do not depend on the kinds; mostly equal to `plain`."""
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Digests:
+        """Return the digests of a normalised table."""
+        plain = row_digests(table)
+        return cls(plain, folded_digests(table, plain))
 
 
 def _storage(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:

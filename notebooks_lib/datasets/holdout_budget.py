@@ -118,7 +118,7 @@ def asking(
 
 def spent(store: Store, opened: loader.Opened) -> Array:
     """Return, for each holdout row of a version in file order, the sum of the levels at which it decided."""
-    elsewhere = Elsewhere(opened.ref, opened.record.columns, store.settings)
+    elsewhere = Elsewhere(opened.ref, opened.metadata.columns, store.settings)
     return row_matching.holdout_rows(opened).spent(_known(_runs(store), store), elsewhere)
 
 

@@ -9,10 +9,10 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import column_kinds as words
-from notebooks_lib.datasets import hashing, loader, readers, splits, storage
+from notebooks_lib.datasets import hashing, loader, readers, splits
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
-from notebooks_lib.datasets.storage import Record
+from notebooks_lib.datasets.dataset_store import DatasetStore, Metadata, VersionContent
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 
@@ -43,49 +43,49 @@ def add(
     Raises UsageError (file, name, columns) or DatasetError (content), and leaves nothing behind.
     """
     settings = settings or here()
-    folder = settings.data_folder
+    store = loader.project_store(settings)
     loader.check_name(name)
-    if not storage.numbers(folder, name) and name in loader.bundled_names():
+    if not store.versions(name) and loader.source_of(name, settings) is not None:
         raise UsageError(
             f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
         )
     file = Path(file)
-    before = _before(settings, name)
+    before = _before(store, settings, name)
     chosen_kinds = _said(before, name, kinds or {})
     read = readers.read(file, before=before.columns, said=chosen_kinds)
-    record = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
-    record = replace(record, said=tuple(sorted(chosen_kinds)) or None)
+    metadata = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
+    metadata = replace(metadata, said=tuple(sorted(chosen_kinds)) or None)
     if before.rows and before.parts == splits.KINDS_DECIDE:
-        deciding = [record.decided_by] if record.decided_by else read.table.column_names
+        deciding = [metadata.decided_by] if metadata.decided_by else read.table.column_names
         read = readers.read_as_before(file, read, before.columns, deciding, name)
-    _check_roles(file, read, record)
-    _check_time(file, read, record)
+    _check_roles(file, read, metadata)
+    _check_time(file, read, metadata)
     table = read.table
-    digests = splits.Digests.of(table)
-    record = replace(
-        record,
+    digests = hashing.Digests.of(table)
+    metadata = replace(
+        metadata,
         rows=len(table),
         columns=hashing.kinds(table),
-        description=description or record.description,
+        description=description or metadata.description,
         source=file.name,
         created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
     )
-    retired = _retired(settings, name, record)
-    record = splits.with_cuts(str(file), table, record)
-    record = replace(record, fingerprint=loader.fingerprint(table, digests.plain, record))
-    splits.split_rows(str(file), table, splits.deciding_digests(table, record, digests), record, retired)
+    retired = _retired(store, name, metadata)
+    metadata = splits.with_cuts(str(file), table, metadata)
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(table, digests, metadata))
+    splits.split_rows(str(file), table, splits.deciding_digests(table, metadata, digests), metadata, retired)
     while True:
         # Take the number before looking for the same content: if another process adds a version now, it takes
         # this number, and the loop looks again.
-        number = storage.next_number(folder, name)
-        same = _same(settings, name, record)
+        number = store.next_version(name)
+        same = _same(store, settings, name, metadata)
         if same is not None:
             return same
-        if storage.write(folder, name, number, table, record, retired=retired):
+        if store.add(name, number, VersionContent(metadata, table, retired)):
             return loader.read(f"{name}@{number}", settings)
 
 
-def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
+def _said(before: Metadata, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
     """Return the kinds that the user chose, now or before. Raises UsageError for one that would move rows."""
     chosen = {column: before.columns[column] for column in before.said or () if column in before.columns}
     for column, word in kinds.items():
@@ -103,12 +103,12 @@ def _said(before: Record, name: str, kinds: Mapping[str, str]) -> dict[str, str]
     return chosen
 
 
-def _before(settings: Settings, name: str) -> Record:
+def _before(store: DatasetStore, settings: Settings, name: str) -> Metadata:
     """Return how the rows of a name are split so far; for a new name, by the settings in force."""
-    numbers = storage.numbers(settings.data_folder, name)
-    if numbers:
-        return storage.read_record(settings.data_folder, name, numbers[-1])
-    return Record(
+    versions = store.versions(name)
+    if versions:
+        return store.metadata(name, versions[-1])
+    return Metadata(
         fingerprint="",
         rows=0,
         columns={},
@@ -118,17 +118,16 @@ def _before(settings: Settings, name: str) -> Record:
     )
 
 
-def _retired(settings: Settings, name: str, record: Record) -> np.ndarray[Any, Any] | None:
+def _retired(store: DatasetStore, name: str, metadata: Metadata) -> np.ndarray[Any, Any] | None:
     """Return the digests that left the holdout: they stay out of it in every later version."""
-    if record.retired is None:
+    if metadata.retired is None:
         return None
-    latest = storage.numbers(settings.data_folder, name)[-1]
-    return storage.read_retired(settings.data_folder, name, latest, record)
+    return store.read(name, store.versions(name)[-1]).retired
 
 
 def _roles(
-    before: Record, columns: list[str], *, target: str | None, key: str | None, group: str | None, time: str | None
-) -> Record:
+    before: Metadata, columns: list[str], *, target: str | None, key: str | None, group: str | None, time: str | None
+) -> Metadata:
     fixed_roles = (("key", key, before.key), ("group", group, before.group), ("time", time, before.time))
     for role, asked, fixed in fixed_roles:
         if before.rows and asked is not None and asked != fixed:
@@ -136,78 +135,77 @@ def _roles(
                 f"{role} {asked!r}: earlier versions are split by {before.split_by}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
-    record = replace(
+    metadata = replace(
         before,
         target=target or before.target,
         key=key or before.key,
         group=group or before.group,
         time=time or before.time,
     )
-    if record.time and record.group:
+    if metadata.time and metadata.group:
         raise UsageError(
-            f"parts are dealt by time {record.time!r} or by group {record.group!r}, not by both: with --time, rows of "
-            "a group may be on both sides, as they are when a model is used"
+            f"parts are dealt by time {metadata.time!r} or by group {metadata.group!r}, not by both: with --time, rows "
+            "of a group may be on both sides, as they are when a model is used"
         )
     for role, column in (
-        ("target", record.target),
-        ("key", record.key),
-        ("group", record.group),
-        ("time", record.time),
+        ("target", metadata.target),
+        ("key", metadata.key),
+        ("group", metadata.group),
+        ("time", metadata.time),
     ):
         if column is not None and column not in columns:
             raise UnknownNameError(f"{role} column", column, columns)
-    if record.time is not None and record.time == record.target:
-        raise UsageError(f"column {record.time!r} cannot be the target and the time")
-    if record.target is not None and record.target in (record.key, record.group):
-        raise UsageError(
-            f"column {record.target!r} cannot be the target and the {'key' if record.key == record.target else 'group'}"
-        )
-    if not set(columns) - {record.target, record.key, record.group}:
+    if metadata.time is not None and metadata.time == metadata.target:
+        raise UsageError(f"column {metadata.time!r} cannot be the target and the time")
+    if metadata.target is not None and metadata.target in (metadata.key, metadata.group):
+        other = "key" if metadata.key == metadata.target else "group"
+        raise UsageError(f"column {metadata.target!r} cannot be the target and the {other}")
+    if not set(columns) - {metadata.target, metadata.key, metadata.group}:
         raise UsageError("no column is left as a feature beside target, key and group")
-    return record
+    return metadata
 
 
-def _check_roles(file: Path, read: readers.Read, record: Record) -> None:
+def _check_roles(file: Path, read: readers.Read, metadata: Metadata) -> None:
     import numpy as np
 
     table = read.table
     for role, column in (
-        ("target", record.target),
-        ("key", record.key),
-        ("group", record.group),
-        ("time", record.time),
+        ("target", metadata.target),
+        ("key", metadata.key),
+        ("group", metadata.group),
+        ("time", metadata.time),
     ):
         if column is not None and table[column].null_count:
             first = table[column].is_null().index(True).as_py() + 1
             raise DatasetError(
                 f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
             )
-    if record.key is not None:
-        digests = hashing.row_digests(table.select([record.key]))
+    if metadata.key is not None:
+        digests = hashing.row_digests(table.select([metadata.key]))
         _, first_at, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
         twice = np.sort(first_at[counts > 1])
         if len(twice):
-            shown = ", ".join(read.text(record.key, int(at)) for at in twice[:3])
+            shown = ", ".join(read.text(metadata.key, int(at)) for at in twice[:3])
             more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
             raise DatasetError(
-                f"{file}: key {record.key!r} must name each row once, but {shown}{more} come(s) up more than once; "
+                f"{file}: key {metadata.key!r} must name each row once, but {shown}{more} come(s) up more than once; "
                 "rows that belong together have a --group, not a --key"
             )
 
 
-def _check_time(file: Path, read: readers.Read, record: Record) -> None:
+def _check_time(file: Path, read: readers.Read, metadata: Metadata) -> None:
     """Raise DatasetError for times of another kind: they cannot be compared with those at which the parts begin."""
-    if not record.rows or record.time is None:
+    if not metadata.rows or metadata.time is None:
         return
     before, kind_now = (
         "number" if kind in words.NUMBERS else kind
-        for kind in (record.columns[record.time], hashing.kind(read.table.schema.field(record.time).type))
+        for kind in (metadata.columns[metadata.time], hashing.kind(read.table.schema.field(metadata.time).type))
     )
     if kind_now != before:
-        shown = read.text(record.time, _odd(read, record.time, before))
+        shown = read.text(metadata.time, _odd(read, metadata.time, before))
         raise DatasetError(
-            f"{file}: time {record.time!r} was {before} and is {kind_now}, as {shown}: it would move rows; write it as "
-            "before, or take another --name"
+            f"{file}: time {metadata.time!r} was {before} and is {kind_now}, as {shown}: it would move rows; write it "
+            "as before, or take another --name"
         )
 
 
@@ -224,11 +222,11 @@ def _odd(read: readers.Read, column: str, kind: str) -> int:
     return 0
 
 
-def _same(settings: Settings, name: str, record: Record) -> Dataset | None:
+def _same(store: DatasetStore, settings: Settings, name: str, metadata: Metadata) -> Dataset | None:
     """Return the latest version of this content and target, if it is undamaged."""
-    for number in reversed(storage.numbers(settings.data_folder, name)):
-        known = storage.read_record(settings.data_folder, name, number)
-        if (known.fingerprint, known.target) == (record.fingerprint, record.target):
+    for number in reversed(store.versions(name)):
+        known = store.metadata(name, number)
+        if (known.fingerprint, known.target) == (metadata.fingerprint, metadata.target):
             try:
                 return loader.read(f"{name}@{number}", settings)
             except DatasetError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits, storage
+from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UnknownNameError
 
@@ -56,15 +56,15 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
 def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     """Return a mask of my holdout rows: which of them are train or validation rows of the other version."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
-    met = splits.among(mine.whole[held], theirs.whole[open_])
-    if mine.name == theirs.name and mine.record.decided_by == theirs.record.decided_by:
+    met = splits.among(mine.digests.folded[held], theirs.digests.folded[open_])
+    if mine.name == theirs.name and mine.metadata.decided_by == theirs.metadata.decided_by:
         met = met | splits.among(mine.placing[held], theirs.placing[open_])
     one, other = mine.table.column_names, theirs.table.column_names
     if set(one) == set(other):
         return met if _same_kinds(mine, theirs) else met | _alike(mine, held, theirs, open_)
     if mine.name != theirs.name:
         met = met | row_matching.recognised(mine.table, held, theirs.table, open_)
-    elif mine.record.decided_by is None and set(one) & set(other):
+    elif mine.metadata.decided_by is None and set(one) & set(other):
         # Versions of one table whose whole rows decide their parts: an added column has moved them all.
         met = met | _alike(mine, held, theirs, open_)
     return met
@@ -79,7 +79,7 @@ def _alike(mine: loader.Opened, asked: Array, theirs: loader.Opened, among: Arra
 
 
 def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
-    return _wide(mine.record.columns) == _wide(theirs.record.columns)
+    return _wide(mine.metadata.columns) == _wide(theirs.metadata.columns)
 
 
 def _wide(columns: Mapping[str, str]) -> dict[str, str]:
@@ -112,16 +112,16 @@ class Elsewhere:
         name, version, fingerprint = lineage.parse_tag(tag)
         if name == loader.parse_ref(self._ref)[0]:
             return False  # rows of the same name are matched by key or group, or all count
-        folder = self._settings.data_folder
-        if version not in storage.numbers(folder, name):
-            return version == 1  # perhaps bundled with scikit-learn
+        source = loader.source_of(name, self._settings)
+        if source is None or version not in source.versions(name):
+            return False
         try:
-            record = storage.read_record(folder, name, version)
+            metadata = source.metadata(name, version)
         except DatasetError:
             return False
-        columns = _wide(record.columns)
+        columns = _wide(metadata.columns)
         common = columns.keys() & self._columns.keys()
-        return record.fingerprint == fingerprint and columns != self._columns and len(common) > 1
+        return metadata.fingerprint == fingerprint and columns != self._columns and len(common) > 1
 
     def _compared(self, tag: str) -> Array | None:
         theirs = _as_it_was(tag, self._settings)
@@ -129,7 +129,7 @@ class Elsewhere:
             return None
         self._mine = self._mine or loader.open_table(self._ref, self._settings)
         asked, among = self._mine.masks["holdout"], theirs.masks["holdout"]
-        if self._columns.keys() == theirs.record.columns.keys():
+        if self._columns.keys() == theirs.metadata.columns.keys():
             return _alike(self._mine, asked, theirs, among)
         return row_matching.recognised(self._mine.table, asked, theirs.table, among)
 
@@ -141,7 +141,7 @@ def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
         opened = loader.open_table(f"{name}@{version}", settings)
     except (UnknownNameError, DatasetError):
         return None
-    return opened if opened.record.fingerprint == fingerprint else None
+    return opened if opened.metadata.fingerprint == fingerprint else None
 
 
 FOLDER = "nbops"
@@ -205,10 +205,10 @@ def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings:
     import numpy as np
 
     opened = loader.open_table(ref, settings)
-    if not set(mine.columns) <= set(opened.record.columns):
+    if not set(mine.columns) <= set(opened.metadata.columns):
         return 0  # the model takes other columns, so it cannot predict these rows
     tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
-    tables = [table for table in tables if set(mine.columns) <= set(table.record.columns)]
+    tables = [table for table in tables if set(mine.columns) <= set(table.metadata.columns)]
     digests = [_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]
     comparable = [rows for rows in digests if rows is not None]
     if len(comparable) < len(digests):

@@ -254,10 +254,11 @@ def holdout_rows(opened: loader.Opened) -> HoldoutRows:
     import numpy as np
 
     mask = opened.masks["holdout"]
-    record = opened.record
-    whole = opened.whole[mask][:, 0].astype("<u8")
+    metadata = opened.metadata
+    whole = opened.digests.folded[mask][:, 0].astype("<u8")
     salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
-    placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if record.decided_by else np.zeros(0, "<u8")
-    columns = "" if record.decided_by else hashlib.sha256(json.dumps(sorted(record.columns)).encode()).hexdigest()[:16]
-    plain = None if opened.plain is opened.whole else opened.plain[mask][:, 0].astype("<u8")
-    return HoldoutRows(f"{opened.ref}#{record.fingerprint}", whole, placed, columns, plain)
+    placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if metadata.decided_by else np.zeros(0, "<u8")
+    names = json.dumps(sorted(metadata.columns))
+    columns = "" if metadata.decided_by else hashlib.sha256(names.encode()).hexdigest()[:16]
+    plain = None if opened.digests.plain is opened.digests.folded else opened.digests.plain[mask][:, 0].astype("<u8")
+    return HoldoutRows(f"{opened.ref}#{metadata.fingerprint}", whole, placed, columns, plain)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.datasets import hashing
 from notebooks_lib.datasets.dataset import to_frame
-from notebooks_lib.datasets.storage import Record
+from notebooks_lib.datasets.dataset_store import Metadata
+from notebooks_lib.datasets.hashing import Digests
 from notebooks_lib.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
@@ -90,56 +91,40 @@ def split_by_time(
     return {"train": ~held & ~chosen, "validation": chosen, "holdout": held}
 
 
-def deciding_digests(table: pa.Table, record: Record, whole: Digests) -> np.ndarray[Any, Any]:
+def deciding_digests(table: pa.Table, metadata: Metadata, whole: Digests) -> np.ndarray[Any, Any]:
     """Return the digests that assign rows to parts: of the group, else of the key, else of the whole row.
 
     A dataset keeps the algorithm of its first version.
     """
-    if record.decided_by is not None:
-        column = table.select([record.decided_by])
-        digests = hashing.row_digests if record.parts == KINDS_DECIDE else hashing.folded_digests
+    if metadata.decided_by is not None:
+        column = table.select([metadata.decided_by])
+        digests = hashing.row_digests if metadata.parts == KINDS_DECIDE else hashing.folded_digests
         return digests(column)
-    return whole.plain if record.parts == KINDS_DECIDE else whole.folded
-
-
-@dataclass(frozen=True, eq=False)
-class Digests:
-    """The digests of all rows of a table, each (rows, 2)."""
-
-    plain: np.ndarray[Any, Any]
-    """Digests by the kinds of columns: for the fingerprint, and for parts of the first algorithm."""
-    folded: np.ndarray[Any, Any]
-    """Digests that do not depend on the kinds; mostly equal to `plain`."""
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Digests:
-        """Return the digests of a normalised table."""
-        plain = hashing.row_digests(table)
-        return cls(plain, hashing.folded_digests(table, plain))
+    return whole.plain if metadata.parts == KINDS_DECIDE else whole.folded
 
 
 def split_rows(
     ref: str,
     table: pa.Table,
     digests: np.ndarray[Any, Any],
-    record: Record,
+    metadata: Metadata,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> dict[PartName, np.ndarray[Any, Any]]:
     """Return the mask of each part.
 
     Raises DatasetError when a part would be empty, or was split by an unknown algorithm.
     """
-    if record.parts not in (KINDS_DECIDE, ALGORITHM):
+    if metadata.parts not in (KINDS_DECIDE, ALGORITHM):
         raise DatasetError(
-            f"{ref}: split by algorithm {record.parts}, this nbops knows {ALGORITHM}; use the one that added it"
+            f"{ref}: split by algorithm {metadata.parts}, this nbops knows {ALGORITHM}; use the one that added it"
         )
     masks = dict(
-        split_by_time(times(ref, table, record), str(record.validation_from), str(record.holdout_from))
-        if record.time
+        split_by_time(times(ref, table, metadata), str(metadata.validation_from), str(metadata.holdout_from))
+        if metadata.time
         else split(
             digests,
-            validation_share=record.validation_share,
-            holdout_share=record.holdout_share,
+            validation_share=metadata.validation_share,
+            holdout_share=metadata.holdout_share,
             retired=None if retired is None else among(digests, retired),
         )
     )
@@ -148,7 +133,7 @@ def split_rows(
         sizes = ", ".join(f"{name} {int(masks[name].sum())}" for name in NAMES)
         raise DatasetError(
             f"{ref}: no rows fall into {' and '.join(empty)} ({sizes}); a dataset needs more rows, or more different "
-            f"values of {record.time or record.decided_by or 'its rows'}"
+            f"values of {metadata.time or metadata.decided_by or 'its rows'}"
         )
     return masks
 
@@ -160,20 +145,38 @@ def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.nda
     return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
 
 
-def with_cuts(ref: str, table: pa.Table, record: Record) -> Record:
-    """Return the record with the times at which parts begin; those of the first version hold for all later ones."""
-    if record.time is None or record.holdout_from is not None:
-        return record
-    validation, holdout = cuts(times(ref, table, record), record.validation_share, record.holdout_share)
-    return replace(record, validation_from=validation, holdout_from=holdout)
+def with_cuts(ref: str, table: pa.Table, metadata: Metadata) -> Metadata:
+    """Return the metadata with the times at which parts begin; those of the first version hold for all later ones."""
+    if metadata.time is None or metadata.holdout_from is not None:
+        return metadata
+    validation, holdout = cuts(times(ref, table, metadata), metadata.validation_share, metadata.holdout_share)
+    return replace(metadata, validation_from=validation, holdout_from=holdout)
 
 
-def times(ref: str, table: pa.Table, record: Record) -> Array:
+def times(ref: str, table: pa.Table, metadata: Metadata) -> Array:
     """Return the times of the rows, as numbers or dates. Raises UsageError for a column that holds no times."""
-    kind = hashing.kinds(table)[str(record.time)]
+    kind = hashing.kinds(table)[str(metadata.time)]
     if kind in ("text", "boolean"):
         raise UsageError(
-            f"{ref}: time {record.time!r} is {kind}; it takes numbers or ISO dates such as 2026-12-31, one in each row"
+            f"{ref}: time {metadata.time!r} is {kind}; "
+            "it takes numbers or ISO dates such as 2026-12-31, one in each row"
         )
-    values: Array = to_frame(table.select([record.time]))[record.time].to_numpy()
+    values: Array = to_frame(table.select([metadata.time]))[metadata.time].to_numpy()
     return values
+
+
+def version_fingerprint(table: pa.Table, digests: Digests, metadata: Metadata) -> str:
+    """Return the fingerprint of the content, and of times or retired rows where they assign the parts."""
+    content = hashing.fingerprint(table, digests.plain)
+    parts_say = metadata.retired or ""
+    if metadata.time:
+        parts_say = f"{metadata.time}\0{metadata.validation_from}\0{metadata.holdout_from}"
+    return hashlib.sha256(f"{content}\0{parts_say}".encode()).hexdigest() if parts_say else content
+
+
+def retired_sha256(retired: Array) -> str:
+    """Return the value of `Metadata.retired` for these digests (n, 2), in whatever order."""
+    import numpy as np
+
+    ordered = retired[np.lexsort((retired[:, 1], retired[:, 0]))]
+    return hashlib.sha256(ordered.astype(">u8").tobytes()).hexdigest()

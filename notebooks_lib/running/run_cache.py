@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from notebooks_lib.datasets import parse_tag, storage
+from notebooks_lib.datasets import loader, parse_tag
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
@@ -56,12 +56,13 @@ def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
 def _is_current(tag: str, text: str, settings: Settings) -> bool:
     try:
         name, version, fingerprint = parse_tag(tag)
-        versions = storage.numbers(settings.data_folder, name)
+        store = loader.project_store(settings)
+        versions = store.versions(name)
         if not versions:  # a dataset of scikit-learn, which has one version
             return True
         if version not in versions or (version != versions[-1] and f"{name}@{version}" not in text):
             return False
-        return storage.read_record(settings.data_folder, name, version).fingerprint == fingerprint
+        return store.metadata(name, version).fingerprint == fingerprint
     except DatasetError:
         return False
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import column_kinds, hashing, leakage, lineage, loader, readers, splits, storage
+from notebooks_lib.datasets import column_kinds, hashing, leakage, lineage, loader, readers, splits
+from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 
@@ -267,7 +268,7 @@ def test_the_kind_of_what_decides_cannot_change(empty_project: Settings, tmp_pat
 def add_as_before(file: Path, name: str, project: Settings, **roles: str) -> str:
     """A version as the first versions of nbops wrote it: types inferred by Arrow, parts by kinds."""
     old = hashing.normalise(arrow_csv.read_csv(file))
-    record = storage.Record(
+    metadata = Metadata(
         fingerprint="",
         rows=len(old),
         columns=hashing.kinds(old),
@@ -276,9 +277,10 @@ def add_as_before(file: Path, name: str, project: Settings, **roles: str) -> str
         parts=splits.KINDS_DECIDE,
         **roles,  # type: ignore[arg-type]
     )
-    record = replace(record, fingerprint=loader.fingerprint(old, hashing.row_digests(old), record))
-    number = storage.next_number(project.data_folder, name)
-    assert storage.write(project.data_folder, name, number, old, record)
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(old, hashing.Digests.of(old), metadata))
+    store = loader.project_store(project)
+    number = store.next_version(name)
+    assert store.add(name, number, VersionContent(metadata, old))
     return f"{name}@{number}"
 
 

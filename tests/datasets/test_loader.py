@@ -16,7 +16,8 @@ import pytest
 
 import notebooks_lib
 from notebooks_lib import datasets
-from notebooks_lib.datasets import loader, splits
+from notebooks_lib.datasets import loader
+from notebooks_lib.datasets.bundled_tables import BundledTables
 from notebooks_lib.errors import DatasetError, HoldoutError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Data
@@ -46,18 +47,22 @@ def write(settings: Settings, rows: int, name: str = "sales.csv") -> Path:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(name: str) -> None:
-    record, table, whole = loader._open_bundle(name)
-    train = np.flatnonzero(splits.split_rows(name, table, whole.plain, record)["train"]).astype("<i8")
-    assert (record.fingerprint[:16], hashlib.sha256(train.tobytes()).hexdigest()[:16]) == GOLDEN[name]
+def test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(
+    empty_project: Settings, name: str
+) -> None:
+    opened = loader.open_table(name, empty_project)
+    train = np.flatnonzero(opened.masks["train"]).astype("<i8")
+    assert (opened.metadata.fingerprint[:16], hashlib.sha256(train.tobytes()).hexdigest()[:16]) == GOLDEN[name]
 
 
 def test_every_table_that_scikit_learn_ships_is_known_and_none_that_it_fetches() -> None:
-    assert set(loader.bundled_names()) >= set(GOLDEN)
-    assert not {"files", "svmlight_file", "sample_image"} & set(loader.bundled_names())
+    assert set(BundledTables().names()) >= set(GOLDEN)
+    assert not {"files", "svmlight_file", "sample_image"} & set(BundledTables().names())
 
 
-def test_a_last_bit_that_differs_between_machines_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_bit_that_differs_between_machines_moves_nothing(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sklearn import datasets as shipped
 
     real = shipped.load_diabetes
@@ -68,7 +73,7 @@ def test_a_last_bit_that_differs_between_machines_moves_nothing(monkeypatch: pyt
         return bunch
 
     monkeypatch.setattr(shipped, "load_diabetes", elsewhere)
-    test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere("diabetes")
+    test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(empty_project, "diabetes")
 
 
 def test_parts_of_a_bundled_table_do_not_follow_the_settings(empty_project: Settings) -> None:

@@ -1,0 +1,169 @@
+"""What a store of datasets promises, and the metadata of one version. It opens no file and no connection.
+
+`disk_store` and `bundled_tables` keep these promises, and `loader.STORES` chooses between stores. Nothing else knows
+where versions are kept. How often a holdout has decided is not the store's to know: that count lies in the tracking
+store (`holdout_budget`), which everybody who can use the rows shares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from notebooks_lib.errors import UsageError, reason
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from notebooks_lib.datasets.hashing import Digests
+
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is recorded of one version of a dataset, beside its rows."""
+
+    fingerprint: str
+    rows: int
+    columns: Mapping[str, str]
+    """Kind of each column, in order."""
+    validation_share: float
+    holdout_share: float
+    parts: int
+    """Number of the algorithm that splits it."""
+    target: str | None = None
+    key: str | None = None
+    group: str | None = None
+    description: str = ""
+    source: str = ""
+    """Name of the file it came from."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    retired: str | None = None
+    """sha256 of the digests of rows, keys or groups that left the holdout; None when none did."""
+    time: str | None = None
+    """The column by whose order rows fall into parts, the holdout last."""
+    validation_from: str | None = None
+    """The first time that is validation, as text; set by the first version."""
+    holdout_from: str | None = None
+    """The first time that is holdout."""
+    said: tuple[str, ...] | None = None
+    """Columns whose kind the user chose; None when none."""
+
+    @property
+    def decided_by(self) -> str | None:
+        """The column that assigns a row to a part; None when the whole row does."""
+        return self.group or self.key
+
+    @property
+    def split_by(self) -> str:
+        """What assigns rows to parts, in words."""
+        return self.time or self.decided_by or "the whole row"
+
+    @classmethod
+    def from_toml(cls, text: str) -> Metadata:
+        """Return the metadata that `to_toml` wrote.
+
+        Raises ValueError for a text that is incomplete or no TOML, UsageError for one of a newer nbops.
+        """
+        content = tomllib.loads(text)
+        newer = sorted(content.keys() - {field.name for field in fields(cls)})
+        if newer:
+            raise UsageError(f"has the key(s) {', '.join(newer)}, which a newer nbops wrote; update nbops to read it")
+        try:
+            columns = {column["name"]: column["kind"] for column in content.pop("columns")}
+            chosen = content.pop("said", None)
+            return cls(columns=columns, said=None if chosen is None else tuple(chosen), **content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(reason(error)) from error
+
+    def to_toml(self) -> str:
+        """Return the metadata as the text of a dataset.toml."""
+        lines = ["# Written by `nbops data add`. A version is immutable: change nothing here, add a new version."]
+        for name, value in asdict(self).items():
+            if value is not None and name != "columns":
+                lines.append(f"{name} = {_literal(value)}")
+        columns = "".join(f"    {{ name = {_literal(n)}, kind = {_literal(k)} }},\n" for n, k in self.columns.items())
+        return "\n".join(lines) + f"\ncolumns = [\n{columns}]\n"
+
+
+@dataclass(frozen=True, eq=False)
+class VersionContent:
+    """All that a store keeps of one version."""
+
+    metadata: Metadata
+    table: pa.Table
+    """All rows, as `hashing.normalise` returns them."""
+    retired: np.ndarray[Any, Any] | None = None
+    """Digests (n, 2) of what left the holdout; None when nothing did."""
+    digests: Digests | None = None
+    """The digests of the rows, where they are known already; None: to be computed from the table."""
+
+
+class DatasetSource(Protocol):
+    """Where versions of datasets are read from.
+
+    A version never changes: reading it twice gives the same content, or raises DatasetError. A version is seen whole or
+    not at all, also while another process adds it and after a process that added it was killed.
+    """
+
+    def names(self) -> list[str]:
+        """Return the names that have a version, sorted; empty where the store is."""
+
+    def versions(self, name: str) -> list[int]:
+        """Return the numbers of a dataset's versions, oldest first; empty when there is no such dataset."""
+
+    def metadata(self, name: str, version: int) -> Metadata:
+        """Return the metadata of a version, without reading its rows.
+
+        Raises DatasetError when it is gone, damaged, or written by a newer nbops. The message says how to go on.
+        """
+
+    def read(self, name: str, version: int) -> VersionContent:
+        """Return a version with all of its rows, the holdout's too. Only `loader.open_table` calls it.
+
+        Raises DatasetError when something is gone, cannot be read, or cannot be fetched. It need not compare the rows
+        with the fingerprint: `loader.open_table` does, for every store.
+        """
+
+    def origin(self, name: str) -> str:
+        """Return where a dataset comes from, in the words of `nbops data list`."""
+
+    def location(self, name: str, version: int) -> str:
+        """Return where a version lies, for messages about its content."""
+
+
+class DatasetStore(DatasetSource, Protocol):
+    """Where versions of datasets are added, too."""
+
+    def next_version(self, name: str) -> int:
+        """Return the number for the next version. A number that was ever taken is not used again."""
+
+    def add(self, name: str, version: int, content: VersionContent) -> bool:
+        """Store a version whole or not at all. Return False, and store nothing, when the number is taken.
+
+        Of several processes that add one number at once, exactly one gets True. When True is returned, the version
+        survives a power cut. A killed process leaves no version, and its number free. Raises DatasetError when the
+        store refuses, and nothing was added.
+        """
+
+
+def is_name(text: str) -> bool:
+    """Return whether `text` can be a dataset's name: it is a folder, and part of a tag's key."""
+    return _NAME.fullmatch(text) is not None
+
+
+def remedy(name: str) -> str:
+    """Return what to do about a version that is damaged."""
+    return f"restore it (from git or a backup), or add the file anew as the next version of {name}"
+
+
+def _literal(value: Any) -> str:
+    # JSON's strings and numbers are valid TOML, except that TOML wants DEL escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
