@@ -1,6 +1,6 @@
-"""What a notebook file in git should not hold, or lacks: found for the rules, removed by `nbops clean`.
+"""What a notebook file in git should not hold, or lacks: found for the rules, mended by `nbops check --fix`.
 
-Fields that a run needs are added as well. Pure: values in, values out.
+Values in, values out; files are left alone.
 """
 
 from __future__ import annotations
@@ -103,8 +103,7 @@ def clean(notebook: Notebook) -> dict[str, Any]:
         for key in TRACES:
             cell["metadata"].pop(key, None)
         if parsed.id is None or parsed.id in ids:
-            text = f"{parsed.index}\n{parsed.source}"
-            cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            cell["id"] = make_id(parsed.index, parsed.source)
         ids.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
@@ -124,50 +123,6 @@ def format_like(before: str, notebook: Mapping[str, Any]) -> str:
     return text.replace("\n", "\r\n") if first and first[1] == "\r\n" else text
 
 
-_ID = re.compile(r"[a-zA-Z0-9-_]{1,64}")
-_KEYS = {
-    "code": {"cell_type", "id", "metadata", "source", "outputs", "execution_count"},
-    "markdown": {"cell_type", "id", "metadata", "source", "attachments"},
-    "raw": {"cell_type", "id", "metadata", "source", "attachments"},
-}
-
-
-def complete(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy in format 4.5 with all fields that nbformat requires and none that it forbids.
-
-    Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. A
-    null in the place of an object becomes an empty object, or is left out.
-    """
-    completed = {key: copy.deepcopy(raw[key]) for key in ("cells", "metadata") if key in raw}
-    completed["metadata"] = metadata = _table(completed.get("metadata"))
-    for key in ("kernelspec", "language_info"):
-        if key in metadata and not isinstance(metadata[key], dict):
-            del metadata[key]
-    if "name" not in metadata.get("language_info", {"name": ""}):
-        del metadata["language_info"]
-    ids: set[str] = set()
-    completed["cells"] = [_cell(index, cell, ids) for index, cell in enumerate(completed["cells"])]
-    minor = raw.get("nbformat_minor")
-    return {**completed, "nbformat": 4, "nbformat_minor": max(5, minor if isinstance(minor, int) else 0)}
-
-
-def _cell(index: int, cell: dict[str, Any], ids: set[str]) -> dict[str, Any]:
-    kind = cell["cell_type"]
-    cell = {key: value for key, value in cell.items() if key in _KEYS.get(kind, cell)}
-    cell["metadata"] = _table(cell.get("metadata"))
-    source = cell.get("source", "")
-    cell["source"] = source if isinstance(source, str) else "".join(source)
-    if not isinstance(cell.get("attachments", {}), dict):
-        del cell["attachments"]
-    if kind == "code":
-        cell["outputs"] = cell["outputs"] if isinstance(cell.get("outputs"), list) else []
-        cell.setdefault("execution_count", None)
-    if not isinstance(cell.get("id"), str) or not _ID.fullmatch(cell["id"]) or cell["id"] in ids:
-        text = f"{index}\n{cell['source']}"
-        cell["id"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    ids.add(cell["id"])
-    return cell
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def make_id(index: int, source: str) -> str:
+    """Return an id for a cell that has none, the same each time."""
+    return hashlib.sha256(f"{index}\n{source}".encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -17,10 +17,23 @@ from notebooks_lib.notebooks.parameter_types import (
 )
 
 
+class _ContainerType(ParameterType):
+    """A type whose values are written as literals; `hint` says how."""
+
+    hint = ""
+
+    def read(self, text: str) -> object:
+        try:
+            return expressions.read_text(text)
+        except expressions.NotConstant:
+            raise Mismatch(text, self.allowed, self.hint) from None
+
+
 @dataclass(frozen=True)
-class CollectionType(ParameterType):
+class CollectionType(_ContainerType):
     """A list, tuple, set or frozenset; `items` has one type for all items, or (`fixed`) one for each."""
 
+    hint = "write it as [..., ...]"
     type: str = "list"
     items: tuple[ParameterType, ...] = (ParameterType(),)
     fixed: bool = False
@@ -33,7 +46,7 @@ class CollectionType(ParameterType):
     def check(self, value: object) -> object:
         sets = isinstance(value, set | frozenset) and self.type in ("set", "frozenset")
         if not sets and not isinstance(value, list | tuple):
-            raise Mismatch(value, self.allowed, "write it as [..., ...]" if isinstance(value, str) else "")
+            raise Mismatch(value, self.allowed, self.hint if isinstance(value, str) else "")
         if self.fixed and len(value) != len(self.items):  # type: ignore[arg-type]
             raise Mismatch(value, f"{self.allowed}: {len(self.items)} items")
         kinds = self.items if self.fixed else self.items * len(value)  # type: ignore[arg-type]
@@ -48,31 +61,26 @@ class CollectionType(ParameterType):
         except TypeError:
             raise Mismatch(value, f"{self.allowed} (of items that can stand in a set)") from None
 
-    def read(self, text: str) -> object:
-        try:
-            return expressions.read_text(text)
-        except expressions.NotConstant:
-            raise Mismatch(text, self.allowed, "write it as [..., ...]") from None
-
     def inner(self) -> ParameterType:
         return self.items[0] if len(self.items) == 1 else ParameterType()
 
 
 @dataclass(frozen=True)
-class MappingType(ParameterType):
+class MappingType(_ContainerType):
     """A dict."""
 
+    hint = 'write it as {"key": value}'
     key: ParameterType = field(default_factory=ParameterType)
     value: ParameterType = field(default_factory=ParameterType)
 
     @property
     def name(self) -> str:
-        whole = self.key == ParameterType() and self.value == ParameterType()
-        return "dict" if whole else f"dict[{self.key.allowed}, {self.value.allowed}]"
+        any_item = self.key == ParameterType() and self.value == ParameterType()
+        return "dict" if any_item else f"dict[{self.key.allowed}, {self.value.allowed}]"
 
     def check(self, value: object) -> object:
         if not isinstance(value, Mapping):
-            raise Mismatch(value, self.allowed, 'write it as {"key": value}' if isinstance(value, str) else "")
+            raise Mismatch(value, self.allowed, self.hint if isinstance(value, str) else "")
         checked = {}
         for key, item in value.items():
             try:
@@ -80,12 +88,6 @@ class MappingType(ParameterType):
             except Mismatch as mismatch:
                 raise mismatch.inside(f"[{shown(key)}]") from None
         return checked
-
-    def read(self, text: str) -> object:
-        try:
-            return expressions.read_text(text)
-        except expressions.NotConstant:
-            raise Mismatch(text, self.allowed, 'write it as {"key": value}') from None
 
     def inner(self) -> ParameterType:
         return self.value
@@ -131,7 +133,7 @@ class UnionType(ParameterType):
                 return option.check(option.read(text))
             except Mismatch:
                 pass
-        numeric = [option for option in self.options if isinstance(option, NumberType | CollectionType | MappingType)]
+        numeric = [option for option in self.options if isinstance(option, NumberType | _ContainerType)]
         for option in numeric:
             try:
                 return option.read(text)  # the right type, but a wrong value: `check` reports it

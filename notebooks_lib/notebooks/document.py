@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import magics
+from notebooks_lib.notebooks import cell_code
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
@@ -51,9 +51,9 @@ class NotebookCell:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
-    def code(self) -> magics.CellCode:
+    def code(self) -> cell_code.CellCode:
         """The source as Python with magics replaced, or why it is not Python. Empty for other cells."""
-        return magics.read_code(self.source if self.kind == "code" else "")
+        return cell_code.read_code(self.source if self.kind == "code" else "")
 
 
 @dataclass(frozen=True)

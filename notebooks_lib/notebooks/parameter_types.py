@@ -133,9 +133,7 @@ class ParameterType:
 class NoneType(ParameterType):
     """None alone."""
 
-    @property
-    def name(self) -> str:
-        return "None"
+    name = "None"
 
     def check(self, value: object) -> object:
         if value is not None:
@@ -154,9 +152,7 @@ class BoolType(ParameterType):
 
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}  # noqa: RUF012
 
-    @property
-    def name(self) -> str:
-        return "bool"
+    name = "bool"
 
     def check(self, value: object) -> object:
         if not isinstance(value, bool):
@@ -216,9 +212,7 @@ class NumberType(ParameterType):
 class TextType(ParameterType):
     """A str; a path is converted to its text."""
 
-    @property
-    def name(self) -> str:
-        return "str"
+    name = "str"
 
     def check(self, value: object) -> object:
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -234,20 +228,15 @@ class TextType(ParameterType):
 class SecretType(ParameterType):
     """A value from an environment variable; given values are neither taken nor shown."""
 
-    @property
-    def name(self) -> str:
-        return "secret"
+    name = "secret"
 
 
 @dataclass(frozen=True)
 class LiteralType(ParameterType):
     """One of a few values: `Literal[...]`."""
 
+    name = "choice"
     values: tuple[object, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return "choice"
 
     @property
     def limits(self) -> str:

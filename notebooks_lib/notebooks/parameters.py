@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import container_types, expressions, parameter_types, parameters_cell, type_annotations
+from notebooks_lib.notebooks import cell_code, container_types, expressions, parameter_types, type_annotations
+from notebooks_lib.notebooks.cell_code import Assignment
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 from notebooks_lib.notebooks.parameter_types import ParameterType
-from notebooks_lib.notebooks.parameters_cell import Assignment
 from notebooks_lib.old_names import forwarding
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -173,7 +173,7 @@ def read_schema(notebook: Notebook) -> Schema:
         reason = f"cell {cell.index}, tagged `parameters`, is not Python: line {cell.code.line}: {cell.code.error}"
         return Schema((), name, reason)
     # Of several assignments to one name the last one counts, as in Python.
-    by_name = {assignment.name: _parameter(assignment) for assignment in parameters_cell.read_assignments(cell.code)}
+    by_name = {assignment.name: _parameter(assignment) for assignment in cell_code.read_assignments(cell.code)}
     return Schema(tuple(by_name.values()), name)
 
 
@@ -194,7 +194,7 @@ def read_injected(notebook: Notebook) -> dict[str, object]:
     injected: dict[str, object] = {}
     for cell in notebook.python_cells:
         if cell.index > start and INJECTED_TAG in cell.tags:
-            for assignment in parameters_cell.read_assignments(cell.code):
+            for assignment in cell_code.read_assignments(cell.code):
                 try:
                     value = assignment.value
                     injected[assignment.name] = None if value is None else expressions.read_literal(value)
@@ -214,8 +214,8 @@ def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
         "value would not be used there: take that line out, or leave the parameter out"
         for cell in notebook.python_cells
         if cell.index > start and INJECTED_TAG not in cell.tags
-        for statement in parameters_cell.unconditional_statements(cell.code)
-        for name in parameters_cell.replaced_names(statement)
+        for statement in cell_code.unconditional_statements(cell.code)
+        for name in cell_code.replaced_names(statement)
         if name in given
     ]
 

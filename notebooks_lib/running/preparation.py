@@ -6,6 +6,8 @@ wherever that is. Here the new cell follows the cell that the values were checke
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,12 @@ from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 SECRETS_TAG = "injected-secrets"
 ERROR_TAG = "papermill-error-cell-tag"
 """papermill's tag, so that its tools find the note and remove it on a later run."""
+_ID = re.compile(r"[a-zA-Z0-9-_]{1,64}")
+_KEYS = {
+    "code": {"cell_type", "id", "metadata", "source", "outputs", "execution_count"},
+    "markdown": {"cell_type", "id", "metadata", "source", "attachments"},
+    "raw": {"cell_type", "id", "metadata", "source", "attachments"},
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def _valid(source: Notebook) -> Any:
     import nbformat
     from nbformat.validator import NotebookValidationError, normalize, validate
 
-    raw = cleaning.complete(source.raw)
+    raw = _complete(source.raw)
     for cell in raw["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None  # those of an earlier run
@@ -85,3 +93,43 @@ def _cell(source: str, tag: str) -> Any:
     from nbformat.v4 import new_code_cell
 
     return new_code_cell(source, metadata={"tags": [tag]})
+
+
+def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy in format 4.5 with all fields that nbformat requires and none that it forbids.
+
+    Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. A
+    null in the place of an object becomes an empty object, or is left out.
+    """
+    completed = {key: copy.deepcopy(raw[key]) for key in ("cells", "metadata") if key in raw}
+    completed["metadata"] = metadata = _table(completed.get("metadata"))
+    for key in ("kernelspec", "language_info"):
+        if key in metadata and not isinstance(metadata[key], dict):
+            del metadata[key]
+    if "name" not in metadata.get("language_info", {"name": ""}):
+        del metadata["language_info"]
+    ids: set[str] = set()
+    completed["cells"] = [_complete_cell(index, cell, ids) for index, cell in enumerate(completed["cells"])]
+    minor = raw.get("nbformat_minor")
+    return {**completed, "nbformat": 4, "nbformat_minor": max(5, minor if isinstance(minor, int) else 0)}
+
+
+def _complete_cell(index: int, cell: dict[str, Any], ids: set[str]) -> dict[str, Any]:
+    kind = cell["cell_type"]
+    cell = {key: value for key, value in cell.items() if key in _KEYS.get(kind, cell)}
+    cell["metadata"] = _table(cell.get("metadata"))
+    source = cell.get("source", "")
+    cell["source"] = source if isinstance(source, str) else "".join(source)
+    if not isinstance(cell.get("attachments", {}), dict):
+        del cell["attachments"]
+    if kind == "code":
+        cell["outputs"] = cell["outputs"] if isinstance(cell.get("outputs"), list) else []
+        cell.setdefault("execution_count", None)
+    if not isinstance(cell.get("id"), str) or not _ID.fullmatch(cell["id"]) or cell["id"] in ids:
+        cell["id"] = cleaning.make_id(index, cell["source"])
+    ids.add(cell["id"])
+    return cell
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from notebooks_lib.notebooks import magics
+from notebooks_lib.notebooks import cell_code
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ from notebooks_lib.notebooks import magics
     ],
 )
 def test_ipython_lines_are_replaced_and_python_is_kept(source, kept):
-    code = magics.read_code(source)
+    code = cell_code.read_code(source)
     assert code.tree is not None, code.error
     found = [ast.unparse(node) for node in code.tree.body]
     assert found == kept or [line for line in found if line != "pass"] == kept
@@ -50,14 +50,14 @@ def test_ipython_lines_are_replaced_and_python_is_kept(source, kept):
 
 
 def test_the_magic_lines_are_reported_with_their_numbers():
-    assert magics.read_code("x = 1\n!pip install a \\\n  b\n%who").magics == ((2, "!pip install a b"), (4, "%who"))
+    assert cell_code.read_code("x = 1\n!pip install a \\\n  b\n%who").magics == ((2, "!pip install a b"), (4, "%who"))
 
 
 @pytest.mark.parametrize(
     "source", ["x = 7 % 3", "a != b", "f(7\n%d)", "x = '%s'\n", "", "# !ls", "less - 3", "more\n", "'''\n%x\n'''"]
 )
 def test_python_is_left_as_it_is(source):
-    code = magics.read_code(source)
+    code = cell_code.read_code(source)
     assert (code.text, code.magics) == (source, ())
     assert code.tree is not None
 
@@ -78,15 +78,15 @@ def test_python_is_left_as_it_is(source):
     ],
 )
 def test_a_syntax_error_is_returned_and_not_raised(source):
-    code = magics.read_code(source)
+    code = cell_code.read_code(source)
     assert code.tree is None
     assert code.error
 
 
 def test_an_invalid_escape_is_not_an_error():
-    assert magics.read_code(r"x = '\d'").tree is not None
+    assert cell_code.read_code(r"x = '\d'").tree is not None
 
 
 def test_a_giant_string_before_a_magic_is_read_fast():
-    code = magics.read_code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
+    code = cell_code.read_code('x = """' + "a'\\\"" * 50_000 + '"""\n!ls')
     assert code.tree is not None
