@@ -1,4 +1,5 @@
-"""The parent run of a sweep: opened with the search space, ended with the result, held by one process at a time."""
+"""The parent run of a sweep: it starts with the search space, is found again to be resumed, is held by one process at
+a time, and ends with the result."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -21,41 +23,123 @@ from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 
 NAMES_SHOWN = 6
 
 
-def describe(domain: SearchSpace, goal: Goal | None) -> dict[str, Any]:
-    """Return the search space as JSON: fixed values, swept values, goal."""
-    return {
-        "grid" if isinstance(domain.swept, ParameterGrid) else "space": domain.swept.described,
-        "fixed": {name: repr(value) for name, value in domain.fixed.items()},
-        "goal": f"{goal.metric}:{goal.direction}" if goal is not None else None,
-    }
+@dataclass(frozen=True)
+class SweepDescription:
+    """What a sweep is about. A sweep with an equal description can be resumed."""
 
+    kind: Literal["grid", "space"]
+    swept: Mapping[str, str]
+    """Each swept parameter with its values or its distribution, as a user could write them."""
+    fixed: Mapping[str, str]
+    """Each fixed parameter with the repr of its value."""
+    goal: str | None
+    """`NAME:DIRECTION` of the metric."""
 
-def digest(notebook: str, what: Mapping[str, Any]) -> str:
-    """Return a digest of notebook, search space and goal. A sweep with an equal digest can be resumed."""
-    return hashlib.sha256(json.dumps([notebook, what]).encode()).hexdigest()
+    @classmethod
+    def of(cls, domain: SearchSpace, goal: Goal | None) -> SweepDescription:
+        """Describe a search space with its goal."""
+        return cls(
+            "grid" if isinstance(domain.swept, ParameterGrid) else "space",
+            domain.swept.described,
+            {name: repr(value) for name, value in domain.fixed.items()},
+            f"{goal.metric}:{goal.direction}" if goal is not None else None,
+        )
+
+    @classmethod
+    def from_tag(cls, text: str) -> SweepDescription | None:
+        """Read a tag; None if it is unreadable, since a store may cut off long tags."""
+        try:
+            content = json.loads(text)
+            kind: Literal["grid", "space"] = "grid" if "grid" in content else "space"
+            return cls(kind, dict(content[kind]), dict(content["fixed"]), content["goal"])
+        except (ValueError, LookupError, TypeError):
+            return None
+
+    def to_tag(self) -> str:
+        """Return the text of the tag."""
+        return json.dumps(self._json(), ensure_ascii=False)
+
+    def digest(self, notebook: str) -> str:
+        """Return a digest of the description and the notebook."""
+        return hashlib.sha256(json.dumps([notebook, self._json()]).encode()).hexdigest()
+
+    def _json(self) -> dict[str, object]:
+        return {self.kind: dict(self.swept), "fixed": dict(self.fixed), "goal": self.goal}
+
+    def __str__(self) -> str:
+        settings = [f"{name} in {values}" for name, values in self.swept.items()]
+        settings += [f"{name}={value}" for name, value in self.fixed.items()]
+        return ", ".join([*settings, self.goal] if self.goal else settings)
 
 
 def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
     """Return the start of the parent run, before its first trial."""
-    space_json = describe(domain, goal)
-    swept = list(domain.swept.described)
+    description = SweepDescription.of(domain, goal)
+    swept = list(description.swept)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
     parameters = {**source.schema.defaults, **domain.fixed}
     run_start = source.common(parameters, name=name or f"{source.notebook.path.stem}: sweep of {shown}")
     tags = {
         Tag.SWEEP: "parent",
-        Tag.SWEEP_DIGEST: digest(run_start.notebook, space_json),
-        Tag.SWEEP_SPACE: json.dumps(space_json, ensure_ascii=False),
-        Tag.SWEEP_GOAL: space_json["goal"] or "",
+        Tag.SWEEP_DIGEST: description.digest(run_start.notebook),
+        Tag.SWEEP_SPACE: description.to_tag(),
+        Tag.SWEEP_GOAL: description.goal or "",
     }
     fixed_parameters = {key: value for key, value in parameters.items() if key not in swept}
     return dataclasses.replace(run_start, parameters=fixed_parameters, tags=tags)
+
+
+def find(store: Store, start: RunStart, run_id: str) -> RunInfo:
+    """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
+
+    Raise UsageError when there is none, or when the requested sweep has another search space.
+    """
+    digest = (start.tags or {})[Tag.SWEEP_DIGEST]
+    if run_id:
+        sweep = query.get_run(store, run_id)
+        if not sweep.holds_trials:
+            raise errors.UsageError(f"run {run_id} is not a sweep; --resume alone takes the newest of this notebook")
+        if sweep.tags.get(Tag.SWEEP_DIGEST) != digest:
+            raise errors.UsageError(
+                f"sweep {run_id} has another search space: {_described(sweep)}; "
+                "give the same notebook, values, metric and -p"
+            )
+        return sweep
+    with answering(store):
+        experiment_id = start.experiment_id or store.experiment_id(start.experiment)
+        parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
+    sweeps = [query.plain(run, start.experiment) for run in parents]
+    for sweep in sweeps:
+        if sweep.tags.get(Tag.SWEEP_DIGEST) == digest:
+            return sweep
+    same = [sweep for sweep in sweeps if sweep.tags.get(Tag.NOTEBOOK) == start.notebook]
+    newest = (
+        f"; the newest of this notebook, {same[0].run_id}, has the search space {_described(same[0])}" if same else ""
+    )
+    raise errors.UsageError(
+        f"experiment {start.experiment!r} has no sweep of {start.notebook} over these values{newest}; "
+        "leave --resume out to start one"
+    )
+
+
+def _described(run: RunInfo) -> str:
+    return str(SweepDescription.from_tag(run.tags.get(Tag.SWEEP_SPACE, "")) or "an unreadable search space")
+
+
+def seconds_before(run: RunInfo) -> float:
+    """Return the seconds that earlier sessions took, as far as they recorded it."""
+    try:
+        return float(run.tags.get(Tag.SWEEP_SECONDS, "0"))
+    except ValueError:
+        return 0.0
 
 
 @contextlib.contextmanager

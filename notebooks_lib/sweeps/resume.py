@@ -1,10 +1,9 @@
-"""What earlier sessions left: the sweep to resume, its trials, and which of them need not run again."""
+"""What earlier sessions of a sweep left: its trials, and which of them need not run again."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
@@ -18,12 +17,12 @@ from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.study import GridProposals
-from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial
+from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial, values_from_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owner, query
 from notebooks_lib.tracking.owner import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, answering
+from notebooks_lib.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -32,39 +31,6 @@ class EarlierTrial:
 
     trial: Trial
     run: RunInfo
-
-
-def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
-    """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
-
-    Raise UsageError when there is none, or when the requested sweep has another search space.
-    """
-    digest = (start.tags or {})[Tag.SWEEP_DIGEST]
-    if run_id:
-        sweep = query.get_run(store, run_id)
-        if not sweep.holds_trials:
-            raise errors.UsageError(f"run {run_id} is not a sweep; --resume alone takes the newest of this notebook")
-        if sweep.tags.get(Tag.SWEEP_DIGEST) != digest:
-            raise errors.UsageError(
-                f"sweep {run_id} has another search space: {_described(sweep)}; "
-                "give the same notebook, values, metric and -p"
-            )
-        return sweep
-    with answering(store):
-        experiment_id = start.experiment_id or store.experiment_id(start.experiment)
-        parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
-    sweeps = [query.plain(run, start.experiment) for run in parents]
-    for sweep in sweeps:
-        if sweep.tags.get(Tag.SWEEP_DIGEST) == digest:
-            return sweep
-    same = [sweep for sweep in sweeps if sweep.tags.get(Tag.NOTEBOOK) == start.notebook]
-    newest = (
-        f"; the newest of this notebook, {same[0].run_id}, has the search space {_described(same[0])}" if same else ""
-    )
-    raise errors.UsageError(
-        f"experiment {start.experiment!r} has no sweep of {start.notebook} over these values{newest}; "
-        "leave --resume out to start one"
-    )
 
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
@@ -86,9 +52,13 @@ def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
     state: TrialState = "killed"
     for candidate in get_args(TrialState):
         state = candidate if stored == candidate else state
-    values: Mapping[str, object] = {}
-    with contextlib.suppress(ValueError):
-        values = json.loads(run.tags.get(Tag.TRIAL_VALUES, "{}"))
+    try:
+        values = values_from_tag(run.tags.get(Tag.TRIAL_VALUES, ""))
+    except ValueError as error:
+        raise errors.TrackingError(
+            f"run {run.run_id}: found the tag {Tag.TRIAL_VALUES} {error}, allowed a JSON object of values; "
+            "mend the tag, or start a new sweep"
+        ) from error
     seconds = (run.ended_ms - run.started_ms) / 1000 if run.ended_ms else None
     value = run.metrics.get(goal.metric) if goal is not None else None
     if state == "pruned":  # it may have logged more values before it stopped
@@ -103,26 +73,6 @@ def _reason(run: RunInfo) -> str:
     what = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
     step = tags.get(Tag.STOP_STEP)
     return formatting.reason(what, cell, line) or (f"at step {step}" if step is not None else "")
-
-
-def seconds_before(run: RunInfo) -> float:
-    """Return the seconds that earlier sessions took, as far as they recorded it."""
-    try:
-        return float(run.tags.get(Tag.SWEEP_SECONDS, "0"))
-    except ValueError:
-        return 0.0
-
-
-def _described(run: RunInfo) -> str:
-    """Describe a sweep's search space for people."""
-    try:
-        what = json.loads(run.tags.get(Tag.SWEEP_SPACE, ""))
-        swept, fixed, goal = {**what.get("grid", {}), **what.get("space", {})}, what["fixed"], what["goal"]
-    except (ValueError, LookupError, TypeError):  # a store may cut off long tags
-        return "an unreadable search space"
-    settings = [f"{name} in {values}" for name, values in swept.items()]
-    settings += [f"{name}={value}" for name, value in fixed.items()]
-    return ", ".join([*settings, goal] if goal else settings)
 
 
 class PreviousResults:

@@ -284,8 +284,8 @@ def run(
             stack.enter_context(parent_run.held(store.settings, owned.run_id))
             seconds_before = 0.0
         else:
-            earlier = resume.find_sweep(store, started, request.resume)
-            seconds_before = resume.seconds_before(earlier)
+            earlier = parent_run.find(store, started, request.resume)
+            seconds_before = parent_run.seconds_before(earlier)
             stack.enter_context(parent_run.held(store.settings, earlier.run_id))
             owned = OwnedRun.reopen(store, earlier.run_id, started)
         local_sweep = stack.enter_context(stopping.local(owned.run_id, store))

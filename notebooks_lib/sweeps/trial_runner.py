@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
-from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
+from notebooks_lib.sweeps.trials import Goal, Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun, RunStart
@@ -65,7 +64,7 @@ class TaskBuilder:
             tags={
                 "mlflow.parentRunId": self._parent.run_id,
                 Tag.TRIAL: str(proposal.number),
-                Tag.TRIAL_VALUES: json.dumps(dict(proposal.values), default=str, ensure_ascii=False),
+                Tag.TRIAL_VALUES: values_to_tag(proposal.values),
             },
         )
         return TrialTask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Literal, Protocol
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Direction
+from notebooks_lib.notebooks.parameter_types import shown
 from notebooks_lib.records import TrialState, finite
 
 
@@ -75,6 +77,22 @@ class Trial:
     def eligible(self) -> bool:
         """Whether it can be the best: it finished, now or before, with a finite value."""
         return self.state in ("finished", "skipped") and finite(self.value)
+
+
+def values_to_tag(values: Mapping[str, object]) -> str:
+    """Return the text of the tag that keeps the swept values on the run of a trial."""
+    return json.dumps(dict(values), default=str, ensure_ascii=False)
+
+
+def values_from_tag(text: str) -> Mapping[str, object]:
+    """Read that tag; empty if it is missing or was cut off by a store. Raise ValueError if it holds no JSON object."""
+    try:
+        values = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return {}
+    if not isinstance(values, dict):
+        raise ValueError(shown(text))
+    return values
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The parent run of a sweep: one process at a time holds it."""
+"""The parent run of a sweep keeps what it was about, and one process at a time holds it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run
+from notebooks_lib.sweeps.parent_run import SweepDescription
+from notebooks_lib.sweeps.search_space import SearchSpace
+from notebooks_lib.sweeps.trials import Goal
+from tests.sweeps.building import grid, spread
 
 
 @pytest.mark.tracking
@@ -19,3 +23,20 @@ def test_only_one_process_holds_a_sweep(project: Settings) -> None:
         pass
     with parent_run.held(project, "abc"), parent_run.held(project, "other"):
         pass
+
+
+def test_the_tag_and_the_digest_are_those_of_version_0_1() -> None:
+    description = SweepDescription.of(SearchSpace({"name": "ü"}, grid("alpha=0.1,1", "seed=1..2")), Goal("rmse"))
+    tag = '{"grid": {"alpha": "[0.1, 1.0]", "seed": "[1, 2]"}, "fixed": {"name": "\'ü\'"}, "goal": "rmse:min"}'
+    assert description.to_tag() == tag
+    assert description.digest("n.ipynb") == "0e72105b9fdfede814ed4438d6ce5097a8281bff7f09130cae7b3ac53d132cc7"
+    assert SweepDescription.from_tag(tag) == description
+    assert str(description) == "alpha in [0.1, 1.0], seed in [1, 2], name='ü', rmse:min"
+    space = SweepDescription.of(SearchSpace({}, spread("alpha=uniform(1, 2)")), None)
+    assert space.to_tag() == '{"space": {"alpha": "uniform(1, 2)"}, "fixed": {}, "goal": null}'
+    assert SweepDescription.from_tag(space.to_tag()) == space
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"grid": 1, "fixed": {}, "goal": null}'])
+def test_a_tag_that_a_store_has_cut_off_is_unreadable_and_no_error(text: str) -> None:
+    assert SweepDescription.from_tag(text) is None

@@ -18,7 +18,7 @@ from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import ranking
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import executors, resume, search_space, stopping, sweep, trial_runner
+from notebooks_lib.sweeps import executors, parent_run, search_space, stopping, sweep, trial_runner
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trial_runner import TaskBuilder
 from notebooks_lib.sweeps.trials import Goal, Proposal, SweepResult, Trial
@@ -256,7 +256,7 @@ def test_a_search_without_its_metric_stops_early_and_an_unknown_kernel_starts_no
     assert (result.status, len(result.trials)) == ("FAILED", sweep.MAX_WITHOUT_GOAL)
     assert "did you mean 'rmse'?" in told[0]
     run = query.get_run(connected, result.run_id)
-    assert resume.seconds_before(run) == pytest.approx(result.seconds, abs=1)
+    assert parent_run.seconds_before(run) == pytest.approx(result.seconds, abs=1)
 
 
 def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:
