@@ -84,7 +84,7 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
             given=parameters,
         )
     except PapermillExecutionError:
-        # papermill's note and anchor would shift the cells; `outcome` adds a note for every kind of end.
+        # papermill's note and anchor would shift the cells; the runner adds a note for every kind of end.
         execution.notebook = remove_error_markers(execution.notebook)
 
 

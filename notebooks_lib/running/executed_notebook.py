@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
 from notebooks_lib import errors, safe_files
+from notebooks_lib.records import Failure, RunStatus
+from notebooks_lib.running.preparation import ERROR_TAG
 from notebooks_lib.tracking.store import Store, answering
 
 EVERY = 10.0
@@ -115,6 +118,20 @@ def _with_notes(notebook: Any) -> Any:
             note = f"[{', '.join(hidden)}: this page cannot show it; open the executed notebook in JupyterLab]"
             data["text/plain"] = "\n".join(filter(None, ["".join(data.get("text/plain", "")), note]))
     return notebook
+
+
+def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
+    """Write the outcome into the notebook: in its metadata, at its top, and before the cell where it ended."""
+    notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
+    if failure is None:
+        return
+    if cell is not None:
+        anchor = '<span id="nbops-end" style="color:red">It ended in the next cell.</span>'
+        notebook.cells.insert(cell, new_markdown_cell(anchor, metadata={"tags": [ERROR_TAG]}))
+    summary = html.escape(str(failure).partition("\n")[0])
+    link = " ([where](#nbops-end))" if cell is not None else ""
+    note = f'<span style="color:red">**{status}**: {summary}</span>{link}'
+    notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": [ERROR_TAG]}))
 
 
 def cell_figures(notebook: Any) -> list[Mapping[str, object]]:

@@ -1,9 +1,13 @@
-"""Runs one notebook once: opens its run, runs its cells, records the outcome. A failing notebook is no exception."""
+"""Run one notebook once: open its run, run its cells, decide and record the outcome.
+
+A failing notebook raises nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import signal
 import stat
 import tempfile
 import time
@@ -13,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunResult, RunStatus
-from notebooks_lib.running import interruption, outcome
+from notebooks_lib.records import Failure, RunResult, RunStatus, TrialState
+from notebooks_lib.running import interruption
 from notebooks_lib.running.engine import Execution, execute
-from notebooks_lib.running.executed_notebook import ExecutedNotebook, cell_figures, to_html
+from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate, cell_figures, first_line, to_html
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel import find_kernel
 from notebooks_lib.running.plan import Plan, executed_file
@@ -85,7 +89,7 @@ def run_notebook(
         failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
         try:
             execute(prepared.notebook, plan.given, execution, kernel_name)
-            status, failure = outcome.decide_outcome(execution, timeout=timeout, cell_timeout=cell_timeout)
+            status, failure = decide_outcome(execution, timeout=timeout, cell_timeout=cell_timeout)
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:
@@ -129,6 +133,63 @@ def _unwritten(output: ExecutedNotebook, error: OSError) -> Failure:
     return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
 
 
+def decide_outcome(
+    execution: Execution, *, timeout: float | None, cell_timeout: float | None
+) -> tuple[RunStatus, Failure | None]:
+    """Return FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
+    cell, line = _place(execution)
+    if execution.start_failure is not None:
+        return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
+    if execution.stopped == "timeout":
+        return "KILLED", Failure("timeout", "Timeout", f"the notebook took longer than {timeout:g} s", cell, line)
+    if execution.stopped == "cell timeout":
+        return "KILLED", Failure("timeout", "CellTimeout", f"the cell took longer than {cell_timeout:g} s", cell, line)
+    if execution.stopped == "interrupt":
+        return "KILLED", Failure("interrupt", "Interrupted", "the runner was asked to stop", cell, line)
+    if execution.stopped == "pruned":
+        return "KILLED", Failure("pruned", "Pruned", "the sweep asked to stop: not worth finishing", cell, line)
+    if execution.died:
+        return "KILLED", _death(execution.returncode, cell, line)
+    if execution.error is not None:
+        name, message = execution.error
+        if name == "SystemExit":
+            code = message.strip()
+            if code in ("", "0", "None"):
+                return "FINISHED", None
+            return "FAILED", Failure("exit", name, code, cell, line)
+        if name == "StdinNotImplementedError":
+            message = "nobody can answer input() while a notebook is run: make the answer a parameter"
+        return "FAILED", Failure("error", name, message, cell, line)
+    return "FINISHED", None
+
+
+def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
+    if returncode is not None and returncode < 0:
+        number = -returncode
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = "; often the machine ran out of memory" if name == "SIGKILL" else ""
+        return Failure("signal", name, f"the kernel was killed by {name}{hint}", cell, line, number)
+    code = "" if returncode is None else f" with exit code {returncode}"
+    return Failure("signal", "KernelDied", f"the kernel went away{code}", cell, line)
+
+
+def _place(execution: Execution) -> tuple[int | None, str]:
+    """Return the running cell's index in the author's notebook (None for injected cells), and its first line."""
+    if execution.cell is None or execution.notebook is None:
+        return None, ""
+    return execution.origins[execution.cell], first_line(execution.notebook.cells[execution.cell].source)
+
+
+def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
+    """Return how a trial of a sweep ended; MLflow has no status for a pruned one."""
+    if failure is not None and failure.kind == "pruned":
+        return "pruned"
+    return "finished" if status == "FINISHED" else "failed" if status == "FAILED" else "killed"
+
+
 def _end(
     plan: Plan,
     owned: OwnedRun | None,
@@ -142,10 +203,10 @@ def _end(
     output = execution.output
     notebook = execution.notebook
     if failure is not None:
-        failure = outcome.mask_failure(failure, output.masked)
+        failure = dataclasses.replace(failure, message=output.masked(failure.message), line=output.masked(failure.line))
     saved = False
     if notebook is not None:
-        outcome.annotate(notebook, status, failure, execution.cell)
+        annotate(notebook, status, failure, execution.cell)
         try:
             output.save(notebook)
             saved = True
@@ -170,7 +231,7 @@ def _end(
         Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
     }
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
-        tags[Tag.TRIAL_STATE] = outcome.trial_state(status, failure)
+        tags[Tag.TRIAL_STATE] = trial_state(status, failure)
     shown_failure = failure if failure is None or failure.kind != "pruned" else None  # pruning is no failure
     cells = cell_figures(notebook) if notebook is not None else []
     try:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from notebooks_lib import errors
 from notebooks_lib.records import RunResult, finite
-from notebooks_lib.running import outcome
 from notebooks_lib.running.plan import Plan
-from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.running.runner import run_notebook, trial_state
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
@@ -145,7 +144,7 @@ def _run(task: TrialTask) -> RunResult:
 
 def ended(task: TrialTask, result: RunResult) -> Trial:
     """Return the trial for an ended run."""
-    state = outcome.trial_state(result.status, result.failure)
+    state = trial_state(result.status, result.failure)
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None
     reason = ""
     if result.failure is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebooks_lib.running import doctor
+from notebooks_lib.cli import doctor
 from notebooks_lib.settings import Settings
 
 pytestmark = pytest.mark.tracking

@@ -1,4 +1,4 @@
-"""Code that every IPython kernel runs before the first cell: the text of this file is sent there, and no name stays.
+"""What an IPython kernel runs before the first cell: the text of this file is sent there, and none of its names stays.
 
 It must run on any Python that has a kernel, and imports no module of this project.
 """
@@ -37,5 +37,5 @@ def prepare(shell: Any) -> None:
             pass
 
 
-if __name__ == "nbops_in_kernel":
+if __name__ == "nbops_kernel_startup":
     prepare(get_ipython())  # type: ignore[name-defined]  # noqa: F821  # a builtin in IPython
