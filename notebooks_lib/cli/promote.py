@@ -14,6 +14,7 @@ import click
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
+    from notebooks_lib.release.decision_record import PromotionRecord, RecordedDecision, ReleaseRecord
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 
@@ -85,15 +86,19 @@ def _promote(
     with output.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        recorded = _recorded(project, result.run_id)
-        decided = recorded["decision"]
-        _tell_github(promoted=False, decision=decided["answer"] if decided else "")
+        record = _record(project, result.run_id)
+        _tell_github(promoted=False, decision=record.decision.answer if record.decision else "")
         if as_json:
+            recorded = {
+                "decision": record.decision.content if record.decision else None,
+                "card": record.card or None,
+                "release": record.release.as_json() if record.release else None,
+            }
             _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
         else:
             click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
-            if decided is not None:
-                click.echo(f"  decision  {decided['summary']}")
+            if record.decision is not None:
+                click.echo(f"  decision  {record.decision.summary}")
             click.echo(f"  notebook  {output.path(result.output)}")
             click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
             _tell_unfinished(project, _model({**schema.defaults, **values}))
@@ -102,25 +107,27 @@ def _promote(
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    content = decision_record.read_decision(connect(project), result.run_id)
-    decision, release = content["decision"], content["release"]
-    last = release["passed"][-1] if release["passed"] else "prod"
-    status = None if release["dry_run"] else _status(project, project.stages.endpoint(last, decision["model"]))
-    _tell_github(promoted=release["promoted"], waiting=release["waiting"], decision=decision["answer"])
+    record = decision_record.read_decision(connect(project), result.run_id)
+    decision, release = record.decision, record.release
+    assert decision is not None
+    assert release is not None
+    last = release.passed[-1] if release.passed else "prod"
+    status = None if release.dry_run else _status(project, project.stages.endpoint(last, decision.model))
+    _tell_github(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
     if as_json:
-        served = status.as_json() if status else None
         promoted = {
-            "promoted": release["promoted"],
-            "waiting": release["waiting"],
-            "decision": decision,
+            "promoted": release.promoted,
+            "waiting": release.waiting,
+            "decision": decision.content,
             "run_id": result.run_id,
             "url": result.url,
-            "card": content["card"],
+            "card": record.card,
+            "release": release.as_json(),
         }
-        _json({**promoted, "release": release, "endpoint": served, "output": str(result.output)})
+        _json({**promoted, "endpoint": status.as_json() if status else None, "output": str(result.output)})
         return 0
     _print(decision, release, status, project)
-    click.echo(f"  card       {output.local_path(content['card'])}")
+    click.echo(f"  card       {output.local_path(record.card)}")
     click.echo(f"  notebook   {output.path(result.output)}")
     click.echo(f"  run        {result.run_id}")
     click.echo(f"  MLflow     {output.open_hint(result.url)}")
@@ -135,18 +142,18 @@ def _tell_unfinished(project: Settings, model: str) -> None:
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 
-def _recorded(project: Settings, run_id: str | None) -> dict[str, Any]:
-    """Return decision, card and release as recorded before a stage failed; None for what was not reached."""
-    from contextlib import suppress
-
+def _record(project: Settings, run_id: str | None) -> PromotionRecord:
+    """Return what was recorded before a stage failed; an empty record when nothing was."""
     from notebooks_lib.errors import NbopsError
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    content: dict[str, Any] = {}
-    with suppress(NbopsError):
-        content = decision_record.read_decision(connect(project), run_id) if run_id else {}
-    return {key: content.get(key) for key in ("decision", "card", "release")}
+    if not run_id:
+        return decision_record.PromotionRecord()
+    try:
+        return decision_record.read_decision(connect(project), run_id)
+    except NbopsError:
+        return decision_record.PromotionRecord()
 
 
 def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
@@ -176,59 +183,55 @@ def _model(values: Mapping[str, Any]) -> str:
 
 
 def _print(
-    decision: Mapping[str, Any], release: Mapping[str, Any], status: EndpointStatus | None, project: Settings
+    decision: RecordedDecision, release: ReleaseRecord, status: EndpointStatus | None, project: Settings
 ) -> None:
-    click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision["answer"]], bold=True))
-    click.echo(f"  {decision['summary']}\n")
     from notebooks_lib.promotion.report_table import shown
 
-    rows = [
-        (rule["mark"], rule["id"], shown(rule["figure"]), shown(rule["limit"]), rule["reason"])
-        for rule in decision["rules"]
-    ]
+    click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision.answer], bold=True))
+    click.echo(f"  {decision.summary}\n")
+    rows = [(rule.mark, rule.id, shown(rule.figure), shown(rule.limit), rule.reason) for rule in decision.rules]
     output.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
-    if decision["others"]:
-        others = [(other["answer"], other["label"], other["summary"]) for other in decision["others"]]
+    if decision.others:
+        others = [(other.answer, other.label, other.summary) for other in decision.others]
         output.table(("", "other challengers", "reason"), others)
         click.echo()
-    if release["dry_run"]:
-        then = "; to do it: the same command with --live" if decision["answer"] == "promote" else ""
+    if release.dry_run:
+        then = "; to do it: the same command with --live" if decision.answer == "promote" else ""
         click.echo(f"  nothing was changed{_cost(decision)}{then}")
-    for step in release["steps"]:
-        click.echo(f"  {' '.join(filter(None, (step['stage'], step['name']))):<12}  {step['text']}")
+    for step in release.steps:
+        click.echo(f"  {' '.join(filter(None, (step.stage, step.name))):<12}  {step.text}")
     if status is not None:
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
             click.echo(f"  try it     {status.curl}")
-    if release["next"]:
-        click.echo(f"  continue   {release['next']}")
-    elif not release["dry_run"]:
-        stages = release["passed"] if release["promoted"] else ()
-        click.echo(f"  undo       {release['undo'] or _no_undo(decision['model'], stages, project)}")
+    if release.next:
+        click.echo(f"  continue   {release.next}")
+    elif not release.dry_run:
+        stages = release.passed if release.promoted else ()
+        click.echo(f"  undo       {release.undo or _no_undo(decision.model, stages, project)}")
 
 
-def _cost(decision: Mapping[str, Any]) -> str:
+def _cost(decision: RecordedDecision) -> str:
     """Return what a dry run has cost, and what the same question would cost again."""
-    uses = decision["uses"]
-    if uses is None or decision["unread"]:
+    uses = decision.uses
+    if uses is None or decision.unread:
         return ""
-    remaining = f"{uses['left']} of {uses['budget']} uses of the holdout are left"
-    return f", {remaining}" if uses["asked"] else f" but that {remaining}, and asking the same again spends none"
+    remaining = f"{uses.left} of {uses.budget} uses of the holdout are left"
+    return f", {remaining}" if uses.asked else f" but that {remaining}, and asking the same again spends none"
 
 
-def _headline(decision: Mapping[str, Any], release: Mapping[str, Any]) -> str:
-    model, version, new = decision["model"], release["version"], decision["challenger"]["label"]
-    if decision["answer"] == "promote":
-        if release["waiting"]:
-            return f"waiting: {model} version {version} needs an approval to enter {release['waiting']}"
-        where = _where(release["passed"])
-        if release["promoted"]:
-            return f"promoted: {model} version {version}{where}"
-        but = f", but {release['ends']}" if release["ends"] else ""
-        return f"would promote: {new} as {model}{_where(release['stages'])}{but}"
-    what = f"{model} version {release['previous']} stays" if release["previous"] else f"{model} has no champion yet"
-    return f"{'kept' if decision['answer'] == 'keep' else 'undecided'}: {what}"
+def _headline(decision: RecordedDecision, release: ReleaseRecord) -> str:
+    model, version = decision.model, release.version
+    if decision.answer == "promote":
+        if release.waiting:
+            return f"waiting: {model} version {version} needs an approval to enter {release.waiting}"
+        if release.promoted:
+            return f"promoted: {model} version {version}{_where(release.passed)}"
+        but = f", but {release.ends}" if release.ends else ""
+        return f"would promote: {decision.challenger} as {model}{_where(release.stages)}{but}"
+    champion = f"{model} version {release.previous} stays" if release.previous else f"{model} has no champion yet"
+    return f"{'kept' if decision.answer == 'keep' else 'undecided'}: {champion}"
 
 
 def _where(stages: Sequence[str]) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import ranking, scoring
+from notebooks_lib.promotion.evidence import plain
 from notebooks_lib.promotion.report_table import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -92,6 +93,24 @@ class Candidates:
             return ""
         reasons = "; ".join(f"{each.label}: {each.refused}" for each in self.others)
         return f"experiment {self.experiment!r} has no candidate on {self.dataset.ref}: {reasons}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for the record of a decision."""
+        runs = (*self.ranked, *self.others)
+        return {
+            "experiment": self.experiment,
+            "dataset": self.dataset.ref,
+            "elsewhere": self.elsewhere,
+            "runs": [
+                {
+                    "run_id": each.run.run_id,
+                    "logged": plain(each.logged),
+                    "validation": plain(each.validation),
+                    "refused": each.refused,
+                }
+                for each in runs
+            ],
+        }
 
     def __str__(self) -> str:
         more = f"; {self.elsewhere} run(s) on other data are not compared" if self.elsewhere else ""

@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from notebooks_lib.promotion import decision_rules, guardrails, interval_rules
-from notebooks_lib.promotion.decision_rules import EARLY, RULES, RuleResult, plain, rule
-from notebooks_lib.promotion.evidence import Evidence, Side, Slice
+from notebooks_lib.promotion.decision_rules import EARLY, RULES, RuleResult, rule
+from notebooks_lib.promotion.evidence import Evidence, Side, Uses, plain
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
-from notebooks_lib.promotion.policy import Policy, Uses
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_table import ReportTable, percent
 from notebooks_lib.statistics.paired import holm
 
@@ -41,6 +41,18 @@ __all__ = [
 Answer = Literal["promote", "keep", "undecided"]
 RULE_MODULES = (decision_rules, interval_rules, guardrails)
 """Importing a module registers its rules."""
+
+
+@dataclass(frozen=True)
+class OtherChallenger:
+    """What became of another challenger of the same use."""
+
+    label: str
+    run: str
+    answer: Answer
+    summary: str
+    level: float | None
+    """The level that it was tested at; None when it was not evaluated on the holdout."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,18 +124,26 @@ class Decision:
             "dataset": evidence.dataset,
             "first": evidence.first,
             "unread": self.unread,
-            "slices": [_slice_json(each, shows=evidence.shows_estimates) for each in evidence.slices],
+            "slices": [each.as_json(shows=evidence.shows_estimates) for each in evidence.slices],
             "rules": [each.as_json() for each in self.rules],
-            "challenger": _side_json(evidence.challenger, shows=evidence.shows_estimates),
-            "champion": _side_json(evidence.champion, shows=evidence.shows_estimates),
-            "others": [each._brief() for each in self.others],
+            "challenger": evidence.challenger.as_json(shows=evidence.shows_estimates),
+            "champion": evidence.champion.as_json(shows=evidence.shows_estimates),
+            "others": [vars(each) for each in self.other_challengers],
         }
 
-    def _brief(self) -> dict[str, Any]:
-        """Return what the decision on another challenger says of this one; no level without a look at the holdout."""
-        side, level = self.challenger, None if self.evidence.unread else self.level
-        answer = {"label": side.label, "run": side.run_id, "answer": self.answer}
-        return {**answer, "summary": self.summary, "level": level}
+    @property
+    def other_challengers(self) -> tuple[OtherChallenger, ...]:
+        """Return the outcome of each other challenger of the same use."""
+        return tuple(
+            OtherChallenger(
+                label=each.challenger.label,
+                run=each.challenger.run_id,
+                answer=each.answer,
+                summary=each.summary,
+                level=None if each.evidence.unread else each.level,
+            )
+            for each in self.others
+        )
 
     def _interval(self) -> dict[str, Any] | None:
         paired, power = self.evidence.paired, self.holdout_power
@@ -151,8 +171,7 @@ class Decision:
     def others_table(self) -> ReportTable:
         """Return a table of the other challengers, with the share of the level that each was tested at."""
         header = ("other challengers", "answer", "tested at", "reason")
-        briefs = [other._brief() for other in self.others]
-        rows = [(brief["label"], brief["answer"], percent(brief["level"]), brief["summary"]) for brief in briefs]
+        rows = [(each.label, each.answer, percent(each.level), each.summary) for each in self.other_challengers]
         return ReportTable.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
 
     def __repr__(self) -> str:
@@ -214,7 +233,8 @@ def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision
     """
     share = min((policy.level(each.uses) for each in evidences), default=0.0)
     levels = iter(holm([_p_value(each, policy) for each in evidences if not each.unread], share))
-    return tuple(decide(each, policy if each.unread else replace(policy, at=next(levels))) for each in evidences)
+    policies = (policy if each.unread else policy.model_copy(update={"at": next(levels)}) for each in evidences)
+    return tuple(map(decide, evidences, policies))
 
 
 def _p_value(evidence: Evidence, policy: Policy) -> float:
@@ -245,15 +265,3 @@ def _summary(answer: Answer, evidence: Evidence, checked: Sequence[RuleResult]) 
         return f"{new.label} wins on the {new.rows} holdout rows of {evidence.ref}: {gain}"
     what = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
     return f"{what}: " + "; ".join(each.reason for each in checked if not each.ok)
-
-
-def _slice_json(piece: Slice, *, shows: bool) -> dict[str, Any]:
-    always = ("column", "value", "rows")
-    return {key: plain(value) if shows or key in always else None for key, value in vars(piece).items()}
-
-
-def _side_json(side: Side, *, shows: bool) -> dict[str, Any]:
-    content = {key: value for key, value in vars(side).items() if key not in ("losses", "signature")}
-    content["score"] = plain(side.score) if shows else None
-    content["metrics"] = {name: plain(value) for name, value in side.metrics.items()} if shows else {}
-    return content

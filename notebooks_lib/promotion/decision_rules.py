@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import sort_key
-from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.evidence import Evidence, plain
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_table import shown
 
@@ -64,11 +64,6 @@ def early(check: RuleFunction) -> RuleFunction:
     """Register a rule that is checked before the holdout is read."""
     EARLY.append(check)
     return rule(check)
-
-
-def plain(value: Any) -> Any:
-    """Return the value as JSON takes it."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:

@@ -6,12 +6,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from notebooks_lib.metrics.metric import Direction, gain
-from notebooks_lib.promotion.policy import Uses
 from notebooks_lib.statistics.paired import Paired
+
+SHOWN_UP_TO = 10
+"""The largest budget of uses with which estimates are shown. An estimate reveals something about the rows, and the next
+challenger is chosen with that knowledge; the correction for many uses does not cover this.
+"""
+
+NO_ESTIMATE: Mapping[str, bool] = {"estimate": False}
+"""Marks a figure of the holdout that tells nothing of how good a model is: a large budget does not hide it."""
+INTERNAL: Mapping[str, bool] = {"recorded": False}
+"""Marks a field that the record of a decision leaves out."""
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How often the rows of a holdout have decided."""
+
+    budget: int
+    """Allowed uses of these rows; each is tested at an equal share of the level."""
+    number: int
+    """Number of this use, from 1."""
+    asked: str = ""
+    """When the same question was answered before; then this is the stored answer, and nothing was spent."""
+    spent: int | None = None
+    """Uses spent so far, including this one; None means as many as its number."""
+
+    @property
+    def left(self) -> int:
+        """Return the uses that remain after this one."""
+        return max(self.budget - (self.number if self.spent is None else self.spent), 0)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this use exceeds the budget."""
+        return self.number > self.budget
+
+    @property
+    def show_estimate(self) -> bool:
+        """Whether figures of the holdout may be shown beside the answer."""
+        return self.budget <= SHOWN_UP_TO
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for the record of a decision."""
+        return {
+            "budget": self.budget,
+            "number": self.number,
+            "left": self.left,
+            "exhausted": self.exhausted,
+            "asked": self.asked or None,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Uses:
+        """Read what `as_json` returned."""
+        budget = int(content["budget"])
+        return cls(budget, int(content["number"]), content["asked"] or "", budget - int(content["left"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +75,20 @@ class HoldoutFigures:
     score: float | None = None
     """By the metric that decides; None when the model could not be scored."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    losses: tuple[float, ...] = field(default=(), repr=False)
+    losses: tuple[float, ...] = field(default=(), repr=False, metadata=INTERNAL)
     """For each holdout row, in the order of the rows; empty when the metric has none."""
-    rows: int = 0
-    rows_sha256: str = ""
-    predictions_sha256: str = ""
-    fault: str = ""
+    rows: int = field(default=0, metadata=NO_ESTIMATE)
+    rows_sha256: str = field(default="", metadata=NO_ESTIMATE)
+    predictions_sha256: str = field(default="", metadata=NO_ESTIMATE)
+    fault: str = field(default="", metadata=NO_ESTIMATE)
     """Why it could not be scored."""
+
+
+_WITHOUT_ESTIMATES = {
+    each.name: getattr(HoldoutFigures(), each.name)
+    for each in fields(HoldoutFigures)
+    if each.metadata.get("estimate", True)
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +102,7 @@ class Side(HoldoutFigures):
     """Of the registered model; empty for a challenger that is not registered, and for a baseline."""
     dataset: str = ""
     """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
-    signature: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = field(default=None, metadata=INTERNAL)
     commit: str = ""
     dirty: bool | None = None
     model_sha256: str = ""
@@ -56,14 +117,20 @@ class Side(HoldoutFigures):
     irreproducible: str | None = None
     """Why its fingerprint does not come out again; None when that was not tried."""
 
+    def as_json(self, *, shows: bool) -> dict[str, Any]:
+        """Return plain values for the record of a decision; `shows` says whether estimates may be among them."""
+        side = self if shows else replace(self, **_WITHOUT_ESTIMATES)
+        recorded = (each.name for each in fields(side) if each.metadata.get("recorded", True))
+        return {name: plain(getattr(side, name)) for name in recorded}
+
 
 @dataclass(frozen=True)
 class Slice:
     """The rows of the holdout that share a value of one column."""
 
-    column: str
-    value: str
-    rows: int
+    column: str = field(metadata=NO_ESTIMATE)
+    value: str = field(metadata=NO_ESTIMATE)
+    rows: int = field(metadata=NO_ESTIMATE)
     challenger: float
     champion: float
     gain: float
@@ -73,6 +140,13 @@ class Slice:
     def label(self) -> str:
         """Return a label for people."""
         return f"{self.column} {self.value}"
+
+    def as_json(self, *, shows: bool) -> dict[str, Any]:
+        """Return plain values for the record of a decision; null for estimates unless `shows`."""
+        return {
+            each.name: plain(getattr(self, each.name)) if shows or not each.metadata.get("estimate", True) else None
+            for each in fields(self)
+        }
 
 
 @dataclass(frozen=True)
@@ -148,3 +222,10 @@ class Evidence:
     def shows_estimates(self) -> bool:
         """Whether figures of the holdout may be shown."""
         return self.uses is None or self.uses.show_estimate
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON takes it: null for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,13 +6,17 @@ import json
 import math
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import card, model_card
 from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.decision import Answer, OtherChallenger, RuleResult, Uses
+from notebooks_lib.release.rollout import RolloutStep
 from notebooks_lib.release.stages import Release
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -28,37 +32,140 @@ _LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
 
 
-def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> dict[str, Any]:
-    """Log the decision, its rules and what was done so far as JSON, metrics and tags; return what was logged.
+@dataclass(frozen=True)
+class RecordedDecision:
+    """What a recorded decision says. `Decision.as_json` is its writer."""
+
+    model: str
+    answer: Answer
+    summary: str
+    challenger: str
+    """Its label."""
+    unread: bool
+    uses: Uses | None
+    rules: tuple[RuleResult, ...]
+    others: tuple[OtherChallenger, ...]
+    content: Mapping[str, Any]
+    """All that was recorded, as in the file."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `Decision.as_json` wrote; figures that this version does not know stay in `content`."""
+        return cls(
+            model=content["model"],
+            answer=content["answer"],
+            summary=content["summary"],
+            challenger=content["challenger"]["label"],
+            unread=content["unread"],
+            uses=Uses.from_json(content["uses"]) if content["uses"] else None,
+            rules=tuple(_known(RuleResult, each) for each in content["rules"]),
+            others=tuple(_known(OtherChallenger, each) for each in content["others"]),
+            content=content,
+        )
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """What the stages did with a decision, or would do in a dry run."""
+
+    dry_run: bool
+    promoted: bool
+    version: str | None
+    previous: str | None
+    """The champion when the release began."""
+    stages: tuple[str, ...]
+    passed: tuple[str, ...]
+    waiting: str
+    """The stage that needs an approval; empty when none does."""
+    ends: str
+    """In a dry run, why it would not pass all stages."""
+    next: str
+    """The command that continues after an approval."""
+    endpoint: str | None
+    """The address where it is served."""
+    reason: str
+    undo: str
+    steps: tuple[RolloutStep, ...]
+
+    @classmethod
+    def of(cls, release: Release) -> Self:
+        """Return the record of a release as far as it has come."""
+        rollout = release.rollout
+        return cls(
+            dry_run=rollout.dry_run,
+            promoted=release.promoted,
+            version=release.version.version if release.version else None,
+            previous=release.before.version if release.before else None,
+            stages=tuple(rollout.names),
+            passed=tuple(rollout.passed),
+            waiting=rollout.waiting,
+            ends=rollout.ends,
+            next=release.next,
+            endpoint=release.status.address if release.status else None,
+            reason=release.reason,
+            undo=release.undo,
+            steps=tuple(release.steps),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `as_json` returned."""
+        lists = {"stages": tuple(content["stages"]), "passed": tuple(content["passed"])}
+        steps = tuple(_known(RolloutStep, step) for step in content["steps"])
+        record: Self = _known(cls, {**content, **lists, "steps": steps})
+        return record
+
+
+@dataclass(frozen=True)
+class PromotionRecord:
+    """Everything that a promotion left on its MLflow run. What it has not reached is None or empty."""
+
+    decision: RecordedDecision | None = None
+    card: str = ""
+    """Address of the page for people."""
+    release: ReleaseRecord | None = None
+    candidates: Mapping[str, Any] | None = None
+    """As `Candidates.as_json` wrote them."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read the content of `decision.json`, and of `release.json` over it."""
+        return cls(
+            decision=RecordedDecision.from_json(content["decision"]),
+            card=content["card"],
+            release=ReleaseRecord.from_json(content["release"]),
+            candidates=content.get("candidates"),
+        )
+
+
+def _known(kind: type[Any], content: Mapping[str, Any]) -> Any:
+    """Return a dataclass from plain values; keys that it has no field for are left out."""
+    return kind(**{each.name: content[each.name] for each in fields(kind) if each.name in content})
+
+
+def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
+    """Log the decision, its rules and what was done so far as JSON, metrics and tags.
 
     Called before the stages and again after them; the second call adds what was done. The tag with the answer is
     written last: a run that carries it has the whole decision.
     """
     decision, client = release.decision, store.client
-    content: dict[str, Any] = {
-        "decision": decision.as_json(),
-        "release": release.as_json(),
-        "candidates": {
-            "experiment": candidates.experiment,
-            "dataset": candidates.dataset.ref,
-            "elsewhere": candidates.elsewhere,
-            "runs": [
-                {
-                    "run_id": each.run.run_id,
-                    "logged": _finite(each.logged),
-                    "validation": _finite(each.validation),
-                    "refused": each.refused,
-                }
-                for each in (*candidates.ranked, *candidates.others)
-            ],
-        },
-    }
     run = client.get_run(run_id)
-    content["card"] = f"{run.info.artifact_uri.rstrip('/')}/{CARD}"
+    released = ReleaseRecord.of(release).as_json()
     if Tag.DECISION in run.data.tags:
-        client.log_dict(run_id, {"release": content["release"]}, f"{FOLDER}/{LATER}")
+        client.log_dict(run_id, {"release": released}, f"{FOLDER}/{LATER}")
         client.set_tag(run_id, _LATER_TAG, f"{FOLDER}/{LATER}")
     else:
+        content = {
+            "decision": decision.as_json(),
+            "release": released,
+            "candidates": candidates.as_json(),
+            "card": f"{run.info.artifact_uri.rstrip('/')}/{CARD}",
+        }
         _first(store, run_id, release, candidates, content)
     tags = {
         "nbops.decision.model": release.model,
@@ -72,7 +179,6 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
     for key, text in tags.items():
         if text:
             client.set_tag(run_id, key, text)
-    return content
 
 
 def _first(store: Store, run_id: str, release: Release, candidates: Candidates, content: dict[str, Any]) -> None:
@@ -110,7 +216,7 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})
 
 
-def read_decision(store: Store, run_id: str) -> dict[str, Any]:
+def read_decision(store: Store, run_id: str) -> PromotionRecord:
     """Return what `write_decision` logged. Raises PromotionError when the run carries no decision."""
     tags = store.client.get_run(run_id).data.tags
     if Tag.DECISION not in tags:
@@ -121,8 +227,4 @@ def read_decision(store: Store, run_id: str) -> dict[str, Any]:
         if _LATER_TAG in tags:
             path = store.client.download_artifacts(run_id, tags[_LATER_TAG], scratch)
             content |= json.loads(Path(path).read_text("utf-8"))
-    return dict(content)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return PromotionRecord.from_json(content)

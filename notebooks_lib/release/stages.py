@@ -11,7 +11,7 @@ endpoint is started if necessary and checked against known rows. A dry run chang
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions, registry
@@ -269,24 +269,6 @@ class Release:
     def next(self) -> str:
         """Return the command that continues after an approval; empty when nothing waits."""
         return continue_command(self.model) if self.rollout.waiting else ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for a file."""
-        return {
-            "dry_run": self.rollout.dry_run,
-            "promoted": self.promoted,
-            "version": self.version.version if self.version else None,
-            "previous": self.before.version if self.before else None,
-            "stages": list(self.rollout.names),
-            "passed": list(self.rollout.passed),
-            "waiting": self.rollout.waiting,
-            "ends": self.rollout.ends,
-            "next": self.next,
-            "endpoint": self.status.address if self.status else None,
-            "reason": self.reason,
-            "undo": self.undo,
-            "steps": [vars(step) for step in self.steps],
-        }
 
     def _rival(self) -> Version | None:
         """Return a champion that the decision did not know of: another promotion came first."""

@@ -82,14 +82,19 @@ def _pairs(value: object) -> object:
 Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_pairs)]
 
 
+NO_ROWS = "no holdout row is read for it"
+"""Marks a threshold whose change is no new question to the holdout, so that it spends no use."""
+_Positive = Annotated[float, Field(gt=0)]
+
+
 class ModelPolicy(Section):
-    """Settings of the gate that one model can have for itself."""
+    """Thresholds of the gate that one model can have for itself; the rules read them as fields of `Policy`."""
 
     min_rows: Annotated[int, Field(ge=1)] = 30
     """Fewest holdout rows that may decide."""
-    worthwhile_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    worthwhile_gain: Annotated[Annotated[_Positive, Field(allow_inf_nan=False)] | None, NO_ROWS] = None
     """A gain worth a promotion, in units of the metric: an open decision says how many rows would settle it."""
-    power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    power: Annotated[float, Field(ge=0.5, lt=1), NO_ROWS] = 0.8
     """Chance of finding the gain that a decision calls detectable."""
     min_class_rows: Annotated[int, Field(ge=1)] = 20
     """Fewest holdout rows of the rarest class."""
@@ -109,17 +114,17 @@ class ModelPolicy(Section):
     """By how much a challenger may be worse in its worst slice; without it slices are shown and not judged."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30
     """Smaller slices are shown and not judged."""
-    max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    max_size_mb: Annotated[_Positive | None, NO_ROWS] = None
     """Largest size of a challenger's files."""
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    max_latency_ms: Annotated[_Positive | None, NO_ROWS] = None
     """Longest time for one row, 95 % of the time, measured in the process that promotes."""
-    require_clean: bool = False
+    require_clean: Annotated[bool, NO_ROWS] = False
     """Refuse a challenger that was trained from uncommitted code."""
-    require_fingerprint: bool = False
+    require_fingerprint: Annotated[bool, NO_ROWS] = False
     """Refuse a challenger whose fingerprint does not come out again from its commit and parameters."""
-    data_tests: bool = True
+    data_tests: Annotated[bool, NO_ROWS] = True
     """Leave it open when the holdout does not look like the training rows."""
-    trust_champion_data: bool = False
+    trust_champion_data: Annotated[bool, NO_ROWS] = False
     """Take a champion's word for having seen no holdout row, when nobody knows what it was trained on."""
 
 

@@ -88,7 +88,7 @@ def test_the_worst_slice_that_is_large_enough_judges():
     assert decide(evidence(slices=(good, replace(worse, rows=29))), policy).answer == "promote"
     assert decide(evidence(slices=(good, replace(bad, gain=math.nan))), policy).answer == "keep"
     assert decide(evidence(slices=()), policy).answer == "undecided"
-    assert decide(evidence(slices=(worse,)), replace(policy, slice_margin=None)).answer == "promote"
+    assert decide(evidence(slices=(worse,)), policy.model_copy(update={"slice_margin": None})).answer == "promote"
 
 
 def test_an_unread_holdout_is_judged_by_the_rules_that_need_none_of_its_rows():

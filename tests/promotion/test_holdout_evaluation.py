@@ -314,14 +314,14 @@ def test_three_meet_in_one_use_and_all_are_told(trials, houses, gate, project, t
     assert len(asked.figure(evidence).axes[0].get_yticklabels()) == 4
     run_id = trials.run({}, experiment="promotion")
     decision_record.write_decision(trials.store, run_id, asked.release(decision), candidates)
-    told = decision_record.read_decision(trials.store, run_id)["decision"]
-    assert [each["run"] for each in told["others"]] == [middle, poor]
+    told = decision_record.read_decision(trials.store, run_id).decision
+    assert [each.run for each in told.others] == [middle, poor]
     card = Path(trials.store.client.download_artifacts(run_id, "promotion/card.html", str(tmp_path))).read_text()
     assert all(f"run {other[:8]}" in text for other in (middle, poor) for text in (card, decision._repr_html_()))
 
     again = asked.decide(asked.holdout(replace(candidates, ranked=candidates.ranked[::-1])))
     assert again.evidence.uses.asked
-    assert (again.summary, again.as_json()["others"]) == (decision.summary, told["others"][::-1])
+    assert (again.summary, again.other_challengers) == (decision.summary, told.others[::-1])
     assert (spent(trials), readings(project)) == (1, 1)
     two = answer(gate(challengers=2))
     assert (runs(two), spent(trials)) == ([good, middle], 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import leaver
 from notebooks_lib.metrics.metric import Answers, gain
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, real_gate, tables
+from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, planted_evidence, population, real_gate, tables
 from notebooks_lib.statistics import blocks, paired, simulation
 
 
@@ -45,7 +47,7 @@ def flipped(metric, truth, new, old, policy):
 
 
 def doubled(metric, truth, new, old, policy):
-    return real_gate(metric, truth, new, old, replace(policy, alpha=2 * policy.alpha))
+    return real_gate(metric, truth, new, old, policy.model_copy(update={"alpha": 2 * policy.alpha}))
 
 
 def unpaired(metric, truth, new, old, policy):
@@ -132,3 +134,32 @@ def test_a_gain_that_no_weights_give_is_refused():
     leavers = [leaver(METRICS["rmse"], truth, each) for each in (good, bad)]
     with pytest.raises(ValueError, match="no weights"), np.errstate(all="ignore"):
         simulation.planted(*leavers, len(truth.values), sign=-1.0)
+
+
+DECISIONS = json.loads(Path(__file__).with_name("decisions.json").read_text("utf-8"))
+"""Figures of the gate whose error rates docs/promotion-figures.md shows: if one moves, `make proof` comes first."""
+
+
+def decided(case: tuple[str, str, str, str, int], *, equal: bool) -> dict[str, object]:
+    """The figures of one decision on a holdout of a bundled table, drawn with a seed of its own."""
+    name, metric, new, old, rows = case
+    random, table = np.random.default_rng([1, *map(ord, "".join(case[:4]))]), tables()[name]
+    size = len(table.truth.values)
+    at = population(name, metric, new, old).draw(rows, random) if equal else random.integers(0, size, size=rows)
+    planted = METRICS[metric], table.truth.at(at), table.models[new].at(at), table.models[old].at(at)
+    policy = Policy(worthwhile_gain=1.0)
+    decision = decide(planted_evidence(*planted, pair(*planted), uses=10), policy).as_json()
+    failed = [rule["id"] for rule in decision["rules"] if not rule["ok"]]
+    return {"answer": decision["answer"], "failed": failed, **decision["interval"]}
+
+
+@pytest.mark.parametrize("equal", [True, False], ids=["equal", "as they are"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_decisions_have_the_figures_that_were_proved(case, equal):
+    now, proved = (
+        decided(case, equal=equal),
+        DECISIONS["-".join(map(str, (*case, "equal" if equal else "as they are")))],
+    )
+    figures = {key for key, value in proved.items() if isinstance(value, float)}
+    assert {key: now[key] for key in figures} == pytest.approx({key: proved[key] for key in figures}, rel=1e-9)
+    assert {key: now[key] for key in now.keys() - figures} == {key: proved[key] for key in proved.keys() - figures}

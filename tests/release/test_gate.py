@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -80,7 +79,7 @@ def test_a_refused_best_candidate_makes_room_for_the_next(trials, houses, gate, 
     unclean = trials.fitted(better(), houses, **{Tag.GIT_DIRTY: "true"})
     good = trials.fitted(middling(), houses)
     strict = gate()
-    strict.policy = replace(strict.policy, require_clean=True)
+    strict.policy = strict.policy.model_copy(update={"require_clean": True})
     found = strict.candidates()
     assert [each.run.run_id for each in found.ranked[:2]] == [unclean, good]
     decision = strict.decide(strict.holdout(found))
@@ -234,14 +233,14 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     assert ("champion", "none yet") in asked.champion_table().rows
     run_id = trials.run({}, experiment="promotion")
     decision_record.write_decision(trials.store, run_id, release, candidates)
-    content = decision_record.read_decision(trials.store, run_id)
-    assert content["decision"]["answer"] == "promote"
-    assert content["release"]["promoted"] is False
-    assert content["candidates"]["runs"][0]["run_id"] == good
+    record = decision_record.read_decision(trials.store, run_id)
+    assert record.decision.answer == "promote"
+    assert record.release == decision_record.ReleaseRecord.of(release)
+    assert record.candidates["runs"][0]["run_id"] == good
     run = trials.store.client.get_run(run_id)
     assert run.data.tags["nbops.promoted"] == "false"
-    assert run.data.metrics["gain"] == pytest.approx(content["decision"]["gain"])
-    assert json.dumps(content, allow_nan=False)
+    assert run.data.metrics["gain"] == pytest.approx(record.decision.content["gain"])
+    assert json.dumps(record.decision.content, allow_nan=False)
 
 
 def test_a_dry_run_foretells_what_a_stage_would_refuse_or_wait_for(trials, houses, gate, project):
@@ -254,7 +253,7 @@ def test_a_dry_run_foretells_what_a_stage_would_refuse_or_wait_for(trials, house
         release = asked.release(decision, stages=stages)
         release.register()
         found = {each.name: [step().text for step in (each.deploy, each.test, each.switch)] for each in release.stages}
-        return found | {"ends": release.as_json()["ends"]}
+        return found | {"ends": release.rollout.ends}
 
     said = told("dev,test,prod")
     assert all(text.startswith("would ") and "refused" not in text for text in said["dev"])
@@ -387,7 +386,7 @@ def test_a_large_budget_hides_the_estimates(trials, houses, gate, project):
     decision_record.write_decision(trials.store, run_id, asked.release(decision), candidates)
     assert not set(trials.store.client.get_run(run_id).data.metrics) & {"gain", "challenger_rmse", "champion_rmse"}
     score = f"{evidence.challenger.score:.4g}"
-    assert score not in json.dumps(decision_record.read_decision(trials.store, run_id)["decision"])
+    assert score not in json.dumps(decision_record.read_decision(trials.store, run_id).decision.content)
     assert score not in repr(decision)
 
 
