@@ -40,8 +40,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
-    project = settings.here()
-    output.require_project_or_runs(project)
+    project = settings.existing()
     store = connect(project)
     if every or as_json:
         look = query.RunSelection(query.find_runs(store, experiment), whole=True)

@@ -25,8 +25,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
 
-    project = settings.here()
-    output.require_project_or_runs(project)
+    project = settings.existing()
     rollout.check_stages(project, [stage] if stage else [])
     store = connect(project)
     entries = ledger.read(store, check_name("model", model), stage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,6 @@ from notebooks_lib import safe_text
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
     from notebooks_lib.notebooks.parameters import Schema
-    from notebooks_lib.settings import Settings
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
@@ -105,19 +103,6 @@ def notebook(document: Notebook, schema: Schema) -> None:
         table(("parameter", "type", "default", "allowed", "meaning"), rows)
     else:
         click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
-
-
-def require_project_or_runs(settings: Settings) -> None:
-    """Raise UsageError where there is neither a project nor a run: reading must not create an empty store."""
-    from notebooks_lib.errors import UsageError
-    from notebooks_lib.settings import is_project
-
-    elsewhere = settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not (elsewhere or is_project(settings.root) or settings.layout.state.is_dir()):
-        raise UsageError(
-            f"no project and no runs here: {settings.root} and the folders above it have no production/settings.toml; "
-            "go to the project's folder"
-        )
 
 
 def open_hint(url: str) -> str:

@@ -21,8 +21,7 @@ def command(run_id: str, wanted: bool) -> None:
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
-    project = settings.here()
-    output.require_project_or_runs(project)
+    project = settings.existing()
     store = connect(project)
     path = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
     click.echo(output.path(path))

@@ -267,7 +267,7 @@ def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
-    output.require_project_or_runs(settings.here())
+    settings.existing()
     try:
         way = approvals.approve(connect(settings.here()), model)
     except BaseException:

@@ -26,11 +26,9 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     failed, 2 there is no version to go back to.
     """
     from notebooks_lib import settings
-    from notebooks_lib.cli import output
     from notebooks_lib.release.rollback import rollback
 
-    project = settings.here()
-    output.require_project_or_runs(project)
+    project = settings.existing()
     done = rollback(project, model, stage=stage, to=version, reason=reason)
     if as_json:
         content: dict[str, object] = {

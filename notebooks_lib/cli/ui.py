@@ -9,8 +9,6 @@ import sys
 
 import click
 
-from notebooks_lib.cli import output
-
 
 @click.command()
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
@@ -19,8 +17,7 @@ def command(port: int) -> int:
     from notebooks_lib import settings
     from notebooks_lib.tracking import store
 
-    here = settings.here()
-    output.require_project_or_runs(here)
+    here = settings.existing()
     connected = store.connect(here)
     if not connected.local:
         click.echo(f"the runs are kept at {connected.shown}; open that store's own pages")

@@ -134,6 +134,21 @@ def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     return load(around, environ)
 
 
+def existing() -> Settings:
+    """Return the settings in force here, for reading. Raise UsageError where there is neither a project nor a run.
+
+    Reading must not create an empty store.
+    """
+    settings = here()
+    elsewhere = settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not (elsewhere or is_project(settings.root) or settings.layout.state.is_dir()):
+        raise errors.UsageError(
+            f"no project and no runs here: {settings.root} and the folders above it have no production/settings.toml; "
+            "go to the project's folder"
+        )
+    return settings
+
+
 def is_project(folder: Path) -> bool:
     """Return whether a folder is marked as a project's root."""
     return (folder / "production" / "settings.toml").is_file() or _has_tool_table(folder)

@@ -186,10 +186,6 @@ class ParameterGrid:
             chosen[name] = self.axes[name][place]
         return {name: chosen[name] for name in self.axes}
 
-    def combinations(self) -> Iterator[dict[str, object]]:
-        """Yield all combinations in order."""
-        return map(self.at, range(self.size))
-
     @property
     def described(self) -> dict[str, str]:
         """Each name with its values, as a user could write them."""
