@@ -18,8 +18,6 @@ FRONT_DOOR = {
 MODULES = {path.relative_to(LIBRARY).with_suffix(""): path for path in LIBRARY.rglob("*.py") if path.stem != "__init__"}
 COMMANDS = Path("cli")
 """A command may bear the name of what it shows."""
-OLD_IMPORTS = {Path("promotion/gate")}
-"""Where notebooks of version 0.1 find a name."""
 
 
 def test_the_front_door_offers_what_notebooks_rely_on() -> None:
@@ -46,7 +44,7 @@ def test_notebooks_import_from_the_front_door_only() -> None:
 
 def test_no_two_modules_share_a_name() -> None:
     places = defaultdict(list)
-    for module in MODULES.keys() - OLD_IMPORTS:
+    for module in MODULES:
         if module.parts[0] != "cli":
             places[module.name].append(str(module))
     assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}

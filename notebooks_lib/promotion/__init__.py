@@ -1,1 +1,1 @@
-"""From runs to a champion that serves: compare, decide, release, take back. A notebook imports `promotion.gate`."""
+"""From runs to a decision: candidates, their evaluation on the holdout, rules, and the page that explains it."""

@@ -2,8 +2,7 @@
 
 With several challengers in one use of the holdout, `decide_use` says which of them, if any, is promoted.
 
-The rules read `evidence.py`; `policy.py` holds what they require. They stand in `decision_rules.py`,
-`interval_rules.py` and `guardrails.py`.
+The rules stand in `guardrails.py` and `holdout_rules.py`; `rules.py` says what a rule is.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from notebooks_lib.promotion import decision_rules, guardrails, interval_rules
-from notebooks_lib.promotion.decision_rules import EARLY, RULES, RuleResult, rule
+from notebooks_lib.promotion import guardrails, holdout_rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Uses, plain
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
-from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_table import ReportTable, percent
+from notebooks_lib.promotion.rules import EARLY, RULES, Policy, RuleResult, rule
 from notebooks_lib.statistics.paired import holm
 
 __all__ = [
@@ -39,8 +37,8 @@ __all__ = [
 ]
 
 Answer = Literal["promote", "keep", "undecided"]
-RULE_MODULES = (decision_rules, interval_rules, guardrails)
-"""Importing a module registers its rules."""
+RULE_MODULES = (guardrails, holdout_rules)
+"""Importing a module registers its rules; they are shown in this order."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ class Decision:
             **paired.as_json(),
             "level": self.level,
             "lower": plain(paired.lower(self.level)),
-            "upper": plain(paired.upper(interval_rules.KEEP)),
+            "upper": plain(paired.upper(holdout_rules.KEEP)),
             "detectable": plain(power.detectable),
             "obstacle": power.obstacle or None,
             "rows_needed": self.rows_needed,
@@ -191,9 +189,9 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     """
     checks = RULES
     if evidence.no_candidate:
-        checks = [decision_rules.challenger_known]
+        checks = [guardrails.challenger_known]
     elif evidence.is_champion_itself or evidence.twin:
-        checks = [decision_rules.not_itself]
+        checks = [guardrails.not_itself]
     elif evidence.unread:
         checks = EARLY
     results = tuple(result for result in (check(evidence, policy) for check in checks) if result is not None)

@@ -1,7 +1,7 @@
-"""Guardrails: the rules that must hold however large the gain is. Pure.
+"""Guardrails: what must hold however large the gain is, as the same data, the same interface, and all limits. Pure.
 
 To add one, write a function under `@rule`, or `@early` if it needs no holdout row. Its threshold is a field of
-`ModelPolicy` (settings) and of `Policy`. It reads figures of the evidence; an unknown figure fails.
+`ModelPolicy` in the settings. It reads figures of the evidence; an unknown figure fails.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import math
 
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.metric import Metric, gain
-from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
+from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
-from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_table import shown
+from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
+from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
 MEGABYTE = 1_000_000
 
@@ -35,6 +35,97 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
                     f"which decides, is one of {metric.task}; give {model} its own {key} under "
                     f"[promotion.models.{model}]"
                 )
+
+
+def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require a candidate; checked only where there is none."""
+    return RuleResult("challenger", not evidence.no_candidate, None, "a candidate", evidence.no_candidate, fault=False)
+
+
+@early
+def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require another model than the champion or one that predicts the same. Failing is no fault."""
+    new, old = evidence.challenger, evidence.champion
+    if evidence.first:
+        return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
+    reason = f"another model than {old.label}"
+    if evidence.is_champion_itself:
+        reason = "the best candidate is the champion itself"
+    elif evidence.twin:
+        reason = f"the best candidate predicts exactly what {old.label} does on all {new.rows} holdout rows"
+    ok = not (evidence.is_champion_itself or evidence.twin)
+    return RuleResult("not_itself", ok, new.label, f"not {old.label}", reason, fault=False)
+
+
+@early
+def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require that the challenger was trained on the data whose holdout judges it."""
+    used, wanted = evidence.challenger.dataset, evidence.dataset
+    ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
+    reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {evidence.ref}"
+    return RuleResult("data_same", ok, _short(used), _short(wanted), reason)
+
+
+@rule
+def rows_same(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require that both models were scored on the same rows."""
+    one, other = evidence.challenger, evidence.champion
+    ok = bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
+    reason = "both scored on the same holdout rows" if ok else "not scored on the same holdout rows"
+    return RuleResult("rows_same", ok, one.rows_sha256[:12], other.rows_sha256[:12], reason, "undecided")
+
+
+@rule
+def metric_finite(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require that both scores are finite."""
+    bad = [
+        side for side in (evidence.challenger, evidence.champion) if side.score is None or not math.isfinite(side.score)
+    ]
+    if not bad:
+        return RuleResult("metric_finite", True, True, True, f"{evidence.metric} is a number for both", "undecided")
+    why = "; ".join(f"{side.label}: {side.fault or f'{evidence.metric} is undefined on these rows'}" for side in bad)
+    return RuleResult("metric_finite", False, False, True, why, "undecided")
+
+
+@early
+def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require that callers of the champion can call the challenger."""
+    if evidence.first:
+        problem = missing_signature(evidence.challenger.signature)
+        return RuleResult("signature", not problem, not problem, True, problem or "it has inputs and outputs")
+    problem = signature_conflict(evidence.champion.signature, evidence.challenger.signature)
+    reason = f"{problem}; a model with another interface needs another model name" if problem else "as the champion's"
+    return RuleResult("signature", not problem, not problem, True, reason)
+
+
+@early
+def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
+    """Require that the code that made the model can be found again."""
+    commit, dirty = evidence.challenger.commit, evidence.challenger.dirty
+    limit = "clean" if policy.require_clean else None
+    if commit and dirty is False:
+        return RuleResult("clean_commit", True, commit[:8], limit, f"made from commit {commit[:8]}")
+    why = f"made from commit {commit[:8]} with uncommitted changes" if commit and dirty else "its commit is not known"
+    warning = "" if policy.require_clean else " (a warning; promotion.require_clean makes it a rule)"
+    figure = f"{commit[:8]}*" if commit else None
+    return RuleResult("clean_commit", not policy.require_clean, figure, limit, why + warning)
+
+
+@rule
+def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
+    """Require that no metric is beyond its absolute limit. For a first model only this and the baseline count."""
+    if not policy.limits:
+        return None
+    beyond = []
+    for name, limit in policy.limits.items():
+        value = evidence.challenger.metrics.get(name)
+        if value is None or not math.isfinite(value):
+            beyond.append(f"{name} is unknown")
+        elif name not in METRICS or sort_key(METRICS[name].direction, value) > sort_key(METRICS[name].direction, limit):
+            beyond.append(f"{name} is {shown(value)}" if evidence.shows_estimates else name)
+    wanted = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
+    reason = f"beyond promotion.limits: {', '.join(beyond)}" if beyond else "within promotion.limits"
+    return RuleResult("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)
 
 
 @early
@@ -177,3 +268,8 @@ def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
     reason = f"in the worst of {len(judged)} slices, {worst.label} ({worst.rows} rows), {how}; at least "
     reason += f"{shown(-policy.slice_margin)} wanted"
     return RuleResult("worst_slice", ok, figure, -policy.slice_margin, reason)
+
+
+def _short(dataset: str) -> str:
+    ref, _, fingerprint = dataset.partition("#")
+    return f"{ref} {fingerprint[:12]}".strip()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import Answers, Metric, Truth
 
     Array = np.ndarray[Any, Any]
-    from notebooks_lib.promotion.policy import Policy
+    from notebooks_lib.promotion.rules import Policy
 
 
 def pair(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
-from notebooks_lib.promotion import card, model_card
+from notebooks_lib.promotion import decision_card, model_facts
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Answer, OtherChallenger, RuleResult, Uses
 from notebooks_lib.release.rollout import RolloutStep
@@ -208,9 +208,11 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     made = (
         f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
     )
-    about = model_card.collect_model_card(store, decision, candidates)
+    about = model_facts.collect_model_card(store, decision, candidates)
     rollout = release.rollout
-    page = card.decision_page(decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links)
+    page = decision_card.decision_page(
+        decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links
+    )
     store.client.log_text(run_id, page, CARD)
     if release.promoting and version is not None and not release.rollout.dry_run:
         registry.set_tags(store, version, {Tag.CARD: f"runs:/{run_id}/{CARD}"})

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from notebooks_lib.promotion import charts
 from notebooks_lib.promotion.charts import HIDDEN, few
 from notebooks_lib.promotion.decision import Decision, Evidence, RuleResult
-from notebooks_lib.promotion.decision_rules import RuleFigure
-from notebooks_lib.promotion.interval_rules import KEEP
-from notebooks_lib.promotion.model_card import ModelCard
+from notebooks_lib.promotion.holdout_rules import KEEP
+from notebooks_lib.promotion.model_facts import ModelCard
 from notebooks_lib.promotion.report_table import percent, shown
+from notebooks_lib.promotion.rules import RuleFigure
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import Direction
 
 ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
-STYLE = Path(__file__).with_name("card.css")
+STYLE = Path(__file__).with_name("decision_card.css")
 MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebooks_lib.promotion.decision_rules import missing_signature, signature_conflict
+from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
 
 def column(name: str, kind: str = "double", **more):

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from notebooks_lib.promotion import card, charts
+from notebooks_lib.promotion import charts, decision_card
 from notebooks_lib.promotion.decision import Policy, Uses, decide_use
 from notebooks_lib.promotion.evidence import Slice
-from notebooks_lib.promotion.model_card import ModelCard
+from notebooks_lib.promotion.model_facts import ModelCard
 from notebooks_lib.promotion.paired_gain import holdout_power
 from tests.promotion.test_decision import NEW, OLD, challenger, evidence, paired, together
 
@@ -52,7 +52,7 @@ class Balanced(HTMLParser):
 
 def read(found, policy: Policy | None = None, **asked) -> str:
     links = [("run", "http://x/r?a=1&b=2")]
-    page = card.decision_page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
+    page = decision_card.decision_page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
     parser = Balanced()
     parser.feed(page)
     assert not parser.open

@@ -1,17 +1,14 @@
-"""The rules on the holdout: may it be used again, is it large enough, and what does the interval of the gain say.
-Pure.
-"""
+"""The rules on the holdout: is it unspent and large enough, and what does the interval of the gain say. Pure."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
-from notebooks_lib.promotion.decision_rules import RuleResult, early, rule
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.paired_gain import holdout_power
-from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_table import distinct_percents, percent, shown
+from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05

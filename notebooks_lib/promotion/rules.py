@@ -1,0 +1,91 @@
+"""What a rule is: it reads the evidence, requires what the policy says, and gives a result. Pure.
+
+To add a rule, write a function under `@rule`, or `@early` if it needs no holdout row. It states what it found and what
+it requires. An unknown figure fails. A rule that does not apply returns None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from notebooks_lib.promotion.evidence import Evidence, Uses, plain
+from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy, Promotion
+
+
+class Policy(ModelPolicy):
+    """All thresholds of the settings for one model, and what the question adds. Frozen."""
+
+    min_gain: float = 0.0
+    """Gain that the challenger must exceed, in units of the metric."""
+    alpha: float = 0.05
+    """Chance of any false promotion by one holdout, over all of its uses."""
+    uses: int = 10
+    """Budget of a holdout; a budget that comes with the evidence takes precedence."""
+    at: float | None = None
+    """Level of this one question, where several share a use; None: an equal share of alpha for each use."""
+
+    @classmethod
+    def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
+        """Return [promotion], overridden by [promotion.models.MODEL], with the `min_gain` of the question."""
+        own = project.of(model)
+        thresholds = {name: getattr(own, name) for name in ModelPolicy.model_fields}
+        return cls.model_construct(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **thresholds)
+
+    def question(self) -> dict[str, Any]:
+        """Return the part of the policy that belongs to a question to the holdout: all but the marked `NO_ROWS`."""
+        fields = type(self).model_fields
+        return {name: value for name, value in self if NO_ROWS not in fields[name].metadata}
+
+    def level(self, uses: Uses | None) -> float:
+        """Return the level of one use: `at` when it is set, else an equal share of alpha (Bonferroni)."""
+        return self.at if self.at is not None else self.alpha / (uses.budget if uses else self.uses)
+
+
+RuleFigure = float | int | str | bool | None
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """The result of one rule."""
+
+    id: str
+    ok: bool
+    figure: RuleFigure
+    limit: RuleFigure
+    reason: str
+    otherwise: Literal["keep", "undecided"] = "keep"
+    """The answer when the rule fails."""
+    fault: bool = True
+    """Whether failing means a fault of the challenger or the comparison; otherwise it is simply the answer."""
+
+    @property
+    def mark(self) -> str:
+        """Return pass or FAIL for people; the answer where failing is no fault."""
+        return "pass" if self.ok else "FAIL" if self.fault else self.otherwise
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; null for numbers that are not finite."""
+        return {**{key: plain(value) for key, value in vars(self).items()}, "mark": self.mark}
+
+
+RuleFunction = Callable[[Evidence, Policy], RuleResult | None]
+RULES: list[RuleFunction] = []
+"""All rules, in the order in which they are shown."""
+
+
+EARLY: list[RuleFunction] = []
+"""The rules that need no holdout row. When one fails, the holdout is not read and no use is spent."""
+
+
+def rule(check: RuleFunction) -> RuleFunction:
+    """Register a rule."""
+    RULES.append(check)
+    return check
+
+
+def early(check: RuleFunction) -> RuleFunction:
+    """Register a rule that is checked before the holdout is read."""
+    EARLY.append(check)
+    return rule(check)
