@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from filelock import FileLock
-
 from notebooks_lib import errors, safe_files
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
@@ -94,6 +92,8 @@ def prepare(uri: str) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Outside .nbops only the artifacts folder is ours.
         safe_files.make_folder(artifact_root(uri))
+        from filelock import FileLock  # not above: every kernel imports this module
+
         with FileLock(f"{database}.lock", timeout=300):
             if not (database.is_file() and ready.is_file()):
                 # With WAL readers do not wait for writers; the file keeps the mode. It comes first, because it also
