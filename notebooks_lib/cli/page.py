@@ -23,7 +23,8 @@ def command(run_id: str, wanted: bool) -> None:
 
     project = settings.existing()
     store = connect(project)
-    path = executed_notebook.fetch_page(store, query.whole_id(store, run_id))
+    run = query.get_run(store, query.whole_id(store, run_id))
+    path = executed_notebook.fetch_page(store, run.run_id)
     click.echo(output.path(path))
     if wanted:
         click.launch(path.as_uri())

@@ -1,9 +1,12 @@
-"""`nbops doctor` advises what mends the fault that it has found."""
+"""`nbops doctor`: a healthy project passes, and each fault comes with what mends it."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from notebooks_lib import __main__ as program
 from notebooks_lib.cli import doctor
 from notebooks_lib.settings import Settings
 
@@ -25,3 +28,18 @@ def test_a_damaged_database_is_to_be_replaced(empty_project: Settings) -> None:
 def test_a_state_folder_that_is_none_is_to_be_made_one(empty_project: Settings) -> None:
     empty_project.layout.state.write_text("")
     assert advice(empty_project).startswith(f"make {empty_project.layout.state} a writable folder")
+
+
+@pytest.mark.notebooks
+def test_doctor_passes_and_gives_a_remedy_for_a_fault(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert str(project.layout.database) in told
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert program.run(["doctor", "--json"]) == 1
+    findings = {found["what"]: found for found in json.loads(capsys.readouterr().out)["findings"]}
+    assert not findings["tracking"]["ok"]
+    assert "production/settings.toml" in findings["tracking"]["advice"]

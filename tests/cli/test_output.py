@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from notebooks_lib.cli import output
@@ -23,3 +24,8 @@ def test_a_title_is_shown_without_markup(monkeypatch: pytest.MonkeyPatch, capsys
     with output.CellProgress(NAME) as progress:
         progress.cell(0, 3)
     assert "\x1b[31m[/x]" not in capsys.readouterr().err
+
+
+def test_table_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
+    assert click.unstyle(capsys.readouterr().out) == "name       value\na            1.5\nlong name  22.25\n"
