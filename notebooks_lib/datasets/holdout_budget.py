@@ -1,39 +1,38 @@
-"""The budget of a holdout: count how often its rows have decided, keep the answers, open the holdout once counted.
-
-The count is kept in the tracking store, in an experiment of its own, so that everybody who shares the store shares it.
-One run lists the rows (digests, no values), one run is one use. The order of the writes:
-
-    rows      listed once for each holdout; without its last tag nobody reads the list
-    use       one write before a row is read: a process that dies after it has spent the use
-    answer    stored on the use before anybody sees it; the same question finds it there and spends nothing
+"""The budget of a holdout: each use is counted before a row is read, and answers are kept; a spent holdout is renewed.
 
 A use counts for every row that it reads, and the budget of a question is that of its most used row. So no row takes
 part in more decisions than the budget allows, whatever versions and names it appears under. Rows are recognised by
-digest; and by value, in versions on this machine that have other columns. See docs/decisions/0025.
+digest; and by value, in versions on this machine that have other columns. See docs/decisions/0025. The order of writes:
+
+    rows      listed once for each holdout
+    use       one write before a row is read: a process that dies after it has spent the use
+    answer    stored on the use before anybody sees it; the same question finds it there and spends nothing
+
+A model can never be judged by rows that it was trained on. So a fresh holdout can only come from rows that arrived
+later and whose digests place them in the holdout. Rows that decided before are retired: from that version on they are
+train or validation. Where time assigns the parts, the holdout begins after the last row that decided, and what was
+holdout before becomes validation. Rows leave a holdout; none ever enters it.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import math
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib.datasets import loader, row_matching
+from notebooks_lib.datasets import loader, splits
 from notebooks_lib.datasets.dataset import Dataset, Part
-from notebooks_lib.datasets.leakage import Elsewhere
-from notebooks_lib.datasets.row_matching import HoldoutRows
-from notebooks_lib.errors import HoldoutError, TrackingError
-from notebooks_lib.tags import Tag
+from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
+from notebooks_lib.datasets.holdout_ledger import HoldoutAnswer, HoldoutLedger, holdout_rows
+from notebooks_lib.datasets.leakage import RowsByValue
+from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +41,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-EXPERIMENT = "nbops-holdout"
-ROWS_FILE = "rows.npy"
-ANSWER_FILE = "answer.json.gz"
-PATIENCE = 1800.0
-"""Seconds that a promotion waits for another one on this machine to get its answer."""
 _ROUNDING = 1e-9
 
 
@@ -55,210 +49,192 @@ class Use:
     """One question to a holdout: answered before, to be answered now, or one too many."""
 
     number: int
-    """Number of this use, from 1."""
+    """Number of this use, from 1. Larger than the budget: the rows may not be read."""
     spent: int
-    """Uses of these rows so far, as shares of the level in units of this question's level."""
+    """Uses of these rows so far, in units of this question's level."""
     stored: Mapping[str, Any] | None
     """The answer, if the same question was answered before."""
     asked: str = ""
     """When it was answered before; UTC, ISO 8601."""
-    _ask: _Ask | None = field(default=None, repr=False)
+    _question: _Question | None = field(default=None, repr=False)
     _run_id: str = ""
 
     def open(self) -> Part:
-        """Count this use, then return the rows. Raises HoldoutError when they may not be read (again)."""
-        ask = self._ask
-        if ask is None or self._run_id or self.stored is not None:
+        """Spend one use of every row, then return the rows. Raises HoldoutError when they may not be read (again)."""
+        question = self._question
+        if question is None or self._run_id or self.stored is not None:
             raise HoldoutError("a holdout is opened once per question, inside `asking`")
-        if self.spent + 1 > ask.budget + _ROUNDING:
-            raise HoldoutError(f"the holdout of {ask.data.ref} is used up ({self.spent} of {ask.budget} uses)")
-        self._run_id = ask.count()
-        self.spent = ask.uses_before(self._run_id)
+        if self.spent + 1 > question.budget + _ROUNDING:
+            raise HoldoutError(
+                f"the holdout of {question.data.ref} is used up ({self.spent} of {question.budget} uses)"
+            )
+        self._run_id = question.add_use()
+        self.spent = question.uses_before(self._run_id)
         self.number = self.spent + 1
-        if self.number > ask.budget:  # another machine was quicker; this use is spent nevertheless
-            raise HoldoutError(f"{ask.data.ref}: another process has just taken the last use of its holdout; ask again")
+        if self.number > question.budget:  # another machine was quicker; this use is spent nevertheless
+            raise HoldoutError(
+                f"{question.data.ref}: another process has just taken the last use of its holdout; ask again"
+            )
         self.spent = self.number
-        return loader.open_holdout(ask.data.ref, ask.store.settings, reader=ask.reader)
+        return loader.open_holdout(question.data.ref, question.store.settings, reader=question.reader)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Store the answer before anybody sees it."""
-        assert self._ask is not None
+        """Store the answer, before anybody sees it. The holdout must be open."""
+        assert self._question is not None
         assert self._run_id
-        self._ask.keep(self._run_id, {"number": self.number, "asked": _now(), "content": content})
+        self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, _now(), content))
 
 
 @contextmanager
 def asking(
-    store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
+    store: Store,
+    data: Dataset,
+    question: Mapping[str, Any],
+    *,
+    alpha: float,
+    budget: int,
+    reader: str,
+    patience: float = 1800.0,
 ) -> Iterator[Use]:
-    """Ask the holdout of `data` one question; the same question again gets the stored answer.
+    """Ask the holdout of `data` one question: yield its stored answer, or a use that has yet to be spent.
 
-    `question` is plain values: all that the answer depends on, except the rows. Each of `budget` uses is tested at
-    alpha / budget; uses at other levels count by their level. Promotions on one machine take turns. Raises
-    TrackingError when the store cannot say how often these rows were used.
+    Where the same question was answered before, `stored` of the use is that answer, and nothing is spent. Otherwise
+    `Use.open` spends one of the `budget` uses and returns the rows, and `Use.answer` stores the answer. Whoever does
+    not open the holdout spends nothing. Each use is a test at level alpha / budget; earlier uses at another level count
+    by their level.
+
+    `question` holds all that the answer depends on, except the rows, as plain values. `reader` says in the ledger who
+    asks. Promotions on one machine take turns; each waits `patience` seconds at most. Raises TrackingError when its
+    turn does not come, or the store cannot say how often these rows were used.
     """
     settings = store.settings
     settings.layout.state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(settings.layout.state / "holdout.lock", timeout=PATIENCE)
+    lock = FileLock(settings.layout.state / "holdout.lock", timeout=patience)
     try:
         lock.acquire()
     except Timeout as error:
-        raise TrackingError(f"another promotion has held the holdout for {PATIENCE:.0f} s; end it first") from error
+        raise TrackingError(f"another promotion has held the holdout for {patience:.0f} s; end it first") from error
     try:
-        ask = _Ask(store, data, question, alpha=alpha, budget=budget, reader=reader)
-        before = ask.stored()
+        asked = _Question(store, data, question, alpha=alpha, budget=budget, reader=reader)
+        before = asked.ledger.find_answer(asked.sha256)
         if before is not None:
-            yield Use(before["number"], ask.uses_before(), before["content"], before["asked"])
+            yield Use(before.number, asked.uses_before(), before.content, before.asked)
         else:
-            spent = ask.uses_before()
-            yield Use(spent + 1, spent, None, _ask=ask)
+            spent = asked.uses_before()
+            yield Use(spent + 1, spent, None, _question=asked)
     finally:
         lock.release()
 
 
 def spent(store: Store, opened: loader.Opened) -> Array:
     """Return, for each holdout row of a version in file order, the sum of the levels at which it decided."""
-    elsewhere = Elsewhere(opened.ref, opened.metadata.columns, store.settings)
-    return row_matching.holdout_rows(opened).spent(_known(_runs(store), store), elsewhere)
+    by_value = RowsByValue(opened.ref, opened.metadata.columns, store.settings)
+    return holdout_rows(opened).spent(HoldoutLedger(store).decided(), by_value)
 
 
 def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
     """Return how many of `budget` uses the holdout of a version has spent."""
     levels = spent(store, loader.open_table(ref, store.settings))
-    return _in_uses(float(levels.max(initial=0.0)), alpha / budget)
+    return _in_uses(levels, alpha / budget)
 
 
-class _Ask:
-    """One question, and what is known of its rows."""
+class _Question:
+    """One question to the holdout of a dataset, and the ledger that counts it."""
 
     def __init__(
         self, store: Store, data: Dataset, question: Mapping[str, Any], *, alpha: float, budget: int, reader: str
     ) -> None:
         self.store, self.data, self.reader = store, data, reader
-        self.alpha, self.budget = alpha, budget
-        self.rows = row_matching.holdout_rows(loader.open_table(data.ref, store.settings))
-        self.elsewhere = Elsewhere(data.ref, data.columns, store.settings)
-        self.sha256 = self.rows.sha256
-        asked = json.dumps({"form": 1, "rows": self.sha256, **question}, sort_keys=True)
-        self.question = hashlib.sha256(asked.encode()).hexdigest()
-
-    def stored(self) -> dict[str, Any] | None:
-        """Return the answer to the same question, if there is one."""
-        for run in _runs(self.store):
-            if run.data.tags.get(Tag.HOLDOUT_QUESTION) == self.question and Tag.HOLDOUT_DONE in run.data.tags:
-                return dict(json.loads(gzip.decompress(_artifact(self.store, run.info.run_id, ANSWER_FILE))))
-        return None
+        self.level, self.budget = alpha / budget, budget
+        self.ledger = HoldoutLedger(store)
+        self.rows = holdout_rows(loader.open_table(data.ref, store.settings))
+        self.by_value = RowsByValue(data.ref, data.columns, store.settings)
+        content = json.dumps({"form": 1, "rows": self.rows.sha256, **question}, sort_keys=True)
+        self.sha256 = hashlib.sha256(content.encode()).hexdigest()
 
     def uses_before(self, mine: str = "") -> int:
         """Return the uses of the most used of these rows, in units of this question's level, without the use `mine`."""
-        known = _known([run for run in _runs(self.store) if run.info.run_id != mine], self.store, self.rows)
-        return _in_uses(float(self.rows.spent(known, self.elsewhere).max(initial=0.0)), self.alpha / self.budget)
+        decided = self.ledger.decided(self.rows, without=mine)
+        return _in_uses(self.rows.spent(decided, self.by_value), self.level)
 
-    def count(self) -> str:
+    def add_use(self) -> str:
         """Write the use; return its run."""
-        self._list_rows()
-        tags = {
-            Tag.HOLDOUT_QUESTION: self.question,
-            Tag.HOLDOUT_LEVEL: repr(self.alpha / self.budget),
-            Tag.HOLDOUT_READER: self.reader,
-        }
-        return self._run(f"use of {self.data.ref}", tags)
-
-    def keep(self, run_id: str, content: Mapping[str, Any]) -> None:
-        """Store the answer on its use."""
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / ANSWER_FILE
-            file.write_bytes(gzip.compress(json.dumps(content).encode()))
-            self.store.client.log_artifact(run_id, str(file))
-        self.store.client.set_tag(run_id, Tag.HOLDOUT_DONE, "answered")
-        self.store.client.set_terminated(run_id)
-
-    def _list_rows(self) -> None:
-        import numpy as np
-
-        if any(_lists(run) and run.data.tags[Tag.HOLDOUT_ROWS] == self.sha256 for run in _runs(self.store)):
-            return
-        tags = {Tag.HOLDOUT_COLUMNS: self.rows.columns} if self.rows.columns else {}
-        run_id = self._run(f"rows of {self.data.ref}", tags)
-        rows = self.rows.listed
-        lines = [rows.whole, rows.placed] if len(rows.placed) else [rows.whole]
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / ROWS_FILE
-            np.save(file, np.stack(lines))
-            self.store.client.log_artifact(run_id, str(file))
-        self.store.client.set_tag(run_id, Tag.HOLDOUT_DONE, "listed")
-        self.store.client.set_terminated(run_id)
-
-    def _run(self, name: str, tags: Mapping[str, str]) -> str:
-        all_tags = {Tag.HOLDOUT_ROWS: self.sha256, Tag.HOLDOUT_DATASET: self.rows.dataset, **tags}
-        experiment = self.store.experiment_id(EXPERIMENT)
-        return str(self.store.client.create_run(experiment, tags=all_tags, run_name=name).info.run_id)
+        return self.ledger.add_use(self.rows, self.sha256, level=self.level, reader=self.reader)
 
 
-def _runs(store: Store) -> list[Any]:
-    """Return every run of the experiment, oldest first, also deleted ones; none where nothing was ever asked."""
-    from notebooks_lib.tracking import query
-    from notebooks_lib.tracking.store import answering
+def where_fresh_rows_come_from(group: str | None) -> str:
+    """Return, in words, which rows a fresh holdout can come from.
 
-    with answering(store):
-        experiment = store.client.get_experiment_by_name(EXPERIMENT)
-        runs = [] if experiment is None else query.search(store, "", [experiment.experiment_id], deleted=True)
-    return sorted(runs, key=lambda run: run.info.start_time or 0)
-
-
-def _lists(run: Any) -> bool:
-    return Tag.HOLDOUT_QUESTION not in run.data.tags and Tag.HOLDOUT_DONE in run.data.tags
-
-
-def _known(runs: Sequence[Any], store: Store, mine: HoldoutRows | None = None) -> list[tuple[HoldoutRows, float]]:
-    """Return every list of rows that decided, with the sum of the levels of its uses.
-
-    Raises TrackingError when a list is gone: what cannot be read must not count as unused.
+    New rows of a known group are placed with that group, however new they are.
     """
-    levels: dict[str, float] = {}
-    for run in runs:
-        if Tag.HOLDOUT_QUESTION in run.data.tags:
-            sha256 = run.data.tags[Tag.HOLDOUT_ROWS]
-            levels[sha256] = levels.get(sha256, 0.0) + float(run.data.tags[Tag.HOLDOUT_LEVEL])
-    listed = {run.data.tags[Tag.HOLDOUT_ROWS]: run for run in runs if _lists(run)}
-    lists = []
-    for sha256, level in levels.items():
-        if mine is not None and sha256 == mine.sha256:
-            lists.append((mine.listed, level))
-        elif sha256 in listed:
-            lists.append((_listed(listed[sha256], store), level))
-        else:
-            raise TrackingError(
-                f"experiment {EXPERIMENT!r} counts uses of rows that it does not list any more (digest {sha256[:12]}): "
-                "restore its run; without it nobody can count how often these rows have decided"
-            )
-    return lists
+    return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
 
 
-def _listed(run: Any, store: Store) -> HoldoutRows:
-    import io
+def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
+    """Make the next version of a dataset: the same rows, with a holdout of rows that have decided nothing yet.
 
+    Raises UsageError when there is nothing to do, DatasetError when fewer than `min_rows` would be left.
+    """
+    opened = loader.open_table(ref, store.settings)
+    datasets = loader.project_store(store.settings)
+    _check_latest(opened, datasets.versions(opened.name))
+    decided = spent(store, opened) > 0
+    if not decided.any():
+        raise UsageError(f"{opened.ref}: no row of its holdout has decided yet; it is fresh")
+    metadata, retired, left = _moved_on(opened, decided) if opened.metadata.time else _retired(opened, decided)
+    if left < min_rows:
+        share = "they" if opened.metadata.time else f"about {opened.metadata.holdout_share:.0%} of them"
+        raise DatasetError(
+            f"{opened.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add "
+            f"a version with {where_fresh_rows_come_from(opened.metadata.group)}: "
+            f"nbops data add FILE --name {opened.name}; "
+            f"{share} fall into the holdout"
+        )
+    metadata = replace(metadata, created=_now())
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(opened.table, opened.digests, metadata))
+    splits.split_rows(opened.ref, opened.table, opened.placing, metadata, retired)
+    content = VersionContent(metadata, opened.table, retired)
+    while True:
+        number = datasets.next_version(opened.name)
+        if datasets.versions(opened.name)[-1] != opened.version:
+            raise UsageError(f"{opened.name}@{number - 1} was added meanwhile; ask again")
+        if datasets.add(opened.name, number, content):
+            return loader.read(f"{opened.name}@{number}", store.settings)
+
+
+def _check_latest(opened: loader.Opened, versions: list[int]) -> None:
+    if not versions:
+        raise UsageError(
+            f"{opened.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
+        )
+    if opened.version != versions[-1]:
+        raise UsageError(f"{opened.ref}: a fresh holdout is made of the latest version, {opened.name}@{versions[-1]}")
+
+
+def _retired(opened: loader.Opened, decided: Array) -> tuple[Metadata, Array, int]:
+    """Return the metadata that retires the rows that decided, their digests, and how many rows the holdout keeps."""
     import numpy as np
 
-    tags = run.data.tags
-    lines = np.load(io.BytesIO(_artifact(store, run.info.run_id, ROWS_FILE)), allow_pickle=False)
-    placed = lines[1] if len(lines) > 1 else lines[0][:0]
-    return HoldoutRows(tags[Tag.HOLDOUT_DATASET], lines[0], placed, tags.get(Tag.HOLDOUT_COLUMNS, ""))
+    held = opened.placing[opened.masks["holdout"]]
+    leaving = held[decided] if opened.retired is None else np.concatenate([opened.retired, held[decided]])
+    retired = np.unique(leaving, axis=0)
+    metadata = replace(opened.metadata, retired=splits.retired_sha256(retired))
+    return metadata, retired, int((~splits.among(held, retired)).sum())
 
 
-def _artifact(store: Store, run_id: str, name: str) -> bytes:
-    from notebooks_lib.tracking.store import answering
+def _moved_on(opened: loader.Opened, decided: Array) -> tuple[Metadata, None, int]:
+    """Return the metadata whose holdout begins after the last row that decided, and how many rows that holdout has."""
+    times = splits.times(opened.ref, opened.table, opened.metadata)
+    held = times[opened.masks["holdout"]]
+    later = held[held > held[decided].max()]
+    first = str(later.min()) if len(later) else opened.metadata.holdout_from
+    metadata = replace(opened.metadata, validation_from=opened.metadata.holdout_from, holdout_from=first)
+    return metadata, None, len(later)
 
-    with tempfile.TemporaryDirectory() as scratch, answering(store):
-        path = Path(store.client.download_artifacts(run_id, name, scratch))
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise TrackingError(f"{store.uri}: {name} of run {run_id} cannot be fetched: {error.strerror}") from error
 
-
-def _in_uses(level: float, level_of_use: float) -> int:
-    return math.ceil(level / level_of_use - _ROUNDING)
+def _in_uses(levels: Array, level_of_use: float) -> int:
+    """Return how many uses of a level the most used row has spent."""
+    return math.ceil(float(levels.max(initial=0.0)) / level_of_use - _ROUNDING)
 
 
 def _now() -> str:

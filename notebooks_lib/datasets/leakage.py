@@ -87,11 +87,11 @@ def _wide(columns: Mapping[str, str]) -> dict[str, str]:
     return {name: "number" if kind == "integer" else kind for name, kind in columns.items()}
 
 
-class Elsewhere:
-    """Holdout rows of a version that are also holdout rows of versions of other names, columns or kinds.
+class RowsByValue:
+    """Recognise the holdout rows of one version, by value, among those of versions of other names, columns or kinds.
 
-    Only values can show that, so their tables are opened, once each. Where all columns and kinds are the same, digests
-    show as much, and nothing is opened.
+    Each of their tables is opened once. Where all columns and kinds are the same, digests show as much, and nothing is
+    opened.
     """
 
     def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:

@@ -23,7 +23,12 @@ _log = logging.getLogger(__name__)
 
 def tag_value(dataset: Dataset) -> str:
     """Return the value of the tag Tag.DATASET_PREFIX + name: "name@version#fingerprint"."""
-    return f"{dataset.ref}#{dataset.fingerprint}"
+    return tag_of(dataset.name, dataset.version, dataset.fingerprint)
+
+
+def tag_of(name: str, version: int, fingerprint: str) -> str:
+    """Return the value of the tag that names a version; `parse_tag` is the inverse."""
+    return f"{name}@{version}#{fingerprint}"
 
 
 def parse_tag(value: str) -> tuple[str, int, str]:

@@ -17,15 +17,10 @@ A row is recognised when all rows equal to it, in both tables, are on the side i
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds, hashing, loader
+from notebooks_lib.datasets import column_kinds, hashing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,80 +180,3 @@ def _rounded(values: Array, decimals: int | None) -> Array:
         size = np.floor(np.log10(np.abs(values)))
         scale = 10.0 ** (DIGITS - 1 - np.maximum(size, -290))
         return np.where(np.isfinite(values) & (values != np.floor(values)), np.rint(values * scale) / scale, values)
-
-
-@dataclass(frozen=True, eq=False)
-class HoldoutRows:
-    """The rows of a holdout as digests, without their values; in file order, unless `listed`."""
-
-    dataset: str
-    """name@version#fingerprint."""
-    whole: Array
-    """Half a digest of each row."""
-    placed: Array
-    """Half a digest of each row's group or key and the dataset's name; empty where the whole row decides its part."""
-    columns: str = ""
-    """Digest of the column names, where the whole row decides: with other columns a digest cannot be compared."""
-    plain: Array | None = None
-    """As `whole`, but by the kinds of columns: the first versions of nbops listed rows like that."""
-
-    @property
-    def name(self) -> str:
-        """Name of the dataset."""
-        return self.dataset.partition("@")[0]
-
-    @cached_property
-    def listed(self) -> HoldoutRows:
-        """The rows as they are stored: both kinds of digests sorted by themselves, so that they reveal no order."""
-        import numpy as np
-
-        return replace(self, whole=np.sort(self.whole), placed=np.sort(self.placed))
-
-    @cached_property
-    def sha256(self) -> str:
-        """A digest of the rows, whatever their order."""
-        return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
-
-    def spent(self, others: Sequence[tuple[HoldoutRows, float]], elsewhere: Callable[[str], Array | None]) -> Array:
-        """Return, for each row, the sum of the levels at which one of `others` (all `listed`) decided with it.
-
-        `elsewhere` is given the dataset of one of the others; it returns a mask of the rows that only values show to be
-        in it.
-        """
-        import numpy as np
-
-        levels = np.zeros(len(self.whole))
-        for other, level in others:
-            met = _in_sorted(self.whole, other.whole)
-            if self.plain is not None:
-                met |= _in_sorted(self.plain, other.whole)
-            if self.name == other.name and self.columns != other.columns:
-                met[:] = True
-            elif len(self.placed) and len(other.placed):
-                met |= _in_sorted(self.placed, other.placed)
-            by_value = elsewhere(other.dataset)
-            levels[met if by_value is None else met | by_value] += level
-        return levels
-
-
-def _in_sorted(mine: Array, theirs: Array) -> Array:
-    """Return a mask of `mine`: which are in `theirs`, which is sorted."""
-    import numpy as np
-
-    place = np.searchsorted(theirs, mine)
-    return np.asarray(theirs[np.minimum(place, len(theirs) - 1)] == mine)
-
-
-def holdout_rows(opened: loader.Opened) -> HoldoutRows:
-    """Return the holdout rows of a version."""
-    import numpy as np
-
-    mask = opened.masks["holdout"]
-    metadata = opened.metadata
-    whole = opened.digests.folded[mask][:, 0].astype("<u8")
-    salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
-    placed = opened.placing[mask][:, 0].astype("<u8") ^ np.uint64(salt) if metadata.decided_by else np.zeros(0, "<u8")
-    names = json.dumps(sorted(metadata.columns))
-    columns = "" if metadata.decided_by else hashlib.sha256(names.encode()).hexdigest()[:16]
-    plain = None if opened.digests.plain is opened.digests.folded else opened.digests.plain[mask][:, 0].astype("<u8")
-    return HoldoutRows(f"{opened.ref}#{metadata.fingerprint}", whole, placed, columns, plain)

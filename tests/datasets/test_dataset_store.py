@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_faults, fresh_holdout, hashing, holdout_budget, leakage, loader, splits
+from notebooks_lib.datasets import data_faults, hashing, holdout_budget, leakage, loader, splits
 from notebooks_lib.datasets.bundled_tables import BundledTables
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent
 from notebooks_lib.errors import DatasetError, UsageError
@@ -153,7 +153,7 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
         assert len(use.open()) == first.rows_held_out
         use.answer({})
     add(400)
-    fresh = fresh_holdout.make_fresh_holdout(tracking, "sales", min_rows=30)
+    fresh = holdout_budget.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
     assert holdout_budget.uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
     assert leakage.seen_in_datasets(fresh, [datasets.tag_value(first)], project) == 0

@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import fresh_holdout, holdout_budget, leakage, lineage, loader
+from notebooks_lib.datasets import holdout_budget, holdout_ledger, leakage, lineage, loader
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 pytestmark = pytest.mark.tracking
@@ -48,6 +50,11 @@ def ask(store: Store, data: datasets.Dataset, question: object, *, budget: int =
         assert len(use.open()) == data.rows_held_out
         use.answer({"answer": answer})
         return answer, use.number, use.spent
+
+
+def ledger_runs(store: Store) -> list[Any]:
+    experiment = store.client.get_experiment_by_name(holdout_ledger.EXPERIMENT)
+    return list(store.client.search_runs([experiment.experiment_id]))
 
 
 def spent(store: Store, ref: str, budget: int = 10) -> int:
@@ -155,6 +162,7 @@ import os, signal, sys
 import mlflow.store.tracking.sqlalchemy_store, pandas, pyarrow.parquet  # once, before the children are forked
 from notebooks_lib import datasets, settings
 from notebooks_lib.datasets import holdout_budget, loader
+from notebooks_lib.datasets.holdout_ledger import HoldoutLedger
 from notebooks_lib.tracking.store import connect
 
 def ask(name, question, budget=10):
@@ -169,9 +177,9 @@ def die(*a, **k):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def step(name):
-    if name == "before": holdout_budget._Ask.count = die
+    if name == "before": HoldoutLedger.add_use = die
     if name == "counted": loader.open_holdout = die
-    if name == "read": holdout_budget._Ask.keep = die
+    if name == "read": HoldoutLedger.add_answer = die
     ask(name, "a")
     die()
 
@@ -215,16 +223,17 @@ def test_kill_9_gives_no_free_use_and_two_at_once_never_ask_more_than_the_budget
 def test_deleting_the_runs_refunds_nothing(store, project):
     data = add(project, table(range(100)))
     ask(store, data, "a")
-    for run in holdout_budget._runs(store):
+    for run in ledger_runs(store):
         store.client.delete_run(run.info.run_id)
     assert spent(store, "sales") == 1
     assert ask(store, data, "b")[1] == 2
 
 
-def test_uses_of_rows_that_are_not_listed_any_more_are_an_error(store, project, monkeypatch):
+def test_uses_of_rows_that_are_not_listed_any_more_are_an_error(store, project):
     ask(store, add(project, table(range(100))), "a")
     more = add(project, table(range(150)))
-    monkeypatch.setattr(holdout_budget, "_lists", lambda run: False)
+    for run in ledger_runs(store):
+        store.client.delete_tag(run.info.run_id, Tag.HOLDOUT_DONE)
     with pytest.raises(TrackingError, match="does not list any more"):
         ask(store, more, "b")
 
@@ -235,9 +244,9 @@ def test_a_fresh_holdout_has_rows_that_never_decided_and_takes_none_from_elsewhe
     before = {part.name: set(part.frame["id"]) for part in (old.train, old.validation)}
     asked = set(range(200)) - before["train"] - before["validation"]
     with pytest.raises(DatasetError, match="only 0 of .* holdout rows have never decided, 30 are wanted"):
-        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
     grown = add(project, table(range(400)))
-    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
     assert (made.ref, made.rows, made.fingerprint != grown.fingerprint) == ("sales@3", 400, True)
     assert spent(store, made.ref) == 0
     assert made.retired == old.rows_held_out
@@ -264,9 +273,9 @@ def test_with_a_time_a_fresh_holdout_begins_after_the_last_row_that_decided(stor
     old = grown(200)
     ask(store, old, "a")
     with pytest.raises(DatasetError, match="only 0 of 60 holdout rows have never decided"):
-        fresh_holdout.make_fresh_holdout(store, "days", min_rows=30)
+        holdout_budget.make_fresh_holdout(store, "days", min_rows=30)
     later = grown(260)
-    made = fresh_holdout.make_fresh_holdout(store, "days", min_rows=30)
+    made = holdout_budget.make_fresh_holdout(store, "days", min_rows=30)
     assert (made.rows_held_out, made.fingerprint != later.fingerprint) == (60, True)
     assert [part.frame["id"].iloc[[0, -1]].tolist() for part in (made.train, made.validation)] == [[0, 139], [140, 199]]
     assert spent(store, made.ref) == 0
@@ -275,16 +284,16 @@ def test_with_a_time_a_fresh_holdout_begins_after_the_last_row_that_decided(stor
 def test_a_holdout_that_has_not_decided_is_fresh(store, project):
     add(project, table(range(100)))
     with pytest.raises(UsageError, match="it is fresh"):
-        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
     with pytest.raises(UsageError, match="ships with scikit-learn"):
-        fresh_holdout.make_fresh_holdout(store, "iris", min_rows=30)
+        holdout_budget.make_fresh_holdout(store, "iris", min_rows=30)
 
 
 def test_a_model_that_has_seen_holdout_rows_is_found_out(store, project):
     old = add(project, table(range(200)))
     ask(store, old, "a")
     grown = add(project, table(range(400)))
-    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
 
     def seen(judged: datasets.Dataset, *used: datasets.Dataset) -> int | None:
         return leakage.seen_in_datasets(judged, [lineage.tag_value(each) for each in used], project)
@@ -338,15 +347,15 @@ def test_of_a_dataset_with_groups_new_groups_are_asked_for(store, project, capsy
     )
     shops(400, 40)
     with pytest.raises(DatasetError, match="only 0 of .* add a version with rows of new values of 'shop'"):
-        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
     shops(700, 40)
-    assert fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30).rows_held_out >= 30
+    assert holdout_budget.make_fresh_holdout(store, "sales", min_rows=30).rows_held_out >= 30
 
 
 def test_what_was_retired_cannot_be_changed_by_hand(store, project):
     ask(store, add(project, table(range(200))), "a")
     add(project, table(range(400)))
-    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
+    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
     file = Path(project.data_folder / "sales" / "3" / "retired.parquet")
     pd.read_parquet(file).iloc[1:].to_parquet(file)
     with pytest.raises(DatasetError, match="is not what was written"):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import fresh_holdout, holdout_budget
+from notebooks_lib.datasets import holdout_budget, holdout_ledger
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.promotion.rules import Policy
@@ -76,14 +76,13 @@ def test_two_machines_at_the_last_use_both_see_each_other(trials, houses, gate, 
     """Between machines there is no lock: a use that appears between the count and the use is counted, too."""
     champion(trials, trials.fitted(worse(), houses))
     trials.fitted(better(), houses)
-    count = holdout_budget._Ask.count
+    add_use = holdout_ledger.HoldoutLedger.add_use
 
-    def meanwhile(ask):
-        elsewhere = holdout_budget._Ask(ask.store, ask.data, {"q": 1}, alpha=0.05, budget=1, reader="elsewhere")
-        count(elsewhere)
-        return count(ask)
+    def meanwhile(ledger, rows, question, *, level, reader):
+        add_use(ledger, rows, "another question", level=0.05, reader="elsewhere")
+        return add_use(ledger, rows, question, level=level, reader=reader)
 
-    monkeypatch.setattr(holdout_budget._Ask, "count", meanwhile)
+    monkeypatch.setattr(holdout_ledger.HoldoutLedger, "add_use", meanwhile)
     late = answer(gate(settings=within(project, holdout_uses=1)))
     assert (late.answer, failed(late)) == ("undecided", ["holdout_uses"])
     assert readings(project) == 0
@@ -159,7 +158,7 @@ def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_it
     grown = datasets.add(write_houses(tmp_path / "more.csv", rows=700), "houses", project)
     trials.fitted(better(), grown)
     assert failed(answer(gate(settings=one))) == ["holdout_uses"]
-    fresh = fresh_holdout.make_fresh_holdout(trials.store, "houses", min_rows=30)
+    fresh = holdout_budget.make_fresh_holdout(trials.store, "houses", min_rows=30)
     promoted = trials.fitted(better(), fresh)
     decision = answer(gate(settings=one))
     assert (decision.answer, decision.evidence.ref, decision.challenger.rows) == (
@@ -338,7 +337,7 @@ def test_the_champion_is_no_challenger_and_one_alone_is_the_question_of_one(tria
     assert spent(trials) == 0
     decision = answer(gate(challengers=3))
     assert (decision.answer, runs(decision), spent(trials)) == ("keep", [other], 1)
-    found = query.search(trials.store, "", [trials.store.experiment_id(holdout_budget.EXPERIMENT)])
+    found = query.search(trials.store, "", [trials.store.experiment_id(holdout_ledger.EXPERIMENT)])
     (use,) = [run for run in found if Tag.HOLDOUT_QUESTION in run.data.tags]
     question = {
         "form": 1,
