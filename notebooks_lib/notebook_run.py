@@ -34,36 +34,48 @@ class Run:
         return self._store.run_url(self.id, self._experiment_id)
 
     def log(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
-        """Log numbers by name; with `step` they make a curve."""
+        """Log numbers by name. With `step`, an integer such as the epoch, the values of a name make a curve.
+
+        Anything that `float` takes is a number. Raises MlflowException when a name or value is not accepted.
+        """
         import mlflow
 
         mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step, run_id=self.id)
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Log values beside the notebook's own parameters, which the owner logs itself."""
+        """Log more parameters, as text; those of the notebook's parameters cell are logged by its runner.
+
+        Raises MlflowException when a name already has another value in this run.
+        """
         from mlflow.entities import Param
 
         self._store.client.log_batch(self.id, params=[Param(key, str(value)) for key, value in params.items()])
 
     def log_figure(self, figure: Figure, name: str) -> None:
-        """Keep a figure as an image; a name without suffix gets .png."""
+        """Keep a matplotlib figure as an image among the run's artifacts.
+
+        `name` is a path inside the run; its suffix chooses the format (.png without one).
+        """
         self._store.client.log_figure(self.id, figure, name if "." in name else f"{name}.png")
 
     def log_text(self, text: str, name: str) -> None:
-        """Keep a text as a file of that name."""
+        """Keep a text as a file among the run's artifacts; `name` is a path inside the run."""
         self._store.client.log_text(self.id, text, name)
 
     def log_dataset(self, dataset: Dataset) -> None:
-        """Record which data this run used, by name, version and fingerprint."""
+        """Record that this run used a dataset: name, version and fingerprint. `datasets.load` does it by itself."""
         from notebooks_lib import datasets
 
         self._store.client.set_tag(self.id, Tag.DATASET_PREFIX + dataset.name, datasets.tag_value(dataset))
         datasets.log_input(self._store, self.id, dataset)
 
     def log_model(self, model: object, *, example: Any, name: str = "model", flavor: str | None = None) -> ModelInfo:
-        """Save a fitted model with its signature, `example` (a few input rows) and pinned requirements.
+        """Save a fitted model with its signature, an example and pinned requirements, and check that it can be served.
 
-        Raises ModelError when no MLflow flavour takes it; see `models.log_model`.
+        `example` is a table of a few input rows as the model's `predict` takes them, a DataFrame of rows x features or
+        an array of that shape. Requests to the endpoint have its columns. `name` is the folder inside the run. `flavor`
+        names an MLflow flavour ("sklearn", "lightgbm", …) where the type of the model does not tell.
+        Raises ModelError when no flavour takes the model, or the saved model does not answer as `model` does.
         """
         from notebooks_lib.models import logged_models
 

@@ -1,0 +1,48 @@
+"""Values that packages share: metrics that can be compared, failures without passwords, and where files are."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.records import Failure, Layout, RunResult, finite, measured
+
+
+@pytest.mark.parametrize(
+    ("stored", "logged"), [(1.5, 1.5), (sys.float_info.max, math.inf), (-sys.float_info.max, -math.inf), (0.0, 0.0)]
+)
+def test_the_largest_float_is_read_as_the_infinity_that_was_logged(stored: float, logged: float) -> None:
+    assert measured(stored) == logged
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, sys.float_info.max])
+def test_a_metric_without_an_order_cannot_be_compared(value: float | None) -> None:
+    assert not finite(value)
+    assert finite(-1e300)
+
+
+def test_a_failure_hides_the_password_of_an_address() -> None:
+    failure = Failure("error", "OSError", "no answer from postgresql://ann:secret@db/x", cell=2, line="connect()")
+    assert "secret" not in f"{failure} {vars(failure)}"
+    assert str(failure).startswith("cell 2 (connect()): OSError: no answer from postgresql://")
+    assert str(Failure("timeout", "60 s", "")) == "60 s"
+
+
+def test_the_json_of_a_result_has_no_value_that_json_does_not_know() -> None:
+    result = RunResult("r1", "FINISHED", Path("n.ipynb"), {"a": math.nan, "b": 2.0}, seconds=1.23456)
+    content = json.loads(json.dumps(result.as_json(), allow_nan=False))
+    assert content["metrics"] == {"a": None, "b": 2.0}
+    assert (content["seconds"], content["failure"]) == (1.235, None)
+
+
+def test_all_that_is_made_at_run_time_lies_in_one_folder_and_none_is_made(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    outside = {"state", "settings_file", "lock"}
+    paths = {name: getattr(layout, name) for name, part in vars(Layout).items() if isinstance(part, property)}
+    assert all(layout.state in path.parents for name, path in paths.items() if name not in outside)
+    assert len(set(paths.values())) == len(paths)
+    assert list(tmp_path.iterdir()) == []
