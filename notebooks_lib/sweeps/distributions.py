@@ -199,8 +199,7 @@ def parse(written: object, kind: ParameterType) -> Distribution:
             f"found {name} with {len([item for item in items if item != ''])} value(s), allowed {FORMS[name]}"
         )
     if name in ("int", "randint"):
-        whole = [_whole(item) for item in items]
-        return _parse_int(name, whole)
+        return _parse_int(name, [_whole_number(item) for item in items])
     first, second, *rest = (_number(item) for item in items)
     q = rest[0] if rest else None
     if q is not None and q <= 0:
@@ -268,7 +267,7 @@ def _number(item: object) -> float:
     return number
 
 
-def _whole(item: object) -> int:
+def _whole_number(item: object) -> int:
     if isinstance(item, int) and not isinstance(item, bool):
         return item
     number = _number(item)  # 1e3 is a whole number too

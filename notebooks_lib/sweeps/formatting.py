@@ -29,23 +29,23 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def value(given: object, room: int = VALUE_ROOM) -> str:
+def value(swept_value: object, room: int = VALUE_ROOM) -> str:
     """Format a swept value; a text that could be misread is quoted."""
-    if isinstance(given, str):
-        return one_line(given if _plain(given) else repr(given), room)
-    return one_line(f"{given:.6g}" if isinstance(given, float) else str(given), room)
+    if isinstance(swept_value, str):
+        return one_line(swept_value if _plain(swept_value) else repr(swept_value), room)
+    return one_line(f"{swept_value:.6g}" if isinstance(swept_value, float) else str(swept_value), room)
 
 
 def assigned(values: Mapping[str, object], room: int | None = None) -> str:
     """Format values as `alpha=0.1 seed=3`, cut to `room` characters if given."""
-    text = " ".join(f"{one_line(name, VALUE_ROOM)}={value(given)}" for name, given in values.items())
+    text = " ".join(f"{one_line(name, VALUE_ROOM)}={value(swept_value)}" for name, swept_value in values.items())
     return text if room is None else cut(text, room)
 
 
-def reason(what: str, cell: str = "", line: str = "") -> str:
-    """Format the reason first and then the cell, in one line: lines are cut at their end."""
+def reason(error: str, cell: str = "", line: str = "") -> str:
+    """Format an error and its cell in one line. The error comes first, since lines are cut at their end."""
     place = f"cell {cell} ({cut(' '.join(line.split()), LINE_ROOM)})" if cell else ""
-    explanation = cut(" ".join(what.split()), REASON_ROOM - len(place) - 5)
+    explanation = cut(" ".join(error.split()), REASON_ROOM - len(place) - 5)
     return ", in ".join(part for part in (explanation, place) if part)
 
 
@@ -67,10 +67,12 @@ def duration(seconds: float | None) -> str:
         return "-"
     if seconds < 59.95:
         return f"{max(seconds, 0.0):.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return _two(whole, 60, "min", 1, "s")
-    return _two(whole, 3600, "h", 60, "min") if whole < 86400 else _two(whole, 86400, "d", 3600, "h")
+    rounded = round(seconds)
+    if rounded < 3600:
+        return _two_units(rounded, 60, "min", 1, "s")
+    if rounded < 86400:
+        return _two_units(rounded, 3600, "h", 60, "min")
+    return _two_units(rounded, 86400, "d", 3600, "h")
 
 
 def about(seconds: float) -> str:
@@ -106,9 +108,9 @@ def ordering(result: SweepResult) -> str:
     return "lower is better" if result.goal.direction == "min" else "higher is better"
 
 
-def _two(whole: int, size: int, unit: str, smaller: int, below: str) -> str:
-    rest = whole % size // smaller
-    return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+def _two_units(seconds: int, size: int, unit: str, smaller: int, below: str) -> str:
+    rest = seconds % size // smaller
+    return f"{seconds // size} {unit}" + (f" {rest} {below}" if rest else "")
 
 
 def _plain(text: str) -> bool:

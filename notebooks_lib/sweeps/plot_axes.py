@@ -40,11 +40,11 @@ class Scale:
     @classmethod
     def of_goal(cls, values: Sequence[float], goal: Goal) -> Scale:
         """Return the scale of the values, without the worst tenth if it would flatten the others."""
-        whole = cls.of(values)
+        full = cls.of(values)
         ranked = sorted(values, reverse=goal.direction == "max")
         most = ranked[: math.ceil(0.9 * len(ranked))]
-        flat = abs(whole.place(most[-1]) - whole.place(most[0])) < 0.1
-        return cls.of(most) if flat and most[0] != most[-1] else whole
+        flat = abs(full.place(most[-1]) - full.place(most[0])) < 0.1
+        return cls.of(most) if flat and most[0] != most[-1] else full
 
     def place(self, value: float) -> float:
         """Return the position of a value, from 0 to 1; values outside lie on the edge."""

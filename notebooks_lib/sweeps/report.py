@@ -82,7 +82,7 @@ def _lead(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
             f'<p class="best">Best {_text(goal.metric)} ({formatting.ordering(result)}): '
             f"<b>{formatting.figure(best.value)}</b> in trial {best.number}, with "
             f"<b>{_text(', '.join(f'{k} = {formatting.value(v, 200)}' for k, v in best.values.items()), 5000)}</b>. "
-            f"Its run: {_run(best, link, whole=True)}</p>"
+            f"Its run: {_run(best, link, full_id=True)}</p>"
         )
 
 
@@ -124,13 +124,13 @@ def _best(result: SweepResult, link: Callable[[str], str]) -> Iterable[str]:
     yield _table(head, rows, right, first=goal is not None)
 
 
-def _others(result: SweepResult, link: Callable[[str], str], what: str, states: Sequence[TrialState]) -> Iterable[str]:
+def _others(result: SweepResult, link: Callable[[str], str], title: str, states: Sequence[TrialState]) -> Iterable[str]:
     failed = [trial for trial in result.trials if trial.state in states]
     if not failed:
         return
     shown = failed[:MAX_FAILURES]
     some = f"the first {len(shown)} of {len(failed)}" if len(shown) < len(failed) else f"all {len(failed)}"
-    yield f"<h2>Trials that {what}</h2>{_quiet(f'This table shows {some}.')}"
+    yield f"<h2>Trials that {title}</h2>{_quiet(f'This table shows {some}.')}"
     rows = [
         [
             str(t.number),
@@ -156,10 +156,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[b
     return f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
 
 
-def _run(trial: Trial, link: Callable[[str], str], *, whole: bool = False) -> str:
+def _run(trial: Trial, link: Callable[[str], str], *, full_id: bool = False) -> str:
     if not trial.run_id:
         return "-"
-    shown = html.escape(trial.run_id if whole else trial.run_id[:8])
+    shown = html.escape(trial.run_id if full_id else trial.run_id[:8])
     return f'<a href="{html.escape(link(trial.run_id))}" title="{html.escape(trial.run_id)}"><code>{shown}</code></a>'
 
 

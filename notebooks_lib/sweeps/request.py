@@ -100,7 +100,7 @@ def _check_keys(content: Mapping[object, object]) -> tuple[dict[str, Any], list[
         name = str.__str__(key) if isinstance(key, str) else str(key)
         kind = _KINDS.get(name)
         if kind is None:
-            problems.append(errors.unknown("key", name, [known.name for known in fields(SweepFile)]))
+            problems.append(errors.unknown("key", name, [key.name for key in fields(SweepFile)]))
         elif isinstance(kind, MappingType):
             problem, values_by_key[name] = _read_table(value)
             problems += [f"{name}: {problem}"] if problem else []
@@ -169,8 +169,8 @@ class SweepRequest:
             samplers.parse_pruner(self.prune)
         grid = isinstance(self.domain.swept, ParameterGrid)
         if self.learns and self.goal is None:
-            what = "--prune" if grid else "--space"
-            raise errors.UsageError(f"{what} needs a metric: give --metric NAME:min or NAME:max")
+            option = "--prune" if grid else "--space"
+            raise errors.UsageError(f"{option} needs a metric: give --metric NAME:min or NAME:max")
         if grid and self.trials is not None:
             raise errors.UsageError(
                 f"--trials goes with --space: this grid has {self.total} combinations, and all of them are run"

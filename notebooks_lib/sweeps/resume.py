@@ -70,9 +70,9 @@ def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
 def _reason(run: RunInfo) -> str:
     tags = run.tags
     cell, line = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.FAILED_LINE, "")
-    what = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
+    error = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
     step = tags.get(Tag.STOP_STEP)
-    return formatting.reason(what, cell, line) or (f"at step {step}" if step is not None else "")
+    return formatting.reason(error, cell, line) or (f"at step {step}" if step is not None else "")
 
 
 class PreviousResults:
@@ -110,12 +110,12 @@ class PreviousResults:
             return None
         if start.source_fingerprint in self._finished:  # the same values again
             twin = self._finished[start.source_fingerprint]
-            return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_same(twin.run_id))
+            return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_equal_run(twin.run_id))
         run = self._run_cache.find(start.source_fingerprint, start.parameters)
         if run is None:
             return None
         value = run.metrics.get(self._goal.metric) if self._goal is not None else None
-        reason = _same(run.run_id)
+        reason = _equal_run(run.run_id)
         return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
 
     def note(self, trial: Trial, start: RunStart) -> None:
@@ -128,7 +128,7 @@ class PreviousResults:
         return same and has_same_data(earlier.run, version_mentions(self._notebook, start.parameters), self._settings)
 
 
-def _same(run_id: str | None) -> str:
+def _equal_run(run_id: str | None) -> str:
     return f"run {run_id} has FINISHED with the same fingerprint"
 
 

@@ -108,8 +108,8 @@ def _suited(kind: ParameterType, distribution: Uniform | Normal) -> list[NumberT
     if type(kind) is ParameterType:
         return []
     numbers = _numbers(kind)
-    whole = distribution.q is not None and distribution.q.is_integer()
-    suited = [number for number in numbers if whole or number.type != "int"]
+    whole_numbers = distribution.q is not None and distribution.q.is_integer()
+    suited = [number for number in numbers if whole_numbers or number.type != "int"]
     if suited:
         return suited
     if not numbers:
@@ -236,7 +236,7 @@ def read(
                     schema.problem or "found values (not shown), allowed none: secrets cannot be swept"
                 )
             if parameter is None:
-                problems.append(errors.unknown("parameter", name, [known.name for known in schema.parameters]))
+                problems.append(errors.unknown("parameter", name, [declared.name for declared in schema.parameters]))
                 continue
             if name in axes:
                 value_lists[name] = grid_values.read(axes[name], parameter.kind)

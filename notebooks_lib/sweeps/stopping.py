@@ -1,4 +1,4 @@
-"""Stop running trials: on request, or because a pruner gave them up. Other processes read a tag on the run."""
+"""Stop running trials, on request or by a pruner. A trial in another process learns of it by a tag on its run."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class LocalSweep:
     reasons: dict[str, StopReason] = field(default_factory=dict)
     """Stop reasons of single runs: trials in this process need not read the tags."""
 
-    def why(self, run_id: str) -> StopReason | None:
-        """Return why the run should stop, or None."""
+    def stop_reason(self, run_id: str) -> StopReason | None:
+        """Return why the run must stop, or None."""
         return "interrupt" if self.stop.is_set() else self.reasons.get(run_id)
 
 
@@ -83,30 +83,31 @@ def is_over(store: Store, sweep: str) -> bool:
 class StopTagWatcher:
     """Watches the stop tag of one run in its own thread, so that neither the store nor the kernel has to wait."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, pause: float = LOOK_EVERY) -> None:
         self._store = store
+        self._pause = pause
         self._over = threading.Event()
         self._reason: StopReason | None = None
 
     def begin(self, run_id: str, sweep: str) -> None:
         """Start watching an open run."""
-        threading.Thread(target=self._look, args=(run_id, sweep), name="nbops-watch", daemon=True).start()
+        threading.Thread(target=self._watch, args=(run_id, sweep), name="nbops-watch", daemon=True).start()
 
     def end(self) -> None:
         """Stop watching."""
         self._over.set()
 
     def __call__(self) -> StopReason | None:
-        """Return why the trial should stop, or None."""
+        """Return why the trial must stop, or None."""
         return self._reason
 
-    def _look(self, run_id: str, sweep: str) -> None:
+    def _watch(self, run_id: str, sweep: str) -> None:
         with contextlib.suppress(Exception):  # the sweep may have been stopped just before this run was opened
             self._reason = "interrupt" if is_over(self._store, sweep) else None
         began = time.monotonic()
-        pause = LOOK_EVERY
+        pause = self._pause
         while self._reason is None and not self._over.wait(pause):
-            pause = min(LOOK_AT_LEAST_EVERY, max(LOOK_EVERY, (time.monotonic() - began) / 10))
+            pause = min(LOOK_AT_LEAST_EVERY, max(self._pause, (time.monotonic() - began) / 10))
             with contextlib.suppress(Exception):  # a store that does not answer for a moment stops nothing
                 tags = self._store.client.get_run(run_id).data.tags
                 self._reason = _REASONS.get(tags.get(Tag.STOP, ""))
@@ -148,13 +149,22 @@ READ_SHARE = 0.1
 class IntermediateValues:
     """Reads the intermediate values of a sweep's trials and reports each step once, in order."""
 
-    def __init__(self, store: Store, sweep: str, goal: Goal) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sweep: str,
+        goal: Goal,
+        *,
+        least_pause: float = READ_EVERY,
+        most_pause: float = READ_AT_LEAST_EVERY,
+    ) -> None:
         self._store = store
+        self._pauses = least_pause, most_pause
         self._sweep = sweep
         self._goal = goal
         self._last_step: dict[int, int] = {}
         self._pruned: dict[int, tuple[int, float]] = {}
-        self._next = 0.0
+        self._next_read = 0.0
         self._ended = 0
 
     @property
@@ -162,21 +172,22 @@ class IntermediateValues:
         """Whether trials have ended in this session, and none had intermediate values."""
         return self._ended > 0 and not self._last_step
 
-    def look(self, proposals: Proposals, running: Collection[int]) -> None:
+    def read(self, proposals: Proposals, running: Collection[int]) -> None:
         """Report new values if the last read is long enough ago, and stop the trials that are pruned."""
         began = time.monotonic()
-        if began < self._next:
+        if began < self._next_read:
             return
         for run in open_trials(self._store, self._sweep):
             number = int(run.tags.get(Tag.TRIAL, -1))
             if number not in running or number in self._pruned or self._goal.metric not in run.metrics:
                 continue
-            point = self._tell(proposals, number, run.run_id)
+            point = self._report(proposals, number, run.run_id)
             if point is not None:
                 self._pruned[number] = point
                 request_stop(self._store, run.run_id, "pruned", point)
         took = time.monotonic() - began
-        self._next = began + took + min(max(READ_EVERY, took / READ_SHARE), READ_AT_LEAST_EVERY)
+        least, most = self._pauses
+        self._next_read = began + took + min(max(least, took / READ_SHARE), most)
 
     def finished(self, proposals: Proposals, trial: Trial) -> Trial:
         """Report what an ended trial logged since the last read: the pruner compares others with its whole curve.
@@ -187,14 +198,14 @@ class IntermediateValues:
         self._ended += trial.state == "finished"
         point = self._pruned.get(trial.number)
         if trial.run_id is not None and point is None and self._goal.metric in trial.metrics:
-            self._tell(proposals, trial.number, trial.run_id)
+            self._report(proposals, trial.number, trial.run_id)
         if trial.state != "pruned" or point is None:
             return trial
         step, value = point
         reason = f"at step {step}" + (f", in {trial.reason}" if trial.reason else "")
         return dataclasses.replace(trial, value=value, reason=reason)
 
-    def _tell(self, proposals: Proposals, number: int, run_id: str) -> tuple[int, float] | None:
+    def _report(self, proposals: Proposals, number: int, run_id: str) -> tuple[int, float] | None:
         """Return the step and value that caused pruning, or None. A single value is a result, not a curve."""
         points: dict[int, float] = {}
         for point in self._store.client.get_metric_history(run_id, self._goal.metric):

@@ -289,7 +289,7 @@ def _cut_incomplete_line(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        complete = content.rfind(b"\n") + 1
+        if complete < len(content):
             with path.open("r+b") as file:
-                file.truncate(whole)
+                file.truncate(complete)

@@ -24,7 +24,7 @@ from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
 
-LOOK_EVERY = 0.2
+POLL_EVERY = 0.2
 """Seconds between checks for ended trials and stop requests."""
 STOP_PATIENCE = 60.0
 """Seconds to wait for trials that were asked to stop."""
@@ -52,6 +52,7 @@ class _SweepSession:
         on_change: Callable[[Mapping[int, Trial], int], None],
         tell: Callable[[str], None],
         seconds_before: float,
+        store_patience: float,
     ) -> None:
         self.request = request
         self.store = owned.store
@@ -61,12 +62,13 @@ class _SweepSession:
         self.interrupted = interrupted
         self.on_change = on_change
         self.tell = tell
+        self.store_patience = store_patience
         self.began = time.monotonic() - seconds_before
         self.trials: dict[int, Trial] = {}
         self.running: dict[Future[TrialOutcome], TrialTask] = {}
         self.stopped: RunStatus | None = None
         """The status of a sweep that was stopped."""
-        self.lost = ""
+        self.store_error = ""
         """Why the store accepts no more runs."""
         self.unwritten = 0
         self.goal_logged = isinstance(request.domain.swept, ParameterGrid)
@@ -84,17 +86,17 @@ class _SweepSession:
         failure: Failure | None = None
         try:
             self._begin()
-            self._work()
-            if self.lost:
-                raise errors.TrackingError(self.lost)
+            self._run_trials()
+            if self.store_error:
+                raise errors.TrackingError(self.store_error)
             stopping.close_open(self.store, self.owned.run_id)
             if self.intermediate_values is not None and self.intermediate_values.empty and self.stopped is None:
                 self.tell("--prune had no effect: no trial logged the metric with step= more than once")
             status = parent_run.status(self.trials, stopped=self.stopped)
         except BaseException as error:
-            insisted = isinstance(error, KeyboardInterrupt)
-            status = "KILLED" if insisted or self.stopped == "KILLED" else "FAILED"
-            failure = Failure("interrupt" if insisted else "error", type(error).__name__, errors.reason(error))
+            interrupted = isinstance(error, KeyboardInterrupt)
+            status = "KILLED" if interrupted or self.stopped == "KILLED" else "FAILED"
+            failure = Failure("interrupt" if interrupted else "error", type(error).__name__, errors.reason(error))
             raise
         finally:
             result = self._result(status)
@@ -103,14 +105,14 @@ class _SweepSession:
 
     def _begin(self) -> None:
         """Open the source of trials; on a resume, clean up what the last session left."""
-        begun = resume.trial_source(self.request, self.owned, self._jobs(), self.tell)
-        self.previous_results, self.proposals = begun.previous_results, begun.proposals
-        self.trials |= begun.ended
+        source = resume.trial_source(self.request, self.owned, self._jobs(), self.tell)
+        self.previous_results, self.proposals = source.previous_results, source.proposals
+        self.trials |= source.ended
         goal = self.request.goal
-        self.goal_logged |= goal is not None and any(goal.metric in one.metrics for one in begun.ended.values())
+        self.goal_logged |= goal is not None and any(goal.metric in trial.metrics for trial in source.ended.values())
         self._show()
 
-    def _work(self) -> None:
+    def _run_trials(self) -> None:
         try:
             self._loop()
         except Exception as error:
@@ -134,19 +136,19 @@ class _SweepSession:
                 self._stop("KILLED")
             more = more and self.stopped is None
             while more and len(self.running) < self._jobs() and not self.interrupted():
-                more = self._next()
+                more = self._start_next()
             if time.monotonic() > self.deadline:
                 for task in self.running.values():
                     reason = f"it did not stop within {STOP_PATIENCE:g} s"
                     self._settle(Trial(task.number, task.values, "killed", reason=reason))
                 return
-            done, _ = wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+            done, _ = wait(self.running, timeout=POLL_EVERY, return_when=FIRST_COMPLETED)
             for future in done:
                 self._ended(future)
             if self.intermediate_values is not None and self.stopped is None:
                 self._prune(self.intermediate_values)
 
-    def _next(self) -> bool:
+    def _start_next(self) -> bool:
         """Start the next trial, or record it without a run. Return whether there was one."""
         proposal = self.proposals.ask()
         if proposal is None:
@@ -181,8 +183,8 @@ class _SweepSession:
         self._settle(ended)
         self.previous_results.note(ended, task.start)
         self.unwritten = self.unwritten + 1 if outcome.unwritten else 0
-        if outcome.unwritten and self.stopped is None and (self.unwritten >= MAX_UNWRITTEN or not self._answers()):
-            self._give_up_store(ended.reason)
+        if outcome.unwritten and self.stopped is None and not self._store_accepts_runs():
+            self._give_up_on_store(ended.reason)
         if self.request.fail_fast and self.stopped is None and ended.state in ("failed", "killed"):
             self._stop("FAILED")
 
@@ -203,19 +205,19 @@ class _SweepSession:
             self.tell(f"the search stops after {MAX_WITHOUT_GOAL} trials without its metric: {ended.reason}")
             self._stop("FAILED")
 
-    def _prune(self, curves: IntermediateValues) -> None:
+    def _prune(self, values: IntermediateValues) -> None:
         try:
-            curves.look(self.proposals, {task.number for task in self.running.values()})
+            values.read(self.proposals, {task.number for task in self.running.values()})
         except Exception as error:  # noqa: BLE001  # whatever the store's client raises
-            if not self._answers():
-                self._give_up_store(errors.reason(error))
+            if not self._store_answers():
+                self._give_up_on_store(errors.reason(error))
 
     def _stop(self, status: RunStatus) -> None:
         """Start no new trials and ask the running ones to stop."""
         self.stopped = status
         self.deadline = time.monotonic() + STOP_PATIENCE
         self.local_sweep.stop.set()
-        if not self.request.place.is_local and not self.lost:
+        if not self.request.place.is_local and not self.store_error:
             with contextlib.suppress(Exception):  # they are asked again at the end
                 stopping.request_stop(
                     self.store, self.owned.run_id, "stopped"
@@ -224,13 +226,16 @@ class _SweepSession:
                     stopping.request_stop(self.store, run.run_id, "stopped")
         self.executor.cancel()
 
-    def _give_up_store(self, why: str) -> None:
-        self.lost = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
+    def _give_up_on_store(self, why: str) -> None:
+        self.store_error = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
         self._stop("KILLED")
 
-    def _answers(self) -> bool:
+    def _store_accepts_runs(self) -> bool:
+        return self.unwritten < MAX_UNWRITTEN and self._store_answers()
+
+    def _store_answers(self) -> bool:
         """Return whether the store answers, waiting for it if necessary."""
-        until = time.monotonic() + STORE_PATIENCE
+        until = time.monotonic() + self.store_patience
         while not self.interrupted():
             try:
                 self.store.client.get_run(self.owned.run_id)
@@ -263,13 +268,14 @@ def run(
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
     on_change: Callable[[Mapping[int, Trial], int], None] = lambda trials, total: None,
     tell: Callable[[str], None] = lambda line: None,
+    store_patience: float = STORE_PATIENCE,
 ) -> SweepResult:
     """Run all trials as children of one parent run and return the result.
 
     A failed trial is part of the result. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the status is then KILLED.
     `on_open` gets the parent run's id and address, `on_change` all trials so far and their total number, and `tell`
-    lines for the user. Raise UsageError before anything starts, TrackingError when the store is gone, and ClusterError
-    when the cluster is gone.
+    lines for the user. The sweep stops when the store does not answer for `store_patience` seconds. Raise UsageError
+    before anything starts, TrackingError when the store is gone, and ClusterError when the cluster is gone.
     """
     if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
@@ -291,7 +297,15 @@ def run(
         local_sweep = stack.enter_context(stopping.local(owned.run_id, store))
         on_open(owned.run_id, owned.url)
         return _SweepSession(
-            request, owned, executor, local_sweep, lambda: stop_signal() is not None, on_change, tell, seconds_before
+            request,
+            owned,
+            executor,
+            local_sweep,
+            lambda: stop_signal() is not None,
+            on_change,
+            tell,
+            seconds_before,
+            store_patience,
         ).run()
 
 

@@ -36,7 +36,7 @@ class TrialTask:
     goal: Goal | None
     limits: TrialLimits
     by_tag: bool
-    """Whether a tag on its run can ask it to stop."""
+    """Whether it must watch its run for a tag that asks it to stop."""
 
     @property
     def start(self) -> RunStart:
@@ -114,16 +114,16 @@ def run(task: TrialTask) -> TrialOutcome:
 
 
 def _run(task: TrialTask) -> RunResult:
-    here = stopping.local_sweep(task.sweep)
-    store = here.store if here is not None else connected(task.plan.settings)
-    watch = stopping.StopTagWatcher(store)
+    local_sweep = stopping.local_sweep(task.sweep)
+    store = local_sweep.store if local_sweep is not None else connected(task.plan.settings)
+    watcher = stopping.StopTagWatcher(store)
     mine = ""
 
     def begun(run_id: str, _: str) -> None:
         nonlocal mine
         mine = run_id
-        if here is None and task.by_tag:
-            watch.begin(run_id, task.sweep)
+        if local_sweep is None and task.by_tag:
+            watcher.begin(run_id, task.sweep)
 
     try:
         return run_notebook(
@@ -135,11 +135,11 @@ def _run(task: TrialTask) -> RunResult:
             cold=task.limits.cold,
             environment=task.limits.environment,
             html=False,
-            wanted=lambda: here.why(mine) if here is not None else watch(),
+            wanted=lambda: local_sweep.stop_reason(mine) if local_sweep is not None else watcher(),
             on_open=begun,
         )
     finally:
-        watch.end()
+        watcher.end()
 
 
 def ended(task: TrialTask, result: RunResult) -> Trial:
@@ -149,10 +149,10 @@ def ended(task: TrialTask, result: RunResult) -> Trial:
     reason = ""
     if result.failure is not None:
         failure = result.failure
-        what = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
-        reason = formatting.reason(what, "" if failure.cell is None else str(failure.cell), failure.line)
+        error = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
+        reason = formatting.reason(error, "" if failure.cell is None else str(failure.cell), failure.line)
     elif state == "finished" and task.goal is not None and not finite(value):
-        reason = _without(task.goal.metric, result.metrics)
+        reason = _missing(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
 
@@ -169,7 +169,7 @@ def failed(
     return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.reason(message))
 
 
-def _without(metric: str, logged: Mapping[str, float]) -> str:
+def _missing(metric: str, logged: Mapping[str, float]) -> str:
     if metric in logged:
         return f"{metric} is {logged[metric]:g}: not a number that can be the best"
     match = errors.nearest(metric, logged)

@@ -21,13 +21,13 @@ class Strict:
     total = 2
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, int, float]] = []
+        self.reports: list[tuple[int, int, float]] = []
 
     def ask(self) -> Proposal | None:
         return None
 
     def report(self, number: int, step: int, value: float) -> bool:
-        self.told.append((number, step, value))
+        self.reports.append((number, step, value))
         return value > 10
 
     def tell(self, number: int, state: str, value: float | None) -> None:
@@ -39,30 +39,26 @@ def opened(project: Settings, name: str, **tags: str) -> OwnedRun:
 
 
 @pytest.mark.tracking
-def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stopping, "READ_EVERY", 0.0)
-    monkeypatch.setattr(stopping, "READ_AT_LEAST_EVERY", 0.0)
+def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(project: Settings) -> None:
     sweep = opened(project, "sweep")
     good, bad, ended = (
         opened(project, str(k), **{"mlflow.parentRunId": sweep.run_id, Tag.TRIAL: str(k)}) for k in range(3)
     )
     client = sweep.store.client
     strict = Strict()
-    found = IntermediateValues(sweep.store, sweep.run_id, Goal("rmse"))
+    values = IntermediateValues(sweep.store, sweep.run_id, Goal("rmse"), least_pause=0.0, most_pause=0.0)
     for run in (good, bad):
         client.log_metric(run.run_id, "rmse", 5.0, step=0)
-    assert not found.empty, "nothing has ended"
-    found.look(strict, {0, 1})
-    assert strict.told == [], "one point is a result, not a curve"
+    assert not values.empty, "nothing has ended"
+    values.read(strict, {0, 1})
+    assert strict.reports == [], "one point is a result, not a curve"
     for value, step in ((4.0, 2), (3.0, 1)):
         client.log_metric(good.run_id, "rmse", value, step=step)
     for value, step in ((20.0, 1), (1.0, 2)):
         client.log_metric(bad.run_id, "rmse", value, step=step)
     for _ in range(2):
-        found.look(strict, {0, 1})
-    assert sorted(strict.told) == [(0, 0, 5.0), (0, 1, 3.0), (0, 2, 4.0), (1, 0, 5.0), (1, 1, 20.0)]
+        values.read(strict, {0, 1})
+    assert sorted(strict.reports) == [(0, 0, 5.0), (0, 1, 3.0), (0, 2, 4.0), (1, 0, 5.0), (1, 1, 20.0)]
     tags = query.get_run(sweep.store, bad.run_id).tags
     assert (tags[Tag.STOP], tags[Tag.STOP_STEP]) == ("pruned", "1")
     assert Tag.STOP not in query.get_run(sweep.store, good.run_id).tags
@@ -70,9 +66,9 @@ def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(
     for value, step in ((9.0, 4), (8.0, 5)):
         client.log_metric(ended.run_id, "rmse", value, step=step)
     finished = Trial(2, {}, "finished", 8.0, {"rmse": 8.0}, ended.run_id)
-    assert found.finished(strict, finished) is finished
-    assert strict.told[-2:] == [(2, 4, 9.0), (2, 5, 8.0)]
-    pruned = found.finished(strict, Trial(1, {}, "pruned", 1.0, {"rmse": 1.0}, bad.run_id, reason="cell 3 (for …)"))
+    assert values.finished(strict, finished) is finished
+    assert strict.reports[-2:] == [(2, 4, 9.0), (2, 5, 8.0)]
+    pruned = values.finished(strict, Trial(1, {}, "pruned", 1.0, {"rmse": 1.0}, bad.run_id, reason="cell 3 (for …)"))
     assert (pruned.value, pruned.reason) == (20.0, "at step 1, in cell 3 (for …)"), "not of what it logged since"
 
 
@@ -80,20 +76,19 @@ def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(
 def test_a_trial_in_the_same_process_sees_a_stop_request_at_once(project: Settings) -> None:
     run = opened(project, "trial")
     with stopping.local("sweep", run.store) as here:
-        assert here.why(run.run_id) is None
+        assert here.stop_reason(run.run_id) is None
         stopping.request_stop(run.store, run.run_id, "pruned", (3, 0.5))
-        assert here.why(run.run_id) == "pruned"
-        assert here.why("another") is None
+        assert here.stop_reason(run.run_id) == "pruned"
+        assert here.stop_reason("another") is None
         here.stop.set()
-        assert here.why(run.run_id) == "interrupt"
+        assert here.stop_reason(run.run_id) == "interrupt"
     assert query.get_run(run.store, run.run_id).tags[Tag.STOP_VALUE] == "0.5"
 
 
 @pytest.mark.tracking
-def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "LOOK_EVERY", 0.05)
+def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings) -> None:
     run, sweep = opened(project, "trial"), opened(project, "sweep").run_id
-    watch = stopping.StopTagWatcher(run.store)
+    watch = stopping.StopTagWatcher(run.store, pause=0.05)
     watch.begin(run.run_id, sweep)
     assert watch() is None
     stopping.request_stop(run.store, run.run_id, "stopped")
@@ -101,13 +96,13 @@ def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings, monke
     while watch() is None and time.monotonic() < until:
         time.sleep(0.02)
     assert watch() == "interrupt"
-    over = stopping.StopTagWatcher(run.store)
+    over = stopping.StopTagWatcher(run.store, pause=0.05)
     over.end()
     over.begin(run.run_id, sweep)
     time.sleep(0.2)
     assert over() is None
 
-    late = stopping.StopTagWatcher(run.store)
+    late = stopping.StopTagWatcher(run.store, pause=0.05)
     stopping.request_stop(run.store, sweep, "stopped")
     late.begin(opened(project, "opened as its sweep was stopped").run_id, sweep)
     while late() is None and time.monotonic() < until:

@@ -213,18 +213,18 @@ def test_open_trials_of_an_ended_sweep_are_closed(project: Settings) -> None:
     assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", stopping.OVER)
 
 
-def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "STORE_PATIENCE", 0.1)
+def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings) -> None:
     breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
-    told: list[str] = []
+    lines: list[str] = []
     with pytest.raises(errors.TrackingError, match=r"the sweep stopped: sqlite:.* takes no more runs"):
         sweep.run(
             request(project, breaks, grid=["alpha=1..9"], jobs=1, parameters=[]),
             store.connect(project),
-            tell=told.append,
+            tell=lines.append,
+            store_patience=0.1,
         )
     assert len(list(project.layout.executed.glob("*.ipynb"))) == 1
-    assert any("could not be ended" in line for line in told)
+    assert any("could not be ended" in line for line in lines)
 
 
 def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:

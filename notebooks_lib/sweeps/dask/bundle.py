@@ -46,7 +46,7 @@ def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes
             f"{notebook.path} lies outside the project {root}, and a cluster is sent the project alone: move it there"
         )
     try:
-        return _packed(root, sorted(_wanted(notebook, settings, root)), limit)
+        return _packed(root, sorted(_paths(notebook, settings, root)), limit)
     except OSError as error:
         raise errors.UsageError(f"a file of the project cannot be sent to the cluster: {error}") from error
 
@@ -79,23 +79,23 @@ def _packed(root: Path, paths: list[str], limit: int) -> bytes:
     return packed.getvalue()
 
 
-def _wanted(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
+def _paths(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
     """Yield the paths of existing files, relative to the root."""
-    tracked = _of_git(root)
-    paths = set(_walked(root) if tracked is None else tracked)
+    tracked = _git_files(root)
+    paths = set(_walk(root) if tracked is None else tracked)
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
     paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
     data = settings.data_folder.resolve()
     if data.is_relative_to(root) and data != root:  # git may ignore the data folder
-        paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walked(data)}
+        paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walk(data)}
     for path in paths:
         unnameable = path.encode("utf-8", "ignore").decode() != path  # an archive cannot hold such a name
         if not unnameable and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
             yield path
 
 
-def _of_git(root: Path) -> list[str] | None:
+def _git_files(root: Path) -> list[str] | None:
     """Return the files that git lists; None outside a repository or without git."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     try:
@@ -105,7 +105,7 @@ def _of_git(root: Path) -> list[str] | None:
     return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path] if done.returncode == 0 else None
 
 
-def _walked(folder: Path) -> Iterator[str]:
+def _walk(folder: Path) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in LEFT_OUT]
         here = Path(place).relative_to(folder)

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from notebooks_lib import __version__, errors
-from notebooks_lib.sweeps.dask import bundle
-from notebooks_lib.sweeps.dask import worker as remote
+from notebooks_lib.sweeps.dask import bundle, worker
 from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.executors import Session, in_thread
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
@@ -33,11 +32,11 @@ from notebooks_lib.tracking.store import Store
 if TYPE_CHECKING:
     from distributed import Client
 
-ANSWER = 30.0
+REPLY_LIMIT = 30.0
 """Seconds without an answer after which a working scheduler is given up."""
 PREPARE = 300.0
 """Seconds in which workers must fetch and unpack the project and reach the store."""
-LOOK_EVERY = 1.0
+POLL_EVERY = 1.0
 WITHOUT_WORKERS = 600.0
 """Seconds to wait for workers when all are gone: nannies and batch systems start new ones."""
 ATTEMPTS = 3
@@ -54,7 +53,7 @@ class DaskCluster:
         self,
         client: Client,
         address: str,
-        parcel: ProjectBundle,
+        project: ProjectBundle,
         work: Work,
         store: Store,
         tell: Callable[[str], None],
@@ -62,23 +61,23 @@ class DaskCluster:
         self._client = client
         self._work = work
         self._address = address
-        self._parcel = parcel
+        self._project = project
         self._store = store
         self._tell = tell
         self._inner = client.get_executor(pure=False)
         self._threads: Mapping[str, int] = {}
         """Connected workers -> trials that each runs in parallel."""
-        self._fit: dict[str, bool] = {}
+        self._is_ready: dict[str, bool] = {}
         """Checked workers -> whether they are ready for trials."""
         self._preparing: Future[list[str]] | None = None
         self._lock = threading.RLock()
-        self._handed: dict[Future[TrialOutcome], tuple[str, Future[TrialOutcome | None]]] = {}
-        self._looked = self._worked = time.monotonic()
+        self._in_flight: dict[Future[TrialOutcome], tuple[str, Future[TrialOutcome | None]]] = {}
+        self._polled = self._had_workers = time.monotonic()
         self._waiting = False
 
     def begin(self) -> None:
         """Prepare the connected workers. Raise UsageError if one is unfit, ClusterError if there are none."""
-        self._threads = self._ask(ANSWER, self._client.nthreads)
+        self._threads = self._call(REPLY_LIMIT, self._client.nthreads)
         if not self._threads:
             raise errors.ClusterError(
                 f"the Dask scheduler at {self._address} has no workers: start some with `dask worker {self._address}`"
@@ -87,42 +86,42 @@ class DaskCluster:
         if unfit:
             more = f"\n  and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
             raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
-        size = bundle.megabytes(len(self._parcel.packed))
+        size = bundle.megabytes(len(self._project.packed))
         workers, trials = _count(len(self._threads), "worker"), _count(self.capacity(), "trial")
         self._tell(f"{workers} at {self._address}, which can run {trials} in parallel; the project ({size}) was sent")
 
     def capacity(self) -> int:
         """Return the threads of the ready workers, at least one, so that the sweep waits for a worker."""
-        return max(1, sum(self._threads[worker] for worker in self._ready()))
+        return max(1, sum(self._threads[name] for name in self._ready()))
 
     def submit(self, task: TrialTask) -> Future[TrialOutcome]:
         """Send a task to a worker, which adapts it to its copy of the project."""
         future: Future[TrialOutcome] = Future()
-        self._hand_over(future, task)
+        self._send(future, task)
         return future
 
     def poll(self) -> None:
         """Update the list of workers and prepare new ones. Raise ClusterError when none has come for too long."""
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY:
+        if now - self._polled < POLL_EVERY:
             return
-        self._looked = now
-        self._threads = self._ask(ANSWER, self._client.nthreads)
-        self._welcome()
+        self._polled = now
+        self._threads = self._call(REPLY_LIMIT, self._client.nthreads)
+        self._prepare_new()
         if self._ready():
-            self._worked, self._waiting = now, False
+            self._had_workers, self._waiting = now, False
         elif not self._waiting:
             self._tell(f"no worker is left at {self._address}: waiting for one, Ctrl-C stops the sweep")
             self._waiting = True
-        if now - self._worked > WITHOUT_WORKERS:
+        if now - self._had_workers > WITHOUT_WORKERS:
             raise errors.ClusterError(f"no worker came to {self._address} for {WITHOUT_WORKERS:g} s")
 
     def cancel(self) -> None:
         """Cancel the trials that no worker has. A worker itself checks whether its sweep is over."""
         with contextlib.suppress(errors.ClusterError):
-            taken = {key for keys in self._ask(ANSWER, self._client.processing).values() for key in keys}
+            taken = {key for keys in self._call(REPLY_LIMIT, self._client.processing).values() for key in keys}
             with self._lock:
-                waiting = [(future, inner) for future, (key, inner) in self._handed.items() if key not in taken]
+                waiting = [(future, inner) for future, (key, inner) in self._in_flight.items() if key not in taken]
                 for future, _ in waiting:
                     future.cancel()
                     future.set_running_or_notify_cancel()
@@ -132,24 +131,24 @@ class DaskCluster:
     def close(self) -> None:
         """Have the workers delete the project, and disconnect without waiting for trials."""
         with contextlib.suppress(errors.ClusterError):
-            self._ask(ANSWER, self._client.run, remote.forget, self._parcel.session, on_error="ignore")
+            self._call(REPLY_LIMIT, self._client.run, worker.forget, self._project.session, on_error="ignore")
         self._client.close(timeout=5)
 
     def _ready(self) -> list[str]:
-        return [worker for worker in self._threads if self._fit.get(worker)]
+        return [name for name in self._threads if self._is_ready.get(name)]
 
-    def _hand_over(self, future: Future[TrialOutcome], task: TrialTask, attempt: int = 1) -> None:
-        key = f"nbops-{self._parcel.session}-{task.number}-{uuid.uuid4().hex[:8]}"
+    def _send(self, future: Future[TrialOutcome], task: TrialTask, attempt: int = 1) -> None:
+        key = f"nbops-{self._project.session}-{task.number}-{uuid.uuid4().hex[:8]}"
         ready = self._ready()
         # Only if some workers are unfit: they may still take the trial when all ready ones are gone, and return it.
         where = {"workers": ready, "allow_other_workers": True} if 0 < len(ready) < len(self._threads) else {}
         threads: dict[str, int] = {}
-        for worker, count in self._threads.items():
-            host = urlsplit(worker).hostname or worker
+        for name, count in self._threads.items():
+            host = urlsplit(name).hostname or name
             threads[host] = threads.get(host, 0) + count
         with self._lock:
-            inner = self._inner.submit(remote.run, self._parcel.session, threads, self._work, task, key=key, **where)
-            self._handed[future] = key, inner
+            inner = self._inner.submit(worker.run, self._project.session, threads, self._work, task, key=key, **where)
+            self._in_flight[future] = key, inner
         inner.add_done_callback(lambda done: self._done(future, task, attempt, done))
 
     def _done(
@@ -163,44 +162,44 @@ class DaskCluster:
         from distributed import KilledWorker
 
         with self._lock:
-            self._handed.pop(future, None)
+            self._in_flight.pop(future, None)
             if future.cancelled():
                 return
             if inner.cancelled():
                 future.set_exception(self._gone())
             elif isinstance(error := inner.exception(), KilledWorker):
-                in_thread(self._killed, future, task, error.allowed_failures + 1)
+                in_thread(self._give_up, future, task, error.allowed_failures + 1)
             elif error is not None and attempt < ATTEMPTS:
-                in_thread(self._again, future, task, attempt + 1)
+                in_thread(self._send_again, future, task, attempt + 1)
             elif error is not None:
                 future.set_exception(error)
             elif (outcome := inner.result()) is None:
-                self._hand_over(future, task)
+                self._send(future, task)
             else:
                 future.set_result(outcome)
 
-    def _again(self, future: Future[TrialOutcome], task: TrialTask, attempt: int) -> None:
+    def _send_again(self, future: Future[TrialOutcome], task: TrialTask, attempt: int) -> None:
         """Send a trial again that a worker could not load. That worker will be known as unfit by then."""
-        time.sleep(2 * LOOK_EVERY)
-        self._hand_over(future, task, attempt)
+        time.sleep(2 * POLL_EVERY)
+        self._send(future, task, attempt)
 
-    def _killed(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
+    def _give_up(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
         """Report a trial as killed after so many dead workers that Dask gave it up."""
         reason = f"{deaths} workers died while they ran it; often the machine ran out of memory"
         runs: list[str] = []
         with contextlib.suppress(Exception):  # the sweep closes open runs at its end
-            runs = remote.close_earlier(self._store, task, "its worker died")
+            runs = worker.close_earlier(self._store, task, "its worker died")
         run_id = runs[0] if runs else None
         future.set_result(TrialOutcome(Trial(task.number, task.values, "killed", run_id=run_id, reason=reason)))
 
-    def _welcome(self) -> None:
+    def _prepare_new(self) -> None:
         """Prepare new workers in the background; report and leave out an unfit one."""
         if self._preparing is not None and self._preparing.done():
             with contextlib.suppress(errors.ClusterError):
                 for line in self._preparing.result():
                     self._tell(f"{line}; it is left out")
             self._preparing = None
-        new = [worker for worker in self._threads if worker not in self._fit]
+        new = [name for name in self._threads if name not in self._is_ready]
         if new and self._preparing is None:
             self._preparing = in_thread(self._prepare, new)
 
@@ -209,29 +208,29 @@ class DaskCluster:
         problems: dict[str, list[str]] = {}
         options = {"workers": list(workers), "on_error": "return"}
         # First only with the standard library: without the same nbops, a worker cannot load anything of ours.
-        pythons = self._ask(ANSWER, self._client.run, platform.python_version, **options)
-        versions = self._ask(ANSWER, self._client.run, metadata.version, "nbops", **options)
-        for worker in workers:
-            python, version, ours = pythons.get(worker), versions.get(worker), self._parcel.wanted.python
+        pythons = self._call(REPLY_LIMIT, self._client.run, platform.python_version, **options)
+        versions = self._call(REPLY_LIMIT, self._client.run, metadata.version, "nbops", **options)
+        for name in workers:
+            python, version, ours = pythons.get(name), versions.get(name), self._project.wanted.python
             if not isinstance(python, str):
-                problems[worker] = ["it does not answer"]
+                problems[name] = ["it does not answer"]
             elif python.split(".")[:2] != ours.split("."):
-                problems[worker] = [f"it has Python {python}, this machine {ours}: give both the same"]
+                problems[name] = [f"it has Python {python}, this machine {ours}: give both the same"]
             elif version != __version__:
                 has = f"nbops {version}" if isinstance(version, str) else "no nbops"
-                problems[worker] = [f"it has {has}, this machine {__version__}: install the same environment there"]
-        rest = [worker for worker in workers if worker not in problems]
+                problems[name] = [f"it has {has}, this machine {__version__}: install the same environment there"]
+        rest = [name for name in workers if name not in problems]
         if rest:
             options["workers"] = rest
-            answers = self._ask(PREPARE, self._client.run, remote.prepare, self._parcel, **options)
-            for worker in rest:
-                answer = answers.get(worker, ["it went away"])
+            answers = self._call(PREPARE, self._client.run, worker.prepare, self._project, **options)
+            for name in rest:
+                answer = answers.get(name, ["it went away"])
                 unread = f"it cannot take what this machine sends ({answer}): restart it with the same nbops"
-                problems[worker] = answer if isinstance(answer, list) else [unread]
-        self._fit |= {worker: not faults for worker, faults in problems.items()}
-        return [f"worker {worker}: {fault}" for worker, faults in problems.items() for fault in faults]
+                problems[name] = answer if isinstance(answer, list) else [unread]
+        self._is_ready |= {name: not faults for name, faults in problems.items()}
+        return [f"worker {name}: {fault}" for name, faults in problems.items() for fault in faults]
 
-    def _ask(self, seconds: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _call(self, seconds: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call Dask with a time limit: its own calls may wait forever for a machine that is gone."""
         if self._client.status != "running":
             raise self._gone()
@@ -246,8 +245,8 @@ class DaskCluster:
         return errors.ClusterError(f"the Dask scheduler at {self._address} has gone away")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 PROBE = 3.0
@@ -266,8 +265,8 @@ def connect(address: str, work: Work, session: Session) -> DaskCluster:
     """
     client = _client(address)
     try:
-        parcel = bundle.make(session.source, session.start, session.store)
-        cluster = DaskCluster(client, address, parcel, work, session.store, session.tell)
+        project = bundle.make(session.source, session.start, session.store)
+        cluster = DaskCluster(client, address, project, work, session.store, session.tell)
         cluster.begin()
     except BaseException:
         client.close(timeout=2)
@@ -275,7 +274,7 @@ def connect(address: str, work: Work, session: Session) -> DaskCluster:
     return cluster
 
 
-def _client(address: str) -> Client:
+def _client(address: str, connect_limit: float = CONNECT) -> Client:
     """Return a client of the scheduler. Raise ClusterError within ten seconds if there is none."""
     parts = urlsplit(address)
     try:
@@ -292,9 +291,9 @@ def _client(address: str) -> Client:
         warnings.simplefilter("ignore")  # about versions, which are checked separately
         try:
             # Dask's client waits for minutes for anything that listens but is no scheduler.
-            kind = in_thread(asyncio.run, _kind(address)).result(CONNECT)
+            kind = in_thread(asyncio.run, _server_type(address)).result(connect_limit)
             if kind == "Scheduler":
-                return Client(address, timeout=CONNECT, set_as_default=False, name="nbops-sweep")
+                return Client(address, timeout=connect_limit, set_as_default=False, name="nbops-sweep")
         except Exception as error:
             raise errors.ClusterError(
                 _NO_SCHEDULER.format(address=address, kind="it does not answer as one")
@@ -302,7 +301,7 @@ def _client(address: str) -> Client:
     raise errors.ClusterError(_NO_SCHEDULER.format(address=address, kind=f"it is a {kind}"))
 
 
-async def _kind(address: str) -> str:
+async def _server_type(address: str) -> str:
     """Ask a Dask server for its type."""
     from distributed.comm.core import connect as connect_to
 

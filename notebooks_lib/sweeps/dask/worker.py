@@ -36,34 +36,34 @@ BEGUN_ANEW = "its worker is gone, and the trial was begun anew"
 @dataclass(frozen=True)
 class _Ready:
     settings: Settings
-    parcel: ProjectBundle
+    project: ProjectBundle
 
 
 _ready: dict[str, _Ready] = {}
 _unfit: set[str] = set()
 
 
-async def prepare(parcel: ProjectBundle, dask_worker: Any) -> list[str]:
+async def prepare(project: ProjectBundle, dask_worker: Any) -> list[str]:
     """Check this worker and unpack the project. Return the problems; none means that it is ready."""
-    folder = Path(dask_worker.local_directory) / f"nbops-{parcel.session}"
-    return await asyncio.to_thread(_prepare, parcel, folder)
+    folder = Path(dask_worker.local_directory) / f"nbops-{project.session}"
+    return await asyncio.to_thread(_prepare, project, folder)
 
 
-def _prepare(parcel: ProjectBundle, folder: Path) -> list[str]:
-    root = folder / parcel.settings.root.name
-    tracking = Tracking(uri=parcel.wanted.uri, experiment=parcel.settings.tracking.experiment)
-    settings = parcel.settings.model_copy(update={"root": root, "tracking": tracking})
-    problems = list(preflight.problems(parcel.wanted, settings))
+def _prepare(project: ProjectBundle, folder: Path) -> list[str]:
+    root = folder / project.settings.root.name
+    tracking = Tracking(uri=project.wanted.uri, experiment=project.settings.tracking.experiment)
+    settings = project.settings.model_copy(update={"root": root, "tracking": tracking})
+    problems = list(preflight.problems(project.wanted, settings))
     if problems:
-        _unfit.add(parcel.session)
-    elif parcel.session not in _ready:
+        _unfit.add(project.session)
+    elif project.session not in _ready:
         shutil.rmtree(folder, ignore_errors=True)
-        bundle.unpack(parcel.packed, root)
-        if parcel.learned:
-            memory = _memory(root, parcel)
+        bundle.unpack(project.packed, root)
+        if project.learned:
+            memory = _import_history(root, project)
             memory.parent.mkdir(parents=True, exist_ok=True)
-            memory.write_bytes(parcel.learned)
-        _ready[parcel.session] = _Ready(settings, dataclasses.replace(parcel, packed=b"", learned=b""))
+            memory.write_bytes(project.learned)
+        _ready[project.session] = _Ready(settings, dataclasses.replace(project, packed=b"", learned=b""))
     return problems
 
 
@@ -76,7 +76,7 @@ def forget(session: str) -> None:
     executed = ready.settings.layout.executed
     if executed.is_dir() and any(executed.iterdir()):
         return
-    _memory(ready.settings.root, ready.parcel).unlink(missing_ok=True)
+    _import_history(ready.settings.root, ready.project).unlink(missing_ok=True)
     shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
 
 
@@ -122,10 +122,10 @@ def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
 
 def _relocated(task: TrialTask, ready: _Ready, threads: Mapping[str, int]) -> TrialTask:
     """Return the task with the paths and settings of this worker."""
-    start = dataclasses.replace(task.start, tags={**(task.start.tags or {}), "mlflow.user": ready.parcel.user})
+    start = dataclasses.replace(task.start, tags={**(task.start.tags or {}), "mlflow.user": ready.project.user})
     notebook = dataclasses.replace(task.plan.notebook, path=ready.settings.root / task.start.notebook)
     plan = dataclasses.replace(task.plan, notebook=notebook, settings=ready.settings, start=start)
-    environment = {**_limits(threads), **task.limits.environment, **ready.parcel.environment}
+    environment = {**_limits(threads), **task.limits.environment, **ready.project.environment}
     return dataclasses.replace(task, plan=plan, limits=dataclasses.replace(task.limits, environment=environment))
 
 
@@ -137,7 +137,7 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cores.whole() // at_once)))
 
 
-def _memory(root: Path, parcel: ProjectBundle) -> Path:
+def _import_history(root: Path, project: ProjectBundle) -> Path:
     return Path(
-        preferences.read_preferences(str(root), {**os.environ, **parcel.environment, Env.ROOT: str(root)}).memory
+        preferences.read_preferences(str(root), {**os.environ, **project.environment, Env.ROOT: str(root)}).memory
     )

@@ -299,16 +299,15 @@ def test_sqlite_serves_a_local_cluster_and_code_and_data_are_sent(
     sweep.nothing_is_left()
 
 
-def test_a_missing_scheduler_is_reported_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scheduler_is_reported_quickly() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(errors.ClusterError, match=rf"no Dask scheduler at {address} \(Connection refused\): start one"):
         dask._client(address)
-    monkeypatch.setattr(dask, "CONNECT", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(errors.ClusterError, match=r"is no Dask scheduler \(it does not answer as one\): .* 8786"):
-            dask._client(address)
+            dask._client(address, connect_limit=0.5)
