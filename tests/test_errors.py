@@ -146,7 +146,7 @@ def test_the_reason_of_other_libraries_is_found(case: str) -> None:
         ),
     ],
 )
-def test_whatever_a_message_is_one_line_comes_of_it(error: Exception, expected: str) -> None:
+def test_any_message_becomes_one_line(error: Exception, expected: str) -> None:
     found = reason(error)
 
     assert found == expected or (len(str(error)) > 400 and found.endswith(expected))

@@ -37,7 +37,7 @@ from notebooks_lib.tracking import store
         (OSError(errno.ENOENT, "gone"), ""),
     ],
 )
-def test_a_fault_of_the_machine_is_said_with_what_to_do(error: Exception, words: str) -> None:
+def test_a_fault_of_the_machine_is_reported_with_its_remedy(error: Exception, words: str) -> None:
     wrapped = RuntimeError("somebody's own words")
     wrapped.__cause__ = error
     for each in (error, wrapped):
@@ -96,7 +96,7 @@ def text(database: Path) -> bytes:
 
 @pytest.mark.tracking
 @pytest.mark.parametrize("harm", [damaged, emptied, cut, text])
-def test_a_harmed_database_is_said_at_once_and_left_as_it_is(harm: object, project: Settings) -> None:
+def test_a_damaged_database_is_reported_at_once_and_left_unchanged(harm: object, project: Settings) -> None:
     assert callable(harm)
     store.connect(project)
     database = project.layout.database
@@ -110,7 +110,7 @@ def test_a_harmed_database_is_said_at_once_and_left_as_it_is(harm: object, proje
 
 
 @pytest.mark.tracking
-def test_what_holds_peoples_data_is_for_their_owner(project: Settings) -> None:
+def test_files_with_personal_data_are_readable_by_their_owner_only(project: Settings) -> None:
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
         assert not safe_files.open_to_others(path), path
@@ -119,7 +119,7 @@ def test_what_holds_peoples_data_is_for_their_owner(project: Settings) -> None:
     assert not safe_files.open_to_others(project.layout.state)
 
 
-def test_output_that_nobody_can_take_is_one_line(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_a_one_line_error(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     for target, code in (("/dev/full", 1), ("&-", 2)):
@@ -130,7 +130,7 @@ def test_output_that_nobody_can_take_is_one_line(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_what_is_not_foreseen_shows_no_password(
+def test_an_unforeseen_error_shows_no_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from notebooks_lib.cli import check

@@ -52,7 +52,7 @@ def test_list_marks_where_each_dataset_comes_from(file: Path, capsys: pytest.Cap
         (["add", "empty.csv", "--name", "x"], 1, "the file is empty"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(
+def test_wrong_input_is_reported_without_a_traceback(
     file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, reason: str
 ) -> None:
     (file.parent / "empty.csv").touch()

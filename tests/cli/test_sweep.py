@@ -162,7 +162,7 @@ def test_usage_errors_are_reported_and_start_nothing(
         ("auc:up", "'up' is no direction"),
     ],
 )
-def test_a_file_and_the_option_read_a_metric_alike(
+def test_a_sweep_file_and_the_option_read_a_metric_alike(
     metric: str,
     goal: Goal | str,
     tmp_path: Path,

@@ -88,7 +88,7 @@ def test_other_answers_and_broken_connections_are_counted_apart(server: Server) 
     assert found["requests"] > 0
 
 
-def test_a_server_that_is_gone_is_not_asked_for_ever(server: Server) -> None:
+def test_a_server_that_is_gone_ends_the_measurement(server: Server) -> None:
     server.server_close()
     found = drive(server, seconds=60)
     assert sum(found["errors"].values()) == MAX_FAILURES
@@ -107,7 +107,7 @@ def test_a_request_that_outlasts_the_measurement_has_a_rate(server: Server) -> N
     assert 0.5 < found["rate"] <= 2
 
 
-def test_arrivals_wait_for_nobody(server: Server) -> None:
+def test_arrivals_do_not_wait_for_answers(server: Server) -> None:
     """A stall that a closed loop meets once is met by all that fall due meanwhile: no coordinated omission."""
     server.told = lambda number: (200, 0.25) if number == 3 else (200, 0.001)  # type: ignore[method-assign]
     closed = drive(server, seconds=0.5)

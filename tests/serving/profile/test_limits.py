@@ -52,7 +52,7 @@ def test_a_whole_cpu_is_held_by_affinity(spinning: int, monkeypatch: pytest.Monk
         assert len(os.sched_getaffinity(spinning)) == 1
 
 
-def test_what_others_take_is_seen() -> None:
+def test_cpu_time_that_others_take_is_measured() -> None:
     """Two that spin on one core: each is ready to run for about half of the time, and does not."""
     core = min(os.sched_getaffinity(0))
     code = f"import os\nos.sched_setaffinity(0, [{core}])\nprint(flush=True)\nwhile True: pass"
@@ -70,7 +70,7 @@ def test_what_others_take_is_seen() -> None:
             each.communicate()
 
 
-def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
+def test_a_process_that_exceeds_its_memory_is_killed_and_reported() -> None:
     code = "import time\nblocks = []\nwhile True: blocks.append(b'x' * 2**20); time.sleep(0.001)"
     process = subprocess.Popen([sys.executable, "-S", "-c", code])
     try:
@@ -83,7 +83,7 @@ def test_who_wants_more_memory_is_killed_and_said_to_be() -> None:
         process.kill()
 
 
-def test_a_process_within_its_memory_lives(spinning: int) -> None:
+def test_a_process_within_its_memory_is_left_alone(spinning: int) -> None:
     watch = pausing.MemoryWatch(spinning, 1000 * MIB)
     watch.start()
     time.sleep(0.05)
@@ -92,7 +92,7 @@ def test_a_process_within_its_memory_lives(spinning: int) -> None:
     assert MIB < pausing.peak(spinning) < 100 * MIB
 
 
-def test_a_model_with_processes_of_its_own_is_said_to_be_beside_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_of_a_model_are_reported_as_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "make_group", lambda number: None)
     code = "import subprocess, sys\nsubprocess.Popen(['sleep', '60'])\nprint(flush=True)\ninput()"
     process = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -121,7 +121,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_group_is_made_beside_our_own(tree: Path) -> None:
+def test_a_group_is_made_beside_the_one_of_this_process(tree: Path) -> None:
     left = tree / "ours" / "nbops-profile-4194999-1"
     left.mkdir()
     group = limits.make_group(7, tree, tree / "own")

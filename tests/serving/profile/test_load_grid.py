@@ -41,19 +41,19 @@ def test_limits_are_sorted_and_batches_keep_their_order() -> None:
         ({"seconds": 0.0}, "--seconds 0: expected 0.2 to 600"),
     ],
 )
-def test_nonsense_is_refused(given: dict[str, Any], said: str) -> None:
+def test_invalid_limits_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as refused:
         load_grid.make_grid(MACHINE, **given)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("100ms", 0.1), ("0.5s", 0.5), (" 20 ms ", 0.02)])
-def test_a_time_bears_its_unit(text: str, seconds: float) -> None:
+def test_a_time_needs_its_unit(text: str, seconds: float) -> None:
     assert load_grid.make_target(50, text) == load_grid.LoadTarget(50, pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(("rate", "text"), [(50, "100"), (50, "0ms"), (50, "soon"), (0, "1s"), (float("nan"), "1s")])
-def test_a_target_without_a_meaning_is_refused(rate: float, text: str) -> None:
+def test_an_invalid_target_is_refused(rate: float, text: str) -> None:
     with pytest.raises(UsageError):
         load_grid.make_target(rate, text)
 
@@ -80,6 +80,6 @@ def test_a_batch_repeats_the_rows(payload: dict[str, Any], expected: Any) -> Non
 @pytest.mark.parametrize(
     "payload", [{}, {"rows": [1]}, {"inputs": "text"}, {"inputs": []}, {"inputs": 1, "instances": 1}]
 )
-def test_what_has_no_rows_is_refused(payload: dict[str, Any]) -> None:
+def test_a_request_without_rows_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         make_batch(payload, 2)

@@ -41,7 +41,7 @@ def registered(project: Settings, light: dict[str, Path]) -> Store:
 
 
 @pytest.mark.tracking
-def test_a_profile_is_measured_recommended_and_kept(
+def test_a_profile_is_measured_recommended_and_recorded(
     registered: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a CPU really is what it had, 0.05 GiB is found too little, and the version says where it all is."""
@@ -76,7 +76,7 @@ def test_a_profile_is_measured_recommended_and_kept(
 
 
 @pytest.mark.tracking
-def test_figures_are_shown_when_they_cannot_be_kept(
+def test_figures_are_shown_when_they_cannot_be_recorded(
     project: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
@@ -187,7 +187,7 @@ def test_twice_the_cpu_gives_a_spinning_model_twice_the_rate(
 
 @pytest.mark.proof
 @pytest.mark.tracking
-def test_a_model_that_grows_while_it_answers_is_killed_and_told(
+def test_a_model_that_grows_while_it_answers_is_killed_and_reported(
     project: Settings, light: dict[str, Path], tmp_path: Path
 ) -> None:
     told = profiled(
@@ -208,7 +208,7 @@ def test_a_model_that_grows_while_it_answers_is_killed_and_told(
 @pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, -15)])
-def test_nothing_is_left_of_a_profile_that_is_cut_short(
+def test_an_interrupted_profile_leaves_no_process(
     project: Settings, light: dict[str, Path], number: int, code: int
 ) -> None:
     command = [

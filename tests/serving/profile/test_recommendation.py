@@ -73,7 +73,7 @@ def test_the_fewest_cpus_that_hold_the_target(trials: list[LimitTrial], cpus: fl
         ([trial(1, cell(90, 0.02), outcome="memory", told="killed at 100 rows")], "killed at 100 rows"),
     ],
 )
-def test_what_cannot_be_met_is_said(trials: list[LimitTrial], said: str) -> None:
+def test_a_target_that_no_size_reaches_is_reported(trials: list[LimitTrial], said: str) -> None:
     found = recommend(trials, TARGET, 1, KNOWN)
     assert not found.met
     assert said in found.text
@@ -81,14 +81,14 @@ def test_what_cannot_be_met_is_said(trials: list[LimitTrial], said: str) -> None
 
 
 @pytest.mark.parametrize(("lost", "disturbed"), [((0.0, 0.0), False), ((0.3, 0.0), True), ((0.0, 0.5), False)])
-def test_an_answer_says_when_others_disturbed_what_it_rests_on(lost: tuple[float, float], disturbed: bool) -> None:
+def test_a_recommendation_from_a_busy_machine_says_so(lost: tuple[float, float], disturbed: bool) -> None:
     """A larger server that was starved does not matter when a smaller one was not, and does."""
     trials = [trial(cpus, cell(90, 0.02, lost=each)) for cpus, each in zip((0.5, 1), lost, strict=True)]
     found = recommend(trials, TARGET, 1, KNOWN)
     assert (found.cpus, found.disturbed) == (0.5, disturbed)
 
 
-def test_each_batch_size_has_its_own_answer() -> None:
+def test_each_batch_size_has_its_own_recommendation() -> None:
     trials = [trial(1, cell(200, 0.02), cell(30, 0.08, batch=100))]
     assert recommend(trials, TARGET, 1, KNOWN).instances == 1
     assert recommend(trials, TARGET, 100, KNOWN).instances == 3
@@ -138,7 +138,7 @@ def test_the_table_of_azure_is_plausible() -> None:
     ]
 
 
-def test_cpus_that_are_of_no_use_are_named() -> None:
+def test_cpus_that_the_server_cannot_use_are_reported() -> None:
     """Neither used nor waited for, by a server that several ask at once: its predictions come one after the other."""
     machine = Machine(4, 8, "a processor")
     half, one = trial(0.5, cell(50, 0.02, cpu=0.5)), trial(1, cell(90, 0.02, cpu=0.98))
