@@ -154,36 +154,6 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.large_string())
 
 
-def loosely(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return what the values of a column may mean, as texts: 00501, 501 and 501.0 are equal, instants are UTC times.
-
-    It compares columns of different kinds, where one of the files has lost how values were written.
-    """
-    import pyarrow as pa
-
-    texts = as_texts(column)
-    unique = texts.unique()
-    values = pa.array([None if text is None else _loose(text) for text in unique.to_pylist()], pa.large_string())
-    places = [pa.compute.index_in(chunk, unique) for chunk in texts.chunks]
-    return pa.chunked_array([values.take(chunk_places) for chunk_places in places], pa.large_string())
-
-
-def _loose(text: str) -> str | None:
-    bare = text.strip()
-    if bare in MISSING:
-        return None
-    if bare in BOOLEANS:
-        return str(int(BOOLEANS[bare]))
-    try:
-        value = int(bare, 16) if bare[:2].lower() == "0x" else float(bare)
-        return repr(int(value)) if value == value and abs(value) < EXACT and value == int(value) else repr(value)
-    except (ValueError, OverflowError):
-        at = moment(bare)
-    if at is None:
-        return text
-    return (at.astimezone(datetime.UTC) if at.tzinfo else at).replace(tzinfo=None).isoformat()
-
-
 def _again(text: str, decimals: int) -> float | None:
     value = float(text)
     if repr(value) == text:  # at powers of two the shortest text is not the nearest of that length

@@ -19,7 +19,7 @@ import hashlib
 import json
 import struct
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +126,10 @@ def _storage(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     if extension is None:
         return column
     name = extension if isinstance(extension, bytes) else extension.encode()
-    if name == _PERIOD:
-        return _periods(column, field)
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
+    if name == _PERIOD:
+        return _periods(column, field)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise TypeError(name.decode())
     return column
@@ -142,12 +142,8 @@ def _periods(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
     serialized = (field.metadata or {}).get(b"ARROW:extension:metadata")
     freq = json.loads(serialized)["freq"] if serialized else field.type.freq
-    numbers = (
-        column.cast(pa.int64())
-        if not isinstance(column.type, pa.BaseExtensionType)
-        else column.cast(column.type.storage_type)
-    )
-    texts = [None if ordinal is None else str(pd.Period(ordinal=ordinal, freq=freq)) for ordinal in numbers.to_pylist()]
+    ordinals = column.cast(pa.int64()).to_pylist()
+    texts = [None if ordinal is None else str(pd.Period(ordinal=ordinal, freq=freq)) for ordinal in ordinals]
     return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
@@ -212,29 +208,16 @@ def kind(type_: pa.DataType) -> str:
     """Return the kind of a column of a normalised table, by its type."""
     import pyarrow as pa
 
-    tests: dict[str, Callable[[Any], bool]] = {
-        "integer": pa.types.is_integer,
-        "number": pa.types.is_floating,
-        "boolean": pa.types.is_boolean,
-        "text": pa.types.is_large_string,
-    }
-    for name, test in tests.items():
-        if test(type_):
-            return name
-    return "instant" if type_.tz else "time"
-
-
-def _blocks(table: pa.Table) -> Iterator[pa.Table]:
-    rows = max(1, _BLOCK_CELLS // max(1, table.num_columns))
-    for start in range(0, len(table), rows):
-        yield table.slice(start, rows)
+    names = {pa.int64(): "integer", pa.float64(): "number", pa.bool_(): "boolean", pa.large_string(): "text"}
+    return names.get(type_) or ("instant" if type_.tz else "time")
 
 
 def _row_digests(table: pa.Table, cell: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    names = sorted(table.column_names, key=_nfc)
-    joined = b"".join(_digest_block(block, cell) for block in _blocks(table.select(names)))
+    ordered = table.select(sorted(table.column_names, key=_nfc))
+    rows = max(1, _BLOCK_CELLS // max(1, table.num_columns))
+    joined = b"".join(_digest_block(ordered.slice(at, rows), cell) for at in range(0, len(table), rows))
     return np.frombuffer(joined, dtype=">u8").reshape(-1, 2)
 
 

@@ -1,17 +1,12 @@
 """Find holdout rows that a model may have seen: in the datasets of its run, or in the example it was logged with.
 
-It compares digests and values, and returns no row. `run.log_dataset` names what a notebook loaded. A file that it read
-by itself shows only in the rows that the model was logged with as its example, which should be all of the training
-data.
+It compares digests and values, and returns no row. A file that a notebook read by itself shows only in the example,
+which should be all of the training data.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits
@@ -20,10 +15,8 @@ from notebooks_lib.errors import DatasetError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from notebooks_lib.settings import Settings
-    from notebooks_lib.tracking.store import Store
 
     Array = np.ndarray[Any, Any]
 
@@ -144,59 +137,7 @@ def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
     return opened if opened.metadata.fingerprint == fingerprint else None
 
 
-FOLDER = "nbops"
-MOST = 1_000_000
-"""Rows of an example that are kept at most."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoggedRows:
-    """The rows that a model was logged with, as digests."""
-
-    columns: tuple[str, ...]
-    digests: Array
-    """Half a digest of each distinct row, sorted, so that they reveal nothing of the order."""
-
-
-def training_rows(example: Any) -> LoggedRows | None:
-    """Return the digests of an example's rows; None when it is no table that a dataset could hold."""
-    import numpy as np
-    import pandas as pd
-
-    if not isinstance(example, pd.DataFrame) or not all(isinstance(name, str) for name in example.columns):
-        return None
-    digests = _digests(example.iloc[:MOST])
-    return None if digests is None else LoggedRows(tuple(example.columns), np.unique(digests))
-
-
-def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> None:
-    """Store on its run the digests of the example that a model was logged with."""
-    import numpy as np
-
-    kept = training_rows(example)
-    if kept is None:
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / _file_name(model)
-        with file.open("wb") as opened:
-            np.savez(opened, digests=kept.digests, columns=np.array(json.dumps(kept.columns)))
-        store.client.log_artifact(run_id, str(file), FOLDER)
-
-
-def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | None:
-    """Return what `log_training_rows` stored; None when there is nothing, or it cannot be fetched."""
-    import numpy as np
-
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = store.client.download_artifacts(run_id, f"{FOLDER}/{_file_name(model)}", scratch)
-            with np.load(path, allow_pickle=False) as archive:
-                return LoggedRows(tuple(json.loads(str(archive["columns"]))), archive["digests"])
-        except Exception:  # noqa: BLE001 - each store has its own error for a file that is not there
-            return None
-
-
-def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings: Settings) -> int | None:
+def seen_in_example(ref: str, others: Sequence[str], mine: lineage.LoggedRows, settings: Settings) -> int | None:
     """Return how many holdout rows of `ref` have the features of an example row and of no open row.
 
     Open rows are the train and validation rows of this version and of `others`, the versions that the run loaded.
@@ -209,7 +150,7 @@ def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings:
         return 0  # the model takes other columns, so it cannot predict these rows
     tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
     tables = [table for table in tables if set(mine.columns) <= set(table.metadata.columns)]
-    digests = [_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]
+    digests = [lineage.frame_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]
     comparable = [rows for rows in digests if rows is not None]
     if len(comparable) < len(digests):
         return None
@@ -219,19 +160,3 @@ def seen_in_example(ref: str, others: Sequence[str], mine: LoggedRows, settings:
     if seen.any():
         return int(seen.sum())
     return 0 if np.isin(mine.digests, np.concatenate(comparable)).any() else None
-
-
-def _digests(frame: pd.DataFrame) -> Array | None:
-    import pyarrow as pa
-
-    from notebooks_lib.errors import DatasetError
-
-    try:
-        table = hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
-    except (DatasetError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return None
-    return hashing.folded_digests(table)[:, 0].astype("u8")
-
-
-def _file_name(model: str) -> str:
-    return f"rows-of-{model}.npz"

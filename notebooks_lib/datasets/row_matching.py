@@ -17,6 +17,7 @@ A row is recognised when all rows equal to it, in both tables, are on the side i
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,7 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
         pair = [table[name] for table in (one, other)]
         if _differ(*pair):
             one, other = (
-                table.set_column(place, name, column_kinds.loosely(column))
+                table.set_column(place, name, _loosely(column))
                 for table, column in zip((one, other), pair, strict=True)
             )
             continue
@@ -180,3 +181,37 @@ def _rounded(values: Array, decimals: int | None) -> Array:
         size = np.floor(np.log10(np.abs(values)))
         scale = 10.0 ** (DIGITS - 1 - np.maximum(size, -290))
         return np.where(np.isfinite(values) & (values != np.floor(values)), np.rint(values * scale) / scale, values)
+
+
+def _loosely(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return what the values of a column may mean, as texts: 00501, 501 and 501.0 are equal, instants are UTC times.
+
+    It compares columns of different kinds, where one of the files has lost how values were written.
+    """
+    import pyarrow as pa
+
+    texts = column_kinds.as_texts(column)
+    unique = texts.unique()
+    values = pa.array([None if text is None else _loose(text) for text in unique.to_pylist()], pa.large_string())
+    places = [pa.compute.index_in(chunk, unique) for chunk in texts.chunks]
+    return pa.chunked_array([values.take(chunk_places) for chunk_places in places], pa.large_string())
+
+
+def _loose(text: str) -> str | None:
+    bare = text.strip()
+    if bare in column_kinds.MISSING:
+        return None
+    if bare in column_kinds.BOOLEANS:
+        return str(int(column_kinds.BOOLEANS[bare]))
+    try:
+        value = int(bare, 16) if bare[:2].lower() == "0x" else float(bare)
+        return (
+            repr(int(value))
+            if value == value and abs(value) < column_kinds.EXACT and value == int(value)
+            else repr(value)
+        )
+    except (ValueError, OverflowError):
+        at = column_kinds.moment(bare)
+    if at is None:
+        return text
+    return (at.astimezone(datetime.UTC) if at.tzinfo else at).replace(tzinfo=None).isoformat()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.datasets import leakage
+from notebooks_lib.datasets import lineage
 from notebooks_lib.models import flavors, input_schema, model_files, servable
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.tags import Tag
@@ -77,7 +77,7 @@ def log_model(
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         store.client.log_artifacts(run_id, str(folder), name)
-        leakage.log_training_rows(store, run_id, name, example)
+        lineage.log_training_rows(store, run_id, name, example)
         title = type(model).__name__
         logged = _as_logged_model(store, run, folder, title) if store.has_logged_models else None
         info = ModelInfo(name, f"{run.info.artifact_uri.rstrip('/')}/{name}", form, size, logged)

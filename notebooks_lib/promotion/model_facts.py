@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import leakage
+from notebooks_lib.datasets import leakage, lineage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
@@ -130,7 +130,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     """Return how many holdout rows the run loaded by name or logged with its model; None when that is unknown."""
     try:
         loaded_rows = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
-        kept = leakage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        kept = lineage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded_rows is None or run is None or kept is None:
             return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
         others = [value.partition("#")[0] for value in run.datasets.values()]
@@ -142,7 +142,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     return loaded_rows or logged_rows
 
 
-def _whole(kept: leakage.LoggedRows, data: Dataset) -> bool:
+def _whole(kept: lineage.LoggedRows, data: Dataset) -> bool:
     """Whether a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())
