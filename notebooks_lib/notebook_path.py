@@ -1,4 +1,4 @@
-"""The notebook that this process runs, as far as its front end reveals it. It only looks, and may not know."""
+"""Find the file of the notebook that this kernel runs, from what its front end leaves in the process. Opens no file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the path of the notebook that this kernel runs; None when it cannot be known.
+    """Return the path of the .ipynb file whose cells run in this process, or None when that is not known.
 
-    An owner sets IPYNB_FILE, JupyterLab JPY_SESSION_NAME, VS Code a variable in the notebook. The commands of papermill
-    and nbconvert name it only in their own arguments.
+    The front ends say it in different ways: `nbops run` sets the variable IPYNB_FILE, JupyterLab JPY_SESSION_NAME, and
+    VS Code a name in the notebook. For papermill and nbconvert it is read from the command line that started them.
     """
     environ = os.environ if environ is None else environ
     shell = _shell()
@@ -29,7 +29,7 @@ def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def _shell() -> Any:
-    """IPython's shell, if this is a kernel or a terminal of it."""
+    """Return the IPython shell that runs here, in a kernel or a terminal; None in plain Python."""
     interactive = sys.modules.get("IPython")
     return interactive.get_ipython() if interactive else None
 

@@ -177,8 +177,8 @@ def in_force(settings: Settings) -> dict[str, str]:
     for section, values in settings.model_dump(exclude={"root": True, "promotion": {"models"}}).items():
         flat |= {f"{section}.{key}": str(value) for key, value in values.items()}
     for name, overrides in settings.promotion.models.items():
-        given = overrides.model_dump(exclude_unset=True)
-        flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in given.items()}
+        overridden = overrides.model_dump(exclude_unset=True)
+        flat |= {f"promotion.models.{name}.{key}": str(value) for key, value in overridden.items()}
     return {key: safe_text.masked(value) for key, value in flat.items()}
 
 

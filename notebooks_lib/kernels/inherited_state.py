@@ -130,7 +130,7 @@ def _show_in_proc(kernel: Any) -> None:
 
     A fork shares both with its parent. People find kernels by the command, and the runner finds orphans by the mark.
     """
-    wanted = kernel.env.get(MARK.decode().rstrip("="), "").encode()
+    mark = kernel.env.get(MARK.decode().rstrip("="), "").encode()
     try:
         with open("/proc/self/environ", "rb") as file:
             place = file.read().find(MARK)
@@ -144,13 +144,12 @@ def _show_in_proc(kernel: Any) -> None:
     if 0 < first < last:
         command = command[: last - first - 1].ljust(last - first, b"\0")
         ctypes.memmove(first, command, len(command))
-    if place >= 0 and len(wanted) == 32:
-        ctypes.memmove(environment + place + len(MARK), wanted, len(wanted))
+    if place >= 0 and len(mark) == 32:
+        ctypes.memmove(environment + place + len(MARK), mark, len(mark))
 
 
 def _limit(limits: list[tuple[int, list[int]]]) -> None:
-    for number, wanted in limits:
-        soft, hard = wanted
+    for number, (soft, hard) in limits:
         if resource.getrlimit(number) != (soft, hard):
             resource.setrlimit(number, (soft, hard))
 
@@ -179,15 +178,15 @@ class ThreadPools:
 
     def limit(self, environment: Mapping[str, str]) -> None:
         """In the template, right before a fork: set the numbers that the kernel is to have."""
-        wanted = _wanted(environment)
+        counts = _thread_counts(environment)
         for library in self._libraries:
-            number = wanted.get(library.user_api, self._own[library.filepath])
+            number = counts.get(library.user_api, self._own[library.filepath])
             if number != library.num_threads:
                 library.set_num_threads(number)
 
     def finish(self, environment: Mapping[str, str]) -> None:
         """In the kernel: set what a fork does not carry over."""
-        openmp = _wanted(environment).get("openmp")
+        openmp = _thread_counts(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:
             _limit_threads(libraries, openmp)
@@ -212,15 +211,15 @@ def _import_privately(name: str) -> Any:
     return module
 
 
-def _wanted(environment: Mapping[str, str]) -> dict[str, int]:
-    wanted = {}
+def _thread_counts(environment: Mapping[str, str]) -> dict[str, int]:
+    counts = {}
     for api, variables in THREAD_VARIABLES.items():
         for variable in variables:
             number = environment.get(variable, "").partition(",")[0]
             if number.isdigit():
-                wanted[api] = max(1, int(number))
+                counts[api] = max(1, int(number))
                 break
-    return wanted
+    return counts
 
 
 def _limit_threads(libraries: list[Any], number: int) -> None:

@@ -60,9 +60,9 @@ def read_preferences(folder: str, environment: Mapping[str, str]) -> Preferences
 
 
 def _root(folder: Path, environment: Mapping[str, str]) -> Path:
-    given = environment.get("NBOPS_ROOT")
-    if given:
-        return Path(given)
+    root = environment.get("NBOPS_ROOT")
+    if root:
+        return Path(root)
     folder = folder.resolve()
     for mark in SETTINGS:
         for candidate in (folder, *folder.parents):

@@ -96,9 +96,11 @@ class Preload:
             if runs and not self.table.start_is_known(path):
                 raise Unfit(f"Python's start runs code in {path}, which each kernel must do itself")
         with open("/proc/self/environ", "rb") as environ:
-            given = dict(os.fsdecode(word).split("=", 1) for word in environ.read().split(b"\0") if b"=" in word)
-        self._note_variables(given)
-        self.at_start = self.environment.keys() & given.keys()
+            start_environment = dict(
+                os.fsdecode(word).split("=", 1) for word in environ.read().split(b"\0") if b"=" in word
+            )
+        self._note_variables(start_environment)
+        self.at_start = self.environment.keys() & start_environment.keys()
 
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
         """Import these modules, and warm libraries up where that is safe before a fork; `tell` gets each name.

@@ -58,13 +58,13 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         from notebooks_lib.kernels import template_client
 
         arguments = self._scrub_kwargs(kwargs)
-        wanted = _preferences(arguments)
-        if wanted is None:
+        project = _preferences(arguments)
+        if project is None:
             return
         try:
             request = _request(cmd, arguments)
-            if not template_client.is_ready(request, wanted):
-                await _in_thread(lambda: template_client.wait(request, wanted))
+            if not template_client.is_ready(request, project):
+                await _in_thread(lambda: template_client.wait(request, project))
         except Exception as error:  # noqa: BLE001  # launch_kernel reports it
             self._obstacle = error
 
@@ -72,8 +72,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
         self.warm = False
         arguments = self._scrub_kwargs(kwargs)
-        wanted = _preferences(arguments)
-        if wanted is None:
+        project = _preferences(arguments)
+        if project is None:
             return await super().launch_kernel(cmd, **kwargs)
         obstacle, self._obstacle = self._obstacle, None
         try:
@@ -82,7 +82,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             from notebooks_lib.kernels import template_client  # not everywhere: it needs Unix
 
             request = _request(cmd, arguments)
-            self.process = await _in_thread(lambda: template_client.fork(request, wanted))
+            self.process = await _in_thread(lambda: template_client.fork(request, project))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
             _warn(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
@@ -118,8 +118,8 @@ def _preferences(arguments: dict[str, Any]) -> Preferences | None:
     from notebooks_lib.kernels import preferences
 
     folder = _folder(arguments)
-    wanted = preferences.read_preferences(folder, arguments.get("env") or os.environ)
-    return wanted if wanted.enabled and Path(folder).is_dir() and os.access(folder, os.X_OK) else None
+    project = preferences.read_preferences(folder, arguments.get("env") or os.environ)
+    return project if project.enabled and Path(folder).is_dir() and os.access(folder, os.X_OK) else None
 
 
 def _request(cmd: list[str], arguments: dict[str, Any]) -> KernelRequest:

@@ -58,8 +58,8 @@ class Template:
         self.path = config["socket"]
         self.idle = float(config["idle"])
         never = dict.fromkeys(config["never"], "forbidden by the settings")
-        known = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
-        self.preload = preload.Preload(known, never, inherited_state.ThreadPools())
+        table = safe_packages.SafePackages(config["table"], config["preload"], config["never"])
+        self.preload = preload.Preload(table, never, inherited_state.ThreadPools())
         self.waiting: list[Any] = []
         """Requests of kernels that wait for what the successor imports."""
         self.open = True

@@ -244,23 +244,23 @@ def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[li
         cleaning.callback(os.close, fd)
         return fd
 
-    for number, (name, wanted) in enumerate(
+    for number, (name, target) in enumerate(
         [("stdin", request.stdin), ("stdout", request.stdout), ("stderr", request.stderr)]
     ):
-        if wanted == subprocess.PIPE or (wanted is None and name == "stdin"):
+        if target == subprocess.PIPE or (target is None and name == "stdin"):
             kernel_end, own_end = os.pipe() if name == "stdin" else reversed(os.pipe())
-            if wanted is None:  # jupyter_client gives a kernel an input that has ended
+            if target is None:  # jupyter_client gives a kernel an input that has ended
                 os.close(own_end)
             else:
                 pipes[name] = os.fdopen(own_end, "wb" if name == "stdin" else "rb")
                 cleaning.callback(pipes[name].close)
             fds.append(keep(kernel_end))
-        elif wanted == subprocess.DEVNULL:
+        elif target == subprocess.DEVNULL:
             fds.append(keep(os.open(os.devnull, os.O_RDWR)))
-        elif wanted == subprocess.STDOUT:
+        elif target == subprocess.STDOUT:
             fds.append(keep(os.dup(fds[1])))
         else:
-            source = number if wanted is None else wanted if isinstance(wanted, int) else wanted.fileno()
+            source = number if target is None else target if isinstance(target, int) else target.fileno()
             fds.append(keep(os.dup(source)))
     return fds, pipes
 

@@ -76,8 +76,8 @@ def runtime_folder() -> Path:
     """Return the folder of this user's sockets, which no other user may enter. Raises Unavailable."""
     if not hasattr(os, "pidfd_open") or not sys.platform.startswith("linux"):
         raise Unavailable(f"not on {sys.platform}")
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    home = Path(given) / "nbops" if given and _mine(given) else None
+    session_folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    home = Path(session_folder) / "nbops" if session_folder and _mine(session_folder) else None
     home = home or Path(tempfile.gettempdir()) / f"nbops-kernels-{os.getuid()}"
     if len(os.fsencode(home)) + KEY_LENGTH > SOCKET_PATH_LIMIT:
         home = Path("/tmp") / f"nbops-kernels-{os.getuid()}"  # checked below: a folder of this user alone, or refused

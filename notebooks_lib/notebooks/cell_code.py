@@ -113,14 +113,14 @@ def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
         end = source.find("\n", position)
         line = source[position : end if end >= 0 else len(source)]
         if (replacement := _replaced(line)) is not None:
-            whole = [line]
-            while whole[-1].endswith("\\") and end >= 0:  # a shell line goes on after a backslash
+            shell_lines = [line]
+            while shell_lines[-1].endswith("\\") and end >= 0:  # a shell line goes on after a backslash
                 start, end = end + 1, source.find("\n", end + 1)
-                whole.append(source[start : end if end >= 0 else len(source)])
-            magics.append((number, " ".join(part.rstrip("\\").strip() for part in whole)))
-            out.append(replacement + "\n" * (len(whole) - (end < 0)))
+                shell_lines.append(source[start : end if end >= 0 else len(source)])
+            magics.append((number, " ".join(part.rstrip("\\").strip() for part in shell_lines)))
+            out.append(replacement + "\n" * (len(shell_lines) - (end < 0)))
             position = end + 1 if end >= 0 else len(source)
-            number += len(whole)
+            number += len(shell_lines)
             continue
         end = _statement_end(source, position)
         out.append(source[position:end])

@@ -42,11 +42,11 @@ def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str
     ]
     last = max(lines, default=(-1, 0))
     reasons = {
-        f"cell {index} {what}"
+        f"cell {index} {effect}"
         for index, tree in trees
         for node in ast.walk(tree)
         if (index, getattr(node, "lineno", 0)) < last
-        for what in _done_by(node, imported, notebook.path.parent)
+        for effect in _effects(node, imported, notebook.path.parent)
     }
     reasons |= {
         f"cell {cell.index} installs packages"
@@ -55,21 +55,21 @@ def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str
         if cell.index <= last[0] and _INSTALLS.match(line)
     }
     for name, tree in modules.trees():
-        reasons |= {f"{name} {what}" for what in _done_by_module(tree, (modules.root / name).parent)}
+        reasons |= {f"{name} {effect}" for effect in _effects_of_module(tree, (modules.root / name).parent)}
     return sorted(reasons)
 
 
-def _done_by_module(tree: ast.Module, folder: Path) -> Iterator[str]:
+def _effects_of_module(tree: ast.Module, folder: Path) -> Iterator[str]:
     imported = expressions.imported_names([tree])
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
-        yield from _done_by(node, imported, folder)
+        yield from _effects(node, imported, folder)
         waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
 
 
-def _done_by(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[str]:
-    for name in _set_by(node, imported):
+def _effects(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[str]:
+    for name in _variables_set(node, imported):
         if not name.startswith(READ_LATER):
             yield f"sets {name} before an import, which may read it"
     if not isinstance(node, ast.Call):
@@ -102,7 +102,7 @@ def _names(folder: Path) -> set[str]:
     }
 
 
-def _set_by(node: ast.AST, imported: dict[str, str]) -> Iterator[str]:
+def _variables_set(node: ast.AST, imported: dict[str, str]) -> Iterator[str]:
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets

@@ -42,9 +42,9 @@ def read_literal(node: ast.AST) -> object:
         case ast.Set(elts=items):
             return _hashed(lambda: {read_literal(item) for item in items})
         case ast.Dict(keys=keys, values=values):
-            given = [key for key in keys if key is not None]
-            if len(given) == len(keys):
-                pairs = zip(given, values, strict=True)
+            plain_keys = [key for key in keys if key is not None]
+            if len(plain_keys) == len(keys):
+                pairs = zip(plain_keys, values, strict=True)
                 return _hashed(lambda: {read_literal(key): read_literal(value) for key, value in pairs})
         case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)], keywords=[]):
             try:

@@ -204,26 +204,26 @@ def _constants(
 ) -> dict[str, object]:
     """Return names with one certain, immutable value: assigned once, at top level, from a simple expression."""
     parameters = read_schema(notebook)
-    known: dict[str, object] = {}
+    constants: dict[str, object] = {}
     # Given values are injected after the parameters cell, which therefore computes from the defaults.
     for first, part in zip((True, False), assigned, strict=True):
         bound = part.bound
-        elsewhere = {name for name in bound if name in known}
-        known = {name: value for name, value in known.items() if name not in elsewhere}
+        elsewhere = {name for name in bound if name in constants}
+        constants = {name: value for name, value in constants.items() if name not in elsewhere}
         for statement in part.statements:
             for name, expression in _simple(statement):
                 if name in elsewhere or (bound[name] != 1 and not first):
                     continue
                 try:
-                    value = expressions.evaluate(expression, known, environ)
+                    value = expressions.evaluate(expression, constants, environ)
                 except expressions.NotConstant:
-                    known.pop(name, None)
+                    constants.pop(name, None)
                     continue
-                known[name] = value
+                constants[name] = value
         if first:
             twice = {name for name, count in bound.items() if count > 1 and parameters.find(name) is None}
-            known = {name: value for name, value in known.items() if name not in twice} | dict(values)
-    return {n: v for n, v in known.items() if isinstance(v, str | int | float | Path | None)}
+            constants = {name: value for name, value in constants.items() if name not in twice} | dict(values)
+    return {n: v for n, v in constants.items() if isinstance(v, str | int | float | Path | None)}
 
 
 def _simple(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:

@@ -42,7 +42,8 @@ class Execution:
     """The notebook's own file; its kernel runs in that folder."""
     timeout: float | None = None
     cell_timeout: float | None = None
-    wanted: Callable[[], StopReason | None] = lambda: None
+    stop_reason: Callable[[], StopReason | None] = lambda: None
+    """Called ten times a second; returns the reason when the notebook is to stop."""
     on_cell: Callable[[int, int], None] = lambda index, total: None
     origins: Sequence[int | None] = ()
     """For each cell its index in the author's notebook."""
@@ -125,8 +126,12 @@ class _Client(MessageClient):
         try:
             if await self._start():
                 assert self.kernel is not None
-                watchdog = Watchdog(self.kernel, timeout=execution.timeout, cell_timeout=execution.cell_timeout)
-                watchdog.wanted = execution.wanted
+                watchdog = Watchdog(
+                    self.kernel,
+                    timeout=execution.timeout,
+                    cell_timeout=execution.cell_timeout,
+                    stop_reason=execution.stop_reason,
+                )
                 watching = asyncio.ensure_future(watchdog.watch())
                 try:
                     await self._cells(watchdog)

@@ -24,16 +24,22 @@ GRACE = 3.0
 
 
 class Watchdog:
-    """Watches the limits of one kernel's notebook. `stopped` is the reason to stop, once there is one."""
+    """Watch the limits of one kernel's notebook. `stopped` is the reason to stop, once there is one."""
 
-    def __init__(self, kernel: Kernel, *, timeout: float | None, cell_timeout: float | None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        timeout: float | None,
+        cell_timeout: float | None,
+        stop_reason: Callable[[], StopReason | None],
+    ) -> None:
         self._kernel = kernel
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._cell_timeout = cell_timeout
         self._cell_deadline: float | None = None
         self.stopped: StopReason | None = None
-        self.wanted: Callable[[], StopReason | None] = lambda: None
-        """Called at every check; returns the reason when the notebook is to stop."""
+        self._stop_reason = stop_reason
 
     def cell_begins(self) -> None:
         """Start the time limit of a cell."""
@@ -68,7 +74,7 @@ class Watchdog:
         elif self._cell_deadline is not None and now >= self._cell_deadline:
             self.stopped = "cell timeout"
         else:
-            self.stopped = self.wanted()
+            self.stopped = self._stop_reason()
 
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]

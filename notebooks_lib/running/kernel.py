@@ -173,17 +173,17 @@ class Kernel:
             return ""
 
 
-def find_kernel(notebook: Notebook, wanted: str | None = None) -> str:
-    """Return the name of an installed kernel: the wanted one, the notebook's own, or `python3` for a Python notebook.
+def find_kernel(notebook: Notebook, requested: str | None = None) -> str:
+    """Return the name of an installed kernel: `requested`, the notebook's own, or `python3` for a Python notebook.
 
     Notebooks often name a kernel of the machine they were written on, such as a conda environment's. Raises
     NotebookError that lists the installed kernels.
     """
     installed = set(KernelSpecManager().find_kernel_specs())
-    name = wanted or notebook.kernel
+    name = requested or notebook.kernel
     if name in installed:
         return name
-    if wanted is None and notebook.is_python and "python3" in installed:
+    if requested is None and notebook.is_python and "python3" in installed:
         logging.getLogger(__name__).warning("kernel %r is not installed here: python3 runs the notebook", name)
         return "python3"
     raise errors.NotebookError(

@@ -56,7 +56,7 @@ def make_plan(
     tracked: bool = True,
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Read and check everything for one run. `values` are typed; `notebooks.parameter_values` reads texts."""
+    """Read and check all_values for one run. `values` are typed; `notebooks.parameter_values` reads texts."""
     return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
 
@@ -72,15 +72,17 @@ class NotebookPlanner:
         self.schema = parameters.read_schema(self.notebook)
         self.settings = settings
         self.tracked = tracked
-        self._asked = experiment
-        self._of_project = _of_project(self.notebook.opened, settings.root)
+        self._experiment = experiment
+        self._is_of_project = _of_project(self.notebook.opened, settings.root)
         self._modules = fingerprint.ProjectModules(self.notebook, settings.root)
         # In a warm kernel libraries are imported already, so settings made for their import come too late.
         self._cold_because = "; ".join(code_inspection.find_early_settings(self.notebook, self._modules))
         if tracked:
-            self._ours = stores.tracking_uri(settings)
-            self._places = mlflow_calls.MLflowCalls(self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._ours})
-            self._reads = code_inspection.find_table_reads(self.notebook, self._modules)
+            self._tracking_uri = stores.tracking_uri(settings)
+            self._mlflow_calls = mlflow_calls.MLflowCalls(
+                self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._tracking_uri}
+            )
+            self._table_reads = code_inspection.find_table_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git(settings.root)
 
@@ -98,28 +100,28 @@ class NotebookPlanner:
         """Plan one run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
-        if again := parameters.find_reassigned(notebook, given):
-            raise errors.ParameterError(notebook.path.name, again)
+        if reassigned := parameters.find_reassigned(notebook, given):
+            raise errors.ParameterError(notebook.path.name, reassigned)
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
         # Values that an earlier run has injected count, until given values replace its cell.
-        everything = {**self.schema.defaults, **({} if given else parameters.read_injected(notebook)), **given}
+        all_values = {**self.schema.defaults, **({} if given else parameters.read_injected(notebook)), **given}
         start = dataclasses.replace(
-            self.common(everything, name=name or run_name(notebook, given), tags=tags),
+            self.common(all_values, name=name or run_name(notebook, given), tags=tags),
             source_fingerprint=fingerprint.source_fingerprint(
-                notebook, everything, self._lock, root, self._modules.digests()
+                notebook, all_values, self._lock, root, self._modules.digests()
             ),
         )
         return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
         """Return the start of a run with these parameters, or of a sweep's parent run: without a fingerprint."""
-        calls = self._places.calls(parameters)
-        if self._of_project:
-            _refuse_other_store(self.notebook, calls, self._ours)
-        chosen, experiment_id = _where(calls, self._asked, self.settings)
+        calls = self._mlflow_calls.calls(parameters)
+        if self._is_of_project:
+            _refuse_other_store(self.notebook, calls, self._tracking_uri)
+        experiment, experiment_id = _experiment_of(calls, self._experiment, self.settings)
         return RunStart(
-            experiment=chosen,
+            experiment=experiment,
             experiment_id=experiment_id,
             name=name,
             notebook=_relative(self.notebook.opened, self.settings.root),
@@ -127,10 +129,10 @@ class NotebookPlanner:
             parameters=parameters,
             code_sha256=self.notebook.code_sha256,
             lock_sha256=self._lock,
-            may_set_store=not self._of_project,
+            may_set_store=not self._is_of_project,
             source_fingerprint="",
             git=self.git,
-            tags={**(tags or {}), Tag.OWN_READS: self._reads} if self._reads else tags,
+            tags={**(tags or {}), Tag.OWN_READS: self._table_reads} if self._table_reads else tags,
         )
 
 
@@ -149,7 +151,9 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowC
         )
 
 
-def _where(calls: Sequence[mlflow_calls.MLflowCall], asked: str | None, settings: Settings) -> tuple[str, str | None]:
+def _experiment_of(
+    calls: Sequence[mlflow_calls.MLflowCall], option: str | None, settings: Settings
+) -> tuple[str, str | None]:
     """Return the name, or else the id, of the experiment that the notebook's first run most likely uses.
 
     Where branches, functions and modules decide, it may be wrong; MLflow then opens a child run in the kernel.
@@ -161,13 +165,13 @@ def _where(calls: Sequence[mlflow_calls.MLflowCall], asked: str | None, settings
         if call.function in ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME"):
             named = call
     if named is None or not named.known or not named.value:
-        return asked or settings.experiment, None
-    if asked and asked != named.value and named.function != "MLFLOW_EXPERIMENT_NAME":
+        return option or settings.experiment, None
+    if option and option != named.value and named.function != "MLFLOW_EXPERIMENT_NAME":
         raise errors.UsageError(
-            f"--experiment {asked!r} and the notebook's own {named.value!r} (cell {named.cell}) differ: "
+            f"--experiment {option!r} and the notebook's own {named.value!r} (cell {named.cell}) differ: "
             "leave the option out, or give the notebook's parameter that value if it has one"
         )
-    return (settings.experiment, named.value) if named.by_id else (asked or named.value, None)
+    return (settings.experiment, named.value) if named.by_id else (option or named.value, None)
 
 
 def executed_file(plan: Plan, run_id: str) -> Path:

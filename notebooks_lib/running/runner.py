@@ -44,15 +44,15 @@ def run_notebook(
     kernel: str | None = None,
     cold: bool = False,
     environment: Mapping[str, str] | None = None,
-    wanted: Callable[[], StopReason | None] = lambda: None,
+    stop_reason: Callable[[], StopReason | None] = lambda: None,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
     on_cell: Callable[[int, int], None] = lambda index, total: None,
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
     `kernel` names another kernel than the notebook's own; `cold` asks for an ordinary one instead of a warm one.
-    `environment` is added to the kernel's. `wanted` is called ten times a second in this thread, and returns the reason
-    when the notebook is to stop.
+    `environment` is added to the kernel's. `stop_reason` is called ten times a second in this thread; it returns the
+    reason when the notebook is to stop.
 
     Return when the kernel and all that it started have ended, and the run as well. Raises TrackingError when the store
     does not take the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel
@@ -82,7 +82,7 @@ def run_notebook(
             timeout=timeout,
             cell_timeout=cell_timeout,
             cold=cold or _needs_cold(plan),
-            wanted=lambda: interrupted() or wanted(),
+            stop_reason=lambda: interrupted() or stop_reason(),
             on_cell=on_cell,
         )
         status: RunStatus = "KILLED"

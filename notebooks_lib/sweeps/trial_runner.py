@@ -135,7 +135,7 @@ def _run(task: TrialTask) -> RunResult:
             cold=task.limits.cold,
             environment=task.limits.environment,
             html=False,
-            wanted=lambda: local_sweep.stop_reason(mine) if local_sweep is not None else watcher(),
+            stop_reason=lambda: local_sweep.stop_reason(mine) if local_sweep is not None else watcher(),
             on_open=begun,
         )
     finally:

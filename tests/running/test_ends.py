@@ -85,7 +85,7 @@ def test_a_notebook_that_ends_itself_has_the_outcome_of_its_way(
 
 def test_a_stop_before_any_code_runs_is_an_outcome_too(project: Settings) -> None:
     path = building.write(project.root / "work" / "n.ipynb", "x = 1", title="Text first")
-    result = run_notebook(plan.make_plan(path, project), html=False, wanted=lambda: "interrupt")
+    result = run_notebook(plan.make_plan(path, project), html=False, stop_reason=lambda: "interrupt")
     info = ended(project, result)
     assert (info.status, info.tags[Tag.FAILURE]) == ("KILLED", "Interrupted")
 
