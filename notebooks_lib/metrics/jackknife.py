@@ -23,13 +23,13 @@ Array = np.ndarray[Any, Any]
 CLIP = 0.01
 MANY = 20
 """Number of classes from which a recomputed metric is not tested for rows that may be missing by chance."""
-LARGE = 5_000_000
+LARGEST_TABLE = 5_000_000
 """Rows times classes from which no table of them is kept in memory, and the metric is recomputed for blocks."""
 
 
-def leaver(metric: Metric, truth: Truth, answers: Answers) -> Leaver:
+def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int = LARGEST_TABLE) -> Leaver:
     """Return the metric on these rows, ready to leave some out."""
-    large = truth.classes is not None and len(truth.classes) * len(truth.values) > LARGE
+    large = truth.classes is not None and len(truth.classes) * len(truth.values) > largest_table
     way = metric.way or (None if metric.own else WAYS.get(metric.name))
     if way is not None and not large:
         return way(truth, answers)

@@ -14,54 +14,13 @@ import pytest
 from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import CLIP, WAYS, leaver
+from notebooks_lib.metrics.jackknife import WAYS
 from notebooks_lib.metrics.metric import Answers, Truth, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import holdout_power, pair
 from notebooks_lib.promotion.selftest import planted_evidence
-from notebooks_lib.statistics import blocks
-from notebooks_lib.statistics.leave_one_out import Anew
+from tests.metrics.models import answers
 from tests.promotion.test_decision import evidence, paired
-
-
-def answers(task: str, classes: int = 2, rows: int = 60, seed: int = 0) -> tuple[Truth, Answers, Answers]:
-    """Two models of middling quality; chances are rounded, so that some are equal."""
-    random = np.random.default_rng(seed)
-    if task == "regression":
-        truth = random.normal(10, 3, size=rows)
-        return Truth(truth), *(Answers(truth + random.normal(size=rows)) for _ in range(2))
-    names = np.array(["ant", "bee", "cat"][:classes])
-    place = random.integers(0, classes, size=rows)
-
-    def model() -> Answers:
-        chances = np.round(random.dirichlet(np.ones(classes), size=rows) + 0.6 * np.eye(classes)[place], 1) + 0.01
-        chances /= chances.sum(axis=1, keepdims=True)
-        return Answers(names[chances.argmax(axis=1)], chances)
-
-    return Truth(names[place], names), model(), model()
-
-
-KINDS = (
-    blocks.rows(36),
-    blocks.groups(np.random.default_rng(1).integers(0, 12, size=36)),
-    blocks.stratified(36, blocks=8),
-    blocks.contiguous(36, blocks=5),
-)
-
-
-@pytest.mark.parametrize(
-    ("metric", "classes"),
-    [(METRICS[name], size) for name in WAYS for size in ((2, 3) if METRICS[name].task == "classification" else (0,))],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_leaving_out_in_closed_form_is_computing_anew(metric, classes):
-    truth, model, _ = answers(metric.task, classes, rows=36)
-    left = leaver(metric, truth, model)
-    assert left.cheap
-    assert left.whole == pytest.approx(metric.score(truth, model))
-    anew = Anew(36, lambda at: metric.score(truth.at(at), model.at(at)))
-    for dealt in KINDS:
-        assert left.without(dealt) == pytest.approx(anew.without(dealt), abs=1e-12), dealt.kind
 
 
 def test_every_metric_is_known_or_computed_anew():
@@ -69,24 +28,6 @@ def test_every_metric_is_known_or_computed_anew():
     truth, model, other = answers("regression", rows=90)
     found = pair(METRICS["median_ae"], truth, model, other)
     assert (found.by, found.blocks) == ("blocks", 40)
-
-
-def test_a_table_of_rows_and_classes_is_not_made_too_large(monkeypatch):
-    truth, one, other = answers("classification", rows=100)
-    assert pair(METRICS["f1_macro"], truth, one, other).by == "rows"
-    monkeypatch.setattr("notebooks_lib.metrics.jackknife.LARGE", 199)
-    found = pair(METRICS["f1_macro"], truth, one, other)
-    assert found.by == "blocks"
-    assert found.gain == pytest.approx(METRICS["f1_macro"].score(truth, one) - METRICS["f1_macro"].score(truth, other))
-
-
-def test_log_loss_is_clipped_where_it_decides_and_nowhere_else():
-    classes = np.array([0, 1])
-    truth, sure = Truth(np.array([0, 1]), classes), Answers(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
-    metric = METRICS["log_loss"]
-    assert metric.score(truth, sure) > 15
-    assert leaver(metric, truth, sure).whole == pytest.approx(-np.log(CLIP) / 2)
-    assert str(CLIP) in metric.note
 
 
 def test_a_better_model_has_a_gain_whatever_the_direction():

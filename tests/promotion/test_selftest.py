@@ -13,7 +13,7 @@ from scipy import stats
 from notebooks_lib import __main__ as program
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import leaver
-from notebooks_lib.metrics.metric import Answers, gain
+from notebooks_lib.metrics.metric import gain
 from notebooks_lib.promotion import selftest
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import pair
@@ -115,25 +115,6 @@ def test_planted_pairs_are_equal_and_look_like_their_table(case):
     assert one == pytest.approx(other, rel=1e-9)
     assert found.weights.sum() == pytest.approx(1)
     assert found.effective > 0.9 * len(found.weights)
-
-
-@pytest.mark.parametrize("metric", ["rmse", "r2", "auc", "f1", "brier"])
-def test_weights_count_as_repeated_rows_would(metric):
-    judged = METRICS[metric]
-    table = tables()["diabetes" if judged.task == "regression" else "cancer"]
-    model = table.models["tree"]
-    times = np.random.default_rng(0).integers(0, 4, size=len(table.truth.values))
-    places = np.repeat(np.arange(len(times)), times)
-    weighted = simulation.weighted(leaver(judged, table.truth, model), times / times.sum())
-    assert weighted == pytest.approx(leaver(judged, table.truth.at(places), model.at(places)).whole)
-
-
-def test_a_gain_that_no_weights_give_is_refused():
-    truth = tables()["diabetes"].truth
-    good, bad = Answers(truth.values + 1.0), Answers(truth.values + 50.0)
-    leavers = [leaver(METRICS["rmse"], truth, each) for each in (good, bad)]
-    with pytest.raises(ValueError, match="no weights"), np.errstate(all="ignore"):
-        simulation.planted(*leavers, len(truth.values), sign=-1.0)
 
 
 DECISIONS = json.loads(Path(__file__).with_name("decisions.json").read_text("utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from notebooks_lib.statistics import blocks, paired
-from notebooks_lib.statistics.leave_one_out import Anew, Placements, Sums
+from notebooks_lib.statistics.leave_one_out import Anew, Sums
 
 
 def mean(values: np.ndarray) -> Sums:
@@ -100,20 +100,6 @@ def test_blocks_of_rows_say_nearly_what_rows_say():
     assert found == paired.compare(score_new, score_old, sign=1.0, blocks=blocks.stratified(800))  # nothing at random
 
 
-def test_blocks_are_even_and_so_are_their_strata():
-    strata = np.array(["a"] * 160 + ["b"] * 85)
-    dealt = blocks.stratified(245, strata)
-    assert dealt.count == 40
-    assert set(dealt.sizes) == {6, 7}
-    each = [np.bincount(dealt.of_row[strata == name], minlength=40) for name in ("a", "b")]
-    assert all(counts.max() - counts.min() <= 1 for counts in each)
-    assert blocks.stratified(7).count == 7
-    times = blocks.contiguous(95)
-    assert times.count == 10
-    assert set(times.sizes) == {9, 10}
-    assert (np.diff(times.of_row) >= 0).all()
-
-
 @pytest.mark.parametrize("anew", [False, True])
 def test_the_weightiest_row_is_found(anew):
     new, old = drawn(300)
@@ -191,12 +177,3 @@ def test_holm_stops_at_the_first_that_fails():
     assert paired.holm([0.001, 0.02, 0.04], 0.05) == pytest.approx([0.05 / 3, 0.025, 0.05])
     assert paired.holm([0.02, 0.02], 0.05) == pytest.approx([0.025, 0.05])
     assert paired.holm([], 0.05) == []
-
-
-def test_placements_count_ties_half():
-    from sklearn.metrics import roc_auc_score
-
-    random = np.random.default_rng(0)
-    positive, chance = random.random(200) < 0.3, random.integers(0, 12, size=200) / 12
-    assert Placements(positive, chance).whole == pytest.approx(roc_auc_score(positive, chance))
-    assert math.isnan(Placements(np.ones(5, dtype=bool), chance[:5]).whole)
