@@ -62,6 +62,12 @@ class Metadata:
         return self.group or self.key
 
     @property
+    def roles(self) -> dict[str, str]:
+        """Column of each role that is given: target, key, group, time."""
+        columns = {"target": self.target, "key": self.key, "group": self.group, "time": self.time}
+        return {role: column for role, column in columns.items() if column is not None}
+
+    @property
     def split_by(self) -> str:
         """What assigns rows to parts, in words."""
         return self.time or self.decided_by or "the whole row"

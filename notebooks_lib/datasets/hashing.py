@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.datasets import column_kinds as words
+from notebooks_lib.datasets import column_kinds
 from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ ALGORITHM = 1
 """Number of the rules above. Other rules get another number, so that two digests are never equal by accident."""
 
 _ROW_SALT = b"nbops.row.1"
-_BLOCK_CELLS = 1 << 21  # cells of 16 bytes at a time: bounds the memory for hashing
 _MISSING, _INTEGER, _FLOAT, _TIME, _INSTANT = range(5)
+_BLOCK_CELLS = 1 << 21
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _PERIOD = b"pandas.period"
 _BLANKS = " \t\n\v\f\r"
@@ -68,12 +68,13 @@ def kinds(table: pa.Table) -> dict[str, str]:
     return {field.name: kind(field.type) for field in table.schema}
 
 
-def row_digests(table: pa.Table) -> np.ndarray[Any, Any]:
+def row_digests(table: pa.Table, *, block_cells: int = _BLOCK_CELLS) -> np.ndarray[Any, Any]:
     """Return a digest for each row of a normalised table: an array (rows, 2) of unsigned 64-bit integers.
 
-    A digest depends only on the row's values, in the order of the column names.
+    A digest depends only on the row's values, in the order of the column names. `block_cells` bounds the memory: so
+    many values, of 16 bytes each, are held at a time.
     """
-    return _row_digests(table, _text_cell)
+    return _row_digests(table, _text_cell, block_cells)
 
 
 def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
@@ -84,18 +85,18 @@ def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None)
     """
     if digests is not None and not any(_is_folded(column) for column in table.columns):
         return digests
-    return _row_digests(table, _folded_cell)
+    return _row_digests(table, _folded_cell, _BLOCK_CELLS)
 
 
 def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
     """Return the sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
     import numpy as np
 
-    column_kinds = kinds(table)
+    kind_of_column = kinds(table)
     # The kind of whole numbers or of an empty column depends on how a file writes them, so it must not count.
     wide = {
         name: "empty" if table[name].null_count == len(table) else "number" if kind == "integer" else kind
-        for name, kind in column_kinds.items()
+        for name, kind in kind_of_column.items()
     }
     header = json.dumps([ALGORITHM, len(table), sorted((_nfc(name), kind) for name, kind in wide.items())])
     ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
@@ -186,7 +187,7 @@ def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     low, high = (pc.min_max(column)[end].as_py() or 0 for end in ("min", "max"))
-    if high >= 2**63 or (column.null_count and max(-low, high) > words.EXACT):
+    if high >= 2**63 or (column.null_count and max(-low, high) > column_kinds.EXACT):
         return column.cast(pa.large_string())
     return column.cast(pa.float64() if column.null_count else pa.int64())
 
@@ -212,11 +213,11 @@ def kind(type_: pa.DataType) -> str:
     return names.get(type_) or ("instant" if type_.tz else "time")
 
 
-def _row_digests(table: pa.Table, cell: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
+def _row_digests(table: pa.Table, cell: Callable[[str], bytes], block_cells: int) -> np.ndarray[Any, Any]:
     import numpy as np
 
     ordered = table.select(sorted(table.column_names, key=_nfc))
-    rows = max(1, _BLOCK_CELLS // max(1, table.num_columns))
+    rows = max(1, block_cells // max(1, table.num_columns))
     joined = b"".join(_digest_block(ordered.slice(at, rows), cell) for at in range(0, len(table), rows))
     return np.frombuffer(joined, dtype=">u8").reshape(-1, 2)
 
@@ -244,10 +245,10 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
         encoded = texts.combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        known = [cell(text) for text in encoded.dictionary.to_pylist()]
-        known.append(struct.pack("<qq", _MISSING, 0))
-        by_code = np.frombuffer(b"".join(known), dtype="<u8").reshape(-1, 2)
-        codes = encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
+        cells_of_texts = [cell(text) for text in encoded.dictionary.to_pylist()]
+        cells_of_texts.append(struct.pack("<qq", _MISSING, 0))
+        by_code = np.frombuffer(b"".join(cells_of_texts), dtype="<u8").reshape(-1, 2)
+        codes = encoded.indices.fill_null(len(cells_of_texts) - 1).to_numpy(zero_copy_only=False)
         picked: np.ndarray[Any, Any] = by_code[codes]
         return picked
     cells = np.zeros((len(column), 2), dtype="<i8")
@@ -294,15 +295,15 @@ def _as_number(text: str) -> bytes | None:
 def _folded_cell(text: str) -> bytes:
     """Return the cell of the value that a text stands for by itself, whatever the rest of its column holds."""
     bare = text.strip(_BLANKS)
-    if bare in words.MISSING:
+    if bare in column_kinds.MISSING:
         return struct.pack("<qq", _MISSING, 0)
-    if bare in words.BOOLEANS:
-        return _text_cell(str(words.BOOLEANS[bare]))
+    if bare in column_kinds.BOOLEANS:
+        return _text_cell(str(column_kinds.BOOLEANS[bare]))
     if bare[0] in "-0123456789i":
-        value = words.number(bare)
+        value = column_kinds.number(bare)
         if value is not None:
             return _number_cell(value)
-        at = words.moment(bare)
+        at = column_kinds.moment(bare)
         if at is not None:
             tag = _TIME if at.tzinfo is None else _INSTANT
             since = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)) - _EPOCH

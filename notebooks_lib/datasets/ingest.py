@@ -8,8 +8,7 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds as words
-from notebooks_lib.datasets import hashing, loader, readers, splits
+from notebooks_lib.datasets import column_kinds, hashing, loader, readers, splits
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.datasets.dataset_store import DatasetStore, Metadata, VersionContent
@@ -18,6 +17,7 @@ from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 def add(
@@ -51,41 +51,54 @@ def add(
         )
     file = Path(file)
     before = _before(store, settings, name)
-    chosen_kinds = _said(before, name, kinds or {})
-    read = readers.read(file, before=before.columns, said=chosen_kinds)
-    metadata = _roles(before, read.table.column_names, target=target, key=key, group=group, time=time)
-    metadata = replace(metadata, said=tuple(sorted(chosen_kinds)) or None)
+    read, metadata = _read(
+        file, name, before, kinds or {}, target=target, key=key, group=group, time=time, description=description
+    )
+    content = _content(file, read.table, metadata, _retired(store, name, metadata))
+    while True:
+        # Take the number before looking for the same content: if another process adds a version now, it takes
+        # this number, and the loop looks again.
+        number = store.next_version(name)
+        same = _same(store, settings, name, content.metadata)
+        if same is not None:
+            return same
+        if store.add(name, number, content):
+            return loader.read(f"{name}@{number}", settings)
+
+
+def _read(
+    file: Path, name: str, before: Metadata, kinds: Mapping[str, str], *, description: str, **roles: str | None
+) -> tuple[readers.Read, Metadata]:
+    """Return the content of a file and its metadata, once roles and kinds fit it and the versions before."""
+    chosen = _chosen_kinds(before, name, kinds)
+    read = readers.read(file, before=before.columns, chosen=chosen)
+    metadata = _roles(before, read.table.column_names, **roles)
     if before.rows and before.parts == splits.KINDS_DECIDE:
         deciding = [metadata.decided_by] if metadata.decided_by else read.table.column_names
         read = readers.read_as_before(file, read, before.columns, deciding, name)
     _check_roles(file, read, metadata)
     _check_time(file, read, metadata)
-    table = read.table
-    digests = hashing.Digests.of(table)
-    metadata = replace(
+    return read, replace(
         metadata,
-        rows=len(table),
-        columns=hashing.kinds(table),
+        rows=len(read.table),
+        columns=hashing.kinds(read.table),
         description=description or metadata.description,
         source=file.name,
         created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
+        said=tuple(sorted(chosen)) or None,
     )
-    retired = _retired(store, name, metadata)
+
+
+def _content(file: Path, table: pa.Table, metadata: Metadata, retired: np.ndarray[Any, Any] | None) -> VersionContent:
+    """Return the version, once its rows fall into three parts."""
+    digests = hashing.Digests.of(table)
     metadata = splits.with_cuts(str(file), table, metadata)
     metadata = replace(metadata, fingerprint=splits.version_fingerprint(table, digests, metadata))
     splits.split_rows(str(file), table, splits.deciding_digests(table, metadata, digests), metadata, retired)
-    while True:
-        # Take the number before looking for the same content: if another process adds a version now, it takes
-        # this number, and the loop looks again.
-        number = store.next_version(name)
-        same = _same(store, settings, name, metadata)
-        if same is not None:
-            return same
-        if store.add(name, number, VersionContent(metadata, table, retired)):
-            return loader.read(f"{name}@{number}", settings)
+    return VersionContent(metadata, table, retired)
 
 
-def _said(before: Metadata, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
+def _chosen_kinds(before: Metadata, name: str, kinds: Mapping[str, str]) -> dict[str, str]:
     """Return the kinds that the user chose, now or before. Raises UsageError for one that would move rows."""
     chosen = {column: before.columns[column] for column in before.said or () if column in before.columns}
     for column, word in kinds.items():
@@ -128,11 +141,12 @@ def _retired(store: DatasetStore, name: str, metadata: Metadata) -> np.ndarray[A
 def _roles(
     before: Metadata, columns: list[str], *, target: str | None, key: str | None, group: str | None, time: str | None
 ) -> Metadata:
+    """Return the metadata with the roles of the columns. Raises UsageError for roles that do not fit."""
     fixed_roles = (("key", key, before.key), ("group", group, before.group), ("time", time, before.time))
-    for role, asked, fixed in fixed_roles:
-        if before.rows and asked is not None and asked != fixed:
+    for role, wanted, fixed in fixed_roles:
+        if before.rows and wanted is not None and wanted != fixed:
             raise UsageError(
-                f"{role} {asked!r}: earlier versions are split by {before.split_by}, and rows must "
+                f"{role} {wanted!r}: earlier versions are split by {before.split_by}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
     metadata = replace(
@@ -147,13 +161,8 @@ def _roles(
             f"parts are dealt by time {metadata.time!r} or by group {metadata.group!r}, not by both: with --time, rows "
             "of a group may be on both sides, as they are when a model is used"
         )
-    for role, column in (
-        ("target", metadata.target),
-        ("key", metadata.key),
-        ("group", metadata.group),
-        ("time", metadata.time),
-    ):
-        if column is not None and column not in columns:
+    for role, column in metadata.roles.items():
+        if column not in columns:
             raise UnknownNameError(f"{role} column", column, columns)
     if metadata.time is not None and metadata.time == metadata.target:
         raise UsageError(f"column {metadata.time!r} cannot be the target and the time")
@@ -169,13 +178,8 @@ def _check_roles(file: Path, read: readers.Read, metadata: Metadata) -> None:
     import numpy as np
 
     table = read.table
-    for role, column in (
-        ("target", metadata.target),
-        ("key", metadata.key),
-        ("group", metadata.group),
-        ("time", metadata.time),
-    ):
-        if column is not None and table[column].null_count:
+    for role, column in metadata.roles.items():
+        if table[column].null_count:
             first = table[column].is_null().index(True).as_py() + 1
             raise DatasetError(
                 f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
@@ -198,7 +202,7 @@ def _check_time(file: Path, read: readers.Read, metadata: Metadata) -> None:
     if not metadata.rows or metadata.time is None:
         return
     before, kind_now = (
-        "number" if kind in words.NUMBERS else kind
+        "number" if kind in column_kinds.NUMBERS else kind
         for kind in (metadata.columns[metadata.time], hashing.kind(read.table.schema.field(metadata.time).type))
     )
     if kind_now != before:
@@ -216,8 +220,8 @@ def _odd(read: readers.Read, column: str, kind: str) -> int:
     written = (read.table if read.written is None else read.written)[column]
     if pa.types.is_large_string(written.type):
         for row in range(len(written)):
-            row_kind = words.kind_of(written[row : row + 1])
-            if ("number" if row_kind in words.NUMBERS else row_kind) != kind:
+            row_kind = column_kinds.kind_of(written[row : row + 1])
+            if ("number" if row_kind in column_kinds.NUMBERS else row_kind) != kind:
                 return row
     return 0
 
@@ -225,8 +229,8 @@ def _odd(read: readers.Read, column: str, kind: str) -> int:
 def _same(store: DatasetStore, settings: Settings, name: str, metadata: Metadata) -> Dataset | None:
     """Return the latest version of this content and target, if it is undamaged."""
     for number in reversed(store.versions(name)):
-        known = store.metadata(name, number)
-        if (known.fingerprint, known.target) == (metadata.fingerprint, metadata.target):
+        recorded = store.metadata(name, number)
+        if (recorded.fingerprint, recorded.target) == (metadata.fingerprint, metadata.target):
             try:
                 return loader.read(f"{name}@{number}", settings)
             except DatasetError:

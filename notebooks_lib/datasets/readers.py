@@ -38,27 +38,27 @@ class Read:
         return repr(table[column][row].as_py())
 
 
-def read(file: Path, *, before: Mapping[str, str] | None = None, said: Mapping[str, str] | None = None) -> Read:
+def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None) -> Read:
     """Return the normalised table in `file`.
 
     In CSV an empty field is missing. NA, NaN, null and the like are missing in columns of numbers, and text elsewhere
-    (the country code NA stays). `column_kinds` decides what is a number or a time; `said` are the kinds that the user
-    chose, `before` those of the last version: text stays text, so that a postcode is text in each version. Raises
+    (the country code NA stays). `column_kinds` decides what is a number or a time; `chosen` are the kinds that the user
+    named, `before` those of the last version: text stays text, so that a postcode is text in each version. Raises
     UsageError for a file that cannot be read, DatasetError for content that cannot be a dataset.
     """
-    before, said = before or {}, said or {}
+    before, chosen = before or {}, chosen or {}
     suffix = _check_file(file)
     table = _read_parquet(file) if suffix == ".parquet" else _read_text(file, _SEPARATORS[suffix])
     _check_names(file, table.column_names)
     if not len(table):
         raise DatasetError(f"{file}: has {'columns but ' if table.num_columns else ''}no rows")
-    for name in said:
+    for name in chosen:
         if name not in table.column_names:
             raise UnknownNameError("column", name, table.column_names)
     try:
         plain = hashing.normalise(table)
         written = None if suffix == ".parquet" else plain
-        return Read(_of_kinds(plain, before, said, written=written is not None), written)
+        return Read(_of_kinds(plain, before, chosen, written=written is not None), written)
     except DatasetError as error:
         raise DatasetError(f"{file}: {error}") from error
 
@@ -96,22 +96,22 @@ def read_as_before(file: Path, new: Read, recorded: Mapping[str, str], columns: 
     return Read(hashing.normalise(table), new.written)
 
 
-def _of_kinds(table: pa.Table, before: Mapping[str, str], said: Mapping[str, str], *, written: bool) -> pa.Table:
+def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, str], *, written: bool) -> pa.Table:
     import pyarrow as pa
 
     for place, name in enumerate(table.column_names):
         column = table[name]
-        if name in said:
+        if name in chosen:
             texts = column if pa.types.is_large_string(column.type) else column_kinds.as_texts(column)
-            column = column_kinds.typed(name, texts, said[name])
+            column = column_kinds.typed(name, texts, chosen[name])
         elif written:
-            inferred, known = column_kinds.kind_of(column), before.get(name)
-            if known == "text":
+            inferred, recorded = column_kinds.kind_of(column), before.get(name)
+            if recorded == "text":
                 inferred = "text"
             elif inferred == "empty":
-                inferred = known or "number"
-            elif inferred == "integer" and known == "number":
-                inferred = known
+                inferred = recorded or "number"
+            elif inferred == "integer" and recorded == "number":
+                inferred = recorded
             column = column_kinds.typed(name, column, inferred)
         table = table.set_column(place, name, column)
     return hashing.normalise(table)

@@ -17,11 +17,18 @@ from notebooks_lib.tracking.store import Store, answering
 __all__ = ["RunInfo", "children", "experiments", "find_runs", "get_run"]
 
 PAGE = 1000
-NEWEST = 500
-BEST = 200
 NEAR = 20
-DATASETS = 5
-"""Of an experiment with more runs than `NEWEST`, the best `BEST` on each of so many datasets are included."""
+
+
+@dataclass(frozen=True)
+class SelectionLimits:
+    """How many runs of a large experiment a ranking looks at."""
+
+    newest: int = 500
+    best: int = 200
+    """The best so many on each dataset, where there are more runs than `newest`."""
+    datasets: int = 5
+    """Of the newest runs, so many sets of datasets."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,13 @@ class RunSelection:
     runs: list[RunInfo]
     whole: bool
     """Whether these are all of them."""
+    limits: SelectionLimits = SelectionLimits()
 
     def __str__(self) -> str:
-        return (
-            "" if self.whole else f"only the {NEWEST} newest runs and the {BEST} best on each of their datasets count"
-        )
+        if self.whole:
+            return ""
+        newest, best = self.limits.newest, self.limits.best
+        return f"only the {newest} newest runs and the {best} best on each of their datasets count"
 
 
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
@@ -101,7 +110,13 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
 
 
 def promising_runs(
-    store: Store, experiment: str, metric: str, *, largest: bool, data: Mapping[str, str] | None = None
+    store: Store,
+    experiment: str,
+    metric: str,
+    *,
+    largest: bool,
+    data: Mapping[str, str] | None = None,
+    limits: SelectionLimits = SelectionLimits(),
 ) -> RunSelection:
     """Return the runs that a ranking by `metric` needs; of an experiment with thousands of runs, a part.
 
@@ -112,21 +127,21 @@ def promising_runs(
         return RunSelection(find_runs(store, experiment), whole=True)
     experiment_id = _experiment_id(store, experiment)
     with answering(store):
-        newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=NEWEST)
+        newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=limits.newest)
         selected = {run.info.run_id: run for run in newest}
         if newest.token:
             if store.local:
                 sqlite.note_sizes(store.uri)
             order = f"metrics.`{metric}` {'DESC' if largest else 'ASC'}"
             used = dict.fromkeys(_data_tags(run.data.tags) for run in newest)
-            for tags in {(), _data_tags(data or {}), *itertools.islice(used, DATASETS)}:
+            for tags in {(), _data_tags(data or {}), *itertools.islice(used, limits.datasets)}:
                 conditions = [_ended(store), *(f"tags.`{key}` = '{value}'" for key, value in tags)]
                 best = store.client.search_runs(
-                    [experiment_id], filter_string=" AND ".join(conditions), order_by=[order], max_results=BEST
+                    [experiment_id], filter_string=" AND ".join(conditions), order_by=[order], max_results=limits.best
                 )
                 selected |= {run.info.run_id: run for run in best}
     runs = _newest_first(selected.values(), experiment)
-    return RunSelection([run for run in runs if _counts(run)], whole=not newest.token)
+    return RunSelection([run for run in runs if _counts(run)], not newest.token, limits)
 
 
 def _experiment_id(store: Store, experiment: str) -> str:

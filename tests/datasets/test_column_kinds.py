@@ -223,14 +223,14 @@ def test_periods_come_back_as_they_are_written(tmp_path: Path, freq: str) -> Non
 def test_the_user_may_say_what_a_column_is(tmp_path: Path, texts: list[str], kind: str, found: list[object]) -> None:
     file = write(tmp_path / "t.csv", [["c", "n"], *([text, "1"] for text in texts)])
     said = {"c": column_kinds.ALIASES.get(kind, kind)}
-    assert readers.read(file, said=said).table["c"].to_pylist() == found
+    assert readers.read(file, chosen=said).table["c"].to_pylist() == found
 
 
 @pytest.mark.parametrize(("text", "kind"), [("x", "number"), ("1.5", "integer"), ("2", "boolean"), ("tbd", "time")])
 def test_a_value_that_is_none_of_the_kind_is_named(tmp_path: Path, text: str, kind: str) -> None:
     file = write(tmp_path / "t.csv", [["c", "n"], ["", "1"], [text, "1"]])
     with pytest.raises(DatasetError, match=rf"column 'c': '{re.escape(text)}' in row 2 is no {kind}$"):
-        readers.read(file, said={"c": kind})
+        readers.read(file, chosen={"c": kind})
 
 
 def table(key: str = "{:05d}", rows: int = 150, extra: list[list[str]] | None = None) -> list[list[str]]:

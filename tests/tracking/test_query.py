@@ -25,11 +25,8 @@ def another_experiment(monkeypatch):
     monkeypatch.setitem(globals(), "EXPERIMENT", f"many-{uuid.uuid4().hex[:8]}")
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Limits that a handful of runs exceeds."""
-    monkeypatch.setattr(query, "NEWEST", 3)
-    monkeypatch.setattr(query, "BEST", 2)
+FEW = query.SelectionLimits(newest=3, best=2)
+"""A handful of runs exceeds these."""
 
 
 def log(found: Store, *values: float | None, end: str = "FINISHED", **tags: str) -> list[str]:
@@ -63,11 +60,11 @@ def test_few_runs_are_all_looked_at(any_store):
 
 
 @pytest.mark.parametrize(("largest", "old"), [(False, [1.0, 2.0]), (True, [9.0, 8.0])])
-def test_of_many_runs_the_best_are_looked_at_with_the_newest(any_store, few, largest, old):
+def test_of_many_runs_the_best_are_looked_at_with_the_newest(any_store, largest, old):
     values = [5.0, 1.0, 9.0, math.nan, None, 2.0, 8.0, 5.0, 5.0, 5.0]
     made = log(any_store, *values)
     log(any_store, 0.0, 99.0, end="KILLED")
-    look = query.promising_runs(any_store, EXPERIMENT, "rmse", largest=largest)
+    look = query.promising_runs(any_store, EXPERIMENT, "rmse", largest=largest, limits=FEW)
     if any_store.uri.startswith("azureml:"):  # which sorts by no metric: all of them
         assert ids(look) == made[::-1]
         assert look.whole
@@ -78,25 +75,29 @@ def test_of_many_runs_the_best_are_looked_at_with_the_newest(any_store, few, lar
     assert "the 2 best" in str(look)
 
 
-def test_the_best_are_sought_on_each_dataset_of_the_newest_and_on_the_one_asked_for(project, few):
+def test_the_best_are_sought_on_each_dataset_of_the_newest_and_on_the_one_asked_for(project):
     found = store.connect(project)
     easy = log(found, 0.1, 0.2, 0.3, **DOGS)
     hard = log(found, 5.0, 6.0, **CATS)
     newest = log(found, 9.0, 9.0, 9.0, **CATS)
-    assert set(ids(query.promising_runs(found, EXPERIMENT, "rmse", largest=False))) == {*easy[:2], *hard, *newest}
+    assert set(ids(query.promising_runs(found, EXPERIMENT, "rmse", largest=False, limits=FEW))) == {
+        *easy[:2],
+        *hard,
+        *newest,
+    }
     more = log(found, 0.0, 0.0)
     newer = log(found, 9.0, 9.0, 9.0)  # on data that nobody knows
-    assert set(ids(query.promising_runs(found, EXPERIMENT, "rmse", largest=False))) == {*more, *newer}
-    asked = query.promising_runs(found, EXPERIMENT, "rmse", largest=False, data=CATS)
+    assert set(ids(query.promising_runs(found, EXPERIMENT, "rmse", largest=False, limits=FEW))) == {*more, *newer}
+    asked = query.promising_runs(found, EXPERIMENT, "rmse", largest=False, data=CATS, limits=FEW)
     assert set(ids(asked)) == {*more, *newer, *hard}
 
 
-def test_a_sweeps_own_run_and_what_only_mlflow_called_finished_are_left_out(project, few):
+def test_a_sweeps_own_run_and_what_only_mlflow_called_finished_are_left_out(project):
     found = store.connect(project)
     made = log(found, 5.0, 4.0, 3.0, 2.0)
     log(found, 0.0, **{Tag.SWEEP: "parent"})
     found.client.delete_tag(log(found, 0.1)[0], Tag.END)
-    look = query.promising_runs(found, EXPERIMENT, "rmse", largest=False)
+    look = query.promising_runs(found, EXPERIMENT, "rmse", largest=False, limits=FEW)
     assert ids(look) == [made[3]]
     assert [run.run_id for run in query.find_runs(found, EXPERIMENT)] == made[::-1]
 
@@ -137,14 +138,14 @@ def test_a_database_that_is_busy_or_gone_is_left_alone(project, tmp_path):
     sqlite.note_sizes(f"sqlite:///{tmp_path / 'no' / 'such.db'}")
 
 
-def test_an_infinite_metric_is_read_as_such_although_the_database_has_no_word_for_it(project, few):
+def test_an_infinite_metric_is_read_as_such_although_the_database_has_no_word_for_it(project):
     found = store.connect(project)
     ids_ = log(found, math.inf, -math.inf, 1e300)
     values = [query.get_run(found, run_id).metrics["rmse"] for run_id in ids_]
     assert values == [math.inf, -math.inf, 1e300]
 
 
-def test_the_beginning_of_an_id_is_enough_where_only_one_run_begins_so(project, few):
+def test_the_beginning_of_an_id_is_enough_where_only_one_run_begins_so(project):
     found = store.connect(project)
     run_id = log(found, 1.0)[0]
     assert query.whole_id(found, run_id[:8]) == query.whole_id(found, run_id) == run_id
