@@ -1,32 +1,37 @@
-"""Draw the plots of a sweep, without pyplot or global settings.
+"""The two plots of a sweep: how the best was found, and which values go with good results. Uses no pyplot.
 
-Values may be missing, nan, infinite, or so extreme that they would flatten all others.
+Values may be missing, nan, infinite, or so extreme that they would flatten all others. Decision 33 says why these are
+not Optuna's own plots.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from notebooks_lib import errors
 from notebooks_lib.sweeps import formatting
-from notebooks_lib.sweeps.plot_axes import NOT_SET, TICK_ROOM, Axis, Scale, axis_of, evenly, is_number
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_log = logging.getLogger(__name__)
 DPI = 110
-
-
-LINES = 2000
-"""Most lines in parallel coordinates: half for the best trials, half spread over the others."""
+COLUMNS = 4
+"""Most slices in a row."""
+LABELS = 8
+"""Most labels on the axis of a parameter that has no numbers."""
+LABEL_ROOM = 14
+HUGE = 1e100
+"""Larger values are not drawn: their differences overflow."""
 BEST, MAIN, PRUNED, GREY = "#d62728", "#1f77b4", "#ff7f0e", "#7f7f7f"
+
+_log = logging.getLogger(__name__)
 
 
 def why_not(result: SweepResult) -> str:
@@ -68,76 +73,75 @@ def optimisation_history(result: SweepResult) -> Figure:
     return figure
 
 
-def parallel_coordinates(result: SweepResult) -> Figure:
-    """Plot each finished trial as a line through its parameters to its value. Call only if `why_not` is empty."""
-    import matplotlib
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import ListedColormap
+def slices(result: SweepResult) -> Figure:
+    """Plot the values of finished trials against each parameter. Call only if `why_not` is empty."""
     from matplotlib.figure import Figure
 
     goal, done = _goal(result), _drawable(result)
     scale = Scale.of_goal([value for _, value in done], goal)
-    shown = [*done[: LINES // 2], *evenly(done[LINES // 2 :], LINES - LINES // 2)]
-    scales = [
-        axis_of(name, [t.values.get(name, NOT_SET) for t, _ in shown]) for name in formatting.swept(result.trials)
-    ]
-    scales.append(
-        Axis(goal.metric, [scale.place(value) for _, value in shown], _goal_ticks(scale, done, goal), log=scale.log)
-    )
-
-    step = max(1.4, 6.5 / len(scales))  # inches between two axes
-    width = step * (len(scales) - 1) + 1.7
-    figure = Figure(figsize=(width, 5.5))
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_axis_off()
-    axes.set_xlim(-0.8 / step, len(scales) - 1 + 0.9 / step)
-    axes.set_ylim(-0.06, 1.28)
-    shades = [
-        matplotlib.colormaps["viridis"](0.9 * i / 255) for i in range(256)
-    ]  # the last tenth is too light on white
-    colours = ListedColormap(shades if goal.direction == "min" else shades[::-1])
-    places = [axis.spread(goal) for axis in scales[:-1]] + [scales[-1].places]
-    lines = [[(x, at[i]) for x, at in enumerate(places)] for i in range(len(shown))]
-    order = range(len(shown) - 1, -1, -1)  # the best is drawn last, on top
-    alpha = 0.8 if len(shown) <= 50 else 0.35 if len(shown) <= 500 else 0.15
-    paint = [(*colours(scales[-1].places[i])[:3], alpha) for i in order]
-    axes.add_collection(LineCollection([lines[i] for i in order], colors=paint, linewidths=1.2), autolim=False)
-    axes.plot(*zip(*lines[0], strict=True), color=BEST, linewidth=2.2, marker="o", markersize=5)
-    for x, axis in enumerate(scales):
-        _draw_axis(axes, x, axis, 0.03 / step)
-    strip, ends = [[i / 255] for i in range(256)], [len(scales) - 1 - 0.03 / step, len(scales) - 1 + 0.03 / step]
-    axes.pcolormesh(ends, [i / 256 for i in range(257)], strip, cmap=colours, zorder=4)
-    others = f"the best {LINES // 2} trials and {len(shown) - LINES // 2} of the other {len(done) - LINES // 2}"
-    some = others if len(shown) < len(done) else f"all {len(done)} trials"
-    title = (
-        f"{_text(goal.metric, 40)} of {some} that finished; {formatting.ordering(result)}\n"
-        f"red: the best, {formatting.figure(done[0][1])} in trial {done[0][0].number}"
-    )
-    axes.text(-0.6 / step, 1.25, title, va="top", fontsize=11, parse_math=False)
+    low, high = scale.margins()
+    values = [min(max(value, low), high) for _, value in done]
+    names = formatting.swept([trial for trial, _ in done]) or [""]
+    columns = min(len(names), COLUMNS)
+    rows = math.ceil(len(names) / columns)
+    width, height = 3.2 * columns + 1.2, 3.6 * rows + 0.5
+    figure = Figure(figsize=(width, height))  # fixed room for labels: a layout engine takes longer than the plot
+    figure.subplots_adjust(0.9 / width, 0.9 / height, 1 - 0.2 / width, 1 - 0.7 / height, wspace=0.08, hspace=0.4)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    size = 6.0 if len(done) <= 100 else 3.0 if len(done) <= 1000 else 1.5
+    for name, axes in zip(names, panels.flat, strict=False):
+        places = _place(axes, [trial.values.get(name, NOT_SET) for trial, _ in done])
+        axes.plot(places, values, "o", color=MAIN, alpha=0.5, markersize=size, markeredgewidth=0, clip_on=False)
+        axes.plot(places[:1], values[:1], "*", color=BEST, markersize=13, clip_on=False)
+        axes.set_title(_text(name, 30), fontsize=10, parse_math=False)
+        axes.grid(visible=True, alpha=0.3)
+    for axes in panels.flat[len(names) :]:
+        axes.set_axis_off()
+    if scale.log:
+        panels[0, 0].set_yscale("log")
+    panels[0, 0].set_ylim(low, high)
+    best, value = done[0]
+    title = f"{_text(goal.metric, 30)} ({formatting.ordering(result)}) of {len(done)} trials that finished"
+    title += f"; the best, {formatting.figure(value)}, is trial {best.number}"
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 
-def _goal_ticks(scale: Scale, done: Sequence[tuple[Trial, float]], goal: Goal) -> list[tuple[float, str]]:
-    """Return the ticks of the goal's axis; the end says if worse trials lie beyond it."""
-    ticks, worst = scale.ticks(), done[-1][1]
-    if goal.direction == "min" and worst > scale.high:
-        return [*ticks[:-1], (1.0, f"≥ {ticks[-1][1]}")]
-    if goal.direction == "max" and worst < scale.low:
-        return [(0.0, f"≤ {ticks[0][1]}"), *ticks[1:]]
-    return ticks
+def _place(axes: Axes, values: Sequence[object]) -> list[float]:
+    """Return where values lie on the horizontal axis, and label it: to scale for numbers, else evenly by text."""
+    numbers = [float(value) for value in values if is_number(value)]
+    if len(numbers) == len(values):
+        scale = Scale.of(numbers)
+        if scale.log:
+            axes.set_xscale("log")
+        else:
+            axes.locator_params(axis="x", nbins=5)
+        axes.set_xlim(*scale.margins())
+        return numbers
+    texts = [formatting.value(value, 200) for value in values]
+    distinct = sorted(dict(zip(texts, values, strict=True)).items(), key=_order)
+    places = {text: float(place) for place, (text, _) in enumerate(distinct)}
+    labelled = list(places)[:: math.ceil(len(places) / LABELS)]
+    labels = [_text(text, LABEL_ROOM) for text in labelled]
+    axes.set_xticks([places[text] for text in labelled], labels, rotation=30, ha="right", parse_math=False)
+    axes.set_xlim(-0.5, len(places) - 0.5)
+    return [places[text] for text in texts]
 
 
-def _draw_axis(axes: Axes, x: int, axis: Axis, half: float) -> None:
-    axes.plot([x, x], [0, 1], color="#444444", linewidth=1, zorder=3)
-    name = _text(axis.name, 2 * TICK_ROOM)
-    name = name if len(name) <= TICK_ROOM else f"{name[:TICK_ROOM]}\n{name[TICK_ROOM:]}"
-    below = f"{name}\n(log)" if axis.log else name
-    axes.text(x, 1.04, below, ha="center", va="bottom", fontsize=9, fontweight="bold", parse_math=False)
-    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
-    for place, label in axis.ticks:
-        axes.plot([x - half, x + half], [place, place], color="#444444", linewidth=1, zorder=3)
-        text = _text(label, TICK_ROOM)
-        axes.text(x + 2 * half, place, text, va="center", fontsize=8, zorder=6, bbox=box, parse_math=False)
+def _order(item: tuple[str, object]) -> tuple[int, float, str]:
+    """Return a sort key: numbers first, what is missing last."""
+    text, value = item
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (0, math.inf if value != value else value, text)
+    return (2 if value is None or value is NOT_SET else 1, 0.0, text)
+
+
+class _NotSet:
+    def __str__(self) -> str:
+        return "(not set)"
+
+
+NOT_SET = _NotSet()
 
 
 def _trials(axes: Axes, result: SweepResult, scale: Scale) -> None:
@@ -207,6 +211,46 @@ def _text(text: str, room: int) -> str:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The values that an axis shows; logarithmic if they are positive and span two decades."""
+
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Scale:
+        """Return the scale of all values."""
+        low, high = min(values), max(values)
+        # Exactly two decades count too: users write grids such as 0.01, 0.1, 1.
+        return cls(low, high, log=low >= 1 / HUGE and math.log10(high) - math.log10(low) > 2 - 1e-9)
+
+    @classmethod
+    def of_goal(cls, values: Sequence[float], goal: Goal) -> Scale:
+        """Return the scale of the values, without the worst tenth if it would flatten the others."""
+        full = cls.of(values)
+        most = sorted(values, reverse=goal.direction == "max")[: math.ceil(0.9 * len(values))]
+        flat = most[0] != most[-1] and abs(full._length(most[-1], most[0])) < 0.1 * full._length(full.high, full.low)
+        return cls.of(most) if flat else full
+
+    def _length(self, one: float, other: float) -> float:
+        return math.log10(one) - math.log10(other) if self.log else one - other
+
+    def margins(self) -> tuple[float, float]:
+        """Return the ends of an axis with some room around the values."""
+        room = 0.05 * self._length(self.high, self.low)
+        if self.log:
+            return self.low / 10**room, self.high * 10**room
+        room = room or 0.05 * abs(self.low) or 1.0
+        return self.low - room, self.high + room
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value can be drawn as a number; nan and infinity cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= HUGE
+
+
+@dataclass(frozen=True)
 class Picture:
     """A plot, or why it is missing."""
 
@@ -228,11 +272,12 @@ def draw_all(result: SweepResult) -> dict[str, Picture]:
             "falls or rises at the end, more trials may find better ones.",
         ),
         (
-            "parallel_coordinates",
-            parallel_coordinates,
+            "slices",
+            slices,
             "What goes with good values",
-            "Each line is a trial: it crosses every axis at that parameter's value and ends at the trial's result. "
-            "Where the dark lines meet, values are good. Many trials with one value are drawn side by side, as a band.",
+            "A slice for each parameter: each point is a trial, at the parameter's value and the trial's result. The "
+            "star is the best. Where points crowd at the good end, values are good. Results far worse than most lie on "
+            "the edge.",
         ),
     )
     missing = why_not(result)

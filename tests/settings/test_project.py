@@ -97,3 +97,13 @@ def test_the_root_is_the_first_folder_upwards_that_says_so(tmp_path: Path) -> No
     (deep / "pyproject.toml").write_text("[tool.other]\n")
     assert settings.find_root(deep) == root
     assert settings.find_root(tmp_path, fallback=deep) == deep
+
+
+def test_a_folder_without_project_and_runs_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.UsageError, match="no project and no runs here: .* go to the project's folder"):
+        settings.existing()
+    assert not list(tmp_path.iterdir())
+    project(tmp_path, "")
+    assert settings.existing().root == tmp_path

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from notebooks_lib.sweeps import plot_axes, plots
+from notebooks_lib.sweeps import plots
 from notebooks_lib.sweeps.trials import Goal, SweepResult
 from tests.sweeps.results import MIXED, finished, sweep, trial
 
@@ -50,7 +50,7 @@ NASTY = {
 
 
 @pytest.mark.parametrize("name", NASTY)
-@pytest.mark.parametrize("draw", [plots.optimisation_history, plots.parallel_coordinates])
+@pytest.mark.parametrize("draw", [plots.optimisation_history, plots.slices])
 def test_plots_are_drawn_without_warnings_for_any_values(name: str, draw: Any) -> None:
     assert plots.why_not(NASTY[name]) == ""
     assert plots._png(draw(NASTY[name])).startswith(b"\x89PNG")
@@ -109,76 +109,65 @@ def test_a_history_over_decades_is_logarithmic() -> None:
     assert plots.optimisation_history(finished(*(10.0**-n - 0.5 for n in range(9)))).axes[0].get_yscale() == "linear"
 
 
-def test_ten_thousand_trials_are_drawn_with_the_best_among_the_lines() -> None:
+def test_ten_thousand_trials_are_drawn() -> None:
     rng = random.Random(1)
     result = many(10_000, lambda n: {"a": rng.random(), "b": n % 3}, lambda _: rng.gauss(50, 5))
     assert len(points(plots.optimisation_history(result).axes[0])["finished"]) > 9_900
-    axes = plots.parallel_coordinates(result).axes[0]
-    assert "the best 1000 trials and 1000 of the other 9000 that finished" in axes.texts[-1].get_text()
-    best = result.best
-    assert best is not None
-    segments = axes.collections[0].get_segments()
-    assert len(segments) == plots.LINES
-    assert axes.lines[0].get_color() == plots.BEST
-    assert axes.lines[0].get_xydata().tolist() == segments[-1].tolist(), "the best is drawn last, and again in red"
-    ends = sorted(segment[-1][1] for segment in segments)
-    assert (ends[0], ends[-1]) == (0, 1), "the worst is there too"
+    panels = plots.slices(result).axes
+    assert [len(axes.lines[0].get_xdata()) for axes in panels] == [10_000, 10_000]
 
 
-def test_a_line_crosses_each_axis_at_its_value_and_ends_at_the_goal() -> None:
+def test_a_slice_shows_each_trial_at_its_value_and_its_result() -> None:
     rows = [(0.01, "ridge", 10.0), (0.1, "lasso", 20.0), (1.0, "ridge", 30.0)]
     result = many(3, lambda n: {"alpha": rows[n][0], "model": rows[n][1]}, lambda n: rows[n][2])
-    axes = plots.parallel_coordinates(result).axes[0]
-    lines = [segment.tolist() for segment in axes.collections[0].get_segments()][::-1]
-    wanted = [[[0, 0], [1, 1], [2, 0]], [[0, 0.5], [1, 0], [2, 0.5]], [[0, 1], [1, 1], [2, 1]]]
-    assert np.allclose(lines, wanted, atol=0.01)
-    texts = [text.get_text() for text in axes.texts]
-    assert {"alpha\n(log)", "model", "rmse", "0.01", "0.1", "1", "lasso", "ridge", "10", "30"} <= set(texts)
+    figure = plots.slices(result)
+    alpha, model = figure.axes
+    assert (alpha.get_title(), alpha.get_xscale(), model.get_title()) == ("alpha", "log", "model")
+    assert alpha.lines[0].get_xydata().tolist() == [[0.01, 10], [0.1, 20], [1, 30]]
+    assert model.lines[0].get_xydata().tolist() == [[1, 10], [0, 20], [1, 30]]
+    assert [label.get_text() for label in model.get_xticklabels()] == ["lasso", "ridge"]
+    assert alpha.lines[1].get_xydata().tolist() == [[0.01, 10]], "the star is the best"
+    assert "lower is better" in figure.get_suptitle()
+
+
+def test_slices_leave_out_a_few_diverged_trials_and_share_one_scale() -> None:
+    result = many(40, lambda n: {"a": n, "b": -n}, lambda n: 1e30 if n == 7 else 50.0 + n % 10)
+    one, other = plots.slices(result).axes
+    assert one.get_ylim() == other.get_ylim()
+    assert max(one.lines[0].get_ydata()) == one.get_ylim()[1] < 70
 
 
 def test_an_axis_is_logarithmic_from_two_decades_on() -> None:
-    assert plot_axes.axis_of("a", [0.01, 0.1, 1.0]).log
-    assert not plot_axes.axis_of("a", [0.011, 0.1, 1.0]).log
-    assert not plot_axes.axis_of("a", [0.0, 0.1, 1000.0]).log
-    assert not plot_axes.axis_of("a", [-1.0, 1000.0]).log
-    assert plot_axes.axis_of("a", [1, 10, 100]).places == pytest.approx([0, 0.5, 1])
+    assert plots.Scale.of([0.01, 0.1, 1.0]).log
+    assert not plots.Scale.of([0.011, 0.1, 1.0]).log
+    assert not plots.Scale.of([0.0, 0.1, 1000.0]).log
+    assert not plots.Scale.of([-1.0, 1000.0]).log
 
 
-def test_values_other_than_numbers_get_one_position_each() -> None:
-    axis = plot_axes.axis_of("a", ODD)
-    assert len(set(axis.places)) == len(ODD)
-    ordered = [label for _, label in axis.ticks]
-    assert ordered[-1] == "None"
-    assert not axis.log
-    assert plot_axes.axis_of("a", [3, 10, None, 5]).places == pytest.approx([0, 2 / 3, 1, 1 / 3]), "numbers go first"
-    assert plot_axes.axis_of("a", [True, False]).ticks == [(0, "False"), (1, "True")]
-    assert plot_axes.axis_of("a", ["only"]).ticks == [(0.5, "only")]
-    assert plot_axes.axis_of("a", [7, 7]).places == [0.5, 0.5]
-    crowded = plot_axes.axis_of("a", [f"name {n}" for n in range(500)])
-    assert len(crowded.ticks) == plot_axes.TICKS
-    assert len(set(crowded.places)) == 500
+def test_values_other_than_numbers_get_one_position_for_each_text() -> None:
+    def placed(*values: object) -> tuple[list[float], list[str]]:
+        axes = plots.slices(many(len(values), lambda n: {"a": values[n]}, float)).axes[0]
+        return axes.lines[0].get_xdata().tolist(), [label.get_text() for label in axes.get_xticklabels()]
 
-
-def test_trials_with_equal_values_form_a_band_with_the_best_on_one_side() -> None:
-    axis = plot_axes.axis_of("a", ["x", "y"] * 100)
-    for goal, sign in ((Goal("rmse"), 1), (Goal("r2", "max"), -1)):
-        at_x = [sign * place for place in axis.spread(goal)[::2]]
-        assert at_x == sorted(at_x)
-        assert 0 < at_x[-1] - at_x[0] < 0.1
-    axis = plot_axes.axis_of("a", list(range(100)))
-    assert axis.spread(Goal("rmse")) == axis.places
+    assert placed(3, 10, None, 5)[0] == [0, 2, 3, 1], "numbers go first, what is missing last"
+    assert placed(True, False) == ([1, 0], ["False", "True"])
+    assert placed("1", 1, True)[0] == [1, 0, 2], "a text that looks like a number is none"
+    places, labels = placed(*(f"name {n}" for n in range(500)))
+    assert len(set(places)) == 500
+    assert len(labels) <= plots.LABELS
+    assert all(len(label) <= plots.LABEL_ROOM for label in labels)
 
 
 def test_drawing_changes_no_global_settings_and_imports_stay_light() -> None:
     code = (
         "import sys\n"
-        "from notebooks_lib.sweeps import formatting, plot_axes, plots, report\n"
+        "from notebooks_lib.sweeps import formatting, plots, report\n"
         "from notebooks_lib.cli import live_table\n"
         "heavy = {'matplotlib', 'numpy', 'mlflow', 'pandas', 'rich', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "from tests.sweeps.results import MIXED\n"
         "import matplotlib; before = str(list(dict.items(matplotlib.rcParams)))\n"
-        "plots.optimisation_history(MIXED); plots.parallel_coordinates(MIXED)\n"
+        "plots.optimisation_history(MIXED); plots.slices(MIXED)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert before == str(list(dict.items(matplotlib.rcParams)))\n"
     )

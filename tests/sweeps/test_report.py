@@ -20,11 +20,6 @@ from notebooks_lib.tracking import store as store_module
 from notebooks_lib.tracking.store import Store
 from tests.sweeps.results import MIXED, PARENT, URL, finished, sweep, trial
 
-# Who is best
-
-
-# Tables
-
 
 def test_the_csv_holds_every_trial_in_full(tmp_path: Path) -> None:
     odd = {"text": 'a,"b"\nc', "list": [1, 2], "none": None, "flag": True, "state": "shadow", "broken": "\udc80"}
@@ -59,12 +54,6 @@ def test_the_json_is_strictly_valid(tmp_path: Path) -> None:
     assert read["trials"][2]["value"] is None
     assert read["trials"][2]["metrics"] == {"rmse": None, "mae": None}
     assert read["trials"][0]["values"] == {"alpha": 0.001, "seed": 0}
-
-
-# The terminal's end
-
-
-# The page
 
 
 class _Read(HTMLParser):
@@ -137,12 +126,6 @@ def test_a_sweep_without_trials_has_a_page() -> None:
     assert "0 of 5" in rendered(sweep(total=5))
 
 
-# Plots
-
-
-# On the parent run
-
-
 @pytest.fixture
 def opened(project: Settings) -> tuple[Store, SweepResult]:
     """Return a store and a sweep with an open parent run."""
@@ -165,14 +148,14 @@ def test_tables_plots_and_page_are_on_the_parent_run(opened: tuple[Store, SweepR
     report.write(result, store)
     assert artifacts(store, result) == {
         *("trials.csv", "trials.json", "summary.html"),
-        *("optimisation_history.png", "parallel_coordinates.png"),
+        *("optimisation_history.png", "slices.png"),
     }
     text = read(store, result, "summary.html").decode("utf-8")
     assert "<h1>Sweep ridge sweep</h1>" in text
     assert f'href="{result.url}"' in text
     assert result.url.replace(result.run_id, f"{4:032x}") in text
     assert text.count("data:image/png;base64,") == 2
-    assert read(store, result, "parallel_coordinates.png").startswith(b"\x89PNG")
+    assert read(store, result, "slices.png").startswith(b"\x89PNG")
 
 
 @pytest.mark.tracking
@@ -197,7 +180,7 @@ def test_a_failing_plot_does_not_affect_the_rest(
 
     monkeypatch.setattr(plots, "optimisation_history", fail)
     report.write(result, store)
-    assert artifacts(store, result) == {"trials.csv", "trials.json", "summary.html", "parallel_coordinates.png"}
+    assert artifacts(store, result) == {"trials.csv", "trials.json", "summary.html", "slices.png"}
     assert "Not drawn: ValueError: cannot &lt;draw&gt; at all." in read(store, result, "summary.html").decode()
     (warned,) = [record.getMessage() for record in caplog.records if record.name == plots.__name__]
     assert warned == f"no plot optimisation_history of sweep {result.run_id}: ValueError: cannot <draw> at all"
