@@ -33,42 +33,42 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
     if not used:
         return None
     mine: loader.Opened | None = None
-    met: Array | None = None
+    matches: Array | None = None
     for value in used:
         if value == lineage.tag_value(data):
             continue  # the parts of one version share no row
-        theirs = _as_it_was(value, settings)
+        theirs = _open_unchanged(value, settings)
         if theirs is None:
             return None
         mine = mine or loader.open_table(data.ref, settings)
-        seen = _met_rows(mine, theirs)
-        met = seen if met is None else met | seen
-    return 0 if met is None else int(np.count_nonzero(met))
+        seen = _matching_rows(mine, theirs)
+        matches = seen if matches is None else matches | seen
+    return 0 if matches is None else int(np.count_nonzero(matches))
 
 
-def _met_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
+def _matching_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     """Return a mask of my holdout rows: which of them are train or validation rows of the other version."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
-    met = splits.among(mine.digests.folded[held], theirs.digests.folded[open_])
+    matches = splits.among(mine.digests.folded[held], theirs.digests.folded[open_])
     if mine.name == theirs.name and mine.metadata.decided_by == theirs.metadata.decided_by:
-        met = met | splits.among(mine.placing[held], theirs.placing[open_])
+        matches = matches | splits.among(mine.placing[held], theirs.placing[open_])
     one, other = mine.table.column_names, theirs.table.column_names
     if set(one) == set(other):
-        return met if _same_kinds(mine, theirs) else met | _alike(mine, held, theirs, open_)
+        return matches if _same_kinds(mine, theirs) else matches | _alike(mine, held, theirs, open_)
     if mine.name != theirs.name:
-        met = met | row_matching.recognised(mine.table, held, theirs.table, open_)
+        matches = matches | row_matching.recognised(mine.table, held, theirs.table, open_)
     elif mine.metadata.decided_by is None and set(one) & set(other):
         # Versions of one table whose whole rows decide their parts: an added column has moved them all.
-        met = met | _alike(mine, held, theirs, open_)
-    return met
+        matches = matches | _alike(mine, held, theirs, open_)
+    return matches
 
 
-def _alike(mine: loader.Opened, asked: Array, theirs: loader.Opened, among: Array) -> Array:
-    """Return a mask of my rows `asked`: which have the values of one of their rows `among` in the shared columns."""
+def _alike(mine: loader.Opened, my_rows: Array, theirs: loader.Opened, their_rows: Array) -> Array:
+    """Return which of my rows have the values of one of their rows in the shared columns; arguments are masks."""
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
     one, other = (hashing.folded_digests(table) for table in pair)
-    return splits.among(one[asked], other[among])
+    return splits.among(one[my_rows], other[their_rows])
 
 
 def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
@@ -90,16 +90,16 @@ class RowsByValue:
     def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:
         self._ref, self._columns, self._settings = ref, _wide(columns), settings
         self._mine: loader.Opened | None = None
-        self._found: dict[str, Array | None] = {}
+        self._matches: dict[str, Array | None] = {}
 
     def __call__(self, tag: str) -> Array | None:
         """Return a mask of the holdout rows, in file order: which of them are holdout rows of the version in a tag.
 
         None where there is nothing to compare, or the version is gone or changed.
         """
-        if tag not in self._found:
-            self._found[tag] = self._compared(tag) if self._differs(tag) else None
-        return self._found[tag]
+        if tag not in self._matches:
+            self._matches[tag] = self._compare(tag) if self._differs(tag) else None
+        return self._matches[tag]
 
     def _differs(self, tag: str) -> bool:
         name, version, fingerprint = lineage.parse_tag(tag)
@@ -116,18 +116,18 @@ class RowsByValue:
         common = columns.keys() & self._columns.keys()
         return metadata.fingerprint == fingerprint and columns != self._columns and len(common) > 1
 
-    def _compared(self, tag: str) -> Array | None:
-        theirs = _as_it_was(tag, self._settings)
+    def _compare(self, tag: str) -> Array | None:
+        theirs = _open_unchanged(tag, self._settings)
         if theirs is None:
             return None
         self._mine = self._mine or loader.open_table(self._ref, self._settings)
-        asked, among = self._mine.masks["holdout"], theirs.masks["holdout"]
+        my_rows, their_rows = self._mine.masks["holdout"], theirs.masks["holdout"]
         if self._columns.keys() == theirs.metadata.columns.keys():
-            return _alike(self._mine, asked, theirs, among)
-        return row_matching.recognised(self._mine.table, asked, theirs.table, among)
+            return _alike(self._mine, my_rows, theirs, their_rows)
+        return row_matching.recognised(self._mine.table, my_rows, theirs.table, their_rows)
 
 
-def _as_it_was(tag: str, settings: Settings) -> loader.Opened | None:
+def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
     """Return the version that a tag names; None when it is gone or its fingerprint has changed."""
     name, version, fingerprint = lineage.parse_tag(tag)
     try:

@@ -39,48 +39,51 @@ DIGITS = 6
 """Significant digits by which floats are compared: 32 bits hold seven, and many programs write six."""
 
 
-def recognised(mine: pa.Table, asked: Array, theirs: pa.Table, among: Array) -> Array:
-    """Return a mask of my rows `asked` (itself a mask): which of them are one of their rows `among`.
+def recognised(mine: pa.Table, my_rows: Array, theirs: pa.Table, their_rows: Array) -> Array:
+    """Return which of some rows of one table are among some rows of the other: a mask as long as `my_rows` has rows.
 
-    Tables are as `hashing.normalise` returns them. No row is recognised where the tables do not show that they share
-    rows. A recognised row may have fewer digits, whole numbers as 1 or 1.0, or another order of columns.
+    `my_rows` and `their_rows` are masks of the rows in question. Tables are as `hashing.normalise` returns them. No row
+    is recognised where the tables do not show that they share rows. A recognised row may have fewer digits, whole
+    numbers as 1 or 1.0, or another order of columns.
     """
     import numpy as np
 
     shared = [name for name in mine.column_names if name in theirs.column_names]
     if len(shared) < 2:
-        return np.zeros(int(asked.sum()), dtype=bool)
-    ours, others = written_alike(mine.select(shared), theirs.select(shared))
+        return np.zeros(int(my_rows.sum()), dtype=bool)
+    my_table, their_table = written_alike(mine.select(shared), theirs.select(shared))
     if len(shared) in (mine.num_columns, theirs.num_columns):
-        met = _met_by_value(ours, asked, others, among, least=MOST)
-        if met.any():
-            return met
-    telling = [name for name in shared if not (_numbers_rows(ours[name]) or _numbers_rows(others[name]))]
-    ours, others = ours.select(telling), others.select(telling)
-    if _has_room(ours) and _has_room(others):
-        return _met_by_value(ours, asked, others, among)
-    return np.zeros(int(asked.sum()), dtype=bool)
+        matches = _matches_by_value(my_table, my_rows, their_table, their_rows, least=MOST)
+        if matches.any():
+            return matches
+    telling = [name for name in shared if not (_numbers_rows(my_table[name]) or _numbers_rows(their_table[name]))]
+    my_table, their_table = my_table.select(telling), their_table.select(telling)
+    if _has_room(my_table) and _has_room(their_table):
+        return _matches_by_value(my_table, my_rows, their_table, their_rows)
+    return np.zeros(int(my_rows.sum()), dtype=bool)
 
 
-def _met_by_value(ours: pa.Table, asked: Array, others: pa.Table, among: Array, *, least: float = 0.0) -> Array:
-    """Return which of the rows asked are found among the others, if the tables share rows.
+def _matches_by_value(
+    my_table: pa.Table, my_rows: Array, their_table: pa.Table, their_rows: Array, *, least: float = 0.0
+) -> Array:
+    """Return which of my rows are among theirs, if the tables share rows.
 
     Where rows are often equal, a row that is not shared may equal a stranger; as many as chance explains do not count.
     """
     import numpy as np
 
-    mine, theirs = (hashing.folded_digests(table)[:, 0].astype(np.uint64) for table in (ours, others))
+    mine, theirs = (hashing.folded_digests(table)[:, 0].astype(np.uint64) for table in (my_table, their_table))
     values, counts = np.unique(mine, return_counts=True)
     their_values, their_counts = np.unique(theirs, return_counts=True)
     both = np.isin(values, their_values, assume_unique=True).sum()
     twice, theirs_twice = (float((repeats > 1).sum()) for repeats in (counts, their_counts))
-    rows = mine[asked]
+    rows = mine[my_rows]
     if both < least * min(len(values), len(their_values)) or both <= _by_chance(_most(twice), _most(theirs_twice)):
         return np.zeros(len(rows), dtype=bool)
-    sure = ~np.isin(rows, mine[~asked]) & ~np.isin(rows, theirs[~among])
-    met: Array = sure & np.isin(rows, theirs[among])
+    sure = ~np.isin(rows, mine[~my_rows]) & ~np.isin(rows, theirs[~their_rows])
+    matches: Array = sure & np.isin(rows, theirs[their_rows])
     strangers = _by_chance(twice, theirs_twice) * len(rows) / len(mine)
-    return met if met.sum() > strangers + SIGMAS * math.sqrt(strangers) else np.zeros(len(rows), dtype=bool)
+    return matches if matches.sum() > strangers + SIGMAS * math.sqrt(strangers) else np.zeros(len(rows), dtype=bool)
 
 
 def _by_chance(twice: float, theirs_twice: float) -> float:
@@ -153,7 +156,7 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
                 continue
             values = [column.cast(pa.float64(), safe=False).to_numpy() for column in pair]
             decimals = min((number for number in map(_decimals, values) if number is not None), default=None)
-            mine, theirs = (pa.array(_rounded(each, decimals), from_pandas=True) for each in values)
+            mine, theirs = (pa.array(_rounded(numbers, decimals), from_pandas=True) for numbers in values)
             one, other = one.set_column(place, name, mine), other.set_column(place, name, theirs)
     return one, other
 

@@ -49,18 +49,18 @@ def mark_champion(
         marks = _Marks(store, version.model)
         old = marks.champion(stage)
         if old is None or old.version != version.version:
-            known = marks.known.get(version.version, version)
+            current = marks.versions.get(version.version, version)
             tags = {Tag.REASON: reason}
-            if not (back and _before_tag(stage) in known.tags):
+            if not (back and _before_tag(stage) in current.tags):
                 tags[_before_tag(stage)] = old.version if old else NONE
                 if old is not None:
                     marks.put(_name("previous", stage), old)
-            if back and stage in known.withdrawn:
+            if back and stage in current.withdrawn:
                 tags[_withdrawn_tag(stage)] = ""
             set_tags(store, version, tags)
             marks.put(_name("champion", stage), version)
         marks = _Marks(store, version.model)
-        before = marks.before(marks.known[version.version], stage)
+        before = marks.before(marks.versions[version.version], stage)
         held = marks.holder(_name("previous", stage))
         if (before.version if before else "") != (held.version if held else ""):
             marks.put(_name("previous", stage), before)
@@ -77,9 +77,9 @@ def withdraw(store: Store, version: Version, *, stage: str = PROD) -> None:
 def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
     """Return whether a version is or was champion of a stage; a rollback goes to those only."""
     marks = _Marks(store, version.model)
-    mine = marks.known.get(version.version, version).tags
+    mine = marks.versions.get(version.version, version).tags
     held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))
-    named = {other.tags.get(_before_tag(stage)) for other in marks.known.values()}
+    named = {other.tags.get(_before_tag(stage)) for other in marks.versions.values()}
     named |= {other.version for other in held if other is not None}
     return _before_tag(stage) in mine or _withdrawn_tag(stage) in mine or version.version in named
 
@@ -102,16 +102,16 @@ class _Marks:
     def __init__(self, store: Store, model: str) -> None:
         self.store = store
         self.model = model
-        self.known: Mapping[str, Version] = {version.version: version for version in versions(store, model)}
-        self.aliases = _aliases(store, model) if self.known else {}
+        self.versions: Mapping[str, Version] = {version.version: version for version in versions(store, model)}
+        self.aliases = _aliases(store, model) if self.versions else {}
 
     def holder(self, name: str) -> Version | None:
         """Return the version that bears a mark: by alias, else the one that got the tag last."""
         if name in self.aliases:
-            return self.known.get(self.aliases[name])
+            return self.versions.get(self.aliases[name])
         tag = Tag.MARK_PREFIX + name
-        bearing = [version for version in self.known.values() if version.tags.get(tag)]
-        return max(bearing, key=lambda each: (int(each.tags[tag]), int(each.version)), default=None)
+        bearing = [version for version in self.versions.values() if version.tags.get(tag)]
+        return max(bearing, key=lambda version: (int(version.tags[tag]), int(version.version)), default=None)
 
     def champion(self, stage: str) -> Version | None:
         return self.holder(_name("champion", stage))
@@ -127,8 +127,8 @@ class _Marks:
         """Return the champion before a version, skipping versions that are gone or withdrawn."""
         seen = {version.version}
         number = version.tags.get(_before_tag(stage), NONE)
-        while number not in seen and number in self.known:
-            candidate = self.known[number]
+        while number not in seen and number in self.versions:
+            candidate = self.versions[number]
             if stage not in candidate.withdrawn:
                 return candidate
             seen.add(number)
@@ -153,7 +153,7 @@ class _Marks:
         tag = Tag.MARK_PREFIX + name
         if version is not None:
             # Later than all others: another machine's clock may be ahead.
-            times = [int(other.tags.get(tag) or 0) + 1 for other in self.known.values()]
+            times = [int(other.tags.get(tag) or 0) + 1 for other in self.versions.values()]
             set_tags(self.store, version, {tag: str(max([int(time.time() * 1000), *times]))})
         self._clear(tag, version)
 
@@ -163,7 +163,7 @@ class _Marks:
             self._clear(Tag.MARK_PREFIX + name, self.holder(name))
 
     def _clear(self, tag: str, holder: Version | None) -> None:
-        for other in self.known.values():
+        for other in self.versions.values():
             if other.tags.get(tag) and (holder is None or other.version != holder.version):
                 set_tags(self.store, other, {tag: ""})
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib.models.input_schema import Column, columns_of_json
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -47,7 +49,7 @@ class FastScorer:
 
     estimator: Any
     names: list[str]
-    whole: frozenset[int]
+    integers: frozenset[int]
     """Positions of the columns that take whole numbers only."""
 
     def answer(self, payload: Mapping[str, Any]) -> Any:
@@ -67,12 +69,12 @@ class FastScorer:
         listed = self._listed(*next(iter(payload.items())))
         if not listed:
             return None
-        if self.whole and not all(_exact(row[place]) for row in listed for place in self.whole):
+        if self.integers and not all(_exact(row[place]) for row in listed for place in self.integers):
             return None
         array = np.array(listed)
         if array.ndim != 2 or array.shape[1] != len(self.names) or array.dtype.kind not in "fib":
             return None
-        wanted = np.int64 if len(self.whole) == len(self.names) else np.float64
+        wanted = np.int64 if len(self.integers) == len(self.names) else np.float64
         # A table keeps its columns together; in another memory order sums over rows would differ in the last bit.
         return np.asfortranarray(array, dtype=wanted)
 
@@ -102,19 +104,20 @@ def _exact(value: Any) -> bool:
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
-def of(estimator: Any, columns: Sequence[tuple[str | None, str, bool]]) -> FastScorer | None:
-    """Return the fast scorer of `estimator`; None if there is none.
-
-    `columns` are (name, MLflow's type, required).
-    """
-    names = [name for name, _, _ in columns]
-    if not names or None in names or not all(kind in _TYPES and required for _, kind, required in columns):
+def of(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
+    """Return the fast scorer of `estimator`; None if there is none."""
+    names = [column.name for column in columns]
+    if not names or None in names or not all(_is_plain_number(column) for column in columns):
         return None
     plain = _without_names(estimator)
     if plain is None or list(getattr(estimator, "feature_names_in_", names)) != names:
         return None
-    whole = frozenset(place for place, (_, kind, _) in enumerate(columns) if kind == "long")
-    return FastScorer(plain, [str(name) for name in names], whole)
+    integers = frozenset(place for place, column in enumerate(columns) if column.type == "long")
+    return FastScorer(plain, [str(name) for name in names], integers)
+
+
+def _is_plain_number(column: Column) -> bool:
+    return column.type in _TYPES and column.required and column.shape is None
 
 
 def _without_names(estimator: Any) -> Any:
@@ -143,10 +146,8 @@ class Plain:
     """A model that loads without MLflow: scikit-learn, saved by skops, without code of its own."""
 
     estimator: Any
-    inputs: tuple[tuple[str | None, str, bool], ...]
-    """Name, MLflow's type, required."""
-    outputs: tuple[dict[str, Any], ...]
-    """As the signature's JSON has them."""
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
     example: dict[str, Any] | None
 
 
@@ -166,26 +167,21 @@ def _load(folder: Path) -> Plain | None:
         return None
     meta = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     ours, theirs = meta["flavors"]["sklearn"], meta["flavors"]["python_function"]
-    known = {"env", "loader_module", "model_path", "predict_fn", "python_version"}
+    keys = {"env", "loader_module", "model_path", "predict_fn", "python_version"}
     if theirs["loader_module"] != "mlflow.sklearn" or theirs.get("predict_fn", "predict") != "predict":
         return None
-    if theirs.keys() - known or ours.get("code") or ours["serialization_format"] != "skops":
+    if theirs.keys() - keys or ours.get("code") or ours["serialization_format"] != "skops":
         return None
     signature = meta["signature"]
     if signature.get("params") or meta.get("is_signature_from_type_hint") or meta.get("type_hint_from_example"):
         return None
-    columns = _specs(signature["inputs"])
-    inputs = tuple((column.get("name"), column["type"], column.get("required", True)) for column in columns)
-    if not all(kind in _TYPES for _, kind, _ in inputs):
+    inputs = columns_of_json(signature["inputs"])
+    if not all(column.type in _TYPES for column in inputs):
         return None
     import skops.io
 
     estimator = skops.io.load(folder / theirs["model_path"], trusted=ours.get("skops_trusted_types"))
-    return Plain(estimator, inputs, tuple(_specs(signature.get("outputs") or "[]")), _example(folder, meta))
-
-
-def _specs(text: str) -> list[dict[str, Any]]:
-    return list(json.loads(text))
+    return Plain(estimator, inputs, columns_of_json(signature.get("outputs") or "[]"), _example(folder, meta))
 
 
 def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -39,6 +39,8 @@ EXAMPLE_ROWS = 5
 """Rows of the example that are kept with the model; the signature is read from all of them."""
 
 _ALWAYS = ("mlflow", "numpy", "pandas")
+_NEEDED_BY = {"skops": ("skops", "scikit-learn", "scipy"), "cloudpickle": ("cloudpickle",)}
+"""Format of a saved model -> packages that load it."""
 _NOISY = (
     "mlflow.sklearn",
     "mlflow.utils.environment",
@@ -80,31 +82,17 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
         module = _flavor_module(flavor)
         few = _head(example)
         options: dict[str, Any] = {"mlflow_model": meta, "input_example": few}
-        form = flavor
+        form = "cloudpickle" if flavor == "pyfunc" else flavor
         if flavor == "sklearn":
-            form, how = _sklearn_format(model)
-            options |= how | {"signature": _signature(model, example, few)}
-        elif flavor == "pyfunc":
-            form = "cloudpickle"
-        needed = {*_ALWAYS, *requirements.distributions_of(modules)} | {
-            "skops": {"skops", "scikit-learn", "scipy"},
-            "cloudpickle": {"cloudpickle"},
-        }.get(form, set())
+            form, format_options = _sklearn_format(model)
+            options |= format_options | {"signature": _signature(model, example, few)}
+        needed = {*_ALWAYS, *requirements.distributions_of(modules), *_NEEDED_BY.get(form, ())}
         options["pip_requirements"] = requirements.pins(needed, lock)
-        with _own_classes_inside(modules):
-            try:
-                if flavor == "pyfunc":
-                    module.save_model(path=str(folder), python_model=_as_python_model(model), **options)
-                else:
-                    module.save_model(model, str(folder), **options)
-            except errors.NbopsError:
-                raise
-            except ModuleNotFoundError as error:
-                raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
-            except Exception as error:  # each flavour has its own errors
-                raise errors.ModelError(
-                    f"{_name(model)} cannot be saved as {flavor}: {type(error).__name__}: {errors.reason(error)}"
-                ) from error
+        with _own_classes_inside(modules), _as_model_error(f"{_name(model)} cannot be saved as {flavor}", flavor):
+            if flavor == "pyfunc":
+                module.save_model(path=str(folder), python_model=_as_python_model(model), **options)
+            else:
+                module.save_model(model, str(folder), **options)
     if meta.signature is None:
         raise errors.ModelError(
             f"{_name(model)} does not predict its example ({type(example).__name__}), so its inputs and outputs are"
@@ -122,16 +110,29 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _as_model_error(failure: str, flavor: str) -> Iterator[None]:
+    """Turn whatever a flavour raises into a ModelError: each has errors of its own."""
+    try:
+        yield
+    except errors.NbopsError:
+        raise
+    except ModuleNotFoundError as error:
+        raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
+    except Exception as error:
+        raise errors.ModelError(f"{failure}: {type(error).__name__}: {errors.reason(error)}") from error
+
+
 def _flavor_module(flavor: str) -> Any:
-    known = sorted({*FLAVORS.values(), "pyfunc"})
+    flavors = sorted({*FLAVORS.values(), "pyfunc"})
     try:
         module = importlib.import_module(f"mlflow.{flavor}")
     except ModuleNotFoundError as error:
         if error.name == f"mlflow.{flavor}":
-            raise errors.ModelError(errors.unknown("flavor", flavor, known)) from error
+            raise errors.ModelError(errors.unknown("flavor", flavor, flavors)) from error
         raise errors.ModelError(f"flavor {flavor!r} needs the package {error.name!r}: install it") from error
     if not hasattr(module, "save_model"):
-        raise errors.ModelError(errors.unknown("flavor", flavor, known))
+        raise errors.ModelError(errors.unknown("flavor", flavor, flavors))
     return module
 
 

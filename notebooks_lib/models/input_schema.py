@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 import reprlib
@@ -55,6 +56,11 @@ def columns_of(schema: Any) -> tuple[Column, ...]:
     return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
 
 
+def columns_of_json(text: str) -> tuple[Column, ...]:
+    """Return the columns of a schema as a model's MLmodel holds it."""
+    return tuple(_column_of_json(spec) for spec in json.loads(text))
+
+
 def word(kind: Any) -> str:
     """Return a type as MLflow's signature writes it."""
     return str(getattr(kind, "name", None) or kind)
@@ -64,6 +70,13 @@ def _column(spec: Any) -> Column:
     shape = getattr(spec, "shape", None)
     required = bool(getattr(spec, "required", True))
     return Column(spec.name, word(spec.type), required, tuple(shape) if shape is not None else None)
+
+
+def _column_of_json(spec: Mapping[str, Any]) -> Column:
+    tensor = spec.get("tensor-spec")
+    if tensor is not None:
+        return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
+    return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
 
 
 def is_plain(columns: Sequence[Column]) -> bool:

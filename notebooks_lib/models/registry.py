@@ -96,12 +96,12 @@ def versions(store: Store, model: str) -> list[Version]:
 
 def get(store: Store, model: str, version: str | int) -> Version:
     """Return one announced version. Raises UnknownNameError that lists the known ones."""
-    known = {known_version.version: known_version for known_version in versions(store, model)}
-    if str(version) in known:
-        return known[str(version)]
-    if not known and model not in models(store):
+    announced = {one.version: one for one in versions(store, model)}
+    if str(version) in announced:
+        return announced[str(version)]
+    if not announced and model not in models(store):
         raise errors.UnknownNameError("model", model, models(store))
-    raise errors.UnknownNameError(f"version of {model}", str(version), known)
+    raise errors.UnknownNameError(f"version of {model}", str(version), announced)
 
 
 def models(store: Store) -> list[str]:
@@ -141,8 +141,8 @@ def _create_model(store: Store, model: str) -> None:
 
 def _of_run(store: Store, model: str, run_id: str, source: str, *, tidy: bool = False) -> Version | None:
     """Return the lowest version made of this run's model; `tidy` deletes the others, made at the same moment."""
-    known = reversed(_all(store, model))
-    same = [version for version in known if (version.run_id, version.source) == (run_id, source)]
+    oldest_first = reversed(_all(store, model))
+    same = [version for version in oldest_first if (version.run_id, version.source) == (run_id, source)]
     for extra in same[1:] if tidy else ():
         if Tag.READY not in extra.tags:
             with suppress(Exception):  # the other process deletes it as well
@@ -157,8 +157,8 @@ def _all(store: Store, model: str) -> list[Version]:
         pages = query.all_pages(
             lambda token: client.search_model_versions(f"name='{quoted}'", max_results=PAGE, page_token=token)
         )
-        known = [_plain(version) for version in pages if version.name == model]
-    return sorted(known, key=lambda version: int(version.version), reverse=True)
+        all_versions = [_plain(version) for version in pages if version.name == model]
+    return sorted(all_versions, key=lambda version: int(version.version), reverse=True)
 
 
 def _client(store: Store) -> MlflowClient:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class ServedModel:
         self._make: Callable[[], Any] | None = None
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
-        self._quick = quick.of(estimator, _plain_columns(self.columns)) if estimator is not None else None
+        self._quick = quick.of(estimator, self.columns) if estimator is not None else None
         own = tuple(Column(p.name, word(p.dtype), required=False) for p in params) if params else ()
         self._offer(estimator, own)
 
@@ -69,8 +69,7 @@ class ServedModel:
     def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
         """Return the same model without MLflow, whose import takes longer than all the rest; see `complete`."""
         served = cls.__new__(cls)
-        served.columns = tuple(Column(*column) for column in plain.inputs)
-        served.outputs = tuple(_output(column) for column in plain.outputs)
+        served.columns, served.outputs = plain.inputs, plain.outputs
         served._offer(plain.estimator, ())
         served.example = None
         served._whole = None
@@ -271,18 +270,6 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
 
     model = PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
     return input_schema.relax(model)
-
-
-def _plain_columns(columns: Sequence[Column]) -> list[tuple[str | None, str, bool]]:
-    return [(column.name, column.type if column.shape is None else "tensor", column.required) for column in columns]
-
-
-def _output(spec: Mapping[str, Any]) -> Column:
-    """Return a column from the JSON of a signature."""
-    tensor = spec.get("tensor-spec")
-    if tensor is not None:
-        return Column(spec.get("name"), str(tensor["dtype"]), shape=tuple(tensor["shape"]))
-    return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
 
 
 EXAMPLE_ROWS = 1

@@ -23,33 +23,43 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
     The example's rows are predicted as they are, and as they come out of MLflow's schema and a JSON request.
     """
     import pandas as pd
-    from mlflow.models.utils import _enforce_schema
-    from mlflow.types import Schema
 
     from notebooks_lib.tracking.sqlite import quiet
 
     if not isinstance(example, pd.DataFrame):
         return
-    if not (schema is not None and schema.has_input_names()):
+    if schema is None or not schema.has_input_names():
         with quiet("mlflow", level=logging.ERROR), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _refuse_types(example)
-        return
-    if not is_plain(columns):
-        return
-    rows = _telling(example)
-    try:
-        served = as_served(rows, columns)
-        required = [spec for spec in schema.inputs if spec.required]
-        if required:
-            enforced = _enforce_schema(served[[spec.name for spec in required]], Schema(required))
-            lost = [spec.name for spec in required if spec.name not in enforced]
-            if lost:  # of columns 2, 0, 1 MLflow loses 0
-                raise ModelError(f"column {lost[0]!r} is lost in MLflow's schema: name columns by texts")
-            for spec in required:  # not `assign`: a column may be named by a number
-                served[spec.name] = enforced[spec.name]
-    except Exception as error:
-        raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
+    elif is_plain(columns):
+        rows = _telling(example)
+        try:
+            served = _as_enforced(rows, schema, columns)
+        except Exception as error:
+            raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
+        _compare_answers(model, rows, served)
+
+
+def _as_enforced(rows: pd.DataFrame, schema: Any, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return the rows as a served model gets them after MLflow has enforced its schema."""
+    from mlflow.models.utils import _enforce_schema
+    from mlflow.types import Schema
+
+    served = as_served(rows, columns)
+    required = [spec for spec in schema.inputs if spec.required]
+    if required:
+        enforced = _enforce_schema(served[[spec.name for spec in required]], Schema(required))
+        lost = [spec.name for spec in required if spec.name not in enforced]
+        if lost:  # of columns 2, 0, 1 MLflow loses 0
+            raise ModelError(f"column {lost[0]!r} is lost in MLflow's schema: name columns by texts")
+        for spec in required:  # not `assign`: a column may be named by a number
+            served[spec.name] = enforced[spec.name]
+    return served
+
+
+def _compare_answers(model: Any, rows: pd.DataFrame, served: pd.DataFrame) -> None:
+    """Raise ModelError where serving changes a column, and with it an answer."""
     changed = [str(name) for name in served if not _same(rows[name], served[name])]
     if not changed:
         return
@@ -57,13 +67,13 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
         here = model.predict(rows)
     except Exception:  # noqa: BLE001 - libraries whose models take no tables
         return
-    what = f"its answers depend on how {_kept(rows, served, changed[0])}"
+    fault = f"its answers depend on how {_kept(rows, served, changed[0])}"
     try:
         there = model.predict(served)
     except Exception as error:
-        raise ModelError(f"{what} ({reason(error)})") from error
+        raise ModelError(f"{fault} ({reason(error)})") from error
     if not _alike(here, there):
-        raise ModelError(what)
+        raise ModelError(fault)
 
 
 def _telling(example: pd.DataFrame) -> pd.DataFrame:
@@ -103,11 +113,12 @@ def _refuse_types(example: pd.DataFrame) -> None:
     for name in example.columns:
         if not infer_signature(example[[name]]).inputs.has_input_names():
             dtype = str(example[name].dtype)
-            way = next((way for start, way in _WAYS.items() if dtype.startswith(start)), "give numbers, texts or times")
-            raise ModelError(f"column {name!r} ({dtype}) cannot be served: MLflow's schema has no such type; {way}")
+            matching = (advice for start, advice in _ADVICE.items() if dtype.startswith(start))
+            advice = next(matching, "give numbers, texts or times")
+            raise ModelError(f"column {name!r} ({dtype}) cannot be served: MLflow's schema has no such type; {advice}")
 
 
-_WAYS = {
+_ADVICE = {
     "period": "give its start, .dt.start_time, or its text, .astype(str)",
     "timedelta": "give a number: .dt.total_seconds()",
     "interval": "give its middle, .array.mid, or its text, .astype(str)",
@@ -119,16 +130,17 @@ _WAYS = {
 
 
 def _kept(rows: pd.DataFrame, served: pd.DataFrame, name: str) -> str:
-    given, got = str(rows[name].dtype), str(served[name].dtype)
-    if given == got and (rows[name] == "").any():
+    """Return, in words, how a column differs between here and a served model, and what to do about it."""
+    here, there = str(rows[name].dtype), str(served[name].dtype)
+    if here == there and (rows[name] == "").any():
         return (
             f"an empty text of column {name!r} is kept; a served model gets NaN: .replace('', float('nan')) before fit"
         )
-    if given == got:
+    if here == there:
         return f"a missing value of column {name!r} is kept; a served model gets NaN: fillna(float('nan')) before fit"
     zoned = getattr(rows[name].dtype, "tz", None) is not None  # pandas' astype refuses to drop the zone
-    way = ".dt.tz_convert('UTC').dt.tz_localize(None)" if zoned else f".astype({got!r})"
-    return f"column {name!r} is kept, {given} here and {got} when it is served: convert it before fit, by {way}"
+    conversion = ".dt.tz_convert('UTC').dt.tz_localize(None)" if zoned else f".astype({there!r})"
+    return f"column {name!r} is kept, {here} here and {there} when it is served: convert it before fit, by {conversion}"
 
 
 def _named(rows: pd.DataFrame, columns: Sequence[Column], error: Exception) -> str:

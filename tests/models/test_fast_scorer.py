@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import fast_scorer
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.models.predictions import encode
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
@@ -188,14 +189,14 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
     class Own(Ridge):
         pass
 
-    columns = [(name, "double", True) for name in "abcd"]
+    columns = [Column(name, "double") for name in "abcd"]
     y = DOUBLES["a"]
     fitted = Ridge().fit(DOUBLES, y)
     assert fast_scorer.of(fitted, columns) is not None
     assert list(fitted.feature_names_in_) == list("abcd")  # the model itself is left as it was
-    assert fast_scorer.of(fitted, [("a", "string", True), *columns[1:]]) is None
-    assert fast_scorer.of(fitted, [("a", "double", False), *columns[1:]]) is None
-    assert fast_scorer.of(fitted, [(None, "double", True)] * 4) is None
+    assert fast_scorer.of(fitted, [Column("a", "string"), *columns[1:]]) is None
+    assert fast_scorer.of(fitted, [Column("a", "double", required=False), *columns[1:]]) is None
+    assert fast_scorer.of(fitted, [Column(None, "double")] * 4) is None
     assert fast_scorer.of(fitted, columns[::-1]) is None  # the signature has another order than the model
     for other in (
         Own(),
