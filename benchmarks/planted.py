@@ -138,7 +138,7 @@ def metric_of(name: str) -> Metric:
     if name == "cost":
         return own_metric(cost, "min", task="classification")
     if name == "raw log loss":
-        return replace(METRICS["log_loss"], name=name, way=mean(log_losses))  # no interval holds its level
+        return replace(METRICS["log_loss"], name=name, leave_out=mean(log_losses))  # no interval holds its level
     return METRICS[name.partition(",")[0]]
 
 

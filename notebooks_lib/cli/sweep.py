@@ -21,21 +21,21 @@ from notebooks_lib.sweeps import samplers
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
-    from notebooks_lib.sweeps.request import SweepRequest
+    from notebooks_lib.sweeps.request import SweepFile, SweepRequest
     from notebooks_lib.sweeps.trials import SweepResult
 
 _ARGUMENTS = "notebooks_lib.sweep.arguments"
 
 
-class _Remembering(click.Command):
-    """Keeps the arguments, so that the command to resume can be printed word for word."""
+class _KeepsArguments(click.Command):
+    """Keeps the arguments as given, to print the command that resumes the sweep."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_Remembering)
+@click.command(cls=_KeepsArguments)
 @click.argument("notebook", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--grid",
@@ -87,7 +87,7 @@ class _Remembering(click.Command):
 @click.option("--cold", is_flag=True, help="Start ordinary kernels, not warm ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.pass_context
-def command(ctx: click.Context, /, **given: Any) -> int:
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Run NOTEBOOK once for each set of values of a grid or a space: each a run, under one parent run.
 
     A failed trial is recorded and the others continue. Ctrl-C stops the running trials; --resume continues from there.
@@ -95,131 +95,141 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     interrupted.
     """
     arguments: list[str] = ctx.meta[_ARGUMENTS]
-    opened: list[str] = []
+    run_ids: list[str] = []
     try:
-        return _sweep(given, arguments, opened)
+        return _sweep(options, arguments, run_ids)
     except (errors.NbopsError, KeyboardInterrupt) as error:
-        go_on = _go_on(arguments, opened[0]) if opened else None
-        if given["as_json"]:  # a parser finds an object in every case
+        resume_command = _resume_command(arguments, run_ids[0]) if run_ids else None
+        if options["as_json"]:  # a parser finds an object in every case
             details = {"error": type(error).__name__, "message": str(error)}
-            _print_json({"run_id": opened[0] if opened else None, "status": None, "resume": go_on, "error": details})
-        if go_on is not None:
-            click.echo(f"nbops: to go on: {go_on}", err=True)
+            _print_json(
+                {"run_id": run_ids[0] if run_ids else None, "status": None, "resume": resume_command, "error": details}
+            )
+        if resume_command is not None:
+            click.echo(f"nbops: to go on: {resume_command}", err=True)
         raise
 
 
-def _sweep(given: dict[str, Any], arguments: Sequence[str], opened: list[str]) -> int:
+def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]) -> int:
     from notebooks_lib.sweeps.request import SweepFile, load_file
 
-    if given["notebook"] is None and (given["resume"] or "").endswith(".ipynb"):
-        given["notebook"], given["resume"] = Path(given["resume"]), ""  # `--resume n.ipynb`: no run has such a name
-    file = load_file(given["file"]) if given["file"] else SweepFile()
-    missing = {key for key, value in given.items() if value is None or value is False}
-    given |= {key: getattr(file, key, None) for key in missing}
-    if given["notebook"] is None and given["file"]:
+    if options["notebook"] is None and (options["resume"] or "").endswith(".ipynb"):
+        # No run has such a name: it is `--resume n.ipynb`.
+        options["notebook"], options["resume"] = Path(options["resume"]), ""
+    file = load_file(options["file"]) if options["file"] else SweepFile()
+    unset = {key for key, value in options.items() if value is None or value is False}
+    options |= {key: getattr(file, key, None) for key in unset}
+    if options["notebook"] is None and options["file"]:
         holds = "is empty" if file == SweepFile() else "names no notebook"
-        raise click.UsageError(f"{given['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
-    if given["notebook"] is None:
+        raise click.UsageError(f"{options['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
+    if options["notebook"] is None:
         raise click.UsageError("name the notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
-    if any(isinstance(given[limit], float) and math.isnan(given[limit]) for limit in ("timeout", "cell_timeout")):
+    if any(isinstance(options[limit], float) and math.isnan(options[limit]) for limit in ("timeout", "cell_timeout")):
         raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
-    request, settings = _request(given, file)
-    return _run(request, settings, arguments, opened, as_json=given["as_json"])
+    request, settings = _request(options, file)
+    return _run(request, settings, arguments, run_ids, as_json=options["as_json"])
 
 
-def _request(given: dict[str, Any], file: Any) -> tuple[SweepRequest, Settings]:
+def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Settings]:
     from notebooks_lib.sweeps import executors, grid_values, places, search_space
     from notebooks_lib.sweeps.trials import Goal
 
-    notebook: Path = given["notebook"]
+    notebook: Path = options["notebook"]
     schema = parameters.read_schema(document.read(notebook))
     for option in ("name", "experiment"):
-        if given[option] is not None and not given[option].strip():
+        if options[option] is not None and not options[option].strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
     domain = search_space.read(
         schema,
-        parameters=given["pairs"],
-        grid=given["grid"],
-        space=given["space"],
+        parameters=options["pairs"],
+        grid=options["grid"],
+        space=options["space"],
         file=file,
         notebook=notebook.name,
         environ=os.environ,
     )
-    if isinstance(domain.swept, grid_values.ParameterGrid) and given["sampler"] is not None:
+    if isinstance(domain.swept, grid_values.ParameterGrid) and options["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid runs all its combinations")
-    goal = Goal.parse(given["metric"]) if given["metric"] else None
+    goal = Goal.parse(options["metric"]) if options["metric"] else None
 
     from notebooks_lib import settings
     from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 
-    here = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    place = places.find(given["on"]) if given["on"] else executors.LOCAL
-    jobs = given["jobs"] or place.default_jobs()
+    project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
+    place = places.find(options["on"]) if options["on"] else executors.LOCAL
+    jobs = options["jobs"] or place.default_jobs()
     threads = place.thread_limits(jobs, os.environ)
-    limits = TrialLimits(given["timeout"], given["cell_timeout"], given["kernel"], bool(given["cold"]), threads)
+    limits = TrialLimits(options["timeout"], options["cell_timeout"], options["kernel"], bool(options["cold"]), threads)
     request = SweepRequest(
-        source=NotebookPlanner(notebook, here, experiment=given["experiment"]),
+        source=NotebookPlanner(notebook, project, experiment=options["experiment"]),
         domain=domain,
         goal=goal,
-        trials=given["trials"],
-        sampler=given["sampler"] or samplers.DEFAULT_SAMPLER,
-        seed=given["seed"],
-        prune=given["prune"],
+        trials=options["trials"],
+        sampler=options["sampler"] or samplers.DEFAULT_SAMPLER,
+        seed=options["seed"],
+        prune=options["prune"],
         jobs=jobs,
         place=place,
         limits=limits,
-        fail_fast=bool(given["fail_fast"]),
-        skip_seen=given["skip_seen"],
-        resume=given["resume"],
-        name=given["name"],
+        fail_fast=bool(options["fail_fast"]),
+        skip_seen=options["skip_seen"],
+        resume=options["resume"],
+        name=options["name"],
     )
-    return request, here
+    return request, project
 
 
-def _run(request: SweepRequest, here: Settings, arguments: Sequence[str], opened: list[str], *, as_json: bool) -> int:
+def _run(
+    request: SweepRequest, project: Settings, arguments: Sequence[str], run_ids: list[str], *, as_json: bool
+) -> int:
     from notebooks_lib.cli.live_table import table
     from notebooks_lib.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
-    connected = store.connect(here)
+    connected = store.connect(project)
     with table(request.total, request.goal, jobs=request.jobs or cores.whole(), silent=as_json) as shown:
         result = sweep.run(
             request,
             connected,
-            on_open=lambda run_id, url: _opened(run_id, opened, silent=as_json),
+            on_open=lambda run_id, url: _note_run(run_id, run_ids, silent=as_json),
             on_change=shown.show,
             tell=lambda line: click.echo(f"nbops: {line}", err=True),
         )
     if as_json:
-        _print_json({**report.document(result), "resume": _go_on(arguments, result.run_id)})
+        _print_json({**report.document(result), "resume": _resume_command(arguments, result.run_id)})
     else:
-        _print(result, query.get_run(connected, result.run_id).experiment, arguments, again=_again(request, result))
+        _print(
+            result,
+            query.get_run(connected, result.run_id).experiment,
+            arguments,
+            repeated=_count_repeated(request, result),
+        )
     if result.status == "KILLED":
         return 130
     failed = result.count("failed") + result.count("killed")
-    return 1 if failed or result.status == "FAILED" or _aimless(result) else 0
+    return 1 if failed or result.status == "FAILED" or _lacks_goal(result) else 0
 
 
-def _again(request: SweepRequest, result: SweepResult) -> int:
+def _count_repeated(request: SweepRequest, result: SweepResult) -> int:
     """Return how many trials would run again with --resume. A study has learned from failed trials."""
     return result.count("killed") + (0 if request.learns else result.count("failed"))
 
 
-def _aimless(result: SweepResult) -> bool:
+def _lacks_goal(result: SweepResult) -> bool:
     """Return whether trials finished, but none with a finite value of the goal."""
     done = any(trial.state in ("finished", "skipped") for trial in result.trials)
     return result.goal is not None and done and result.best is None
 
 
-def _opened(run_id: str, opened: list[str], *, silent: bool) -> None:
-    opened.append(run_id)
+def _note_run(run_id: str, run_ids: list[str], *, silent: bool) -> None:
+    run_ids.append(run_id)
     if not silent:
         click.echo(f"sweep {run_id}", err=True)
 
 
-def _go_on(arguments: Sequence[str], run_id: str) -> str:
-    """Return the command that resumes the sweep: the given one, with its run."""
+def _resume_command(arguments: Sequence[str], run_id: str) -> str:
+    """Return the command that resumes the sweep: the options one, with its run."""
     remaining: list[str] = []
     words = list(arguments)
     while words:
@@ -232,7 +242,7 @@ def _go_on(arguments: Sequence[str], run_id: str) -> str:
     return shlex.join(["nbops", "sweep", *remaining, "--resume", run_id])
 
 
-def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, again: int) -> None:
+def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, repeated: int) -> None:
     from notebooks_lib.sweeps import formatting
 
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
@@ -240,11 +250,11 @@ def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, ag
     click.echo(formatting.summary(result))
     click.echo(f"  sweep     {result.run_id}  ({output.open_hint(result.url)})")
     click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
-    if _aimless(result) and result.goal is not None:
+    if _lacks_goal(result) and result.goal is not None:
         why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")
         click.echo(f"  no best   {formatting.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
-    if result.status != "FINISHED" or len(result.trials) < result.total or again:
-        click.echo(f"  go on     {_go_on(arguments, result.run_id)}")
+    if result.status != "FINISHED" or len(result.trials) < result.total or repeated:
+        click.echo(f"  go on     {_resume_command(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"
         goal = result.goal.metric if result.goal.metric in builtin.DIRECTIONS else goal

@@ -1,4 +1,4 @@
-"""Metrics: what they measure, which way is better, and how they change when rows are left out. Pure."""
+"""Metrics: what they measure, their direction, and how they change when rows are left out. Pure."""
 
 from notebooks_lib.metrics.builtin import DIRECTIONS, parse
 from notebooks_lib.metrics.metric import Metric, gain

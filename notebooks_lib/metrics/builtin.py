@@ -1,6 +1,6 @@
-"""The table of built-in metrics: how each is computed, and which way is better.
+"""The table of built-in metrics: how each is computed, and whether a lower or a higher value is better.
 
-`jackknife` has how rows are left out of each.
+`jackknife` leaves rows out of each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def find(name: str, *, positive: str = "") -> Metric:
 
     `positive` names the class for f1, precision, recall and auc of two classes. A function is written as
     `module:function:min` (or `max`), and as `module:function:min:classes` when it scores class names; its module is
-    installed, or beside the notebook that promotes. Raises UsageError for any other.
+    installed, or beside the notebook that promotes. Raise UsageError for any other.
     """
     check(name)
     metric = METRICS[name] if name in METRICS else import_metric(name)
@@ -155,7 +155,7 @@ METRICS = _table()
 """Every built-in metric by name."""
 
 DIRECTIONS: Mapping[str, Direction] = {name: metric.direction for name, metric in METRICS.items()}
-"""Which way each of them is better."""
+"""The better direction of each."""
 
 
 _BETTER = {"min": "the smaller", "max": "the larger"}
@@ -164,7 +164,7 @@ _BETTER = {"min": "the smaller", "max": "the larger"}
 def parse(text: str) -> tuple[str, Direction]:
     """Return name and direction of "rmse", or of "cost:min" for a metric of one's own.
 
-    The direction follows the last colon. Raises UsageError when it is missing for a metric outside the table, is no
+    The direction follows the last colon. Raise UsageError when it is missing for a metric outside the table, is no
     direction, or contradicts the table.
     """
     name, colon, word = (part.strip() for part in text.rpartition(":"))
@@ -173,18 +173,18 @@ def parse(text: str) -> tuple[str, Direction]:
     direction = word.lower()
     if not name:
         raise UsageError(f"metric {text!r}: it has no name; write NAME, NAME:min or NAME:max, as in auc:max")
-    known = DIRECTIONS.get(name)
+    builtin = DIRECTIONS.get(name)
     if colon and direction not in ("min", "max"):
         raise UsageError(f"metric {text!r}: {word!r} is no direction; write {name}:min or {name}:max")
-    if colon and known and direction != known:
-        raise UsageError(f"metric {text!r}: of {name}, {_BETTER[known]} is better; write {name}")
-    if known:
-        return name, known
+    if colon and builtin and direction != builtin:
+        raise UsageError(f"metric {text!r}: of {name}, {_BETTER[builtin]} is better; write {name}")
+    if builtin:
+        return name, builtin
     if colon:
         return name, "min" if direction == "min" else "max"
     match = nearest(name, DIRECTIONS)
     meant = f"did you mean {match!r}? For" if match else "for"
     raise UsageError(
-        f"metric {name!r}: nobody said which way is better; {meant} a metric of your own write {name}:min or "
+        f"metric {name!r}: its direction is unknown; {meant} a metric of your own write {name}:min or "
         f"{name}:max (known: {', '.join(sorted(DIRECTIONS))})"
     )

@@ -30,9 +30,9 @@ LARGEST_TABLE = 5_000_000
 def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int = LARGEST_TABLE) -> Leaver:
     """Return the metric on these rows, ready to leave some out."""
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > largest_table
-    way = metric.way or (None if metric.own else WAYS.get(metric.name))
-    if way is not None and not large:
-        return way(truth, answers)
+    method = metric.leave_out or (None if metric.own else METHODS.get(metric.name))
+    if method is not None and not large:
+        return method(truth, answers)
 
     def score(places: Array) -> float:
         return metric.score(truth.at(places), answers.at(places))
@@ -43,11 +43,11 @@ def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int
 def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:
     """Return the method for a metric that `of` computes from the mean of one figure per row."""
 
-    def way(truth: Truth, answers: Answers) -> Leaver:
+    def method(truth: Truth, answers: Answers) -> Leaver:
         values = np.asarray(figures(truth, answers), dtype=float)
         return Sums(np.column_stack([np.ones(len(values)), values]), lambda sums: of(sums[..., 1] / sums[..., 0]))
 
-    return way
+    return method
 
 
 def _root(mean: Array) -> Array:
@@ -81,7 +81,7 @@ def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Le
     With `positive` and two classes, only the positive class counts.
     """
 
-    def way(truth: Truth, answers: Answers) -> Leaver:
+    def method(truth: Truth, answers: Answers) -> Leaver:
         classes = truth.classes
         assert classes is not None
         names = classes[1:] if positive and len(classes) == 2 else classes
@@ -93,7 +93,7 @@ def _counts(of: Callable[[Array, Array, Array], Array], *, positive: bool) -> Le
 
         return Sums(np.column_stack([called & true, called, true]).astype(float), metric, _outcomes(size))
 
-    return way
+    return method
 
 
 def _outcomes(classes: int) -> Array:
@@ -129,9 +129,9 @@ def _with_row(metric: Metric, truth: Truth, answers: Answers, true: int, called:
     return metric.score(Truth(np.concatenate([truth.values, classes[[true]]]), classes), Answers(values, chances))
 
 
-def _ratio(part: Array, whole: Array) -> Array:
-    """Return part / whole, and zero where whole is zero, as scikit-learn does with zero_division=0."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _ratio(part: Array, total: Array) -> Array:
+    """Return part / total, and zero where total is zero, as scikit-learn does with zero_division=0."""
+    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
 
 
 def _average(by_class: Array, called: Array, true: Array) -> Array:
@@ -172,7 +172,7 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
     return Mean(tuple(Placements(truth.values == name, shares[:, i]) for i, name in enumerate(truth.classes)))
 
 
-WAYS: dict[str, LeaveOutMethod] = {
+METHODS: dict[str, LeaveOutMethod] = {
     "rmse": mean(losses.squared_errors, _root),
     "mse": mean(losses.squared_errors),
     "mae": mean(losses.absolute_errors),

@@ -67,7 +67,7 @@ class Metric:
     score: Score
     losses: Losses | None = None
     """One loss for each row, lower is better, where the metric has such."""
-    way: LeaveOutMethod | None = None
+    leave_out: LeaveOutMethod | None = None
     """Closed-form leave-one-out; None uses the built-in one for this name, else recomputes the metric."""
     needs_probabilities: bool = False
     own: bool = False
@@ -144,8 +144,8 @@ def own_metric(
     chances = "probabilities" in inspect.signature(function).parameters
 
     def score(truth: Truth, answers: Answers) -> float:
-        given = {"probabilities": answers.probabilities} if chances else {}
-        return float(function(truth.values, answers.values, **given))
+        more = {"probabilities": answers.probabilities} if chances else {}
+        return float(function(truth.values, answers.values, **more))
 
     named = name or function.__name__
     return Metric(named, direction, task, score, needs_probabilities=chances, own=True, code=_code_digest(function))
@@ -162,7 +162,7 @@ def _code_digest(function: Callable[..., float]) -> str:
 
 
 def import_metric(text: str) -> Metric:
-    """Import the metric that "module:function:min" names. Raises UsageError when there is no such function."""
+    """Import the metric that "module:function:min" names. Raise UsageError when there is no such function."""
     module, function, direction, *rest = text.split(":")
     try:
         imported = getattr(importlib.import_module(module), function)

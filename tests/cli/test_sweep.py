@@ -50,8 +50,8 @@ def test_ctrl_c_stops_everything_and_the_printed_command_resumes(project: Settin
         wait_for(project.root / f"begun-{k}", process)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    out, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
     assert time.monotonic() - began < 20
     assert "4 of 4 trials" in out
     assert "2 finished, 2 killed" in out
@@ -61,14 +61,14 @@ def test_ctrl_c_stops_everything_and_the_printed_command_resumes(project: Settin
     assert {run.status for run in runs} == {"FINISHED", "KILLED"}
     assert all(run.tags[Tag.END] == run.status for run in runs)
     assert parent.status == "KILLED"
-    (go_on,) = [line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  go on")]
-    assert go_on == f"nbops sweep n.ipynb --grid k=0..3 --jobs 2 --resume {parent.run_id}"
+    (resume_command,) = [line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  go on")]
+    assert resume_command == f"nbops sweep n.ipynb --grid k=0..3 --jobs 2 --resume {parent.run_id}"
 
     path.write_text(path.read_text().replace("600 if", "0 if"))  # other code: nothing of before counts
-    process = begin(project, *go_on.split()[2:], "--json")
-    out, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
-    assert "code, environment or data have changed" in told
+    process = begin(project, *resume_command.split()[2:], "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "code, environment or data have changed" in err
     assert json.loads(out)["counts"]["finished"] == 4
     children = query.children(connected, parent.run_id)
     assert len(children) == 8
@@ -91,8 +91,8 @@ def test_after_kill_9_resume_closes_open_runs_and_runs_only_the_rest(project: Se
     assert [before[k].status for k in ("0", "1", "2", "3", None)] == ["FINISHED", "FINISHED"] + ["RUNNING"] * 3
 
     process = begin(project, "--resume", *arguments, "--cell-timeout", "1", "--json")
-    out, told = process.communicate(timeout=60)
-    assert process.returncode == 1, told
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
     result = json.loads(out)
     assert result["run_id"] == before[None].run_id
     assert [one["state"] for one in result["trials"]] == ["finished", "finished", "killed", "killed"]
@@ -133,7 +133,7 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
         (["--space", "alpha=uniform(0, 1)", "--trials", "3"], "give --metric"),
         (["--space", "alpha=uniform(0, 1)", "--metric", "rmse"], "give the number of trials with --trials"),
         (["--grid", "alpha=1,2", "--trials", "3"], "this grid has 2 combinations"),
-        (["--grid", "alpha=1,2", "--metric", "mine"], "which way is better"),
+        (["--grid", "alpha=1,2", "--metric", "mine"], "its direction is unknown"),
         (["--grid", "alpha=1,2", "--sampler", "tpe"], "--sampler goes with --space"),
         (["--grid", "alpha=1,2", "--name", ""], "--name takes a name"),
         (["--grid", "alpha=1,2", "--on", "moon"], "allowed local or dask"),
@@ -158,7 +158,7 @@ def test_usage_errors_are_reported_and_start_nothing(
         ("mine:max", Goal("mine", "max")),
         (" mine : Min ", Goal("mine", "min")),
         ("mse:max", "of mse, the smaller is better"),
-        ("mine", "which way is better"),
+        ("mine", "its direction is unknown"),
         ("auc:up", "'up' is no direction"),
     ],
 )
@@ -205,15 +205,15 @@ def test_an_empty_file_is_reported_as_empty(tmp_path: Path, capsys: pytest.Captu
 def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     done = Trial(0, {"a": 1}, "finished", None, {}, "ab", 1.0, "it logged no 'rmse'")
     result = SweepResult("abc", "http://x", "FINISHED", Goal("rmse"), [done, Trial(1, {"a": 2}, "failed")], 2, 1.0)
-    assert sweep._aimless(result)
-    sweep._print(result, "x", ["n.ipynb"], again=1)
+    assert sweep._lacks_goal(result)
+    sweep._print(result, "x", ["n.ipynb"], repeated=1)
     out = capsys.readouterr().out
     assert "no best   it logged no 'rmse'" in out
     assert "summary   nbops page abc" in out
     assert "go on     nbops sweep n.ipynb --resume abc" in out
-    sweep._print(result, "x", ["n.ipynb"], again=0)
+    sweep._print(result, "x", ["n.ipynb"], repeated=0)
     assert "go on" not in capsys.readouterr().out
-    assert not sweep._aimless(dataclasses.replace(result, goal=None))
+    assert not sweep._lacks_goal(dataclasses.replace(result, goal=None))
 
 
 @pytest.mark.parametrize(
@@ -227,4 +227,4 @@ def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytes
     ],
 )
 def test_the_resume_command_is_the_given_one_with_its_run(words: list[str], kept: list[str]) -> None:
-    assert sweep._go_on(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])
+    assert sweep._resume_command(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import CLIP, WAYS, leaver
+from notebooks_lib.metrics.jackknife import CLIP, METHODS, leaver
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.statistics import blocks
 from notebooks_lib.statistics.leave_one_out import Anew
@@ -22,7 +22,11 @@ KINDS = (
 
 @pytest.mark.parametrize(
     ("metric", "classes"),
-    [(METRICS[name], size) for name in WAYS for size in ((2, 3) if METRICS[name].task == "classification" else (0,))],
+    [
+        (METRICS[name], size)
+        for name in METHODS
+        for size in ((2, 3) if METRICS[name].task == "classification" else (0,))
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_leaving_out_in_closed_form_is_computing_anew(metric, classes):

@@ -14,7 +14,7 @@ import pytest
 from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import WAYS
+from notebooks_lib.metrics.jackknife import METHODS
 from notebooks_lib.metrics.metric import Answers, Truth, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import holdout_power, pair
@@ -24,7 +24,7 @@ from tests.promotion.test_decision import evidence, paired
 
 
 def test_every_metric_is_known_or_computed_anew():
-    assert set(METRICS) - set(WAYS) == {"median_ae"}
+    assert set(METRICS) - set(METHODS) == {"median_ae"}
     truth, model, other = answers("regression", rows=90)
     found = pair(METRICS["median_ae"], truth, model, other)
     assert (found.by, found.blocks) == ("blocks", 40)
