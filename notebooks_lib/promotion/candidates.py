@@ -20,7 +20,7 @@ from notebooks_lib.promotion.evidence import plain
 from notebooks_lib.promotion.report_table import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.query import RunInfo, RunSelection
+from notebooks_lib.tracking.query import RunInfo, SelectionLimits
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
@@ -127,26 +127,31 @@ def find_candidates(
     limit: int = 5,
     champion: Version | None = None,
     versions: Sequence[Version] = (),
+    runs: SelectionLimits | None = None,
 ) -> Candidates:
     """Return the candidates of an experiment, at most `limit`, scored on the validation rows of one dataset.
 
     `dataset` is a reference such as "sales@2"; empty means the dataset of the newest run. Runs are scored in the order
     of their logged metric until `limit` are accepted; a refused run does not count. Runs that did not log the metric
     come last. Of runs with the same code, parameters and data only one is scored: the champion's, else the newest.
-    `versions` are the versions of the model; one that was withdrawn from service does not come back by itself.
+    `versions` are the versions of the model; one that was withdrawn from service does not come back by itself. `runs`
+    says how many runs of a large experiment are considered.
 
     Raises PromotionError when no run is accepted and there is no champion that could stay.
     """
     chosen_dataset = datasets.read(dataset, store.settings) if dataset else None
-    look = promising_runs(store, experiment, metric, chosen_dataset)
-    runs = look.runs
-    if not runs:
+    tags = {Tag.DATASET_PREFIX + chosen_dataset.name: datasets.tag_value(chosen_dataset)} if chosen_dataset else None
+    selection = query.promising_runs(
+        store, experiment, metric.name, largest=metric.direction == "max", data=tags, limits=runs or SelectionLimits()
+    )
+    considered = selection.runs
+    if not considered:
         raise PromotionError(f"experiment {experiment!r} has no run that ended well; run a notebook in it first")
-    if champion is not None and not look.whole:
-        runs = _with_champion(store, runs, champion)
-    data, chosen = (chosen_dataset, "as asked for") if chosen_dataset else _dataset(store, runs)
-    same = [run for run in runs if _uses(run, data)]
-    elsewhere = len(runs) - len(same)
+    if champion is not None and not selection.whole:
+        considered = _with_champion(store, considered, champion)
+    data, chosen = (chosen_dataset, "as asked for") if chosen_dataset else _dataset(store, considered)
+    same = [run for run in considered if _uses(run, data)]
+    elsewhere = len(considered) - len(same)
     if not same:
         raise PromotionError(f"no run of experiment {experiment!r} used {data.ref} as it is now: run a notebook on it")
     single, repeated = _unrepeated(same, champion)
@@ -173,7 +178,7 @@ def find_candidates(
             continue
         candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)
-    candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(look))
+    candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(selection))
     if not ranked and champion is None:
         raise PromotionError(candidates.no_candidate)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
@@ -189,12 +194,6 @@ def check_challengers(challengers: int, limit: int) -> None:
             f"challengers is {challengers} and max_candidates {limit}: of the candidates that are scored on the "
             "validation rows one at least meets the champion, and at most all"
         )
-
-
-def promising_runs(store: Store, experiment: str, metric: Metric, data: Dataset | None = None) -> RunSelection:
-    """Return the runs among which candidates are sought; only those on `data` when it is given."""
-    tags = {Tag.DATASET_PREFIX + data.name: datasets.tag_value(data)} if data is not None else None
-    return query.promising_runs(store, experiment, metric.name, largest=metric.direction == "max", data=tags)
 
 
 def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> list[RunInfo]:

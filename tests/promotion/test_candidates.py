@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from notebooks_lib.errors import PromotionError, UnknownNameError
+from notebooks_lib.metrics.builtin import METRICS
+from notebooks_lib.promotion.candidates import find_candidates
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.query import SelectionLimits
 from tests.promotion.conftest import better, middling, worse, write_houses
 
 pytestmark = pytest.mark.tracking
@@ -88,19 +91,17 @@ def test_repetitions_are_looked_at_once(trials, houses, gate):
     assert outcomes(found)[first] == f"repeated by run {again[:8]}"
 
 
-def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, houses, gate, monkeypatch):
+def test_of_many_runs_the_best_and_the_champions_own_are_looked_at(trials, houses):
     from notebooks_lib.models import champions, registry
-    from notebooks_lib.tracking import query
 
-    monkeypatch.setattr(query, "NEWEST", 2)
-    monkeypatch.setattr(query, "BEST", 1)
     champion = trials.fitted(worse(), houses)
     version = registry.register(trials.store, "houses", champion)
     champions.mark_champion(trials.store, version, reason="first")
     best = trials.fitted(better(), houses)
     trials.fitted(middling(), houses)
     again = [trials.fitted(worse(), houses, **{Tag.RUN_FINGERPRINT: champion}) for _ in range(2)]
-    found = gate().candidates()
+    few = SelectionLimits(newest=2, best=1)
+    found = find_candidates(trials.store, "houses", METRICS["rmse"], champion=version, runs=few)
     assert [each.run.run_id for each in found.ranked] == [best, champion]
     assert outcomes(found) == dict.fromkeys(again, f"repeated by run {champion[:8]}")
     assert "only the 2 newest runs and the 1 best on each of their datasets" in str(found)

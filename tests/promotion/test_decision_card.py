@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -122,7 +121,7 @@ def test_the_other_challengers_are_told_with_what_they_had_of_the_level():
     out = replace(challenger("out", 0, paired=None), unread=True, data_faults=("a column is empty",))
     asked = together(out, challenger("<b>", 1.0), challenger("c", 0.1))
     text = read(asked)
-    assert "3 were asked in one use of the holdout." in text
+    assert "3 were evaluated in one use of the holdout." in text
     assert "tested at 0.25 %. challenger answer tested at why run out undecided version 3 stays: the holdout" in text
     assert "run c undecided 0.5 % version 3 stays: rmse 1 against 2" in text
     assert "each tested at 0.5 %" in text
@@ -147,8 +146,12 @@ def test_without_a_reading_there_is_nothing_to_draw():
 
 @pytest.mark.parametrize("gain", [1e-9, 3e6, 0.0])
 def test_axes_fit_any_figure(gain):
-    drawn = charts.interval_svg(
-        lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x", names=("a", "b")
-    )
-    assert 1 <= drawn.count('y2="118"') <= 9
-    assert "undefined" in charts.slices_svg([("a", 3, math.nan)], margin=None)
+    chart = charts.IntervalChart(lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x")
+    assert 1 <= len(chart.ticks) <= 9
+    assert all(0 <= chart.x(value) <= charts.WIDTH for value in (*chart.ticks, gain, 0.0))
+
+
+def test_text_of_a_notebook_cannot_look_like_the_page_or_load_anything():
+    about = replace(ABOUT, intended="# Promote\n\n![](http://x/y.png) [a](javascript:b) <h1>Keep</h1>\n\nKeep\n===")
+    page = decision_card.decision_page(decide_use(evidence(), Policy()), about, made="today")
+    assert (page.count("<h1>"), page.count("<img"), page.count("href")) == (1, 0, 0)

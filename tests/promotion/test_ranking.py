@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import pytest
 
@@ -88,8 +89,8 @@ def test_the_command_ranks_what_ended_well(trials, houses, capsys):
 def test_of_many_runs_the_command_says_which_it_looked_at(trials, houses, capsys, monkeypatch):
     from notebooks_lib.tracking import query
 
-    monkeypatch.setattr(query, "NEWEST", 2)
-    monkeypatch.setattr(query, "BEST", 1)
+    few = partial(query.promising_runs, limits=query.SelectionLimits(newest=2, best=1))
+    monkeypatch.setattr(query, "promising_runs", few)
     best, left_out, *_ = (trials.run({"rmse": value}, dataset=houses) for value in (1.0, 4.0, 2.0, 3.0))
     assert nbops(["compare", "houses", "--metric", "rmse"]) == 0
     out = capsys.readouterr().out
