@@ -11,7 +11,7 @@ import getpass
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,20 +48,19 @@ class LedgerEntry:
     when: str = ""
     """ISO, UTC."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The entry with "from" and "to" as keys."""
-        fields = asdict(self)
-        return {
-            "when": fields["when"],
-            "who": fields["who"],
-            "model": fields["model"],
-            "stage": fields["stage"],
-            "what": fields["what"],
-            "from": fields["before"],
-            "to": fields["after"],
-            "run": fields["run"],
-            "reason": fields["reason"],
-        }
+    def as_json(self) -> dict[str, str]:
+        """Return the entry as `nbops history --json` prints it, with "from" and "to" as keys."""
+        return {key: getattr(self, field) for key, field in _FIELDS.items()}
+
+
+_FIELDS = {
+    **{name: name for name in ("when", "who", "model", "stage", "what")},
+    "from": "before",
+    "to": "after",
+    "run": "run",
+    "reason": "reason",
+}
+"""Key of a field in JSON and, after Tag.LEDGER_PREFIX, in tags -> its name here. The time is the run's own."""
 
 
 def write(store: Store, entry: LedgerEntry, key: str) -> None:
@@ -104,17 +103,8 @@ def who() -> str:
 
 
 def _create(store: Store, experiment: str, entry: LedgerEntry, key: str) -> str:
-    fields = {
-        "model": entry.model,
-        "stage": entry.stage,
-        "what": entry.what,
-        "from": entry.before,
-        "to": entry.after,
-        "reason": entry.reason,
-        "run": entry.run,
-        "who": entry.who or who(),
-    }
-    tags = {Tag.LEDGER_PREFIX + name: text[:LIMIT] for name, text in fields.items() if text}
+    fields = replace(entry, who=entry.who or who(), when="").as_json()
+    tags = {Tag.LEDGER_PREFIX + key: text[:LIMIT] for key, text in fields.items() if text}
     title = f"{entry.model} {entry.stage}: {entry.what} {entry.before or 'none'} -> {entry.after or 'none'}"[:LIMIT]
     run = store.client.create_run(
         experiment, start_time=time.time_ns() // 1_000_000, tags={**tags, Tag.LEDGER: key}, run_name=title
@@ -127,20 +117,9 @@ def _order(run: Any) -> tuple[int, str]:
 
 
 def _entry(run: Any) -> LedgerEntry:
-    tags = {
-        key[len(Tag.LEDGER_PREFIX) :]: value
-        for key, value in run.data.tags.items()
-        if key.startswith(Tag.LEDGER_PREFIX)
+    fields: dict[str, Any] = {
+        field: run.data.tags.get(Tag.LEDGER_PREFIX + key, "mark" if key == "what" else "")
+        for key, field in _FIELDS.items()
     }
     when = datetime.fromtimestamp((run.info.start_time or 0) / 1000, UTC).isoformat(timespec="seconds")
-    return LedgerEntry(
-        model=tags.get("model", ""),
-        stage=tags.get("stage", ""),
-        what=tags.get("what", "mark"),
-        before=tags.get("from", ""),
-        after=tags.get("to", ""),
-        reason=tags.get("reason", ""),
-        run=tags.get("run", ""),
-        who=tags.get("who", ""),
-        when=when,
-    )
+    return LedgerEntry(**{**fields, "when": when})
