@@ -119,14 +119,16 @@ def theirs(model: Path, text: bytes) -> Iterator[tuple[int, float]]:
 def ours(project: Path, model: Path, text: bytes) -> Iterator[tuple[int, float]]:
     """`nbops endpoint start` of a model that was deployed before: its port, and the seconds to its first answer."""
     from notebooks_lib import settings
-    from notebooks_lib.serving import endpoint
+    from notebooks_lib.serving import local_endpoint
+    from notebooks_lib.serving.endpoint import ServedVersion
+    from notebooks_lib.serving.local_endpoint import LocalEndpoint
 
     here = settings.load(project, {})
     name = model.name
-    if name not in (each.name for each in endpoint.listed(here)):
-        endpoint.deploy(here, name, "blue", model, version="1", detail={}, traffic=True)
-        endpoint.stop(here, name)
-    port = endpoint.status(here, name).port
+    if name not in local_endpoint.names(here):
+        LocalEndpoint(here, name).deploy("blue", ServedVersion.in_folder(model, version="1"), traffic=True)
+        LocalEndpoint(here, name).stop()
+    port = LocalEndpoint(here, name).status().port
     began = time.perf_counter()
     subprocess.run(
         [str(BIN / "nbops"), "endpoint", "start", name],
@@ -139,7 +141,7 @@ def ours(project: Path, model: Path, text: bytes) -> Iterator[tuple[int, float]]
         wait(port, text)
         yield port, time.perf_counter() - began
     finally:
-        endpoint.stop(here, name)
+        LocalEndpoint(here, name).stop()
 
 
 def _environment() -> dict[str, str]:

@@ -14,8 +14,8 @@ from notebooks_lib import safe_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebooks_lib.serving.endpoint import EndpointStatus
-    from notebooks_lib.serving.slots import SlotCounts
+    from notebooks_lib.serving.endpoint import Endpoint, EndpointStatus
+    from notebooks_lib.serving.slot_counts import SlotCounts
     from notebooks_lib.settings import Settings
 
 _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
@@ -38,12 +38,8 @@ def start(name: str | None) -> None:
     of the model NAME.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import endpoint, endpoint_state
 
-    project = _here()
-    name = name or endpoint_state.only(project, None)
-    with manual.recorded_traffic(project, name):
-        status = endpoint.start(project, name)
+    status = manual.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
@@ -52,10 +48,7 @@ def start(name: str | None) -> None:
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
     """Stop the server of NAME. Its model, port and key are kept for the next start."""
-    from notebooks_lib.serving import endpoint, endpoint_state
-
-    project = _here()
-    status = endpoint.stop(project, endpoint_state.only(project, name))
+    status = _endpoint(name).stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
 
@@ -69,10 +62,9 @@ def status(name: str | None, as_json: bool) -> int:
 
     from notebooks_lib.errors import EndpointError
     from notebooks_lib.release import journal
-    from notebooks_lib.serving import endpoint, endpoint_state
 
-    project = _here()
-    content = endpoint.status(project, endpoint_state.only(project, name))
+    endpoint = _endpoint(name)
+    content = endpoint.status()
     if as_json:
         _json({key: value for key, value in content.as_json().items() if key != "changed"})
     else:
@@ -81,9 +73,9 @@ def status(name: str | None, as_json: bool) -> int:
         counts = None
         if content.state == "running":
             with suppress(EndpointError):  # it has ended in the meantime
-                counts = endpoint.measured(project, content.name)
+                counts = endpoint.counts()
         _print_slots(content, counts)
-        for change in journal.unfinished(project):
+        for change in journal.unfinished(_here()):
             if change.change.get("endpoint") == content.name:
                 click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
     return 1 if content.state == "broken" else 0
@@ -101,14 +93,11 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
     The request has one of MLflow's formats (dataframe_split, dataframe_records, instances, inputs) or Azure's
     (input_data).
     """
-    from notebooks_lib.serving import endpoint, endpoint_state
-
     if data is not None and example:
         raise click.UsageError("give either --data or --example")
-    project = _here()
-    name = endpoint_state.only(project, name)
-    payload = endpoint.example(project, name, slot=slot) if data is None else _payload(data)
-    answer = endpoint.invoke(project, name, payload, slot=slot)
+    endpoint = _endpoint(name)
+    payload = endpoint.example(slot=slot) if data is None else _payload(data)
+    answer = endpoint.invoke(payload, slot=slot)
     if data is None and not as_json:
         click.echo(f"sent the model's example: {json.dumps(payload)}", err=True)
     _json(answer, indent=None if as_json else 2)
@@ -124,11 +113,9 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     Its files must be the ones that were scored. A slot with traffic is not overwritten; a stopped server is started.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import endpoint_state
 
-    project = _here()
-    name = endpoint_state.only(project, name)
-    chosen, status = manual.deploy_by_hand(project, name, version=version, slot=slot)
+    name = _endpoint(name).name
+    chosen, status = manual.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -144,11 +131,10 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     the change.
     """
     from notebooks_lib.release import manual
-    from notebooks_lib.serving import endpoint, endpoint_state
 
-    project = _here()
-    with manual.recorded_traffic(project, endpoint_state.only(project, name)):
-        status = endpoint.split(project, name, _shares(shares))
+    endpoint = _endpoint(name)
+    with manual.recorded_traffic(_here(), name):
+        status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
 
@@ -160,10 +146,7 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 
     Callers never get its answers: they are compared with those of the serving slot. `status` shows the result.
     """
-    from notebooks_lib.serving import endpoint, endpoint_state
-
-    project = _here()
-    _print_slots(endpoint.mirror(project, endpoint_state.only(project, name), _shares(shares)))
+    _print_slots(_endpoint(name).set_mirror(_shares(shares)))
 
 
 @command.command("delete-slot")
@@ -171,10 +154,7 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("slot")
 def delete_slot(name: str, slot: str) -> None:
     """Delete SLOT of NAME; refused while it has traffic. Without any slot, the server stops."""
-    from notebooks_lib.serving import endpoint, endpoint_state
-
-    project = _here()
-    status = endpoint.delete(project, endpoint_state.only(project, name), slot)
+    status = _endpoint(name).delete_slot(slot)
     click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
     _print_slots(status)
 
@@ -186,10 +166,7 @@ def delete_slot(name: str, slot: str) -> None:
 )
 def logs(name: str | None, lines: int) -> None:
     """Print the last lines of the server's log."""
-    from notebooks_lib.serving import endpoint, endpoint_state
-
-    project = _here()
-    for line in endpoint.logs(project, endpoint_state.only(project, name), lines):
+    for line in _endpoint(name).logs(lines):
         click.echo(line)
 
 
@@ -198,15 +175,15 @@ def logs(name: str | None, lines: int) -> None:
 def list_(as_json: bool) -> None:
     """List the endpoints of this project."""
     from notebooks_lib.cli import output
-    from notebooks_lib.serving import endpoint
+    from notebooks_lib.serving import targets
 
-    endpoints = endpoint.listed(_here())
+    statuses = [endpoint.status() for endpoint in targets.endpoints(_here()).values()]
     if as_json:
-        _json([status.as_json() for status in endpoints], indent=None)
-    elif not endpoints:
+        _json([status.as_json() for status in statuses], indent=None)
+    elif not statuses:
         click.echo("no endpoint yet; serve a model's champion with: nbops endpoint start MODEL")
     else:
-        rows = [[status.name, status.state, status.version, status.address, status.since] for status in endpoints]
+        rows = [[status.name, status.state, status.version, status.address, status.since] for status in statuses]
         output.table(("endpoint", "state", "version", "address", "since"), rows)
 
 
@@ -214,6 +191,13 @@ def _here() -> Settings:
     from notebooks_lib import settings
 
     return settings.here()
+
+
+def _endpoint(name: str | None) -> Endpoint:
+    """Return the endpoint that a command names; without a name, the only one."""
+    from notebooks_lib.serving import targets
+
+    return targets.choose_endpoint(_here(), name)
 
 
 def _payload(data: str) -> Any:
@@ -264,14 +248,13 @@ def _done(counts: SlotCounts | None) -> list[str]:
 
 
 def _print(status: EndpointStatus) -> None:
-    memory = f"{status.memory_mb:.0f} MB" if status.memory_mb is not None else ""
     facts = [
         ("state", click.style(status.state, fg=_COLOURS[status.state])),
         ("address", status.address),
         ("version", status.version),
         *((name.replace("_", " "), value) for name, value in status.detail.items()),
         ("since", status.since),
-        ("process", f"{status.pid}, {memory}" if status.pid else ""),
+        *status.facts.items(),
         ("last error", status.last_error),
     ]
     if status.state == "running":

@@ -21,7 +21,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib.cli import output
     from notebooks_lib.models import registry
     from notebooks_lib.release import journal, rollout
-    from notebooks_lib.serving.endpoint_state import check_name
+    from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
 

@@ -161,7 +161,7 @@ def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import candidates
-    from notebooks_lib.serving.endpoint_state import check_name
+    from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -248,9 +248,9 @@ def _no_undo(model: str, stages: Sequence[str], project: Settings) -> str:
 
 
 def _status(project: Settings, name: str) -> EndpointStatus | None:
-    from notebooks_lib.serving import endpoint, endpoint_state
+    from notebooks_lib.release import version_slots
 
-    return endpoint.status(project, name) if name in endpoint_state.known(project) else None
+    return version_slots.endpoint_status(project, name)
 
 
 def _check_stages(stages: Any, project: Settings) -> None:

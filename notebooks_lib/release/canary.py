@@ -8,19 +8,18 @@ there is traffic or not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import EndpointError, InputError, PromotionError
+from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.release import contract_tests
-from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import SlotCounts
 from notebooks_lib.serving.inference import difference
+from notebooks_lib.serving.slot_counts import SlotCounts
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
-    from notebooks_lib.settings import Settings
+    from notebooks_lib.serving.endpoint import Endpoint
     from notebooks_lib.settings.sections import CanaryStep, Stage
 
 LOOK_EVERY = 0.2
@@ -74,13 +73,13 @@ class CanaryWatch:
     """One step of a canary, from now on: the traffic is split already."""
 
     def __init__(
-        self, settings: Settings, name: str, new: str, old: str, *, golden: Golden, old_golden: Golden
+        self, endpoint: Endpoint, new: str, old: str, *, goldens: Mapping[str, Golden], tolerance: float
     ) -> None:
-        self.settings = settings
-        self.name = name
         self.slots = (new, old)
-        self._golden = {new: golden, old: old_golden}
-        self._mark = endpoint.measured(settings, name)
+        self._endpoint = endpoint
+        self._golden = goldens
+        self._tolerance = tolerance
+        self._mark = endpoint.counts()
 
     def until_done(
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
@@ -109,7 +108,7 @@ class CanaryWatch:
                 time.sleep(LOOK_EVERY)
 
     def _counts(self) -> tuple[SlotCounts, SlotCounts]:
-        counts = endpoint.measured(self.settings, self.name, since=self._mark)
+        counts = self._endpoint.counts(since=self._mark)
         new, old = (counts.get(slot, SlotCounts()) for slot in self.slots)
         return new, old
 
@@ -119,19 +118,20 @@ class CanaryWatch:
         In a `mirrored` step the champion is asked without naming a slot, as its callers do, so that the requests are
         mirrored and the predictions compared.
         """
-        ask = contract_tests.asker(self.settings, self.name)
+        session = self._endpoint.session()
         for turn in range(count):
             for slot in self.slots:
                 pairs = self._golden[slot].pairs
                 request, known = pairs[turn % len(pairs)]
                 try:
-                    answer = ask(request, None if mirrored and slot == self.slots[1] else slot)
-                except (InputError, EndpointError) as error:
-                    if slot == self.slots[1] or "answered" in str(error) or "refused" in str(error):
-                        continue  # the server counts it
+                    answer = session.ask(request, slot=None if mirrored and slot == self.slots[1] else slot)
+                except EndpointError as error:
+                    if slot == self.slots[1]:
+                        continue
                     raise PromotionError(f"the endpoint does not answer: {error}") from error
-                tolerance = self.settings.promotion.tolerance
-                if slot == self.slots[0] and difference(known, answer.get("predictions")) > tolerance:
+                if answer.status != 200 or slot == self.slots[1]:
+                    continue  # the endpoint counts it
+                if difference(known, answer.content.get("predictions")) > self._tolerance:
                     raise PromotionError("it answers known rows otherwise than when it was registered")
 
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
-from notebooks_lib.serving import endpoint, endpoint_client, server_launch
-from notebooks_lib.serving.endpoint_state import EndpointFolder
 from notebooks_lib.serving.inference import difference, same_form
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
-    from notebooks_lib.settings import Settings
+    from notebooks_lib.serving.endpoint import Endpoint
 
 LOAD = 60
 """Requests of the small load, sent over CONNECTIONS at once."""
@@ -50,11 +48,11 @@ class ContractCheck:
 
 
 def contract(
-    settings: Settings,
-    name: str,
+    endpoint: Endpoint,
     slot: str,
     golden: Golden,
     *,
+    tolerance: float,
     champion: tuple[str, Golden] | None = None,
     ratio: float = 2.0,
 ) -> list[ContractCheck]:
@@ -62,11 +60,11 @@ def contract(
 
     All checks are made, whatever the first ones say.
     """
-    checks = [_golden(settings, name, slot, golden)]
+    checks = [_golden(endpoint, slot, golden, tolerance)]
     if champion is not None:
-        checks.append(_interface(settings, name, slot, golden, champion[1]))
-    checks.append(_malformed(settings, name, slot))
-    checks.append(_latency(settings, name, slot, golden, champion, ratio))
+        checks.append(_interface(endpoint, slot, champion[1]))
+    checks.append(_malformed(endpoint, slot))
+    checks.append(_latency(endpoint, slot, golden, champion, ratio))
     return checks
 
 
@@ -75,34 +73,23 @@ def refused(checks: Sequence[ContractCheck]) -> str:
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 
 
-def predictions(settings: Settings, name: str, golden: Golden, *, slot: str | None = None) -> int:
+def predictions(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: str | None = None) -> int:
     """Return how many known rows an endpoint answers as its version did when it was registered.
 
-    Raises PromotionError when it refuses a row, fails, or answers otherwise than within promotion.tolerance.
+    Raises PromotionError when it refuses a row, fails, or answers otherwise than within `tolerance` (relative).
     """
     for request, known in golden.pairs:
         try:
-            answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)
+            answer = endpoint.invoke(request, slot=slot, probe=True)
         except (InputError, EndpointError) as error:
-            raise PromotionError(f"endpoint {name!r} does not answer known rows: {error}") from error
+            raise PromotionError(f"endpoint {endpoint.name!r} does not answer known rows: {error}") from error
         apart = difference(known, answer.get("predictions") if isinstance(answer, Mapping) else None)
-        if apart > settings.promotion.tolerance:
+        if apart > tolerance:
             raise PromotionError(
-                f"endpoint {name!r} answers known rows otherwise than the model did when it was registered: they "
-                f"differ by {apart:.3g}, promotion.tolerance is {settings.promotion.tolerance:g}"
+                f"endpoint {endpoint.name!r} answers known rows otherwise than the model did when it was registered: "
+                f"they differ by {apart:.3g}, promotion.tolerance is {tolerance:g}"
             )
     return golden.rows
-
-
-def asker(settings: Settings, name: str) -> Callable[[object, str | None], Any]:
-    """Return a function that sends requests like `endpoint.invoke`, without reading the endpoint's status each time."""
-    folder = EndpointFolder(settings, name)
-    current = folder.read()
-    if current is None:
-        raise EndpointError(f"endpoint {name!r} is gone")
-    address = server_launch.listens_at(current)
-    key = "" if address.loopback else folder.secret()
-    return lambda payload, slot: endpoint_client.invoke(address, payload, key=key, slot=slot, probe=True)
 
 
 def too_slow(new: float | None, old: float | None, ratio: float) -> str:
@@ -112,19 +99,19 @@ def too_slow(new: float | None, old: float | None, ratio: float) -> str:
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"
 
 
-def _golden(settings: Settings, name: str, slot: str, golden: Golden) -> ContractCheck:
+def _golden(endpoint: Endpoint, slot: str, golden: Golden, tolerance: float) -> ContractCheck:
     try:
-        rows = predictions(settings, name, golden, slot=slot)
+        rows = predictions(endpoint, golden, tolerance, slot=slot)
     except PromotionError as error:
         return ContractCheck("predictions", str(error), ok=False)
     return ContractCheck("predictions", f"{rows} known rows are answered as when the version was registered")
 
 
-def _interface(settings: Settings, name: str, slot: str, golden: Golden, champion: Golden) -> ContractCheck:
+def _interface(endpoint: Endpoint, slot: str, champion: Golden) -> ContractCheck:
     """Check that the champion's callers can send what they sent and read what they read."""
     for request, known in champion.pairs:
         try:
-            answer = endpoint.invoke(settings, name, request, slot=slot, probe=True)["predictions"]
+            answer = endpoint.invoke(request, slot=slot, probe=True)["predictions"]
         except (InputError, EndpointError) as error:
             return ContractCheck("signature", f"it does not take what the champion's callers send: {error}", ok=False)
         if not same_form(known, answer):
@@ -132,12 +119,13 @@ def _interface(settings: Settings, name: str, slot: str, golden: Golden, champio
     return ContractCheck("signature", "it takes what the champion's callers send")
 
 
-def _malformed(settings: Settings, name: str, slot: str) -> ContractCheck:
+def _malformed(endpoint: Endpoint, slot: str) -> ContractCheck:
     for body in MALFORMED:
         try:
-            endpoint.invoke(settings, name, body, slot=slot, probe=True)
+            answer = endpoint.session().ask(body, slot=slot)
+            answer.result()
         except InputError as error:
-            if "(400)" not in str(error):
+            if answer.status != 400:
                 return ContractCheck("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)
         except EndpointError as error:
             return ContractCheck("malformed", f"{json.dumps(body)} is not refused with 400: {error}", ok=False)
@@ -147,13 +135,13 @@ def _malformed(settings: Settings, name: str, slot: str) -> ContractCheck:
 
 
 def _latency(
-    settings: Settings, name: str, slot: str, golden: Golden, champion: tuple[str, Golden] | None, ratio: float
+    endpoint: Endpoint, slot: str, golden: Golden, champion: tuple[str, Golden] | None, ratio: float
 ) -> ContractCheck:
     try:
-        new = _p95(settings, name, slot, golden)
-        old = _p95(settings, name, *champion) if champion else None
+        new = _p95(endpoint, slot, golden)
+        old = _p95(endpoint, *champion) if champion else None
         if champion and too_slow(new, old, ratio):  # something else may have kept this machine busy: once more
-            new, old = _p95(settings, name, slot, golden), _p95(settings, name, *champion)
+            new, old = _p95(endpoint, slot, golden), _p95(endpoint, *champion)
     except (InputError, EndpointError, OSError) as error:
         return ContractCheck("latency", f"it does not stand {CONNECTIONS} requests at once: {error}", ok=False)
     slow = too_slow(new, old, ratio)
@@ -161,12 +149,13 @@ def _latency(
     return ContractCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
 
 
-def _p95(settings: Settings, name: str, slot: str, golden: Golden) -> float:
-    request, ask = golden.pairs[0][0], asker(settings, name)
+def _p95(endpoint: Endpoint, slot: str, golden: Golden) -> float:
+    """Return the p95 in seconds of LOAD requests, as their caller waits for them."""
+    request, session = golden.pairs[0][0], endpoint.session()
 
     def once(_: int) -> float:
         began = time.perf_counter()
-        ask(request, slot)
+        session.ask(request, slot=slot).result()
         return time.perf_counter() - began
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:

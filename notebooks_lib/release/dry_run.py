@@ -9,7 +9,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import version_slots
 from notebooks_lib.release.rollout import admission_refusal, continue_command
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving import targets
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def _after(rollout: Rollout, stage: str, name: str) -> str:
 
 def _unable(rollout: Rollout, name: str) -> str:
     """Return why there is no slot for the version; empty when there is one."""
-    status = version_slots.endpoint_status(rollout.store, name)
+    status = version_slots.endpoint_status(rollout.store.settings, name)
     known = (each for each in registry.versions(rollout.store, rollout.model) if each.run_id == rollout.candidate)
     if any(version_slots.slot_holding(status, each) for each in known):
         return ""
     try:
-        endpoint.idle(rollout.store.settings, name)
+        targets.endpoint_for(rollout.store.settings, name).idle_slot()
     except EndpointError as error:
         return str(error)
     return ""

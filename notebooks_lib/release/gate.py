@@ -16,9 +16,9 @@ from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.report_table import ReportTable
-from notebooks_lib.release import decision_record, journal, recovery
+from notebooks_lib.release import decision_record, journal, recovery, version_slots
 from notebooks_lib.release.stages import Release
-from notebooks_lib.serving import endpoint, endpoint_state
+from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
@@ -51,7 +51,7 @@ class Gate:
 
         Raises UsageError, as for an unknown metric.
         """
-        self.model = endpoint_state.check_name("model", model or experiment)
+        self.model = check_name("model", model or experiment)
         self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
         self.experiment = experiment
         self.dataset = dataset
@@ -85,12 +85,12 @@ class Gate:
     def champion_table(self) -> ReportTable:
         """Return a table of the champion and its endpoint, for a notebook."""
         champion = self.champion()
-        endpoints = [each for each in endpoint.listed(self.store.settings) if each.name == self.model]
+        status = version_slots.endpoint_status(self.store.settings, self.model)
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),
             ("reason", champion.tags.get(Tag.REASON, "") if champion else ""),
-            ("endpoint", f"{endpoints[0].state}, version {endpoints[0].version}" if endpoints else "none yet"),
+            ("endpoint", f"{status.state}, version {status.version}" if status else "none yet"),
         ]
         return ReportTable.of((self.model, ""), rows)
 

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 
-from notebooks_lib.errors import NbopsError, PromotionError, TrackingError, UnknownNameError, UsageError
-from notebooks_lib.models import champions, registry
+from notebooks_lib.errors import (
+    EndpointError,
+    ModelError,
+    NbopsError,
+    PromotionError,
+    TrackingError,
+    UnknownNameError,
+    UsageError,
+)
+from notebooks_lib.models import champions, model_files, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import journal, version_slots
 from notebooks_lib.release.journal import StageLock
-from notebooks_lib.serving import endpoint, endpoint_state
-from notebooks_lib.serving.endpoint import EndpointStatus
+from notebooks_lib.serving import targets
+from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import LedgerEntry
 from notebooks_lib.tracking.store import Store, connect
@@ -29,7 +40,7 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
     cannot be reached. Where nothing moves, the store is not asked.
     """
-    before = _status(settings, name)
+    before = version_slots.endpoint_status(settings, name)
     lock = _stage_lock(settings, name, before)
     if lock is not None:
         lock.take()
@@ -38,7 +49,7 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.release()
-    now = _status(settings, name)
+    now = version_slots.endpoint_status(settings, name)
     lock = lock or _stage_lock(settings, name, now)
     old, new = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
     if lock is not None and old != new:
@@ -52,6 +63,58 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
             ) from error
 
 
+def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
+    """Start an endpoint and return its status; the ledger records traffic that moves.
+
+    Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
+    may also be a model's. Raises UnknownNameError when nothing bears that name, EndpointError when there is no
+    champion, or a model's files are gone.
+    """
+    with recorded_traffic(settings, name):
+        status = version_slots.endpoint_status(settings, name)
+        bare = status is None or (status.state == "stopped" and not status.slots)
+        return targets.endpoint_for(settings, name).start(find_champion(settings, name) if bare else None)
+
+
+def find_champion(settings: Settings, name: str) -> ServedVersion:
+    """Return the champion of the stage whose endpoint has this name, or of the model of this name in prod.
+
+    Raises UnknownNameError when nothing has this name, EndpointError when it belongs to no stage or has no champion.
+    """
+    store = connect(settings)
+    names, endpoints = registry.models(store), targets.endpoints(settings)
+    served = {settings.stages.endpoint(stage, model): (stage, model) for stage in STAGES for model in names}
+    if name not in served and name not in names:
+        if name in endpoints:
+            raise EndpointError(
+                f"endpoint {name!r} has no slot left to serve, and no stage of a registered model has it; deploy a "
+                "model to it first"
+            )
+        raise UnknownNameError("endpoint or model", name, {*endpoints, *names, *served})
+    stage, model = served.get(name, (PROD, name))
+    champion = champions.champion(store, model, stage)
+    if champion is None:
+        where, how = ("", "") if stage == PROD else (f" in {stage}", f" --stages {stage}")
+        raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
+
+    def fetch(scratch: Path) -> FetchedModel:
+        sha256 = champion.tags.get(Tag.MODEL_SHA256, "")
+        try:
+            folder = model_files.download(champion.source, scratch)
+        except ModelError as error:
+            back = champions.rollback_command(model, stage)
+            raise EndpointError(
+                f"endpoint {name!r} cannot serve version {champion.version} of {model!r}, the champion: {error}; put "
+                f"its files back, go back to the version before ({back}), or run its notebook and promote again"
+            ) from error
+        if not sha256:  # its mark was set by hand
+            about = f"version {champion.version} of {model!r}, which no promotion chose,"
+            model_files.check_folder_trusted(folder, settings.promotion.trusted_flavors, about)
+        return FetchedModel(folder, sha256)
+
+    return ServedVersion(champion.version, version_slots.deployment_detail(store, champion), fetch)
+
+
 def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
     """Deploy a version of an endpoint's model to a slot; return the slot and the endpoint's status. No traffic moves.
 
@@ -60,8 +123,9 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
     version, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
     those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
     """
-    store, status = connect(settings), endpoint.status(settings, name)
-    slots = {*endpoint_state.SLOTS, *status.slots}
+    endpoint = targets.endpoint_for(settings, name)
+    store, status = connect(settings), endpoint.status()
+    slots = {*SLOTS, *status.slots}
     if slot and slot not in slots:
         raise UnknownNameError("slot", slot, slots)
     lock = _stage_lock(settings, name, status) or _registered(store, name)
@@ -79,15 +143,9 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
             if champion is None:
                 raise UsageError(f"model {lock.model!r} has no champion in {lock.stage}; name one with --version")
             chosen = champion
-        return version_slots.deploy_version(store, name, chosen, slot=slot), endpoint.status(settings, name)
+        return version_slots.deploy_version(store, name, chosen, slot=slot), endpoint.status()
     finally:
         lock.release()
-
-
-def _status(settings: Settings, name: str) -> EndpointStatus | None:
-    with suppress(UnknownNameError):
-        return endpoint.status(settings, name)
-    return None
 
 
 def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:

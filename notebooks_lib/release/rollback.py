@@ -60,7 +60,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     before = champions.champion(store, model, stage)
     is_champion = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):
-        status = version_slots.endpoint_status(store, settings.stages.endpoint(stage, model))
+        status = version_slots.endpoint_status(store.settings, settings.stages.endpoint(stage, model))
         return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
         if model not in registry.models(store):

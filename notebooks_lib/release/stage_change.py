@@ -84,13 +84,13 @@ class StageChange(StageMoves):
         """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
             checks = contract_tests.contract(
-                self.store.settings,
-                self.name,
+                self.endpoint,
                 self.slot,
                 self.known(self.version),
                 # Whoever goes back wants out of what serves now, however quick it is and whatever more it takes.
                 champion=None if self.kind == "rollback" else self.beside(),
                 ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
+                tolerance=self.store.settings.promotion.tolerance,
             )
             if contract_tests.refused(checks):
                 raise PromotionError(
@@ -111,7 +111,8 @@ class StageChange(StageMoves):
             new, (old, theirs) = self.slot, beside
             shares = {old: 100 - step.traffic, new: step.traffic} if step.traffic else {old: 100}
             self.split(shares, mirror={new: step.mirror} if step.mirror else None)
-            watch = CanaryWatch(settings, self.name, new, old, golden=self.known(self.version), old_golden=theirs)
+            goldens, tolerance = {new: self.known(self.version), old: theirs}, settings.promotion.tolerance
+            watch = CanaryWatch(self.endpoint, new, old, goldens=goldens, tolerance=tolerance)
             return watch.until_done(step, settings.stages.of(self.stage))
 
     def switch(self) -> None:

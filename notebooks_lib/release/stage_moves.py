@@ -15,7 +15,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import golden, version_slots
 from notebooks_lib.release.golden import Golden
 from notebooks_lib.release.journal import END, MOVES, Journal
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import LedgerEntry, What
@@ -40,6 +40,7 @@ class StageMoves:
         self.reason = str(about["reason"])
         self.name = str(about["endpoint"])
         """Name of the endpoint."""
+        self.endpoint = targets.endpoint_for(store.settings, self.name)
         versions = {each.version: each for each in registry.versions(store, self.model)}
         self.before = versions.get(about["before"])
         """The champion when the change began."""
@@ -57,7 +58,7 @@ class StageMoves:
     @property
     def status(self) -> EndpointStatus:
         """Return the current status of the endpoint."""
-        return endpoint.status(self.store.settings, self.name)
+        return self.endpoint.status()
 
     @property
     def slot(self) -> str:
@@ -102,29 +103,24 @@ class StageMoves:
         try:
             return version_slots.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
-            status = version_slots.endpoint_status(self.store, self.name)
+            status = version_slots.endpoint_status(self.store.settings, self.name)
             slot = version_slots.slot_holding(status, self.version)
             if self.kind != "rollback" or not slot or status is None or status.state == "running":
                 raise
         # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
         self.split({slot: 100})
-        endpoint.start(self.store.settings, self.name)
+        self.endpoint.start()
         return slot
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Move traffic; mirroring ends unless `mirror` is given."""
-        status = version_slots.endpoint_status(self.store, self.name)
+        status = version_slots.endpoint_status(self.store.settings, self.name)
         if status is None:
             return
-        settings, before, after = (
-            self.store.settings,
-            version_slots.traffic_by_version(status),
-            version_slots.shares_by_version(status, shares),
-        )
+        before = version_slots.traffic_by_version(status)
+        after = version_slots.shares_by_version(status, shares)
         self.journal.write("traffic", before=before, after=after, reason=reason)
-        now = endpoint.split(settings, self.name, shares)
-        if mirror or any(slot.mirror for slot in now.slots.values()):
-            endpoint.mirror(settings, self.name, mirror or {})
+        self.endpoint.set_traffic(shares, mirror=mirror or {})
         self._note("traffic", before, after, reason=reason)
 
     def mark(self) -> None:
@@ -137,21 +133,21 @@ class StageMoves:
 
     def empty(self) -> None:
         """Free the endpoint: no traffic, no slots."""
-        status = version_slots.endpoint_status(self.store, self.name)
+        status = version_slots.endpoint_status(self.store.settings, self.name)
         self.split({}, reason="it has passed; the settings say empty_after")
         for slot in status.slots if status else ():
-            endpoint.delete(self.store.settings, self.name, slot)
+            self.endpoint.delete_slot(slot)
 
     def take_back(self, why: str) -> str:
         """Let the current champion serve again. The version stays in its slot, without traffic."""
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
-            version_slots.endpoint_status(self.store, self.name),
+            version_slots.endpoint_status(self.store.settings, self.name),
         )
         if champion is None or (self.empties and champion.version != self.number):
             if status is not None and status.state != "stopped":
                 self.split({}, reason=why)
-                endpoint.stop(self.store.settings, self.name)
+                self.endpoint.stop()
             outcome = f"nothing serves at endpoint {self.name!r}, as before"
         else:
             slot = version_slots.deploy_version(self.store, self.name, champion)
@@ -170,12 +166,13 @@ class StageMoves:
         """Add to the ledger the move that was made before a crash and is missing there."""
         entries = self.journal.entries[1:]
         last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
-        if last is not None and last["step"] == "ledger":
+        if last is None:
+            return
+        if last["step"] == "ledger":
             ledger.write(self.store, LedgerEntry(**last["entry"]), str(last["key"]))
-        elif (
-            last is not None
-            and version_slots.traffic_by_version(version_slots.endpoint_status(self.store, self.name)) == last["after"]
-        ):
+            return
+        status = version_slots.endpoint_status(self.store.settings, self.name)
+        if version_slots.traffic_by_version(status) == last["after"]:
             self._note("traffic", last["before"], last["after"], reason=last["reason"])
 
     def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:

@@ -22,7 +22,7 @@ from notebooks_lib.release import contract_tests, dry_run, recovery, stage_moves
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, admission_refusal, continue_command
 from notebooks_lib.release.stage_change import StageChange
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings.sections import Stage
 from notebooks_lib.tags import Tag
@@ -45,7 +45,9 @@ class StageRollout:
         self.rollout = rollout
         self.name = name
         self.policy: Stage = rollout.store.settings.stages.of(name)
-        self.endpoint = rollout.store.settings.stages.endpoint(name, rollout.model)
+        self.endpoint = targets.endpoint_for(
+            rollout.store.settings, rollout.store.settings.stages.endpoint(name, rollout.model)
+        )
         self._change: StageChange | None = None
         self._over = ""
         """Why there is nothing to do here, or nothing more."""
@@ -59,17 +61,16 @@ class StageRollout:
             outcome = dry_run.predict_outcome(rollout, self.name)
             self._over = dry_run.OVER if rollout.ends else outcome
             return self._done(
-                "deploy", outcome or f"would load the version at endpoint {self.endpoint!r}, without traffic"
+                "deploy", outcome or f"would load the version at endpoint {self.endpoint.name!r}, without traffic"
             )
         recovery.recover(rollout.store, rollout.model, self.name)
         self._over = self._nothing_to_do()
         if self._over:
             return self._done("deploy", self._over)
         assert version is not None
-        if rollout.promoting and not version_slots.slot_holding(
-            version_slots.endpoint_status(rollout.store, self.endpoint), version
-        ):
-            endpoint.idle(rollout.store.settings, self.endpoint)  # raises where the traffic was split by hand
+        status = version_slots.endpoint_status(rollout.store.settings, self.endpoint.name)
+        if rollout.promoting and not version_slots.slot_holding(status, version):
+            self.endpoint.idle_slot()  # raises where the traffic was split by hand
         kind: stage_moves.Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
             rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
@@ -128,7 +129,7 @@ class StageRollout:
             return f"not before {rollout.waiting} is approved"
         if version is None:
             return "nothing to deploy: there is no champion"
-        status = version_slots.endpoint_status(rollout.store, self.endpoint)
+        status = version_slots.endpoint_status(rollout.store.settings, self.endpoint.name)
         mine = champions.champion(rollout.store, rollout.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (
@@ -151,9 +152,9 @@ class StageRollout:
             rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
         if version_slots.serves_all(status, version) or self._only_stopped(status, version):
-            rollout.status = endpoint.start(rollout.store.settings, self.endpoint)
+            rollout.status = self.endpoint.start()
             known = stage_moves.golden_predictions(rollout.store, version)
-            rows = contract_tests.predictions(rollout.store.settings, self.endpoint, known)
+            rows = contract_tests.predictions(self.endpoint, known, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
                 rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
@@ -163,7 +164,7 @@ class StageRollout:
         """Whether starting the endpoint makes it serve again: its files are complete and unchanged."""
         slot = version_slots.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
-        return stopped and endpoint.whole(self.rollout.store.settings, self.endpoint, slot)
+        return stopped and self.endpoint.is_intact(slot)
 
     def _admit(self, version: Version) -> None:
         why = admission_refusal(self.rollout, self.name, query.find_run(self.rollout.store, version.run_id))

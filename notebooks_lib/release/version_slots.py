@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +10,22 @@ from notebooks_lib import datasets
 from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.serving import endpoint
-from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
+from notebooks_lib.serving import targets
+from notebooks_lib.serving.endpoint import EndpointStatus, FetchedModel, ServedVersion, SlotStatus
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from notebooks_lib.settings import Settings
     from notebooks_lib.tracking.store import Store
 
 
-def endpoint_status(store: Store, name: str) -> EndpointStatus | None:
+def endpoint_status(settings: Settings, name: str) -> EndpointStatus | None:
     """Return the status of an endpoint; None when there is no endpoint of that name."""
     try:
-        return endpoint.status(store.settings, name)
+        return targets.endpoint_for(settings, name).status()
     except UnknownNameError:
         return None
 
@@ -50,18 +50,19 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
     With `slot` it is that one. No traffic moves. Raises EndpointError when the version cannot be loaded, UsageError
     when the named slot has traffic and holds another version; the current version keeps serving.
     """
-    settings, now = store.settings, endpoint_status(store, name)
+    endpoint, now = targets.endpoint_for(store.settings, name), endpoint_status(store.settings, name)
     holding = slot_holding(now, version)
-    if holding and slot in ("", holding) and endpoint.whole(settings, name, holding):
+    if holding and slot in ("", holding) and endpoint.is_intact(holding):
         if now is not None and now.state != "running":
-            endpoint.start(settings, name)
+            endpoint.start()
         return holding
-    slot = slot or endpoint.idle(settings, name)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = model_files.download(version.source, Path(scratch))
-        sha256, description = confirm_checksum(version, folder, settings.promotion.trusted_flavors)
-        detail = _deployment_detail(store, version, reason or version.tags.get(Tag.REASON, "")) | {"files": description}
-        endpoint.deploy(settings, name, slot, folder, version=version.version, detail=detail, sha256=sha256)
+    slot = slot or endpoint.idle_slot()
+
+    def fetch(scratch: Path) -> FetchedModel:
+        folder = model_files.download(version.source, scratch)
+        return FetchedModel(folder, *confirm_checksum(version, folder, store.settings.promotion.trusted_flavors))
+
+    endpoint.deploy(slot, ServedVersion(version.version, deployment_detail(store, version, reason), fetch))
     return slot
 
 
@@ -108,10 +109,12 @@ def _holds_version(slot: SlotStatus, version: Version) -> bool:
     return slot.version == version.version and mine and same
 
 
-def _deployment_detail(store: Store, version: Version, reason: str) -> dict[str, Any]:
+def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[str, Any]:
+    """Return what a slot's status tells of a version; without a `reason` that for which it was promoted."""
     tags = run_tags(store, version)
     used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     refs = ", ".join(value.partition("#")[0] for value in used)
+    reason = reason or version.tags.get(Tag.REASON, "")
     return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
 
 

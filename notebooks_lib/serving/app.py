@@ -29,7 +29,8 @@ from notebooks_lib.serving.requests import (
     refusal_response,
     write_response,
 )
-from notebooks_lib.serving.slots import Slot, SlotCounter, Slots
+from notebooks_lib.serving.slot_counts import SlotCounter
+from notebooks_lib.serving.slots import Slot, Slots
 
 log = logging.getLogger("nbops.endpoint")
 

@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError, reason
+from notebooks_lib.errors import EndpointError, UsageError, reason
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_state, loading, server_launch, server_process
+from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion, check_shares
 from notebooks_lib.serving.endpoint_state import EndpointFolder, State
 from notebooks_lib.serving.server_process import ServerProcess
 from notebooks_lib.settings import Settings
@@ -28,14 +28,12 @@ def deploy(
     settings: Settings,
     folder: EndpointFolder,
     slot: str,
-    model_dir: Path,
+    version: ServedVersion,
+    model: FetchedModel,
     *,
-    version: str,
-    detail: Mapping[str, Any],
     traffic: bool,
-    sha256: str = "",
 ) -> None:
-    """See `endpoint.deploy`."""
+    """Load a version whose files were fetched into a slot; see `Endpoint.deploy`."""
     try:
         old = folder.read()
     except EndpointError:
@@ -46,7 +44,7 @@ def deploy(
             f"slot {slot!r} of endpoint {folder.name!r} has {has} % of the traffic; deploy to another slot, "
             f"or give its traffic to another first"
         )
-    entry = _entry(folder, model_dir, version, detail, sha256)
+    entry = _entry(folder, version, model)
     new = _with(old or _empty(settings, folder), slot, entry, traffic=traffic)
     server = _following(folder)
     try:
@@ -68,17 +66,42 @@ def deploy(
         endpoint_state.stage(example, new["slots"][slot].get("example") or {}, durable=False).replace(example)
 
 
-def share(settings: Settings, folder: EndpointFolder, current: State, what: str, shares: Mapping[str, int]) -> None:
-    """Write new percentages of traffic or mirror to the state, and wait until the server follows them."""
-    wanted = {slot: percent for slot, percent in shares.items() if percent}
-    _check(folder, current, what, shares, wanted)
-    mirror = {slot: percent for slot, percent in current["mirror"].items() if slot not in wanted}
-    changed = {"traffic": wanted, "mirror": mirror} if what == "traffic" else {"mirror": wanted}
+def delete(settings: Settings, folder: EndpointFolder, current: State, slot: str) -> None:
+    """Take a slot without traffic out of the state, and remove its files. Without any slot left the server stops."""
+    rest = {other: entry for other, entry in current["slots"].items() if other != slot}
+    shares = {share: {o: p for o, p in current[share].items() if o != slot} for share in ("traffic", "mirror")}
+    server = server_process.running(folder)
+    wanted = current["wanted"] if rest else "stopped"
+    folder.write({**current, **shares, "slots": rest, "wanted": wanted, "last_error": None})
+    if server is not None and rest:
+        server_launch.follow(folder, settings.endpoint.start_timeout)
+    elif server is not None:
+        server_process.stop(server)
+    folder.prune({entry["model"] for entry in rest.values()})
+
+
+def share(
+    settings: Settings,
+    folder: EndpointFolder,
+    current: State,
+    *,
+    traffic: Mapping[str, int] | None,
+    mirror: Mapping[str, int] | None,
+) -> None:
+    """Write new percentages of traffic, mirror or both to the state, and wait until the server follows them.
+
+    None keeps what holds, but a slot that gets traffic is no longer mirrored to.
+    """
+    check_shares(folder.name, current["slots"], current["traffic"], shares=traffic, mirror=mirror)
+    shares = current["traffic"] if traffic is None else _positive(traffic)
+    mirrored = {slot: percent for slot, percent in current["mirror"].items() if slot not in shares}
+    changed = {"traffic": shares, "mirror": mirrored if mirror is None else _positive(mirror)}
     if all(current[key] == value for key, value in changed.items()):
         return
     server = server_process.running(folder)
     if server is not None:
         report = server_launch.server_report(folder, server).get("slots", {})
+        wanted = {**_positive(traffic or {}), **_positive(mirror or {})}
         broken = [slot for slot in wanted if report.get(slot, {}).get("state") == "failed"]
         if broken:
             raise EndpointError(
@@ -88,6 +111,10 @@ def share(settings: Settings, folder: EndpointFolder, current: State, what: str,
     folder.write({**current, **changed})
     if server is not None:
         server_launch.follow(folder, settings.endpoint.start_timeout)
+
+
+def _positive(shares: Mapping[str, int]) -> dict[str, int]:
+    return {slot: percent for slot, percent in shares.items() if percent}
 
 
 def resume(settings: Settings, folder: EndpointFolder, current: State) -> None:
@@ -112,40 +139,17 @@ def _check_files(folder: EndpointFolder, entry: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _check(
-    folder: EndpointFolder, current: State, what: str, shares: Mapping[str, int], wanted: Mapping[str, int]
-) -> None:
-    for slot, percent in shares.items():
-        if slot not in current["slots"]:
-            raise UnknownNameError("slot", slot, current["slots"])
-        if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
-            raise UsageError(f"slot {slot!r}: found {percent!r} percent; expected a whole number from 0 to 100")
-    if what == "traffic" and sum(wanted.values()) not in (0, 100):
-        raise UsageError(
-            f"endpoint {folder.name!r}: the traffic of all slots comes to {sum(wanted.values())} %; expected 100, or 0"
-        )
-    if what == "mirror" and len(wanted) > 1:
-        raise UsageError(f"endpoint {folder.name!r}: found {len(wanted)} slots to mirror to; expected one at most")
-    serving = [slot for slot in wanted if current["traffic"].get(slot)]
-    if what == "mirror" and serving:
-        raise UsageError(
-            f"slot {serving[0]!r} of endpoint {folder.name!r} has traffic; only one without is mirrored to"
-        )
-
-
-def _entry(
-    folder: EndpointFolder, model_dir: Path, version: str, detail: Mapping[str, Any], sha256: str
-) -> dict[str, Any]:
-    copy = folder.keep_model(model_dir, version)
+def _entry(folder: EndpointFolder, version: ServedVersion, model: FetchedModel) -> dict[str, Any]:
+    copy = folder.keep_model(model.folder, version.version)
     entry = {
         "id": uuid.uuid4().hex,
-        "version": version,
+        "version": version.version,
         "model": copy.name,
-        "sha256": sha256 or model_files.read(copy).sha256,
-        "detail": dict(detail),
+        "sha256": model.sha256 or model_files.read(copy).sha256,
+        "detail": {**version.detail, **({"files": model.note} if model.note else {})},
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if sha256:  # of what was decided on: the copy, not what it was made from, is what will serve
+    if model.sha256:  # of what was decided on: the copy, not what it was made from, is what will serve
         folder.check_model(entry)
     return entry
 

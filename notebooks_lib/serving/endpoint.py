@@ -1,288 +1,269 @@
-"""Local endpoints: slots, traffic, mirror; start, stop, status, invoke, logs. The folder's state file is the truth.
+"""An endpoint that serves versions of a model from slots: the protocol, and the values that it speaks in.
 
-Every change is made under the endpoint's lock, in an order that leaves either the old or the new state when it is cut
-short. A running server follows the state without a restart; this module never loads a model.
+It knows no port, file, process or cloud. `targets.py` opens the endpoint of a name; releases and commands use nothing
+of an endpoint but what stands here.
+
+A slot holds one version. Requests that name no slot are answered by the slots with traffic. Percentages are whole
+numbers from 0 to 100, by slot; slots without a number have 0.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
-from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
-from notebooks_lib.serving import (
-    champion_source,
-    deployment,
-    endpoint_client,
-    endpoint_state,
-    server_launch,
-    server_process,
-    slots,
-)
-from notebooks_lib.serving.endpoint_state import EndpointFolder, State, check_name
-from notebooks_lib.serving.slots import SlotCounts
-from notebooks_lib.serving.status import EndpointStatus, SlotStatus, read_status
-from notebooks_lib.settings import Settings
+from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
+from notebooks_lib.serving.slot_counts import SlotCounts
 
-__all__ = ["EndpointStatus", "SlotCounts", "SlotStatus"]
+SLOTS = ("blue", "green")
+"""Names of the slots of an endpoint that releases use."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_REFUSALS = (400, 413, 415)
 
 
-def deploy(
-    settings: Settings,
+def check_name(kind: str, name: str) -> str:
+    """Return `name` if it can be a folder and part of an address. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
+    return name
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """The files of a version, checked."""
+
+    folder: Path
+    """The folder of an MLflow model."""
+    sha256: str = ""
+    """Digest that the files must have, also whenever they are loaded later; empty: the digest that they have now."""
+    note: str = ""
+    """What is known about the digest; kept with the slot."""
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version of a model for a slot. Its files are fetched only where they are needed."""
+
+    version: str
+    detail: Mapping[str, Any]
+    """What the slot's status tells beside the version: model, run_id, dataset, reason."""
+    fetch: Callable[[Path], FetchedModel]
+    """Copies the files under an empty folder. Raises EndpointError, ModelError or PromotionError when they cannot be
+    had, or are not those that were scored."""
+
+    @classmethod
+    def in_folder(
+        cls, folder: Path, *, version: str, detail: Mapping[str, Any] | None = None, sha256: str = ""
+    ) -> ServedVersion:
+        """Return a version whose files lie in a folder on this machine already."""
+        return cls(version, detail or {}, lambda _: FetchedModel(folder, sha256))
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """The status of one slot."""
+
+    version: str
+    detail: Mapping[str, Any]
+    """What was given at the deployment: model, run_id, dataset, reason."""
+    since: str
+    """When this version was deployed to the slot."""
+    traffic: int
+    """Percent of the requests that name no slot."""
+    mirror: int
+    """Percent of the requests that are mirrored to it."""
+    state: Literal["ready", "loading", "failed", "stopped"]
+    error: str = ""
+    sha256: str = ""
+    """Digest of the model's files; empty where an older nbops deployed it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointStatus:
+    """The status of an endpoint. No key or token is part of it."""
+
+    name: str
+    state: Literal["running", "stopped", "broken"]
+    """broken: it should run but does not; `last_error` says why."""
+    address: str = ""
+    version: str = ""
+    """Version in the slot with most of the traffic; empty without traffic."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Details of the same slot: model, run_id, dataset, reason."""
+    curl: str = ""
+    """A request that works as it stands; empty for a model without an example."""
+    since: str = ""
+    """When that version was deployed."""
+    last_error: str = ""
+    changed: bool = True
+    """False when there was nothing to do."""
+    slots: Mapping[str, SlotStatus] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Return what this kind of endpoint shows people beside the fields above: label and text."""
+        return {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `nbops endpoint status --json` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EndpointAnswer:
+    """What an endpoint answered to one request."""
+
+    status: int
+    """The HTTP status: 200 with predictions, 4xx when the request was refused, 5xx when the model failed."""
+    content: Any
+    """The JSON of the answer: `{"predictions": ...}`, or an object with a `message`."""
+    source: str
+    """Who answered, for messages: the address."""
+
+    def result(self) -> Any:
+        """Return the content. Raises InputError when the request was refused, EndpointError when it failed."""
+        if self.status == 200:
+            return self.content
+        message = self.content.get("message", self.content) if isinstance(self.content, dict) else self.content
+        if self.status in _REFUSALS:
+            raise InputError(f"{self.source} refused the request ({self.status}): {message}")
+        raise EndpointError(f"{self.source} answered {self.status}: {message}")
+
+
+class EndpointSession(Protocol):
+    """Many requests in a row to an endpoint that runs; safe to use from several threads."""
+
+    def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
+        """Return the answer to a request in one of MLflow's formats or Azure's, whatever its status.
+
+        `slot` asks that slot, whatever its traffic. Raises InputError when the payload cannot be written as JSON,
+        EndpointError when nobody answers.
+        """
+
+
+class Endpoint(Protocol):
+    """An endpoint of one project, by its name; whatever runs it.
+
+    Changes wait until they are in force: when a method returns, the next request meets the new state. Each wait is
+    bounded. A method that raises leaves what served serving; one whose process is killed leaves either the old state or
+    the new one, and giving the same command again completes it. Two changes at once are made one after the other.
+
+    Every method but `deploy`, `start` and `idle_slot` raises UnknownNameError when nothing was ever deployed under the
+    name. A name that cannot be an endpoint's is refused with UsageError when the endpoint is opened.
+    """
+
+    name: str
+
+    def status(self) -> EndpointStatus:
+        """Return the status. It changes and starts nothing, and waits for no change; a broken endpoint is no error."""
+
+    def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> EndpointStatus:
+        """Load a version into `slot`, beside what serves there; no traffic moves.
+
+        With `traffic` the slot gets all of it once the model has answered its own example, even if it had some before.
+        A stopped endpoint is started. Raises UsageError when the slot has traffic and `traffic` is not set, or the
+        files are no MLflow model; EndpointError with the reason, logs included, when the model cannot be served or its
+        files have another digest than expected.
+        """
+
+    def delete_slot(self, slot: str) -> EndpointStatus:
+        """Delete a slot. Without any slot left the endpoint stops, and keeps its address.
+
+        Raises UsageError while the slot has traffic, UnknownNameError for a slot that is not there.
+        """
+
+    def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> EndpointStatus:
+        """Give each slot its percentage of the requests that name none: 100 in all, or 0. Slots not named get 0.
+
+        `mirror` sets the mirrored share in the same step, as `set_mirror` does; None keeps it. A slot that gets traffic
+        is no longer mirrored to. A stopped endpoint does so from its next start on. Raises UsageError for percentages
+        that make no sense, UnknownNameError for a slot that is not there, EndpointError for a slot that failed to load.
+        """
+
+    def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
+        """Mirror this percentage of the requests to a slot without traffic; no caller gets its answers.
+
+        One slot at most; an empty mapping, or 0, ends it. Raises as `set_traffic` does, and UsageError for a slot with
+        traffic.
+        """
+
+    def start(self, first: ServedVersion | None = None) -> EndpointStatus:
+        """Serve what the slots hold, at the same address with the same key. Nothing changes when it runs already.
+
+        Without any slot, `first` is deployed and gets all traffic. Raises EndpointError when there is neither, or a
+        slot with traffic cannot be loaded.
+        """
+
+    def stop(self) -> EndpointStatus:
+        """Stop serving. Slots, shares, address and key are kept for `start`."""
+
+    def idle_slot(self) -> str:
+        """Return the slot to deploy to next: one of SLOTS without traffic. Raises EndpointError when all have some."""
+
+    def is_intact(self, slot: str) -> bool:
+        """Whether a slot still holds exactly the files that were deployed to it."""
+
+    def example(self, *, slot: str | None = None) -> dict[str, Any]:
+        """Return a request that the model of `slot` answers; of the slot with most of the traffic by default.
+
+        Raises EndpointError when the model was logged without one.
+        """
+
+    def invoke(self, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
+        """Return the JSON of the answer to one request; see `EndpointSession.ask` for `payload` and `slot`.
+
+        A `probe` only tries the endpoint: it is counted as a probe and not collected. Raises UnknownNameError for a
+        slot that is not there, InputError when the request is refused, EndpointError when the endpoint does not run or
+        its model fails.
+        """
+
+    def session(self, *, probe: bool = True) -> EndpointSession:
+        """Return a session for many requests in a row; it need not be closed. `probe` as for `invoke`.
+
+        Raises EndpointError when the endpoint does not run.
+        """
+
+    def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
+        """Return the counts by slot; with `since`, an earlier result, only what came after it.
+
+        A slot whose model was deployed anew in between, or an endpoint that was started anew, counts from then on.
+        Raises EndpointError when the endpoint does not run.
+        """
+
+    def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
+        """Return the last lines of the log; of `slot` only, where the endpoint keeps a log for each."""
+
+
+def require_slot(slot: str, slots: Mapping[str, Any]) -> None:
+    """Raise UnknownNameError, naming the slots there are, unless `slot` is one of them."""
+    if slot not in slots:
+        raise UnknownNameError("slot", slot, slots)
+
+
+def check_shares(
     name: str,
-    slot: str,
-    model_dir: Path,
+    slots: Mapping[str, Any],
+    traffic: Mapping[str, int],
     *,
-    version: str,
-    detail: Mapping[str, Any],
-    traffic: bool = False,
-    sha256: str = "",
-) -> EndpointStatus:
-    """Load the model in `model_dir` into `slot` of endpoint `name`, beside what serves there; without traffic.
-
-    With `traffic` the slot gets all of it once the model has answered its example, also if it had some before.
-    `sha256` is the digest that its files must have; each later load wants the same again, given or not.
-    Starts the server when it does not run. Raises UsageError when the slot has traffic and `traffic` is not set,
-    EndpointError with the reason when the model cannot be served; what served before serves on then.
+    shares: Mapping[str, int] | None = None,
+    mirror: Mapping[str, int] | None = None,
+) -> None:
+    """Raise UsageError or UnknownNameError for shares that no endpoint can have; `shares` is new traffic, `traffic` is
+    what holds when none is given.
     """
-    folder = EndpointFolder(settings, name)
-    check_name("slot", slot)
-    if not (model_dir / "MLmodel").is_file():
-        raise UsageError(f"{model_dir}: holds no MLmodel file; expected the folder of an MLflow model")
-    with folder.locked():
-        deployment.deploy(
-            settings, folder, slot, model_dir, version=version, detail=detail, traffic=traffic, sha256=sha256
-        )
-        return _now(folder)
-
-
-def split(settings: Settings, name: str, traffic: Mapping[str, int]) -> EndpointStatus:
-    """Give each slot its percentage of the requests that name none; 100 in all, or 0. Slots not named get nothing.
-
-    A slot that gets traffic is no longer mirrored to. A stopped endpoint does so from its next start on.
-    """
-    return _share(settings, name, "traffic", traffic)
-
-
-def mirror(settings: Settings, name: str, shares: Mapping[str, int]) -> EndpointStatus:
-    """Mirror this percentage of the requests to a slot without traffic; its answers are compared, not sent.
-
-    One slot at most; an empty mapping ends it.
-    """
-    return _share(settings, name, "mirror", shares)
-
-
-def delete(settings: Settings, name: str, slot: str) -> EndpointStatus:
-    """Delete a slot. Raises UsageError while it has traffic. Without any slot left the server stops."""
-    folder = _existing(settings, name)
-    with folder.locked():
-        current = _known(_state(folder), slot)
-        if current["traffic"].get(slot):
-            raise UsageError(
-                f"slot {slot!r} of endpoint {name!r} has {current['traffic'][slot]} % of the traffic; give it to "
-                f"another slot first: nbops endpoint traffic {name} OTHER=100"
-            )
-        rest = {other: entry for other, entry in current["slots"].items() if other != slot}
-        shares = {share: {o: p for o, p in current[share].items() if o != slot} for share in ("traffic", "mirror")}
-        server = server_process.running(folder)
-        wanted = current["wanted"] if rest else "stopped"
-        folder.write({**current, **shares, "slots": rest, "wanted": wanted, "last_error": None})
-        if server is not None and rest:
-            server_launch.follow(folder, settings.endpoint.start_timeout)
-        elif server is not None:
-            server_process.stop(server)
-        folder.prune({entry["model"] for entry in rest.values()})
-        return _now(folder)
-
-
-def start(settings: Settings, name: str) -> EndpointStatus:
-    """Start the server with what `name` served last, on the same port with the same key.
-
-    Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
-    may also be a model's. Does nothing when it runs. Raises UnknownNameError when nothing bears that name,
-    EndpointError when there is no champion, or a model's files are gone.
-    """
-    folder = EndpointFolder(settings, name)
-    champion = champion_source.find_champion(settings, name) if _bare(folder.read()) else None
-    with folder.locked():
-        current = folder.read()
-        if _bare(current) and champion is not None:
-            with tempfile.TemporaryDirectory() as scratch:
-                model_dir = champion.fetch(Path(scratch))
-                slot = endpoint_state.SLOTS[0]
-                deployment.deploy(
-                    settings,
-                    folder,
-                    slot,
-                    model_dir,
-                    version=champion.version,
-                    detail=champion.detail,
-                    traffic=True,
-                    sha256=champion.sha256,
-                )
-                return _now(folder)
-        current = _state(folder)
-        if not current["slots"]:
-            raise EndpointError(f"endpoint {name!r} has no slot left to serve; promote or deploy a model to it first")
-        if read_status(folder, current).state == "running":
-            if current["wanted"] != "running":
-                folder.write({**current, "wanted": "running"})
-            return replace(read_status(folder, _state(folder)), changed=False)
-        server = server_process.running(folder)
-        if server is not None:  # it is there but does not answer
-            server_process.stop(server)
-        deployment.resume(settings, folder, current)
-        return _now(folder)
-
-
-def stop(settings: Settings, name: str) -> EndpointStatus:
-    """Stop the server process; models, port and key are kept for `start`."""
-    folder = _existing(settings, name)
-    with folder.locked():
-        current = _state(folder)
-        server = server_process.running(folder)
-        was_running = server is not None or current["wanted"] == "running"
-        try:
-            folder.write({**current, "wanted": "stopped", "last_error": None})
-        finally:  # also when the disk is full
-            if server is not None:
-                server_process.stop(server)
-        folder.server.unlink(missing_ok=True)
-        return replace(_now(folder), changed=was_running)
-
-
-def status(settings: Settings, name: str) -> EndpointStatus:
-    """Return the status. It starts nothing and waits for no lock; a damaged state is a status too."""
-    folder = _existing(settings, name)
-    try:
-        current = folder.read()
-    except EndpointError as error:
-        return EndpointStatus(name, "broken", "", 0, None, "", last_error=str(error))
-    if current is None:
-        raise UnknownNameError("endpoint", name, endpoint_state.known(settings))
-    return read_status(folder, current)
-
-
-def listed(settings: Settings) -> list[EndpointStatus]:
-    """Return the status of every endpoint that was ever deployed in this project."""
-    return [status(settings, name) for name in endpoint_state.known(settings)]
-
-
-def whole(settings: Settings, name: str, slot: str) -> bool:
-    """Whether the files of a slot's model are still those that were deployed."""
-    folder = _existing(settings, name)
-    try:
-        folder.check_model(_known(_state(folder), slot)["slots"][slot])
-    except EndpointError:
-        return False
-    return True
-
-
-def idle(settings: Settings, name: str) -> str:
-    """Return the slot to deploy to next: one without traffic. Raises EndpointError when all have some."""
-    folder = EndpointFolder(settings, name)
-    current = folder.read() if folder.exists() else None
-    taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
-    for slot in endpoint_state.SLOTS:
-        if slot not in taken:
-            return slot
-    raise EndpointError(
-        f"endpoint {name!r}: both slots have traffic; decide for one: nbops endpoint traffic {name} {min(taken)}=100"
-    )
-
-
-def invoke(settings: Settings, name: str, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
-    """Return the answer of endpoint `name` to `payload`, a request in one of MLflow's formats or Azure's.
-
-    `slot` asks that slot, whatever its traffic. A `probe` only tries the endpoint: it is not collected.
-    Raises InputError when the endpoint refuses the request, EndpointError when it is not running or its model fails.
-    """
-    folder, current = _running(settings, name)
-    if slot is not None:
-        _known(current, slot)
-    address = server_launch.listens_at(current)
-    key = "" if address.loopback else folder.secret()
-    return endpoint_client.invoke(address, payload, key=key, slot=slot, probe=probe)
-
-
-def measured(settings: Settings, name: str, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
-    """Return the running server's counts by slot; with `since`, an earlier result, only what came after it.
-
-    A slot whose model was deployed anew in between, or a server that was started anew, counts from then on.
-    """
-    folder, current = _running(settings, name)
-    address = server_launch.listens_at(current)
-    try:
-        code, content = endpoint_client.ask(address, "GET", "/slots", key="" if address.loopback else folder.secret())
-    except OSError as error:
-        raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
-    if code != 200:
-        raise EndpointError(f"{address.url}/slots answered {code}: {content}")
-    counts = {slot: slots.read_counts(each["counts"]) for slot, each in content["slots"].items()}
-    return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in counts.items()}
-
-
-def example(settings: Settings, name: str, *, slot: str | None = None) -> dict[str, Any]:
-    """Return a request that the model of `slot`, or of the slot with most of the traffic, answers.
-
-    Raises EndpointError when the model was logged without one.
-    """
-    current = _state(_existing(settings, name))
-    chosen = endpoint_state.main_slot(current) if slot is None else slot
-    request = _known(current, chosen)["slots"][chosen].get("example")
-    if not request:
-        raise EndpointError(f"endpoint {name!r}: its model was logged without an example; send your own with --data")
-    return dict(request)
-
-
-def logs(settings: Settings, name: str, lines: int = 50) -> list[str]:
-    """Return the last lines that the server processes of an endpoint wrote."""
-    return _existing(settings, name).lines(lines)
-
-
-def _share(settings: Settings, name: str, what: str, shares: Mapping[str, int]) -> EndpointStatus:
-    folder = _existing(settings, name)
-    with folder.locked():
-        current = _state(folder)
-        deployment.share(settings, folder, current, what, shares)
-        return _now(folder)
-
-
-def _running(settings: Settings, name: str) -> tuple[EndpointFolder, State]:
-    now = status(settings, name)
-    if now.state != "running":
-        reason = f" ({now.last_error})" if now.last_error else ""
-        raise EndpointError(f"endpoint {name!r} is {now.state}{reason}; start it with: nbops endpoint start {name}")
-    folder = EndpointFolder(settings, name)
-    return folder, _state(folder)
-
-
-def _known(current: State, slot: str) -> State:
-    if slot not in current["slots"]:
-        raise UnknownNameError("slot", slot, current["slots"])
-    return current
-
-
-def _bare(current: State | None) -> bool:
-    return current is None or not current["slots"]
-
-
-def _now(folder: EndpointFolder) -> EndpointStatus:
-    return read_status(folder, _state(folder))
-
-
-def _state(folder: EndpointFolder) -> State:
-    current = folder.read()
-    if current is None:
-        raise EndpointError(f"{folder.path}: the endpoint was removed meanwhile")
-    return current
-
-
-def _existing(settings: Settings, name: str) -> EndpointFolder:
-    folder = EndpointFolder(settings, name)
-    if not folder.exists():
-        raise UnknownNameError("endpoint", name, endpoint_state.known(settings))
-    return folder
+    for slot, percent in {**(mirror or {}), **(shares or {})}.items():
+        require_slot(slot, slots)
+        if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
+            raise UsageError(f"slot {slot!r}: found {percent!r} percent; expected a whole number from 0 to 100")
+    total = sum((shares or {}).values())
+    if total not in (0, 100):
+        raise UsageError(f"endpoint {name!r}: the traffic of all slots comes to {total} %; expected 100, or 0")
+    mirrored = [slot for slot, percent in (mirror or {}).items() if percent]
+    if len(mirrored) > 1:
+        raise UsageError(f"endpoint {name!r}: found {len(mirrored)} slots to mirror to; expected one at most")
+    if mirrored and (traffic if shares is None else shares).get(mirrored[0]):
+        raise UsageError(f"slot {mirrored[0]!r} of endpoint {name!r} has traffic; only one without is mirrored to")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, InputError
+from notebooks_lib.serving.endpoint import EndpointAnswer
 
 TIMEOUT = 60.0
 """Seconds that a prediction may take."""
@@ -84,25 +85,22 @@ def ask(
         raise EndpointError(f"{address.url}{path} answered {answer.status} with something that is not JSON") from error
 
 
-def invoke(address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False) -> Any:
-    """Return the endpoint's answer to `payload`. Raises InputError when it refuses it, EndpointError when it fails.
+def predict(
+    address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False
+) -> EndpointAnswer:
+    """Return the answer to a request for predictions, whatever its status; `probe` as in `ask`.
 
-    `probe` as in `ask`.
+    Raises InputError when the payload cannot be written as JSON, EndpointError when nobody answers.
     """
     try:
         body = json.dumps(payload).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"the request cannot be written as JSON: {error}") from error
     try:
-        status, answer = ask(address, "POST", "/invocations", body, key=key, slot=slot, probe=probe)
+        status, content = ask(address, "POST", "/invocations", body, key=key, slot=slot, probe=probe)
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
-    if status == 200:
-        return answer
-    message = answer.get("message", answer) if isinstance(answer, dict) else answer
-    if status in (400, 413, 415):
-        raise InputError(f"{address.url} refused the request ({status}): {message}")
-    raise EndpointError(f"{address.url} answered {status}: {message}")
+    return EndpointAnswer(status, content, address.url)
 
 
 def curl(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:

@@ -27,28 +27,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from notebooks_lib import safe_files, safe_text
-from notebooks_lib.errors import EndpointError, ModelError, UnknownNameError, UsageError
+from notebooks_lib.errors import EndpointError, ModelError, UsageError
 from notebooks_lib.models import model_files
+from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.settings import Settings
 
 FORMAT = 2
 SERVING = "serving.json"
-SLOTS = ("blue", "green")
-"""Default names of the slots."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHORTEST_KEY = 16
 _KEY = re.compile(rf"[\x21-\x7e]{{{_SHORTEST_KEY},512}}")
 _READABLE = (1, FORMAT)
 
 State = dict[str, Any]
-
-
-def check_name(kind: str, name: str) -> str:
-    """Return `name` if it can be a folder and part of an address. Raises UsageError."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
-    return name
 
 
 class EndpointFolder:
@@ -292,20 +282,6 @@ def known(settings: Settings) -> list[str]:
 def main_slot(state: State) -> str:
     """Return the slot with most of the traffic; without any traffic, the first; empty without slots."""
     return min(state["slots"], key=lambda name: -state["traffic"].get(name, 0), default="")
-
-
-def only(settings: Settings, name: str | None) -> str:
-    """Return `name`, or the only endpoint that there is. Raises UsageError or UnknownNameError."""
-    names = known(settings)
-    if name is not None:
-        if name not in names:
-            raise UnknownNameError("endpoint", name, names, "Deploy one with: nbops endpoint start MODEL")
-        return name
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
-    raise UsageError(f"there are {len(names)} endpoints, say which: {', '.join(names)}")
 
 
 def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notebooks_lib.serving.slots import TIME_BOUNDS, SlotCounter, Slots
+from notebooks_lib.serving.slot_counts import TIME_BOUNDS, SlotCounter
+from notebooks_lib.serving.slots import Slots
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 _EVERY = 5

@@ -19,7 +19,7 @@ from notebooks_lib.settings.sections import (
     Azure,
     CanaryStep,
     Data,
-    Endpoint,
+    EndpointOptions,
     Kernels,
     ModelPolicy,
     Project,
@@ -46,7 +46,7 @@ class Settings(Section):
     data: Data = Data()
     promotion: Promotion = Promotion()
     stages: Stages = Stages()
-    endpoint: Endpoint = Endpoint()
+    endpoint: EndpointOptions = EndpointOptions()
     kernels: Kernels = Kernels()
 
     @property

@@ -190,6 +190,8 @@ class Stage(Section):
 
     endpoint: str = ""
     """Its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
+    target: Literal["local"] = "local"
+    """What runs that endpoint: a server process on this machine."""
     canary: tuple[CanaryStep, ...] = ()
     """Steps before a version gets all requests; none: it gets them once it passed the contract tests."""
     approval: bool = False
@@ -239,7 +241,7 @@ Modules = Annotated[
 ]
 
 
-class Endpoint(Section):
+class EndpointOptions(Section):
     """Local endpoints. All but `start_timeout` are read when a server starts."""
 
     host: str = "127.0.0.1"

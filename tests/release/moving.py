@@ -85,7 +85,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     entries = ledger.read(store, MODEL, stage)
     for what, now in (
         ("mark", champion),
-        ("traffic", version_slots.traffic_by_version(version_slots.endpoint_status(store, name))),
+        ("traffic", version_slots.traffic_by_version(version_slots.endpoint_status(store.settings, name))),
     ):
         moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
         assert moves, what
@@ -93,7 +93,9 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
         for earlier, later in itertools.pairwise(moves):
             assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
     if not settings.stages.of(stage).empty_after:
-        assert version_slots.traffic_by_version(version_slots.endpoint_status(store, name)) == f"{champion}=100"
+        assert (
+            version_slots.traffic_by_version(version_slots.endpoint_status(store.settings, name)) == f"{champion}=100"
+        )
     assert journal.unfinished(settings, MODEL) == []
     return champion
 

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from notebooks_lib.errors import SettingsError
 from notebooks_lib.release.canary import CanaryResult, judge
-from notebooks_lib.serving.endpoint import SlotCounts
-from notebooks_lib.serving.slots import SlotCounter
+from notebooks_lib.serving.slot_counts import SlotCounter, SlotCounts
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage
 

@@ -17,7 +17,7 @@ import pytest
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
 from notebooks_lib.release.journal import END, Journal, StageLock
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
@@ -80,7 +80,7 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
     assert entries[-1]["step"] == END
     undo()
     start = agreed(store)
-    port = endpoint.status(store.settings, MODEL).port
+    port = endpoint_for(store.settings, MODEL).status().port
     ended: dict[tuple[int, bool], str] = {}
     payload = {"dataframe_split": {"columns": ["rooms"], "data": [[1.0]]}}
     with Load(port, payload, connections=2, pause=0.005) as load_:
@@ -113,7 +113,7 @@ def test_the_command_itself_is_killed_and_given_again(
     Journey(trials, gate).promote()
     trials.fitted(better(), houses)
     store, lock = trials.store, StageLock(endpoints, MODEL, "prod")
-    port = endpoint.status(endpoints, MODEL).port
+    port = endpoint_for(endpoints, MODEL).status().port
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [

@@ -22,7 +22,9 @@ from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import stage_rollouts
-from notebooks_lib.serving import endpoint, endpoint_state, server_process
+from notebooks_lib.serving import endpoint_state, server_process
+from notebooks_lib.serving.local_endpoint import LocalSession
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
 from notebooks_lib.tags import Tag
@@ -62,7 +64,7 @@ def store(serving: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     quicken(monkeypatch)
     monkeypatch.chdir(serving.root)
     store = connect(serving)
-    endpoint.start(serving, MODEL)
+    endpoint_for(serving, MODEL).start()
     recovery.recover(store, MODEL, "prod")
     forgive(store, 2)
     registry.set_tags(store, registry.get(store, MODEL, 2), {Tag.WAITING: ""})
@@ -104,17 +106,16 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     moving.deploy()
     moving.test()
     assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
-    real = contract_tests.asker
+    real = LocalSession.ask
 
-    def fewer(settings: Any, name: str) -> Any:
+    def fewer(self: LocalSession, payload: object, *, slot: str | None = None) -> Any:
         """Our own requests for the new version are refused by it."""
-        ask = real(settings, name)
         wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
-        return lambda payload, slot: ask(payload if slot == old else wrong, slot)
+        return real(self, payload if slot == old else wrong, slot=slot)
 
-    old = version_slots.slot_holding(endpoint.status(store.settings, MODEL), champions.champion(store, MODEL))
+    old = version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), champions.champion(store, MODEL))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
-        patch.setattr(contract_tests, "asker", fewer)
+        patch.setattr(LocalSession, "ask", fewer)
         moving.share(CanaryStep(traffic=20, requests=40))
     assert "requests were refused, more than 1 %" in str(caught.value)
     assert "version 1 serves as before and is champion" in str(caught.value)
@@ -141,7 +142,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     moving.test()
     with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
         moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
-    assert version_slots.traffic_by_version(endpoint.status(here, MODEL)) == "1=50,2=50"
+    assert version_slots.traffic_by_version(endpoint_for(here, MODEL).status()) == "1=50,2=50"
     done = rollback(here, MODEL, reason="they call us")
     assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
     assert done.status.version == agreed(store) == "2"
@@ -218,7 +219,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     rollout = go("prod", "dev")
     assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)
     assert "its endpoint was freed" in str(rollout.steps[3])
-    assert endpoint.status(store.settings, "try-houses").slots == {}
+    assert endpoint_for(store.settings, "try-houses").status().slots == {}
     assert agreed(here, stage="dev") == "2"
     assert agreed(store) == "1"
     assert [(each.stage, each.what) for each in ledger.read(store, MODEL)[:4]] == [
@@ -262,7 +263,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
 def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
     here, champion = store.settings, champions.champion(store, MODEL)
-    slot = version_slots.slot_holding(endpoint.stop(here, MODEL), champion)
+    slot = version_slots.slot_holding(endpoint_for(here, MODEL).stop(), champion)
     copy = here.layout.endpoints / MODEL / "models" / champion.version
     (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
     rollout = Rollout(store, MODEL, dry_run=False, reason="a test")
@@ -270,10 +271,10 @@ def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> N
     (stage,) = stage_rollouts(rollout)
     for step in (stage.deploy, stage.test, stage.canary, stage.switch):
         step()
-    now = endpoint.status(here, MODEL)
+    now = endpoint_for(here, MODEL).status()
     assert (now.state, now.version) == ("running", champion.version)
     assert now.slots[slot].traffic == 0
-    assert endpoint.whole(here, MODEL, version_slots.slot_holding(now, champion))
+    assert endpoint_for(here, MODEL).is_intact(version_slots.slot_holding(now, champion))
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
@@ -321,7 +322,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
 
 def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
-    serving = version_slots.slot_holding(endpoint.status(here, MODEL), one)
+    serving = version_slots.slot_holding(endpoint_for(here, MODEL).status(), one)
     (idle,) = {"blue", "green"} - {serving}
     entries = ledger.read(store, MODEL)
 
@@ -329,15 +330,17 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
         capsys.readouterr()
         return nbops(["endpoint", "deploy", *words])
 
-    endpoint.delete(here, MODEL, idle)
+    endpoint_for(here, MODEL).delete_slot(idle)
     assert deploy(MODEL, "--version", "2") == 0
     assert f"slot '{idle}' of {MODEL} holds version 2, with 0 % of the traffic" in capsys.readouterr().out
-    now = endpoint.status(here, MODEL).slots
+    now = endpoint_for(here, MODEL).status().slots
     assert {name: (slot.version, slot.traffic, slot.state) for name, slot in now.items()} == {
         serving: ("1", 100, "ready"),
         idle: ("2", 0, "ready"),
     }
-    assert endpoint.invoke(here, MODEL, endpoint.example(here, MODEL), slot=idle, probe=True) == {"predictions": [2.0]}
+    assert endpoint_for(here, MODEL).invoke(endpoint_for(here, MODEL).example(), slot=idle, probe=True) == {
+        "predictions": [2.0]
+    }
     assert deploy(MODEL, "--version", "2", "--slot", idle) == 0  # it was there, as is the champion
     assert deploy(MODEL) == 0
     assert f"slot '{serving}' of {MODEL} holds version 1, with 100 %" in capsys.readouterr().out
@@ -355,7 +358,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     store.client.delete_model_version_tag(MODEL, "2", Tag.MODEL_SHA256)
     assert deploy(MODEL, "--version", "2", "--slot", serving) == 2
     assert "has 100 % of the traffic" in capsys.readouterr().err
-    assert {name: slot.since for name, slot in endpoint.status(here, MODEL).slots.items()} == {
+    assert {name: slot.since for name, slot in endpoint_for(here, MODEL).status().slots.items()} == {
         name: slot.since for name, slot in now.items()
     }
     assert ledger.read(store, MODEL) == entries
@@ -365,7 +368,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
 def test_of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
     """Whatever contracts, canaries and rollbacks were run before, one request of a caller is collected."""
     assert nbops(["endpoint", "invoke", MODEL]) == 0
-    endpoint.stop(store.settings, MODEL)  # which closes the files
+    endpoint_for(store.settings, MODEL).stop()  # which closes the files
     files = sorted(store.settings.layout.collected.rglob("model_inputs/**/*.parquet"))
     assert [len(pq.read_table(each)) for each in files] == [1]
 
@@ -401,8 +404,8 @@ def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: p
     assert "goes back one more" not in out  # it is the first
     assert agreed(store) == "1"
     one, other = (
-        version_slots.slot_holding(endpoint.status(store.settings, MODEL), registry.get(store, MODEL, 1)),
-        version_slots.slot_holding(endpoint.status(store.settings, MODEL), two),
+        version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), registry.get(store, MODEL, 1)),
+        version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), two),
     )
     for shares in ((90, 10), (100, 0)):
         assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0

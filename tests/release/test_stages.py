@@ -16,7 +16,7 @@ from notebooks_lib.release import golden
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import Release
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse
 from tests.release.moving import agreed
@@ -49,7 +49,7 @@ class Journey:
 
     @property
     def served(self) -> tuple[str, str]:
-        status = endpoint.status(self.settings, "houses")
+        status = endpoint_for(self.settings, "houses").status()
         return status.state, status.version
 
 
@@ -95,11 +95,8 @@ def test_there_and_back(journey, trials, houses, capsys):
     with pytest.raises(PromotionError, match="does not predict here what it predicted .* nothing was moved"):
         rollback(journey.settings, "houses", to="2")
     assert agreed(journey.store) == "1"
-    endpoint.delete(
-        journey.settings,
-        "houses",
-        next(n for n, s in endpoint.status(journey.settings, "houses").slots.items() if not s.traffic),
-    )
+    houses_endpoint = endpoint_for(journey.settings, "houses")
+    houses_endpoint.delete_slot(next(name for name, slot in houses_endpoint.status().slots.items() if not slot.traffic))
     moving = StageChange.begin(journey.store, version, kind="promotion", stage="prod", reason="a test")
     with pytest.raises(PromotionError, match=r"are not those that were scored .* version 1 serves as before"):
         moving.deploy()

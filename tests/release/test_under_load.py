@@ -14,7 +14,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.release.journal import StageLock
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.store import connect
@@ -37,7 +37,7 @@ def test_automatic_and_manual_rollback_under_constant_load(
         file.write(CANARY)
     store = connect(load(endpoints.root, {}))
     promote(store, version(store, 1.0))
-    port = endpoint.status(store.settings, MODEL).port
+    port = endpoint_for(store.settings, MODEL).status().port
     told: dict[str, Any] = {}
     with Load(port, ROW, connections=4, pause=0.002) as asked:
         failing = version(store, 2.0, when_busy="failing")
@@ -85,7 +85,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
         file.write("[stages.prod]\ncanary = [{traffic = 50, minutes = 1}]\n")
     store = connect(load(endpoints.root, {}))
     promote(store, version(store, 1.0))
-    two, pid = version(store, 2.0), endpoint.status(store.settings, MODEL).pid
+    two, pid = version(store, 2.0), endpoint_for(store.settings, MODEL).status().pid
     lock = StageLock(store.settings, MODEL, "prod")
 
     def kill() -> None:
@@ -99,7 +99,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
         promote(store, two)
     killer.join()
     assert agreed(store) == "1"
-    now = endpoint.status(store.settings, MODEL)
+    now = endpoint_for(store.settings, MODEL).status()
     assert now.state == "running"
     assert now.pid != pid
 
@@ -108,11 +108,11 @@ def test_one_can_go_back_from_a_version_that_cannot_be_brought_up_any_more(endpo
     store = connect(endpoints)
     promote(store, version(store, 1.0))
     promote(store, version(store, 2.0))
-    status = endpoint.status(endpoints, MODEL)
+    status = endpoint_for(endpoints, MODEL).status()
     os.kill(status.pid, signal.SIGKILL)
     for file in (endpoints.layout.endpoints / MODEL / "models").glob("2*/**/*.pkl"):
         file.write_bytes(b"damaged")
     with pytest.raises(EndpointError):
-        endpoint.start(endpoints, MODEL)
+        endpoint_for(endpoints, MODEL).start()
     back(endpoints)
     assert agreed(store) == "1"

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from notebooks_lib.serving import endpoint, endpoint_state, server_process
+from notebooks_lib.serving import endpoint_state, server_process
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
 
 
@@ -167,7 +169,9 @@ def endpoints(empty_project: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def deployed(endpoints: Settings, light: dict[str, Path]) -> Settings:
     """A project with the model `double` running at endpoint `sample`."""
-    endpoint.deploy(endpoints, "sample", "blue", light["double"], version="1", detail=DETAIL, traffic=True)
+    LocalEndpoint(endpoints, "sample").deploy(
+        "blue", ServedVersion.in_folder(light["double"], version="1", detail=DETAIL), traffic=True
+    )
     return endpoints
 
 

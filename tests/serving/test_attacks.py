@@ -15,7 +15,9 @@ import pytest
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import body_limits, connections, endpoint, requests
+from notebooks_lib.serving import body_limits, connections, requests
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
 from tests.serving.conftest import DETAIL
 
@@ -69,12 +71,14 @@ class Target:
 def target(tmp_path_factory: pytest.TempPathFactory, light: dict[str, Path]) -> Iterator[Target]:
     root = tmp_path_factory.mktemp("attacked")
     here = Settings(root=root)
-    status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail=DETAIL, traffic=True)
+    status = LocalEndpoint(here, "sample").deploy(
+        "blue", ServedVersion.in_folder(light["double"], version="1", detail=DETAIL), traffic=True
+    )
     assert status.pid is not None
     target = Target(status.port, status.pid)
     target.health()
     yield target
-    endpoint.stop(here, "sample")
+    LocalEndpoint(here, "sample").stop()
 
 
 def post(body: bytes, kind: str = "application/json", *more: str, chunked: bool = False) -> bytes:

@@ -25,7 +25,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint, endpoint_state, server_process
+from notebooks_lib.serving import endpoint_state, server_process
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import save
 from tests.serving.load import Load
@@ -38,21 +40,21 @@ FACTORS = {"double": 4.0, "triple": 6.0, "shifted": 5.0}
 
 
 def test_twenty_canaries_under_constant_load_fail_no_request(deployed: Settings, light: dict[str, Path]) -> None:
-    names, port = list(FACTORS), endpoint.status(deployed, "sample").port
+    names, port = list(FACTORS), LocalEndpoint(deployed, "sample").status().port
     with Load(port, ROW, connections=8) as load:
         for number in range(20):
-            slot = endpoint.idle(deployed, "sample")
+            slot = LocalEndpoint(deployed, "sample").idle_slot()
             other = "green" if slot == "blue" else "blue"
             name = names[number % 3]
-            endpoint.deploy(deployed, "sample", slot, light[name], version=str(number), detail={})
-            endpoint.mirror(deployed, "sample", {slot: 20})
+            LocalEndpoint(deployed, "sample").deploy(slot, ServedVersion.in_folder(light[name], version=str(number)))
+            LocalEndpoint(deployed, "sample").set_mirror({slot: 20})
             for share in (10, 50, 100):
-                endpoint.split(deployed, "sample", {slot: share, other: 100 - share})
+                LocalEndpoint(deployed, "sample").set_traffic({slot: share, other: 100 - share})
                 load.wait(50)
             if number % 4 == 0:  # taken back at once, and given again
-                endpoint.split(deployed, "sample", {other: 100})
-                endpoint.split(deployed, "sample", {slot: 100})
-            endpoint.delete(deployed, "sample", other)
+                LocalEndpoint(deployed, "sample").set_traffic({other: 100})
+                LocalEndpoint(deployed, "sample").set_traffic({slot: 100})
+            LocalEndpoint(deployed, "sample").delete_slot(other)
     print(f"{load.total} requests, {len(load.failed)} failed")
     assert load.failed == {}
     assert load.total > 3000
@@ -71,12 +73,12 @@ models = sys.argv[3:]
 print("going", flush=True)
 while True:
     try:
-        slot = endpoint.idle(here, "sample")
+        slot = LocalEndpoint(here, "sample").idle_slot()
         path = Path(chance.choice(models))
-        endpoint.deploy(here, "sample", slot, path, version=path.name, detail={})
+        LocalEndpoint(here, "sample").deploy(slot, ServedVersion.in_folder(path, version=path.name))
         other = "green" if slot == "blue" else "blue"
-        endpoint.split(here, "sample", {slot: 30, other: 70})
-        endpoint.split(here, "sample", {slot: 100})
+        LocalEndpoint(here, "sample").set_traffic({slot: 30, other: 70})
+        LocalEndpoint(here, "sample").set_traffic({slot: 100})
     except NbopsError as error:
         print(error, file=sys.stderr, flush=True)
 """
@@ -84,12 +86,12 @@ while True:
 
 def consistent(here: Settings) -> None:
     """What answers is what the state says, slot by slot; and every slot's model is whole."""
-    status = endpoint.status(here, "sample")
+    status = LocalEndpoint(here, "sample").status()
     assert status.state == "running", status
     assert sum(slot.traffic for slot in status.slots.values()) == 100
     for name, slot in status.slots.items():
         assert slot.state == "ready", status
-        assert endpoint.invoke(here, "sample", ROW, slot=name) == {"predictions": [FACTORS[slot.version]]}
+        assert LocalEndpoint(here, "sample").invoke(ROW, slot=name) == {"predictions": [FACTORS[slot.version]]}
 
 
 @pytest.mark.parametrize("victim", ["server", "starter"])
@@ -97,7 +99,9 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
     victim: str, deployed: Settings, light: dict[str, Path]
 ) -> None:
     chance = random.Random(1)
-    endpoint.deploy(deployed, "sample", "blue", light["double"], version="double", detail={}, traffic=True)
+    LocalEndpoint(deployed, "sample").deploy(
+        "blue", ServedVersion.in_folder(light["double"], version="double"), traffic=True
+    )
     for round_ in range(25):
         arguments = [str(deployed.root), str(round_), *(str(light[name]) for name in FACTORS)]
         changing = subprocess.Popen([sys.executable, "-c", CHANGING, *arguments], stdout=subprocess.PIPE)
@@ -112,24 +116,24 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
             changing.kill()
         if victim == "server":
             with suppress(EndpointError):
-                endpoint.start(deployed, "sample")
-            endpoint.start(deployed, "sample")
+                LocalEndpoint(deployed, "sample").start()
+            LocalEndpoint(deployed, "sample").start()
         else:
             deadline = time.monotonic() + 30
-            while any(slot.state != "ready" for slot in endpoint.status(deployed, "sample").slots.values()):
+            while any(slot.state != "ready" for slot in LocalEndpoint(deployed, "sample").status().slots.values()):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         consistent(deployed)
-        endpoint.split(deployed, "sample", {main(deployed): 100})
+        LocalEndpoint(deployed, "sample").set_traffic({main(deployed): 100})
     folder = endpoint_state.EndpointFolder(deployed, "sample")
-    slot = endpoint.idle(deployed, "sample")
-    endpoint.deploy(deployed, "sample", slot, light["double"], version="double", detail={})
+    slot = LocalEndpoint(deployed, "sample").idle_slot()
+    LocalEndpoint(deployed, "sample").deploy(slot, ServedVersion.in_folder(light["double"], version="double"))
     kept = [path.name for path in folder.models.iterdir()]
     assert len(kept) <= 2, kept  # what interrupted deployments left is gone
 
 
 def main(here: Settings) -> str:
-    slots = endpoint.status(here, "sample").slots
+    slots = LocalEndpoint(here, "sample").status().slots
     return max(slots, key=lambda name: slots[name].traffic)
 
 
@@ -140,8 +144,8 @@ def test_a_kill_loses_no_collected_file_and_no_more_than_one_rotation(
 
     changed = {"collect": ("sample",), "collect_rotate": 1.0}
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update=changed)})
-    endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
-    status = endpoint.status(here, "sample")
+    LocalEndpoint(here, "sample").deploy("blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True)
+    status = LocalEndpoint(here, "sample").status()
     with Load(status.port, ROW, connections=2, pause=0.005) as load:
         time.sleep(4)
         before = load.total
@@ -175,11 +179,11 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
         "tensor": save(Ridge().fit(x.to_numpy(), y), root / "tensor", x.to_numpy(), y.to_numpy()),
     }
     for slot, model in models.items():
-        endpoint.deploy(here, "sample", slot, model, version="1", detail={}, traffic=slot == "blue")
-    endpoint.split(here, "sample", {"blue": 50, "green": 50})
-    endpoint.mirror(here, "sample", {"tensor": 10})
-    yield here, endpoint.status(here, "sample").port
-    endpoint.stop(here, "sample")
+        LocalEndpoint(here, "sample").deploy(slot, ServedVersion.in_folder(model, version="1"), traffic=slot == "blue")
+    LocalEndpoint(here, "sample").set_traffic({"blue": 50, "green": 50})
+    LocalEndpoint(here, "sample").set_mirror({"tensor": 10})
+    yield here, LocalEndpoint(here, "sample").status().port
+    LocalEndpoint(here, "sample").stop()
 
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)
@@ -244,10 +248,10 @@ def test_ten_thousand_fuzzed_requests_get_no_5xx(fuzzed: tuple[Settings, int]) -
         if answer.status >= 400 and method != "HEAD":
             assert set(json.loads(body)) == {"error_code", "message"}
 
-    before = endpoint.status(here, "sample")
+    before = LocalEndpoint(here, "sample").status()
     with closing(connection):
         ask()
-    after = endpoint.status(here, "sample")
+    after = LocalEndpoint(here, "sample").status()
     print(f"{sum(got.values())} requests: {dict(sorted(got.items()))}; {after.memory_mb:.0f} MB")
     assert (after.state, after.pid) == ("running", before.pid)
     assert sum(got.values()) >= 10_000
@@ -260,7 +264,7 @@ def test_ten_thousand_fuzzed_requests_get_no_5xx(fuzzed: tuple[Settings, int]) -
 
 def test_what_is_not_even_http_takes_nothing_down(fuzzed: tuple[Settings, int]) -> None:
     here, port = fuzzed
-    before = endpoint.status(here, "sample").pid
+    before = LocalEndpoint(here, "sample").status().pid
     chance = random.Random(0)
     starts = [
         b"",
@@ -275,7 +279,7 @@ def test_what_is_not_even_http_takes_nothing_down(fuzzed: tuple[Settings, int]) 
                 raw.shutdown(socket.SHUT_WR)
                 raw.recv(1000)
     held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]  # say nothing at all
-    status = endpoint.status(here, "sample")
+    status = LocalEndpoint(here, "sample").status()
     for each in held:
         each.close()
     assert (status.state, status.pid) == ("running", before)
@@ -284,11 +288,13 @@ def test_what_is_not_even_http_takes_nothing_down(fuzzed: tuple[Settings, int]) 
 def test_more_load_than_it_can_take_is_refused_politely(endpoints: Settings, light: dict[str, Path]) -> None:
     changed = {"concurrency": 2}
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update=changed)})
-    status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
+    status = LocalEndpoint(here, "sample").deploy(
+        "blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True
+    )
     rows = {"dataframe_split": {"columns": ["x"], "data": [[float(n)] for n in range(20_000)]}}
     with Load(status.port, rows, connections=16) as load:
         load.wait(300)
-        assert endpoint.status(here, "sample").state == "running"
+        assert LocalEndpoint(here, "sample").status().state == "running"
     assert load.errors == []
     assert {status for status, _, _ in load.answers} == {200, 429}
     assert threading.active_count() < 50

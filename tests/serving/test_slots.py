@@ -12,10 +12,14 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import endpoint, endpoint_client
+from notebooks_lib.serving import endpoint_client
 from notebooks_lib.serving import mirror as mirroring
+from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.hot_reload import StateFollower
-from notebooks_lib.serving.slots import TIME_BOUNDS, Slot, SlotCounter, SlotCounts, Slots, read_counts
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
+from notebooks_lib.serving.local_status import LocalStatus
+from notebooks_lib.serving.slot_counts import TIME_BOUNDS, SlotCounter, SlotCounts, read_counts
+from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.settings import Settings
 from tests.serving.load import Load
 
@@ -141,55 +145,57 @@ def test_answers_are_compared_row_by_row(one: Any, other: Any, expected: Any) ->
 def test_a_running_endpoint_changes_without_a_failed_request(
     deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = endpoint.status(deployed, "sample")
+    first = LocalEndpoint(deployed, "sample").status()
     hasty = deployed.model_copy(update={"endpoint": deployed.endpoint.model_copy(update={"start_timeout": 0.5})})
 
-    def deploy(settings: Settings, name: str, version: str) -> endpoint.EndpointStatus:
-        return endpoint.deploy(settings, "sample", "green", light[name], version=version, detail={})
+    def deploy(settings: Settings, name: str, version: str) -> LocalStatus:
+        return LocalEndpoint(settings, "sample").deploy("green", ServedVersion.in_folder(light[name], version=version))
 
     with Load(first.port, ROW, connections=3, pause=0.002) as load:
         # Loaded beside the other, it gets nothing that does not name it.
         deploy(deployed, "shifted", "2")
-        mark = endpoint.measured(deployed, "sample")
+        mark = LocalEndpoint(deployed, "sample").counts()
         load.wait(50)
-        since = endpoint.measured(deployed, "sample", mark)
+        since = LocalEndpoint(deployed, "sample").counts(mark)
         assert since["green"].requests == 0
         assert since["blue"].requests >= 40
         assert since["blue"].p95 is not None
 
         # Mirrored, it is asked beside the other, and nobody gets its answers.
-        endpoint.mirror(deployed, "sample", {"green": 50})
+        LocalEndpoint(deployed, "sample").set_mirror({"green": 50})
         load.wait(60)
-        found = endpoint.measured(deployed, "sample", mark)["green"]
+        found = LocalEndpoint(deployed, "sample").counts(mark)["green"]
         assert (found.requests, found.mirror_failed) == (0, 0)
         assert found.rows_compared == found.rows_different == found.mirrored > 5
         assert found.largest_difference == pytest.approx(0.2)
         assert {body for _, _, body in load.answers} == {ANSWERS["double"]}
 
         # Split, both answer; what a slot answers is said in the header.
-        endpoint.split(deployed, "sample", {"blue": 75, "green": 25})
-        mark = endpoint.measured(deployed, "sample")
+        LocalEndpoint(deployed, "sample").set_traffic({"blue": 75, "green": 25})
+        mark = LocalEndpoint(deployed, "sample").counts()
         load.wait(100)
-        since = endpoint.measured(deployed, "sample", mark)
+        since = LocalEndpoint(deployed, "sample").counts(mark)
         share = since["green"].requests / (since["green"].requests + since["blue"].requests)
         assert share == pytest.approx(0.25, abs=0.03)
-        assert endpoint.status(deployed, "sample").slots["green"].mirror == 0
+        assert LocalEndpoint(deployed, "sample").status().slots["green"].mirror == 0
 
         # Models that crash, hang or raise while they are loaded change nothing.
-        endpoint.split(deployed, "sample", {"blue": 100})
+        LocalEndpoint(deployed, "sample").set_traffic({"blue": 100})
         with pytest.raises(EndpointError, match="crashed with SIGSEGV"):
             deploy(deployed, "crashing", "3")
         with pytest.raises(EndpointError, match="not loaded after 0.5 s"):
             deploy(hasty, "hanging", "3")
-        kept = endpoint.status(deployed, "sample")
+        kept = LocalEndpoint(deployed, "sample").status()
         assert (kept.pid, kept.slots["green"].version, kept.slots["green"].state) == (first.pid, "2", "ready")
         assert "not loaded" in kept.last_error
 
         # All the traffic moves, the old slot goes, another takes its place.
-        endpoint.split(deployed, "sample", {"green": 100})
-        endpoint.delete(deployed, "sample", "blue")
+        LocalEndpoint(deployed, "sample").set_traffic({"green": 100})
+        LocalEndpoint(deployed, "sample").delete_slot("blue")
         load.wait(30)
-        last = endpoint.deploy(deployed, "sample", "green", light["triple"], version="4", detail={}, traffic=True)
+        last = LocalEndpoint(deployed, "sample").deploy(
+            "green", ServedVersion.in_folder(light["triple"], version="4"), traffic=True
+        )
         load.wait(30)
     assert (last.version, last.pid) == ("4", first.pid)
     assert load.failed == {}
@@ -203,30 +209,30 @@ def test_a_running_endpoint_changes_without_a_failed_request(
 def test_shares_that_make_no_sense_are_refused(
     deployed: Settings, light: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    endpoint.deploy(deployed, "sample", "green", light["triple"], version="2", detail={})
+    LocalEndpoint(deployed, "sample").deploy("green", ServedVersion.in_folder(light["triple"], version="2"))
     for traffic in ({"blue": 50}, {"blue": 120, "green": -20}, {"blue": 99.5, "green": 0.5}, {"blue": True}):
         with pytest.raises(UsageError, match="expected"):
-            endpoint.split(deployed, "sample", traffic)  # type: ignore[arg-type]
+            LocalEndpoint(deployed, "sample").set_traffic(traffic)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="did you mean 'green'"):
-        endpoint.split(deployed, "sample", {"greeen": 100})
+        LocalEndpoint(deployed, "sample").set_traffic({"greeen": 100})
     with pytest.raises(UsageError, match="has traffic"):
-        endpoint.mirror(deployed, "sample", {"blue": 10})
+        LocalEndpoint(deployed, "sample").set_mirror({"blue": 10})
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
-        endpoint.deploy(deployed, "sample", "blue", light["triple"], version="2", detail={})
-    assert endpoint.idle(deployed, "sample") == "green"
-    port = endpoint.status(deployed, "sample").port
+        LocalEndpoint(deployed, "sample").deploy("blue", ServedVersion.in_folder(light["triple"], version="2"))
+    assert LocalEndpoint(deployed, "sample").idle_slot() == "green"
+    port = LocalEndpoint(deployed, "sample").status().port
     code, told = endpoint_client.ask(
         endpoint_client.Address("127.0.0.1", port), "POST", "/invocations", b"{}", slot="red"
     )
     assert (code, told["error_code"]) == (404, "SLOT_NOT_FOUND")
 
     # Without traffic it is there, answers who names a slot, and says why it does not answer the others.
-    endpoint.split(deployed, "sample", {"blue": 0})
-    status = endpoint.status(deployed, "sample")
+    LocalEndpoint(deployed, "sample").set_traffic({"blue": 0})
+    status = LocalEndpoint(deployed, "sample").status()
     assert (status.state, status.version) == ("running", "")
     with pytest.raises(EndpointError, match="no slot has traffic"):
-        endpoint.invoke(deployed, "sample", ROW)
-    assert endpoint.invoke(deployed, "sample", ROW, slot="blue") == {"predictions": [4.0]}
+        LocalEndpoint(deployed, "sample").invoke(ROW)
+    assert LocalEndpoint(deployed, "sample").invoke(ROW, slot="blue") == {"predictions": [4.0]}
 
     # The command says and does the same.
     for words, code in {
@@ -248,18 +254,18 @@ def test_shares_that_make_no_sense_are_refused(
     assert "3.0" in shown
 
     # Stopped with shares, it starts with them; without any slot it is stopped.
-    endpoint.split(deployed, "sample", {"blue": 40, "green": 60})
+    LocalEndpoint(deployed, "sample").set_traffic({"blue": 40, "green": 60})
     with pytest.raises(EndpointError, match="both slots have traffic"):
-        endpoint.idle(deployed, "sample")
-    endpoint.stop(deployed, "sample")
-    endpoint.split(deployed, "sample", {"blue": 100})
-    endpoint.mirror(deployed, "sample", {"green": 5})
-    again = endpoint.start(deployed, "sample")
+        LocalEndpoint(deployed, "sample").idle_slot()
+    LocalEndpoint(deployed, "sample").stop()
+    LocalEndpoint(deployed, "sample").set_traffic({"blue": 100})
+    LocalEndpoint(deployed, "sample").set_mirror({"green": 5})
+    again = LocalEndpoint(deployed, "sample").start()
     assert [(slot.traffic, slot.mirror, slot.state) for slot in again.slots.values()] == [
         (100, 0, "ready"),
         (0, 5, "ready"),
     ]
-    endpoint.split(deployed, "sample", {})
-    endpoint.delete(deployed, "sample", "blue")
-    gone = endpoint.delete(deployed, "sample", "green")
+    LocalEndpoint(deployed, "sample").set_traffic({})
+    LocalEndpoint(deployed, "sample").delete_slot("blue")
+    gone = LocalEndpoint(deployed, "sample").delete_slot("green")
     assert (gone.state, gone.slots) == ("stopped", {})

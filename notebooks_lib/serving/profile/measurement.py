@@ -25,7 +25,7 @@ from notebooks_lib.serving.profile.limits import LimitedProcess
 from notebooks_lib.serving.profile.load_grid import MOST_AT_ONCE, LoadGrid, LoadTarget, milliseconds
 from notebooks_lib.serving.profile.processes import ProfileProcess
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
-from notebooks_lib.settings.sections import Endpoint
+from notebooks_lib.settings.sections import EndpointOptions
 
 WARM_UP = 0.25
 """Share of the measured time that passes before it: the first requests start threads and fill caches."""
@@ -39,7 +39,7 @@ class LoadBench:
     """What all trials of a model share: the client process and the request."""
 
     def __init__(
-        self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: Endpoint, tell: Tell
+        self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: EndpointOptions, tell: Tell
     ) -> None:
         self._model = model
         self._target = target
@@ -127,7 +127,7 @@ class LoadBench:
             raise EndpointError(f"the model cannot be served: {ready['error']}{server.tail()}")
         if ready is not None and self._data is not None:
             try:
-                http.invoke(Address("127.0.0.1", int(ready["port"])), self._data)
+                http.predict(Address("127.0.0.1", int(ready["port"])), self._data).result()
             except EndpointError:
                 if server.ended is None:  # else it was killed, which is a result
                     raise

@@ -1,68 +1,36 @@
-"""Read the status of an endpoint from its folder and its process. It changes nothing and waits for no lock."""
+"""Read the status of a local endpoint from its folder and its process. It changes nothing and waits for no lock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import endpoint_client, endpoint_state, server_launch, server_process
+from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
 from notebooks_lib.serving.endpoint_client import Address
 from notebooks_lib.serving.endpoint_state import EndpointFolder, State
 
 _GONE = "its server process is gone: it was killed, or the machine was started anew"
 
 
-@dataclass(frozen=True)
-class SlotStatus:
-    """The status of one slot."""
+@dataclass(frozen=True, kw_only=True)
+class LocalStatus(EndpointStatus):
+    """The status of an endpoint on this machine."""
 
-    version: str
-    detail: Mapping[str, Any]
-    """What was given at the deployment: model, run_id, dataset, reason."""
-    since: str
-    """When this version was deployed to the slot."""
-    traffic: int
-    """Percent of the requests that name no slot."""
-    mirror: int
-    """Percent of the requests that are mirrored to it."""
-    state: Literal["ready", "loading", "failed", "stopped"]
-    error: str = ""
-    sha256: str = ""
-    """Digest of the model's files; empty where an older nbops deployed it."""
-
-
-@dataclass(frozen=True)
-class EndpointStatus:
-    """The status of an endpoint. The key is not part of it."""
-
-    name: str
-    state: Literal["running", "stopped", "broken"]
-    """broken: it should run but does not; `last_error` says why."""
-    address: str
-    port: int
-    pid: int | None
-    version: str
-    """Version in the slot with most of the traffic; empty without traffic."""
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    """Details of the same slot: model, run_id, dataset, reason."""
-    curl: str = ""
-    """A request that works as it stands; empty for a model without an example."""
-    since: str = ""
-    """When that version was deployed."""
+    port: int = 0
+    pid: int | None = None
     memory_mb: float | None = None
-    last_error: str = ""
-    changed: bool = True
-    """False when there was nothing to do."""
-    slots: Mapping[str, SlotStatus] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the object that `nbops endpoint status --json` prints."""
-        return asdict(self)
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Return the server process."""
+        memory = f"{self.memory_mb:.0f} MB" if self.memory_mb is not None else ""
+        return {"process": f"{self.pid}, {memory}"} if self.pid else {}
 
 
-def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
+def read_status(folder: EndpointFolder, current: State) -> LocalStatus:
     """Return the status of the endpoint that `current` describes."""
     server = server_process.running(folder)
     address = server_launch.listens_at(current)
@@ -78,7 +46,7 @@ def read_status(folder: EndpointFolder, current: State) -> EndpointStatus:
     main = endpoint_state.main_slot(current)
     entry = current["slots"].get(main, {}) if current["traffic"].get(main) else {}
     given = entry.get("example")
-    return EndpointStatus(
+    return LocalStatus(
         name=folder.name,
         state=how,
         address=address.url,

@@ -24,37 +24,41 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
-    champion_source,
-    endpoint,
     endpoint_client,
     endpoint_state,
     server_launch,
     server_process,
 )
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
+from notebooks_lib.serving.local_status import LocalStatus
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import DETAIL
 
 STARTER = """
 import json, sys
 from pathlib import Path
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
 root, model, detail = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-status = endpoint.deploy(load(root, {}), "sample", "blue", model, version="1", detail=detail, traffic=True)
+status = LocalEndpoint(load(root, {}), "sample").deploy("blue", ServedVersion.in_folder(model, version="1", detail=detail), traffic=True)
 print(status.pid)
 """
 
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import deployment, endpoint, endpoint_state
+from notebooks_lib.serving import deployment, endpoint_state
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
 def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
     endpoint_state.EndpointFolder.write = die
 else:
     deployment.server_launch.follow = die
-endpoint.deploy(load(Path(sys.argv[1]), {}), "sample", "green", Path(sys.argv[2]), version="2", detail={})
+LocalEndpoint(load(Path(sys.argv[1]), {}), "sample").deploy("green", ServedVersion.in_folder(Path(sys.argv[2]), version="2"))
 """
 
 
@@ -66,7 +70,7 @@ def starter(text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def served(settings: Settings) -> str:
     """The version that answers over HTTP now."""
     _, told = endpoint_client.ask(
-        endpoint_client.Address("127.0.0.1", endpoint.status(settings, "sample").port), "GET", "/version"
+        endpoint_client.Address("127.0.0.1", LocalEndpoint(settings, "sample").status().port), "GET", "/version"
     )
     return str(told["version"])
 
@@ -97,17 +101,17 @@ def test_an_endpoint_lives_its_life(
     assert done.returncode == 0, done.stderr
 
     # It runs although its starter has ended, in a session of its own, with nobody's marks.
-    status = endpoint.status(endpoints, "sample")
+    status = LocalEndpoint(endpoints, "sample").status()
     assert (status.state, status.version, status.detail) == ("running", "1", DETAIL)
     assert status.pid == int(done.stdout)
     assert "NBOPS_KERNEL" not in psutil.Process(status.pid).environ()
     assert os.getsid(status.pid) != os.getsid(0)
     assert (status.memory_mb or 0) > 10
-    predictions = endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample"))
+    predictions = LocalEndpoint(endpoints, "sample").invoke(LocalEndpoint(endpoints, "sample").example())
     assert run_curl(status.curl) == predictions
     assert predictions == {"predictions": [2.0]}
     with pytest.raises(InputError, match="missing column 'x'"):
-        endpoint.invoke(endpoints, "sample", {"dataframe_records": [{"y": 1}]})
+        LocalEndpoint(endpoints, "sample").invoke({"dataframe_records": [{"y": 1}]})
 
     # The command says the same.
     monkeypatch.delenv("NBOPS_KERNEL")
@@ -122,72 +126,76 @@ def test_an_endpoint_lives_its_life(
     # Started again, nothing happens.
     assert entry.run(["endpoint", "start", "sample"]) == 0
     assert "was running already" in capsys.readouterr().out
-    assert endpoint.status(endpoints, "sample").pid == status.pid
+    assert LocalEndpoint(endpoints, "sample").status().pid == status.pid
 
     # Killed, it is broken; started, it is what it was.
     os.kill(status.pid, signal.SIGKILL)
     wait_for_the_end(status.pid)
-    broken = endpoint.status(endpoints, "sample")
+    broken = LocalEndpoint(endpoints, "sample").status()
     assert (broken.state, broken.pid) == ("broken", None)
     assert "killed" in broken.last_error
     assert entry.run(["endpoint", "status", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["state"] == "broken"
     with pytest.raises(EndpointError, match="nbops endpoint start sample"):
-        endpoint.invoke(endpoints, "sample", {})
-    again = endpoint.start(endpoints, "sample")
+        LocalEndpoint(endpoints, "sample").invoke({})
+    again = LocalEndpoint(endpoints, "sample").start()
     assert (again.state, again.port, again.version, again.since) == ("running", status.port, "1", status.since)
     assert again.pid != status.pid
-    assert endpoint.invoke(endpoints, "sample", endpoint.example(endpoints, "sample")) == predictions
+    assert LocalEndpoint(endpoints, "sample").invoke(LocalEndpoint(endpoints, "sample").example()) == predictions
 
     # A model that cannot be loaded does not replace it.
     with pytest.raises(EndpointError) as caught:
-        endpoint.deploy(endpoints, "sample", "green", light["damaged"], version="2", detail={})
+        LocalEndpoint(endpoints, "sample").deploy("green", ServedVersion.in_folder(light["damaged"], version="2"))
     assert "cannot serve version 2" in str(caught.value)
     assert "the weights are damaged" in str(caught.value)
     assert "Version 1 serves as before" in str(caught.value)
-    kept = endpoint.status(endpoints, "sample")
+    kept = LocalEndpoint(endpoints, "sample").status()
     assert (kept.state, kept.pid, kept.version, list(kept.slots)) == ("running", again.pid, "1", ["blue"])
     assert "cannot serve version 2" in kept.last_error
     assert served(endpoints) == "1"
 
     # One that works is loaded beside it, by the same server, and has no traffic.
-    new = endpoint.deploy(endpoints, "sample", "green", light["triple"], version="3", detail=DETAIL)
+    new = LocalEndpoint(endpoints, "sample").deploy(
+        "green", ServedVersion.in_folder(light["triple"], version="3", detail=DETAIL)
+    )
     assert (new.state, new.pid, new.version, new.last_error) == ("running", again.pid, "1", "")
     assert (new.slots["green"].version, new.slots["green"].traffic, new.slots["green"].state) == ("3", 0, "ready")
     assert served(endpoints) == "1"
-    example = endpoint.example(endpoints, "sample")
-    assert endpoint.invoke(endpoints, "sample", example) == {"predictions": [2.0]}
-    assert endpoint.invoke(endpoints, "sample", example, slot="green") == {"predictions": [3.0]}
+    example = LocalEndpoint(endpoints, "sample").example()
+    assert LocalEndpoint(endpoints, "sample").invoke(example) == {"predictions": [2.0]}
+    assert LocalEndpoint(endpoints, "sample").invoke(example, slot="green") == {"predictions": [3.0]}
     with pytest.raises(UnknownNameError, match="unknown slot 'gren', did you mean 'green'"):
-        endpoint.invoke(endpoints, "sample", example, slot="gren")
-    assert endpoint.split(endpoints, "sample", {"green": 100}).version == "3"
-    assert endpoint.invoke(endpoints, "sample", example) == {"predictions": [3.0]}
+        LocalEndpoint(endpoints, "sample").invoke(example, slot="gren")
+    assert LocalEndpoint(endpoints, "sample").set_traffic({"green": 100}).version == "3"
+    assert LocalEndpoint(endpoints, "sample").invoke(example) == {"predictions": [3.0]}
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
-        endpoint.delete(endpoints, "sample", "green")
+        LocalEndpoint(endpoints, "sample").delete_slot("green")
     folder = endpoint_state.EndpointFolder(endpoints, "sample")
     assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
-    assert list(endpoint.delete(endpoints, "sample", "blue").slots) == ["green"]
+    assert list(LocalEndpoint(endpoints, "sample").delete_slot("blue").slots) == ["green"]
     assert [path.name for path in folder.models.iterdir()] == ["3"]
-    assert endpoint.status(endpoints, "sample").pid == again.pid
-    assert any("missing column" in line for line in endpoint.logs(endpoints, "sample", 100))
-    assert len(endpoint.logs(endpoints, "sample", 2)) == 2
+    assert LocalEndpoint(endpoints, "sample").status().pid == again.pid
+    assert any("missing column" in line for line in LocalEndpoint(endpoints, "sample").logs(100))
+    assert len(LocalEndpoint(endpoints, "sample").logs(2)) == 2
 
     # Stopped, it keeps its port for the next start; somebody else on that port is named.
     assert entry.run(["endpoint", "stop"]) == 0
-    assert endpoint.status(endpoints, "sample").state == "stopped"
-    assert endpoint.stop(endpoints, "sample").changed is False
+    assert LocalEndpoint(endpoints, "sample").status().state == "stopped"
+    assert LocalEndpoint(endpoints, "sample").stop().changed is False
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", status.port))
         other.listen()
         with pytest.raises(EndpointError) as taken:
-            endpoint.start(endpoints, "sample")
+            LocalEndpoint(endpoints, "sample").start()
     assert f"port {status.port} is taken by process {os.getpid()}" in str(taken.value)
     assert "NBOPS_ENDPOINT_PORT=" in str(taken.value)
 
     # Two starts at once make one server.
-    found: list[endpoint.EndpointStatus] = []
-    threads = [threading.Thread(target=lambda: found.append(endpoint.start(endpoints, "sample"))) for _ in range(2)]
+    found: list[LocalStatus] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(LocalEndpoint(endpoints, "sample").start())) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,7 +208,7 @@ def test_an_endpoint_lives_its_life(
 def test_what_fails_on_the_way_leaves_the_old_version_serving(
     deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = endpoint.status(deployed, "sample")
+    before = LocalEndpoint(deployed, "sample").status()
 
     # The disk is full when the model is copied, and when the state is written.
     def full(*_: Any, **__: Any) -> Any:
@@ -210,23 +218,23 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
             with pytest.raises(EndpointError, match="No space left"):
-                endpoint.deploy(deployed, "sample", "green", light["triple"], version="2", detail={})
-        kept = endpoint.status(deployed, "sample")
+                LocalEndpoint(deployed, "sample").deploy("green", ServedVersion.in_folder(light["triple"], version="2"))
+        kept = LocalEndpoint(deployed, "sample").status()
         assert (kept.state, kept.pid, kept.version, list(kept.slots)) == ("running", before.pid, "1", ["blue"])
 
     # The starter is killed before the state is written: nothing has changed.
     done = starter(DYING, deployed.root, light["triple"], "before the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    kept = endpoint.status(deployed, "sample")
+    kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, list(kept.slots)) == ("running", before.pid, ["blue"])
 
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
     server_launch.follow(endpoint_state.EndpointFolder(deployed, "sample"), 30)
-    kept = endpoint.status(deployed, "sample")
+    kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
-    assert endpoint.invoke(deployed, "sample", DOUBLE, slot="green") == {"predictions": [6.0]}
+    assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
 
 
 DOUBLE = {"dataframe_records": [{"x": 2.0}]}
@@ -235,7 +243,9 @@ DOUBLE = {"dataframe_records": [{"x": 2.0}]}
 def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, light: dict[str, Path]) -> None:
     host = "0.0.0.0"
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update={"host": host})})
-    status = endpoint.deploy(here, "sample", "blue", light["double"], version="1", detail={}, traffic=True)
+    status = LocalEndpoint(here, "sample").deploy(
+        "blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True
+    )
     folder = endpoint_state.EndpointFolder(here, "sample")
     # Readable by its owner only, and never shown.
     assert folder.key.stat().st_mode & 0o777 == 0o600
@@ -245,59 +255,9 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     address = endpoint_client.Address(host, status.port)
     assert endpoint_client.ask(address, "GET", "/version")[0] == 401
     assert endpoint_client.ask(address, "GET", "/health")[0] == 200
-    predictions = endpoint.invoke(here, "sample", endpoint.example(here, "sample"))
+    predictions = LocalEndpoint(here, "sample").invoke(LocalEndpoint(here, "sample").example())
     if shutil.which("curl"):
         assert run_curl(status.curl) == predictions
-
-
-@pytest.mark.tracking
-def test_the_first_start_serves_the_champion(project: Settings) -> None:
-    import pandas as pd
-    from sklearn.linear_model import LinearRegression
-
-    from notebooks_lib.models import champions, registry
-    from notebooks_lib.models import logged_models as models
-    from notebooks_lib.tags import Tag
-    from notebooks_lib.tracking.store import connect
-
-    store = connect(project)
-    with pytest.raises(UnknownNameError, match="endpoint or model 'sampl'"):
-        endpoint.start(project, "sampl")
-    run = store.client.create_run(store.experiment_id("e")).info.run_id
-    store.client.set_tag(run, Tag.DATASET_PREFIX + "sample", "sample@2#abcdef")
-    x = pd.DataFrame({"a": [0.0, 1.0, 2.0]})
-    models.log_model(store, run, LinearRegression().fit(x, [1.0, 3.0, 5.0]), example=x)
-    version = registry.register(store, "sample", run)
-    with pytest.raises(EndpointError, match="no champion yet"):
-        endpoint.start(project, "sample")
-    champions.mark_champion(store, version, reason="the only one")
-    with pytest.raises(EndpointError, match="no champion in dev yet; make one with: nbops promote --live --stages dev"):
-        endpoint.start(project, "sample-dev")
-    assert champion_source.find_champion(project, "sample").detail["model"] == "sample"
-
-    # The endpoint of a stage, all of whose slots were deleted: its port stays.
-    champions.mark_champion(store, version, reason="the only one", stage="dev")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bare = {"name": "sample-dev", "wanted": "stopped", "host": "127.0.0.1", "port": port, "slots": {}, "traffic": {}}
-    endpoint_state.EndpointFolder(project, "sample-dev").write(bare)
-    endpoint_state.EndpointFolder(project, "by-hand").write(bare | {"name": "by-hand"})
-    with pytest.raises(EndpointError, match="no slot left to serve, and no stage of a registered model has it"):
-        endpoint.start(project, "by-hand")
-    try:
-        status = endpoint.start(project, "sample-dev")
-        assert (status.state, status.version, status.port) == ("running", version.version, port)
-        assert status.detail == {"model": "sample", "run_id": run, "dataset": "sample@2", "reason": "the only one"}
-        answer = endpoint.invoke(project, "sample-dev", {"dataframe_records": [{"a": 10.0}]})
-        assert answer["predictions"] == pytest.approx([21.0])
-    finally:
-        endpoint.stop(project, "sample-dev")
-    shutil.rmtree(version.source.removeprefix("file://"))
-    with pytest.raises(
-        EndpointError, match=r"cannot serve version 1 of 'sample', .* cannot be fetched.*nbops rollback"
-    ):
-        endpoint.start(project, "sample")
 
 
 def test_names_that_nothing_bears_are_told_apart(
@@ -322,11 +282,11 @@ def test_names_that_nothing_bears_are_told_apart(
     assert entry.run(["endpoint", "invoke", "one", "--data", "{"]) == 2
     assert "not JSON" in capsys.readouterr().err
     with pytest.raises(UsageError, match="starting with a letter"):
-        endpoint.deploy(empty_project, "../one", "blue", models["table"], version="1", detail={})
+        LocalEndpoint(empty_project, "../one").deploy("blue", ServedVersion.in_folder(models["table"], version="1"))
     with pytest.raises(UsageError, match="version"):
-        endpoint.deploy(empty_project, "one", "blue", models["table"], version="../1", detail={})
+        LocalEndpoint(empty_project, "one").deploy("blue", ServedVersion.in_folder(models["table"], version="../1"))
     with pytest.raises(UsageError, match="MLmodel"):
-        endpoint.deploy(empty_project, "one", "blue", empty_project.root, version="1", detail={})
+        LocalEndpoint(empty_project, "one").deploy("blue", ServedVersion.in_folder(empty_project.root, version="1"))
 
 
 def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Settings) -> None:
@@ -339,7 +299,7 @@ def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Set
     }
     endpoint_state.EndpointFolder(empty_project, "one").write(lost)
     with pytest.raises(EndpointError, match=r"are gone or damaged .* nbops promote --live .* nbops endpoint start one"):
-        endpoint.start(empty_project, "one")
+        LocalEndpoint(empty_project, "one").start()
 
 
 SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:00+00:00"}
@@ -350,11 +310,11 @@ def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project:
     folder = endpoint_state.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     (folder.path / "state.json").write_text(text)
-    found = endpoint.status(empty_project, "sample")
+    found = LocalEndpoint(empty_project, "sample").status()
     assert found.state == "broken"
     assert "deploy again" in found.last_error
     with pytest.raises(EndpointError, match="deploy again"):
-        endpoint.start(empty_project, "sample")
+        LocalEndpoint(empty_project, "sample").start()
 
 
 def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: Settings) -> None:
@@ -382,7 +342,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
     folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
         with pytest.raises(EndpointError, match="seen"):
-            endpoint.start(load(empty_project.root, environ), "sample")
+            LocalEndpoint(load(empty_project.root, environ), "sample").start()
         assert orders[-1]["port"] == port
 
 

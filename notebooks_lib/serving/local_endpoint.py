@@ -1,0 +1,248 @@
+"""The endpoint on this machine: one server process that is started, stopped and changed through the endpoint's folder.
+
+The folder's state file is the truth. Every change is made under the endpoint's lock, in an order that leaves either the
+old or the new state when it is cut short. A running server follows the state without a restart; this module never loads
+a model.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.serving import (
+    deployment,
+    endpoint_client,
+    endpoint_state,
+    local_status,
+    server_launch,
+    server_process,
+    slot_counts,
+)
+from notebooks_lib.serving.endpoint import (
+    SLOTS,
+    Endpoint,
+    EndpointAnswer,
+    EndpointSession,
+    ServedVersion,
+    check_name,
+    require_slot,
+)
+from notebooks_lib.serving.endpoint_client import Address
+from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.local_status import LocalStatus
+from notebooks_lib.serving.slot_counts import SlotCounts
+from notebooks_lib.settings import Settings
+
+
+def names(settings: Settings) -> list[str]:
+    """Return the names of all local endpoints that were ever deployed in this project."""
+    return endpoint_state.known(settings)
+
+
+class LocalEndpoint(Endpoint):
+    """One endpoint on this machine; `Endpoint` says what each method promises."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = name
+        self._settings = settings
+        self._folder = EndpointFolder(settings, name)
+
+    def status(self) -> LocalStatus:
+        """Read the folder and ask the process; a damaged state is a status too."""
+        self._require()
+        try:
+            current = self._folder.read()
+        except EndpointError as error:
+            return LocalStatus(name=self.name, state="broken", last_error=str(error))
+        if current is None:
+            raise self._unknown()
+        return local_status.read_status(self._folder, current)
+
+    def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> LocalStatus:
+        """Copy the files in, try them in a process of their own, and let the server load them."""
+        check_name("slot", slot)
+        with tempfile.TemporaryDirectory() as scratch:
+            model = version.fetch(Path(scratch))
+            if not (model.folder / "MLmodel").is_file():
+                raise UsageError(f"{model.folder}: holds no MLmodel file; expected the folder of an MLflow model")
+            with self._folder.locked():
+                deployment.deploy(self._settings, self._folder, slot, version, model, traffic=traffic)
+                return self._now()
+
+    def delete_slot(self, slot: str) -> LocalStatus:
+        """Take the slot out of the state, then remove its files."""
+        self._require()
+        with self._folder.locked():
+            current = self._state()
+            require_slot(slot, current["slots"])
+            if current["traffic"].get(slot):
+                raise UsageError(
+                    f"slot {slot!r} of endpoint {self.name!r} has {current['traffic'][slot]} % of the traffic; give it "
+                    f"to another slot first: nbops endpoint traffic {self.name} OTHER=100"
+                )
+            deployment.delete(self._settings, self._folder, current, slot)
+            return self._now()
+
+    def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> LocalStatus:
+        """Write the new shares, and wait until the server follows them."""
+        return self._share(traffic=shares, mirror=mirror)
+
+    def set_mirror(self, shares: Mapping[str, int]) -> LocalStatus:
+        """Write the new share, and wait until the server follows it."""
+        return self._share(mirror=shares)
+
+    def start(self, first: ServedVersion | None = None) -> LocalStatus:
+        """Start the server process, on the same port as before; end one that is there but does not answer."""
+        with self._folder.locked():
+            current = self._folder.read()
+            if (current is None or not current["slots"]) and first is not None:
+                with tempfile.TemporaryDirectory() as scratch:
+                    model = first.fetch(Path(scratch))
+                    deployment.deploy(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
+                    return self._now()
+            current = self._state()
+            if not current["slots"]:
+                raise EndpointError(
+                    f"endpoint {self.name!r} has no slot left to serve; promote or deploy a model to it first"
+                )
+            if local_status.read_status(self._folder, current).state == "running":
+                if current["wanted"] != "running":
+                    self._folder.write({**current, "wanted": "running"})
+                return replace(self._now(), changed=False)
+            server = server_process.running(self._folder)
+            if server is not None:  # it is there but does not answer
+                server_process.stop(server)
+            deployment.resume(self._settings, self._folder, current)
+            return self._now()
+
+    def stop(self) -> LocalStatus:
+        """Stop the server process."""
+        self._require()
+        with self._folder.locked():
+            current = self._state()
+            server = server_process.running(self._folder)
+            was_running = server is not None or current["wanted"] == "running"
+            try:
+                self._folder.write({**current, "wanted": "stopped", "last_error": None})
+            finally:  # also when the disk is full
+                if server is not None:
+                    server_process.stop(server)
+            self._folder.server.unlink(missing_ok=True)
+            return replace(self._now(), changed=was_running)
+
+    def idle_slot(self) -> str:
+        """Read the traffic from the state."""
+        current = self._folder.read() if self._folder.exists() else None
+        taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
+        for slot in SLOTS:
+            if slot not in taken:
+                return slot
+        raise EndpointError(
+            f"endpoint {self.name!r}: both slots have traffic; decide for one: "
+            f"nbops endpoint traffic {self.name} {min(taken)}=100"
+        )
+
+    def is_intact(self, slot: str) -> bool:
+        """Compare the digest of the slot's files."""
+        self._require()
+        current = self._state()
+        require_slot(slot, current["slots"])
+        try:
+            self._folder.check_model(current["slots"][slot])
+        except EndpointError:
+            return False
+        return True
+
+    def example(self, *, slot: str | None = None) -> dict[str, Any]:
+        """Return what the server kept when it loaded the model."""
+        self._require()
+        current = self._state()
+        chosen = endpoint_state.main_slot(current) if slot is None else slot
+        require_slot(chosen, current["slots"])
+        request = current["slots"][chosen].get("example")
+        if not request:
+            raise EndpointError(
+                f"endpoint {self.name!r}: its model was logged without an example; send your own with --data"
+            )
+        return dict(request)
+
+    def invoke(self, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
+        """Ask over HTTP."""
+        session = self.session(probe=probe)
+        if slot is not None:
+            require_slot(slot, self._state()["slots"])
+        return session.ask(payload, slot=slot).result()
+
+    def session(self, *, probe: bool = True) -> EndpointSession:
+        """Return a session that opens a connection for each request."""
+        return LocalSession(*self._listening(), probe)
+
+    def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
+        """Ask the running server."""
+        address, key = self._listening()
+        try:
+            code, content = endpoint_client.ask(address, "GET", "/slots", key=key)
+        except OSError as error:
+            raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
+        if code != 200:
+            raise EndpointError(f"{address.url}/slots answered {code}: {content}")
+        counts = {slot: slot_counts.read_counts(each["counts"]) for slot, each in content["slots"].items()}
+        return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in counts.items()}
+
+    def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
+        """Return the last lines that the server processes wrote: one process serves all slots."""
+        self._require()
+        return self._folder.lines(lines)
+
+    def _share(
+        self, *, traffic: Mapping[str, int] | None = None, mirror: Mapping[str, int] | None = None
+    ) -> LocalStatus:
+        self._require()
+        with self._folder.locked():
+            deployment.share(self._settings, self._folder, self._state(), traffic=traffic, mirror=mirror)
+            return self._now()
+
+    def _listening(self) -> tuple[Address, str]:
+        """Return address and key of the running server."""
+        now = self.status()
+        if now.state != "running":
+            reason = f" ({now.last_error})" if now.last_error else ""
+            raise EndpointError(
+                f"endpoint {self.name!r} is {now.state}{reason}; start it with: nbops endpoint start {self.name}"
+            )
+        address = server_launch.listens_at(self._state())
+        return address, "" if address.loopback else self._folder.secret()
+
+    def _now(self) -> LocalStatus:
+        return local_status.read_status(self._folder, self._state())
+
+    def _state(self) -> State:
+        current = self._folder.read()
+        if current is None:
+            raise EndpointError(f"{self._folder.path}: the endpoint was removed meanwhile")
+        return current
+
+    def _require(self) -> None:
+        if not self._folder.exists():
+            raise self._unknown()
+
+    def _unknown(self) -> UnknownNameError:
+        return UnknownNameError("endpoint", self.name, endpoint_state.known(self._settings))
+
+
+@dataclass(frozen=True)
+class LocalSession(EndpointSession):
+    """Requests to one server process."""
+
+    address: Address
+    key: str
+    probe: bool
+
+    def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
+        """Send one request over a connection of its own."""
+        return endpoint_client.predict(self.address, payload, key=self.key, slot=slot, probe=self.probe)

@@ -1,0 +1,76 @@
+"""Open the endpoint of a name: the table of what can run one, and which of them a stage names in the settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from notebooks_lib.errors import UnknownNameError, UsageError
+from notebooks_lib.serving import local_endpoint
+from notebooks_lib.serving.endpoint import Endpoint, check_name
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import STAGES
+
+
+@dataclass(frozen=True)
+class EndpointTarget:
+    """What can run endpoints."""
+
+    open: Callable[[Settings, str], Endpoint]
+    """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""
+    names: Callable[[Settings], list[str]]
+    """Returns the names of the project's endpoints of this kind."""
+
+
+TARGETS: dict[str, EndpointTarget] = {
+    "local": EndpointTarget(local_endpoint.LocalEndpoint, local_endpoint.names),
+}
+"""Value of `target` under [stages.STAGE] -> what runs that stage's endpoints."""
+
+
+def endpoint_for(settings: Settings, name: str) -> Endpoint:
+    """Return the endpoint of a name, by the target of the stage that it belongs to; local when it belongs to none.
+
+    Nothing is started or asked. Raises UsageError for a name that no endpoint can have.
+    """
+    check_name("endpoint", name)
+    stage = _stage_of(settings, name)
+    target = settings.stages.of(stage).target if stage else "local"
+    return TARGETS[target].open(settings, name)
+
+
+def endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """Return every endpoint that was ever deployed in this project, by its name."""
+    found = {name for target in TARGETS.values() for name in target.names(settings)}
+    return {name: endpoint_for(settings, name) for name in sorted(found)}
+
+
+def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
+    """Return the endpoint `name`, or without a name the only endpoint that there is.
+
+    Raises UnknownNameError when there is none of that name, UsageError when there are several or none to choose from.
+    """
+    known = endpoints(settings)
+    if name is not None:
+        if name not in known:
+            raise UnknownNameError("endpoint", name, known, "Deploy one with: nbops endpoint start MODEL")
+        return known[name]
+    if not known:
+        raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
+    if len(known) > 1:
+        raise UsageError(f"there are {len(known)} endpoints, say which: {', '.join(known)}")
+    return next(iter(known.values()))
+
+
+def _stage_of(settings: Settings, name: str) -> str:
+    """Return the stage whose pattern fits a name; of several the one with the longest fixed part, empty if none fits.
+
+    By default "houses-dev" fits both {model}-dev and {model}, and belongs to dev.
+    """
+    fitting: Mapping[str, int] = {
+        stage: len(pattern.replace("{model}", ""))
+        for stage, pattern in ((stage, settings.stages.endpoint(stage, "{model}")) for stage in STAGES)
+        if re.fullmatch(re.escape(pattern).replace(re.escape("{model}"), ".+"), name)
+    }
+    return max(fitting, key=lambda stage: fitting[stage], default="")

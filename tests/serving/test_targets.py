@@ -1,0 +1,65 @@
+"""Which endpoint a name opens, and which endpoints a project has."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from notebooks_lib.errors import SettingsError, UnknownNameError, UsageError
+from notebooks_lib.serving import targets
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
+from notebooks_lib.serving.targets import TARGETS, EndpointTarget, endpoint_for
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.settings.sections import STAGES, Stage, Stages
+
+
+def test_the_settings_offer_what_the_table_has() -> None:
+    assert set(get_args(Stage.model_fields["target"].annotation)) == set(TARGETS)
+
+
+def test_an_unknown_target_lists_the_allowed_ones(empty_project: Settings) -> None:
+    empty_project.layout.settings_file.write_text('[stages.prod]\ntarget = "cloud"\n')
+    with pytest.raises(SettingsError, match=r"stages.prod.target: Input should be 'local' \(found 'cloud'\)"):
+        load(empty_project.root, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("houses-dev", "dev"), ("try-houses", "test"), ("houses", "prod"), ("dev", "prod"), ("-dev", "")],
+)
+def test_an_endpoint_is_run_by_the_target_of_the_stage_whose_pattern_fits_best(
+    name: str, stage: str, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    stages = {each: Stage().model_copy(update={"target": each}) for each in STAGES}
+    stages["test"] = stages["test"].model_copy(update={"endpoint": "try-{model}"})
+    settings = empty_project.model_copy(update={"stages": Stages().model_copy(update=stages)})
+    for each in STAGES:
+        target: Any = EndpointTarget(lambda _, name, each=each: opened.append(f"{each} {name}"), lambda _: [])
+        monkeypatch.setitem(TARGETS, each, target)
+    if stage:
+        endpoint_for(settings, name)
+        assert opened == [f"{stage} {name}"]
+    else:
+        with pytest.raises(UsageError, match="starting with a letter or digit"):
+            endpoint_for(settings, name)
+
+
+def test_an_endpoint_that_no_stage_names_is_local(empty_project: Settings) -> None:
+    own = Stages(prod=Stage(endpoint="live-{model}"))
+    assert isinstance(endpoint_for(empty_project.model_copy(update={"stages": own}), "houses"), LocalEndpoint)
+
+
+def test_the_only_endpoint_need_not_be_named(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, lambda _: names))
+    with pytest.raises(UsageError, match="there is no endpoint yet; start one with: nbops endpoint start MODEL"):
+        targets.choose_endpoint(empty_project, None)
+    names.append("houses")
+    assert targets.choose_endpoint(empty_project, None).name == "houses"
+    names.append("flats")
+    with pytest.raises(UsageError, match="there are 2 endpoints, say which: flats, houses"):
+        targets.choose_endpoint(empty_project, None)
+    with pytest.raises(UnknownNameError, match="did you mean 'flats'"):
+        targets.choose_endpoint(empty_project, "flat")
