@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlparse
 
 import pytest
@@ -130,14 +131,16 @@ def test_there_must_be_something_to_go_back_to(trials, houses):
 
 
 def test_promoted_says_where_and_how_to_take_it_back(project):
-    decision = {"answer": "promote", "model": "sales", "challenger": {"label": "run 1"}}
+    decision = SimpleNamespace(answer="promote", model="sales", challenger="run 1")
     release = {"waiting": "", "promoted": True, "version": "3", "passed": ["dev", "test"]}
-    assert promote._headline(decision, release) == "promoted: sales version 3 to dev, test"
-    assert promote._headline(decision, {**release, "passed": ["prod"]}) == "promoted: sales version 3"
-    foreseen = {**release, "promoted": False, "stages": ["dev", "test"], "ends": "test would refuse it"}
-    assert (
-        promote._headline(decision, foreseen) == "would promote: run 1 as sales to dev, test, but test would refuse it"
-    )
+
+    def headline(**other):
+        return promote._headline(decision, SimpleNamespace(**{**release, **other}))
+
+    assert headline() == "promoted: sales version 3 to dev, test"
+    assert headline(passed=["prod"]) == "promoted: sales version 3"
+    foreseen = headline(promoted=False, stages=["dev", "test"], ends="test would refuse it")
+    assert foreseen == "would promote: run 1 as sales to dev, test, but test would refuse it"
     assert promote._no_undo("sales", ["dev", "test"], project).endswith("nbops endpoint stop sales-test")
 
 
