@@ -9,15 +9,15 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def available() -> float:
-    """Return the cores that the process may keep busy, which may be a fraction."""
+def available(root: Path = CGROUP) -> float:
+    """Return the cores that the process may keep busy, which may be a fraction. `root` is where cgroups are mounted."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(affinity), quota())
+    return min(float(affinity), quota(root))
 
 
-def whole() -> int:
+def whole(root: Path = CGROUP) -> int:
     """Return how many processes or threads can be busy at once; at least 1."""
-    return max(1, math.floor(available()))
+    return max(1, math.floor(available(root)))
 
 
 def quota(root: Path = CGROUP) -> float:

@@ -33,7 +33,7 @@ def alive(pid: int, born: str) -> bool:
 
 
 def _ticks(pid: int) -> str:
-    """Field 22 of /proc/PID/stat; empty where there is no such file system."""
+    """Return field 22 of /proc/PID/stat, the start in clock ticks; empty where there is no such file system."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 

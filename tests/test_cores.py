@@ -30,9 +30,9 @@ def test_the_quota_is_read_from_either_version(tmp_path: Path, files: dict[str, 
     assert cores.quota(tmp_path) == found
 
 
-def test_a_container_of_two_on_a_host_of_many_has_two(monkeypatch: pytest.MonkeyPatch):
+def test_a_container_of_two_on_a_host_of_many_has_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(64)))
-    monkeypatch.setattr(cores, "quota", lambda: 2.0)
-    assert (cores.available(), cores.whole()) == (2.0, 2)
-    monkeypatch.setattr(cores, "quota", lambda: 0.5)
-    assert cores.whole() == 1
+    (tmp_path / "cpu.max").write_text("200000 100000")
+    assert (cores.available(tmp_path), cores.whole(tmp_path)) == (2.0, 2)
+    (tmp_path / "cpu.max").write_text("50000 100000")
+    assert cores.whole(tmp_path) == 1

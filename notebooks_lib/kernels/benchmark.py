@@ -1,4 +1,4 @@
-"""Measurements of warm kernels beside cold ones, on this machine and with its packages. Prints nothing."""
+"""Measure the start of warm kernels beside cold ones, on this machine and with its packages. Prints nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The modules of the table that a project's kernels use: reported by each kernel, kept in one small JSON file.
+"""The modules that a project's kernels have imported: reported by each kernel, kept in one small JSON file.
 
 A kernel reports after each request, so that what a killed kernel used is known as well. Standard library only.
 """
@@ -45,7 +45,7 @@ def add(path: str, modules: list[str]) -> None:
 
 
 class ImportReport:
-    """Created when the kernel has only the template's modules; `send` reports what has been imported or used since."""
+    """What a kernel has imported or used since this was created, as its reports to the template."""
 
     def __init__(self, fd: int, known: frozenset[str], learnable: Callable[[Iterable[str]], list[str]]) -> None:
         self._fd = fd

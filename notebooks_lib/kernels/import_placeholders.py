@@ -57,7 +57,7 @@ class _Shell:
 
 
 @contextlib.contextmanager
-def standing_in(streams: tuple[Any, Any]) -> Iterator[None]:
+def installed_placeholders(streams: tuple[Any, Any]) -> Iterator[None]:
     """Put the placeholders in place while modules are imported."""
     import IPython
     from IPython.core.interactiveshell import InteractiveShell

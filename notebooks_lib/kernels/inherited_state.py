@@ -45,7 +45,7 @@ def reset_signals_and_limits() -> None:
 
 
 class ChildKernel:
-    """The forked process, with what it takes over from the template."""
+    """The forked process, before it is a kernel: it resets its state, then waits for its client."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
         self._connection: socket.socket = forked.connection
@@ -55,8 +55,8 @@ class ChildKernel:
         self._signals = signals
         self._preload = preload
 
-    def become(self) -> None:
-        """Reset inherited state: session, streams, environment, working directory, signals, limits, random seeds."""
+    def reset(self) -> None:
+        """Reset session, streams, environment, working directory, signals, limits and random seeds."""
         os.setsid()
         for target, fd in enumerate(self._fds[:3]):
             os.dup2(fd, target, inheritable=True)
@@ -91,7 +91,7 @@ class ChildKernel:
         tempfile.tempdir = None
         logging._startTime = time.time()  # type: ignore[attr-defined]
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-        self._preload.pools.finish(os.environ)
+        self._preload.pools.complete_after_fork(os.environ)
         gc.enable()
 
     def wait_for_client(self) -> None:
@@ -117,7 +117,7 @@ class ChildKernel:
         os.close(self._template)
 
     def _reseed(self) -> None:
-        """Give this kernel random states of its own; `random` does so itself at a fork."""
+        """Give this kernel random states of its own. Python's `random` does that itself at a fork."""
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
         if "multiprocessing.process" in sys.modules:
@@ -168,24 +168,24 @@ class ThreadPools:
         self._own: dict[str, int] = {}
         """The number that each library chose when it was loaded."""
 
-    def look(self) -> None:
-        """Find the libraries that are loaded now."""
+    def find_libraries(self) -> None:
+        """Find the native libraries that are loaded now, and record the number of threads that each has chosen."""
         if self._threadpoolctl is None:
             self._threadpoolctl = _import_privately("threadpoolctl")
         self._libraries = self._threadpoolctl.ThreadpoolController().lib_controllers
         for library in self._libraries:
             self._own.setdefault(library.filepath, library.num_threads)
 
-    def limit(self, environment: Mapping[str, str]) -> None:
-        """In the template, right before a fork: set the numbers that the kernel is to have."""
+    def set_before_fork(self, environment: Mapping[str, str]) -> None:
+        """In the template, right before a fork: set the numbers of threads that the kernel's environment asks for."""
         counts = _thread_counts(environment)
         for library in self._libraries:
             number = counts.get(library.user_api, self._own[library.filepath])
             if number != library.num_threads:
                 library.set_num_threads(number)
 
-    def finish(self, environment: Mapping[str, str]) -> None:
-        """In the kernel: set what a fork does not carry over."""
+    def complete_after_fork(self, environment: Mapping[str, str]) -> None:
+        """In the kernel: set the numbers that a fork does not carry over."""
         openmp = _thread_counts(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:

@@ -1,4 +1,4 @@
-"""ipykernel in a forked process, from its start to the end of the process.
+"""Run ipykernel in a forked process, from its start to the exit of the process.
 
 Hooks into ipykernel hide what the template has imported from the debugger, report what cells use, and end the kernel
 when its client is gone. The end is that of an interpreter, except that nothing shared with the template is taken apart.
@@ -23,7 +23,7 @@ import_history = sys.modules["_nbops_import_history"]
 
 
 def run(request: Any, preload: Any, report_fd: int, client_pidfd: int | None) -> None:
-    """Be the kernel until it ends, then end the process; see `leave`."""
+    """Run the kernel until it ends, then end the process; see `exit_process`."""
     for name in [name for name in sys.modules if name.startswith("_nbops_")]:
         del sys.modules[name]
     for plugin in preload.deferred:
@@ -50,7 +50,7 @@ def run(request: Any, preload: Any, report_fd: int, client_pidfd: int | None) ->
         kernelapp.launch_new_instance(parent_handle=parent)
     except SystemExit as end:
         code = end.code
-    leave(code, {name for name in list(sys.modules) if name in preload.known or preload.installed(name)})
+    exit_process(code, {name for name in list(sys.modules) if name in preload.known or preload.installed(name)})
 
 
 def _hook_into_start(app_class: Any, preload: Any, report: Any) -> None:
@@ -140,7 +140,7 @@ def prepare_debugger(kernel: Any, base: Collection[str], known: Collection[str],
         debugger.kernel_modules += [os.path.join(folder, name) for name in ("kernel_app.py", "template.py")]
 
 
-def leave(code: object, shared: set[str]) -> None:
+def exit_process(code: object, shared: set[str]) -> None:
     """End the process without taking the modules in `shared` apart, which would copy all memory of the template.
 
     Otherwise as an interpreter ends: non-daemon threads are joined, exit functions run, objects that cells and modules

@@ -21,7 +21,7 @@ protocol = sys.modules["_nbops_protocol"]
 
 
 class ClientRequest:
-    """What a client has sent: a request for a kernel or for the status, its connection, and the kernel's streams."""
+    """A client's request for a kernel or for the status, with its connection and the kernel's streams."""
 
     def __init__(self, connection: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
         self.connection, self.fds = connection, fds
@@ -66,17 +66,20 @@ class _Kernel:
 
 
 class KernelSupervisor:
-    """The running kernels, by process id. `learned` is called with a project's import history and imported modules."""
+    """The running kernels, by process id.
+
+    `on_report` is called with the file of a project's import history and the modules that a kernel has imported.
+    """
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        learned: Callable[[str, list[str]], None],
+        on_report: Callable[[str, list[str]], None],
         on_end: Callable[[], None],
     ) -> None:
         self.running: dict[int, _Kernel] = {}
         self._selector = selector
-        self._learned = learned
+        self._on_report = on_report
         self._on_end = on_end
 
     def fork(self, request: ClientRequest, forget: Callable[[], None]) -> str | None:
@@ -135,7 +138,7 @@ class KernelSupervisor:
         *lines, kernel.unread = (kernel.unread + data).split(b"\n")
         for line in lines:
             try:
-                self._learned(kernel.memory, [str(name) for name in json.loads(line)])
+                self._on_report(kernel.memory, [str(name) for name in json.loads(line)])
             except (ValueError, TypeError):
                 pass  # a cell wrote into the pipe
         if not data:

@@ -1,4 +1,4 @@
-"""Kernelspecs with and without the warm provisioner, and which of their commands a fork can stand for."""
+"""Kernelspecs with and without the warm provisioner, and which kernel commands a fork can replace."""
 
 from __future__ import annotations
 

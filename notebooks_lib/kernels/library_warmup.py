@@ -1,4 +1,4 @@
-"""First uses of libraries, in a template: what a library computes once a process is then there in every kernel.
+"""Use libraries once in a template, so that what a library computes at its first use is there in every kernel.
 
 SQLAlchemy, for example, examines each mapped class at the first query. A warm-up uses a library as a notebook would,
 on a database and in a folder that are deleted afterwards; `undone` restores everything else. Standard library only: it
@@ -36,24 +36,24 @@ TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
 
 
 def prepare() -> None:
-    """Let libraries do their searches of once a process. Where a version differs, kernels do them themselves."""
-    for module, work in ONCE.items():
+    """Run SEARCHES of the imported libraries. One that fails with this version is left to each kernel."""
+    for module, work in SEARCHES.items():
         if module in sys.modules:
             with contextlib.suppress(Exception):
                 work(sys.modules[module])
 
 
 def run(name: str) -> None:
-    """Do one of `FIRST`, and undo it. Raises whatever another version of the library raises."""
-    package, _, work = FIRST[name]
+    """Run one of WARM_UPS, then undo its effects. Raises whatever another version of the library raises."""
+    package, _, work = WARM_UPS[name]
     gc.unfreeze()  # the caches of what an earlier template imported are restored as well
     with undone(package) as folder:
         contextvars.copy_context().run(work, folder)
 
 
 def possible() -> list[str]:
-    """Return those of `FIRST` whose libraries are imported."""
-    return [name for name, (_, needed, _) in FIRST.items() if needed <= sys.modules.keys()]
+    """Return the names in WARM_UPS whose libraries are imported."""
+    return [name for name, (_, needed, _) in WARM_UPS.items() if needed <= sys.modules.keys()]
 
 
 @contextlib.contextmanager
@@ -212,16 +212,16 @@ def _schema(module: Any) -> None:
     module._get_latest_schema_revision = lambda: newest
 
 
-ONCE: dict[str, Callable[[Any], None]] = {
+SEARCHES: dict[str, Callable[[Any], None]] = {
     "sqlalchemy.orm": _mappers,
     "mlflow.store.db.utils": _schema,
     "mlflow.utils.requirements_utils": _distributions,  # the scan of every installed distribution
     "narwhals.plugins": _plugins,  # the same, when scikit-learn looks at its first table
 }
-"""What a module of this name does once a process, at its first use."""
+"""Work that a module does once in a process, at its first use."""
 
 
-FIRST: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
+WARM_UPS: dict[str, tuple[str, set[str], Callable[[Path], None]]] = {
     "warm-up of tracking": (
         "mlflow",
         {"mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils"},

@@ -43,7 +43,7 @@ class Unfit(Exception):
 
 
 class Preload:
-    """The modules imported so far. `never` maps modules to the reason why they are not imported; it grows."""
+    """The modules imported so far. `never` maps modules that are not imported to the reason; it grows."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table
@@ -103,14 +103,14 @@ class Preload:
         self.at_start = self.environment.keys() & start_environment.keys()
 
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
-        """Import these modules, and warm libraries up where that is safe before a fork; `tell` gets each name.
+        """Import these modules, and warm up libraries where that is safe before a fork. `tell` gets each name.
 
         Raises Unfit when an import brings along what no template may hold.
         """
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # which would start a thread
         os.environ["MPLBACKEND"] = backend or "module://matplotlib_inline.backend_inline"  # as every kernel does
-        with placeholders.standing_in(self.streams), self._plugins(names):
+        with placeholders.installed_placeholders(self.streams), self._plugins(names):
             for name in names:
                 if self.wants(name):
                     tell(name)
@@ -126,7 +126,7 @@ class Preload:
                 os.environ[key] = value
 
     def wants(self, name: str) -> bool:
-        """Whether a module is not imported yet and may be."""
+        """Return whether a module may be imported and is not yet."""
         return name not in sys.modules and name not in self.never and self.table.package(name) not in self.never
 
     def _import(self, name: str) -> None:
@@ -186,15 +186,15 @@ class Preload:
 
         return loaded
 
-    def settle(self) -> None:
-        """Record what has been imported, and freeze it, so that its memory stays shared."""
+    def freeze(self) -> None:
+        """Record what has been imported, and freeze it in memory, so that forks share it."""
         for path in [
             *self.table.files(),
             *(getattr(module, "__file__", None) for module in list(sys.modules.values())),
         ]:
             if isinstance(path, str):
                 self.watch(path)
-        self.pools.look()
+        self.pools.find_libraries()
         self.known = frozenset(sys.modules)
         self.tops = frozenset(_top(name) for name in self.known) - {_top(name) for name in self.base}
         gc.collect()
@@ -239,7 +239,7 @@ class Preload:
         return [name for name in names if name not in self.base and self.table.allows(name) and self.installed(name)]
 
     def installed(self, name: str) -> bool:
-        """Whether an imported module is an installed package's."""
+        """Return whether an imported module belongs to an installed package."""
         module = sys.modules.get(name)
         path = getattr(module, "__file__", None)
         if getattr(module, "__name__", None) != name or not isinstance(path, str):
@@ -270,7 +270,7 @@ def stamp(path: str) -> tuple[int, int] | None:
 
 
 def _in_library(path: str) -> bool:
-    """Whether a file is in the standard library, where Linux distributions put their sitecustomize."""
+    """Return whether a file is in the standard library, where Linux distributions put their sitecustomize."""
     return os.path.dirname(os.path.realpath(path)) == os.path.realpath(sysconfig.get_path("stdlib"))
 
 

@@ -1,4 +1,4 @@
-"""The kernel provisioner of jupyter_client: kernels are forked from a template, or started where that cannot be."""
+"""The kernel provisioner for Jupyter: fork a kernel from a template, or start an ordinary one where that fails."""
 
 from __future__ import annotations
 

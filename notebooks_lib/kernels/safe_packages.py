@@ -47,7 +47,7 @@ class SafePackages:
         self._each_run = self._common["each_run"]
 
     def allows(self, module: str) -> bool:
-        """Whether a template may import this module."""
+        """Return whether a template may import this module."""
         if _within(module, self._never):
             return False
         if _within(module, self._preload):
@@ -64,7 +64,7 @@ class SafePackages:
         return next((name for name in names if name in self._packages), "")
 
     def brings(self, modules: Iterable[str], package: str) -> bool:
-        """Whether one of these modules belongs to an entry that `brings` the package."""
+        """Return whether one of these modules belongs to an entry that `brings` the package."""
         entries = (self._packages.get(self.package(module), {}) for module in modules)
         return any(package in entry.get("brings", ()) for entry in entries)
 
@@ -113,7 +113,7 @@ class SafePackages:
         return {name for package in imported for name in self._packages.get(package, {}).get("folder_files", ())}
 
     def start_is_known(self, path_file: str) -> bool:
-        """Whether it is known what a .pth file does when Python starts."""
+        """Return whether it is known what a .pth file does when Python starts."""
         name = os.path.basename(path_file)
         return any(fnmatch.fnmatch(name, pattern) for pattern in self._common["path_files"])
 

@@ -33,7 +33,7 @@ LOOK_EVERY = 5.0
 
 
 def _sibling(name: str):  # type: ignore[no-untyped-def]
-    """Load a module beside this file, outside every package: no project's path is ever needed."""
+    """Load a module beside this file without its package, so that no project's path is needed."""
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(f"_nbops_{name}", os.path.join(HERE, f"{name}.py"))
@@ -51,7 +51,7 @@ protocol, safe_packages, import_history, _, _, preload, successor, supervisor, k
 
 
 class Template:
-    """One listening socket and the kernels forked so far."""
+    """The template process: its socket, its imported modules, the running kernels and its successor."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.pid = os.getpid()
@@ -68,13 +68,13 @@ class Template:
         self.inode: int | None = None
         self.used = time.monotonic()
         self.forks = 0
-        self.learning = successor.Learning(self.preload, config["preload"], self._succeed, self._leave)
+        self.learning = successor.Learning(self.preload, config["preload"], self._become_successor, self._leave)
         self.learning.add_project(config["memory"])
         self._begin()
 
     def _begin(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.kernels = supervisor.KernelSupervisor(self.selector, import_history.add, self._grow)
+        self.kernels = supervisor.KernelSupervisor(self.selector, import_history.add, self._fork_successor)
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
@@ -87,11 +87,11 @@ class Template:
             os._exit(1)
         for name in ("template", *SIBLINGS):
             self.preload.watch(os.path.join(HERE, f"{name}.py"))
-        self.preload.settle()
+        self.preload.freeze()
         self._listen(self.path)
         os.write(ready, b"{}")
         os.close(ready)
-        self._grow()
+        self._fork_successor()
 
     def serve(self) -> None:
         """Answer requests until the template leaves. Raises Forked in every child."""
@@ -127,9 +127,9 @@ class Template:
         self.listener = listener
         self.selector.register(listener, selectors.EVENT_READ, self._accept)
 
-    def _grow(self) -> None:
+    def _fork_successor(self) -> None:
         if self.open:
-            self.learning.grow(self.selector)
+            self.learning.fork_successor(self.selector)
 
     def _shut(self, *, gone: bool = True) -> None:
         """Stop listening, and remove the socket's file unless another template listens there."""
@@ -142,7 +142,7 @@ class Template:
                 os.unlink(path)
 
     def _check(self) -> None:
-        """Do what is to be done when no request comes."""
+        """End a successor that hangs, and leave when idle for long or out of date. Called when no request comes."""
         self.learning.end(only_if_it_hangs=True)
         long_idle = not self.kernels.running and self._idle_left() < 0
         if self.open and (long_idle or _inode(self.path) != self.inode or self.preload.stale()):
@@ -154,7 +154,7 @@ class Template:
         self._leave(gone=True)
 
     def _leave(self, *, gone: bool) -> None:
-        """Stay only for the running kernels, and for requests for their status."""
+        """Stop forking, but stay for the running kernels and for requests for their status."""
         if not self.open:
             return
         self._shut(gone=gone)
@@ -184,7 +184,7 @@ class Template:
         self.used = time.monotonic()
         self.waiting.append(request)  # before a successor is forked, which must forget it
         self.learning.add_project(request.memory)
-        self._grow()
+        self._fork_successor()
 
     def _fork_waiting(self) -> None:
         """Fork the kernels that need not wait for the successor, and answer the clients that only waited for it."""
@@ -227,7 +227,7 @@ class Template:
         if kernel.protocol != protocol.PROTOCOL:
             problem = "nbops was upgraded since this program began; start it again for warm kernels"
         if problem is None:
-            self.preload.pools.limit(kernel.env)
+            self.preload.pools.set_before_fork(kernel.env)
             problem = self.kernels.fork(request, self._forget)
         if problem is not None:
             request.answer({"refused": problem})
@@ -245,7 +245,7 @@ class Template:
         if self.listener is not None:
             self.listener.close()
 
-    def _succeed(self, names: list[str], tell: Callable[..., None]) -> None:
+    def _become_successor(self, names: list[str], tell: Callable[..., None]) -> None:
         """In the successor: import the modules and take over, or end the process."""
         try:
             os.setsid()
@@ -253,7 +253,7 @@ class Template:
             self._forget()
             self.pid = os.getpid()
             self.preload.add(names, lambda name: tell("importing", name))
-            self.preload.settle()
+            self.preload.freeze()
             self._begin()
             self._attend(listener)
             tell("ready")
@@ -294,7 +294,7 @@ def main() -> None:
     imported = template.preload
     kernel = inherited_state.ChildKernel(child_request, imported, template.signals)
     del template
-    kernel.become()
+    kernel.reset()
     kernel.wait_for_client()
     kernel_app.run(child_request.kernel, imported, child_request.report, child_request.client_pidfd)
 

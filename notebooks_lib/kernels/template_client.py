@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -115,12 +115,8 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
 
     Raises template_manager.Unavailable.
     """
-    interpreter, arguments = _split(request)
-    path, environment = _template(request, interpreter, preferences)
-    for _ in range(ATTEMPTS):
-        connection = template_manager.connect(path) or template_manager.start(
-            path, interpreter, environment, preferences
-        )
+    _, arguments = _split(request)
+    for path, connection in _attempts(request, preferences):
         with contextlib.ExitStack() as cleaning:
             cleaning.callback(connection.close)
             fds, pipes = _streams(request, cleaning)
@@ -145,6 +141,15 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
     raise template_manager.Unavailable("templates left one after the other")
 
 
+def _attempts(request: KernelRequest, preferences: Preferences) -> Iterator[tuple[Path, socket.socket]]:
+    """Yield the fitting template's socket and a connection to it, ATTEMPTS times; start the template if need be."""
+    interpreter, _ = _split(request)
+    path, environment = _template(request, interpreter, preferences)
+    for _ in range(ATTEMPTS):
+        connection = template_manager.connect(path)
+        yield path, connection or template_manager.start(path, interpreter, environment, preferences)
+
+
 def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
     """Return whether a fitting template runs and answers at once. Raises template_manager.Unavailable."""
     interpreter, _ = _split(request)
@@ -163,12 +168,7 @@ def wait(request: KernelRequest, preferences: Preferences) -> None:
 
     Raises template_manager.Unavailable.
     """
-    interpreter, _ = _split(request)
-    path, environment = _template(request, interpreter, preferences)
-    for _ in range(ATTEMPTS):
-        connection = template_manager.connect(path) or template_manager.start(
-            path, interpreter, environment, preferences
-        )
+    for path, connection in _attempts(request, preferences):
         try:
             answer = _wait(connection, preferences, template_manager.FORK_TIMEOUT)
         except TimeoutError as error:

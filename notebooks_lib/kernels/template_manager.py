@@ -1,4 +1,4 @@
-"""The templates of this user: their sockets, and how one is started, asked and stopped. Linux only."""
+"""Find, start, ask and stop the templates of this user. Linux only."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def runtime_folder() -> Path:
 
 
 def _mine(folder: str) -> bool:
-    """Whether a folder is this user's; after `sudo` the environment names another user's."""
+    """Return whether a folder is this user's; after `sudo` the environment names another user's."""
     try:
         return Path(folder).stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
     except OSError:

@@ -54,23 +54,23 @@ class Successor:
         return bool(data)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Whether a kernel of this project that has waited since then should go on waiting."""
+        """Return whether a kernel of this project that has waited since `since` should go on waiting."""
         late = time.monotonic() - min(since, self._since) > PATIENCE
         return not self.ready and project in self._projects and not late
 
     def hangs(self) -> bool:
-        """Whether it has taken longer than HANG."""
+        """Return whether the copy has taken longer than HANG."""
         return not self.ready and time.monotonic() - self._since > HANG
 
     def end(self) -> None:
-        """Send SIGKILL."""
+        """Kill the copy."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except OSError:
             pass
 
     def close(self) -> dict[str, str]:
-        """Reap it. Return the import that it died of, and why, if it never became ready."""
+        """Reap the copy. Return the module whose import ended it, with the reason; nothing if it became ready."""
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
@@ -96,20 +96,20 @@ class Reporter:
 
 
 class Learning:
-    """The modules that a template's projects need, and the successor that is importing them."""
+    """The modules that the template's projects need, and the successor that imports them."""
 
     def __init__(
         self,
         imported: Any,
         pinned: Sequence[str],
-        succeed: Callable[[list[str], Reporter], None],
+        become: Callable[[list[str], Reporter], None],
         taken_over: Callable[..., None],
     ) -> None:
         self.projects: dict[str, Any] = {}
         """Each project's import history, with the stamp that the file had when it was read."""
         self._preload = imported
         self._pinned = pinned
-        self._succeed = succeed
+        self._become = become
         self._taken_over = taken_over
         self._successor: Successor | None = None
 
@@ -117,15 +117,15 @@ class Learning:
         """Take a project's import history into account."""
         self.projects.setdefault(project, 0)
 
-    def grow(self, selector: selectors.BaseSelector) -> None:
-        """Fork a successor that imports what is missing; in it, this method returns as a template of its own."""
+    def fork_successor(self, selector: selectors.BaseSelector) -> None:
+        """Fork a successor that imports the missing modules, unless there is one. Returns in the successor, too."""
         if self._successor is not None or not (missing := self._missing()):
             return
         output, written = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(output)
-            self._succeed(list(missing), Reporter(written))
+            self._become(list(missing), Reporter(written))
             os.close(written)
             return
         os.close(written)
@@ -154,7 +154,7 @@ class Learning:
             self._taken_over(gone=False)
 
     def _ended(self, selector: selectors.BaseSelector) -> None:
-        """Go on without the successor; if it never took over, without the module that it died of, too."""
+        """Go on without the successor, and without the module whose import ended it, if it never took over."""
         successor, self._successor = self._successor, None
         assert successor is not None
         while successor.read():
@@ -165,10 +165,10 @@ class Learning:
         for name, why in successor.close().items():
             self._preload.never[self._preload.table.package(name) or name] = f"{name}: {why}"
             self.projects = dict.fromkeys(self.projects, 0)
-        self.grow(selector)
+        self.fork_successor(selector)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Whether a kernel of this project that has waited since then should wait for the successor."""
+        """Return whether a kernel of this project that has waited since `since` should wait for the successor."""
         return self._successor is not None and self._successor.worth_waiting_for(project, since)
 
     @property

@@ -1,7 +1,7 @@
-"""What a notebook's code does that matters before its run: settings made for an import, and tables read by itself.
+"""Inspect code for what matters before a run: settings that imports read, and tables that the notebook reads itself.
 
 A warm kernel has its libraries imported, so what a notebook does for an import comes too late there
-(docs/decisions/0020-warm-kernels.md). Of a table that a notebook reads by itself, only the notebook knows the rows.
+(docs/decisions/0020-warm-kernels.md). nbops cannot know the rows of a table that a notebook reads by itself.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _effects(node: ast.AST, imported: dict[str, str], folder: Path) -> Iterator[
 
 
 def _hides(path: ast.expr, folder: Path) -> bool:
-    """Whether a folder holds a module with the name of an installed one; True where the folder is not a literal."""
+    """Return whether a folder holds a module named like an installed one; True where the folder is not a literal."""
     if not isinstance(path, ast.Constant) or not isinstance(path.value, str):
         return True
     return bool(_names(folder / path.value) & _names(Path(sysconfig.get_path("purelib"))))

@@ -1,4 +1,4 @@
-"""What Python expressions mean without running them: literals both ways, constant expressions, imported names.
+"""Read Python expressions without running them: literals (also written), constant expressions, imported names.
 
 Nothing is evaluated: an expression outside a short list of forms is NotConstant.
 """

@@ -1,4 +1,4 @@
-"""Two digests: of what a run will execute, known before it, and of the data that it used. Nothing is imported."""
+"""Two digests: of all that a run will execute, known before it starts, and of that with its data. Imports nothing."""
 
 from __future__ import annotations
 

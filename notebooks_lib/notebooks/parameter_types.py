@@ -45,7 +45,7 @@ def writable(value: object) -> object:
 
 
 def plain_number(text: str) -> bool:
-    """Whether a text can only mean a number; `0042`, `1E5` and `0x1F` may also be codes."""
+    """Return whether a text can only mean a number; `0042`, `1E5` and `0x1F` may also be codes."""
     return _PLAIN_NUMBER.fullmatch(text) is not None
 
 
@@ -68,7 +68,7 @@ class NumberBounds:
         return " and ".join(f"{sign}{bound!r}" for sign, bound in parts.items() if bound is not None)
 
     def allow(self, value: float) -> bool:
-        """Whether `value` lies in the range; NaN lies in no range."""
+        """Return whether `value` lies in the range; NaN lies in no range."""
         return (
             (self.gt is None or value > self.gt)
             and (self.ge is None or value >= self.ge)
@@ -131,7 +131,7 @@ class ParameterType:
 
 @dataclass(frozen=True)
 class NoneType(ParameterType):
-    """None alone."""
+    """Only None."""
 
     name = "None"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import cell_code, container_types, expressions, parameter_types, type_annotations
+from notebooks_lib.notebooks import cell_code, expressions, parameter_types, type_annotations
 from notebooks_lib.notebooks.cell_code import Assignment
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 from notebooks_lib.notebooks.parameter_types import ParameterType
@@ -42,49 +42,6 @@ class Parameter:
     def secret(self) -> bool:
         """Whether the value comes from the environment and is never shown."""
         return isinstance(self.kind, parameter_types.SecretType)
-
-    @property
-    def choices(self) -> tuple[object, ...]:
-        """The values of a `Literal`, None included if it is optional; empty for other kinds."""
-        options = self.kind.options if isinstance(self.kind, container_types.UnionType) else (self.kind,)
-        values: list[object] = []
-        for option in options:
-            if isinstance(option, parameter_types.LiteralType):
-                values.extend(option.values)
-            elif isinstance(option, parameter_types.NoneType):
-                values.append(None)
-            else:
-                return ()
-        return tuple(values)
-
-    @property
-    def bounds(self) -> parameter_types.NumberBounds:
-        """The range of a number; open on all sides for other kinds."""
-        options = self.kind.options if isinstance(self.kind, container_types.UnionType) else (self.kind,)
-        return next(
-            (option.bounds for option in options if isinstance(option, parameter_types.NumberType)),
-            parameter_types.NumberBounds(),
-        )
-
-    @property
-    def minimum(self) -> float | None:
-        """The lower bound, itself allowed unless `exclusive_minimum`."""
-        return self.bounds.gt if self.bounds.gt is not None else self.bounds.ge
-
-    @property
-    def maximum(self) -> float | None:
-        """The upper bound, itself allowed unless `exclusive_maximum`."""
-        return self.bounds.lt if self.bounds.lt is not None else self.bounds.le
-
-    @property
-    def exclusive_minimum(self) -> bool:
-        """Whether the value must lie above `minimum`."""
-        return self.bounds.gt is not None
-
-    @property
-    def exclusive_maximum(self) -> bool:
-        """Whether the value must lie below `maximum`."""
-        return self.bounds.lt is not None
 
     def problem(self, value: object) -> str:
         """Return why `value` is not allowed, in one line that names the parameter; empty if it is allowed."""

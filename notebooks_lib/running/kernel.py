@@ -93,7 +93,7 @@ class Kernel:
             GUARD.group(self.marker, self.pid)
 
     async def shut_down(self, *, gentle: bool) -> None:
-        """Let it end by itself when that is wanted and possible, else end it. Its manager is of no use afterwards."""
+        """Ask an idle kernel to exit if `gentle`, else kill it. Its manager is of no use afterwards."""
         manager = self.manager
         if gentle and self.process is not None and self.process.poll() is None:
             await manager.request_shutdown()

@@ -1,4 +1,4 @@
-"""A second process that ends all kernels of a runner that was killed, with everything they have started.
+"""End the kernels of a runner that was killed, with everything they have started: the work of a second process.
 
 It runs this file by path with -I -S, and the standard library only, so that it starts in some tens of milliseconds. It
 reads lines from its standard input; when they end while kernels are running, the runner was killed.

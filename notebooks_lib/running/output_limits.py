@@ -72,7 +72,7 @@ def _as_shown(line: str) -> str:
 
 
 class OutputWidget:
-    """One `ipywidgets.Output`; `client` runs the cells and limits their outputs."""
+    """One `ipywidgets.Output`: it takes outputs in place of a cell. `client` runs the cells and limits outputs."""
 
     def __init__(self, comm_id: str, state: dict[str, Any], kernel_client: Any, client: Any) -> None:
         self._comm_id = comm_id

@@ -61,7 +61,7 @@ def make_plan(
 
 
 class NotebookPlanner:
-    """A notebook, read once, with what all its runs have in common; each plan adds only its own.
+    """A notebook, read once, with all that its runs have in common; `plan` adds what is particular to one run.
 
     Notebook, git state and environment lock stay as they were read. A later change of a project's module is noticed,
     because kernels import it again.
@@ -137,7 +137,7 @@ class NotebookPlanner:
 
 
 def _of_project(path: Path, root: Path) -> bool:
-    """Whether the notebook is one of the project's own; any other runs as it is."""
+    """Return whether the notebook is one of the project's own; any other runs as it is."""
     return any(path.is_relative_to(root / folder) for folder in FOLDERS)
 
 

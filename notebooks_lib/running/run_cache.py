@@ -49,7 +49,7 @@ def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> st
 
 
 def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Whether a new run, whose `version_mentions` are `text`, would get the datasets that this run used."""
+    """Return whether a new run, whose `version_mentions` are `text`, would get the datasets that this run used."""
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 
 

@@ -121,7 +121,7 @@ def _refuse_unwritable(file: Path) -> None:
 
 
 def _needs_cold(plan: Plan) -> bool:
-    """Whether the notebook needs an ordinary kernel; warn once, because it costs time."""
+    """Return whether the notebook needs an ordinary kernel; warn once, because it costs time."""
     warning = f"an ordinary kernel runs {plan.notebook.path.name}: {plan.cold_because}"
     if plan.cold_because and warning not in _warned:
         _warned.add(warning)

@@ -197,7 +197,9 @@ def main(folder: str, modules: list[str]) -> dict[str, object]:
     there, environ, before, old_names = set(sys.modules), dict(os.environ), state(), names()
     old_loggers, objects, failed = loggers(), chance(), {}
     with (
-        placeholders.standing_in((placeholders.PlaceholderStream("stdout"), placeholders.PlaceholderStream("stderr"))),
+        placeholders.installed_placeholders(
+            (placeholders.PlaceholderStream("stdout"), placeholders.PlaceholderStream("stderr"))
+        ),
         reads() as read,
     ):
         for name in modules:

@@ -7,7 +7,7 @@ import pytest
 
 from notebooks_lib.errors import ParameterError
 from notebooks_lib.notebooks import parameters
-from notebooks_lib.notebooks.parameter_types import NumberType
+from notebooks_lib.notebooks.parameter_types import NumberBounds, NumberType
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 
@@ -230,11 +230,9 @@ def test_a_parameter_that_is_only_annotated_must_be_given():
 
 
 def test_ranges_and_choices_are_described():
-    assert only("x: Optional[Literal['a']] = None").choices == ("a", None)
-    assert only("x: int = 1").choices == ()
-    bounded = only("x: Annotated[float, '>0, <=1'] = 1.0")
-    assert (bounded.minimum, bounded.exclusive_minimum) == (0, True)
-    assert (bounded.maximum, bounded.exclusive_maximum) == (1, False)
+    assert only("x: Optional[Literal['a']] = None").kind.allowed == "only 'a' or None"
+    assert only("x: int = 1").kind.allowed == "int"
+    assert only("x: Annotated[float, '>0, <=1'] = 1.0").kind == NumberType("float", NumberBounds(gt=0, le=1))
     assert isinstance(only("x = 1").kind, NumberType)
 
 
