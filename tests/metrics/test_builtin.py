@@ -75,9 +75,9 @@ def test_log_loss_and_brier_are_scikit_learns():
 
 def test_undefined_is_nan_and_no_sentinel():
     truth = Truth(np.array([1, 1, 1]), np.array([0, 1]))
-    found = builtin.score_all("classification", truth, Answers(np.array([1, 1, 0]), np.array([[0.2, 0.8]] * 3)))
-    assert math.isnan(found["roc_auc"])
-    assert found["accuracy"] == pytest.approx(2 / 3)
+    scores = builtin.score_all("classification", truth, Answers(np.array([1, 1, 0]), np.array([[0.2, 0.8]] * 3)))
+    assert math.isnan(scores["roc_auc"])
+    assert scores["accuracy"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("name", builtin.DIRECTIONS)

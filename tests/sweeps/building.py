@@ -50,12 +50,12 @@ WIDE = schema(
 
 
 def grid(*texts: str) -> ParameterGrid:
-    found = search_space.read(WIDE, grid=texts).swept
-    assert isinstance(found, ParameterGrid)
-    return found
+    swept = search_space.read(WIDE, grid=texts).swept
+    assert isinstance(swept, ParameterGrid)
+    return swept
 
 
 def spread(*texts: str) -> ParameterSpace:
-    found = search_space.read(WIDE, space=texts).swept
-    assert isinstance(found, ParameterSpace)
-    return found
+    swept = search_space.read(WIDE, space=texts).swept
+    assert isinstance(swept, ParameterSpace)
+    return swept

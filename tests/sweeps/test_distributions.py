@@ -124,7 +124,7 @@ def test_texts_and_mappings_become_distributions(annotation, given, distribution
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("foo(1)", "unknown distribution 'foo'"),
         ("Uniform(0,1)", "did you mean 'uniform'?"),
@@ -168,10 +168,10 @@ def test_texts_and_mappings_become_distributions(annotation, given, distribution
         ("choice(1..5000)", "found 5,000 choices, allowed at most 1,000; for numbers use int(...)"),
     ],
 )
-def test_errors_are_one_line(given, said):
+def test_errors_are_one_line(given, message):
     with pytest.raises(InvalidSearchSpace) as caught:
         distributions.parse(given, kind("float"))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value)) < 300
 
 

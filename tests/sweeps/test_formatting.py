@@ -55,8 +55,8 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 def test_a_reason_gives_the_error_before_the_cell() -> None:
-    said = formatting.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
-    assert said == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
+    reason = formatting.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
+    assert reason == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
     assert formatting.reason("", "3", "fit()") == "cell 3 (fit())"
     assert formatting.reason("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
 

@@ -47,13 +47,13 @@ from tests.sweeps.building import kind
     ],
 )
 def test_a_text_becomes_values_of_the_type(annotation, text, values):
-    found = grid_values.read(text, kind(annotation))
-    assert list(found) == values
-    assert [type(one) for one in found] == [type(one) for one in values]
+    values_read = grid_values.read(text, kind(annotation))
+    assert list(values_read) == values
+    assert [type(one) for one in values_read] == [type(one) for one in values]
 
 
 @pytest.mark.parametrize(
-    ("annotation", "given", "said"),
+    ("annotation", "given", "message"),
     [
         ("float", "", "found no values"),
         ("float", "  ", "found no values"),
@@ -85,10 +85,10 @@ def test_a_text_becomes_values_of_the_type(annotation, text, values):
         ("float", ["0.1"], "found '0.1' (str), allowed float"),
     ],
 )
-def test_errors_are_one_line(annotation, given, said):
+def test_errors_are_one_line(annotation, given, message):
     with pytest.raises(grid_values.InvalidSearchSpace) as caught:
         grid_values.read(given, kind(annotation))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
 
@@ -100,12 +100,12 @@ ANNOTATIONS = ["int", "float", "str", "bool", "list[int]", "str | None", "Litera
 def test_any_text_is_read_or_rejected(annotation, text):
     wanted = kind(annotation)
     try:
-        found = grid_values.read(text, wanted)
+        values_read = grid_values.read(text, wanted)
     except grid_values.InvalidSearchSpace:
         return
-    assert found
-    assert len({expressions.write_literal(value) for value in found}) == len(found)
-    for value in found:
+    assert values_read
+    assert len({expressions.write_literal(value) for value in values_read}) == len(values_read)
+    for value in values_read:
         wanted.check(value)
 
 

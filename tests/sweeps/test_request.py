@@ -40,16 +40,16 @@ fail_fast: true
 
 
 def test_every_key_is_read():
-    found = load(WHOLE)
-    assert found.notebook == Path("../experimentation/ridge.ipynb")
-    assert found.parameters == {"dataset": "diabetes@1"}
-    assert found.grid == {"alpha": [0.01, 0.1], "seed": "1..5"}
-    assert found.space == {"beta": "loguniform(1e-3, 10)", "depth": {"int": [2, 8]}}
-    assert (found.trials, found.sampler, found.seed, found.metric) == (50, "random", 7, "auc:max")
-    assert (found.jobs, found.on, found.prune) == (2, "local", "percentile:25")
-    assert (found.timeout, found.cell_timeout) == (60.0, 1.5)
-    assert (found.experiment, found.name, found.fail_fast) == ("sweeps", "first", True)
-    assert all(getattr(found, one.name) not in (None, {}) for one in fields(SweepFile))
+    file = load(WHOLE)
+    assert file.notebook == Path("../experimentation/ridge.ipynb")
+    assert file.parameters == {"dataset": "diabetes@1"}
+    assert file.grid == {"alpha": [0.01, 0.1], "seed": "1..5"}
+    assert file.space == {"beta": "loguniform(1e-3, 10)", "depth": {"int": [2, 8]}}
+    assert (file.trials, file.sampler, file.seed, file.metric) == (50, "random", 7, "auc:max")
+    assert (file.jobs, file.on, file.prune) == (2, "local", "percentile:25")
+    assert (file.timeout, file.cell_timeout) == (60.0, 1.5)
+    assert (file.experiment, file.name, file.fail_fast) == ("sweeps", "first", True)
+    assert all(getattr(file, key.name) not in (None, {}) for key in fields(SweepFile))
 
 
 def test_the_notebook_path_is_relative_to_the_file():
@@ -67,8 +67,8 @@ def test_json_is_read_too():
 
 
 def test_yaml_words_such_as_on_stay_text_where_text_is_expected():
-    found = load("name: yes\non: local\nexperiment: 1e3")
-    assert (found.name, found.on, found.experiment) == ("yes", "local", "1e3")
+    file = load("name: yes\non: local\nexperiment: 1e3")
+    assert (file.name, file.on, file.experiment) == ("yes", "local", "1e3")
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_all_errors_are_reported_at_once_and_a_missing_file_too():
 @given(st.one_of(st.text(), st.dictionaries(st.sampled_from(["grid", "trials", "on", "name"]), st.text()).map(str)))
 def test_any_text_is_read_or_rejected(text):
     try:
-        found = load(text.encode("utf-8", "replace").decode())
+        file = load(text.encode("utf-8", "replace").decode())
     except UsageError:
         return
-    assert isinstance(found.grid, dict)
-    assert found.trials is None or found.trials >= 1
+    assert isinstance(file.grid, dict)
+    assert file.trials is None or file.trials >= 1

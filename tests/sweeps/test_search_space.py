@@ -33,13 +33,13 @@ def problems(**given: object) -> list[str]:
 
 
 def test_a_grid_is_the_product_in_order_with_the_last_name_fastest():
-    found = grid("alpha=0.1,1", "seed=1..3", 'name=["a,b","c"]')
-    assert found.axes == {"alpha": (0.1, 1.0), "seed": (1, 2, 3), "name": ("a,b", "c")}
-    listed = [found.at(number) for number in range(found.size)]
-    assert [tuple(one.values()) for one in listed] == list(itertools.product(*found.axes.values()))
+    domain = grid("alpha=0.1,1", "seed=1..3", 'name=["a,b","c"]')
+    assert domain.axes == {"alpha": (0.1, 1.0), "seed": (1, 2, 3), "name": ("a,b", "c")}
+    listed = [domain.at(number) for number in range(domain.size)]
+    assert [tuple(one.values()) for one in listed] == list(itertools.product(*domain.axes.values()))
     assert [list(one) for one in listed] == [["alpha", "seed", "name"]] * 12
-    assert found.size == 12
-    assert found.described == {"alpha": "[0.1, 1.0]", "seed": "[1, 2, 3]", "name": "['a,b', 'c']"}
+    assert domain.size == 12
+    assert domain.described == {"alpha": "[0.1, 1.0]", "seed": "[1, 2, 3]", "name": "['a,b', 'c']"}
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
@@ -59,8 +59,8 @@ def test_a_grid_is_never_expanded_in_memory():
 
 
 def test_a_space_holds_a_distribution_for_each_name():
-    found = spread("alpha=loguniform(1e-3,10)", "model=choice(ridge,lasso)", "seed=randint(5)")
-    assert found.described == {
+    domain = spread("alpha=loguniform(1e-3,10)", "model=choice(ridge,lasso)", "seed=randint(5)")
+    assert domain.described == {
         "alpha": "loguniform(0.001, 10)",
         "model": "choice('ridge', 'lasso')",
         "seed": "int(0, 4)",
@@ -68,12 +68,12 @@ def test_a_space_holds_a_distribution_for_each_name():
 
 
 def test_fixed_values_are_read_as_for_a_run():
-    found = read(grid=["seed=1..2"], parameters=["alpha=0.5", "note=None"])
-    assert found.fixed == {"alpha": 0.5, "note": None}
+    domain = read(grid=["seed=1..2"], parameters=["alpha=0.5", "note=None"])
+    assert domain.fixed == {"alpha": 0.5, "note": None}
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({}, "found nothing to sweep; give --grid NAME=1,2,3 or --space 'NAME=uniform(0, 1)'"),
         ({"grid": ["alpha"]}, "--grid 'alpha': found no NAME=...; write it as --grid name=1,2,3"),
@@ -97,18 +97,18 @@ def test_fixed_values_are_read_as_for_a_run():
         ({"grid": ["seed=1"], "parameters": ["alpha=x"]}, "alpha: found 'x' (str), allowed float > 0"),
     ],
 )
-def test_one_error_is_one_line(given, said):
+def test_one_error_is_one_line(given, message):
     (line,) = problems(**given)
-    assert said in line
+    assert message in line
     assert "hunter2" not in line
 
 
 def test_all_errors_are_reported_at_once():
-    found = problems(
+    lines = problems(
         grid=["alpha=0", "seed=1..0", "nothing", "modle=ridge"],
         parameters=["beta=x", "gamma"],
     )
-    assert len(found) == 6
+    assert len(lines) == 6
 
 
 def test_whitespace_around_names_is_ignored():
@@ -142,16 +142,16 @@ def from_file(text: str, **given: object) -> SearchSpace:
 
 def test_a_file_equals_the_options():
     options = {"alpha": "loguniform(0.001, 10)", "beta": "normal(0, 1)", "seed": "int(0, 4)"}
-    found = from_file("space: {alpha: 'loguniform(1e-3, 10)', beta: {normal: [0, 1]}, seed: {randint: 5}}")
-    assert found.swept == spread(*(f"{name}={text}" for name, text in options.items()))
-    found = from_file("grid:\n  alpha: [1e-3, 0.1]\n  seed: 1..3\n  fast: [yes, no]\nparameters: {beta: 1e-2}")
-    assert found == read(grid=["alpha=1e-3,0.1", "seed=1..3", "fast=yes,no"], parameters=["beta=0.01"])
+    domain = from_file("space: {alpha: 'loguniform(1e-3, 10)', beta: {normal: [0, 1]}, seed: {randint: 5}}")
+    assert domain.swept == spread(*(f"{name}={text}" for name, text in options.items()))
+    domain = from_file("grid:\n  alpha: [1e-3, 0.1]\n  seed: 1..3\n  fast: [yes, no]\nparameters: {beta: 1e-2}")
+    assert domain == read(grid=["alpha=1e-3,0.1", "seed=1..3", "fast=yes,no"], parameters=["beta=0.01"])
 
 
 def test_the_schema_types_the_words_of_a_file():
-    found = from_file("grid: {name: [yes, no, 1e-3], fast: [yes, no], rate: [1e-3, null]}\nparameters: {note: on}")
-    assert found.swept.axes == {"name": ("yes", "no", "1e-3"), "fast": (True, False), "rate": (0.001, None)}
-    assert found.fixed == {"note": "on"}
+    domain = from_file("grid: {name: [yes, no, 1e-3], fast: [yes, no], rate: [1e-3, null]}\nparameters: {note: on}")
+    assert domain.swept.axes == {"name": ("yes", "no", "1e-3"), "fast": (True, False), "rate": (0.001, None)}
+    assert domain.fixed == {"note": "on"}
 
 
 def test_options_override_a_file_name_by_name():
@@ -165,7 +165,7 @@ def test_options_override_a_file_name_by_name():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("grid: {alpha: 0.1}", "alpha: found 0.1 (float), allowed a list of values"),
         ("grid: {alpha: []}", "alpha: found an empty list"),
@@ -181,11 +181,11 @@ def test_options_override_a_file_name_by_name():
         ("grid: {seed: [1]}\nparameters: {token: hunter2}", "token: found a value (not shown)"),
     ],
 )
-def test_errors_in_a_file_are_one_line(text, said):
+def test_errors_in_a_file_are_one_line(text, message):
     with pytest.raises(ParameterError) as caught:
         from_file(text)
     (line,) = caught.value.problems
-    assert said in line
+    assert message in line
     assert "hunter2" not in line
 
 
@@ -195,11 +195,11 @@ def test_errors_in_a_file_are_one_line(text, said):
 )
 def test_any_texts_are_read_or_rejected(grids, spaces):
     try:
-        found = search_space.read(schema(a="float", b="str | None"), grid=grids, space=spaces)
+        domain = search_space.read(schema(a="float", b="str | None"), grid=grids, space=spaces)
     except UsageError:
         return
-    assert set(found.swept.described) <= {"a", "b"}
-    assert found.swept.described
+    assert set(domain.swept.described) <= {"a", "b"}
+    assert domain.swept.described
 
 
 def test_a_discrete_space_has_a_size():
@@ -231,13 +231,13 @@ def fit(annotation: str, text: str) -> search_space.Dimension:
     ],
 )
 def test_values_have_the_type_and_reach_both_ends(annotation, text, ends):
-    found = fit(annotation, text).at(0.0), fit(annotation, text).at(1.0)
-    assert found == pytest.approx(ends, abs=0.01)
-    assert [type(one) for one in found] == [type(one) for one in ends]
+    both_ends = fit(annotation, text).at(0.0), fit(annotation, text).at(1.0)
+    assert both_ends == pytest.approx(ends, abs=0.01)
+    assert [type(one) for one in both_ends] == [type(one) for one in ends]
 
 
 @pytest.mark.parametrize(
-    ("annotation", "text", "said"),
+    ("annotation", "text", "message"),
     [
         ("Annotated[float, '>0']", "uniform(0, 1)", "uniform(0, 1): found 0.0 (float), allowed float > 0"),
         ("Annotated[float, '>0']", "quniform(0.01, 1, 0.1)", "found 0.0 (float), allowed float > 0"),
@@ -265,10 +265,10 @@ def test_values_have_the_type_and_reach_both_ends(annotation, text, ends):
         ("Annotated[float, '<1'] | Annotated[float, '>2']", "uniform(0, 3)", "there are values between its bounds"),
     ],
 )
-def test_unsuitable_distributions_are_rejected_with_a_remedy(annotation, text, said):
+def test_unsuitable_distributions_are_rejected_with_a_remedy(annotation, text, message):
     with pytest.raises(InvalidSearchSpace) as caught:
         fit(annotation, text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value)) < 300
 
 

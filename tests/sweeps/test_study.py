@@ -45,31 +45,31 @@ ONE = spread("beta=uniform(-1, 1)")
 THREE = grid("seed=1..3")
 
 
-def study(domain=ONE, goal=LOSS, **given) -> StudyProposals:
+def study(domain=ONE, goal=LOSS, **options) -> StudyProposals:
     if domain is not THREE:
-        given = {"trials": 10, **given}
-    return StudyProposals(FILE, domain, goal, **given)
+        options = {"trials": 10, **options}
+    return StudyProposals(FILE, domain, goal, **options)
 
 
-def asked(proposals: Proposals) -> Iterator[Proposal]:
+def ask_all(proposals: Proposals) -> Iterator[Proposal]:
     return iter(proposals.ask, None)
 
 
 def run(proposals: Proposals, loss: Callable[[Proposal], float], count: int | None = None) -> list[Proposal]:
-    found = []
-    for proposal in itertools.islice(asked(proposals), count):
+    proposed = []
+    for proposal in itertools.islice(ask_all(proposals), count):
         proposals.tell(proposal.number, "finished", loss(proposal))
-        found.append(proposal)
-    return found
+        proposed.append(proposal)
+    return proposed
 
 
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
 def test_every_proposal_is_in_the_space_and_has_the_type_of_the_schema(sampler):
     proposals = study(EVERYTHING, trials=60, sampler=sampler, seed=1)
     draw = random.Random(0)
-    found = run(proposals, lambda proposal: draw.random())
-    assert [one.number for one in found] == list(range(60))
-    for values in (one.values for one in found):
+    proposed = run(proposals, lambda proposal: draw.random())
+    assert [proposal.number for proposal in proposed] == list(range(60))
+    for values in (proposal.values for proposal in proposed):
         checked = WIDE.check(values)
         assert checked == values
         assert {name: type(one) for name, one in checked.items()} == {name: type(one) for name, one in values.items()}
@@ -79,8 +79,8 @@ def test_every_proposal_is_in_the_space_and_has_the_type_of_the_schema(sampler):
         assert values["gamma"] in [k / 10 for k in range(11)]
         assert values["free"] in range(0, 101, 5)
         assert values["layers"] in ([1], [2, 3])
-    assert len({one.values["alpha"] for one in found}) == 60
-    assert {one.values["either"] for one in found} == {1, 2, 3, 4, 5}
+    assert len({proposal.values["alpha"] for proposal in proposed}) == 60
+    assert {proposal.values["either"] for proposal in proposed} == {1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,18 @@ def test_tpe_learns_good_regions_even_in_a_tail(text, best):
     missed = {}
     for sampler in ("tpe", "random"):
         FILE.unlink(missing_ok=True)
-        found = run(study(spread(text), trials=80, seed=0, sampler=sampler), miss)
-        missed[sampler] = statistics.median(map(miss, found[40:]))
+        proposed = run(study(spread(text), trials=80, seed=0, sampler=sampler), miss)
+        missed[sampler] = statistics.median(map(miss, proposed[40:]))
     assert missed["tpe"] < missed["random"] / 2
 
 
 def test_the_same_seed_gives_the_same_proposals():
     def proposed(seed: int | None, sampler: str) -> list[object]:
         FILE.unlink(missing_ok=True)
-        return [one.values for one in run(study(trials=15, seed=seed, sampler=sampler), lambda one: one.values["beta"])]
+        return [
+            proposal.values
+            for proposal in run(study(trials=15, seed=seed, sampler=sampler), lambda proposal: proposal.values["beta"])
+        ]
 
     for sampler in ("tpe", "random"):
         assert proposed(3, sampler) == proposed(3, sampler)
@@ -114,9 +117,9 @@ def test_the_same_seed_gives_the_same_proposals():
 def test_a_resumed_study_does_not_repeat_proposals(sampler):
     first = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0, count=8)
     more = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0)
-    values = [one.values["beta"] for one in [*first, *more]]
+    values = [proposal.values["beta"] for proposal in [*first, *more]]
     assert len(set(values)) == len(values) == 20
-    assert [one.number for one in [*first, *more]] == list(range(20))
+    assert [proposal.number for proposal in [*first, *more]] == list(range(20))
 
 
 def test_a_resume_replaces_only_killed_trials():
@@ -134,10 +137,10 @@ def test_a_resume_replaces_only_killed_trials():
     assert proposals.ask().number == 7
     assert proposals.ask() is None  # the killed one is made up for by the next session alone
     resumed = study(trials=8)
-    assert [one.number for one in asked(resumed)] == [8, 9]
+    assert [proposal.number for proposal in ask_all(resumed)] == [8, 9]
     assert resumed.total == 8
-    assert list(asked(study(trials=6))) == []
-    assert len(list(asked(study(trials=12)))) == 6
+    assert list(ask_all(study(trials=6))) == []
+    assert len(list(ask_all(study(trials=12)))) == 6
 
 
 def test_unreported_ends_of_the_last_session_can_be_passed():
@@ -145,9 +148,9 @@ def test_unreported_ends_of_the_last_session_can_be_passed():
     for _ in range(5):
         proposals.ask()
     ended = {0: ("finished", 1.0), 1: ("failed", None), 2: ("killed", None), 3: ("pruned", None)}
-    assert len(list(asked(study(trials=5, ended=ended)))) == 2
+    assert len(list(ask_all(study(trials=5, ended=ended)))) == 2
     # Of what was told a second time, nothing is lost or counted twice.
-    assert len(list(asked(study(trials=5, ended=ended)))) == 2
+    assert len(list(ask_all(study(trials=5, ended=ended)))) == 2
     with pytest.raises(TrackingError, match="does not know trial 99"):
         study(trials=5, ended={99: ("finished", 1.0)})
 
@@ -158,12 +161,17 @@ def test_a_grid_is_proposed_in_order_and_killed_trials_again():
     proposals.tell(0, "finished", 1.0)
     proposals.tell(1, "killed", None)
     resumed = study(THREE, pruner="median")
-    assert [one.number for one in asked(resumed)] == [1, 2]
+    assert [proposal.number for proposal in ask_all(resumed)] == [1, 2]
     resumed.tell(1, "failed", None)
     resumed.tell(2, "pruned", None)
-    assert list(asked(study(THREE, pruner="median"))) == []
+    assert list(ask_all(study(THREE, pruner="median"))) == []
     FILE.unlink()
-    assert [one.number for one in asked(study(THREE, ended={1: ("finished", 1.0), 7: ("failed", None)}))] == [0, 2]
+    assert [
+        proposal.number for proposal in ask_all(study(THREE, ended={1: ("finished", 1.0), 7: ("failed", None)}))
+    ] == [
+        0,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("direction", ["min", "max"])
@@ -188,7 +196,7 @@ def test_a_trial_worse_than_others_is_pruned(pruner, domain, direction):
 def test_hyperband_prunes_early_and_keeps_the_best():
     steps: dict[int, int] = {}
     proposals = study(trials=60, pruner="hyperband", seed=0)
-    for proposal in asked(proposals):
+    for proposal in ask_all(proposals):
         loss = abs(proposal.values["beta"])
         state = "finished"
         for step in range(1, 28):
@@ -229,7 +237,7 @@ def test_odd_reports_are_ignored():
     proposals.tell(number, "failed", None)
     proposals.tell(99, "finished", 1.0)
     assert proposals.report(number, 8, 1.0) is False
-    assert len(list(asked(study(pruner="median", trials=16)))) == 9
+    assert len(list(ask_all(study(pruner="median", trials=16)))) == 9
 
 
 def test_without_a_pruner_nothing_is_pruned():
@@ -262,7 +270,7 @@ def test_another_sweep_and_a_foreign_file_are_rejected():
 
 def test_a_journal_opens_after_a_kill_at_any_point_of_a_write():
     proposals = study(EVERYTHING, trials=6, pruner="median", jobs=2)
-    for proposal in itertools.islice(asked(proposals), 3):
+    for proposal in itertools.islice(ask_all(proposals), 3):
         proposals.report(proposal.number, 1, 0.5)
         proposals.tell(proposal.number, "finished", 1.0)
     content = FILE.read_bytes()
@@ -270,9 +278,9 @@ def test_a_journal_opens_after_a_kill_at_any_point_of_a_write():
     for cut in [0, 1, len(content) - 1, *cuts]:
         FILE.write_bytes(content[:cut])
         whole = content[:cut].rpartition(b"\n")[0].count(TOLD)
-        found = run(study(EVERYTHING, trials=6, pruner="median"), lambda one: 0.0)
-        assert len(found) == 6 - whole
-        assert list(asked(study(EVERYTHING, trials=6))) == []
+        proposed = run(study(EVERYTHING, trials=6, pruner="median"), lambda one: 0.0)
+        assert len(proposed) == 6 - whole
+        assert list(ask_all(study(EVERYTHING, trials=6))) == []
 
 
 def test_an_unwritable_file_is_named():
@@ -304,7 +312,7 @@ while True:
 
 
 def test_kill_nine_loses_only_the_running_trials():
-    told = -1
+    last_told = -1
     for _ in range(2):
         session = subprocess.Popen(
             [sys.executable, "-c", SESSION],
@@ -320,12 +328,12 @@ def test_kill_nine_loses_only_the_running_trials():
         rest = session.stdout.read().split()
         session.wait()
         session.stdout.close()
-        assert first - told in (1, 2, 3)  # the one in flight has a number too
-        told = int(rest[-1]) if rest else first + 30
-    assert told >= 60
+        assert first - last_told in (1, 2, 3)  # the one in flight has a number too
+        last_told = int(rest[-1]) if rest else first + 30
+    assert last_told >= 60
     done = FILE.read_bytes().rpartition(b"\n")[0].count(TOLD)
     assert done >= 62
-    assert len(list(asked(study(trials=done + 3)))) == 3
+    assert len(list(ask_all(study(trials=done + 3)))) == 3
 
 
 def test_a_stale_lock_is_ignored():
@@ -337,18 +345,18 @@ def test_a_stale_lock_is_ignored():
 
 
 def test_a_dimension_with_one_value_proposes_it():
-    found = run(
+    proposed = run(
         study(spread("model=choice(ridge)", "seed=int(3, 3)", "beta=uniform(0, 1)"), trials=15), lambda one: 1.0
     )
-    assert {(one.values["model"], one.values["seed"]) for one in found} == {("ridge", 3)}
-    assert len({one.values["beta"] for one in found}) == 15
+    assert {(proposal.values["model"], proposal.values["seed"]) for proposal in proposed} == {("ridge", 3)}
+    assert len({proposal.values["beta"] for proposal in proposed}) == 15
 
 
 def test_optuna_prints_nothing(capfd, caplog):
     caplog.set_level(logging.DEBUG)
     proposals = study(EVERYTHING, trials=15, pruner="hyperband", jobs=4)
     run(proposals, lambda one: 1.0, count=12)
-    for proposal in asked(proposals):
+    for proposal in ask_all(proposals):
         proposals.tell(proposal.number, "failed", None)
     study(EVERYTHING, trials=15)
     assert capfd.readouterr() == ("", "")
@@ -356,15 +364,17 @@ def test_optuna_prints_nothing(capfd, caplog):
 
 
 def test_every_combination_comes_once_with_its_number():
-    made = grid("alpha=0.1,1", "seed=1..3")
-    proposals: Proposals = GridProposals(made)
-    found = []
+    combinations = grid("alpha=0.1,1", "seed=1..3")
+    proposals: Proposals = GridProposals(combinations)
+    proposed = []
     while (proposal := proposals.ask()) is not None:
-        found.append(proposal)
+        proposed.append(proposal)
         assert proposals.report(proposal.number, 1, 0.5) is False
         proposals.tell(proposal.number, "failed", None)
-    assert [one.number for one in found] == list(range(6))
-    assert [one.values for one in found] == [made.at(number) for number in range(made.size)]
+    assert [proposal.number for proposal in proposed] == list(range(6))
+    assert [proposal.values for proposal in proposed] == [
+        combinations.at(number) for number in range(combinations.size)
+    ]
     assert proposals.total == 6
     assert proposals.ask() is None
 
@@ -372,14 +382,14 @@ def test_every_combination_comes_once_with_its_number():
 @given(st.sets(st.integers(0, 30)))
 def test_done_combinations_are_not_proposed(done):
     proposals = GridProposals(ParameterGrid({"a": tuple(range(4)), "b": tuple(range(5))}), done)
-    found = [one.number for one in iter(proposals.ask, None)]
-    assert found == [number for number in range(20) if number not in done]
+    proposed = [proposal.number for proposal in iter(proposals.ask, None)]
+    assert proposed == [number for number in range(20) if number not in done]
     assert proposals.total == 20
 
 
 def test_a_million_combinations_are_cheap():
     proposals = GridProposals(ParameterGrid({"a": tuple(range(1000)), "b": tuple(range(1000))}), range(999_998))
-    assert [one.values for one in itertools.islice(iter(proposals.ask, None), 5)] == [
+    assert [proposal.values for proposal in itertools.islice(iter(proposals.ask, None), 5)] == [
         {"a": 999, "b": 998},
         {"a": 999, "b": 999},
     ]

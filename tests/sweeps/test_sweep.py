@@ -56,19 +56,19 @@ def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project:
 
     def show(trials: Mapping[int, Trial], total: int) -> None:
         assert total == 4
-        shown.append({number: one.state for number, one in trials.items()})
+        shown.append({number: trial.state for number, trial in trials.items()})
 
-    asked = request(
+    sweep_request = request(
         project,
         *cells,
         grid=["alpha=1,2,3,4"],
         jobs=2,
         limits=TrialLimits(environment=executors.thread_limits(1, {"MKL_NUM_THREADS": "7"}) | {"MKL_NUM_THREADS": "7"}),
     )
-    result = sweep.run(asked, store.connect(project), on_change=show)
+    result = sweep.run(sweep_request, store.connect(project), on_change=show)
 
-    assert [one.state for one in result.trials] == ["finished", "finished", "failed", "finished"]
-    assert [one.values for one in result.trials] == [{"alpha": float(k)} for k in range(1, 5)]
+    assert [trial.state for trial in result.trials] == ["finished", "finished", "failed", "finished"]
+    assert [trial.values for trial in result.trials] == [{"alpha": float(k)} for k in range(1, 5)]
     assert "ValueError: three, in cell 2 (if alpha == 3:)" in result.trials[2].reason
     assert result.status == "FINISHED"
     assert {0: "running", 1: "running"} in shown
@@ -93,9 +93,9 @@ def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project:
 
 
 def test_fail_fast_stops_at_the_first_failure(project: Settings) -> None:
-    asked = request(project, "1 / (alpha - 1)", grid=["alpha=1,2,3"], jobs=1, fail_fast=True)
-    result = sweep.run(asked, store.connect(project))
-    assert [one.state for one in result.trials] == ["failed"]
+    sweep_request = request(project, "1 / (alpha - 1)", grid=["alpha=1,2,3"], jobs=1, fail_fast=True)
+    result = sweep.run(sweep_request, store.connect(project))
+    assert [trial.state for trial in result.trials] == ["failed"]
     assert (result.status, result.total) == ("FAILED", 3)
     assert query.get_run(store.connect(project), result.run_id).status == "FAILED"
 
@@ -115,7 +115,9 @@ def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
     assert {"sweep/trials.csv", "sweep/summary.html"} <= set(files)
 
     runs = query.find_runs(connected, "sample")
-    assert {run.run_id for run in runs} == {one.run_id for one in first.trials}, "the sweep's own run is no candidate"
+    assert {run.run_id for run in runs} == {trial.run_id for trial in first.trials}, (
+        "the sweep's own run is no candidate"
+    )
     assert ranking.rank(runs, "rmse", "min").without == ()
 
     def start(*_: object, **__: object) -> None:
@@ -124,8 +126,8 @@ def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
     monkeypatch.setattr(trial_runner, "run_notebook", start)
     monkeypatch.setattr("notebooks_lib.running.runner.execute", start)
     again = sweep.run(request(project, grid=["alpha=2,1"], goal=goal, jobs=2, skip_seen=True), connected)
-    assert [(one.state, one.value) for one in again.trials] == [("skipped", 0.0), ("skipped", 1.0)]
-    assert [one.run_id for one in again.trials] == [one.run_id for one in reversed(first.trials)]
+    assert [(trial.state, trial.value) for trial in again.trials] == [("skipped", 0.0), ("skipped", 1.0)]
+    assert [trial.run_id for trial in again.trials] == [trial.run_id for trial in reversed(first.trials)]
     assert children(project, again) == {}
     path = str(project.root / "work" / "n.ipynb")
     capsys.readouterr()
@@ -140,13 +142,13 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     """As on a worker of a cluster, only the store is shared."""
     flag = project.root / "flag"
     cell = f"open({str(flag)!r}, 'w').close()\nimport time\nfor _ in range(600):\n    time.sleep(0.1)"
-    asked = request(project, "x = 1", cell, grid=["alpha=1,2"])
+    sweep_request = request(project, "x = 1", cell, grid=["alpha=1,2"])
     connected = store.connect(project)
     parent = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
-    task = TaskBuilder(SweepRequest(asked.source, asked.domain, Goal("rmse"), prune="median"), parent).make(
-        Proposal(7, {"alpha": 2.0})
-    )
-    _ = asked.source.notebook.cells[0].code  # parsed, which must not be sent along
+    task = TaskBuilder(
+        SweepRequest(sweep_request.source, sweep_request.domain, Goal("rmse"), prune="median"), parent
+    ).make(Proposal(7, {"alpha": 2.0}))
+    _ = sweep_request.source.notebook.cells[0].code  # parsed, which must not be sent along
     sent = pickle.dumps(task)
     assert len(sent) < 10_000
     done: list[trial_runner.TrialOutcome] = []
@@ -174,9 +176,11 @@ def test_a_pruner_stops_a_bad_trial_inside_its_cell(project: Settings) -> None:
         "for step in range(600 if alpha > 50 else 3):\n"
         "    run().log({'rmse': alpha + 1 / (step + 1)}, step=step)\n    time.sleep(0.1 if alpha > 50 else 0)"
     )
-    asked = request(project, "x = 1", curve, grid=["alpha=1,2,3,4,5,99"], goal=Goal("rmse"), prune="median", jobs=1)
-    result = sweep.run(asked, store.connect(project))
-    assert [one.state for one in result.trials] == ["finished"] * 5 + ["pruned"]
+    sweep_request = request(
+        project, "x = 1", curve, grid=["alpha=1,2,3,4,5,99"], goal=Goal("rmse"), prune="median", jobs=1
+    )
+    result = sweep.run(sweep_request, store.connect(project))
+    assert [trial.state for trial in result.trials] == ["finished"] * 5 + ["pruned"]
     assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
     assert result.trials[5].value == 100.0, "that of the step, not of what it logged until it stopped"
     assert result.status == "FINISHED"
@@ -192,12 +196,12 @@ def test_a_run_that_the_store_rejects_is_a_failed_trial_and_two_sweeps_do_not_mi
         "        database.execute('update runs set lifecycle_stage = ? where run_uuid = ?', ('deleted', os.environ['MLFLOW_RUN_ID']))"
     )
     connected = store.connect(project)
-    asked = request(project, deletes, grid=["alpha=1,2"])
+    sweep_request = request(project, deletes, grid=["alpha=1,2"])
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: sweep.run(asked, connected), range(2)))
+        results = list(pool.map(lambda _: sweep.run(sweep_request, connected), range(2)))
     assert results[0].run_id != results[1].run_id
     for result in results:
-        assert [one.state for one in result.trials] == ["failed", "finished"]
+        assert [trial.state for trial in result.trials] == ["failed", "finished"]
         assert "could not be written" in result.trials[0].reason
         assert result.status == "FINISHED"
         assert [run.run_id for run in children(project, result).values()] == [result.trials[1].run_id]

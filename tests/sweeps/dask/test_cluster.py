@@ -70,11 +70,11 @@ class Sweep:
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[dict[str, Any], str]:
         """Return the JSON output and the standard error."""
-        out, said = process.communicate(timeout=180)
-        assert process.returncode == code, said
-        assert "Traceback" not in said
-        assert "distributed" not in said
-        return (json.loads(out) if out else {}), said
+        out, err = process.communicate(timeout=180)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        assert "distributed" not in err
+        return (json.loads(out) if out else {}), err
 
     def trials(self, state: str | None = None) -> list[RunInfo]:
         """Return the runs of all trials, newest first."""
@@ -147,8 +147,8 @@ def test_a_killed_worker_only_restarts_its_trial(sweep: Sweep) -> None:
     wait_for(lambda: len(sweep.trials("FINISHED")) >= 4)
     lost = wait_for(lambda: sweep.trials("RUNNING"))[0]
     dead = kill(lost)
-    result, said = sweep.end(process)
-    assert "2 workers at tcp://127.0.0.1:" in said
+    result, err = sweep.end(process)
+    assert "2 workers at tcp://127.0.0.1:" in err
 
     assert result["counts"]["finished"] == result["total"] == len(result["trials"]) == 12
     assert (result["best"], result["trials"][1]["metrics"]) == (1, {"rmse": 0.0, "read": 42.0})
@@ -216,12 +216,12 @@ def test_a_lost_scheduler_ends_the_sweep_with_a_message_and_another_resumes_it(s
     wait_for(lambda: sweep.trials("RUNNING"))
     sweep.cluster.processes["scheduler"].kill()
     began = time.monotonic()
-    result, said = sweep.end(process, 1)
+    result, err = sweep.end(process, 1)
     assert time.monotonic() - began < 30
     assert result["error"]["error"] == "ClusterError"
-    assert "the Dask scheduler at tcp://127.0.0.1:" in said
-    assert "has gone away" in said
-    assert f"nbops: to go on: {result['resume']}" in said
+    assert "the Dask scheduler at tcp://127.0.0.1:" in err
+    assert "has gone away" in err
+    assert f"nbops: to go on: {result['resume']}" in err
     sweep.nothing_is_left()
     with clusters.running(tmp_path / "another", "third") as sweep.cluster:
         result, _ = sweep.end(sweep.start("-p", "seconds=3", "--resume", result["run_id"], grid="alpha=1..4"))
@@ -235,10 +235,10 @@ def test_a_trial_that_kills_its_workers_is_killed_and_the_sweep_continues(sweep:
     building.write(sweep.project.root / "work" / "n.ipynb", *CELLS[:2], kills, parameters=PARAMETERS)
     sweep.cluster.worker("nursed", "--nanny")  # which is started again each time, and has to be given the project anew
     wait_for(lambda: "Registered to" in sweep.cluster.log("nursed"))
-    result, said = sweep.end(sweep.start(grid="alpha=1..5"), 1)
+    result, err = sweep.end(sweep.start(grid="alpha=1..5"), 1)
     assert [trial["state"] for trial in result["trials"]] == ["finished", "killed", "finished", "finished", "finished"]
     assert result["trials"][1]["reason"] == "4 workers died while they ran it; often the machine ran out of memory"
-    assert (result["status"], "3 workers at" in said) == ("FINISHED", True)
+    assert (result["status"], "3 workers at" in err) == ("FINISHED", True)
     sweep.nothing_is_left()
     assert len([run for run in sweep.trials("KILLED") if run.tags[Tag.TRIAL] == "1"]) == 4
 
@@ -254,10 +254,10 @@ def test_new_workers_are_used_if_fit_and_reported_if_not(sweep: Sweep, tmp_path:
     sweep.cluster.worker("unfit", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     sweep.cluster.worker("foreign", PYTHONPATH=str(tmp_path / "foreign"))
     fit = sweep.cluster.worker("fit")
-    result, said = sweep.end(process)
+    result, err = sweep.end(process)
     assert result["counts"]["finished"] == 60
-    assert said.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
-    (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): restart it with the same nbops", said)
+    assert err.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
+    (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): restart it with the same nbops", err)
     assert "another one" in refusal  # Dask hands on the error, or its text
     pids = {int(run.tags[Tag.OWNER_PID]) for run in sweep.trials()}
     assert fit in pids
@@ -269,15 +269,15 @@ def test_new_workers_are_used_if_fit_and_reported_if_not(sweep: Sweep, tmp_path:
 def test_an_unfit_worker_or_none_is_an_error_before_the_start(sweep: Sweep) -> None:
     sweep.cluster.worker("other", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     wait_for(lambda: "Registered to" in sweep.cluster.log("other"))
-    result, said = sweep.end(sweep.start(), 2)
+    result, err = sweep.end(sweep.start(), 2)
     assert result["run_id"] is None
-    assert "worker tcp://127.0.0.1:" in said
-    assert said.count("it was started with another store, http://127.0.0.1:9") == 1
+    assert "worker tcp://127.0.0.1:" in err
+    assert err.count("it was started with another store, http://127.0.0.1:9") == 1
     for name in ("first", "second", "other"):
         sweep.cluster.processes[name].kill()
     wait_for(lambda: "Lost all workers" in sweep.cluster.log("scheduler"))
-    _, said = sweep.end(sweep.start(), 1)
-    assert f"has no workers: start some with `dask worker {sweep.cluster.address}`" in said
+    _, err = sweep.end(sweep.start(), 1)
+    assert f"has no workers: start some with `dask worker {sweep.cluster.address}`" in err
     assert sweep.trials() == []
 
 
