@@ -29,7 +29,6 @@ from notebooks_lib.tags import Tag
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
-"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
 _DEPTH = 3
 """How many folders deep a run's artifacts are searched for a model."""
 

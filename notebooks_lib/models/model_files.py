@@ -22,6 +22,7 @@ from notebooks_lib.errors import ModelError
 
 MLMODEL = "MLmodel"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
+"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
 PYFUNC = "python_function"
 
 _DATA_ONLY = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")

@@ -51,6 +51,21 @@ class Version:
         return f"models:/{self.model}/{self.version}"
 
     @property
+    def sha256(self) -> str:
+        """Digest of the files that were scored; empty for versions of earlier releases and of other tools."""
+        return self.tags.get(Tag.MODEL_SHA256, "")
+
+    @property
+    def reason(self) -> str:
+        """Why it was made champion, in words; empty when nothing says so."""
+        return self.tags.get(Tag.REASON, "")
+
+    @property
+    def waiting(self) -> str:
+        """JSON of the stages that it may enter once it is approved; empty when it does not wait."""
+        return self.tags.get(Tag.WAITING, "")
+
+    @property
     def withdrawn(self) -> tuple[str, ...]:
         """The stages from which it was withdrawn; mostly none. No promotion moves it automatically."""
         return tuple(stage for stage in STAGES if self.tags.get(Tag.WITHDRAWN_PREFIX + stage))

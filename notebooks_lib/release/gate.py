@@ -19,7 +19,6 @@ from notebooks_lib.promotion.report_table import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, version_slots
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.endpoint import check_name
-from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Gate:
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),
-            ("reason", champion.tags.get(Tag.REASON, "") if champion else ""),
+            ("reason", champion.reason if champion else ""),
             ("endpoint", f"{status.state}, version {status.version}" if status else "none yet"),
         ]
         return ReportTable.of((self.model, ""), rows)

@@ -27,7 +27,6 @@ from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
-from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.ledger import LedgerEntry
 from notebooks_lib.tracking.store import Store, connect
@@ -98,7 +97,7 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
         raise EndpointError(f"model {model!r} has no champion{where} yet; make one with: nbops promote --live{how}")
 
     def fetch(scratch: Path) -> FetchedModel:
-        sha256 = champion.tags.get(Tag.MODEL_SHA256, "")
+        sha256 = champion.sha256
         try:
             folder = model_files.download(champion.source, scratch)
         except ModelError as error:

@@ -23,7 +23,6 @@ from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
-from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
 
 
@@ -96,11 +95,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if target.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
     if not champions.was_champion(store, target, stage):
-        on = (
-            f"it waits: {rollout.continue_command(before.model)}"
-            if target.tags.get(Tag.WAITING)
-            else "nbops promote --live"
-        )
+        on = f"it waits: {rollout.continue_command(before.model)}" if target.waiting else "nbops promote --live"
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"

@@ -109,7 +109,7 @@ class Rollout:
         content = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
         content["passed"] = [*self.earlier, *self.passed]
         for other in registry.versions(self.store, self.model):
-            if other.tags.get(Tag.WAITING) and other.version != self.version.version:
+            if other.waiting and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
         before = read_waiting_tag(self.version) or {}
         if any(before.get(key) != content[key] for key in ("stages", "compared", "passed")):
@@ -120,7 +120,7 @@ class Rollout:
 def read_waiting_tag(version: Version) -> dict[str, Any] | None:
     """Return what a version's tag says of its wait; None when it is not what `Rollout.wait` writes."""
     try:
-        content = json.loads(version.tags.get(Tag.WAITING) or "null")
+        content = json.loads(version.waiting or "null")
     except (ValueError, RecursionError):
         return None
     kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}

@@ -164,7 +164,7 @@ class StageChange(StageMoves):
 
     def _decided(self) -> None:
         """Remove the waiting tag: the version was tried and failed, so an approval needs a new decision."""
-        if self.kind == "promotion" and self.version.tags.get(Tag.WAITING):
+        if self.kind == "promotion" and self.version.waiting:
             with errors.as_model_error("what waits for an approval cannot be written"):
                 registry.set_tags(self.store, self.version, {Tag.WAITING: ""})
 

@@ -119,7 +119,7 @@ class StageRollout:
         rollout.passes(self.name, old)
         instead = f", instead of version {old.version}" if old else ""
         freed = "; its endpoint was freed" if change.empties else ""
-        if rollout.version is not None and rollout.version.tags.get(Tag.WAITING) and self.name == rollout.names[-1]:
+        if rollout.version is not None and rollout.version.waiting and self.name == rollout.names[-1]:
             registry.set_tags(rollout.store, rollout.version, {Tag.WAITING: ""})
         return self._done("switch", f"version {change.number} is champion of {self.name}{instead}{freed}", changed=True)
 

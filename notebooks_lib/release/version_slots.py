@@ -104,7 +104,7 @@ def run_tags(store: Store, version: Version) -> Mapping[str, str]:
 def _holds_version(slot: SlotStatus, version: Version) -> bool:
     """Whether a slot holds this very version: another store may have one of the same number."""
     mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
-    scored_as = version.tags.get(Tag.MODEL_SHA256, "")
+    scored_as = version.sha256
     same = not (slot.sha256 and scored_as) or slot.sha256 == scored_as
     return slot.version == version.version and mine and same
 
@@ -114,7 +114,7 @@ def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[
     tags = run_tags(store, version)
     used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     refs = ", ".join(value.partition("#")[0] for value in used)
-    reason = reason or version.tags.get(Tag.REASON, "")
+    reason = reason or version.reason
     return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
 
 
@@ -134,7 +134,7 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     Raises PromotionError when they differ from the files that were scored, or the digest of a version chosen by a
     decision is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says so.
     """
-    wanted = version.tags.get(Tag.MODEL_SHA256, "")
+    wanted = version.sha256
     digest = model_files.read(folder).sha256
     if wanted and digest != wanted:
         raise PromotionError(_wrong_files(version, digest, wanted, folder))
