@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +98,25 @@ def command(
         read = document.read(notebook)
         terminal.notebook(read, parameters.read_schema(read))
         return 0
-    limits = {"timeout": timeout, "cell_timeout": cell_timeout, "html": not no_html, "kernel": kernel, "cold": cold}
-    if any(isinstance(limit, float) and math.isnan(limit) for limit in limits.values()):
+    if any(math.isnan(seconds) for seconds in (timeout, cell_timeout) if seconds is not None):
         raise click.UsageError("--timeout takes a number of seconds")
-    result = _run(notebook, pairs, files, experiment, name, output, untracked, skip_seen, limits, as_json)
+    planned = _make_plan(notebook, pairs, files, experiment=experiment, name=name, tracked=not untracked)
+    result = _find_earlier(planned) if skip_seen else None
+    if result is None:
+        from notebooks_lib.running.runner import run_notebook
+
+        with terminal.CellProgress(notebook.stem, silent=as_json) as progress:
+            result = run_notebook(
+                planned,
+                timeout=timeout,
+                cell_timeout=cell_timeout,
+                output=output.absolute() if output else None,
+                html=not no_html,
+                kernel=kernel,
+                cold=cold,
+                on_open=progress.opened,
+                on_cell=progress.cell,
+            )
     if as_json:
         _json(result)
     else:
@@ -112,18 +126,16 @@ def command(
     return 0 if result.status == "FINISHED" else 1
 
 
-def _run(
+def _make_plan(
     notebook: Path,
     pairs: tuple[str, ...],
     files: tuple[Path, ...],
+    *,
     experiment: str | None,
     name: str | None,
-    output: Path | None,
-    untracked: bool,
-    skip_seen: bool,
-    limits: Mapping[str, Any],
-    as_json: bool,
-) -> RunResult:
+    tracked: bool,
+) -> Plan:
+    """Return the plan of the run; a wrong parameter is reported before the settings are read."""
     schema = parameters.read_schema(document.read(notebook))
     values = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
@@ -131,25 +143,11 @@ def _run(
     from notebooks_lib.running import plan
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=not untracked)
-    earlier = _seen(planned) if skip_seen else None
-    if earlier is not None:
-        return earlier
-
-    from notebooks_lib.running.runner import run_notebook
-
-    with terminal.CellProgress(notebook.stem, silent=as_json) as progress:
-        return run_notebook(
-            planned,
-            output=output.absolute() if output else None,
-            on_open=progress.opened,
-            on_cell=progress.cell,
-            **limits,
-        )
+    return plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
 
 
-def _seen(planned: Plan) -> RunResult | None:
-    """Return an earlier run with the same result."""
+def _find_earlier(planned: Plan) -> RunResult | None:
+    """Return the FINISHED run that makes this one unnecessary, or None."""
     from notebooks_lib.records import RunResult
     from notebooks_lib.running import run_cache
     from notebooks_lib.running.plan import executed_file

@@ -21,7 +21,7 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 
-from notebooks_lib.running.executed_notebook import ExecutedNotebook
+from notebooks_lib.running.executed_notebook import ExecutedNotebook, record_memory
 from notebooks_lib.running.interruption import StopReason, Watchdog
 from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.kernel_messages import MessageClient
@@ -190,7 +190,7 @@ class _Client(MessageClient):
                 watchdog.cell_ends()
                 peak = self.kernel.end_cell()
                 if peak is not None and cell.cell_type == "code":
-                    cell.metadata["nbops"] = {"peak_memory_mb": peak}
+                    record_memory(cell, peak)
                 self.nb_man.cell_complete(cell, cell_index=index)
                 if (failed or watchdog.stopped) and cell.cell_type == "code":
                     # After, not before: papermill would call the killing cell "completed" (docs/design trap 1).

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,19 +135,35 @@ def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: in
     notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": [ERROR_TAG]}))
 
 
-def cell_figures(notebook: Any) -> list[Mapping[str, object]]:
-    """Return index in the executed notebook, seconds, peak memory and state of each code cell."""
-    return [
-        {
-            "cell": index,
-            "seconds": cell.metadata.get("papermill", {}).get("duration"),
-            "peak_memory_mb": cell.metadata.get("nbops", {}).get("peak_memory_mb"),
-            "status": cell.metadata.get("papermill", {}).get("status"),
-            "line": first_line(cell.source),
-        }
-        for index, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code"
-    ]
+def record_memory(cell: Any, peak_mb: float) -> None:
+    """Write into a cell's metadata the most memory that its kernel held while the cell ran, in MiB."""
+    cell.metadata["nbops"] = {"peak_memory_mb": peak_mb}
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """One code cell of an executed notebook, as the run's artifact cells.json lists it."""
+
+    cell: int
+    """Index in the executed notebook, from 0."""
+    seconds: float | None
+    peak_memory_mb: float | None
+    status: str | None
+    """papermill's: "pending", "completed" or "failed"."""
+    line: str
+
+
+def cell_figures(notebook: Any) -> list[CellFigures]:
+    """Return the figures of all code cells, in order; None for what was not measured."""
+    figures = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            timing = cell.metadata.get("papermill", {})
+            peak = cell.metadata.get("nbops", {}).get("peak_memory_mb")
+            figures.append(
+                CellFigures(index, timing.get("duration"), peak, timing.get("status"), first_line(cell.source))
+            )
+    return figures
 
 
 def first_line(source: str) -> str:

@@ -233,7 +233,7 @@ def _end(
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
         tags[Tag.TRIAL_STATE] = trial_state(status, failure)
     shown_failure = failure if failure is None or failure.kind != "pruned" else None  # pruning is no failure
-    cells = cell_figures(notebook) if notebook is not None else []
+    cells = [vars(figures) for figures in cell_figures(notebook)] if notebook is not None else []
     try:
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None
