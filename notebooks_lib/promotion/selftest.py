@@ -6,8 +6,8 @@ stated fails here. Rows and predictions are real: scikit-learn's bundled tables,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -75,22 +75,20 @@ def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
 ) -> Evidence:
     """Return evidence in which the models differ in nothing but their predictions."""
-    data, rows = "planted@1#0", len(truth.values)
-    signature = {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]}
+    data = "planted@1#0"
+    equal = Side(
+        "",
+        rows=len(truth.values),
+        rows_sha256="these",
+        dataset=data,
+        signature={"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "double"}]},
+        loose=(),
+        seen_rows=0,
+    )
 
-    def side(label: str, answers: Answers) -> Side:
-        return Side(
-            label,
-            run_id=label,
-            score=leaver(metric, truth, answers).whole,
-            rows=rows,
-            rows_sha256="these",
-            predictions_sha256=label,
-            dataset=data,
-            signature=signature,
-            loose=(),
-            seen_rows=0,
-        )
+    def side(name: str, answers: Answers) -> Side:
+        score = leaver(metric, truth, answers).whole
+        return replace(equal, label=name, run_id=name, predictions_sha256=name, score=score)
 
     return Evidence(
         model="planted",
@@ -112,50 +110,46 @@ def run_selftest(gate: Gate = real_gate) -> list[SelftestCheck]:
 
 def _equal(gate: Gate) -> Iterator[SelftestCheck]:
     """Equal pairs, true gain zero: promoted no more often than the level allows."""
-    once = Policy(uses=1)
     answers: list[Answer] = []
-    for case in CASES:
-        random = np.random.default_rng([SEED, *map(ord, "".join(case[:4]))])
-        answers += [_answer_of_gate(gate, case, random, once) for _ in range(EQUAL // len(CASES))]
-    count = answers.count("promote")
-    yield SelftestCheck(f"{EQUAL} equal pairs at level 0.05", count <= LIMIT, f"{count} promoted", f"at most {LIMIT}")
+    for name, metric, new, old, rows in CASES:
+        random = np.random.default_rng([SEED, *map(ord, name + metric + new + old)])
+        table, equal = tables()[name], population(name, metric, new, old)
+        for _ in range(EQUAL // len(CASES)):
+            truth, one, other = _at(equal.draw(rows, random), table.truth, table.models[new], table.models[old])
+            answers.append(gate(METRICS[metric], truth, one, other, Policy(uses=1)))
+    yield _at_most(f"{EQUAL} equal pairs at level 0.05", answers, LIMIT)
 
 
 def _clear(gate: Gate) -> Iterator[SelftestCheck]:
     """Clearly worse challengers are never promoted, clearly better ones always."""
-    policy = Policy()
-    answers: dict[bool, list[Answer]] = {True: [], False: []}
+    better: list[Answer] = []
+    worse: list[Answer] = []
     random = np.random.default_rng(SEED)
-    for name, metric in (("diabetes", METRICS["rmse"]), ("cancer", METRICS["auc"])):
+    for name, model, metric in (("diabetes", "line", METRICS["rmse"]), ("cancer", "logistic", METRICS["auc"])):
         table = tables()[name]
-        strong, weak = table.models["line" if name == "diabetes" else "logistic"], _poor_answers(table)
         for _ in range(CLEAR // 2):
             places = random.integers(0, len(table.truth.values), size=300)
-            truth, one, other = table.truth.at(places), strong.at(places), weak.at(places)
-            answers[True].append(gate(metric, truth, one, other, policy))
-            answers[False].append(gate(metric, truth, other, one, policy))
-    better, worse = answers[True].count("promote"), answers[False].count("promote")
-    kept = answers[False].count("keep")
-    yield SelftestCheck(f"{CLEAR} clearly better", better == CLEAR, f"{better} promoted", f"all {CLEAR}")
-    yield SelftestCheck(f"{CLEAR} clearly worse", worse == 0, f"{worse} promoted", "none")
+            truth, strong, weak = _at(places, table.truth, table.models[model], _poor_answers(table))
+            better.append(gate(metric, truth, strong, weak, Policy()))
+            worse.append(gate(metric, truth, weak, strong, Policy()))
+    promoted, wrong, kept = better.count("promote"), worse.count("promote"), worse.count("keep")
+    yield SelftestCheck(f"{CLEAR} clearly better", promoted == CLEAR, f"{promoted} promoted", f"all {CLEAR}")
+    yield SelftestCheck(f"{CLEAR} clearly worse", wrong == 0, f"{wrong} promoted", "none")
     yield SelftestCheck(f"{CLEAR} clearly worse", kept == CLEAR, f"{kept} kept", f"all {CLEAR}")
 
 
 def _exact(gate: Gate) -> Iterator[SelftestCheck]:
     """For a mean without skew the interval is the paired t test: the answer turns exactly at its critical value."""
     spread = stats.norm.ppf((np.arange(60) + 0.5) / 60)
-    for uses, level, side in ((1, 0.05, 1), (10, 0.005, 1), (10, 0.05, -1)):
-        turns: tuple[Answer, Answer] = ("undecided", "promote") if side > 0 else ("undecided", "keep")
-        for step, wanted in zip((1 - 1e-6, 1 + 1e-6), turns, strict=True):
+    for uses, level, side, surely in ((1, 0.05, 1, "promote"), (10, 0.005, 1, "promote"), (10, 0.05, -1, "keep")):
+        for step, wanted in ((1 - 1e-6, "undecided"), (1 + 1e-6, surely)):
             critical = side * float(stats.t.ppf(1 - level, 59)) * step
             gain = spread - spread.mean() + critical * spread.std(ddof=1) / np.sqrt(60)
-            # absolute errors of 5 and of 5 + gain
-            truth, new, old = Truth(np.zeros(60)), Answers(np.full(60, 5.0)), Answers(5.0 + gain)
-            test = stats.ttest_rel(old.values, new.values, alternative="greater" if side > 0 else "less")
+            new, old = np.full(60, 5.0), 5.0 + gain
+            test = stats.ttest_rel(old, new, alternative="greater" if side > 0 else "less")
             assert (test.pvalue < level) == (step > 1)
-            answer = gate(METRICS["mae"], truth, new, old, Policy(uses=uses))
             name = f"paired t test, p {'<' if step > 1 else '>'} {level:g} of being {'better' if side > 0 else 'worse'}"
-            yield SelftestCheck(name, answer == wanted, answer, wanted)
+            yield _errors(gate, name, new, old, wanted, Policy(uses=uses))
 
 
 def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
@@ -166,41 +160,43 @@ def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
     noise -= np.polyval(np.polyfit(old, noise, 1), old)  # of mean zero, uncorrelated with old
     new = old - 0.02 + noise / noise.std() * old.std() * np.sqrt(1 / 0.999**2 - 1)
     assert abs(np.corrcoef(new, old)[0, 1] - 0.999) < 1e-9
-    truth = Truth(np.zeros(200))
-    for name, pairs, wanted in (("better", (new, old), "promote"), ("worse", (old, new), "keep")):
-        answer = gate(METRICS["mae"], truth, Answers(pairs[0]), Answers(pairs[1]), Policy())
-        yield SelftestCheck(f"correlated 0.999 and a little {name}", answer == wanted, answer, wanted)
+    yield _errors(gate, "correlated 0.999 and a little better", new, old, "promote")
+    yield _errors(gate, "correlated 0.999 and a little worse", old, new, "keep")
 
 
 def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
     """Too few rows, or all rows alike: undecided, however good the challenger looks."""
     few = np.random.default_rng(SEED).random(29)
-    for name, new, old in (("29 rows", few, 9 + 2 * few), ("rows all alike", np.ones(100), np.full(100, 9.0))):
-        answer = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), Policy())
-        yield SelftestCheck(f"much better on {name}", answer == "undecided", answer, "undecided")
+    yield _errors(gate, "much better on 29 rows", few, 9 + 2 * few, "undecided")
+    yield _errors(gate, "much better on rows all alike", np.ones(100), np.full(100, 9.0), "undecided")
 
 
 def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
     """Equal precision, about two positive calls in a thousand rows against twenty: two calls are no evidence."""
     random = np.random.default_rng(SEED)
-    classes = np.array([0, 1])
     answers: list[Answer] = []
     for _ in range(RARE):
         flagged = random.choice(3, 1000, p=[0.0015, 0.02, 0.9785])
         truth = np.where(flagged < 2, random.random(1000) < 0.6, random.random(1000) < 0.04).astype(int)
         champion, challenger = (Answers((flagged == number).astype(int)) for number in (0, 1))
-        answers.append(gate(METRICS["precision"], Truth(truth, classes), challenger, champion, Policy()))
-    count, most = answers.count("promote"), int(stats.binom.ppf(1 - 1e-6, RARE, Policy().level(None)))
-    yield SelftestCheck(f"{RARE} equal pairs with few calls", count <= most, f"{count} promoted", f"at most {most}")
+        answers.append(gate(METRICS["precision"], Truth(truth, np.array([0, 1])), challenger, champion, Policy()))
+    most = int(stats.binom.ppf(1 - 1e-6, RARE, Policy().level(None)))
+    yield _at_most(f"{RARE} equal pairs with few calls", answers, most)
 
 
-def _answer_of_gate(
-    gate: Gate, case: tuple[str, str, str, str, int], random: np.random.Generator, policy: Policy
-) -> Answer:
-    name, metric, new, old, rows = case
-    table = tables()[name]
-    at = population(name, metric, new, old).draw(rows, random)
-    return gate(METRICS[metric], table.truth.at(at), table.models[new].at(at), table.models[old].at(at), policy)
+def _errors(gate: Gate, name: str, new: Array, old: Array, wanted: str, policy: Policy | None = None) -> SelftestCheck:
+    """Check the answer for two models with these absolute errors."""
+    answer = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), policy or Policy())
+    return SelftestCheck(name, answer == wanted, answer, wanted)
+
+
+def _at_most(name: str, answers: Sequence[Answer], most: int) -> SelftestCheck:
+    promoted = answers.count("promote")
+    return SelftestCheck(name, promoted <= most, f"{promoted} promoted", f"at most {most}")
+
+
+def _at(places: Array, truth: Truth, one: Answers, other: Answers) -> tuple[Truth, Answers, Answers]:
+    return truth.at(places), one.at(places), other.at(places)
 
 
 @cache
@@ -226,35 +222,30 @@ def tables() -> dict[str, PredictedTable]:
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     x, y = load_diabetes(return_X_y=True)
+    parts: Any = KFold(5, shuffle=True, random_state=0)
     regressors = {
         "line": Ridge(0.1),
         "boosting": GradientBoostingRegressor(n_estimators=40, max_depth=2, random_state=0),
         "neighbours": KNeighborsRegressor(15),
         "tree": DecisionTreeRegressor(max_depth=3, min_samples_leaf=10, random_state=0),
     }
-    folds: Any = KFold(5, shuffle=True, random_state=0)
-    answers = {name: Answers(cross_val_predict(model, x, y, cv=folds)) for name, model in regressors.items()}
-    predicted = {"diabetes": PredictedTable(Truth(y), answers)}
+    answers = {name: Answers(cross_val_predict(model, x, y, cv=parts)) for name, model in regressors.items()}
+    diabetes = PredictedTable(Truth(y), answers)
 
     x, y = load_breast_cancer(return_X_y=True)
     x = x[:, :10]  # with all thirty columns hardly a model errs
+    parts, classes = StratifiedKFold(5, shuffle=True, random_state=0), np.array([0, 1])
     classifiers = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
         "bayes": GaussianNB(),
         "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(9)),
         "tree": DecisionTreeClassifier(max_depth=4, min_samples_leaf=5, random_state=0),
     }
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    classes = np.array([0, 1])
-
-    def judged(model: Any) -> Answers:
-        chances = cross_val_predict(model, x, y, cv=folds, method="predict_proba")
-        return Answers(classes[chances.argmax(axis=1)], chances)
-
-    predicted["cancer"] = PredictedTable(
-        Truth(y, classes), {name: judged(model) for name, model in classifiers.items()}
-    )
-    return predicted
+    answers = {}
+    for name, model in classifiers.items():
+        chances = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
+        answers[name] = Answers(classes[chances.argmax(axis=1)], chances)
+    return {"diabetes": diabetes, "cancer": PredictedTable(Truth(y, classes), answers)}
 
 
 def _poor_answers(table: PredictedTable) -> Answers:
