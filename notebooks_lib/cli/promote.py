@@ -185,7 +185,7 @@ def _model(values: Mapping[str, Any]) -> str:
 def _print(
     decision: RecordedDecision, release: ReleaseRecord, status: EndpointStatus | None, project: Settings
 ) -> None:
-    from notebooks_lib.promotion.report_table import shown
+    from notebooks_lib.promotion.notebook_display import shown
 
     click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision.answer], bold=True))
     click.echo(f"  {decision.summary}\n")

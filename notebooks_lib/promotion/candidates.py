@@ -17,7 +17,7 @@ from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import ranking, scoring
 from notebooks_lib.promotion.evidence import plain
-from notebooks_lib.promotion.report_table import ReportTable
+from notebooks_lib.promotion.notebook_display import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo, SelectionLimits

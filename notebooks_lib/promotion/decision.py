@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from notebooks_lib.promotion import guardrails, holdout_rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Uses, plain
+from notebooks_lib.promotion.notebook_display import ReportTable, percent
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
-from notebooks_lib.promotion.report_table import ReportTable, percent
 from notebooks_lib.promotion.rules import EARLY, RULES, Policy, RuleResult, rule
 from notebooks_lib.statistics.paired import holm
 
@@ -89,7 +89,7 @@ class Decision:
     @property
     def unread(self) -> bool:
         """Whether no challenger was evaluated on the holdout, because early rules refused all of them."""
-        return all(each.evidence.unread for each in (self, *self.others))
+        return all(decision.evidence.unread for decision in (self, *self.others))
 
     @property
     def rows_needed(self) -> int | None:
@@ -122,11 +122,11 @@ class Decision:
             "dataset": evidence.dataset,
             "first": evidence.first,
             "unread": self.unread,
-            "slices": [each.as_json(shows=evidence.shows_estimates) for each in evidence.slices],
-            "rules": [each.as_json() for each in self.rules],
+            "slices": [part.as_json(shows=evidence.shows_estimates) for part in evidence.slices],
+            "rules": [result.as_json() for result in self.rules],
             "challenger": evidence.challenger.as_json(shows=evidence.shows_estimates),
             "champion": evidence.champion.as_json(shows=evidence.shows_estimates),
-            "others": [vars(each) for each in self.other_challengers],
+            "others": [vars(other) for other in self.other_challengers],
         }
 
     @property
@@ -134,13 +134,13 @@ class Decision:
         """Return the outcome of each other challenger of the same use."""
         return tuple(
             OtherChallenger(
-                label=each.challenger.label,
-                run=each.challenger.run_id,
-                answer=each.answer,
-                summary=each.summary,
-                level=None if each.evidence.unread else each.level,
+                label=other.challenger.label,
+                run=other.challenger.run_id,
+                answer=other.answer,
+                summary=other.summary,
+                level=None if other.evidence.unread else other.level,
             )
-            for each in self.others
+            for other in self.others
         )
 
     def _interval(self) -> dict[str, Any] | None:
@@ -162,21 +162,21 @@ class Decision:
     @property
     def table(self) -> ReportTable:
         """Return a table of every rule, with what it found and what it requires."""
-        rows = [(each.mark, each.id, each.figure, each.limit, each.reason) for each in self.rules]
+        rows = [(result.mark, result.id, result.figure, result.limit, result.reason) for result in self.rules]
         return ReportTable.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
 
     @property
     def others_table(self) -> ReportTable:
         """Return a table of the other challengers, with the share of the level that each was tested at."""
         header = ("other challengers", "answer", "tested at", "reason")
-        rows = [(each.label, each.answer, percent(each.level), each.summary) for each in self.other_challengers]
+        rows = [(other.label, other.answer, percent(other.level), other.summary) for other in self.other_challengers]
         return ReportTable.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
 
     def __repr__(self) -> str:
         return "\n\n".join(map(repr, self._tables()))
 
     def _repr_html_(self) -> str:
-        return "".join(each._repr_html_() for each in self._tables())
+        return "".join(table._repr_html_() for table in self._tables())
 
     def _tables(self) -> list[ReportTable]:
         return [self.table, *([self.others_table] if self.others else [])]
@@ -212,10 +212,10 @@ def decide_use(evidence: Evidence, policy: Policy) -> Decision:
     if not evidence.rivals:
         return decide(evidence, policy)
     decisions = decide_each(evidence.by_challenger, policy)
-    promoted = [each for each in decisions if each.answer == "promote"]
-    level = min((each.level for each in promoted), default=0.0)
-    shown = max(promoted, key=lambda each: _lower(each, level)) if promoted else decisions[0]
-    return replace(shown, others=tuple(_beside(each, shown) for each in decisions if each is not shown))
+    promoted = [decision for decision in decisions if decision.answer == "promote"]
+    level = min((decision.level for decision in promoted), default=0.0)
+    best = max(promoted, key=lambda decision: _lower(decision, level)) if promoted else decisions[0]
+    return replace(best, others=tuple(_beside(decision, best) for decision in decisions if decision is not best))
 
 
 def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision, ...]:
@@ -229,9 +229,9 @@ def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision
     valid, and Holm requires no more, whatever the dependence between challengers. A challenger that was not evaluated
     on the holdout takes no share: it was left out before any row was read.
     """
-    share = min((policy.level(each.uses) for each in evidences), default=0.0)
-    levels = iter(holm([_p_value(each, policy) for each in evidences if not each.unread], share))
-    policies = (policy if each.unread else policy.model_copy(update={"at": next(levels)}) for each in evidences)
+    share = min((policy.level(evidence.uses) for evidence in evidences), default=0.0)
+    levels = iter(holm([_p_value(evidence, policy) for evidence in evidences if not evidence.unread], share))
+    policies = [policy if evidence.unread else policy.model_copy(update={"at": next(levels)}) for evidence in evidences]
     return tuple(map(decide, evidences, policies))
 
 
@@ -239,7 +239,7 @@ def _p_value(evidence: Evidence, policy: Policy) -> float:
     """Return the p-value of a gain of at most `min_gain`; 1 when a rule other than `gain` refuses. Only `gain` uses the
     level.
     """
-    refused = any(not each.ok and each.id != "gain" for each in decide(evidence, policy).rules)
+    refused = any(not result.ok and result.id != "gain" for result in decide(evidence, policy).rules)
     return 1.0 if refused or evidence.paired is None else evidence.paired.p_value(policy.min_gain)
 
 
@@ -256,10 +256,10 @@ def _lower(decision: Decision, level: float) -> float:
     return -math.inf if paired is None else paired.lower(level)
 
 
-def _summary(answer: Answer, evidence: Evidence, checked: Sequence[RuleResult]) -> str:
+def _summary(answer: Answer, evidence: Evidence, results: Sequence[RuleResult]) -> str:
     if answer == "promote":
         new = evidence.challenger
-        gain = next((each.reason for each in checked if each.id == "gain"), "")
+        gain = next((result.reason for result in results if result.id == "gain"), "")
         return f"{new.label} wins on the {new.rows} holdout rows of {evidence.ref}: {gain}"
-    what = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
-    return f"{what}: " + "; ".join(each.reason for each in checked if not each.ok)
+    outcome = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
+    return f"{outcome}: " + "; ".join(result.reason for result in results if not result.ok)

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.promotion.charts import HIDDEN, PAD, WIDTH, IntervalChart, SliceChart, few, uses_boxes
-from notebooks_lib.promotion.decision import Decision, Evidence
+from notebooks_lib.promotion.decision import Decision, Evidence, Uses
+from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.holdout_rules import KEEP
 from notebooks_lib.promotion.model_facts import ModelCard
-from notebooks_lib.promotion.report_table import percent, shown
+from notebooks_lib.promotion.notebook_display import HIDDEN, few, percent, shown
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
+WIDTH = 720
+PAD = 24
+"""Of the charts, in units of their SVG."""
 ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
 MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
 NOT_IN_TEXT = ("heading", "lheading", "image", "hr")
@@ -180,3 +184,78 @@ def _metrics(evidence: Evidence) -> list[tuple[str, ...]]:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+@dataclass(frozen=True)
+class IntervalChart:
+    """The gain with its bounds, on an axis that marks `least`, the gain that a promotion requires."""
+
+    lower: float
+    gain: float
+    upper: float
+    least: float
+    unit: str
+
+    @property
+    def low(self) -> float:
+        """Return the left end of the axis."""
+        return min(self.lower, self.least, 0.0) - self._room
+
+    @property
+    def high(self) -> float:
+        """Return the right end of the axis."""
+        return max(self.upper, self.least, 0.0) + self._room
+
+    @property
+    def _room(self) -> float:
+        return (max(self.upper, self.least, 0.0) - min(self.lower, self.least, 0.0)) * 0.12 or 1.0
+
+    @property
+    def tone(self) -> str:
+        """Return the colour of the bar, by the answer that it gives."""
+        return "good" if self.lower > self.least else "bad" if self.upper < self.least else "open"
+
+    @property
+    def ticks(self) -> list[float]:
+        """Return round values along the axis, at most eight or nine."""
+        step = 10 ** math.floor(math.log10((self.high - self.low) / 4))
+        step *= next(factor for factor in (1, 2, 5, 10) if (self.high - self.low) / (step * factor) <= 7)
+        first = math.ceil(self.low / step)
+        return [float(f"{place * step:.6g}") for place in range(first, math.floor(self.high / step) + 1)]
+
+    def x(self, value: float) -> float:
+        """Return where a value stands."""
+        return PAD + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * PAD)
+
+    def inside(self, value: float, half: float) -> float:
+        """Return where a text of this half width stands above a value and stays on the page."""
+        return min(max(self.x(value), PAD + half), WIDTH - PAD - half)
+
+
+@dataclass(frozen=True)
+class SliceChart:
+    """A bar for each slice; to the right the challenger is better."""
+
+    slices: Sequence[Slice]
+    margin: float | None
+    """How much a slice may lose."""
+    left = 250
+    middle = (250 + WIDTH - 90) / 2
+
+    @property
+    def height(self) -> int:
+        """Return the height of the drawing."""
+        return 26 * len(self.slices) + 12
+
+    def x(self, gain: float) -> float:
+        """Return where a gain stands; the largest reaches an end."""
+        known = (abs(each.gain) for each in self.slices if math.isfinite(each.gain))
+        reach = max([*known, self.margin or 0.0]) or 1.0
+        return self.middle + gain / reach * (self.middle - self.left)
+
+
+def uses_boxes(uses: Uses, *, read: bool) -> list[str]:
+    """Return what became of each use, at most 40: now, spent or left. `read` says whether this question is one."""
+    spent, number = uses.budget - uses.left, uses.number if read else 0
+    places = range(1, min(uses.budget, 40) + 1)
+    return ["now" if place == number else "spent" if place <= spent else "left" for place in places]

@@ -85,9 +85,9 @@ class HoldoutFigures:
 
 
 _WITHOUT_ESTIMATES = {
-    each.name: getattr(HoldoutFigures(), each.name)
-    for each in fields(HoldoutFigures)
-    if each.metadata.get("estimate", True)
+    figure.name: getattr(HoldoutFigures(), figure.name)
+    for figure in fields(HoldoutFigures)
+    if figure.metadata.get("estimate", True)
 }
 
 
@@ -120,7 +120,7 @@ class Side(HoldoutFigures):
     def as_json(self, *, shows: bool) -> dict[str, Any]:
         """Return plain values for the record of a decision; `shows` says whether estimates may be among them."""
         side = self if shows else replace(self, **_WITHOUT_ESTIMATES)
-        recorded = (each.name for each in fields(side) if each.metadata.get("recorded", True))
+        recorded = (one.name for one in fields(side) if one.metadata.get("recorded", True))
         return {name: plain(getattr(side, name)) for name in recorded}
 
 
@@ -144,8 +144,8 @@ class Slice:
     def as_json(self, *, shows: bool) -> dict[str, Any]:
         """Return plain values for the record of a decision; null for estimates unless `shows`."""
         return {
-            each.name: plain(getattr(self, each.name)) if shows or not each.metadata.get("estimate", True) else None
-            for each in fields(self)
+            figure.name: plain(getattr(self, figure.name)) if shows or figure.metadata == NO_ESTIMATE else None
+            for figure in fields(self)
         }
 
 
@@ -190,9 +190,9 @@ class Evidence:
     @property
     def sides(self) -> tuple[Side, ...]:
         """Return the champion, then each challenger of this use, best validation score first."""
-        champions = [each.champion for each in self.by_challenger]
+        champions = [evidence.champion for evidence in self.by_challenger]
         scored = next((side for side in champions if side.score is not None), self.champion)
-        return (scored, *(each.challenger for each in self.by_challenger))
+        return (scored, *(evidence.challenger for evidence in self.by_challenger))
 
     @property
     def ref(self) -> str:
@@ -227,5 +227,5 @@ class Evidence:
 def plain(value: Any) -> Any:
     """Return a value as JSON takes it: null for a number that is not finite."""
     if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: plain(member) for key, member in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

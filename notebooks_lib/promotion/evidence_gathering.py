@@ -55,12 +55,12 @@ def gather_evidence(
     if order_by:
         check_time_order(order_by, data, store.settings)
     check_slices(policy.slices, data)
-    meeting = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
+    evaluation = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
     old = Side(scoring.baseline_name(metric.task), seen_rows=0)
     if champion is not None:
         old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
-            old = meeting.tried(old, champion.source)
+            old = evaluation.tried(old, champion.source)
     evidence = Evidence(
         model=model,
         metric=metric.name,
@@ -76,7 +76,7 @@ def gather_evidence(
         return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
     several = _best_challengers(store, candidates, evidence, policy, challengers) if challengers > 1 else []
     if several:
-        best, *rivals = meeting.ask(several)
+        best, *rivals = evaluation.ask(several)
         return replace(best, rivals=tuple(rivals))
     refused: list[Evidence] = []
     failed: list[Evidence] = []
@@ -85,26 +85,26 @@ def gather_evidence(
         if evidence.is_champion_itself:
             if not (failed or refused):
                 return evidence
-            break  # a better one was refused: that is what there is to tell
-        (met,) = meeting.ask([(evidence, candidate.source)])
-        if met.unread:
-            refused.append(met)
-            if _refuses_all(met, policy):
+            break  # a better one was refused: that is the answer
+        (evaluated,) = evaluation.ask([(evidence, candidate.source)])
+        if evaluated.unread:
+            refused.append(evaluated)
+            if _refuses_all(evaluated, policy):
                 break
-        elif met.challenger.fault:
-            failed.append(met)
+        elif evaluated.challenger.fault:
+            failed.append(evaluated)
         else:
-            return replace(met, rivals=tuple(refused))
+            return replace(evaluated, rivals=tuple(refused))
     if failed and champion is None:
-        why = "; ".join(f"{each.challenger.label}: {each.challenger.fault}" for each in failed)
+        why = "; ".join(f"{one.challenger.label}: {one.challenger.fault}" for one in failed)
         raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
     best, *others = failed or refused
     return replace(best, rivals=() if failed else tuple(others))
 
 
-def _refuses_all(met: Evidence, policy: Policy) -> bool:
+def _refuses_all(evidence: Evidence, policy: Policy) -> bool:
     """Whether a rule failed that does not depend on this challenger: the next one would fail it too."""
-    checked = (check(met, policy) for check in EARLY)
+    checked = (check(evidence, policy) for check in EARLY)
     return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
 
 
@@ -113,14 +113,15 @@ def _best_challengers(
 ) -> list[Challenge]:
     """Return at most `most` of the best candidates, each with files unlike the champion's and the earlier ones'."""
     chosen: list[Challenge] = []
-    known = {evidence.champion.model_sha256} - {""}
+    files = {evidence.champion.model_sha256} - {""}
     for candidate in candidates.ranked:
         if len(chosen) == most:
             break
-        each = replace(evidence, challenger=model_facts.challenger_side(store, candidate, candidates.dataset, policy))
-        if not each.is_champion_itself and each.challenger.model_sha256 not in known:
-            chosen.append((each, candidate.source))
-            known |= {each.challenger.model_sha256} - {""}
+        side = model_facts.challenger_side(store, candidate, candidates.dataset, policy)
+        challenge = replace(evidence, challenger=side)
+        if not challenge.is_champion_itself and side.model_sha256 not in files:
+            chosen.append((challenge, candidate.source))
+            files |= {side.model_sha256} - {""}
     return chosen
 
 

@@ -12,7 +12,7 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
-from notebooks_lib.promotion.report_table import shown
+from notebooks_lib.promotion.notebook_display import shown
 from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
 from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
@@ -24,7 +24,7 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
     Without this check its rule would fail only after a use of the holdout was spent, and again each time.
     """
-    same = [each.name for each in METRICS.values() if each.task == metric.task]
+    same = [name for name, other in METRICS.items() if other.task == metric.task]
     for key, names in (("limits", policy.limits), ("not_worse", policy.not_worse)):
         for name in names:
             if name not in METRICS:
@@ -251,11 +251,11 @@ def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Require that no slice of the rows gets worse than the margin allows."""
     if not policy.slices or policy.slice_margin is None:
         return None
-    judged = [each for each in evidence.slices if each.rows >= policy.min_slice_rows]
+    judged = [part for part in evidence.slices if part.rows >= policy.min_slice_rows]
     if not judged:
         reason = f"no slice by {', '.join(policy.slices)} has {policy.min_slice_rows} holdout rows"
         return RuleResult("worst_slice", False, None, -policy.slice_margin, reason, "undecided")
-    worst = min(judged, key=lambda each: each.gain if math.isfinite(each.gain) else -math.inf)
+    worst = min(judged, key=lambda part: part.gain if math.isfinite(part.gain) else -math.inf)
     ok = worst.gain >= -policy.slice_margin
     figure = worst.gain if evidence.shows_estimates else None
     how = (

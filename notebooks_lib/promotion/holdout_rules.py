@@ -6,8 +6,8 @@ import math
 from typing import Literal
 
 from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.notebook_display import distinct_percents, percent, shown
 from notebooks_lib.promotion.paired_gain import holdout_power
-from notebooks_lib.promotion.report_table import distinct_percents, percent, shown
 from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
 from notebooks_lib.statistics.paired import Paired
 
@@ -121,16 +121,16 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     if evidence.shows_estimates:
         new, old = evidence.challenger, evidence.champion
         note = f" ({evidence.note})" if evidence.note else ""
-        what = f"{evidence.metric}{note} {shown(new.score)} against {shown(old.score)} of "
-        what += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
-        what += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
+        reason = f"{evidence.metric}{note} {shown(new.score)} against {shown(old.score)} of "
+        reason += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
+        reason += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
-        what = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
+        reason = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
     if not (ok or worse):
-        what += f". {_what_rows_can_find(paired, policy, level)}"
+        reason += f". {_reach_of_these_rows(paired, policy, level)}"
     figure = bound if evidence.shows_estimates else None
-    return RuleResult("gain", ok, figure, policy.min_gain, what, "keep" if worse else "undecided", fault=False)
+    return RuleResult("gain", ok, figure, policy.min_gain, reason, "keep" if worse else "undecided", fault=False)
 
 
 def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
@@ -141,23 +141,23 @@ def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["bet
     return "better" if lower > policy.min_gain else "open", lower, level
 
 
-def _what_rows_can_find(paired: Paired, policy: Policy, level: float) -> str:
+def _reach_of_these_rows(paired: Paired, policy: Policy, level: float) -> str:
     """Describe the gain that these rows can find, and the rows needed for a worthwhile gain."""
     power = holdout_power(paired, policy, level)
     if power.obstacle:
-        what = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
-        what += f"{power.obstacle} fails in {power.fails:.0%}"
-        return what + (f"; about {power.rows_needed} rows mend that" if power.rows_needed else "")
-    what = f"{paired.rows} rows find a gain of {shown(power.detectable)} in {policy.power:.0%} of cases"
+        reach = f"holdouts of {paired.rows} rows promote no gain in {policy.power:.0%} of cases: "
+        reach += f"{power.obstacle} fails in {power.fails:.0%}"
+        return reach + (f"; about {power.rows_needed} rows mend that" if power.rows_needed else "")
+    reach = f"{paired.rows} rows find a gain of {shown(power.detectable)} in {policy.power:.0%} of cases"
     if power.interval_only:
-        what += " by the interval alone, without the other rules"
+        reach += " by the interval alone, without the other rules"
     wish = policy.worthwhile_gain
     if wish is None:
-        return f"{what}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
+        return f"{reach}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
     rows = power.rows_for(wish)
     if rows is None:
-        return f"{what}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
-    return f"{what}; to settle a gain of {shown(wish)} takes {rows} rows"
+        return f"{reach}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"
+    return f"{reach}; to settle a gain of {shown(wish)} takes {rows} rows"
 
 
 def _units(paired: Paired) -> str:

@@ -10,12 +10,12 @@ from notebooks_lib.metrics.metric import Metric
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import candidates as candidates_module
-from notebooks_lib.promotion import charts, guardrails
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
+from notebooks_lib.promotion import guardrails, notebook_display
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.report_table import ReportTable
+from notebooks_lib.promotion.notebook_display import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, version_slots
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.endpoint import check_name
@@ -123,7 +123,7 @@ class Gate:
         """Return a table of all metrics on the holdout, the deciding one first, for a notebook."""
         sides = evidence.sides
         if not evidence.shows_estimates:
-            return ReportTable.of(("", *(side.label for side in sides)), [], charts.HIDDEN)
+            return ReportTable.of(("", *(side.label for side in sides)), [], notebook_display.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
@@ -138,7 +138,7 @@ class Gate:
 
     def figure(self, evidence: Evidence) -> Figure:
         """Plot champion and challengers on one axis."""
-        return charts.scores_figure(evidence)
+        return notebook_display.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
         """Decide: promote, keep or undecided, with every rule and the outcome of other challengers."""

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from notebooks_lib.promotion import charts, decision_card
+from notebooks_lib.promotion import decision_card
 from notebooks_lib.promotion.decision import Policy, Uses, decide_use
 from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.model_facts import ModelCard
@@ -146,9 +146,9 @@ def test_without_a_reading_there_is_nothing_to_draw():
 
 @pytest.mark.parametrize("gain", [1e-9, 3e6, 0.0])
 def test_axes_fit_any_figure(gain):
-    chart = charts.IntervalChart(lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x")
+    chart = decision_card.IntervalChart(lower=gain - 1e-10, gain=gain, upper=gain + 1e-10, least=gain, unit="x")
     assert 1 <= len(chart.ticks) <= 9
-    assert all(0 <= chart.x(value) <= charts.WIDTH for value in (*chart.ticks, gain, 0.0))
+    assert all(0 <= chart.x(value) <= decision_card.WIDTH for value in (*chart.ticks, gain, 0.0))
 
 
 def test_text_of_a_notebook_cannot_look_like_the_page_or_load_anything():
