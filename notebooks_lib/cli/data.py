@@ -36,7 +36,7 @@ def list_(as_json: bool) -> None:
 
     entries = datasets.catalog()
     if as_json:
-        sys.stdout.write(json.dumps([vars(entry) for entry in entries], ensure_ascii=False) + "\n")
+        _json([vars(entry) for entry in entries])
         return
     rows = [
         [
@@ -150,7 +150,7 @@ def models(ref: str, as_json: bool) -> None:
 
     runs = trained_on(ref)
     if as_json:
-        sys.stdout.write(json.dumps([vars(model_run) for model_run in runs], ensure_ascii=False) + "\n")
+        _json([vars(model_run) for model_run in runs])
         return
     trained = [model_run for model_run in runs if model_run.has_model]
     if trained:

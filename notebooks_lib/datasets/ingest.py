@@ -68,7 +68,7 @@ def add(
 
 def _read(
     file: Path, name: str, before: Metadata, kinds: Mapping[str, str], *, description: str, **roles: str | None
-) -> tuple[readers.Read, Metadata]:
+) -> tuple[readers.FileTable, Metadata]:
     """Return the content of a file and its metadata, once roles and kinds fit it and the versions before."""
     chosen = _chosen_kinds(before, name, kinds)
     read = readers.read(file, before=before.columns, chosen=chosen)
@@ -174,7 +174,7 @@ def _roles(
     return metadata
 
 
-def _check_roles(file: Path, read: readers.Read, metadata: Metadata) -> None:
+def _check_roles(file: Path, read: readers.FileTable, metadata: Metadata) -> None:
     import numpy as np
 
     table = read.table
@@ -197,7 +197,7 @@ def _check_roles(file: Path, read: readers.Read, metadata: Metadata) -> None:
             )
 
 
-def _check_time(file: Path, read: readers.Read, metadata: Metadata) -> None:
+def _check_time(file: Path, read: readers.FileTable, metadata: Metadata) -> None:
     """Raise DatasetError for times of another kind: they cannot be compared with those at which the parts begin."""
     if not metadata.rows or metadata.time is None:
         return
@@ -213,7 +213,7 @@ def _check_time(file: Path, read: readers.Read, metadata: Metadata) -> None:
         )
 
 
-def _odd(read: readers.Read, column: str, kind: str) -> int:
+def _odd(read: readers.FileTable, column: str, kind: str) -> int:
     """Return the first row whose written value is of another kind; the first row if none can be told."""
     import pyarrow as pa
 

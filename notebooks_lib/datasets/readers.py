@@ -24,8 +24,8 @@ _OTHERS = ";\t|,"
 
 
 @dataclass(frozen=True)
-class Read:
-    """The content of a file."""
+class FileTable:
+    """The table in a file."""
 
     table: pa.Table
     """Normalised."""
@@ -38,7 +38,7 @@ class Read:
         return repr(table[column][row].as_py())
 
 
-def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None) -> Read:
+def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None) -> FileTable:
     """Return the normalised table in `file`.
 
     In CSV an empty field is missing. NA, NaN, null and the like are missing in columns of numbers, and text elsewhere
@@ -58,12 +58,14 @@ def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping
     try:
         plain = hashing.normalise(table)
         written = None if suffix == ".parquet" else plain
-        return Read(_of_kinds(plain, before, chosen, written=written is not None), written)
+        return FileTable(_of_kinds(plain, before, chosen, written=written is not None), written)
     except DatasetError as error:
         raise DatasetError(f"{file}: {error}") from error
 
 
-def read_as_before(file: Path, new: Read, recorded: Mapping[str, str], columns: Collection[str], name: str) -> Read:
+def read_as_before(
+    file: Path, new: FileTable, recorded: Mapping[str, str], columns: Collection[str], name: str
+) -> FileTable:
     """Return the file with the deciding `columns` read as the first versions of nbops read them.
 
     Their kinds were inferred from all values of a file, and a row's part depends on the kind. So the kinds stay what
@@ -93,7 +95,7 @@ def read_as_before(file: Path, new: Read, recorded: Mapping[str, str], columns: 
             else:
                 values = pa.chunked_array([pa.nulls(len(values), table[column].type)])
         table = table.set_column(table.column_names.index(column), column, values)
-    return Read(hashing.normalise(table), new.written)
+    return FileTable(hashing.normalise(table), new.written)
 
 
 def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, str], *, written: bool) -> pa.Table:

@@ -57,7 +57,7 @@ class FastScorer:
         try:
             rows = self._rows(payload)
             return None if rows is None else self.estimator.predict(rows).tolist()
-        except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
+        except Exception:  # noqa: BLE001 - the scorer says what is wrong
             return None
 
     def _rows(self, payload: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
@@ -104,16 +104,16 @@ def _exact(value: Any) -> bool:
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
-def of(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
+def for_estimator(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
     """Return the fast scorer of `estimator`; None if there is none."""
     names = [column.name for column in columns]
     if not names or None in names or not all(_is_plain_number(column) for column in columns):
         return None
-    plain = _without_names(estimator)
-    if plain is None or list(getattr(estimator, "feature_names_in_", names)) != names:
+    nameless = _without_names(estimator)
+    if nameless is None or list(getattr(estimator, "feature_names_in_", names)) != names:
         return None
     integers = frozenset(place for place, column in enumerate(columns) if column.type == "long")
-    return FastScorer(plain, [str(name) for name in names], integers)
+    return FastScorer(nameless, [str(name) for name in names], integers)
 
 
 def _is_plain_number(column: Column) -> bool:
@@ -142,7 +142,7 @@ def _without_names(estimator: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Plain:
+class SkopsModel:
     """A model that loads without MLflow: scikit-learn, saved by skops, without code of its own."""
 
     estimator: Any
@@ -151,7 +151,7 @@ class Plain:
     example: dict[str, Any] | None
 
 
-def load(folder: Path) -> Plain | None:
+def load(folder: Path) -> SkopsModel | None:
     """Return the model in `folder`, as MLflow would load it; None when only MLflow can."""
     try:
         return _load(folder)
@@ -159,7 +159,7 @@ def load(folder: Path) -> Plain | None:
         return None
 
 
-def _load(folder: Path) -> Plain | None:
+def _load(folder: Path) -> SkopsModel | None:
     import yaml
 
     text = (folder / "MLmodel").read_text("utf-8")
@@ -181,7 +181,7 @@ def _load(folder: Path) -> Plain | None:
     import skops.io
 
     estimator = skops.io.load(folder / theirs["model_path"], trusted=ours.get("skops_trusted_types"))
-    return Plain(estimator, inputs, columns_of_json(signature.get("outputs") or "[]"), _example(folder, meta))
+    return SkopsModel(estimator, inputs, columns_of_json(signature.get("outputs") or "[]"), _example(folder, meta))
 
 
 def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:

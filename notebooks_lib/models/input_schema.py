@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 60
-_BITS = {"long": 64, "integer": 32}
+BITS = {"long": 64, "integer": 32}
+"""Size of each type of whole numbers."""
 _DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", re.ASCII)
 _LONGEST_NUMBER = 1000
 """Characters of a number; fewer than 800 tell every double from all others."""
@@ -95,18 +96,18 @@ def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.Da
 
     key, value = next(iter(payload.items()))
     if key == "dataframe_split" and isinstance(value, Mapping) and value.get("columns"):
-        given: dict[Any, list[Any]] = {}
+        cells: dict[Any, list[Any]] = {}
         for place, name in enumerate(value["columns"]):
-            given[name] = [row[place] for row in value["data"]]
+            cells[name] = [row[place] for row in value["data"]]
         index = value.get("index")
     elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
         names = dict.fromkeys(name for row in value for name in row)
-        given, index = {name: [row.get(name) for row in value] for name in names}, None
+        cells, index = {name: [row.get(name) for row in value] for name in names}, None
     elif isinstance(value, Mapping) and key in ("inputs", "instances"):
-        given, index = {name: items if isinstance(items, list) else [items] for name, items in value.items()}, None
+        cells, index = {name: items if isinstance(items, list) else [items] for name, items in value.items()}, None
     else:
         return None
-    table = pd.DataFrame(_columns(given, columns))
+    table = pd.DataFrame(_columns(cells, columns))
     if index is not None:
         table.index = pd.Index(index)  # passed to DataFrame it would select rows instead of naming them
     return table
@@ -132,8 +133,8 @@ def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise InputError(f"text/csv: row {number} has {len(row)} values; expected {len(names)}, as in the header")
-    given = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-    return pd.DataFrame(_columns(given, columns))
+    cells = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return pd.DataFrame(_columns(cells, columns))
 
 
 def relax(model: Any) -> Any:
@@ -158,44 +159,15 @@ def relax(model: Any) -> Any:
     return model
 
 
-def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return the rows of a notebook's table as a served model gets them; MLflow refuses what does not fit."""
-    import numpy as np
-    import pandas as pd
-    from pandas.api.types import is_object_dtype
-
-    texts = (pd.StringDtype, pd.CategoricalDtype, pd.BooleanDtype)
-    served = frame.copy(deep=False)
-    for column in columns:
-        if column.name not in served:
-            continue
-        values = served[column.name]
-        dtype = values.dtype
-        if column.type == "string" and (dtype.kind == "b" or is_object_dtype(dtype) or isinstance(dtype, texts)):
-            values = values.astype(object)
-            values = values.mask(values.isna() | (values == ""), np.nan)
-        elif column.type == "datetime" and dtype.kind == "M":
-            values = values.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(dtype, "tz", None) else values
-            values = values.astype("datetime64[ns]")
-        elif column.type == "boolean" and not column.required and str(dtype) in ("bool", "boolean", "object"):
-            values = values.astype(object).mask(values.isna(), np.nan)
-        elif column.type == "boolean" and str(dtype) == "boolean" and not values.hasnans:
-            values = values.astype("bool")
-        elif dtype.kind in "iuf" and (column.type == "double" or (column.type in _BITS and not column.required)):
-            values = values.astype("float64")
-        served[column.name] = values
-    return served
-
-
-def _columns(given: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[Any, pd.Series[Any]]:
+def _columns(cells: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[Any, pd.Series[Any]]:
     """Return every column in the type that the model gets; omitted optional ones are missing."""
     import pandas as pd
 
-    rows = len(next(iter(given.values()), []))
-    known = {column.name: column for column in columns}
+    rows = len(next(iter(cells.values()), []))
+    by_name = {column.name: column for column in columns}
     table: dict[Any, Any] = {}
-    for name, items in given.items():
-        table[name] = _series(items, known[name]) if name in known else pd.Series(items, dtype=object)
+    for name, items in cells.items():
+        table[name] = _series(items, by_name[name]) if name in by_name else pd.Series(items, dtype=object)
     for column in columns:
         if not column.required and column.name not in table:
             table[column.name] = _series([None] * rows, column)
@@ -225,8 +197,8 @@ def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
         return pd.Series(pd.to_datetime(pd.Series(cells, dtype=object), utc=True).dt.tz_localize(None)).astype(
             "datetime64[ns]"
         )
-    if column.type in _BITS:
-        return pd.Series(cells, dtype=f"int{_BITS[column.type]}" if column.required else "float64")
+    if column.type in BITS:
+        return pd.Series(cells, dtype=f"int{BITS[column.type]}" if column.required else "float64")
     dtypes = {"double": "float64", "float": "float32", "boolean": "bool" if column.required else "object"}
     return pd.Series(cells, dtype=dtypes.get(column.type, "object"))
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.models import fast_scorer as quick
-from notebooks_lib.models import input_schema, model_files, predictions
+from notebooks_lib.models import fast_scorer, input_schema, model_files, predictions
 from notebooks_lib.models.input_schema import Column, columns_of, word
 from notebooks_lib.models.predictions import dtype_kind, encode
 
@@ -32,11 +31,11 @@ class ServedModel:
         params = model.metadata.get_params_schema()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
-        self._whole: Any = input_schema.relax(model)
+        self._pyfunc: Any = input_schema.relax(model)
         self._make: Callable[[], Any] | None = None
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
-        self._quick = quick.of(estimator, self.columns) if estimator is not None else None
+        self._fast = fast_scorer.for_estimator(estimator, self.columns) if estimator is not None else None
         own = tuple(Column(p.name, word(p.dtype), required=False) for p in params) if params else ()
         self._offer(estimator, own)
 
@@ -49,7 +48,7 @@ class ServedModel:
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
         model_files.check_folder(folder)
-        plain = quick.load(folder)
+        plain = fast_scorer.load(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
         served._choose_example(plain.example if plain is not None else logged_example(folder, served._model), folder)
         return served
@@ -66,16 +65,16 @@ class ServedModel:
             raise ModelError(f"{folder}: the model cannot be loaded: {reason(error)}") from error
 
     @classmethod
-    def _of_plain(cls, plain: quick.Plain, folder: Path) -> ServedModel:
+    def _of_plain(cls, plain: fast_scorer.SkopsModel, folder: Path) -> ServedModel:
         """Return the same model without MLflow, whose import takes longer than all the rest; see `complete`."""
         served = cls.__new__(cls)
         served.columns, served.outputs = plain.inputs, plain.outputs
         served._offer(plain.estimator, ())
         served.example = None
-        served._whole = None
+        served._pyfunc = None
         served._make = lambda: _pyfunc(folder, plain.estimator)
         served._making = threading.Lock()
-        served._quick = quick.of(plain.estimator, plain.inputs)
+        served._fast = fast_scorer.for_estimator(plain.estimator, plain.inputs)
         return served
 
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
@@ -95,30 +94,30 @@ class ServedModel:
             return
         answer = self._answer(self.example)
         quickly = self.answer_quickly(self.example)
-        if quickly is not None and encode(quickly) != encode(_get_plain(answer)):
-            self._quick = None
+        if quickly is not None and encode(quickly) != encode(_as_json(answer)):
+            self._fast = None
 
     @property
     def quick(self) -> bool:
         """Whether requests of plain numbers can be answered without MLflow."""
-        return self._quick is not None
+        return self._fast is not None
 
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
         """Return the predictions for a request of plain numbers; None for any other.
 
         They equal what `parse` and `predict` give.
         """
-        return self._quick.answer(payload) if self._quick is not None else None
+        return self._fast.answer(payload) if self._fast is not None else None
 
     @property
     def _model(self) -> Any:
         """The model as MLflow's pyfunc."""
         _import_mlflow()
-        if self._whole is None and self._make is not None:
+        if self._pyfunc is None and self._make is not None:
             with self._making:
-                if self._whole is None:
-                    self._whole = self._make()
-        return self._whole
+                if self._pyfunc is None:
+                    self._pyfunc = self._make()
+        return self._pyfunc
 
     @property
     def _schema(self) -> Any:
@@ -187,7 +186,7 @@ class ServedModel:
             raise InputError(f"the model refused these rows{_missing(data)}: {reason(error)}") from error
         except (Exception, SystemExit) as error:  # a model can run anybody's code
             raise PredictionError(f"the model raised {_named(error)}") from error
-        return _get_plain(answer)
+        return _as_json(answer)
 
     def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
         """Keep one row of the logged example; all of it for a model that does not answer a single row."""
@@ -250,7 +249,7 @@ def _import_mlflow() -> None:
             _imported.set()
 
 
-def _get_plain(answer: Any) -> Any:
+def _as_json(answer: Any) -> Any:
     from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
     return answer if dtype_kind(answer) == "M" else _get_jsonable_obj(answer)

@@ -1,4 +1,4 @@
-"""Check that a model is served the values it was fitted on: MLflow's schema and a request may change them."""
+"""The values that a served model gets, and whether its answers stay those of the model that was fitted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, reason
-from notebooks_lib.models.input_schema import Column, as_served, is_plain
+from notebooks_lib.models.input_schema import BITS, Column, is_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,35 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
         except Exception as error:
             raise ModelError(f"its example cannot be served: {_named(rows, columns, error)}{reason(error)}") from error
         _compare_answers(model, rows, served)
+
+
+def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return the rows of a notebook's table as a served model gets them; MLflow refuses what does not fit."""
+    import numpy as np
+    import pandas as pd
+    from pandas.api.types import is_object_dtype
+
+    texts = (pd.StringDtype, pd.CategoricalDtype, pd.BooleanDtype)
+    served = frame.copy(deep=False)
+    for column in columns:
+        if column.name not in served:
+            continue
+        values = served[column.name]
+        dtype = values.dtype
+        if column.type == "string" and (dtype.kind == "b" or is_object_dtype(dtype) or isinstance(dtype, texts)):
+            values = values.astype(object)
+            values = values.mask(values.isna() | (values == ""), np.nan)
+        elif column.type == "datetime" and dtype.kind == "M":
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(dtype, "tz", None) else values
+            values = values.astype("datetime64[ns]")
+        elif column.type == "boolean" and not column.required and str(dtype) in ("bool", "boolean", "object"):
+            values = values.astype(object).mask(values.isna(), np.nan)
+        elif column.type == "boolean" and str(dtype) == "boolean" and not values.hasnans:
+            values = values.astype("bool")
+        elif dtype.kind in "iuf" and (column.type == "double" or (column.type in BITS and not column.required)):
+            values = values.astype("float64")
+        served[column.name] = values
+    return served
 
 
 def _as_enforced(rows: pd.DataFrame, schema: Any, columns: Sequence[Column]) -> pd.DataFrame:

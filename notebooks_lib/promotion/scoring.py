@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import ModelError, UsageError, as_model_error, reason
 from notebooks_lib.metrics.builtin import score_all
 from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
-from notebooks_lib.models import input_schema, logged_models
+from notebooks_lib.models import input_schema, logged_models, servable
 from notebooks_lib.old_names import forwarding
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
 
 def _served(model: Any, rows: Any) -> Any:
     """Return the rows as a served model gets them."""
-    return input_schema.as_served(rows, input_schema.columns_of(model.metadata.get_input_schema()))
+    return servable.as_served(rows, input_schema.columns_of(model.metadata.get_input_schema()))
 
 
 def _probabilities(source: str, model: Any, part: Part, metric: Metric, truth: Truth) -> Array | None:

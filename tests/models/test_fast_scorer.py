@@ -148,8 +148,8 @@ def test_a_model_that_does_not_answer_its_example_alike_loses_the_quick_way(serv
     model.example = requests(DOUBLES.iloc[:1])[0]
     model.complete()
     assert model.answer_quickly(model.example) is not None
-    assert model._quick is not None
-    model._quick = dataclasses.replace(model._quick, estimator=served["tree", "doubles"]._quick.estimator)
+    assert model._fast is not None
+    model._fast = dataclasses.replace(model._fast, estimator=served["tree", "doubles"]._fast.estimator)
     model.complete()
     assert model.answer_quickly(model.example) is None
 
@@ -192,12 +192,12 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
     columns = [Column(name, "double") for name in "abcd"]
     y = DOUBLES["a"]
     fitted = Ridge().fit(DOUBLES, y)
-    assert fast_scorer.of(fitted, columns) is not None
+    assert fast_scorer.for_estimator(fitted, columns) is not None
     assert list(fitted.feature_names_in_) == list("abcd")  # the model itself is left as it was
-    assert fast_scorer.of(fitted, [Column("a", "string"), *columns[1:]]) is None
-    assert fast_scorer.of(fitted, [Column("a", "double", required=False), *columns[1:]]) is None
-    assert fast_scorer.of(fitted, [Column(None, "double")] * 4) is None
-    assert fast_scorer.of(fitted, columns[::-1]) is None  # the signature has another order than the model
+    assert fast_scorer.for_estimator(fitted, [Column("a", "string"), *columns[1:]]) is None
+    assert fast_scorer.for_estimator(fitted, [Column("a", "double", required=False), *columns[1:]]) is None
+    assert fast_scorer.for_estimator(fitted, [Column(None, "double")] * 4) is None
+    assert fast_scorer.for_estimator(fitted, columns[::-1]) is None  # the signature has another order than the model
     for other in (
         Own(),
         VotingRegressor([("r", Ridge())]),
@@ -207,7 +207,7 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
         HistGradientBoostingRegressor(max_iter=2, categorical_features=["a"]),
     ):
         table = DOUBLES.assign(a=(DOUBLES["a"] > 0).astype(float))
-        assert fast_scorer.of(other.fit(table, y), columns) is None, other
+        assert fast_scorer.for_estimator(other.fit(table, y), columns) is None, other
 
 
 FIRST_LOAD = """

@@ -105,7 +105,7 @@ def test_a_table_of_a_notebook_is_served_as_a_request_is(rows: list[dict[str, An
     here = pd.DataFrame(rows).astype(typed)
     moments = [pd.NaT if at is None else pd.to_datetime(at, utc=True, format="ISO8601") for at in here["at"]]
     here["at"] = pd.Series(moments, dtype="datetime64[us, UTC]")
-    same(input_schema.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
+    same(servable.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "NULL", "n/a", "#N/A", "", " "])
