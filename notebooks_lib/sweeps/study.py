@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -36,22 +36,16 @@ if TYPE_CHECKING:
 class GridProposals:
     """Propose each combination of a grid once, in order; a trial has the number of its combination.
 
-    Numbers in `done` ended in an earlier session and are not proposed again. Needs no Optuna and no file.
+    It needs no Optuna and no file: what has run is found by the fingerprints of the runs.
     """
 
-    def __init__(self, grid: ParameterGrid, done: Collection[int] = ()) -> None:
-        self._grid = grid
-        self._done = frozenset(done)
-        self._next = 0
+    def __init__(self, grid: ParameterGrid) -> None:
         self.total = grid.size
+        self._proposals = (Proposal(number, grid.at(number)) for number in range(grid.size))
 
     def ask(self) -> Proposal | None:
-        """Return the next combination that is not done, or None after the last."""
-        while self._next < self.total:
-            number, self._next = self._next, self._next + 1
-            if number not in self._done:
-                return Proposal(number, self._grid.at(number))
-        return None
+        """Return the next combination, or None after the last."""
+        return next(self._proposals, None)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Return False: a plain grid prunes nothing."""

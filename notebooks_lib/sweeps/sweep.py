@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, field
 
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus
@@ -16,10 +17,9 @@ from notebooks_lib.sweeps import parent_run, resume, stopping, trial_runner
 from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
-from notebooks_lib.sweeps.resume import PreviousResults
 from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
-from notebooks_lib.sweeps.trials import Proposals, SweepResult, Trial
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owner import OwnedRun
 from notebooks_lib.tracking.store import Store
@@ -36,48 +36,40 @@ MAX_UNWRITTEN = 10
 """Stop after so many consecutive trials that the store did not accept, even if it answers."""
 
 
+@dataclass(kw_only=True)
 class _SweepSession:
     """One session of a sweep, from the open parent run to its end."""
 
-    proposals: Proposals
-    previous_results: PreviousResults
+    request: SweepRequest
+    owned: OwnedRun
+    executor: Executor[TrialTask, TrialOutcome]
+    local_sweep: stopping.LocalSweep
+    interrupted: Callable[[], bool]
+    on_change: Callable[[Mapping[int, Trial], int], None]
+    tell: Callable[[str], None]
+    began: float
+    store_patience: float
 
-    def __init__(
-        self,
-        request: SweepRequest,
-        owned: OwnedRun,
-        executor: Executor[TrialTask, TrialOutcome],
-        local_sweep: stopping.LocalSweep,
-        interrupted: Callable[[], bool],
-        on_change: Callable[[Mapping[int, Trial], int], None],
-        tell: Callable[[str], None],
-        seconds_before: float,
-        store_patience: float,
-    ) -> None:
-        self.request = request
-        self.store = owned.store
-        self.owned = owned
-        self.executor = executor
-        self.local_sweep = local_sweep
-        self.interrupted = interrupted
-        self.on_change = on_change
-        self.tell = tell
-        self.store_patience = store_patience
-        self.began = time.monotonic() - seconds_before
-        self.trials: dict[int, Trial] = {}
-        self.running: dict[Future[TrialOutcome], TrialTask] = {}
-        self.stopped: RunStatus | None = None
-        """The status of a sweep that was stopped."""
-        self.store_error = ""
-        """Why the store accepts no more runs."""
-        self.unwritten = 0
+    trials: dict[int, Trial] = field(default_factory=dict)
+    running: dict[Future[TrialOutcome], TrialTask] = field(default_factory=dict)
+    stopped: RunStatus | None = None
+    """The status of a sweep that was stopped."""
+    store_error: str = ""
+    """Why the store accepts no more runs."""
+    unwritten: int = 0
+    """Consecutive trials that the store did not accept."""
+    without_goal: int = 0
+    """Finished trials that did not log the goal's metric."""
+    deadline: float = math.inf
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.store = self.owned.store
         self.goal_logged = isinstance(request.domain.swept, ParameterGrid)
         """Whether a trial has logged the goal's metric; a grid runs on without it."""
-        self.without_goal = 0
-        self.deadline = math.inf
-        self.tasks = TaskBuilder(request, owned)
+        self.tasks = TaskBuilder(request, self.owned)
         self.intermediate_values = (
-            IntermediateValues(self.store, owned.run_id, request.goal) if request.prune and request.goal else None
+            IntermediateValues(self.store, self.owned.run_id, request.goal) if request.prune and request.goal else None
         )
 
     def run(self) -> SweepResult:
@@ -297,15 +289,15 @@ def run(
         local_sweep = stack.enter_context(stopping.local(owned.run_id, store))
         on_open(owned.run_id, owned.url)
         return _SweepSession(
-            request,
-            owned,
-            executor,
-            local_sweep,
-            lambda: stop_signal() is not None,
-            on_change,
-            tell,
-            seconds_before,
-            store_patience,
+            request=request,
+            owned=owned,
+            executor=executor,
+            local_sweep=local_sweep,
+            interrupted=lambda: stop_signal() is not None,
+            on_change=on_change,
+            tell=tell,
+            began=time.monotonic() - seconds_before,
+            store_patience=store_patience,
         ).run()
 
 

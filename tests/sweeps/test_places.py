@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, wait
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -55,10 +54,15 @@ def on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield "local"
         return
     distributed = pytest.importorskip("distributed")
-    options: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    folder = str(tmp_path / "worker")
     with distributed.LocalCluster(
-        protocol="tcp://", silence_logs=logging.CRITICAL, local_directory=folder, **options
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        host="127.0.0.1",
+        protocol="tcp://",
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(tmp_path / "worker"),
+        silence_logs=logging.CRITICAL,
     ) as cluster:
         yield cluster.scheduler_address.replace("tcp://", "dask://")
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from notebooks_lib.errors import TrackingError, UsageError
 from notebooks_lib.sweeps import samplers
@@ -379,17 +377,10 @@ def test_every_combination_comes_once_with_its_number():
     assert proposals.ask() is None
 
 
-@given(st.sets(st.integers(0, 30)))
-def test_done_combinations_are_not_proposed(done):
-    proposals = GridProposals(ParameterGrid({"a": tuple(range(4)), "b": tuple(range(5))}), done)
-    proposed = [proposal.number for proposal in iter(proposals.ask, None)]
-    assert proposed == [number for number in range(20) if number not in done]
-    assert proposals.total == 20
-
-
 def test_a_million_combinations_are_cheap():
-    proposals = GridProposals(ParameterGrid({"a": tuple(range(1000)), "b": tuple(range(1000))}), range(999_998))
-    assert [proposal.values for proposal in itertools.islice(iter(proposals.ask, None), 5)] == [
-        {"a": 999, "b": 998},
-        {"a": 999, "b": 999},
+    proposals = GridProposals(ParameterGrid({"a": tuple(range(1000)), "b": tuple(range(1000))}))
+    assert proposals.total == 1_000_000
+    assert [proposal.values for proposal in itertools.islice(iter(proposals.ask, None), 2)] == [
+        {"a": 0, "b": 0},
+        {"a": 0, "b": 1},
     ]
