@@ -105,8 +105,7 @@ class LocalEndpoint(Endpoint):
                     model = first.fetch(Path(scratch))
                     deployment.deploy(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
                     return self._now()
-            current = self._state()
-            if not current["slots"]:
+            if current is None or not current["slots"]:
                 raise EndpointError(
                     f"endpoint {self.name!r} has no slot left to serve; promote or deploy a model to it first"
                 )

@@ -1,12 +1,18 @@
-"""`nbops endpoint`: every subcommand refuses an endpoint that is not there, in one line."""
+"""`nbops endpoint`: the words of its subcommands, whatever runs the endpoint; one that is not there is refused."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import connect
+from tests.serving.conftest import light  # noqa: F401 - a fixture
+from tests.serving.memory_endpoint import in_memory
 
 SUBCOMMANDS = (
     ["start"],
@@ -39,3 +45,37 @@ def test_a_request_and_the_example_are_not_sent_at_once(
 ) -> None:
     assert program.run(["endpoint", "invoke", "any", "--data", "{}", "--example"]) == 2
     assert "either --data or --example" in capsys.readouterr().err
+
+
+def test_traffic_and_mirror_are_set_by_slot(
+    empty_project: Settings,
+    light: dict[str, Path],  # noqa: F811 - the fixture
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with in_memory(tmp_path):
+        endpoint = endpoint_for(empty_project, "sample")
+        endpoint.deploy("blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True)
+        endpoint.deploy("green", ServedVersion.in_folder(light["triple"], version="2"))
+        for words, code in {
+            "traffic sample blue=60 green=40": 0,
+            "traffic sample blue=60": 2,
+            "traffic sample blue=60 green": 2,
+            "traffic sample blue=60 blue=40": 2,
+            "mirror sample blue=10": 2,
+            "delete-slot sample green": 2,
+            "traffic sample blue=100": 0,
+            "mirror sample green=10": 0,
+            "invoke sample --slot green": 0,
+            "invoke sample --slot grey": 2,
+            "status sample": 0,
+            "list": 0,
+            "logs -n 1": 0,
+            "stop": 0,
+            "start": 0,
+        }.items():
+            assert program.run(["endpoint", *words.split()]) == code, words
+    shown = capsys.readouterr().out
+    assert "0 %, mirror 10 %" in shown
+    assert "3.0" in shown
+    assert "slot green: version 2 is loaded" in shown

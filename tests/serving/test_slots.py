@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib import __main__ as entry
-from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
+from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_client
 from notebooks_lib.serving import mirror as mirroring
@@ -206,66 +205,7 @@ def test_a_running_endpoint_changes_without_a_failed_request(
     }
 
 
-def test_shares_that_make_no_sense_are_refused(
-    deployed: Settings, light: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    LocalEndpoint(deployed, "sample").deploy("green", ServedVersion.in_folder(light["triple"], version="2"))
-    for traffic in ({"blue": 50}, {"blue": 120, "green": -20}, {"blue": 99.5, "green": 0.5}, {"blue": True}):
-        with pytest.raises(UsageError, match="expected"):
-            LocalEndpoint(deployed, "sample").set_traffic(traffic)  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match="did you mean 'green'"):
-        LocalEndpoint(deployed, "sample").set_traffic({"greeen": 100})
-    with pytest.raises(UsageError, match="has traffic"):
-        LocalEndpoint(deployed, "sample").set_mirror({"blue": 10})
-    with pytest.raises(UsageError, match="has 100 % of the traffic"):
-        LocalEndpoint(deployed, "sample").deploy("blue", ServedVersion.in_folder(light["triple"], version="2"))
-    assert LocalEndpoint(deployed, "sample").idle_slot() == "green"
-    port = LocalEndpoint(deployed, "sample").status().port
-    code, told = endpoint_client.ask(
-        endpoint_client.Address("127.0.0.1", port), "POST", "/invocations", b"{}", slot="red"
-    )
-    assert (code, told["error_code"]) == (404, "SLOT_NOT_FOUND")
-
-    # Without traffic it is there, answers who names a slot, and says why it does not answer the others.
-    LocalEndpoint(deployed, "sample").set_traffic({"blue": 0})
-    status = LocalEndpoint(deployed, "sample").status()
-    assert (status.state, status.version) == ("running", "")
-    with pytest.raises(EndpointError, match="no slot has traffic"):
-        LocalEndpoint(deployed, "sample").invoke(ROW)
-    assert LocalEndpoint(deployed, "sample").invoke(ROW, slot="blue") == {"predictions": [4.0]}
-
-    # The command says and does the same.
-    for words, code in {
-        "traffic sample blue=60 green=40": 0,
-        "traffic sample blue=60": 2,
-        "traffic sample blue=60 green": 2,
-        "traffic sample blue=60 blue=40": 2,
-        "mirror sample blue=10": 2,
-        "delete-slot sample green": 2,
-        "traffic sample blue=100": 0,
-        "mirror sample green=10": 0,
-        "invoke sample --slot green": 0,
-        "invoke sample --slot grey": 2,
-        "status sample": 0,
-    }.items():
-        assert entry.run(["endpoint", *words.split()]) == code, words
-    shown = capsys.readouterr().out
-    assert "0 %, mirror 10 %" in shown
-    assert "3.0" in shown
-
-    # Stopped with shares, it starts with them; without any slot it is stopped.
-    LocalEndpoint(deployed, "sample").set_traffic({"blue": 40, "green": 60})
-    with pytest.raises(EndpointError, match="both slots have traffic"):
-        LocalEndpoint(deployed, "sample").idle_slot()
-    LocalEndpoint(deployed, "sample").stop()
-    LocalEndpoint(deployed, "sample").set_traffic({"blue": 100})
-    LocalEndpoint(deployed, "sample").set_mirror({"green": 5})
-    again = LocalEndpoint(deployed, "sample").start()
-    assert [(slot.traffic, slot.mirror, slot.state) for slot in again.slots.values()] == [
-        (100, 0, "ready"),
-        (0, 5, "ready"),
-    ]
-    LocalEndpoint(deployed, "sample").set_traffic({})
-    LocalEndpoint(deployed, "sample").delete_slot("blue")
-    gone = LocalEndpoint(deployed, "sample").delete_slot("green")
-    assert (gone.state, gone.slots) == ("stopped", {})
+def test_a_slot_that_is_not_there_is_not_found(deployed: Settings) -> None:
+    address = endpoint_client.Address("127.0.0.1", LocalEndpoint(deployed, "sample").status().port)
+    code, content = endpoint_client.ask(address, "POST", "/invocations", b"{}", slot="red")
+    assert (code, content["error_code"]) == (404, "SLOT_NOT_FOUND")
