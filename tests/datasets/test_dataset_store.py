@@ -166,17 +166,6 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
     assert project.data_folder.exists() == ("[disk]" in request.node.name)
 
 
-def test_metadata_of_a_newer_nbops_are_refused_with_the_way_out(empty_project: Settings) -> None:
-    store = loader.project_store(empty_project)
-    store.add("t", 1, content())
-    file = empty_project.data_folder / "t" / "1" / "dataset.toml"
-    file.write_text("shards = 3\n" + file.read_text("utf-8"), "utf-8")
-    with pytest.raises(
-        DatasetError, match=r"dataset\.toml: has the key\(s\) shards, which a newer nbops wrote; update"
-    ):
-        store.metadata("t", 1)
-
-
 def test_metadata_are_written_as_they_always_were() -> None:
     metadata = replace(content(key="id").metadata, fingerprint="f" * 64, created="2026-01-02T03:04:05Z")
     assert metadata.to_toml() == (

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,24 +15,11 @@ from notebooks_lib.datasets import loader
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Data
-
-
-def frame(rows: int, seed: int = 0) -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    return pd.DataFrame({"id": range(rows), "x": random.normal(size=rows), "y": random.normal(size=rows)})
-
-
-def csv(folder: Path, table: pd.DataFrame, name: str = "t.csv") -> Path:
-    table.to_csv(folder / name, index=False)
-    return folder / name
+from tests.datasets.tables import csv, frame, visible
 
 
 def train_ids(dataset: datasets.Dataset) -> set[object]:
     return {round(float(value), 9) for value in dataset.train.frame["x"]}
-
-
-def visible(settings: Settings) -> list[str]:
-    return sorted(str(path.relative_to(settings.root)) for path in settings.data_folder.rglob("*"))
 
 
 def test_the_same_content_is_the_same_version_in_any_order_and_format(empty_project: Settings, tmp_path: Path) -> None:
@@ -189,71 +172,6 @@ def test_adding_at_once_loses_nothing_and_shares_no_number(empty_project: Settin
     assert sorted(refs) == sorted([f"t@{number}" for number in range(1, 7)] * 2)
     assert sorted(path.name for path in (empty_project.data_folder / "t").iterdir()) == list("123456")
     assert len({datasets.load(ref, empty_project).fingerprint for ref in refs}) == 6
-
-
-CHILD = """
-import sys, pathlib
-from notebooks_lib import datasets
-from notebooks_lib.settings import load
-for file in sys.argv[2:]:
-    print(datasets.add(file, "t", load(pathlib.Path(sys.argv[1]), {})).ref)
-"""
-
-
-@pytest.mark.proof
-def test_two_processes_adding_at_once_share_no_number(empty_project: Settings, tmp_path: Path) -> None:
-    files = [str(csv(tmp_path, frame(60, seed=i), f"{i}.csv")) for i in range(8)]
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(empty_project.root), *mine], stdout=subprocess.PIPE, text=True
-        )
-        for mine in (files[:4], files[4:])
-    ]
-    refs = [ref for child in children for ref in child.communicate(timeout=60)[0].split()]
-    assert sorted(refs) == [f"t@{number}" for number in range(1, 9)]
-
-
-def test_a_kill_in_the_middle_leaves_no_version(empty_project: Settings, tmp_path: Path) -> None:
-    file = csv(tmp_path, frame(60))
-    dying = "import os\nos.fsync = lambda descriptor: os.kill(os.getpid(), 9)\n" + CHILD
-    child = subprocess.run([sys.executable, "-c", dying, str(empty_project.root), str(file)], capture_output=True)
-    assert child.returncode == -9
-    assert list((empty_project.data_folder / "t").iterdir())  # it was in the middle
-    with pytest.raises(UnknownNameError):
-        datasets.load("t", empty_project)
-    assert datasets.add(file, "t", empty_project).ref == "t@1"
-
-
-def test_what_a_killed_process_left_is_swept_up_when_it_is_old(empty_project: Settings, tmp_path: Path) -> None:
-    home = empty_project.data_folder / "t"
-    old, fresh = home / ".adding-old", home / ".adding-fresh"
-    for left in (old, fresh):
-        left.mkdir(parents=True)
-        (left / "table.parquet").touch()
-    os.utime(old, (0, 0))
-    datasets.add(csv(tmp_path, frame(60)), "t", empty_project)
-    assert (old.exists(), fresh.exists()) == (False, True)
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(empty_project: Settings, tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
-    file = csv(tmp_path, frame(2000))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(DatasetError, match="cannot be written, nothing was added: File too large") as caught:
-            datasets.add(file, "t", empty_project)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "\n" not in str(caught.value)
-    assert visible(empty_project) == []
-    assert datasets.add(file, "t", empty_project).ref == "t@1"
-
-
-def test_a_data_folder_that_cannot_be_made_is_one_line(empty_project: Settings, tmp_path: Path) -> None:
-    empty_project.data_folder.write_text("a file where the folder should be")
-    with pytest.raises(DatasetError, match="cannot be written, nothing was added"):
-        datasets.add(csv(tmp_path, frame(60)), "t", empty_project)
 
 
 def days(count: int, start: str = "2024-01-01") -> pd.DataFrame:

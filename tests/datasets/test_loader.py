@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 import notebooks_lib
 from notebooks_lib import datasets
 from notebooks_lib.datasets import loader
-from notebooks_lib.datasets.bundled_tables import BundledTables
-from notebooks_lib.errors import DatasetError, HoldoutError, UnknownNameError, UsageError
+from notebooks_lib.errors import HoldoutError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
-from notebooks_lib.settings.sections import Data
-
-GOLDEN = {
-    "breast_cancer": ("68a0603e33adf67d", "f67ed7e3219e9b70"),
-    "diabetes": ("3cc8a7e86fbcfe2a", "10cbb52d9d2c6e57"),
-    "digits": ("ebe59d7772ad9c3d", "b270700c5594a1da"),
-    "iris": ("52680774ddf92c53", "81abbcffe1a2a392"),
-    "linnerud": ("25d79d31e0eb9420", "2d08ecb3b5af502e"),
-    "wine": ("81dd6988795abbce", "112b79aaf7a92fe0"),
-}
-"""Fingerprint, and sha256 of the row numbers of train, both shortened. They are the same on every machine, for good."""
 
 
 def make(settings: Settings, name: str = "sales", rows: int = 60, **options: str) -> datasets.Dataset:
@@ -44,41 +30,6 @@ def write(settings: Settings, rows: int, name: str = "sales.csv") -> Path:
     )
     frame.assign(price=frame["size"] * 2).to_csv(file, index=False)
     return file
-
-
-@pytest.mark.parametrize("name", GOLDEN)
-def test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(
-    empty_project: Settings, name: str
-) -> None:
-    opened = loader.open_table(name, empty_project)
-    train = np.flatnonzero(opened.masks["train"]).astype("<i8")
-    assert (opened.metadata.fingerprint[:16], hashlib.sha256(train.tobytes()).hexdigest()[:16]) == GOLDEN[name]
-
-
-def test_every_table_that_scikit_learn_ships_is_known_and_none_that_it_fetches() -> None:
-    assert set(BundledTables().names()) >= set(GOLDEN)
-    assert not {"files", "svmlight_file", "sample_image"} & set(BundledTables().names())
-
-
-def test_a_last_bit_that_differs_between_machines_moves_nothing(
-    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sklearn import datasets as shipped
-
-    real = shipped.load_diabetes
-
-    def elsewhere(*, as_frame: bool = False) -> object:
-        bunch = real(as_frame=as_frame)
-        bunch.frame["bmi"] = np.nextafter(bunch.frame["bmi"], 1.0)
-        return bunch
-
-    monkeypatch.setattr(shipped, "load_diabetes", elsewhere)
-    test_scikit_learns_tables_have_the_same_fingerprint_and_parts_everywhere(empty_project, "diabetes")
-
-
-def test_parts_of_a_bundled_table_do_not_follow_the_settings(empty_project: Settings) -> None:
-    other = empty_project.model_copy(update={"data": Data(validation_share=0.1, holdout_share=0.1)})
-    assert len(datasets.load("iris", other).train) == len(datasets.load("iris@1", empty_project).train)
 
 
 def test_a_part_gives_features_and_target_apart(empty_project: Settings) -> None:
@@ -156,35 +107,6 @@ def test_unknown_names_and_versions_are_answered_with_the_known_ones(empty_proje
     for wrong in ("sales@x", "sales@", "Sales", "", "../sales", "sales@-1"):
         with pytest.raises(UsageError):
             datasets.load(wrong, empty_project)
-
-
-@pytest.mark.parametrize("damage", ["value", "bytes", "gone", "record"])
-def test_a_version_that_was_changed_is_refused_and_can_be_added_anew(empty_project: Settings, damage: str) -> None:
-    make(empty_project)
-    folder = empty_project.data_folder / "sales" / "1"
-    if damage == "value":
-        frame = pd.read_parquet(folder / "table.parquet")
-        frame.loc[7, "size"] += 1e-9
-        frame.to_parquet(folder / "table.parquet")
-    elif damage == "bytes":
-        (folder / "table.parquet").write_bytes(b"PAR1")
-    elif damage == "gone":
-        (folder / "table.parquet").unlink()
-    else:
-        (folder / "dataset.toml").write_text("rows = 1\n")
-    with pytest.raises(DatasetError, match="restore it") as caught:
-        datasets.load("sales", empty_project)
-    assert str(folder) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    if damage != "record":
-        assert make(empty_project).ref == "sales@2"
-
-
-def test_columns_come_in_the_order_they_were_added_in(empty_project: Settings) -> None:
-    make(empty_project)
-    table = empty_project.data_folder / "sales" / "1" / "table.parquet"
-    pd.read_parquet(table)[["price", "size", "shop", "id"]].to_parquet(table)
-    assert list(datasets.load("sales", empty_project).train.X.columns) == ["id", "shop", "size", "price"]
 
 
 def test_the_catalog_lists_the_projects_own_first_and_hides_what_they_shadow(empty_project: Settings) -> None:
