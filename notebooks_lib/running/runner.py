@@ -24,7 +24,7 @@ from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate, 
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel import find_kernel
 from notebooks_lib.running.plan import Plan, executed_file
-from notebooks_lib.running.preparation import prepare
+from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owner import OwnedRun

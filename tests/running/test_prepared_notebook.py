@@ -14,7 +14,7 @@ from notebooks_lib import errors
 from notebooks_lib.cli import run as command
 from notebooks_lib.notebooks import document
 from notebooks_lib.running import plan
-from notebooks_lib.running.preparation import prepare
+from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.settings import Settings
 
 
