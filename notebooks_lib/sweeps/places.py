@@ -59,12 +59,12 @@ SCHEMES: Mapping[str, Scheme] = {
     "local": Scheme("local", _local),
     "dask": Scheme("dask://HOST:PORT", _dask),
 }
-"""What stands before `://` -> the kind of place."""
+"""The word before the first colon -> the kind of place."""
 
 
 def find(on: str) -> Place[Any, Any]:
     """Return the place that `--on` names. Raise UsageError for an unknown one, or one whose packages are missing."""
-    scheme = SCHEMES.get(on.partition("://")[0])
+    scheme = SCHEMES.get(on.partition(":")[0])
     place = scheme.read(on) if scheme is not None else None
     if place is None:
         forms = " or ".join(scheme.form for scheme in SCHEMES.values())

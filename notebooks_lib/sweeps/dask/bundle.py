@@ -46,20 +46,20 @@ def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes
             f"{notebook.path} lies outside the project {root}, and a cluster is sent the project alone: move it there"
         )
     try:
-        return _packed(root, sorted(_paths(notebook, settings, root)), limit)
+        return _pack(root, sorted(_paths(notebook, settings, root)), limit)
     except OSError as error:
         raise errors.UsageError(f"a file of the project cannot be sent to the cluster: {error}") from error
 
 
-def unpack(packed: bytes, folder: Path) -> None:
+def unpack(archive: bytes, folder: Path) -> None:
     """Unpack the files into a new folder."""
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        for entry in archive.infolist():
-            path = Path(archive.extract(entry, folder))
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        for entry in file.infolist():
+            path = Path(file.extract(entry, folder))
             path.chmod(entry.external_attr >> 16)
 
 
-def _packed(root: Path, paths: list[str], limit: int) -> bytes:
+def _pack(root: Path, paths: list[str], limit: int) -> bytes:
     sizes = {path: (root / path).stat().st_size for path in paths}
     total = sum(sizes.values())
     if total > limit:
@@ -125,10 +125,10 @@ class ProjectBundle:
     session: str
     settings: Settings
     """The settings of the machine that starts the sweep."""
-    wanted: WorkerRequirements
-    packed: bytes = field(repr=False)
-    """The packed project."""
-    learned: bytes = field(repr=False)
+    requirements: WorkerRequirements
+    archive: bytes = field(repr=False)
+    """The files of the project."""
+    import_history: bytes = field(repr=False)
     """The import history of the project's warm kernels."""
     environment: Mapping[str, str]
     """Environment variables for the kernels."""
@@ -139,7 +139,7 @@ def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundl
     """Return what the workers need for one session of a sweep."""
     settings = source.settings
     source.freeze()
-    packed = pack(source.notebook, settings)
+    archive = pack(source.notebook, settings)
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -148,16 +148,16 @@ def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundl
     data = settings.data_folder.resolve()
     if not data.is_relative_to(settings.root.resolve()):  # workers must have it at the same path
         environment["NBOPS_DATA_FOLDER"] = str(data)
-    learned = Path(
+    history = Path(
         preferences.read_preferences(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory
     )
     experiment_id = start.experiment_id or store.experiment_id(start.experiment)
     return ProjectBundle(
         session=uuid.uuid4().hex[:12],
         settings=settings,
-        wanted=preflight.requirements(settings, store, experiment_id, source.schema.secrets.values()),
-        packed=packed,
-        learned=learned.read_bytes() if learned.is_file() else b"",
+        requirements=preflight.requirements(settings, store, experiment_id, source.schema.secrets.values()),
+        archive=archive,
+        import_history=history.read_bytes() if history.is_file() else b"",
         environment=environment,
         user=provenance.source_tags("", None, "")["mlflow.user"],
     )

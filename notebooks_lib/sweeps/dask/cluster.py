@@ -86,7 +86,7 @@ class DaskCluster:
         if unfit:
             more = f"\n  and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
             raise errors.UsageError("\n  ".join(unfit[:_NAMED]) + more)
-        size = bundle.megabytes(len(self._project.packed))
+        size = bundle.megabytes(len(self._project.archive))
         workers, trials = _count(len(self._threads), "worker"), _count(self.capacity(), "trial")
         self._tell(f"{workers} at {self._address}, which can run {trials} in parallel; the project ({size}) was sent")
 
@@ -211,11 +211,11 @@ class DaskCluster:
         pythons = self._call(REPLY_LIMIT, self._client.run, platform.python_version, **options)
         versions = self._call(REPLY_LIMIT, self._client.run, metadata.version, "nbops", **options)
         for name in workers:
-            python, version, ours = pythons.get(name), versions.get(name), self._project.wanted.python
+            python, version, ours = pythons.get(name), versions.get(name), self._project.requirements.python
             if not isinstance(python, str):
                 problems[name] = ["it does not answer"]
             elif python.split(".")[:2] != ours.split("."):
-                problems[name] = [f"it has Python {python}, this machine {ours}: give both the same"]
+                problems[name] = [f"it has Python {python}, this machine {ours}: use one version on both"]
             elif version != __version__:
                 has = f"nbops {version}" if isinstance(version, str) else "no nbops"
                 problems[name] = [f"it has {has}, this machine {__version__}: install the same environment there"]

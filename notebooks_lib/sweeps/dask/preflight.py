@@ -47,29 +47,29 @@ def requirements(settings: Settings, store: Store, experiment_id: str, secrets: 
     return WorkerRequirements(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
-def problems(wanted: WorkerRequirements, settings: Settings) -> Iterator[str]:
+def problems(required: WorkerRequirements, settings: Settings) -> Iterator[str]:
     """Yield the problems of this process as a worker, each with a remedy; `settings` are the ones it would use."""
-    if _python() != wanted.python:
-        yield f"it has Python {_python()}, this machine {wanted.python}: give both the same"
+    if _python() != required.python:
+        yield f"it has Python {_python()}, this machine {required.python}: use one version on both"
         return  # other packages follow from that
-    other = [f"{name} {there or 'missing'}, here {here}" for name, here, there in _others(wanted.packages)]
+    other = [f"{name} {there or 'missing'}, here {here}" for name, here, there in _different(required.packages)]
     if other:
         more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
         yield f"it has other packages ({'; '.join(other[:_NAMED])}{more}): install the same requirements.lock there"
-    unset = [name for name in wanted.secrets if name not in os.environ]
+    unset = [name for name in required.secrets if name not in os.environ]
     if unset:
         yield f"it has no {', '.join(unset)}: secrets are not sent, set them where that worker starts"
     here = socket.gethostname()
-    for path, identity in wanted.files.items():
-        if here != wanted.host or (identity is not None and _identity(path) != identity):
-            yield _not_shared(wanted, path, here)
+    for path, identity in required.files.items():
+        if here != required.host or (identity is not None and _identity(path) != identity):
+            yield _not_shared(required, path, here)
             return
-    yield from _unreached(wanted, settings)
+    yield from _store_problem(required, settings)
 
 
-def _not_shared(wanted: WorkerRequirements, path: str, here: str) -> str:
-    where = f"it runs on {here} and cannot share {path} of {wanted.host}"
-    if _path(wanted.uri):
+def _not_shared(required: WorkerRequirements, path: str, here: str) -> str:
+    where = f"it runs on {here} and cannot share {path} of {required.host}"
+    if _path(required.uri):
         return (
             f"{where}: a SQLite file and its locks are for one machine; start `mlflow server` where all reach it and "
             "name it in NBOPS_TRACKING_URI or [tracking] uri"
@@ -80,15 +80,15 @@ def _not_shared(wanted: WorkerRequirements, path: str, here: str) -> str:
     )
 
 
-def _unreached(wanted: WorkerRequirements, settings: Settings) -> Iterator[str]:
+def _store_problem(required: WorkerRequirements, settings: Settings) -> Iterator[str]:
     try:
         uri = stores.tracking_uri(settings)
-        if uri == wanted.uri:
+        if uri == required.uri:
             trial_runner.connected(settings).client.search_experiments(max_results=1)
         else:
             yield f"it was started with another store, {uri}: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     except Exception as error:  # noqa: BLE001  # a network, a sign-in, a plugin: told as it is
-        yield f"it does not get through to {wanted.uri}: {errors.reason(error)}"
+        yield f"it cannot reach {required.uri}: {errors.reason(error)}"
 
 
 def _python() -> str:
@@ -105,7 +105,7 @@ def _packages(settings: Settings) -> dict[str, str]:
     return {name: version for name, version in versions.items() if version}
 
 
-def _others(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _different(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield packages with another version here, and missing ones that nbops needs."""
     needed = {*_ALWAYS, *_needed()}
     for name, here in packages.items():

@@ -51,19 +51,19 @@ async def prepare(project: ProjectBundle, dask_worker: Any) -> list[str]:
 
 def _prepare(project: ProjectBundle, folder: Path) -> list[str]:
     root = folder / project.settings.root.name
-    tracking = Tracking(uri=project.wanted.uri, experiment=project.settings.tracking.experiment)
+    tracking = Tracking(uri=project.requirements.uri, experiment=project.settings.tracking.experiment)
     settings = project.settings.model_copy(update={"root": root, "tracking": tracking})
-    problems = list(preflight.problems(project.wanted, settings))
+    problems = list(preflight.problems(project.requirements, settings))
     if problems:
         _unfit.add(project.session)
     elif project.session not in _ready:
         shutil.rmtree(folder, ignore_errors=True)
-        bundle.unpack(project.packed, root)
-        if project.learned:
-            memory = _import_history(root, project)
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            memory.write_bytes(project.learned)
-        _ready[project.session] = _Ready(settings, dataclasses.replace(project, packed=b"", learned=b""))
+        bundle.unpack(project.archive, root)
+        if project.import_history:
+            history = _history_file(root, project)
+            history.parent.mkdir(parents=True, exist_ok=True)
+            history.write_bytes(project.import_history)
+        _ready[project.session] = _Ready(settings, dataclasses.replace(project, archive=b"", import_history=b""))
     return problems
 
 
@@ -76,7 +76,7 @@ def forget(session: str) -> None:
     executed = ready.settings.layout.executed
     if executed.is_dir() and any(executed.iterdir()):
         return
-    _import_history(ready.settings.root, ready.project).unlink(missing_ok=True)
+    _history_file(ready.settings.root, ready.project).unlink(missing_ok=True)
     shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
 
 
@@ -137,7 +137,7 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cores.whole() // at_once)))
 
 
-def _import_history(root: Path, project: ProjectBundle) -> Path:
+def _history_file(root: Path, project: ProjectBundle) -> Path:
     return Path(
         preferences.read_preferences(str(root), {**os.environ, **project.environment, Env.ROOT: str(root)}).memory
     )

@@ -22,7 +22,7 @@ def put(root: Path, files: Mapping[str, str]) -> None:
         (root / name).write_text(text)
 
 
-def packed(settings: Settings, notebook: Path, folder: Path, **options: int) -> list[str]:
+def unpacked(settings: Settings, notebook: Path, folder: Path, **options: int) -> list[str]:
     """Return the unpacked files."""
     bundle.unpack(bundle.pack(document.read(notebook), settings, **options), folder)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -58,7 +58,7 @@ def test_the_bundle_holds_what_git_tracks_and_what_the_notebook_needs(empty_proj
     (root / "run.sh").write_text("#!/bin/sh\n")
     (root / "run.sh").chmod(0o755)
     copy = tmp_path / "copy"
-    assert packed(empty_project, notebook, copy) == [
+    assert unpacked(empty_project, notebook, copy) == [
         ".gitignore",
         "data/sales/1/table.parquet",
         "new.txt",
@@ -84,7 +84,7 @@ def test_without_git_the_bundle_excludes_environments_caches_and_runs(empty_proj
     notebook = building.write(root / "n.ipynb", "1")
     left_out = [".nbops/x", ".venv/lib/x.py", "mlruns/0/x", "a/__pycache__/x.pyc", ".git/HEAD"]
     put(root, dict.fromkeys([*left_out, "a/b/c.csv", ".config"], ""))
-    assert packed(empty_project, notebook, tmp_path / "copy") == [
+    assert unpacked(empty_project, notebook, tmp_path / "copy") == [
         ".config",
         "a/b/c.csv",
         "n.ipynb",
@@ -98,7 +98,7 @@ def test_a_link_is_sent_as_its_file_and_a_broken_link_is_not(empty_project: Sett
     (tmp_path / "far.csv").write_text("rows")
     (root / "near.csv").symlink_to(tmp_path / "far.csv")
     (root / "lost.csv").symlink_to(tmp_path / "nothing")
-    assert "lost.csv" not in packed(empty_project, notebook, tmp_path / "copy")
+    assert "lost.csv" not in unpacked(empty_project, notebook, tmp_path / "copy")
     assert (tmp_path / "copy" / "near.csv").read_text() == "rows"
 
 

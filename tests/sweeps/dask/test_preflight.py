@@ -23,65 +23,65 @@ def here(project: Settings) -> tuple[preflight.WorkerRequirements, Settings]:
     """Return the requirements of a sweep in this process, and the settings of a fit worker: this process."""
     project.layout.lock.write_text("click==8.5.1 \\\n    --hash=sha256:00\nnumpy==1.0\nnot-installed==1.0 ; extra\n")
     connected = store.connect(project)
-    wanted = preflight.requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
-    return wanted, project.model_copy(update={"tracking": Tracking(uri=connected.uri)})
+    required = preflight.requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
+    return required, project.model_copy(update={"tracking": Tracking(uri=connected.uri)})
 
 
-def only(wanted: preflight.WorkerRequirements, settings: Settings) -> str:
-    (problem,) = preflight.problems(wanted, settings)
+def only(required: preflight.WorkerRequirements, settings: Settings) -> str:
+    (problem,) = preflight.problems(required, settings)
     return problem
 
 
 def test_a_local_worker_with_the_same_environment_is_fit_even_for_sqlite(
     here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, settings = here
+    required, settings = here
     monkeypatch.setenv("TOKEN", "its value")
-    assert list(preflight.problems(wanted, settings)) == []
-    assert wanted.packages["numpy"] == importlib.metadata.version("numpy"), "what is installed counts"
-    assert {"nbops", "distributed", "click", "numpy"} <= wanted.packages.keys()
-    assert "not-installed" not in wanted.packages
-    assert "its value" not in repr(wanted)
+    assert list(preflight.problems(required, settings)) == []
+    assert required.packages["numpy"] == importlib.metadata.version("numpy"), "what is installed counts"
+    assert {"nbops", "distributed", "click", "numpy"} <= required.packages.keys()
+    assert "not-installed" not in required.packages
+    assert "its value" not in repr(required)
     monkeypatch.delenv("TOKEN")
-    assert only(wanted, settings) == "it has no TOKEN: secrets are not sent, set them where that worker starts"
+    assert only(required, settings) == "it has no TOKEN: secrets are not sent, set them where that worker starts"
 
 
 def test_another_python_and_other_packages_are_named(
     here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, settings = here
+    required, settings = here
     monkeypatch.setenv("TOKEN", "secret")
-    python = dataclasses.replace(wanted, python="3.99", packages={"numpy": "0.1"})
+    python = dataclasses.replace(required, python="3.99", packages={"numpy": "0.1"})
     running = ".".join(str(part) for part in sys.version_info[:2])
-    assert only(python, settings) == f"it has Python {running}, this machine 3.99: give both the same"
+    assert only(python, settings) == f"it has Python {running}, this machine 3.99: use one version on both"
 
     numpy = importlib.metadata.version("numpy")
     other = {"numpy": "0.1", "click": "0.2", "rich": "0.3", "psutil": "0.4", "only-here": "1.0", "nbops": "9.9"}
-    problem = only(dataclasses.replace(wanted, packages=other), settings)
+    problem = only(dataclasses.replace(required, packages=other), settings)
     assert problem.startswith(f"it has other packages (numpy {numpy}, here 0.1; click ")
     assert problem.endswith("; and 2 more): install the same requirements.lock there")
     assert "only-here" not in problem, "a tool of this machine, which no trial needs"
     monkeypatch.setattr(preflight, "_needed", lambda: ["only-here"])
-    missing = dataclasses.replace(wanted, packages={"only-here": "1.0"})
+    missing = dataclasses.replace(required, packages={"only-here": "1.0"})
     assert "(only-here missing, here 1.0)" in only(missing, settings)
 
 
 def test_sqlite_on_another_machine_is_rejected_with_a_reason(
     here: tuple[preflight.WorkerRequirements, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, settings = here
+    required, settings = here
     monkeypatch.setenv("TOKEN", "secret")
     database = settings.layout.database
-    elsewhere = only(dataclasses.replace(wanted, host="laptop"), settings)
+    elsewhere = only(dataclasses.replace(required, host="laptop"), settings)
     assert elsewhere == (
         f"it runs on {socket.gethostname()} and cannot share {database} of laptop: a SQLite file and its locks are for "
         "one machine; start `mlflow server` where all reach it and name it in NBOPS_TRACKING_URI or [tracking] uri"
     )
     # The same name of a host, as in two containers, but another file under that path.
-    files = {**wanted.files, str(database): (0, 0)}
-    assert f"cannot share {database}" in only(dataclasses.replace(wanted, files=files), settings)
+    files = {**required.files, str(database): (0, 0)}
+    assert f"cannot share {database}" in only(dataclasses.replace(required, files=files), settings)
     database.unlink()
-    assert f"cannot share {database}" in only(wanted, settings)
+    assert f"cannot share {database}" in only(required, settings)
     assert not database.exists(), "nothing was made in its place"
 
 
@@ -90,24 +90,24 @@ def test_an_unreachable_server_is_named_and_artifacts_in_a_local_folder_are_reje
 ) -> None:
     settings = empty_project.model_copy(update={"tracking": Tracking(uri=azure_server.backend)})
     connected = store.connect(settings)
-    wanted = preflight.requirements(settings, connected, connected.experiment_id("fitness"), [])
-    assert wanted.files == {}, "the server hands artifacts over"
-    assert list(preflight.problems(dataclasses.replace(wanted, host="laptop"), settings)) == []
+    required = preflight.requirements(settings, connected, connected.experiment_id("fitness"), [])
+    assert required.files == {}, "the server hands artifacts over"
+    assert list(preflight.problems(dataclasses.replace(required, host="laptop"), settings)) == []
 
     folder = empty_project.root / "its files"
     folder.mkdir()
     kept = connected.client.create_experiment("in a folder", artifact_location=folder.as_uri())
-    wanted = preflight.requirements(settings, connected, kept, [])
-    assert wanted.files.keys() == {str(folder)}
-    assert list(preflight.problems(wanted, settings)) == []
-    problem = only(dataclasses.replace(wanted, host="laptop"), settings)
+    required = preflight.requirements(settings, connected, kept, [])
+    assert required.files.keys() == {str(folder)}
+    assert list(preflight.problems(required, settings)) == []
+    problem = only(dataclasses.replace(required, host="laptop"), settings)
     assert f"cannot share {folder} of laptop, where artifacts are kept: let the server hand them over" in problem
 
-    nobody = dataclasses.replace(wanted, uri="http://127.0.0.1:9", files={})
+    nobody = dataclasses.replace(required, uri="http://127.0.0.1:9", files={})
     away = settings.model_copy(update={"tracking": Tracking(uri="http://127.0.0.1:9")})
-    assert only(nobody, away).startswith("it does not get through to http://127.0.0.1:9: ")
+    assert only(nobody, away).startswith("it cannot reach http://127.0.0.1:9: ")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.setenv("NBOPS_TRACKING_URI", "http://other:5000")
-    assert only(wanted, settings) == (
+    assert only(required, settings) == (
         "it was started with another store, http://other:5000: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     )
