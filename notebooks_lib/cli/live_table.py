@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -42,14 +41,14 @@ COLOURS = {
 }
 
 
-class TrialTable(Protocol):
-    """Shows the trials of a sweep."""
+class TrialTable:
+    """Shows the trials of a sweep. This one shows nothing."""
 
-    def __enter__(self) -> TrialTable: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        """Leave the screen as it is after the last trial."""
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
         """Show a change. `trials` holds all trials so far, `total` is their final number."""
@@ -59,7 +58,7 @@ def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> 
     """Return the table for this kind of standard error; with `silent` it shows nothing."""
     progress = SweepProgress(total, goal, jobs, kept=ROWS)
     if silent:
-        return _NoTable()
+        return TrialTable()
     if sys.stderr.isatty():
         from rich.console import Console
 
@@ -69,18 +68,7 @@ def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> 
     return PlainLines(progress)
 
 
-class _NoTable:
-    def __enter__(self) -> TrialTable:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def show(self, trials: Mapping[int, Trial], total: int) -> None: ...
-
-
-class PlainLines:
+class PlainLines(TrialTable):
     """Prints a line for each ended trial; of many trials, for each failure and some others."""
 
     def __init__(self, progress: SweepProgress) -> None:
@@ -91,12 +79,7 @@ class PlainLines:
         self._earlier = 0
         self._thinned = False
 
-    def __enter__(self) -> TrialTable:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._print_earlier()
         if self._pending_line is not None:  # the last state before the end
             click.echo(self._pending_line, err=True)
@@ -163,7 +146,7 @@ def _best(progress: SweepProgress) -> str:
     return f"  (best {formatting.figure(best.value)}: {formatting.assigned(best.values, PLAIN_ROOM // 4)})"
 
 
-class LiveTable:
+class LiveTable(TrialTable):
     """Draws a table in place a few times a second, in its own thread."""
 
     def __init__(self, progress: SweepProgress, console: Console) -> None:
@@ -174,13 +157,11 @@ class LiveTable:
         self._lock = threading.Lock()
         self._live = Drawn(get_renderable=self.drawn, console=console, refresh_per_second=REFRESHES, transient=True)
 
-    def __enter__(self) -> TrialTable:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
