@@ -75,14 +75,14 @@ class Candidates:
         name = self.metric.name
         rows = [
             (
-                each.run.run_id[:8],
-                each.run.name,
-                each.logged,
-                each.validation,
-                ranking.commit(each.run.tags),
-                each.refused or "in",
+                candidate.run.run_id[:8],
+                candidate.run.name,
+                candidate.logged,
+                candidate.validation,
+                ranking.commit(candidate.run.tags),
+                candidate.refused or "in",
             )
-            for each in (*self.ranked, *self.others)
+            for candidate in (*self.ranked, *self.others)
         ]
         return ReportTable.of(("run", "name", f"{name} logged", f"{name} here", "commit", "outcome"), rows, str(self))
 
@@ -91,7 +91,7 @@ class Candidates:
         """Return why no run was accepted; empty when one was."""
         if self.ranked:
             return ""
-        reasons = "; ".join(f"{each.label}: {each.refused}" for each in self.others)
+        reasons = "; ".join(f"{candidate.label}: {candidate.refused}" for candidate in self.others)
         return f"experiment {self.experiment!r} has no candidate on {self.dataset.ref}: {reasons}"
 
     def as_json(self) -> dict[str, Any]:
@@ -103,12 +103,12 @@ class Candidates:
             "elsewhere": self.elsewhere,
             "runs": [
                 {
-                    "run_id": each.run.run_id,
-                    "logged": plain(each.logged),
-                    "validation": plain(each.validation),
-                    "refused": each.refused,
+                    "run_id": candidate.run.run_id,
+                    "logged": plain(candidate.logged),
+                    "validation": plain(candidate.validation),
+                    "refused": candidate.refused,
                 }
-                for each in runs
+                for candidate in runs
             ],
         }
 
@@ -164,26 +164,23 @@ def find_candidates(
     while waiting and len(ranked) < limit:
         run = waiting.pop(0)
         candidate = Candidate(run, run.metrics.get(metric.name))
-        withdrawn_version = withdrawn.get(_fingerprint(run))
-        if withdrawn_version is not None and not (champion and champion.run_id == run.run_id):
-            how = " and ".join(
-                champions.rollback_command(withdrawn_version.model, stage, withdrawn_version.version)
-                for stage in withdrawn_version.withdrawn
-            )
-            out.append(
-                replace(
-                    candidate, refused=f"version {withdrawn_version.version} was withdrawn; to bring it back: {how}"
-                )
-            )
-            continue
-        candidate = _scored(store, candidate, data, metric, truth)
+        version = withdrawn.get(_fingerprint(run))
+        if version is not None and not (champion and champion.run_id == run.run_id):
+            candidate = replace(candidate, refused=_withdrawn_reason(version))
+        else:
+            candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)
     candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(selection))
     if not ranked and champion is None:
         raise PromotionError(candidates.no_candidate)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
     champion_run = champion.run_id if champion else ""
-    ranked.sort(key=lambda each: (sort_key(metric.direction, each.validation or 0.0), each.run.run_id != champion_run))
+    ranked.sort(
+        key=lambda candidate: (
+            sort_key(metric.direction, candidate.validation or 0.0),
+            candidate.run.run_id != champion_run,
+        )
+    )
     return replace(candidates, ranked=tuple(ranked), others=tuple(out))
 
 
@@ -198,9 +195,9 @@ def check_challengers(challengers: int, limit: int) -> None:
 
 def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> list[RunInfo]:
     """Add the champion's own run, which stands for its repetitions."""
-    mine = query.find_run(store, champion.run_id)  # None when it was deleted since
-    if mine and mine.experiment == runs[0].experiment and all(run.run_id != mine.run_id for run in runs):
-        return sorted([*runs, mine], key=lambda run: run.started_ms, reverse=True)
+    own_run = query.find_run(store, champion.run_id)  # None when it was deleted since
+    if own_run and own_run.experiment == runs[0].experiment and all(run.run_id != own_run.run_id for run in runs):
+        return sorted([*runs, own_run], key=lambda run: run.started_ms, reverse=True)
     return list(runs)
 
 
@@ -226,9 +223,9 @@ def _uses(run: RunInfo, data: Dataset) -> bool:
 
 def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[RunInfo], list[tuple[RunInfo, str]]]:
     """Return one run of each fingerprint (`runs` are newest first), and the repetitions with the id of the run kept."""
-    mine = champion.run_id if champion else ""
+    champion_run = champion.run_id if champion else ""
     chosen: dict[str, RunInfo] = {}
-    for run in sorted(runs, key=lambda run: run.run_id != mine):
+    for run in sorted(runs, key=lambda run: run.run_id != champion_run):
         chosen.setdefault(_fingerprint(run), run)
     kept = {run.run_id for run in chosen.values()}
     repeated = [(run, chosen[_fingerprint(run)].run_id) for run in runs if run.run_id not in kept]
@@ -248,6 +245,11 @@ def _withdrawn(store: Store, versions: Sequence[Version]) -> dict[str, Version]:
         if run is not None:  # else it was deleted since, and no candidate can be that run again
             by_fingerprint[_fingerprint(run)] = version
     return by_fingerprint
+
+
+def _withdrawn_reason(version: Version) -> str:
+    commands = (champions.rollback_command(version.model, stage, version.version) for stage in version.withdrawn)
+    return f"version {version.version} was withdrawn; to bring it back: {' and '.join(commands)}"
 
 
 def _waiting(runs: Sequence[RunInfo], metric: Metric, limit: int) -> tuple[list[RunInfo], list[RunInfo]]:

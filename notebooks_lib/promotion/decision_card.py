@@ -179,7 +179,7 @@ def _metrics(evidence: Evidence) -> list[tuple[str, ...]]:
         return []
     scores: list[dict[str, Any]] = [{**side.metrics, evidence.metric: side.score} for side in sides]
     names = [evidence.metric, *sorted({name for side in sides for name in side.metrics} - {evidence.metric})]
-    return [(name, *(few(each.get(name)) for each in scores)) for name in names]
+    return [(name, *(few(figures.get(name)) for figures in scores)) for name in names]
 
 
 def _sentence(text: str) -> str:
@@ -249,8 +249,8 @@ class SliceChart:
 
     def x(self, gain: float) -> float:
         """Return where a gain stands; the largest reaches an end."""
-        known = (abs(each.gain) for each in self.slices if math.isfinite(each.gain))
-        reach = max([*known, self.margin or 0.0]) or 1.0
+        gains = (abs(part.gain) for part in self.slices if math.isfinite(part.gain))
+        reach = max([*gains, self.margin or 0.0]) or 1.0
         return self.middle + gain / reach * (self.middle - self.left)
 
 

@@ -88,20 +88,20 @@ class HoldoutEvaluation:
                         [(replace(evidence, uses=counted), source) for evidence, source in allowed], part
                     )
                     use.answer(_stored_answer(evaluated))
-        answered = {each.challenger.run_id: each for each in evaluated}
+        answered = {evidence.challenger.run_id: evidence for evidence in evaluated}
         unread = [replace(evidence, uses=counted, unread=True) for evidence, _ in challenges]
-        return [answered.get(each.challenger.run_id, each) for each in unread]
+        return [answered.get(evidence.challenger.run_id, evidence) for evidence in unread]
 
     def _allowed(self, challenges: Iterable[Challenge], counted: Uses) -> list[Challenge]:
         """Return the challenges that no early rule refuses at this count of uses."""
-        return [each for each in challenges if not self._refused(replace(each[0], uses=counted))]
+        return [challenge for challenge in challenges if not self._refused(replace(challenge[0], uses=counted))]
 
     def _refused(self, evidence: Evidence) -> bool:
         return any(rule is not None and not rule.ok for rule in (check(evidence, self.policy) for check in EARLY))
 
     def _question(self, challenges: Sequence[Evidence]) -> dict[str, Any]:
         """Return everything that the answer depends on; the order of several challengers does not matter."""
-        first, files = challenges[0], sorted(each.challenger.model_sha256 for each in challenges)
+        first, files = challenges[0], sorted(evidence.challenger.model_sha256 for evidence in challenges)
         return {
             **({"challenger": files[0]} if len(files) == 1 else {"challengers": files}),
             "champion": f"baseline of {self.data.fingerprint}" if first.first else first.champion.model_sha256,
@@ -189,19 +189,19 @@ def _stored_answer(evaluated: Sequence[Evidence]) -> dict[str, Any]:
     """
     champion = {"champion": _stored_side(evaluated[0].champion, shows=evaluated[0].shows_estimates)}
     answers = {
-        each.challenger.model_sha256: {
-            "challenger": _stored_side(each.challenger, shows=each.shows_estimates),
-            "paired": _stored_paired(each.paired) if each.paired else None,
-            "unpaired": each.unpaired,
-            "slices": [vars(one) for one in each.slices],
+        evidence.challenger.model_sha256: {
+            "challenger": _stored_side(evidence.challenger, shows=evidence.shows_estimates),
+            "paired": _stored_paired(evidence.paired) if evidence.paired else None,
+            "unpaired": evidence.unpaired,
+            "slices": [vars(part) for part in evidence.slices],
         }
-        for each in evaluated
+        for evidence in evaluated
     }
     return champion | (next(iter(answers.values())) if len(evaluated) == 1 else {"challengers": answers})
 
 
 def _stored_side(side: Side, *, shows: bool) -> dict[str, Any]:
-    figures = {each.name: getattr(side, each.name) for each in fields(HoldoutFigures)}
+    figures = {figure.name: getattr(side, figure.name) for figure in fields(HoldoutFigures)}
     losses = list(side.losses) if shows else []  # from a row's losses its target can be guessed
     return {**figures, "metrics": dict(side.metrics), "losses": losses}
 
@@ -216,8 +216,8 @@ def _paired_restored(kept: Mapping[str, Any]) -> Paired:
 
 
 def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
-    def side(known: Side, figures: Mapping[str, Any]) -> Side:
-        return replace(known, **{**figures, "losses": tuple(figures["losses"])})
+    def side(unscored: Side, figures: Mapping[str, Any]) -> Side:
+        return replace(unscored, **{**figures, "losses": tuple(figures["losses"])})
 
     answer = kept["challengers"][evidence.challenger.model_sha256] if "challengers" in kept else kept
     return replace(
@@ -226,7 +226,7 @@ def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
         champion=side(evidence.champion, kept["champion"]),
         paired=_paired_restored(answer["paired"]) if answer["paired"] else None,
         unpaired=answer["unpaired"],
-        slices=tuple(Slice(**each) for each in answer["slices"]),
+        slices=tuple(Slice(**part) for part in answer["slices"]),
     )
 
 
@@ -244,7 +244,7 @@ def cut_slices(
     pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):
-            new, old = (_slice_score(metric, truth.at(places), each.at(places)) for each in both)
+            new, old = (_slice_score(metric, truth.at(places), answers.at(places)) for answers in both)
             pieces.append(Slice(name, value, len(places), new, old, gain(metric.direction, new, old)))
     return tuple(pieces)
 
@@ -259,16 +259,16 @@ def _slice_score(metric: Metric, truth: Truth, answers: Answers) -> float:
 def _slice_rows(name: str, data: Dataset, part: Part) -> Iterator[tuple[str, Array]]:
     import pandas as pd
 
-    column, known = part.frame[name], data.train.frame[name]
+    column, training = part.frame[name], data.train.frame[name]
     names: list[str] = []
-    if data.columns[name] in ("integer", "number") and known.nunique() > SLICE_VALUES:
-        edges = np.unique(np.nanquantile(known.to_numpy(dtype=float), [0.25, 0.5, 0.75]))
+    if data.columns[name] in ("integer", "number") and training.nunique() > SLICE_VALUES:
+        edges = np.unique(np.nanquantile(training.to_numpy(dtype=float), [0.25, 0.5, 0.75]))
         codes = np.searchsorted(edges, column.to_numpy(dtype=float), side="left")
         names = [f"to {edges[0]:.4g}", *(f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges))]
         names.append(f"over {edges[-1]:.4g}")
         labels = pd.Series(names).take(codes).reset_index(drop=True)
     else:
-        common = set(known.astype(str).value_counts().index[:SLICE_VALUES])
+        common = set(training.astype(str).value_counts().index[:SLICE_VALUES])
         labels = column.astype(str).reset_index(drop=True)
         labels = labels.where(labels.isin(common), "others")
     labels = labels.where(~column.isna().reset_index(drop=True), "missing")

@@ -13,9 +13,10 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebooks_lib.datasets import leakage, lineage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
@@ -42,28 +43,6 @@ WARM_UP = 3
 Facts = tuple[tuple[str, str], ...]
 LONG = 400
 """Characters of a parameter's value that are shown."""
-
-
-def model_facts(
-    store: Store, source: str, run: RunInfo | None, data: Dataset, *, policy: Policy | None
-) -> dict[str, Any]:
-    """Return the fields of a `Side` that hold these facts; what is unknown is left out.
-
-    Given a policy, latency is measured when a limit is set, and the fingerprint is recomputed when it is required.
-    """
-    facts: dict[str, Any] = {"seen_rows": _seen(store, run, data)}
-    try:
-        files = model_files.read(source)
-        facts |= {"model_sha256": files.sha256, "size_bytes": files.size_bytes}
-        if files.requirements is not None:
-            facts["loose"] = tuple(requirements.faults(files.requirements, store.settings.layout.lock))
-        if policy is not None and policy.max_latency_ms is not None:
-            facts["latency_ms"] = latency(source, data)
-    except ModelError:
-        pass  # its rules fail
-    if policy is not None and policy.require_fingerprint:
-        facts["irreproducible"] = irreproducible(store, run)
-    return facts
 
 
 def latency(source: str, data: Dataset) -> float:
@@ -163,21 +142,30 @@ def champion_side(store: Store, version: Version, data: Dataset, policy: Policy)
 def _side(
     store: Store, label: str, run: RunInfo | None, source: str, data: Dataset, policy: Policy, *, judged: bool = True
 ) -> Side:
+    """Return a side with what its run and files say. Latency and fingerprint are checked only when it is `judged`."""
     tags = run.tags if run else {}
     used = sorted(run.datasets.values() if run else (), key=lambda value: not value.endswith(data.fingerprint))
-    try:
-        signature = logged_models.signature(source)
-    except ModelError:
-        signature = None  # the rule on signatures says that it is unknown
-    return Side(
+    side = Side(
         label=label,
         run_id=run.run_id if run else "",
         dataset=used[0] if used else "",
-        signature=signature,
         commit=tags.get("mlflow.source.git.commit", ""),
         dirty={"true": True, "false": False}.get(tags.get(Tag.GIT_DIRTY, "")),
-        **model_facts(store, source, run, data, policy=policy if judged else None),
+        seen_rows=_seen(store, run, data),
     )
+    with suppress(ModelError):  # its rules say what is unknown
+        side = replace(side, signature=logged_models.signature(source))
+    with suppress(ModelError):
+        files = model_files.read(source)
+        side = replace(side, model_sha256=files.sha256, size_bytes=files.size_bytes)
+        if files.requirements is not None:
+            faults = requirements.faults(files.requirements, store.settings.layout.lock)
+            side = replace(side, loose=tuple(faults))
+        if judged and policy.max_latency_ms is not None:
+            side = replace(side, latency_ms=latency(source, data))
+    if judged and policy.require_fingerprint:
+        side = replace(side, irreproducible=irreproducible(store, run))
+    return side
 
 
 @dataclass(frozen=True)
@@ -275,5 +263,5 @@ def _columns(signature: object, part: str) -> str:
     columns = signature.get(part) if isinstance(signature, Mapping) else None
     if not columns:
         return "not known"
-    named = [f"{each.get('name', '')} {each.get('type', '')}".strip() for each in columns]
+    named = [f"{column.get('name', '')} {column.get('type', '')}".strip() for column in columns]
     return ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")

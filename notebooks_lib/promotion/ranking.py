@@ -92,12 +92,12 @@ def data_of(run: RunInfo) -> tuple[str, ...]:
 
 def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
     """Return a message that no run has the metric, naming the metrics they have."""
-    known = sorted({name for run in runs for name in run.metrics})
-    match = nearest(metric, known)
+    logged = sorted({name for run in runs for name in run.metrics})
+    match = nearest(metric, logged)
     meant = f"; did you mean {match!r}?" if match else ""
-    if metric in known:
+    if metric in logged:
         return f"none of {len(runs)} finished run(s) has a finite {metric!r}: all are nan or infinite"
-    have = f"they have: {', '.join(known)}" if known else "they have no metrics at all"
+    have = f"they have: {', '.join(logged)}" if logged else "they have no metrics at all"
     return f"none of {len(runs)} finished run(s) has the metric {metric!r}{meant} ({have})"
 
 

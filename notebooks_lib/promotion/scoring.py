@@ -58,12 +58,12 @@ def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Sco
     """Score a model that knows only the training targets: their mean, or their most frequent class."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
-    known = _values(train, metric.task)
+    targets = _values(train, metric.task)
     features = part.frame.index.to_numpy()[:, None]
     if metric.task == "regression":
-        model = DummyRegressor(strategy="mean").fit(known[:, None], known)
+        model = DummyRegressor(strategy="mean").fit(targets[:, None], targets)
         return _scores(part, metric, truth, Answers(model.predict(features)))
-    model = DummyClassifier(strategy="prior").fit(known[:, None], known)
+    model = DummyClassifier(strategy="prior").fit(targets[:, None], targets)
     chances = _aligned(model.predict_proba(features), model.classes_, truth)
     return _scores(part, metric, truth, Answers(model.predict(features), chances))
 
@@ -80,8 +80,9 @@ def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
         return Truth(values)
     import numpy as np
 
-    every = np.concatenate([_values(each, metric.task) for each in (dataset.train, dataset.validation, part)])
-    return Truth(values, _ordered(np.unique(every), metric.positive))
+    parts = (dataset.train, dataset.validation, part)
+    targets = np.concatenate([_values(one, metric.task) for one in parts])
+    return Truth(values, _ordered(np.unique(targets), metric.positive))
 
 
 def _ordered(classes: Array, positive: str) -> Array:
@@ -121,13 +122,13 @@ def unsteadiness(source: str, part: Part, metric: Metric) -> str:
 def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
     import numpy as np
 
-    whole, again = ask(rows), ask(rows)
-    if not _equal_but_rounding(whole, again):
+    together, repeated = ask(rows), ask(rows)
+    if not _equal_but_rounding(together, repeated):
         return "it predicts other values for the same rows when asked again; fix its random seed"
     places = np.unique(np.linspace(0, len(rows) - 1, min(SINGLE, len(rows))).astype(int))
     single = [ask(rows.iloc[place : place + 1]) for place in places]
     different = sum(
-        not _equal_but_rounding(whole[place : place + 1], one) for place, one in zip(places, single, strict=True)
+        not _equal_but_rounding(together[place : place + 1], one) for place, one in zip(places, single, strict=True)
     )
     if different:
         return (
@@ -135,7 +136,8 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
             "rows that it is asked about; let it learn in fit only"
         )
     order = np.random.default_rng(0).permutation(len(rows))
-    if len(whole) == len(rows) and not _equal_but_rounding(whole[order], ask(rows.iloc[order])):  # of few rows, perhaps
+    complete = len(together) == len(rows)  # else its score says what is wrong
+    if complete and not _equal_but_rounding(together[order], ask(rows.iloc[order])):
         return "it answers rows differently in another order: a step uses neighbouring rows; let it use each row alone"
     return ""
 
@@ -253,14 +255,12 @@ def _check_classes(classes: Any, truth: Truth) -> None:
     """Raise ModelError when no class of the model occurs in the data: 0 and 1, say, where the data have no and yes."""
     import numpy as np
 
-    known, wanted = (
-        np.unique(np.asarray(classes)).tolist(),
-        [] if truth.classes is None else truth.classes.tolist(),
-    )
-    if wanted and known and not {*known} & {*wanted}:
-        mine, theirs = (", ".join(map(repr, each[:5])) + (" …" if len(each) > 5 else "") for each in (known, wanted))
+    own = np.unique(np.asarray(classes)).tolist()
+    targets = [] if truth.classes is None else truth.classes.tolist()
+    if targets and own and not {*own} & {*targets}:
+        model, data = (", ".join(map(repr, names[:5])) + (" …" if len(names) > 5 else "") for names in (own, targets))
         raise ModelError(
-            f"the model knows the classes {mine}, and the data have {theirs}; fit it on the target as the data have it"
+            f"the model knows the classes {model}, and the data have {data}; fit it on the target as the data have it"
         )
 
 
