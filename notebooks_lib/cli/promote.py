@@ -56,7 +56,7 @@ def command(
     """
     if model is not None:
         if stages or pairs or files or notebook or cold:
-            raise click.UsageError("--continue goes with --live and --json only: the rest was said when it began")
+            raise click.UsageError("--continue takes --live and --json only: the rest was given when the release began")
         return _approve(model, as_json=as_json)
     pairs = (*pairs, f"stages={stages}") if stages else pairs
     return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
@@ -75,7 +75,9 @@ def _promote(
     schema = parameters.read_schema(document.read(path))
     values = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
     if "dry_run" in values:
-        raise UsageError("dry_run is not given here: without --live nothing is changed, with --live it is")
+        raise UsageError(
+            "dry_run is no parameter here: leave --live out for a dry run, give it to carry the decision out"
+        )
 
     from notebooks_lib.running import plan
     from notebooks_lib.running.runner import run_notebook
@@ -87,7 +89,7 @@ def _promote(
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
         record = _record(project, result.run_id)
-        _tell_github(promoted=False, decision=record.decision.answer if record.decision else "")
+        _write_github_output(promoted=False, decision=record.decision.answer if record.decision else "")
         if as_json:
             recorded = {
                 "decision": record.decision.content if record.decision else None,
@@ -101,7 +103,7 @@ def _promote(
                 click.echo(f"  decision  {record.decision.summary}")
             click.echo(f"  notebook  {output.path(result.output)}")
             click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
-            _tell_unfinished(project, _model({**schema.defaults, **values}))
+            _print_unfinished(project, _model({**schema.defaults, **values}))
         return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
     from notebooks_lib.release import decision_record
@@ -113,7 +115,7 @@ def _promote(
     assert release is not None
     last = release.passed[-1] if release.passed else "prod"
     status = None if release.dry_run else _status(project, project.stages.endpoint(last, decision.model))
-    _tell_github(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
+    _write_github_output(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
     if as_json:
         promoted = {
             "promoted": release.promoted,
@@ -134,7 +136,7 @@ def _promote(
     return 0
 
 
-def _tell_unfinished(project: Settings, model: str) -> None:
+def _print_unfinished(project: Settings, model: str) -> None:
     """Report what a killed notebook left unfinished, and the remedy."""
     from notebooks_lib.release import journal
 
@@ -269,33 +271,37 @@ def _approve(model: str, *, as_json: bool) -> int:
 
     settings.existing()
     try:
-        way = approvals.approve(connect(settings.here()), model)
+        rollout = approvals.approve(connect(settings.here()), model)
     except BaseException:
-        _tell_github(promoted=False)
+        _write_github_output(promoted=False)
         raise
-    _tell_github(promoted=way.promoted, waiting=way.waiting)
-    version = way.version.version if way.version else None
+    _write_github_output(promoted=rollout.promoted, waiting=rollout.waiting)
+    version = rollout.version.version if rollout.version else None
     if as_json:
-        content = {"promoted": way.promoted, "waiting": way.waiting, "model": model, "version": version}
-        content |= {"passed": way.passed, "steps": [vars(step) for step in way.steps]}
-        _json({**content, "endpoint": way.status.as_json() if way.status else None})
+        content = {"promoted": rollout.promoted, "waiting": rollout.waiting, "model": model, "version": version}
+        content |= {"passed": rollout.passed, "steps": [vars(step) for step in rollout.steps]}
+        _json({**content, "endpoint": rollout.status.as_json() if rollout.status else None})
         return 0
-    waits = f"waiting: needs an approval to enter {way.waiting}"
-    state = waits if way.waiting else f"promoted{_where(way.passed)}"
-    click.echo(click.style(f"{model} version {version}: {state}", fg="yellow" if way.waiting else "green", bold=True))
-    for step in way.steps:
+    waits = f"waiting: needs an approval to enter {rollout.waiting}"
+    state = waits if rollout.waiting else f"promoted{_where(rollout.passed)}"
+    click.echo(
+        click.style(f"{model} version {version}: {state}", fg="yellow" if rollout.waiting else "green", bold=True)
+    )
+    for step in rollout.steps:
         click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
-    if way.status is not None:
-        click.echo(f"  {'endpoint':<12}  {way.status.address} ({way.status.state}, version {way.status.version})")
-        if way.status.curl:
-            click.echo(f"  {'try it':<12}  {way.status.curl}")
-    undo = way.undo or _no_undo(model, way.passed, settings.here())
-    last = ("continue", continue_command(model)) if way.waiting else ("undo", undo)
+    if rollout.status is not None:
+        click.echo(
+            f"  {'endpoint':<12}  {rollout.status.address} ({rollout.status.state}, version {rollout.status.version})"
+        )
+        if rollout.status.curl:
+            click.echo(f"  {'try it':<12}  {rollout.status.curl}")
+    undo = rollout.undo or _no_undo(model, rollout.passed, settings.here())
+    last = ("continue", continue_command(model)) if rollout.waiting else ("undo", undo)
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0
 
 
-def _tell_github(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
+def _write_github_output(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
     """Write values for later steps to the file that GitHub names."""
     file = os.environ.get("GITHUB_OUTPUT")
     if file:
