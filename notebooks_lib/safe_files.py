@@ -34,6 +34,16 @@ def open_to_others(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
 
 
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut, on systems that can. Raises OSError."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = False) -> None:
     """Replace the content of a file at once. Raises OSError.
 

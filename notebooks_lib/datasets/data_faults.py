@@ -1,4 +1,4 @@
-"""Test a dataset for what a person should look at: does the holdout look like the training rows, do columns fit.
+"""Faults of a dataset that a person should look at: a holdout unlike the training rows, columns of a doubtful kind.
 
 Results hold names, shares and counts, never a row. Rows are assigned to parts by digest, so the parts are alike unless
 rows come in groups, or something went wrong with the file.

@@ -115,12 +115,12 @@ class VersionContent:
 class DatasetSource(Protocol):
     """Where versions of datasets are read from.
 
-    A version never changes: reading it twice gives the same content, or raises DatasetError. A version is seen whole or
-    not at all, also while another process adds it and after a process that added it was killed.
+    A version never changes: reading it again gives the same content, or raises DatasetError. It is seen whole or not at
+    all, also while another process adds it, and after that process was killed.
     """
 
     def names(self) -> list[str]:
-        """Return the names that have a version, sorted; empty where the store is."""
+        """Return the names that have a version, sorted."""
 
     def versions(self, name: str) -> list[int]:
         """Return the numbers of a dataset's versions, oldest first; empty when there is no such dataset."""
@@ -152,11 +152,11 @@ class DatasetStore(DatasetSource, Protocol):
         """Return the number for the next version. A number that was ever taken is not used again."""
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
-        """Store a version whole or not at all. Return False, and store nothing, when the number is taken.
+        """Store a version whole and return True; return False, and store nothing, when its number is taken.
 
-        Of several processes that add one number at once, exactly one gets True. When True is returned, the version
-        survives a power cut. A killed process leaves no version, and its number free. Raises DatasetError when the
-        store refuses, and nothing was added.
+        Of several processes that add the same number at once, exactly one gets True; its version survives a power cut.
+        A process that is killed meanwhile leaves no version, and the number stays free. Raises DatasetError when the
+        store refuses; then nothing was added.
         """
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import safe_files
 from notebooks_lib.datasets import hashing
 from notebooks_lib.datasets.dataset_store import Metadata, VersionContent, is_name, remedy
 from notebooks_lib.errors import DatasetError, UsageError, reason
@@ -85,7 +86,7 @@ class DiskStore:
         return VersionContent(metadata, table, self._read_retired(name, version, metadata))
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
-        """Write a version into a folder of its own and rename that, which is atomic."""
+        """Write a version into a folder of its own, then rename that folder, which is atomic."""
         home, target = self._folder / name, self._version(name, version)
         building = home / f"{_BUILDING}{uuid.uuid4().hex}"
         try:
@@ -94,12 +95,14 @@ class DiskStore:
             if content.retired is not None:
                 _write_table(building / _RETIRED, _columns(content.retired))
             _write_text(building / _METADATA, content.metadata.to_toml())
+            safe_files.sync_folder(building)
             try:
                 building.rename(target)
             except OSError:
                 if target.exists():
                     return False
                 raise
+            safe_files.sync_folder(home)
             _remove_stale(home)
             return True
         except OSError as error:
@@ -164,7 +167,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _remove_stale(home: Path) -> None:
-    """Remove what killed processes left half built, once it is too old to belong to a running one."""
+    """Remove what killed processes left half written, once it is too old to be a running process's."""
     for left in home.glob(f"{_BUILDING}*"):
         with suppress(OSError):  # its owner finished meanwhile
             if left.stat().st_mtime < time.time() - _STALE_SECONDS:

@@ -47,7 +47,7 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
 
 
 def _matching_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
-    """Return a mask of my holdout rows: which of them are train or validation rows of the other version."""
+    """Return which of my holdout rows are train or validation rows of the other version, as a mask."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
     matches = splits.among(mine.digests.folded[held], theirs.digests.folded[open_])
     if mine.name == theirs.name and mine.metadata.decided_by == theirs.metadata.decided_by:
@@ -93,9 +93,9 @@ class RowsByValue:
         self._matches: dict[str, Array | None] = {}
 
     def __call__(self, tag: str) -> Array | None:
-        """Return a mask of the holdout rows, in file order: which of them are holdout rows of the version in a tag.
+        """Return which holdout rows are also holdout rows of the version that a tag names: a mask in file order.
 
-        None where there is nothing to compare, or the version is gone or changed.
+        Return None where there is nothing to compare, or the other version is gone or changed.
         """
         if tag not in self._matches:
             self._matches[tag] = self._compare(tag) if self._differs(tag) else None

@@ -146,7 +146,7 @@ def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.nda
 
 
 def with_cuts(ref: str, table: pa.Table, metadata: Metadata) -> Metadata:
-    """Return the metadata with the times at which parts begin; those of the first version hold for all later ones."""
+    """Return the metadata with the times at which validation and holdout begin: those of the first version, if any."""
     if metadata.time is None or metadata.holdout_from is not None:
         return metadata
     validation, holdout = cuts(times(ref, table, metadata), metadata.validation_share, metadata.holdout_share)

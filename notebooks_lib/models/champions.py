@@ -145,7 +145,7 @@ class _Marks:
             else:
                 self.store.client.set_registered_model_alias(self.model, name, version.version)
         except MlflowException as error:
-            if not _has_none(error):
+            if not _lacks_aliases(error):
                 raise
             self._tag(name, version)
 
@@ -174,7 +174,7 @@ def _aliases(store: Store, model: str) -> Mapping[str, str]:
     return {str(name): str(version) for name, version in aliases.items()}
 
 
-def _has_none(error: MlflowException) -> bool:
+def _lacks_aliases(error: MlflowException) -> bool:
     """Return whether the registry has no aliases: it answers 404 for their address."""
     return error.error_code == "ENDPOINT_NOT_FOUND" or "error code 404" in str(error)
 

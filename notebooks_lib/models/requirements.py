@@ -86,7 +86,7 @@ def distributions_of(modules: Iterable[str]) -> set[str]:
 
 
 def is_own(module: str) -> bool:
-    """Return whether a loaded module is a file of a project: not installed, so missing elsewhere."""
+    """Return whether a loaded module is a file of a project: it is not installed, so other machines lack it."""
     loaded = sys.modules.get(module)
     if loaded is None or module in sys.stdlib_module_names or module == "__main__":
         return False

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from notebooks_lib import safe_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.settings import Settings
@@ -140,12 +141,7 @@ class StageLock:
         name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
         journal = Journal(self.folder / f"{name}.jsonl", [])
         journal._append({"pid": os.getpid(), "time": round(now.timestamp(), 3), **change})
-        if os.name == "posix":
-            place = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(place)  # the file's name too
-            finally:
-                os.close(place)
+        safe_files.sync_folder(self.folder)
         return journal
 
     def pending(self) -> Journal | None:

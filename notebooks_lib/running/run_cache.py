@@ -31,7 +31,7 @@ class RunCache:
         condition = f"tags.`{Tag.CODE_SHA256}` = '{notebook.code_sha256}' AND tags.`{Tag.END}` = 'FINISHED'"
         with answering(store):
             runs = query.search(store, condition, None if experiment_id is None else [experiment_id])
-        for run in map(query.plain, runs):
+        for run in map(query.run_info, runs):
             if run.ended and not run.superseded:
                 self._runs.setdefault(run.tags.get(Tag.SOURCE_FINGERPRINT, ""), []).append(run)
 

@@ -116,7 +116,7 @@ def find(store: Store, start: RunStart, run_id: str) -> RunInfo:
     with answering(store):
         experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
-    sweeps = [query.plain(run, start.experiment) for run in parents]
+    sweeps = [query.run_info(run, start.experiment) for run in parents]
     for sweep in sweeps:
         if sweep.tags.get(Tag.SWEEP_DIGEST) == digest:
             return sweep

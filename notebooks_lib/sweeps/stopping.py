@@ -135,7 +135,7 @@ def open_trials(
     """Return the trials that say RUNNING; only the runs of trial `number`, or of one experiment, if given."""
     condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
     condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
-    return [query.plain(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
+    return [query.run_info(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
 
 
 READ_EVERY = 0.1

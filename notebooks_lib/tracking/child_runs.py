@@ -18,7 +18,7 @@ _ignored: set[str] = set()
 
 
 def install(tags: dict[str, str]) -> None:
-    """Attach where MLflow would, open a run where it would raise, and put `tags` on runs made by a client too."""
+    """Let MLflow attach to the owner's run, and open another run where it would raise. Put `tags` on all new runs."""
     from mlflow import environment_variables as variables
     from mlflow.tracking._model_registry import utils as registry
     from mlflow.tracking._tracking_service import utils

@@ -167,7 +167,7 @@ def _counts(run: RunInfo) -> bool:
 
 
 def _newest_first(mlflow_runs: Iterable[Any], experiment: str) -> list[RunInfo]:
-    return sorted((plain(run, experiment) for run in mlflow_runs), key=lambda run: run.started_ms, reverse=True)
+    return sorted((run_info(run, experiment) for run in mlflow_runs), key=lambda run: run.started_ms, reverse=True)
 
 
 def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -215,7 +215,7 @@ def search(
 def children(store: Store, run_id: str) -> list[RunInfo]:
     """Return the child runs of a run in all experiments, newest first."""
     with answering(store):
-        return [plain(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
+        return [run_info(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
 
 
 def get_run(store: Store, run_id: str) -> RunInfo:
@@ -226,7 +226,7 @@ def get_run(store: Store, run_id: str) -> RunInfo:
         run = store.client.get_run(run_id)
     except MlflowException as error:
         raise errors.UsageError(f"no run {run_id!r} in {store.uri}: {error}") from error
-    return plain(run, store.client.get_experiment(run.info.experiment_id).name)
+    return run_info(run, store.client.get_experiment(run.info.experiment_id).name)
 
 
 def find_run(store: Store, run_id: str) -> RunInfo | None:
@@ -261,8 +261,8 @@ def experiments(store: Store) -> list[str]:
         return [experiment.name for experiment in store.client.search_experiments()]
 
 
-def plain(run: Any, experiment: str = "") -> RunInfo:
-    """Return MLflow's run as a value; without the name of its experiment unless that is given."""
+def run_info(run: Any, experiment: str = "") -> RunInfo:
+    """Return a run of MLflow as a plain value; `experiment` is the name of its experiment, where that is known."""
     return RunInfo(
         run_id=run.info.run_id,
         name=run.info.run_name or "",
