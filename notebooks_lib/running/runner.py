@@ -62,12 +62,8 @@ def run_notebook(
     kernel_name = find_kernel(plan.notebook, kernel)
     stores.make_state(plan.settings.layout)
     prepared = prepare(plan.notebook, plan.given, plan.secrets)
-    if output is None:
-        stores.make_state(plan.settings.layout)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
-    with (
-        interruption.catch_signals() as interrupted
-    ):  # up to the last write: a Ctrl-C must not leave the run half written
+    with interruption.catch_signals() as interrupted:  # up to the last write: no Ctrl-C leaves the run half written
         owned = None
         if plan.start is not None:
             owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
@@ -89,7 +85,7 @@ def run_notebook(
         failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
         try:
             execute(prepared.notebook, plan.given, execution, kernel_name)
-            status, failure = decide_outcome(execution, timeout=timeout, cell_timeout=cell_timeout)
+            status, failure = decide_outcome(execution)
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:
@@ -133,17 +129,19 @@ def _unwritten(output: ExecutedNotebook, error: OSError) -> Failure:
     return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
 
 
-def decide_outcome(
-    execution: Execution, *, timeout: float | None, cell_timeout: float | None
-) -> tuple[RunStatus, Failure | None]:
+def decide_outcome(execution: Execution) -> tuple[RunStatus, Failure | None]:
     """Return FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
     cell, line = _place(execution)
     if execution.start_failure is not None:
         return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
     if execution.stopped == "timeout":
-        return "KILLED", Failure("timeout", "Timeout", f"the notebook took longer than {timeout:g} s", cell, line)
+        return "KILLED", Failure(
+            "timeout", "Timeout", f"the notebook took longer than {execution.timeout:g} s", cell, line
+        )
     if execution.stopped == "cell timeout":
-        return "KILLED", Failure("timeout", "CellTimeout", f"the cell took longer than {cell_timeout:g} s", cell, line)
+        return "KILLED", Failure(
+            "timeout", "CellTimeout", f"the cell took longer than {execution.cell_timeout:g} s", cell, line
+        )
     if execution.stopped == "interrupt":
         return "KILLED", Failure("interrupt", "Interrupted", "the runner was asked to stop", cell, line)
     if execution.stopped == "pruned":

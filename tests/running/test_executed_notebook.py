@@ -49,7 +49,7 @@ def test_input_in_a_notebook_fails_with_advice() -> None:
     execution = Execution(
         ExecutedNotebook(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
     )
-    status, failure = runner.decide_outcome(execution, timeout=None, cell_timeout=None)
+    status, failure = runner.decide_outcome(execution)
     assert status == "FAILED"
     assert failure is not None
     assert "make the answer a parameter" in failure.message
