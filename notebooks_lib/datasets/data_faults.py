@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ALLOWED = 0.05
 """Share of holdout rows that may differ from the training rows, beyond what chance explains."""
+ALIKE = 0.05
+"""Share of holdout rows that may have the features of a training row before it is remarked on."""
 CATEGORIES = 50
 """A text column with more distinct training values than this is free text or names: new values are no fault."""
 SIGMAS = 4.0
@@ -58,23 +60,24 @@ def _kinds(opened: loader.Opened, settings: Settings) -> Iterator[str]:
 
 
 def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[str]:
+    """Yield what the holdout has in a column that the training rows have not."""
     missing, before = float(held.isna().mean()), float(train.isna().mean())
     if missing > _beyond(before, len(held), len(train)):
         yield f"{missing:.0%} is missing in the holdout, {before:.0%} in train"
-    known, new = train.dropna(), held.dropna()
-    if known.empty or new.empty:
+    trained, new = train.dropna(), held.dropna()
+    if trained.empty or new.empty:
         return
     if kind == "text":
-        seen = set(known)
+        seen = set(trained)
         odd = float((~new.isin(seen)).mean()) if len(seen) <= CATEGORIES else 0.0
         # Values seen once estimate the share of values not seen yet (Good 1953).
-        once = int((known.value_counts() == 1).sum())
-        if odd > _beyond((once + 1) / (len(known) + 1), len(new), len(known)):
+        once = int((trained.value_counts() == 1).sum())
+        if odd > _beyond((once + 1) / (len(trained) + 1), len(new), len(trained)):
             yield f"{odd:.0%} of the holdout has values that train has not"
     elif kind != "boolean":
-        odd = float(((new < known.min()) | (new > known.max())).mean())
-        if odd > _beyond(2 / (len(known) + 1), len(new), len(known)):
-            yield f"{odd:.0%} of the holdout lies outside what train holds, {known.min()} to {known.max()}"
+        odd = float(((new < trained.min()) | (new > trained.max())).mean())
+        if odd > _beyond(2 / (len(trained) + 1), len(new), len(trained)):
+            yield f"{odd:.0%} of the holdout lies outside what train holds, {trained.min()} to {trained.max()}"
 
 
 def _beyond(share: float, held: int, train: int) -> float:
@@ -86,9 +89,7 @@ def _beyond(share: float, held: int, train: int) -> float:
 def share_alike(ref: str, settings: Settings) -> float:
     """Return the share of holdout rows whose features are those of a train or validation row."""
     opened = loader.open_table(ref, settings)
-    apart = {opened.metadata.target, opened.metadata.key, opened.metadata.group}
-    features = [name for name in opened.metadata.columns if name not in apart]
-    digests = hashing.folded_digests(opened.table.select(features))
+    digests = hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
     held = opened.masks["holdout"]
     return float(splits.among(digests[held], digests[~held]).mean())
 
@@ -99,9 +100,9 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
     for column, kind in dataset.columns.items():
         if kind == "text":
             values = dataset.train.frame[column].dropna().astype(str)
-            why = _looks_like(values) if len(values) else ""
-            if why:
-                texts.append(f"column {column!r} is text: {why.format(column=column)}")
+            resemblance = _looks_like(column, values) if len(values) else ""
+            if resemblance:
+                texts.append(f"column {column!r} is text: {resemblance}")
     alike = 0.0 if dataset.group or dataset.key or dataset.time else share_alike(dataset.ref, settings or here())
     if alike > ALIKE:
         texts.append(
@@ -111,13 +112,14 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
     return texts
 
 
-def _looks_like(values: pd.Series[str]) -> str:
+def _looks_like(column: str, values: pd.Series[str]) -> str:
+    """Return which other kind the texts of a column resemble, and what to do; empty for texts that do not."""
     odd = values[[not _is_number(value) for value in values]]
     if odd.empty:
         lossy = next((value for value in values if column_kinds.number(value) is None), None)
         if lossy is None:
-            return "all values are numbers; if it is one, say --kind {column}=number"
-        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {{column}}=number"
+            return f"all values are numbers; if it is one, say --kind {column}=number"
+        return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {column}=number"
     if len(odd) <= len(values) / 10:
         return (
             f"{len(values) - len(odd)} of {len(values)} values are numbers, but not {odd.iloc[0]!r}; "
@@ -142,7 +144,3 @@ _FOREIGN = (
     (r"\s*\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(\d{4}|\d{2})( .*)?", "is no ISO date; write dates as 2026-12-31"),
 )
 """Notations of numbers and dates of other countries. They cannot be read safely: 1,234 and 01/02 are ambiguous."""
-
-
-ALIKE = 0.05
-"""Share of holdout rows that may have the features of a training row before it is remarked on."""

@@ -62,6 +62,11 @@ class Metadata:
         return self.group or self.key
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """All columns but target, key and group."""
+        return tuple(column for column in self.columns if column not in (self.target, self.key, self.group))
+
+    @property
     def roles(self) -> dict[str, str]:
         """Column of each role that is given: target, key, group, time."""
         columns = {"target": self.target, "key": self.key, "group": self.group, "time": self.time}

@@ -216,12 +216,11 @@ def _part(
 ) -> Part:
     import pyarrow as pa
 
-    apart = {metadata.target, metadata.key, metadata.group}
     return Part(
         name=name,
         frame=to_frame(table.filter(pa.array(masks[name])), like=table),
         target=metadata.target,
-        features=tuple(column for column in metadata.columns if column not in apart),
+        features=metadata.features,
     )
 
 

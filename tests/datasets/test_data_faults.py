@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.datasets import data_faults
 from notebooks_lib.settings import Settings
+from tests.datasets.tables import csv, frame
 
 
 def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> None:
     random = np.random.default_rng(0)
-    frame = pd.DataFrame({"id": range(400), "x": random.normal(size=400), "kind": random.choice(["a", "b"], size=400)})
-    frame["price"] = frame["x"] + 1
+    rows = pd.DataFrame({"id": range(400), "x": random.normal(size=400), "kind": random.choice(["a", "b"], size=400)})
+    rows["price"] = rows["x"] + 1
 
     def add(table: pd.DataFrame, name: str) -> datasets.Dataset:
         file = empty_project.root / "t.csv"
         table.to_csv(file, index=False)
         return datasets.add(file, name, empty_project, target="price", key="id")
 
-    data = add(frame, "fine")
+    data = add(rows, "fine")
     assert data_faults.holdout_faults("fine", empty_project) == ()
     known = {*data.train.frame["id"], *data.validation.frame["id"]}
-    held = ~frame["id"].isin(known)
-    odd = frame.assign(
-        x=frame["x"].where(~held | (frame["id"] % 2 == 0), 99.0),
-        kind=frame["kind"].where(~held | (frame["id"] % 3 > 0), "c"),
+    held = ~rows["id"].isin(known)
+    odd = rows.assign(
+        x=rows["x"].where(~held | (rows["id"] % 2 == 0), 99.0),
+        kind=rows["kind"].where(~held | (rows["id"] % 3 > 0), "c"),
     )
     add(odd, "odd")
     told = " ".join(data_faults.holdout_faults("odd", empty_project))
@@ -34,11 +38,11 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
     assert "lies outside what train holds" in told
     assert "column 'kind': " in told
     assert "has values that train has not" in told
-    add(frame.assign(x=frame["x"].where(~held)), "gaps")
+    add(rows.assign(x=rows["x"].where(~held)), "gaps")
     assert "column 'x': 100% is missing in the holdout, 0% in train" in data_faults.holdout_faults(
         "gaps", empty_project
     )
-    frame.assign(kind=frame["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
+    rows.assign(kind=rows["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
     datasets.add(
         empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
     )
@@ -54,3 +58,42 @@ def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
         "iris": (),
         "wine": (),
     }
+
+
+def test_a_nearly_numeric_column_of_text_is_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    mixed = frame(100).assign(age=["{?}" if i % 20 == 0 else str(i) for i in range(100)], code=["A"] * 100)
+    (remark,) = datasets.remarks(datasets.add(csv(tmp_path, mixed), "t", empty_project))
+    assert "column 'age' is text" in remark
+    assert "not '{?}'" in remark
+
+
+def test_rows_with_the_same_features_are_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    rows = frame(60)[["x"]].loc[lambda t: t.index.repeat(3)].assign(y=range(180))
+    added = datasets.add(csv(tmp_path, rows), "t", empty_project, target="y")
+    (remark,) = datasets.remarks(added, empty_project)
+    assert "of the holdout has the same features as rows of train or validation" in remark
+    assert "--group COLUMN" in remark
+    grouped = datasets.add(csv(tmp_path, rows.assign(who=rows.index)), "u", empty_project, target="y", group="who")
+    assert datasets.remarks(grouped, empty_project) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["12,50", "1.234,75"], "'12,50' has a comma; write numbers with a point"),
+        (["1,5", "2,25"], "has a comma"),
+        (["31.12.2026", "01.02.2024"], "'31.12.2026' is no ISO date"),
+        (["12/31/2026", "1/2/2024"], "is no ISO date"),
+        (["31-12-26", "01-02-24"], "is no ISO date"),
+        (["00501", "10001"], "as a number '00501' would be written 501; if it is one, say --kind c=number"),
+        (["1E5", "2E7"], "would be written 100000"),
+        (["33.333333333333333333", "1.5"], "--kind c=number"),
+    ],
+)
+def test_text_that_looks_like_something_else_is_remarked_on(
+    empty_project: Settings, tmp_path: Path, texts: list[str], words: str
+) -> None:
+    added = datasets.add(csv(tmp_path, frame(60).assign(c=texts * 30)), "t", empty_project, key="id")
+    (remark,) = datasets.remarks(added, empty_project)
+    assert "column 'c' is text" in remark
+    assert words in remark

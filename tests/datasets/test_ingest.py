@@ -139,13 +139,6 @@ def test_an_unknown_column_is_an_unknown_name(empty_project: Settings, tmp_path:
         datasets.add(csv(tmp_path, frame(60)), "t", empty_project, target="z")
 
 
-def test_a_nearly_numeric_column_of_text_is_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
-    mixed = frame(100).assign(age=["?" if i % 20 == 0 else str(i) for i in range(100)], code=["A"] * 100)
-    (remark,) = datasets.remarks(datasets.add(csv(tmp_path, mixed), "t", empty_project))
-    assert "column 'age' is text" in remark
-    assert "not '?'" in remark
-
-
 def test_the_record_holds_what_was_said_however_it_is_spelt(empty_project: Settings, tmp_path: Path) -> None:
     said = 'a "quoted" \\ line\nand 中 😀 \x7f'
     odd = frame(60).rename(columns={"x": 'x "= #é'})
@@ -204,38 +197,6 @@ def test_a_time_that_deals_no_parts_is_refused(
 ) -> None:
     with pytest.raises((UsageError, DatasetError), match=reason):
         datasets.add(csv(tmp_path, days(60).assign(**change)), "t", empty_project, time="day", **roles)
-
-
-def test_rows_with_the_same_features_are_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
-    rows = frame(60)[["x"]].loc[lambda t: t.index.repeat(3)].assign(y=range(180))
-    added = datasets.add(csv(tmp_path, rows), "t", empty_project, target="y")
-    (remark,) = datasets.remarks(added, empty_project)
-    assert "of the holdout has the same features as rows of train or validation" in remark
-    assert "--group COLUMN" in remark
-    grouped = datasets.add(csv(tmp_path, rows.assign(who=rows.index)), "u", empty_project, target="y", group="who")
-    assert datasets.remarks(grouped, empty_project) == []
-
-
-@pytest.mark.parametrize(
-    ("texts", "words"),
-    [
-        (["12,50", "1.234,75"], "'12,50' has a comma; write numbers with a point"),
-        (["1,5", "2,25"], "has a comma"),
-        (["31.12.2026", "01.02.2024"], "'31.12.2026' is no ISO date"),
-        (["12/31/2026", "1/2/2024"], "is no ISO date"),
-        (["31-12-26", "01-02-24"], "is no ISO date"),
-        (["00501", "10001"], "as a number '00501' would be written 501; if it is one, say --kind c=number"),
-        (["1E5", "2E7"], "would be written 100000"),
-        (["33.333333333333333333", "1.5"], "--kind c=number"),
-    ],
-)
-def test_text_that_looks_like_something_else_is_remarked_on(
-    empty_project: Settings, tmp_path: Path, texts: list[str], words: str
-) -> None:
-    added = datasets.add(csv(tmp_path, frame(60).assign(c=texts * 30)), "t", empty_project, key="id")
-    (remark,) = datasets.remarks(added, empty_project)
-    assert "column 'c' is text" in remark
-    assert words in remark
 
 
 @pytest.mark.parametrize(
