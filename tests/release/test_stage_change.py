@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
@@ -22,8 +21,6 @@ from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import stage_rollouts
-from notebooks_lib.serving import endpoint_state, server_process
-from notebooks_lib.serving.local_endpoint import LocalSession
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
@@ -31,31 +28,28 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.store import Store, connect
 from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
+from tests.serving.memory_endpoint import InMemoryEndpoint, in_memory
 
 pytestmark = pytest.mark.tracking
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """One endpoint for all tests here, for it takes longer to start than they do: 1 serves, 2 is in the other slot."""
+    """A project whose endpoints are in memory: version 1 serves, version 2 is in the other slot."""
     root = tmp_path_factory.mktemp("stage") / "project"
     (root / "production").mkdir(parents=True)
     (root / "production" / "settings.toml").write_text(
         '[project]\nname = "sample"\n[promotion]\ntrusted_flavors = ["sklearn", "python_function"]\n'
-        '[endpoint]\ncollect = ["*"]\n'
     )
     settings = load(root, {})
-    with pytest.MonkeyPatch.context() as patch:
-        quicken(patch)
-        store = connect(settings)
-        promote(store, version(store, 1.0))
-        promote(store, version(store, 2.0))
-        back(settings)
-    yield settings
-    for name in endpoint_state.known(settings):
-        server = server_process.running(endpoint_state.EndpointFolder(settings, name))
-        if server is not None:
-            server_process.stop(server)
+    with in_memory(root / "memory"):
+        with pytest.MonkeyPatch.context() as patch:
+            quicken(patch)
+            store = connect(settings)
+            promote(store, version(store, 1.0))
+            promote(store, version(store, 2.0))
+            back(settings)
+        yield settings
 
 
 @pytest.fixture
@@ -72,6 +66,12 @@ def store(serving: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
         back(serving)
         forgive(store, 2)
     return store
+
+
+def memory(settings: Settings) -> InMemoryEndpoint:
+    endpoint = endpoint_for(settings, MODEL)
+    assert isinstance(endpoint, InMemoryEndpoint)
+    return endpoint
 
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
@@ -106,16 +106,9 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     moving.deploy()
     moving.test()
     assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
-    real = LocalSession.ask
-
-    def fewer(self: LocalSession, payload: object, *, slot: str | None = None) -> Any:
-        """Our own requests for the new version are refused by it."""
-        wrong = {"dataframe_split": {"columns": ["doors"], "data": [[1]]}}
-        return real(self, payload if slot == old else wrong, slot=slot)
-
-    old = version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), champions.champion(store, MODEL))
+    endpoint = memory(store.settings)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
-        patch.setattr(LocalSession, "ask", fewer)
+        patch.setattr(endpoint, "refuse", lambda slot: slot == moving.slot)
         moving.share(CanaryStep(traffic=20, requests=40))
     assert "requests were refused, more than 1 %" in str(caught.value)
     assert "version 1 serves as before and is champion" in str(caught.value)
@@ -264,7 +257,7 @@ def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> N
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
     here, champion = store.settings, champions.champion(store, MODEL)
     slot = version_slots.slot_holding(endpoint_for(here, MODEL).stop(), champion)
-    copy = here.layout.endpoints / MODEL / "models" / champion.version
+    copy = memory(here).held[slot].folder
     (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
     rollout = Rollout(store, MODEL, dry_run=False, reason="a test")
     rollout.promoting, rollout.version = False, champion
@@ -363,14 +356,6 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     }
     assert ledger.read(store, MODEL) == entries
     assert agreed(store) == "1"
-
-
-def test_of_all_requests_only_those_of_callers_are_collected(store: Store) -> None:
-    """Whatever contracts, canaries and rollbacks were run before, one request of a caller is collected."""
-    assert nbops(["endpoint", "invoke", MODEL]) == 0
-    endpoint_for(store.settings, MODEL).stop()  # which closes the files
-    files = sorted(store.settings.layout.collected.rglob("model_inputs/**/*.parquet"))
-    assert [len(pq.read_table(each)) for each in files] == [1]
 
 
 def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlparse
 
+import pyarrow.parquet as pq
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
-from notebooks_lib.release import golden
+from notebooks_lib.release import canary, contract_tests, golden, version_slots
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.targets import endpoint_for
+from notebooks_lib.settings import load
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking.store import connect
 from tests.promotion.conftest import better, middling, worse
+from tests.release import moving
 from tests.release.moving import agreed
+from tests.serving.memory_endpoint import in_memory
 
 pytestmark = pytest.mark.tracking
 
@@ -107,6 +114,33 @@ def test_there_and_back(journey, trials, houses, capsys):
     with pytest.raises(PromotionError, match=r"answers known rows otherwise .* version 1 serves as before"):
         moving.test()
     assert agreed(journey.store) == "1"
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints, tmp_path, monkeypatch):
+    """Over a server process, whose callers' requests only are collected; and over an endpoint that releases know by its
+    protocol alone."""
+    monkeypatch.setattr(canary, "QUIET", 0.0)
+    monkeypatch.setattr(contract_tests, "LOAD", 8)
+    with endpoints.layout.settings_file.open("a") as file:
+        file.write('[endpoint]\ncollect = ["*"]\n[stages.prod]\n')
+        file.write("canary = [{mirror = 100, requests = 20}, {traffic = 50, requests = 40}]\n")
+    store = connect(load(endpoints.root, {}))
+    with in_memory(tmp_path / "memory") if place == "memory" else nullcontext():
+        one = moving.version(store, 1.0)
+        moving.promote(store, one)
+        moving.promote(store, moving.version(store, 2.0))
+        assert agreed(store) == "2"
+        shares = [move.after for move in reversed(ledger.read(store, "houses")) if move.what == "traffic"]
+        assert shares == ["1=100", "1=50,2=50", "2=100"]
+        assert nbops(["rollback", "houses"]) == 0
+        assert agreed(store) == "1"
+        endpoint = endpoint_for(store.settings, "houses")
+        assert version_slots.slot_holding(endpoint.status(), one)
+        assert endpoint.invoke(endpoint.example()) == {"predictions": [1.0]}
+        endpoint.stop()  # which closes the files
+    files = sorted(endpoints.layout.collected.rglob("model_inputs/**/*.parquet"))
+    assert [len(pq.read_table(each)) for each in files] == ([1] if place == "local" else [])
 
 
 def test_there_must_be_something_to_go_back_to(trials, houses):

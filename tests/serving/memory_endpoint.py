@@ -62,16 +62,19 @@ class InMemoryEndpoint(Endpoint):
         self._slots = Slots()
         self._traffic: dict[str, int] = {}
         self._mirror: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
         self._running = False
         self._lines: list[str] = []
         self._lock = threading.RLock()
 
     def status(self) -> EndpointStatus:
         slots: dict[str, SlotStatus] = {}
-        state: Literal["ready", "stopped"] = "ready" if self._running else "stopped"
         for name, held in self._known().items():
+            error = self._failed.get(name, "")
+            state: Literal["ready", "failed", "stopped"] = "failed" if error else "ready"
+            state = state if self._running else "stopped"
             traffic, mirror = self._traffic.get(name, 0), self._mirror.get(name, 0)
-            slots[name] = SlotStatus(held.version, held.detail, held.since, traffic, mirror, state, sha256=held.sha256)
+            slots[name] = SlotStatus(held.version, held.detail, held.since, traffic, mirror, state, error, held.sha256)
         main = self._main()
         serving = slots[main] if main and slots[main].traffic else None
         return EndpointStatus(
@@ -112,7 +115,8 @@ class InMemoryEndpoint(Endpoint):
             self._mirror = {other: percent for other, percent in self._mirror.items() if other != slot}
             self._lines.append(f"slot {slot}: version {version.version} is loaded")
             if not self._running:
-                self._load()
+                self._load(must={slot})
+            self._failed.pop(slot, None)
             self._serve({**self._slots.ready, slot: Slot(loaded, {}, slot)})
             self._running = True
             return self.status()
@@ -131,6 +135,7 @@ class InMemoryEndpoint(Endpoint):
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> EndpointStatus:
         with self._lock:
             check_shares(self.name, self._known(), self._traffic, shares=shares, mirror=mirror)
+            self._check_loaded({**shares, **(mirror or {})})
             self._traffic = {slot: percent for slot, percent in shares.items() if percent}
             mirrored = self._mirror if mirror is None else mirror
             self._mirror = {s: percent for s, percent in mirrored.items() if percent and s not in self._traffic}
@@ -140,6 +145,7 @@ class InMemoryEndpoint(Endpoint):
     def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
         with self._lock:
             check_shares(self.name, self._known(), self._traffic, mirror=shares)
+            self._check_loaded(shares)
             self._mirror = {slot: percent for slot, percent in shares.items() if percent}
             self._serve(self._slots.ready)
             return self.status()
@@ -152,7 +158,7 @@ class InMemoryEndpoint(Endpoint):
                 raise EndpointError(f"endpoint {self.name!r} has no slot left to serve")
             changed = not self._running
             if changed:
-                self._load()
+                self._load(must=set(self._traffic))
                 self._running = True
             return replace(self.status(), changed=changed)
 
@@ -248,9 +254,24 @@ class InMemoryEndpoint(Endpoint):
         if found.largest > SAME:
             slot.tally.differed(found.largest)
 
-    def _load(self) -> None:
-        """Load what the slots hold anew, as a server that starts does."""
-        self._serve({name: Slot(loading.load_model(held.folder), {}, name) for name, held in self._known().items()})
+    def _check_loaded(self, shares: Mapping[str, int]) -> None:
+        broken = [slot for slot, percent in shares.items() if percent and slot in self._failed and self._running]
+        if broken:
+            raise EndpointError(f"slot {broken[0]!r} could not be loaded ({self._failed[broken[0]]})")
+
+    def _load(self, must: set[str]) -> None:
+        """Load what the slots hold anew, as a server that starts does; the slots in `must` may not fail."""
+        ready, self._failed = {}, {}
+        for name, held in self._known().items():
+            try:
+                if model_files.read(held.folder).sha256 != held.sha256:
+                    raise EndpointError(f"the files of version {held.version} are not those that were deployed")
+                ready[name] = Slot(loading.load_model(held.folder), {}, name)
+            except (ModelError, EndpointError) as error:
+                if name in must:
+                    raise EndpointError(f"{self.name!r} cannot serve version {held.version}: {error}") from error
+                self._failed[name] = str(error)
+        self._serve(ready)
 
     def _serve(self, ready: Mapping[str, Slot]) -> None:
         self._slots.replace(ready, self._traffic, self._mirror)

@@ -327,6 +327,18 @@ def test_files_that_were_changed_are_noticed(endpoint: Endpoint, place: Place) -
     assert not endpoint.is_intact("green")
     with pytest.raises(UnknownNameError, match="did you mean 'green'"):
         endpoint.is_intact("gren")
+    endpoint.stop()
+    slot = endpoint.start().slots["green"]  # what has no traffic may fail to load
+    assert slot.state == "failed"
+    assert "are not those that were deployed" in slot.error
+    with pytest.raises(EndpointError, match="slot 'green' .*could not be loaded"):
+        endpoint.set_traffic({"green": 100})
+    assert endpoint.invoke(ROW) == DOUBLE
+    endpoint.stop()
+    endpoint.set_traffic({"green": 100})
+    with pytest.raises(EndpointError, match="cannot serve version triple: .*are not those that were deployed"):
+        endpoint.start()
+    endpoint.set_traffic({"blue": 100})
     endpoint.delete_slot("green")
 
 
