@@ -89,17 +89,17 @@ def test_the_gain_must_exceed_the_minimum():
     assert decide(evidence(), Policy(min_gain=1.5)).answer == "keep"
 
 
-def test_an_open_question_says_what_these_rows_can_tell_and_how_many_it_takes():
-    found = evidence(paired=paired(gain=0.3))
-    decision = decide(found, Policy())
+def test_an_undecided_decision_shows_the_detectable_gain_and_the_rows_needed():
+    compared = evidence(paired=paired(gain=0.3))
+    decision = decide(compared, Policy())
     assert decision.answer == "undecided"
     assert "100 rows find a gain of 0.694334 in 80% of cases; say what gain would be worth it" in decision.summary
-    told = decide(found, Policy(worthwhile_gain=0.35))
-    assert told.rows_needed == 394
-    assert "to settle a gain of 0.35 takes 394 rows" in told.summary
+    advised = decide(compared, Policy(worthwhile_gain=0.35))
+    assert advised.rows_needed == 394
+    assert "to settle a gain of 0.35 takes 394 rows" in advised.summary
     other = decide(evidence(paired=paired(gain=-0.2)), Policy(worthwhile_gain=0.35))
-    assert other.rows_needed == told.rows_needed  # the observed gain plays no part
-    assert "not more than min_gain" in decide(found, Policy(min_gain=0.1, worthwhile_gain=0.1)).summary
+    assert other.rows_needed == advised.rows_needed  # the observed gain plays no part
+    assert "not more than min_gain" in decide(compared, Policy(min_gain=0.1, worthwhile_gain=0.1)).summary
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_open_question_says_what_these_rows_can_tell_and_how_many_it_takes():
         ({"largest_share": math.nan}, "one_row"),
     ],
 )
-def test_too_little_to_tell_is_undecided_and_says_so(change, name):
+def test_too_little_evidence_is_undecided_and_names_the_rule(change, name):
     decision = decide(evidence(paired=replace(paired(), **change)), Policy())
     assert decision.answer == "undecided"
     assert failed(decision) == [name]
@@ -153,10 +153,10 @@ def test_a_holdout_that_is_used_up_or_uncounted_decides_nothing(uses):
 
 
 def test_each_use_of_a_holdout_is_tested_at_its_share_of_the_level():
-    asked = evidence(paired=paired(gain=0.6))
-    assert decide(replace(asked, uses=Uses(10, 10)), Policy()).answer == "promote"
-    assert decide(replace(asked, uses=Uses(100, 1)), Policy()).answer == "undecided"
-    assert decide(replace(asked, uses=Uses(100, 1)), Policy(alpha=0.49)).answer == "promote"
+    compared = evidence(paired=paired(gain=0.6))
+    assert decide(replace(compared, uses=Uses(10, 10)), Policy()).answer == "promote"
+    assert decide(replace(compared, uses=Uses(100, 1)), Policy()).answer == "undecided"
+    assert decide(replace(compared, uses=Uses(100, 1)), Policy(alpha=0.49)).answer == "promote"
 
 
 def test_with_more_than_ten_uses_no_estimate_is_shown():
@@ -165,8 +165,8 @@ def test_with_more_than_ten_uses_no_estimate_is_shown():
         replace(OLD, score=2.3456, metrics={"rmse": 2.3456}),
     )
     for gain in (1.1111, 0.3333, -1.1111):
-        found = evidence(new, old, paired=paired(gain=gain), uses=Uses(11, 1))
-        decision = decide(found, Policy(worthwhile_gain=0.5, limits={"rmse": 1.0}))
+        compared = evidence(new, old, paired=paired(gain=gain), uses=Uses(11, 1))
+        decision = decide(compared, Policy(worthwhile_gain=0.5, limits={"rmse": 1.0}))
         text = json.dumps(decision.as_json()) + repr(decision)
         assert not any(figure in text for figure in ("1.23", "2.34", "1.11", "0.33"))
         content = decision.as_json()["interval"]
@@ -175,11 +175,11 @@ def test_with_more_than_ten_uses_no_estimate_is_shown():
         assert content["rows_needed"] > 0
 
 
-def test_a_metric_beyond_its_absolute_limit_is_kept_out():
-    found = evidence(replace(NEW, metrics={"rmse": 1.0, "r2": 0.6}), first=True)
-    assert decide(found, Policy(limits={"rmse": 1.0, "r2": 0.5})).answer == "promote"
+def test_a_model_beyond_an_absolute_limit_is_refused():
+    compared = evidence(replace(NEW, metrics={"rmse": 1.0, "r2": 0.6}), first=True)
+    assert decide(compared, Policy(limits={"rmse": 1.0, "r2": 0.5})).answer == "promote"
     for limits, says in (({"rmse": 0.9}, "rmse is 1"), ({"r2": 0.7}, "r2 is 0.6"), ({"mae": 9.0}, "mae is unknown")):
-        kept = decide(found, Policy(limits=limits))
+        kept = decide(compared, Policy(limits=limits))
         assert (kept.answer, failed(kept)) == ("keep", ["limits"])
         assert says in kept.summary
 
@@ -222,11 +222,11 @@ def test_too_few_rows_are_undecided_however_large_the_gain():
 
 @pytest.mark.parametrize("change", [{"dirty": True}, {"dirty": None}, {"commit": ""}])
 def test_an_unclean_commit_is_a_warning_unless_the_policy_wants_it(change):
-    found = evidence(replace(NEW, **change))
-    warned = decide(found, Policy())
+    compared = evidence(replace(NEW, **change))
+    warned = decide(compared, Policy())
     assert warned.answer == "promote"
     assert "a warning" in next(rule.reason for rule in warned.rules if rule.id == "clean_commit")
-    refused = decide(found, Policy(require_clean=True))
+    refused = decide(compared, Policy(require_clean=True))
     assert refused.answer == "keep"
     assert failed(refused) == ["clean_commit"]
 
@@ -248,8 +248,8 @@ def test_the_first_model_must_beat_the_baseline():
 
 
 def test_the_decision_is_plain_json_without_rows_and_without_nan():
-    found = evidence(replace(NEW, score=math.nan, losses=(1.0, 2.0)))
-    content = json.dumps(decide(found, Policy()).as_json(), allow_nan=False)
+    compared = evidence(replace(NEW, score=math.nan, losses=(1.0, 2.0)))
+    content = json.dumps(decide(compared, Policy()).as_json(), allow_nan=False)
     assert "losses" not in content
     assert json.loads(content)["challenger"]["score"] is None
 
@@ -289,7 +289,7 @@ def together(best: Evidence, *rivals: Evidence) -> Evidence:
         {"paired": None, "score": None, "fault": "it raised"},
     ],
 )
-def test_whom_another_rule_refuses_hands_no_level_on(refused):
+def test_a_challenger_that_another_rule_refuses_hands_no_level_on(refused):
     """At 0.005 / 2 the second is promoted, at 0.005 / 3 not: only a promotion before it may give it the half."""
     rules = Policy(limits={"rmse": 8.0})
     known = {"metrics": {"rmse": 1.0}}
@@ -302,7 +302,7 @@ def test_whom_another_rule_refuses_hands_no_level_on(refused):
     assert [each.level for each in kept] == pytest.approx([0.005 / 3] * 3)
 
 
-def test_who_does_not_meet_the_holdout_has_no_share():
+def test_a_challenger_that_is_not_evaluated_has_no_share_of_the_level():
     out = replace(challenger("a", 0, paired=None), unread=True, data_faults=("a column is empty",))
     left, alone = decide_each([out, challenger("b", 0.53)], Policy())
     assert failed(left) == ["data_tests"]
@@ -310,14 +310,18 @@ def test_who_does_not_meet_the_holdout_has_no_share():
 
 
 def test_of_several_the_one_with_the_highest_lower_bound_wins():
-    asked = together(challenger("a", 0.8), challenger("b", 1.0), challenger("c", 0.1), challenger("d", 1.0))
-    decision = decide_use(asked, Policy())
+    compared = together(challenger("a", 0.8), challenger("b", 1.0), challenger("c", 0.1), challenger("d", 1.0))
+    decision = decide_use(compared, Policy())
     assert (decision.challenger.run_id, decision.answer, decision.level) == ("b", "promote", 0.005 / 4)
-    told = decision.as_json()["others"]
-    assert [(each["run"], each["answer"]) for each in told] == [("a", "promote"), ("c", "undecided"), ("d", "promote")]
-    assert told[1]["summary"].startswith("version 3 stays: ")
-    assert told[2]["summary"].endswith("not taken, for the lower bound of run b is no lower")
-    assert [each["level"] for each in told] == pytest.approx([0.005 / 2, 0.005, 0.005 / 3])
+    others = decision.as_json()["others"]
+    assert [(each["run"], each["answer"]) for each in others] == [
+        ("a", "promote"),
+        ("c", "undecided"),
+        ("d", "promote"),
+    ]
+    assert others[1]["summary"].startswith("version 3 stays: ")
+    assert others[2]["summary"].endswith("not taken, for the lower bound of run b is no lower")
+    assert [each["level"] for each in others] == pytest.approx([0.005 / 2, 0.005, 0.005 / 3])
     surer = together(challenger("a", 0.9, paired=paired(0.9, 0.1)), challenger("b", 1.175))  # at 0.005 b would
     assert decide_use(surer, Policy()).challenger.run_id == "a"
     ahead = together(challenger("a", 0.98), challenger("b", 1.0))  # at its own, larger level a's bound is the higher
@@ -338,5 +342,5 @@ def test_when_none_of_several_is_promoted_the_best_by_validation_is_shown():
     assert decide_use(together(refused, refused), Policy()).unread
 
 
-def test_one_challenger_alone_is_decided_as_ever():
+def test_a_single_challenger_is_decided_at_the_whole_level_of_the_use():
     assert decide_use(evidence(), Policy()) == decide(evidence(), Policy())

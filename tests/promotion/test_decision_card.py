@@ -69,7 +69,7 @@ def read(found, policy: Policy | None = None, **asked) -> str:
         (0.1, "Undecided The model in service"),
     ],
 )
-def test_it_says_the_answer_and_draws_the_interval(gain, said):
+def test_the_page_shows_the_answer_and_draws_the_interval(gain, said):
     text = read(evidence(paired=paired(gain)))
     assert said in text
     assert f"The dot, {gain:.4g} , is what was measured" in text.replace(f"{gain:.4g},", f"{gain:.4g} ,")
@@ -88,12 +88,12 @@ def test_it_says_the_answer_and_draws_the_interval(gain, said):
         (0.1, True, "Undecided There is no model in service, and none comes: what is known does not settle"),
     ],
 )
-def test_of_a_first_model_and_of_a_dry_run_it_claims_no_more_than_is_so(gain, dry_run, said):
+def test_a_first_model_and_a_dry_run_are_described_as_such(gain, dry_run, said):
     none_yet = {"old": replace(OLD, label="the mean", run_id=""), "first": True}
     assert said in read(evidence(paired=paired(gain), **none_yet), dry_run=dry_run)
 
 
-def test_of_stages_before_prod_it_does_not_say_that_anything_is_replaced():
+def test_stages_before_prod_replace_nothing():
     text = read(evidence(paired=paired(1.0)), stages=("dev", "test"), dry_run=True)
     assert "The new model would enter dev, test, and nothing changes in prod. This was a dry run" in text
 
@@ -117,7 +117,7 @@ def test_a_large_budget_shows_no_estimate():
     assert str(ahead.rows_for(0.2)) in text
 
 
-def test_the_other_challengers_are_told_with_what_they_had_of_the_level():
+def test_other_challengers_are_shown_with_their_level():
     out = replace(challenger("out", 0, paired=None), unread=True, data_faults=("a column is empty",))
     asked = together(out, challenger("<b>", 1.0), challenger("c", 0.1))
     text = read(asked)
@@ -134,7 +134,7 @@ def test_the_other_challengers_are_told_with_what_they_had_of_the_level():
     assert "rmse 1 against" not in hidden
 
 
-def test_without_a_reading_there_is_nothing_to_draw():
+def test_an_unread_holdout_draws_nothing():
     text = read(evidence(new=replace(NEW, score=None), paired=None, unread=True), Policy(max_size_mb=1.0))
     assert "The holdout was not read: a rule below already settles the answer." in text
     assert "size_mb" in text

@@ -26,7 +26,7 @@ def test_dates_and_numbers_without_gaps_put_rows_in_order(empty_project):
 
 
 @pytest.mark.parametrize(("column", "kind"), [("said", "text"), ("open", "boolean")])
-def test_a_column_that_tells_no_time_is_refused(column, kind, empty_project):
+def test_a_column_without_an_order_is_refused(column, kind, empty_project):
     with pytest.raises(UsageError, match=f"order_by='{column}': this column of days@1 is {kind}"):
         evidence_gathering.check_time_order(column, days(empty_project), empty_project)
 

@@ -35,7 +35,7 @@ MAE = {"mae": 0.5}
         ({"metrics": {"mae": 1.0}}, {"not_worse": {"maee": 1.0}}, "not_worse", "keep"),
     ],
 )
-def test_what_is_beyond_its_limit_or_unknown_fails(side, policy, name, answer):
+def test_a_figure_beyond_its_limit_or_unknown_fails(side, policy, name, answer):
     old = replace(OLD, metrics={"mae": 1.0})
     decision = decide(evidence(new=replace(NEW, **side), old=old), Policy(**policy))
     assert (decision.answer, failed(decision)) == (answer, [name])
@@ -51,7 +51,7 @@ def test_what_is_beyond_its_limit_or_unknown_fails(side, policy, name, answer):
         ({"metrics": {"mae": 1.5}}, {"not_worse": MAE}),
     ],
 )
-def test_what_is_just_within_its_limit_passes(side, policy):
+def test_a_figure_just_within_its_limit_passes(side, policy):
     old = replace(OLD, metrics={"mae": 1.0})
     assert decide(evidence(new=replace(NEW, **side), old=old), Policy(**policy)).answer == "promote"
 
@@ -60,11 +60,11 @@ def test_what_is_just_within_its_limit_passes(side, policy):
     ("faults", "on", "answer"),
     [((), True, "promote"), (("odd",), True, "undecided"), (None, True, "undecided"), (("odd",), False, "promote")],
 )
-def test_data_that_are_odd_or_were_not_tested_leave_it_open(faults, on, answer):
+def test_data_that_are_unlike_train_or_untested_are_undecided(faults, on, answer):
     assert decide(evidence(data_faults=faults), Policy(data_tests=on)).answer == answer
 
 
-def test_a_champion_of_unknown_data_is_let_through_when_somebody_vouches():
+def test_a_champion_with_unknown_data_passes_when_the_settings_trust_it():
     unknown = evidence(old=replace(OLD, seen_rows=None))
     assert decide(unknown, Policy()).answer == "undecided"
     assert decide(unknown, Policy(trust_champion_data=True)).answer == "promote"

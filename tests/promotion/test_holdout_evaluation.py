@@ -60,7 +60,7 @@ def test_another_question_is_another_use(trials, houses, gate):
     assert spent(trials) == 3
 
 
-def test_a_used_up_holdout_leaves_it_open_and_says_what_to_do(trials, houses, gate, project):
+def test_a_used_up_holdout_is_undecided_and_names_the_remedy(trials, houses, gate, project):
     champion(trials, trials.fitted(worse(), houses))
     trials.fitted(better(), houses)
     one = within(project, holdout_uses=1)
@@ -88,7 +88,7 @@ def test_two_machines_at_the_last_use_both_see_each_other(trials, houses, gate, 
     assert readings(project) == 0
 
 
-def test_what_fails_without_the_holdout_costs_no_use(trials, houses, gate, project):
+def test_a_rule_that_fails_without_the_holdout_costs_no_use(trials, houses, gate, project):
     champion(trials, trials.fitted(worse(), houses))
     trials.fitted(better(), houses, **{"nbops.git.dirty": "true"})
     decision = answer(gate(settings=within(project, require_clean=True)))
@@ -173,7 +173,7 @@ def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_it
     assert back.champion.seen_rows == houses.rows_held_out
 
 
-def test_a_champion_of_unknown_data_leaves_it_open_until_somebody_vouches(trials, houses, gate, project):
+def test_a_champion_with_unknown_data_is_undecided_until_the_settings_trust_it(trials, houses, gate, project):
     run_id = trials.run({}, model=worse().fit(houses.train.X, houses.train.y), example=houses.train.X)
     champion(trials, run_id)
     trials.fitted(better(), houses)
@@ -297,7 +297,7 @@ def runs(decision) -> list[str]:
     return [each.challenger.run_id for each in (decision, *decision.others)]
 
 
-def test_three_meet_in_one_use_and_all_are_told(trials, houses, gate, project, tmp_path):
+def test_three_challengers_share_one_use_and_all_are_shown(trials, houses, gate, project, tmp_path):
     champion(trials, trials.fitted(worse(), houses, experiment="before"))
     poor, middle, good = (trials.fitted(model, houses) for model in (worse(), middling(), better()))
     asked = gate(challengers=3)
@@ -352,7 +352,7 @@ def test_the_champion_is_no_challenger_and_one_alone_is_the_question_of_one(tria
     assert use.data.tags[Tag.HOLDOUT_QUESTION] == digest
 
 
-def test_who_is_refused_before_has_no_share_and_who_fails_on_the_holdout_has(trials, houses, gate, project):
+def test_a_challenger_refused_early_has_no_share_and_one_that_fails_on_the_holdout_has(trials, houses, gate, project):
     champion(trials, trials.fitted(worse(), houses, experiment="before"))
     dirty, fragile = Known(houses.validation, 0.01), Known(houses.validation, 0.02)
     more = {"example": houses.validation.X, "dataset": houses}
@@ -374,7 +374,7 @@ def test_who_is_refused_before_has_no_share_and_who_fails_on_the_holdout_has(tri
     assert spent(trials) == 1
 
 
-def test_as_many_as_are_looked_at_may_be_asked(gate):
+def test_there_are_at_most_as_many_challengers_as_candidates(gate):
     assert gate(challengers=5).challengers == 5
     for count, limit in ((0, 5), (6, 5)):
         with pytest.raises(UsageError, match=f"challengers is {count} and max_candidates {limit}"):

@@ -45,27 +45,27 @@ def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path
     lock.write_text("locked-only==1.0\n")
     version = requirements._installed("click")
     assert click
-    found = requirements.faults([line.format(name="click", version=version)], lock)
-    assert (fault in found[0]) if fault else not found
+    faults = requirements.faults([line.format(name="click", version=version)], lock)
+    assert (fault in faults[0]) if fault else not faults
 
 
 @pytest.mark.tracking
 def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tmp_path: Path) -> None:
     run_id = trials.fitted(middling(), houses)
     source = logged_models.model_of_run(trials.store, run_id).source
-    found = model_files.read(source)
-    assert found.size_bytes > 1000
-    assert any(line.startswith("scikit-learn==") for line in found.requirements or ())
+    files = model_files.read(source)
+    assert files.size_bytes > 1000
+    assert any(line.startswith("scikit-learn==") for line in files.requirements or ())
     copy = model_files.download(source, tmp_path / "copy")
-    assert model_files.read(copy) == found
+    assert model_files.read(copy) == files
     (copy / "registered_model_meta").write_text("model_name: houses\nmodel_version: 1\n")
-    assert model_files.read(copy) == found
+    assert model_files.read(copy) == files
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
-    assert model_files.read(copy).sha256 != found.sha256
+    assert model_files.read(copy).sha256 != files.sha256
     shutil.rmtree(copy / "__pycache__")
     (copy / "more").write_text("")
-    assert model_files.read(copy).sha256 != found.sha256
+    assert model_files.read(copy).sha256 != files.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
         model_files.read(tmp_path)
     assert 0 < model_facts.latency(source, houses) < 10_000

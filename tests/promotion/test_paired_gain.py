@@ -26,8 +26,8 @@ from tests.promotion.test_decision import evidence, paired
 def test_every_metric_is_known_or_computed_anew():
     assert set(METRICS) - set(METHODS) == {"median_ae"}
     truth, model, other = answers("regression", rows=90)
-    found = pair(METRICS["median_ae"], truth, model, other)
-    assert (found.by, found.blocks) == ("blocks", 40)
+    gain_here = pair(METRICS["median_ae"], truth, model, other)
+    assert (gain_here.by, gain_here.blocks) == ("blocks", 40)
 
 
 def test_a_better_model_has_a_gain_whatever_the_direction():
@@ -48,8 +48,8 @@ def test_swapping_the_models_turns_the_sign():
 
 def test_rows_of_a_group_go_together():
     truth, one, other = answers("regression")
-    found = pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
-    assert (found.by, found.blocks, found.rows) == ("groups", 20, 60)
+    gain_here = pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
+    assert (gain_here.by, gain_here.blocks, gain_here.rows) == ("groups", 20, 60)
     with pytest.raises(ValueError, match="not by both"):
         pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3), times=np.arange(60))
 
@@ -70,9 +70,9 @@ def test_rows_are_put_in_the_order_of_time():
 
 def test_rows_that_tell_classifiers_apart_are_counted():
     truth, one, other = answers("classification")
-    found = pair(METRICS["accuracy"], truth, one, other)
-    assert found.differing == int((one.values != other.values).sum())
-    assert found.rarer == min(int((truth.values == name).sum()) for name in truth.classes)
+    gain_here = pair(METRICS["accuracy"], truth, one, other)
+    assert gain_here.differing == int((one.values != other.values).sum())
+    assert gain_here.rarer == min(int((truth.values == name).sum()) for name in truth.classes)
     doubtful = replace(one, probabilities=one.probabilities * 0.99 + 0.005)
     assert pair(METRICS["accuracy"], truth, one, doubtful).differing == 0
     assert pair(METRICS["brier"], truth, one, doubtful).differing == int((one.probabilities != 0.5).any(axis=1).sum())
@@ -90,25 +90,25 @@ def spread(truth, predicted, probabilities):
     return float(probabilities[:, 1].std())
 
 
-def test_a_function_of_ones_own_can_decide():
+def test_a_users_function_can_decide():
     metric = own_metric(cost, "min", task="classification")
     truth, one, other = answers("classification", rows=300)
-    found = pair(metric, truth, one, other)
-    assert (metric.name, found.by, found.blocks) == ("cost", "blocks", 40)
+    gain_here = pair(metric, truth, one, other)
+    assert (metric.name, gain_here.by, gain_here.blocks) == ("cost", "blocks", 40)
     by_row = pair(METRICS["accuracy"], truth, one, other)
-    assert found.differing == by_row.differing
-    assert found.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
+    assert gain_here.differing == by_row.differing
+    assert gain_here.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
     assert own_metric(spread, "max", task="classification").needs_probabilities
     assert pair(own_metric(spread, "max", task="classification"), truth, one, other).gain != 0
 
 
-def test_a_function_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):
+def test_a_users_function_is_found_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "our_costs.py").write_text("def cost(truth, predicted):\n    return abs(truth - predicted).max()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     builtin.check("our_costs:cost:min")
-    found = builtin.find("our_costs:cost:min")
-    assert (found.name, found.direction, found.task, found.own) == ("cost", "min", "regression", True)
-    assert found.score(Truth(np.array([1.0, 2.0])), Answers(np.array([1.0, 5.0]))) == 3.0
+    gain_here = builtin.find("our_costs:cost:min")
+    assert (gain_here.name, gain_here.direction, gain_here.task, gain_here.own) == ("cost", "min", "regression", True)
+    assert gain_here.score(Truth(np.array([1.0, 2.0])), Answers(np.array([1.0, 5.0]))) == 3.0
     assert builtin.find("our_costs:cost:max:classes").task == "classification"
     for text, says in (
         ("our_costs:price:min", "has no attribute 'price'"),
@@ -149,7 +149,7 @@ def rare_class(random, gain):
     ill = random.random(400) < 0.1
     lucky = random.random((2, 400))
     new, old = lucky[0] < 0.5 + gain, lucky[1] < 0.5
-    answers = (Answers((said & ill).astype(int)) for said in (new, old))
+    answers = (Answers((answers_given & ill).astype(int)) for answers_given in (new, old))
     return METRICS["recall"], Truth(ill.astype(int), np.array([0, 1])), *answers
 
 
@@ -175,9 +175,9 @@ CASES = {
 def test_the_detectable_gain_is_promoted_as_often_as_it_says(name: str):
     policy, draw = Policy(), CASES[name]
     random = np.random.default_rng(3)
-    said = [holdout_power(pair(*draw(random, 0.0)), policy, LEVEL).detectable for _ in range(30)]
-    assert np.isfinite(said).mean() > 0.5
-    share = promoted(draw, float(np.median(said)), 200, policy)
+    answers_given = [holdout_power(pair(*draw(random, 0.0)), policy, LEVEL).detectable for _ in range(30)]
+    assert np.isfinite(answers_given).mean() > 0.5
+    share = promoted(draw, float(np.median(answers_given)), 200, policy)
     assert 0.71 < share < (0.96 if name == "a rare class" else 0.89)  # a share varies less as it nears one
 
 
@@ -194,7 +194,7 @@ def test_a_rule_that_stands_in_the_way_of_every_gain_is_named_with_the_rows_that
     assert holdout_power(heavy, Policy(), LEVEL).obstacle == "one_row"
 
 
-def test_rows_needed_shrink_with_the_square_of_what_is_worth_it():
+def test_rows_needed_fall_with_the_square_of_the_worthwhile_gain():
     ahead = holdout_power(pair(*CASES["normal"](np.random.default_rng(0), 0.0)), Policy(), LEVEL)
     reach = ahead.detectable
     assert ahead.rows_for(reach) in (120, 121)

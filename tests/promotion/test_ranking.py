@@ -60,7 +60,7 @@ def test_runs_without_the_metric_or_with_nan_or_infinity_are_apart():
         rank(runs[2:], "rmse", "max")
 
 
-def test_if_no_run_has_it_the_known_ones_are_named():
+def test_if_no_run_has_the_metric_the_logged_ones_are_named():
     with pytest.raises(UsageError, match=r"did you mean 'rmse'\? \(they have: mae, rmse\)"):
         rank([info("a", 1, rmse=2.0, mae=1.0)], "rmsee", "min")
 
@@ -104,7 +104,7 @@ def test_of_many_runs_the_command_says_which_it_looked_at(trials, houses, capsys
 
 
 @pytest.mark.tracking
-def test_the_command_refuses_what_it_does_not_know(trials, capsys):
+def test_the_command_refuses_an_unknown_metric_or_experiment(trials, capsys):
     assert nbops(["compare", "houses", "--metric", "rmes"]) == 2
     assert "did you mean 'rmse'" in capsys.readouterr().err
     assert nbops(["compare", "hauses", "--metric", "rmse"]) == 2

@@ -22,6 +22,6 @@ def test_guardrails_are_shown_before_what_the_holdout_says():
 
 
 def test_a_threshold_that_needs_no_holdout_row_is_no_part_of_the_question():
-    asked = Policy().question()
-    assert Policy(max_size_mb=1.0, power=0.9, data_tests=False).question() == asked
-    assert Policy(max_share=0.2).question() != asked
+    question = Policy().question()
+    assert Policy(max_size_mb=1.0, power=0.9, data_tests=False).question() == question
+    assert Policy(max_share=0.2).question() != question

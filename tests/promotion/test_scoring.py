@@ -76,8 +76,8 @@ UNSTEADY = {
 @pytest.mark.parametrize("name", UNSTEADY)
 def test_an_answer_that_depends_on_other_rows_or_on_chance_is_refused(model, name: str):
     model(UNSTEADY[name])
-    said = scoring.unsteadiness("m", ROWS, builtin.find("rmse"))
-    assert ("asked again" if name == "drawn at random" else "alone than among others") in said
+    predicted = scoring.unsteadiness("m", ROWS, builtin.find("rmse"))
+    assert ("asked again" if name == "drawn at random" else "alone than among others") in predicted
 
 
 def test_a_step_that_looks_at_the_row_before_is_seen_where_few_rows_need_it(model):
@@ -134,7 +134,7 @@ TRUTH = Truth(LABELS.y.to_numpy(dtype=str), np.array(["no", "yes"]))
         ([np.inf, 0.0], "some are missing"),
     ],
 )
-def test_chances_that_are_none_are_refused_where_they_decide(model, chances, says):
+def test_values_that_are_no_probabilities_are_refused_where_they_decide(model, chances, says):
     model(lambda rows: np.full(len(rows), "yes"), Native(np.tile(chances, (60, 1))))
     with pytest.raises(ModelError, match=says):
         scoring.score_model("m", LABELS, builtin.find("log_loss"), TRUTH)
@@ -143,8 +143,8 @@ def test_chances_that_are_none_are_refused_where_they_decide(model, chances, say
 
 def test_rounding_beside_0_and_1_is_no_fault(model):
     model(lambda rows: np.full(len(rows), "yes"), Native(np.tile([-1e-9, 1 + 1e-9], (60, 1))))
-    found = scoring.score_model("m", LABELS, builtin.find("brier"), TRUTH).answers.probabilities
-    assert (found.min(), found.max()) == (0.0, 1.0)
+    score = scoring.score_model("m", LABELS, builtin.find("brier"), TRUTH).answers.probabilities
+    assert (score.min(), score.max()) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ["f1", "precision", "recall", "auc", "accuracy", "log_loss", "brier"])
@@ -152,7 +152,7 @@ def test_the_positive_class_can_be_named(name: str):
     from sklearn import metrics as reference
 
     random = np.random.default_rng(0)
-    values, said = (np.where(random.random(80) < share, "churn", "stay") for share in (0.3, 0.4))
+    values, predicted = (np.where(random.random(80) < share, "churn", "stay") for share in (0.3, 0.4))
     chances = random.random((80, 1))
     chances = np.hstack([chances, 1 - chances])
     dataset = type(
@@ -161,22 +161,22 @@ def test_the_positive_class_can_be_named(name: str):
     metric = builtin.find(name, positive="churn")
     truth = scoring.truth_of(dataset, dataset.validation, metric)
     assert truth.classes.tolist() == ["stay", "churn"]
-    found = metric.score(truth, Answers(said, chances[:, ::-1]))
+    score = metric.score(truth, Answers(predicted, chances[:, ::-1]))
     expected = {
-        "f1": lambda: reference.f1_score(values, said, pos_label="churn"),
-        "precision": lambda: reference.precision_score(values, said, pos_label="churn"),
-        "recall": lambda: reference.recall_score(values, said, pos_label="churn"),
+        "f1": lambda: reference.f1_score(values, predicted, pos_label="churn"),
+        "precision": lambda: reference.precision_score(values, predicted, pos_label="churn"),
+        "recall": lambda: reference.recall_score(values, predicted, pos_label="churn"),
         "auc": lambda: reference.roc_auc_score(values == "churn", chances[:, 0]),
-        "accuracy": lambda: reference.accuracy_score(values, said),
+        "accuracy": lambda: reference.accuracy_score(values, predicted),
         "log_loss": lambda: reference.log_loss(values, chances, labels=["churn", "stay"]),
         "brier": lambda: reference.brier_score_loss(values == "churn", chances[:, 0]),
     }[name]()
-    assert found == pytest.approx(expected)
+    assert score == pytest.approx(expected)
     if name != "log_loss":  # chances are clipped there
-        assert leaver(metric, truth, Answers(said, chances[:, ::-1])).whole == pytest.approx(expected)
+        assert leaver(metric, truth, Answers(predicted, chances[:, ::-1])).whole == pytest.approx(expected)
 
 
-def test_a_positive_class_that_there_is_not_is_a_usage_error():
+def test_an_unknown_positive_class_is_a_usage_error():
     dataset = type("D", (), dict.fromkeys(("train", "validation"), LABELS))
     with pytest.raises(UsageError, match="positive=maybe: the target has the classes no and yes"):
         scoring.truth_of(dataset, LABELS, builtin.find("f1", positive="maybe"))

@@ -108,13 +108,13 @@ def test_the_limit_is_exceeded_once_in_a_million_selftests():
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_planted_pairs_are_equal_and_look_like_their_table(case):
     name, metric, new, old, _ = case
-    found, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
+    rows, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
     one, other = (
-        simulation.weighted(leaver(judged, table.truth, table.models[each]), found.weights) for each in (new, old)
+        simulation.weighted(leaver(judged, table.truth, table.models[each]), rows.weights) for each in (new, old)
     )
     assert one == pytest.approx(other, rel=1e-9)
-    assert found.weights.sum() == pytest.approx(1)
-    assert found.effective > 0.9 * len(found.weights)
+    assert rows.weights.sum() == pytest.approx(1)
+    assert rows.effective > 0.9 * len(rows.weights)
 
 
 DECISIONS = json.loads(Path(__file__).with_name("decisions.json").read_text("utf-8"))

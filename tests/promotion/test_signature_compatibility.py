@@ -30,7 +30,7 @@ OLD = model(column("age"), column("rooms", "long"))
     ],
     ids=["same", "order", "wider", "optional", "may be missing", "another number"],
 )
-def test_callers_can_go_on(new):
+def test_a_compatible_signature_has_no_conflict(new):
     assert signature_conflict(OLD, new) == ""
 
 
@@ -47,11 +47,11 @@ def test_callers_can_go_on(new):
         (None, "no inputs and no outputs"),
     ],
 )
-def test_callers_would_break(new, says):
+def test_an_incompatible_signature_names_the_conflict(new, says):
     assert says in signature_conflict(OLD, new)
 
 
-def test_a_value_that_may_be_missing_must_stay_so():
+def test_an_optional_input_must_stay_optional():
     old = model(column("age", required=False))
     assert "must not be missing" in signature_conflict(old, model(column("age")))
 

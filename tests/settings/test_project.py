@@ -30,7 +30,7 @@ def test_a_variable_overrides_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["NBOPS_CLONE", "NBOPS_HOME_DIR", "NBOPS_IMAGE_TAG", "NBOPS_"])
-def test_a_variable_of_somebody_else_is_left_alone(tmp_path: Path, variable: str) -> None:
+def test_a_variable_of_another_tool_is_left_alone(tmp_path: Path, variable: str) -> None:
     assert settings.load(tmp_path, {variable: "x"}) == settings.load(tmp_path, {})
 
 
@@ -60,7 +60,9 @@ def test_a_variable_of_somebody_else_is_left_alone(tmp_path: Path, variable: str
         ('tracking = "x"', {}, "tracking"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, environ: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named_with_its_place(
+    text: str, environ: dict[str, str], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(errors.SettingsError, match=message):
         settings.load(project(tmp_path, text), environ)
 
@@ -80,14 +82,14 @@ def test_a_model_has_its_own_policy_over_the_projects(tmp_path: Path) -> None:
     assert (cats.limits, cats.slices) == ({"accuracy": 0.9}, ("breed",))
     assert (dogs.limits, dogs.slices) == ({"rmse": 60.0}, ())
     assert (cats.min_rows, cats.uses, cats.min_gain) == (dogs.min_rows, dogs.uses, dogs.min_gain) == (60, 4, 0.5)
-    told = doctor.in_force(here)
-    assert {key for key in told if key.startswith("promotion.models")} == {
+    in_force = doctor.in_force(here)
+    assert {key for key in in_force if key.startswith("promotion.models")} == {
         "promotion.models.cats.limits",
         "promotion.models.cats.slices",
     }
 
 
-def test_the_root_is_the_first_folder_upwards_that_says_so(tmp_path: Path) -> None:
+def test_the_root_is_the_nearest_folder_upwards_that_is_marked(tmp_path: Path) -> None:
     root = project(tmp_path / "a", "") if (tmp_path / "a").mkdir() is None else tmp_path
     deep = root / "b" / "c"
     deep.mkdir(parents=True)
