@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from notebooks_lib import errors
-from notebooks_lib.models import logged_models, model_files, requirements
+from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
@@ -236,21 +235,6 @@ def test_requirements_are_the_locks_own_lines(store: Store, tmp_path: Path) -> N
     ]
     locked = {line.removesuffix("\\").partition(";")[0].strip() for line in LOCK.read_text().splitlines()}
     assert set(wanted) <= locked
-
-
-def test_an_environment_that_drifted_from_the_lock_is_told_and_pinned_as_it_is(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    lock = tmp_path / "requirements.lock"
-    lock.write_text("scikit-learn==0.1 \\\n    --hash=sha256:00\nnumpy==0.2 ; python_full_version < '3'\n")
-    with caplog.at_level(logging.WARNING):
-        pinned = requirements.pins(["scikit_learn", "numpy", "no-such-package"], lock)
-
-    import sklearn
-
-    assert pinned == [f"numpy=={np.__version__}", f"scikit-learn=={sklearn.__version__}"]
-    assert "scikit-learn" in caplog.text
-    assert "numpy" not in caplog.text, "its pin is for another Python"
 
 
 def test_nothing_is_said_while_a_model_is_logged_and_loaded(store: Store, capfd: pytest.CaptureFixture[str]) -> None:

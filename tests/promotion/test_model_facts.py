@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import ModelError
-from notebooks_lib.models import logged_models, model_files, requirements
+from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.promotion import model_facts
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
@@ -19,34 +19,6 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.building import write
 from tests.promotion.conftest import middling
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("{name}=={version}", ""),
-        ("{name}=={version} ; python_version >= '3'", ""),
-        ("nowhere==1 ; python_version < '3'", ""),
-        ("# a comment", ""),
-        ("{name}", "pins no version"),
-        ("{name}>={version}", "pins no version"),
-        ("{name}==1.*", "pins no version"),
-        ("{name}==0.0.1", "here it is"),
-        ("not-installed-anywhere==1.0", "neither installed nor locked"),
-        ("locked-only==1.0", ""),
-        ("locked-only==1.1", "here it is 1.0"),
-        ("git+https://example.org/x", "no requirement"),
-    ],
-)
-def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path, line: str, fault: str) -> None:
-    import click
-
-    lock = tmp_path / "requirements.lock"
-    lock.write_text("locked-only==1.0\n")
-    version = requirements._installed("click")
-    assert click
-    faults = requirements.faults([line.format(name="click", version=version)], lock)
-    assert (fault in faults[0]) if fault else not faults
 
 
 @pytest.mark.tracking
