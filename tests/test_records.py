@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.records import Failure, Layout, RunResult, finite, measured
+from notebooks_lib.records import Failure, RunResult, finite, measured
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,3 @@ def test_the_json_of_a_result_has_no_value_that_json_does_not_know() -> None:
     content = json.loads(json.dumps(result.as_json(), allow_nan=False))
     assert content["metrics"] == {"a": None, "b": 2.0}
     assert (content["seconds"], content["failure"]) == (1.235, None)
-
-
-def test_all_that_is_made_at_run_time_lies_in_one_folder_and_none_is_made(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    outside = {"state", "settings_file", "lock"}
-    paths = {name: getattr(layout, name) for name, part in vars(Layout).items() if isinstance(part, property)}
-    assert all(layout.state in path.parents for name, path in paths.items() if name not in outside)
-    assert len(set(paths.values())) == len(paths)
-    assert list(tmp_path.iterdir()) == []

@@ -22,8 +22,8 @@ from notebooks_lib.datasets import leakage, lineage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.paths import Layout
 from notebooks_lib.promotion.evidence import Side
-from notebooks_lib.records import Layout
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance, query
 

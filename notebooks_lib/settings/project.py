@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from notebooks_lib import errors, notebook_path
-from notebooks_lib.records import Layout
+from notebooks_lib.paths import Layout
 from notebooks_lib.settings.sections import (
     Azure,
     CanaryStep,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import __version__, process_identity
-from notebooks_lib.records import Layout
+from notebooks_lib.paths import Layout
 from notebooks_lib.tags import Tag
 
 DIFF_LIMIT = 1_000_000

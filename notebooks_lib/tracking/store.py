@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from notebooks_lib import errors, safe_files, safe_text
 from notebooks_lib import settings as settings_module
 from notebooks_lib.azure import workspace
-from notebooks_lib.records import Layout
+from notebooks_lib.paths import Layout
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import sqlite

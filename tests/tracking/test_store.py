@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors, safe_files
-from notebooks_lib.records import Layout
+from notebooks_lib.paths import Layout
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import Tracking
 from notebooks_lib.tracking import provenance, query, sqlite, store

@@ -1,0 +1,68 @@
+"""Where the files of a project lie. It makes no folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths under a project root."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything made at run time; git ignores it."""
+        return self.root / ".nbops"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database of runs and models, when no other store is set."""
+        return self.state / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifacts of the runs in that database."""
+        return self.state / "artifacts"
+
+    @property
+    def executed(self) -> Path:
+        """Executed notebooks."""
+        return self.state / "executed"
+
+    @property
+    def endpoints(self) -> Path:
+        """State of local endpoints: a folder each."""
+        return self.state / "endpoints"
+
+    @property
+    def collected(self) -> Path:
+        """Requests and answers of endpoints, where settings ask for them."""
+        return self.state / "collected"
+
+    @property
+    def changes(self) -> Path:
+        """Journals of promotions and rollbacks: a folder for each model, in it one for each stage."""
+        return self.state / "changes"
+
+    @property
+    def sweeps(self) -> Path:
+        """Files of sweeps beside their runs: locks, and what a study has learned."""
+        return self.state / "sweeps"
+
+    @property
+    def azure(self) -> Path:
+        """Remembered tracking URIs of Azure ML workspaces."""
+        return self.state / "azure"
+
+    @property
+    def settings_file(self) -> Path:
+        """The project's settings."""
+        return self.root / "production" / "settings.toml"
+
+    @property
+    def lock(self) -> Path:
+        """The pinned environment."""
+        return self.root / "requirements.lock"
