@@ -146,3 +146,21 @@ def test_a_variable_that_a_package_sets_is_there_unless_the_user_has_set_it(
     with start(folder, environment, SETS_A="user") as kernel:
         assert early(kernel, "sets") == {"sets": True}
         assert kernel.value("os.environ['SETS_A'], os.environ['SETS_B']") == ("user", "package")
+
+
+@pytest.mark.proof
+def test_a_plugin_that_is_not_in_the_table_waits_for_the_fork(folder: Path, environment: Environment) -> None:
+    """So that it is never older than its file, and sees the kernel's environment."""
+    environment.write("own_plugin", more="class Plugin:\n    made_by = os.getpid()", known=False)
+    info = environment.site / "own_plugin-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own_plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[nbops.test]\nplugin = own_plugin:Plugin\n")
+    finds = "import importlib.metadata\n(entry,) = importlib.metadata.entry_points(group='nbops.test')\n"
+    environment.write("finds_plugins", more=f"{finds}PLUGIN = entry.load()()")
+    with start(folder, environment) as kernel:
+        assert kernel.run("import finds_plugins").error == ""
+        assert kernel.shut_down() == 0
+    with start(folder, environment) as kernel:
+        assert early(kernel, "finds_plugins") == {"finds_plugins": True}
+        assert kernel.value("finds_plugins.PLUGIN.made_by == os.getpid()", "import finds_plugins, os")
