@@ -1,234 +1,197 @@
-"""What an endpoint keeps on disk: its folder, its state, its key, its log. It starts and asks nothing.
+"""The state of a local endpoint as values: each of its three files has one reader and one writer here.
 
-.nbops/endpoints/NAME/
-    state.json         what is meant to be: slots, traffic, mirror, host, port; replaced atomically
-    server.json        what the server process says of itself: pid, when it was started, port
-    serving.json       how far the running server has followed the state
-    models/VERSION/    the model of a slot, complete or not there
-    key                0600; wanted from clients when the host is not loopback
-    example-SLOT.json  a request that the slot's model answers
-    log, log.1         of the server process, bounded
+state.json      EndpointState: what is meant to be: slots, traffic, mirror, host, port; replaced atomically
+server.json     ServerRecord: what the server process wrote of itself before it served
+serving.json    FollowReport: how far the running server has followed the state
+
+A reader is strict with state.json, which nobody can make up again; the other two are rewritten by each server.
 """
 
 from __future__ import annotations
 
-import filecmp
 import json
-import os
-import re
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from filelock import FileLock, Timeout
-
-from notebooks_lib import safe_files, safe_text
-from notebooks_lib.errors import EndpointError, ModelError, UsageError
-from notebooks_lib.models import model_files
+from notebooks_lib import safe_files
+from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving.endpoint import check_name
-from notebooks_lib.settings import Settings
 
 FORMAT = 2
-SERVING = "serving.json"
-_SHORTEST_KEY = 16
-_KEY = re.compile(rf"[\x21-\x7e]{{{_SHORTEST_KEY},512}}")
 _READABLE = (1, FORMAT)
+Deployment = tuple[str, str, str, str | None]
+"""What identifies a deployment to a slot: model, version, since, id."""
 
-State = dict[str, Any]
+
+@dataclass(frozen=True)
+class SlotState:
+    """What one slot is meant to hold."""
+
+    version: str
+    model: str
+    """The folder of the model under models/."""
+    since: str
+    """When it was deployed, in ISO form."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    """Identifies the deployment; None where an older nbops made it."""
+    sha256: str = ""
+    """Digest that the files must have; empty where an older nbops deployed them."""
+    example: Mapping[str, Any] | None = None
+    """A request that the model answers."""
+
+    @property
+    def deployment(self) -> Deployment:
+        """Return what identifies this deployment."""
+        return self.model, self.version, self.since, self.id
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plain values; those that are not known are left out."""
+        return {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
+
+    @classmethod
+    def from_json(cls, content: Any, where: str) -> Self:
+        """Read what `as_json` returned. Raises ValueError when a key is missing or of another kind."""
+        _expect(content, {"model": str, "version": str, "since": str, "detail": dict}, where)
+        optional = {"id": str, "sha256": str, "example": dict}
+        found = {key: content[key] for key in optional if content.get(key) is not None}
+        _expect(found, {key: optional[key] for key in found}, where)
+        check_name("model", content["model"].partition("~")[0])
+        return cls(content["version"], content["model"], content["since"], content["detail"], **found)
 
 
-class EndpointFolder:
-    """The files of one endpoint."""
+@dataclass(frozen=True)
+class EndpointState:
+    """What an endpoint is meant to be."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self.name = check_name("endpoint", name)
-        self.path = settings.layout.endpoints / name
-        self.server = self.path / "server.json"
-        self.serving = self.path / SERVING
-        self.models = self.path / "models"
-        self.key = self.path / "key"
-        self.log = self.path / "log"
-        self._state = self.path / "state.json"
-        self._lock = settings.layout.endpoints / f".{name}.lock"
-        self._patience = 2 * settings.endpoint.start_timeout + 30
+    name: str
+    host: str
+    port: int
+    """0: not chosen yet."""
+    slots: Mapping[str, SlotState] = field(default_factory=dict)
+    traffic: Mapping[str, int] = field(default_factory=dict)
+    """Percent by slot; slots without traffic are left out."""
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    wanted: str = "stopped"
+    """running or stopped."""
+    last_error: str = ""
+    generation: int = 0
+    """Grows with each write, so that a server can say which state it follows."""
 
-    def example(self, slot: str) -> Path:
-        """Return the path of a request that the slot's model answers."""
-        return self.path / f"example-{slot}.json"
+    @property
+    def main_slot(self) -> str:
+        """Return the slot with most of the traffic; without any traffic, the first; empty without slots."""
+        return min(self.slots, key=lambda name: -self.traffic.get(name, 0), default="")
 
-    def exists(self) -> bool:
-        """Whether anything was ever deployed here."""
-        return self._state.exists()
+    def with_slot(self, name: str, slot: SlotState) -> Self:
+        """Return the state with another content of one slot."""
+        return replace(self, slots={**self.slots, name: slot})
 
-    def read(self) -> State | None:
-        """Return the state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
-        try:
-            return load(self._state)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise EndpointError(
-                f"{self._state}: cannot be read ({_reason(error)}); move {self.path} away and deploy again: "
-                f"nbops endpoint start {self.name}"
-            ) from error
+    def as_json(self) -> dict[str, Any]:
+        """Return the plain values of the file."""
+        slots = {name: slot.as_json() for name, slot in self.slots.items()}
+        generation = self.generation
+        plain = {name: value for name, value in asdict(self).items() if name != "generation"}
+        return {
+            **plain,
+            "slots": slots,
+            "last_error": self.last_error or None,
+            "format": FORMAT,
+            "generation": generation,
+        }
 
-    def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the state. Raises EndpointError when it cannot be written; the old one is still in force then."""
-        with self.staged(state) as commit:
-            commit()
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Read what `as_json` returned, in this format or an older one.
 
-    @contextmanager
-    def staged(self, state: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
-        """Write the new state beside the old one; calling the yielded function puts it in force, and needs no disk
-        space.
+        Raises ValueError when a key is missing or of another kind, KeyError without a format.
         """
-        with _saying(f"endpoint {self.name!r}: its state cannot be written"):
-            part = stage(self._state, {**state, "format": FORMAT, "generation": self._generation() + 1})
-        yield lambda: _commit(part, self._state)
-
-    def _generation(self) -> int:
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            return int(json.loads(self._state.read_text("utf-8")).get("generation", 0))
-        return 0
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock this endpoint. Raises EndpointError when another process holds the lock for too long."""
-        with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
-            safe_files.make_folder(self._lock.parent.parent)
-            safe_files.make_folder(self._lock.parent)
-            safe_files.make_folder(self.path)
-            lock = FileLock(self._lock)
-        try:
-            lock.acquire(timeout=self._patience)
-        except Timeout as error:
-            raise EndpointError(
-                f"endpoint {self.name!r}: another nbops has been starting or stopping it for {self._patience:.0f} s; "
-                f"wait for it or end it, then try again"
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def secret(self) -> str:
-        """Return the endpoint's key; it is made at the first call, readable by its owner only."""
-        if self.key.exists():
-            return self._read_key()
-        with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
-            descriptor, fresh = tempfile.mkstemp(prefix=".key-", dir=self.path)  # 0600 from the first moment
-            try:
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(secrets.token_urlsafe(32))
-                os.link(fresh, self.key)  # refuses to replace a key that may be in use
-            finally:
-                Path(fresh).unlink()
-        return self._read_key()
-
-    def _read_key(self) -> str:
-        """Return the key in the file. Raises EndpointError where the file does not protect it."""
-        again = f"remove it, and the next start makes another: rm {self.key}"
-        try:
-            if safe_files.open_to_others(self.key):
-                raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
-            key = self.key.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise EndpointError(f"{self.key}: the key cannot be read ({error}); {again}") from error
-        if not _KEY.fullmatch(key):
-            raise EndpointError(
-                f"{self.key}: expected a key of {_SHORTEST_KEY} to 512 letters, digits and signs in one line, found "
-                f"{len(key)} characters; {again}"
-            )
-        return key
-
-    def keep_model(self, source: Path, version: str) -> Path:
-        """Copy the model folder `source` in, completely or not at all. Raises EndpointError.
-
-        A version deployed again from the same files keeps its copy; from other files it gets another copy beside it,
-        because the server may still read the first.
-        """
-        check_name("version", version)
-        try:
-            model_files.check_folder(source)
-        except ModelError as error:
-            raise EndpointError(f"endpoint {self.name!r} cannot serve version {version}: {error}") from error
-        target = self.models / version
-        number = 1
-        while target.exists():
-            if _same(source, target):
-                return target
-            number += 1
-            target = self.models / f"{version}~{number}"
-        part = self.models / f".{target.name}.{os.getpid()}"
-        try:
-            with _saying(f"endpoint {self.name!r}: the model cannot be copied from {source}"):
-                self.models.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(part, ignore_errors=True)
-                shutil.copytree(source, part)
-                part.rename(target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return target
-
-    def check_model(self, entry: Mapping[str, Any]) -> None:
-        """Raise EndpointError when the files of a slot are not those that were deployed."""
-        check_model(self.models, entry)
-
-    def prune(self, keep: set[str]) -> None:
-        """Remove model folders other than those named, and the leftovers of interrupted copies."""
-        if self.models.is_dir():
-            for folder in self.models.iterdir():
-                if folder.name not in keep:
-                    shutil.rmtree(folder, ignore_errors=True)
-
-    def lines(self, number: int, start: int = 0) -> list[str]:
-        """Return the last `number` lines of the log; of what was written after byte `start`, if given."""
-        text = b""
-        for path in (self.log,) if start else (self.log.with_name("log.1"), self.log):
-            with suppress(OSError), path.open("rb") as file:
-                file.seek(start)
-                text += file.read()
-        lines = text.decode("utf-8", "replace").split("\n")
-        lines = lines[:-1] if lines[-1] == "" else lines
-        return [safe_text.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
-
-    def log_size(self) -> int:
-        """Return the current size of the log in bytes, to tell later what came after."""
-        try:
-            return self.log.stat().st_size
-        except OSError:
-            return 0
+        content = {"generation": 0, "traffic": {}, "mirror": {}, "name": "", **content}
+        kinds = {"name": str, "host": str, "port": int, "generation": int, "wanted": str}
+        _expect(content, {**kinds, "slots": dict, "traffic": dict, "mirror": dict})
+        if not 0 <= content["port"] <= 65535:
+            raise ValueError(f"port {content['port']}: expected 0 to 65535")
+        slots = {}
+        for name, slot in content["slots"].items():
+            slots[check_name("slot", name)] = SlotState.from_json(slot, f"slots.{name}.")
+        for share in ("traffic", "mirror"):
+            _expect(content[share], dict.fromkeys(content[share], int), f"{share}.")
+        shares = {share: content[share] for share in ("traffic", "mirror")}
+        known = {key: content[key] for key in kinds}
+        return cls(**known, **shares, slots=slots, last_error=str(content.get("last_error") or ""))
 
 
-def load(path: Path) -> State:
-    """Read the state in a file. Raises EndpointError for an unknown format, ValueError and such when it is damaged."""
-    state = json.loads(path.read_text("utf-8"))
-    if state["format"] not in _READABLE:
-        raise EndpointError(f"{path}: written in format {state['format']!r}, this nbops reads {FORMAT}; deploy again")
-    read: State = {"generation": 0, "traffic": {}, "mirror": {}, **state}
-    _check_shape(read)
-    return read
+def read_state(path: Path) -> EndpointState:
+    """Read state.json. Raises EndpointError for an unknown format, ValueError and such when it is damaged."""
+    content = json.loads(path.read_text("utf-8"))
+    if content["format"] not in _READABLE:
+        raise EndpointError(f"{path}: written in format {content['format']!r}, this nbops reads {FORMAT}; deploy again")
+    return EndpointState.from_json(content)
 
 
-def _check_shape(state: State) -> None:
-    """Raise ValueError when a key is missing or of another kind than this nbops writes."""
-    _expect(state, {"host": str, "port": int, "generation": int, "wanted": str, "slots": dict})
-    if not 0 <= state["port"] <= 65535:
-        raise ValueError(f"port {state['port']}: expected 0 to 65535")
-    for name, entry in state["slots"].items():
-        check_name("slot", name)
-        _expect(entry, {"model": str, "version": str, "since": str, "detail": dict}, f"slots.{name}.")
-        check_name("model", entry["model"].partition("~")[0])
-        known = {key: kind for key, kind in (("sha256", str), ("example", dict)) if entry.get(key) is not None}
-        _expect(entry, known, f"slots.{name}.")
-    for share in ("traffic", "mirror"):
-        if not isinstance(state[share], dict):
-            raise ValueError(f"{share}: expected an object")
-        _expect(state[share], dict.fromkeys(state[share], int), f"{share}.")
+@dataclass(frozen=True)
+class ServerRecord:
+    """A server process, as it described itself before it served."""
+
+    pid: int
+    born: str
+    """Identifies the process among all that had or will have its number."""
+    host: str = ""
+    port: int = 0
+    protocol: int = 0
+    """Version of the commands that it understands; 0: older than all that follow the state."""
+    since: float = 0.0
+    """Seconds since 1970."""
+
+
+def read_server(path: Path) -> ServerRecord | None:
+    """Read server.json; None when there is none, or not a readable one."""
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        content = json.loads(path.read_text("utf-8"))
+        known = {key: content[key] for key in ("host", "port", "protocol", "since") if key in content}
+        return ServerRecord(int(content["pid"]), str(content.get("born") or content["created"]), **known)
+    return None
+
+
+@dataclass(frozen=True)
+class SlotReport:
+    """What the server has made of one slot of the state."""
+
+    state: Literal["ready", "failed"]
+    error: str
+    of: tuple[Any, ...]
+    """The deployment that this is about; empty where an older nbops wrote it."""
+
+
+@dataclass(frozen=True)
+class FollowReport:
+    """How far a server has followed the state."""
+
+    pid: int
+    generation: int
+    slots: Mapping[str, SlotReport] = field(default_factory=dict)
+
+
+def read_report(path: Path) -> FollowReport | None:
+    """Read serving.json; None when there is none, or not a readable one."""
+    with suppress(OSError, ValueError, RecursionError):
+        content = json.loads(path.read_text("utf-8"))
+        _expect(content, {"pid": int, "generation": int, "slots": dict})
+        slots = {}
+        for name, slot in content["slots"].items():
+            _expect(slot, {"state": str, "error": str, "of": list}, f"slots.{name}.")
+            slots[name] = SlotReport(slot["state"], slot["error"], tuple(slot["of"]))
+        return FollowReport(content["pid"], content["generation"], slots)
+    return None
+
+
+def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
+    """Write JSON beside `path`, safe on disk: once moved there it is complete or absent, even after a power cut."""
+    text = json.dumps(content, indent=2, default=str)
+    return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 
 
 def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:
@@ -239,79 +202,3 @@ def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:
             raise ValueError(f"{where}{key} is missing")
         if not isinstance(content[key], kind) or isinstance(content[key], bool):
             raise ValueError(f"{where}{key} is {type(content[key]).__name__}, expected {kind.__name__}")
-
-
-def _reason(error: Exception) -> str:
-    """Return the message where it is ours or the system's, else the kind of the error."""
-    known = type(error) is ValueError or isinstance(error, OSError | UsageError)
-    return str(error) if known else type(error).__name__
-
-
-def check_model(models: Path, entry: Mapping[str, Any]) -> None:
-    """Raise EndpointError when the files of a slot's model in `models` are not those that were deployed.
-
-    A model deployed by an older nbops has no digest and is accepted.
-    """
-    wanted = entry.get("sha256")
-    if not wanted:
-        return
-    try:
-        digest = model_files.read(models / entry["model"]).sha256
-    except ModelError as error:
-        raise EndpointError(
-            f"the files of version {entry['version']} are gone or damaged ({error}); deploy the version again"
-        ) from error
-    if digest != wanted:
-        raise EndpointError(
-            f"the files of version {entry['version']} in {models / entry['model']} are not those that were deployed "
-            f"(digest {digest[:12]}, deployed {wanted[:12]}): they were changed; deploy the version again"
-        )
-
-
-def deployment(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what identifies a deployment to a slot."""
-    return entry["model"], entry["version"], entry["since"], entry.get("id")
-
-
-def known(settings: Settings) -> list[str]:
-    """Return the names of all endpoints that were ever deployed here."""
-    folder = settings.layout.endpoints
-    return sorted(path.parent.name for path in folder.glob("*/state.json")) if folder.is_dir() else []
-
-
-def main_slot(state: State) -> str:
-    """Return the slot with most of the traffic; without any traffic, the first; empty without slots."""
-    return min(state["slots"], key=lambda name: -state["traffic"].get(name, 0), default="")
-
-
-def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
-    """Write JSON beside `path`, safe on disk: once moved there it is complete or absent, even after a power cut."""
-    text = json.dumps(content, indent=2, default=str)
-    return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
-
-
-def _commit(part: Path, path: Path) -> None:
-    with _saying(f"{path} cannot be replaced"):
-        part.replace(path)
-
-
-@contextmanager
-def _saying(what: str) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except (OSError, shutil.Error) as error:
-        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
-            reason = error.args[0][0][2]  # of the first file
-        else:
-            reason = getattr(error, "strerror", None) or str(error)
-        raise EndpointError(f"{what}: {reason}; nothing was changed, make room or check the folder's rights") from error
-
-
-def _same(one: Path, other: Path) -> bool:
-    compared = filecmp.dircmp(one, other, ignore=[], hide=[])
-    if compared.left_only or compared.right_only or compared.funny_files or compared.common_funny:
-        return False
-    _, differing, unreadable = filecmp.cmpfiles(one, other, compared.common_files, shallow=False)
-    return not differing and not unreadable and all(_same(one / d, other / d) for d in compared.common_dirs)

@@ -10,14 +10,16 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import endpoint_state, loading
+from notebooks_lib.serving import endpoint_folder, endpoint_state, loading
+from notebooks_lib.serving.endpoint_state import Deployment, EndpointState, FollowReport, SlotReport, SlotState
 from notebooks_lib.serving.slots import Slot, Slots
 
 LOOK_EVERY = 0.05
@@ -37,14 +39,14 @@ class StateFollower:
 
     def __init__(self, folder: Path, slots: Slots) -> None:
         self._folder = folder
-        self._state = folder / "state.json"
+        self._state = folder / endpoint_folder.STATE
         self._slots = slots
-        self._held: dict[str, tuple[tuple[Any, ...], Slot]] = {}
-        self._failed: dict[str, tuple[tuple[Any, ...], str]] = {}
+        self._held: dict[str, tuple[Deployment, Slot]] = {}
+        self._failed: dict[str, tuple[Deployment, str]] = {}
 
-    def load_first(self, wanted: Mapping[str, Any], must: set[str]) -> None:
+    def load_first(self, wanted: EndpointState, must: set[str]) -> None:
         """Load the slots of a server that does not serve yet. Raises what loading a slot in `must` raises."""
-        for name, entry in wanted["slots"].items():
+        for name, entry in wanted.slots.items():
             try:
                 self._keep(name, entry, self._load(entry))
             except Exception as error:
@@ -80,12 +82,12 @@ class StateFollower:
 
     async def _apply(self) -> None:
         try:
-            wanted = endpoint_state.load(self._state)
+            wanted = endpoint_state.read_state(self._state)
         except Exception:
             log.exception("the state cannot be read; what served before serves on")
             return
-        for name, entry in wanted["slots"].items():
-            if self._has(name, entry) or self._failed.get(name, ((), ""))[0] == endpoint_state.deployment(entry):
+        for name, entry in wanted.slots.items():
+            if self._has(name, entry) or (name in self._failed and self._failed[name][0] == entry.deployment):
                 continue
             try:
                 model = await _aside(partial(self._load, entry, whole=True))
@@ -93,55 +95,52 @@ class StateFollower:
                 self._refuse(name, entry, error)
             else:
                 self._keep(name, entry, model)
-                log.info("slot %s: version %s is loaded", name, entry["version"])
+                log.info("slot %s: version %s is loaded", name, entry.version)
         self._serve(wanted)
         self._say(wanted)
 
-    def _load(self, entry: Mapping[str, Any], *, whole: bool = False) -> ServedModel:
+    def _load(self, entry: SlotState, *, whole: bool = False) -> ServedModel:
         """Load the model of a slot if its files are those that were deployed: loading a model runs code."""
         models = self._folder / "models"
-        endpoint_state.check_model(models, entry)
-        return loading.load_model(models / entry["model"], whole=whole)
+        endpoint_folder.check_model(models, entry)
+        return loading.load_model(models / entry.model, whole=whole)
 
-    def _has(self, name: str, entry: Mapping[str, Any]) -> bool:
+    def _has(self, name: str, entry: SlotState) -> bool:
         held = self._held.get(name)
-        return held is not None and held[0] == endpoint_state.deployment(entry)
+        return held is not None and held[0] == entry.deployment
 
-    def _keep(self, name: str, entry: Mapping[str, Any], model: ServedModel) -> None:
-        self._held[name] = endpoint_state.deployment(entry), Slot(model, {**info(entry), "slot": name}, name)
+    def _keep(self, name: str, entry: SlotState, model: ServedModel) -> None:
+        self._held[name] = entry.deployment, Slot(model, {**info(entry), "slot": name}, name)
         self._failed.pop(name, None)
 
-    def _refuse(self, name: str, entry: Mapping[str, Any], error: Exception) -> None:
-        log.error("slot %s: version %s cannot be loaded", name, entry["version"], exc_info=error)
-        self._failed[name] = endpoint_state.deployment(entry), str(error) or type(error).__name__
+    def _refuse(self, name: str, entry: SlotState, error: Exception) -> None:
+        log.error("slot %s: version %s cannot be loaded", name, entry.version, exc_info=error)
+        self._failed[name] = entry.deployment, str(error) or type(error).__name__
 
-    def _serve(self, wanted: Mapping[str, Any]) -> None:
-        for name in [name for name in self._held if name not in wanted["slots"]]:
+    def _serve(self, wanted: EndpointState) -> None:
+        for name in [name for name in self._held if name not in wanted.slots]:
             del self._held[name]
         # A model that could not be loaded does not drive out what its slot held before.
         ready = {name: slot for name, (_, slot) in self._held.items()}
-        self._slots.replace(ready, wanted["traffic"], wanted["mirror"])
+        self._slots.replace(ready, wanted.traffic, wanted.mirror)
 
-    def _say(self, wanted: Mapping[str, Any]) -> None:
-        found = {
-            name: {
-                "state": "ready" if self._has(name, entry) else "failed",
-                "error": "" if self._has(name, entry) else self._failed.get(name, ((), ""))[1],
-                "of": endpoint_state.deployment(entry),
-            }
-            for name, entry in wanted["slots"].items()
-        }
-        said = {"pid": os.getpid(), "generation": wanted["generation"], "slots": found}
+    def _say(self, wanted: EndpointState) -> None:
+        slots = {}
+        for name, entry in wanted.slots.items():
+            ready = self._has(name, entry)
+            error = "" if ready else self._failed[name][1] if name in self._failed else ""
+            slots[name] = SlotReport("ready" if ready else "failed", error, entry.deployment)
+        report = FollowReport(os.getpid(), wanted.generation, slots)
         with suppress(OSError):  # a full disk: the waiting command reports that the server does not follow
-            path = self._folder / endpoint_state.SERVING
-            endpoint_state.stage(path, said, durable=False).replace(path)
+            path = self._folder / endpoint_folder.SERVING
+            endpoint_state.stage(path, asdict(report), durable=False).replace(path)
 
 
-def info(entry: Mapping[str, Any]) -> dict[str, Any]:
+def info(entry: SlotState) -> dict[str, Any]:
     """Return what `/version` answers for a slot of the state."""
-    first = {key: entry["detail"].get(key) for key in ("model", "run_id", "dataset")}
-    rest = {key: value for key, value in entry["detail"].items() if key not in first}
-    return {"model": first.pop("model"), "version": entry["version"], **first, "since": entry["since"], "detail": rest}
+    first = {key: entry.detail.get(key) for key in ("model", "run_id", "dataset")}
+    rest = {key: value for key, value in entry.detail.items() if key not in first}
+    return {"model": first.pop("model"), "version": entry.version, **first, "since": entry.since, "detail": rest}
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

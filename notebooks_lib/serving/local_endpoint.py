@@ -17,7 +17,7 @@ from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
     deployment,
     endpoint_client,
-    endpoint_state,
+    endpoint_folder,
     local_status,
     server_launch,
     server_process,
@@ -33,7 +33,8 @@ from notebooks_lib.serving.endpoint import (
     require_slot,
 )
 from notebooks_lib.serving.endpoint_client import Address
-from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.endpoint_folder import EndpointFolder
+from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.local_status import LocalStatus
 from notebooks_lib.serving.slot_counts import SlotCounts
 from notebooks_lib.settings import Settings
@@ -41,7 +42,7 @@ from notebooks_lib.settings import Settings
 
 def names(settings: Settings) -> list[str]:
     """Return the names of all local endpoints that were ever deployed in this project."""
-    return endpoint_state.known(settings)
+    return endpoint_folder.known(settings)
 
 
 class LocalEndpoint(Endpoint):
@@ -79,10 +80,10 @@ class LocalEndpoint(Endpoint):
         self._require()
         with self._folder.locked():
             current = self._state()
-            require_slot(slot, current["slots"])
-            if current["traffic"].get(slot):
+            require_slot(slot, current.slots)
+            if current.traffic.get(slot):
                 raise UsageError(
-                    f"slot {slot!r} of endpoint {self.name!r} has {current['traffic'][slot]} % of the traffic; give it "
+                    f"slot {slot!r} of endpoint {self.name!r} has {current.traffic[slot]} % of the traffic; give it "
                     f"to another slot first: nbops endpoint traffic {self.name} OTHER=100"
                 )
             deployment.delete(self._settings, self._folder, current, slot)
@@ -100,18 +101,18 @@ class LocalEndpoint(Endpoint):
         """Start the server process, on the same port as before; end one that is there but does not answer."""
         with self._folder.locked():
             current = self._folder.read()
-            if (current is None or not current["slots"]) and first is not None:
+            if (current is None or not current.slots) and first is not None:
                 with tempfile.TemporaryDirectory() as scratch:
                     model = first.fetch(Path(scratch))
                     deployment.deploy(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
                     return self._now()
-            if current is None or not current["slots"]:
+            if current is None or not current.slots:
                 raise EndpointError(
                     f"endpoint {self.name!r} has no slot left to serve; promote or deploy a model to it first"
                 )
             if local_status.read_status(self._folder, current).state == "running":
-                if current["wanted"] != "running":
-                    self._folder.write({**current, "wanted": "running"})
+                if current.wanted != "running":
+                    self._folder.write(replace(current, wanted="running"))
                 return replace(self._now(), changed=False)
             server = server_process.running(self._folder)
             if server is not None:  # it is there but does not answer
@@ -125,9 +126,9 @@ class LocalEndpoint(Endpoint):
         with self._folder.locked():
             current = self._state()
             server = server_process.running(self._folder)
-            was_running = server is not None or current["wanted"] == "running"
+            was_running = server is not None or current.wanted == "running"
             try:
-                self._folder.write({**current, "wanted": "stopped", "last_error": None})
+                self._folder.write(replace(current, wanted="stopped", last_error=""))
             finally:  # also when the disk is full
                 if server is not None:
                     server_process.stop(server)
@@ -137,7 +138,7 @@ class LocalEndpoint(Endpoint):
     def idle_slot(self) -> str:
         """Read the traffic from the state."""
         current = self._folder.read() if self._folder.exists() else None
-        taken = {slot for slot, percent in (current["traffic"] if current else {}).items() if percent}
+        taken = {slot for slot, percent in (current.traffic if current else {}).items() if percent}
         for slot in SLOTS:
             if slot not in taken:
                 return slot
@@ -150,9 +151,9 @@ class LocalEndpoint(Endpoint):
         """Compare the digest of the slot's files."""
         self._require()
         current = self._state()
-        require_slot(slot, current["slots"])
+        require_slot(slot, current.slots)
         try:
-            self._folder.check_model(current["slots"][slot])
+            self._folder.check_model(current.slots[slot])
         except EndpointError:
             return False
         return True
@@ -161,9 +162,9 @@ class LocalEndpoint(Endpoint):
         """Return what the server kept when it loaded the model."""
         self._require()
         current = self._state()
-        chosen = endpoint_state.main_slot(current) if slot is None else slot
-        require_slot(chosen, current["slots"])
-        request = current["slots"][chosen].get("example")
+        chosen = current.main_slot if slot is None else slot
+        require_slot(chosen, current.slots)
+        request = current.slots[chosen].example
         if not request:
             raise EndpointError(
                 f"endpoint {self.name!r}: its model was logged without an example; send your own with --data"
@@ -174,7 +175,7 @@ class LocalEndpoint(Endpoint):
         """Ask over HTTP."""
         session = self.session(probe=probe)
         if slot is not None:
-            require_slot(slot, self._state()["slots"])
+            require_slot(slot, self._state().slots)
         return session.ask(payload, slot=slot).result()
 
     def session(self, *, probe: bool = True) -> EndpointSession:
@@ -220,7 +221,7 @@ class LocalEndpoint(Endpoint):
     def _now(self) -> LocalStatus:
         return local_status.read_status(self._folder, self._state())
 
-    def _state(self) -> State:
+    def _state(self) -> EndpointState:
         current = self._folder.read()
         if current is None:
             raise EndpointError(f"{self._folder.path}: the endpoint was removed meanwhile")
@@ -231,7 +232,7 @@ class LocalEndpoint(Endpoint):
             raise self._unknown()
 
     def _unknown(self) -> UnknownNameError:
-        return UnknownNameError("endpoint", self.name, endpoint_state.known(self._settings))
+        return UnknownNameError("endpoint", self.name, endpoint_folder.known(self._settings))
 
 
 @dataclass(frozen=True)

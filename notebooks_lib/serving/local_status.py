@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint_client, endpoint_state, server_launch, server_process
+from notebooks_lib.serving import endpoint_client, server_launch, server_process
 from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
 from notebooks_lib.serving.endpoint_client import Address
-from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.endpoint_folder import EndpointFolder
+from notebooks_lib.serving.endpoint_state import EndpointState
 
 _GONE = "its server process is gone: it was killed, or the machine was started anew"
 
@@ -30,34 +31,34 @@ class LocalStatus(EndpointStatus):
         return {"process": f"{self.pid}, {memory}"} if self.pid else {}
 
 
-def read_status(folder: EndpointFolder, current: State) -> LocalStatus:
+def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
     """Return the status of the endpoint that `current` describes."""
     server = server_process.running(folder)
     address = server_launch.listens_at(current)
-    fault = str(current.get("last_error") or "")
-    how: Literal["running", "stopped", "broken"]
+    fault = current.last_error
+    state: Literal["running", "stopped", "broken"]
     if server is not None:
         wrong = _health(address)
-        how, fault = ("broken", wrong) if wrong else ("running", fault)
-    elif current["wanted"] == "running":
-        how, fault = "broken", fault or _GONE
+        state, fault = ("broken", wrong) if wrong else ("running", fault)
+    elif current.wanted == "running":
+        state, fault = "broken", fault or _GONE
     else:
-        how = "stopped"
-    main = endpoint_state.main_slot(current)
-    entry = current["slots"].get(main, {}) if current["traffic"].get(main) else {}
-    given = entry.get("example")
+        state = "stopped"
+    main = current.main_slot
+    serving = current.slots[main] if current.traffic.get(main) else None
+    example = serving.example if serving else None
     return LocalStatus(
         name=folder.name,
-        state=how,
+        state=state,
         address=address.url,
         port=address.port,
         pid=server.process.pid if server else None,
-        version=str(entry.get("version", "")),
-        detail=dict(entry.get("detail", {})),
-        curl=endpoint_client.curl(address, given, example_file=folder.example(main), key_file=folder.key)
-        if given
+        version=serving.version if serving else "",
+        detail=serving.detail if serving else {},
+        curl=endpoint_client.curl(address, example, example_file=folder.example(main), key_file=folder.key)
+        if example
         else "",
-        since=str(entry.get("since", "")),
+        since=serving.since if serving else "",
         memory_mb=server.memory_mb if server else None,
         last_error=fault,
         slots=_slots(folder, current, server),
@@ -65,29 +66,25 @@ def read_status(folder: EndpointFolder, current: State) -> LocalStatus:
 
 
 def _slots(
-    folder: EndpointFolder, current: State, server: server_process.ServerProcess | None
+    folder: EndpointFolder, current: EndpointState, server: server_process.ServerProcess | None
 ) -> dict[str, SlotStatus]:
-    reported = server_launch.server_report(folder, server).get("slots", {})
-    # A report from before the last change may be about another model.
-    states = {
-        name: {"state": one["state"], "error": one["error"]}
-        for name, one in reported.items()
-        if name in current["slots"]
-        and tuple(one.get("of", ())) in ((), endpoint_state.deployment(current["slots"][name]))
-    }
-    nothing = {"state": "loading" if server else "stopped", "error": ""}
-    return {
-        name: SlotStatus(
-            version=str(entry["version"]),
-            detail=dict(entry["detail"]),
-            since=str(entry["since"]),
-            traffic=current["traffic"].get(name, 0),
-            mirror=current["mirror"].get(name, 0),
-            sha256=str(entry.get("sha256", "")),
-            **states.get(name, nothing),
+    reports, statuses = server_launch.server_report(folder, server).slots, {}
+    for name, slot in current.slots.items():
+        report = reports.get(name)
+        # A report from before the last change may be about another model.
+        if report is None or report.of not in ((), slot.deployment):
+            report = None
+        statuses[name] = SlotStatus(
+            version=slot.version,
+            detail=slot.detail,
+            since=slot.since,
+            traffic=current.traffic.get(name, 0),
+            mirror=current.mirror.get(name, 0),
+            sha256=slot.sha256,
+            state=report.state if report else "loading" if server else "stopped",
+            error=report.error if report else "",
         )
-        for name, entry in current["slots"].items()
-    }
+    return statuses
 
 
 def _health(address: Address) -> str:

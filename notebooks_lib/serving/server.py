@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -144,13 +145,14 @@ def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving import loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.data_collector import DataCollector
+    from notebooks_lib.serving.endpoint_state import EndpointState
     from notebooks_lib.serving.hot_reload import StateFollower
     from notebooks_lib.serving.slots import Slots
 
     loading.prepare_process()
     slots, name, options = Slots(), order["endpoint"], order["options"]
     follower = StateFollower(folder, slots)
-    follower.load_first(order["state"], set(order["must"]))
+    follower.load_first(EndpointState.from_json(order["state"]), set(order["must"]))
     access = app_factory.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options["collect"]):
@@ -166,15 +168,12 @@ def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
 def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
     """Write down who is going to serve, while a full disk does no harm yet: the old server still runs."""
     from notebooks_lib.serving import endpoint_state
+    from notebooks_lib.serving.endpoint_state import ServerRecord
 
-    own = {
-        "pid": os.getpid(),
-        "born": process_identity.birth(),
-        "host": order["host"],
-        "port": port,
-        "protocol": order["protocol"],
-    }
-    return endpoint_state.stage(folder / "server.json", {**own, "since": time.time()})
+    own = ServerRecord(
+        os.getpid(), process_identity.birth(), order["host"], port, protocol=order["protocol"], since=time.time()
+    )
+    return endpoint_state.stage(folder / "server.json", asdict(own))
 
 
 def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> None:

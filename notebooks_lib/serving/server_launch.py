@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint_client, server_process
+from notebooks_lib.serving import endpoint_client, endpoint_state, server_process
 from notebooks_lib.serving.endpoint_client import Address
-from notebooks_lib.serving.endpoint_state import EndpointFolder, State
+from notebooks_lib.serving.endpoint_folder import EndpointFolder
+from notebooks_lib.serving.endpoint_state import EndpointState, FollowReport, SlotReport
 from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
 
@@ -22,12 +21,12 @@ PROTOCOL = 2
 _LOOK_EVERY = 0.01
 
 
-def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[str]) -> State:
+def launch(settings: Settings, folder: EndpointFolder, new: EndpointState, *, must: set[str]) -> EndpointState:
     """Start a server for state `new` and return it once the slots in `must` are loaded and the state is written.
 
     Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
     """
-    host, port = settings.endpoint.host, settings.endpoint.port or new["port"]
+    host, port = settings.endpoint.host, settings.endpoint.port or new.port
     address = Address(host, port)
     order = {
         "endpoint": folder.name,
@@ -39,16 +38,16 @@ def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[
         "options": settings.endpoint.model_dump(),
         "collected": str(settings.layout.collected),
         "must": sorted(must),
-        "state": new,
+        "state": new.as_json(),
     }
     try:
         with StartingServer(folder, order, settings.endpoint.start_timeout) as starting:
             loaded = starting.loaded()
-            new = {**new, "host": host, "port": loaded["port"]}
-            new["slots"] = {
-                name: {**entry, "example": loaded["examples"].get(name, entry.get("example"))}
-                for name, entry in new["slots"].items()
+            slots = {
+                name: replace(slot, example=loaded["examples"].get(name, slot.example))
+                for name, slot in new.slots.items()
             }
+            new = replace(new, host=host, port=loaded["port"], slots=slots)
             # All that needs room on the disk is written by now.
             with folder.staged(new) as commit:
                 folder.serving.unlink(missing_ok=True)
@@ -71,7 +70,7 @@ def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[
                 f"end that process, or choose another port as in: "
                 f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
             ) from error
-        versions = ", ".join(str(new["slots"][name]["version"]) for name in sorted(must))
+        versions = ", ".join(new.slots[name].version for name in sorted(must))
         raise EndpointError(f"endpoint {folder.name!r} cannot serve version {versions}: {error}") from error
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r}: its server process cannot be started: {error}") from error
@@ -80,19 +79,19 @@ def launch(settings: Settings, folder: EndpointFolder, new: State, *, must: set[
     return new
 
 
-def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
+def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
     """Wait until the running server follows the state on disk; return, by slot, whether it is ready, and why not.
 
     Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
     """
     current = folder.read()
-    generation = current["generation"] if current else 0
+    generation = current.generation if current else 0
     deadline = time.monotonic() + timeout
     while True:
         server = server_process.running(folder)
         report = server_report(folder, server)
-        if report.get("generation", -1) >= generation:
-            return dict(report["slots"])
+        if report.generation >= generation:
+            return report.slots
         if server is None:
             raise EndpointError(
                 f"endpoint {folder.name!r}: its server process ended meanwhile; look at: nbops endpoint logs "
@@ -106,33 +105,20 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, Any]:
         time.sleep(_LOOK_EVERY)
 
 
-def server_report(folder: EndpointFolder, server: ServerProcess | None) -> dict[str, Any]:
-    """Return what the running server last wrote to serving.json; empty when it wrote nothing readable."""
-    with suppress(OSError, ValueError, RecursionError):
-        report = json.loads(folder.serving.read_text("utf-8"))
-        if server is not None and _is_report(report) and report["pid"] == server.process.pid:
-            return dict(report)
-    return {}
-
-
-def _is_report(content: Any) -> bool:
-    """Whether a file has the shape that `hot_reload` writes."""
-    kinds = {"pid": int, "generation": int, "slots": dict}
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
-        return False
-    kinds = {"state": str, "error": str, "of": list}
-    return all(
-        isinstance(slot, dict) and all(isinstance(slot.get(key), kind) for key, kind in kinds.items())
-        for slot in content["slots"].values()
-    )
+def server_report(folder: EndpointFolder, server: ServerProcess | None) -> FollowReport:
+    """Return what the running server last wrote to serving.json; of generation -1 when it wrote nothing readable."""
+    report = endpoint_state.read_report(folder.serving)
+    if server is not None and report is not None and report.pid == server.process.pid:
+        return report
+    return FollowReport(0, -1)
 
 
 def follows(server: ServerProcess) -> bool:
     """Whether the server follows changes while it runs."""
-    return server.record.get("protocol") == PROTOCOL
+    return server.record.protocol == PROTOCOL
 
 
-def _check_live(folder: EndpointFolder, new: State) -> None:
+def _check_live(folder: EndpointFolder, new: EndpointState) -> None:
     """Ask the new server for its identity over HTTP, as a client would."""
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()
@@ -145,6 +131,6 @@ def _check_live(folder: EndpointFolder, new: State) -> None:
         raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {answer}, expected {folder.name}")
 
 
-def listens_at(current: State) -> Address:
+def listens_at(current: EndpointState) -> Address:
     """Return the address of a state's server."""
-    return Address(str(current["host"]), int(current["port"]))
+    return Address(current.host, current.port)

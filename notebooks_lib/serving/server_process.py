@@ -18,7 +18,9 @@ import psutil
 
 from notebooks_lib import process_identity
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving.endpoint_state import EndpointFolder
+from notebooks_lib.serving import endpoint_state
+from notebooks_lib.serving.endpoint_folder import EndpointFolder
+from notebooks_lib.serving.endpoint_state import ServerRecord
 from notebooks_lib.tags import Env
 
 GRACE = 10.0
@@ -43,7 +45,7 @@ class ServerProcess:
     """A running server process, as its endpoint's server.json describes it."""
 
     process: psutil.Process
-    record: Mapping[str, Any]
+    record: ServerRecord
 
     @property
     def memory_mb(self) -> float | None:
@@ -56,14 +58,13 @@ class ServerProcess:
 
 def running(folder: EndpointFolder) -> ServerProcess | None:
     """Return the endpoint's server process, if it still is the one that was started and not another with its pid."""
+    record = endpoint_state.read_server(folder.server)
     try:
-        record = json.loads(folder.server.read_text("utf-8"))
-        process = psutil.Process(int(record["pid"]))
-        if not process_identity.alive(process.pid, str(record.get("born") or record["created"])):
+        if record is None or not process_identity.alive(record.pid, record.born):
             return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, psutil.Error):
+        return ServerProcess(psutil.Process(record.pid), record)
+    except psutil.Error:
         return None
-    return ServerProcess(process, record)
 
 
 def stop(server: ServerProcess) -> None:

@@ -214,15 +214,15 @@ FIRST_LOAD = """
 import sys
 from pathlib import Path
 from notebooks_lib.models import model_files
+from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.hot_reload import StateFollower
 from notebooks_lib.serving.slots import Slots
 
 root = Path(sys.argv[1])
 (root / "models").mkdir()
 (root / "model").rename(root / "models" / "1")
-detail = {"sha256": model_files.read(root / "models" / "1").sha256}
-entry = {"model": "1", "version": "1", "since": "", "detail": {"model": "sample"}, **detail}
-StateFollower(root, Slots()).load_first({"slots": {"blue": entry}, "traffic": {"blue": 100}, "mirror": {}}, {"blue"})
+slot = SlotState("1", "1", since="", detail={"model": "sample"}, sha256=model_files.read(root / "models" / "1").sha256)
+StateFollower(root, Slots()).load_first(EndpointState("sample", "", 0, {"blue": slot}, {"blue": 100}), {"blue"})
 (root / "models" / "1").rename(root / "model")
 sys.exit("mlflow" in sys.modules)
 """

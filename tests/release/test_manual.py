@@ -11,7 +11,8 @@ from notebooks_lib.errors import EndpointError, UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models import logged_models as models
 from notebooks_lib.release import manual
-from notebooks_lib.serving import endpoint_state
+from notebooks_lib.serving import endpoint_folder
+from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -44,9 +45,8 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    bare = {"name": "sample-dev", "wanted": "stopped", "host": "127.0.0.1", "port": port, "slots": {}, "traffic": {}}
-    endpoint_state.EndpointFolder(project, "sample-dev").write(bare)
-    endpoint_state.EndpointFolder(project, "by-hand").write(bare | {"name": "by-hand"})
+    for name in ("sample-dev", "by-hand"):
+        endpoint_folder.EndpointFolder(project, name).write(EndpointState(name, "127.0.0.1", port))
     with pytest.raises(EndpointError, match="no slot left to serve, and no stage of a registered model has it"):
         manual.start_by_hand(project, "by-hand")
     try:

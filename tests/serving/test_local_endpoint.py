@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +26,13 @@ from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
     endpoint_client,
+    endpoint_folder,
     endpoint_state,
     server_launch,
     server_process,
 )
 from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.local_status import LocalStatus
 from notebooks_lib.settings import Settings, load
@@ -49,13 +52,13 @@ print(status.pid)
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import deployment, endpoint_state
+from notebooks_lib.serving import deployment, endpoint_folder, endpoint_state
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
 def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
-    endpoint_state.EndpointFolder.write = die
+    endpoint_folder.EndpointFolder.write = die
 else:
     deployment.server_launch.follow = die
 LocalEndpoint(load(Path(sys.argv[1]), {}), "sample").deploy("green", ServedVersion.in_folder(Path(sys.argv[2]), version="2"))
@@ -170,7 +173,7 @@ def test_an_endpoint_lives_its_life(
     assert LocalEndpoint(endpoints, "sample").invoke(example) == {"predictions": [3.0]}
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
         LocalEndpoint(endpoints, "sample").delete_slot("green")
-    folder = endpoint_state.EndpointFolder(endpoints, "sample")
+    folder = endpoint_folder.EndpointFolder(endpoints, "sample")
     assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
     assert list(LocalEndpoint(endpoints, "sample").delete_slot("blue").slots) == ["green"]
     assert [path.name for path in folder.models.iterdir()] == ["3"]
@@ -231,7 +234,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    server_launch.follow(endpoint_state.EndpointFolder(deployed, "sample"), 30)
+    server_launch.follow(endpoint_folder.EndpointFolder(deployed, "sample"), 30)
     kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -246,7 +249,7 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     status = LocalEndpoint(here, "sample").deploy(
         "blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True
     )
-    folder = endpoint_state.EndpointFolder(here, "sample")
+    folder = endpoint_folder.EndpointFolder(here, "sample")
     # Readable by its owner only, and never shown.
     assert folder.key.stat().st_mode & 0o777 == 0o600
     key = folder.secret()
@@ -269,9 +272,7 @@ def test_names_that_nothing_bears_are_told_apart(
     assert entry.run(["endpoint", "list"]) == 0
     assert "no endpoint yet" in capsys.readouterr().out
     for name in ("one", "two"):
-        endpoint_state.EndpointFolder(empty_project, name).write(
-            {"wanted": "stopped", "host": "127.0.0.1", "port": 1, "slots": {"blue": SLOT}, "traffic": {}}
-        )
+        endpoint_folder.EndpointFolder(empty_project, name).write(EndpointState(name, "127.0.0.1", 1, {"blue": SLOT}))
     assert entry.run(["endpoint", "status"]) == 2
     assert "say which: one, two" in capsys.readouterr().err
     assert entry.run(["endpoint", "status", "on"]) == 2
@@ -290,24 +291,18 @@ def test_names_that_nothing_bears_are_told_apart(
 
 
 def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Settings) -> None:
-    lost = {
-        "wanted": "stopped",
-        "host": "127.0.0.1",
-        "port": 1,
-        "slots": {"blue": SLOT | {"sha256": "0"}},
-        "traffic": {},
-    }
-    endpoint_state.EndpointFolder(empty_project, "one").write(lost)
+    lost = EndpointState("one", "127.0.0.1", 1, {"blue": replace(SLOT, sha256="0")})
+    endpoint_folder.EndpointFolder(empty_project, "one").write(lost)
     with pytest.raises(EndpointError, match=r"are gone or damaged .* nbops promote --live .* nbops endpoint start one"):
         LocalEndpoint(empty_project, "one").start()
 
 
-SLOT = {"version": "1", "model": "1", "detail": {}, "since": "2026-01-01T00:00:00+00:00"}
+SLOT = SlotState("1", "1", since="2026-01-01T00:00:00+00:00")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "slots": {}}'])
 def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project: Settings) -> None:
-    folder = endpoint_state.EndpointFolder(empty_project, "sample")
+    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     (folder.path / "state.json").write_text(text)
     found = LocalEndpoint(empty_project, "sample").status()
@@ -318,7 +313,7 @@ def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project:
 
 
 def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: Settings) -> None:
-    folder = endpoint_state.EndpointFolder(empty_project, "sample")
+    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
     own = psutil.Process()
     record = {"pid": own.pid, "created": own.create_time()}
     endpoint_state.stage(folder.server, record).replace(folder.server)
@@ -338,8 +333,8 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             raise server_process.StartError("seen", "died")
 
     monkeypatch.setattr(server_launch, "StartingServer", Refusing)
-    folder = endpoint_state.EndpointFolder(empty_project, "sample")
-    folder.write({"wanted": "stopped", "host": "127.0.0.1", "port": 4001, "slots": {"blue": SLOT}, "traffic": {}})
+    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder.write(EndpointState("sample", "127.0.0.1", 4001, {"blue": SLOT}))
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
         with pytest.raises(EndpointError, match="seen"):
             LocalEndpoint(load(empty_project.root, environ), "sample").start()
@@ -365,7 +360,7 @@ def test_only_loopback_goes_without_a_key(host: str, loopback: bool, url: str) -
 
 
 def test_a_key_is_made_once(empty_project: Settings) -> None:
-    folder = endpoint_state.EndpointFolder(empty_project, "sample")
+    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     keys: set[str] = set()
     threads = [threading.Thread(target=lambda: keys.add(folder.secret())) for _ in range(4)]
@@ -378,7 +373,7 @@ def test_a_key_is_made_once(empty_project: Settings) -> None:
 
 
 def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Settings, models: dict[str, Path]) -> None:
-    folder = endpoint_state.EndpointFolder(empty_project, "sample")
+    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
     first = folder.keep_model(models["table"], "1")
     assert folder.keep_model(models["table"], "1") == first
     second = folder.keep_model(models["other"], "1")

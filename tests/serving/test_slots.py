@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_client
 from notebooks_lib.serving import mirror as mirroring
 from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.hot_reload import StateFollower
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.local_status import LocalStatus
@@ -104,9 +106,8 @@ def test_a_mark_is_subtracted_unless_the_slot_was_deployed_anew() -> None:
 def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str, Path]) -> None:
     """By a server that starts, one that follows, and one that is told what was scored."""
     shutil.copytree(light["double"], tmp_path / "models" / "1")
-    slot: dict[str, Any] = {"version": "1", "model": "1", "detail": {}, "since": "now"}
-    wanted = {"generation": 1, "slots": {"blue": slot}, "traffic": {"blue": 100}, "mirror": {}}
-    slot["sha256"] = model_files.read(light["double"]).sha256
+    slot = SlotState("1", "1", since="now", sha256=model_files.read(light["double"]).sha256)
+    wanted = EndpointState("sample", "127.0.0.1", 1, {"blue": slot}, {"blue": 100})
     StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
     with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):
@@ -114,8 +115,8 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     empty = Slots()
     StateFollower(tmp_path, empty).load_first(wanted, set())
     assert empty.choose() is None
-    del slot["sha256"]  # as of an older nbops
-    StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    older = wanted.with_slot("blue", replace(slot, sha256=""))
+    StateFollower(tmp_path, Slots()).load_first(older, {"blue"})
 
 
 @pytest.mark.parametrize(
