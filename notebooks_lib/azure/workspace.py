@@ -51,9 +51,9 @@ def named(settings: Settings) -> Workspace:
 
     Raises SettingsError that says which keys to fill.
     """
-    given = settings.azure
-    if given.workspace:
-        return Workspace(given.subscription, given.resource_group, given.workspace)
+    section = settings.azure
+    if section.workspace:
+        return Workspace(section.subscription, section.resource_group, section.workspace)
     for folder in (settings.root, *settings.root.parents):
         for place in (".azureml", "aml_config", ""):
             workspace = _from_file(folder / place / "config.json")
@@ -75,11 +75,11 @@ def tracking_uri(settings: Settings) -> str:
     workspace = named(settings)
     file = settings.layout.azure / _REMEMBERED
     key = f"{workspace.subscription}/{workspace.resource_group}/{workspace.name}".lower()
-    known = _remembered(file)
-    if key not in known:
-        known[key] = _ask(workspace)
-        _remember(file, {**_remembered(file), key: known[key]})
-    return known[key]
+    uris = _remembered(file)
+    if key not in uris:
+        uris[key] = _ask(workspace)
+        _remember(file, {**_remembered(file), key: uris[key]})
+    return uris[key]
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:
@@ -93,8 +93,8 @@ def credential() -> TokenCredential:
     from azure.identity import DefaultAzureCredential
 
     host = _AUTHORITIES.get(os.environ.get(CLOUD, ""))
-    given = {"authority": host} if host and "AZURE_AUTHORITY_HOST" not in os.environ else {}
-    return DefaultAzureCredential(exclude_interactive_browser_credential=True, **given)
+    authority = {"authority": host} if host and "AZURE_AUTHORITY_HOST" not in os.environ else {}
+    return DefaultAzureCredential(exclude_interactive_browser_credential=True, **authority)
 
 
 def _ask(workspace: Workspace) -> str:
@@ -178,5 +178,5 @@ def _remembered(file: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}
 
 
-def _remember(file: Path, known: dict[str, str]) -> None:
-    safe_files.write(file, json.dumps(known, indent=1), durable=False)
+def _remember(file: Path, uris: dict[str, str]) -> None:
+    safe_files.write(file, json.dumps(uris, indent=1), durable=False)

@@ -51,8 +51,8 @@ def number(text: str) -> int | float | None:
     if match is None:
         return None
     if text.lstrip("-").isdecimal() and text != "-0":
-        whole = int(text)
-        return whole if -(2**63) <= whole < 2**63 else _again(text, 0)
+        integer = int(text)
+        return integer if -(2**63) <= integer < 2**63 else _again(text, 0)
     return _again(text, len(match[1] or ""))
 
 
@@ -72,8 +72,8 @@ def kind_of(column: pa.ChunkedArray) -> str:
     import pyarrow.compute as pc
 
     texts = pc.unique(pc.ascii_trim_whitespace(column.drop_null()))
-    known = pc.is_in(texts, pa.array(sorted(MISSING), texts.type))
-    present = texts.filter(pc.invert(known))
+    missing = pc.is_in(texts, pa.array(sorted(MISSING), texts.type))
+    present = texts.filter(pc.invert(missing))
     if not len(present):
         return "empty"
     for kind in ("boolean", "integer", "number", "time", "instant"):

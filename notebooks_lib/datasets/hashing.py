@@ -255,9 +255,10 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
     present = column.is_valid().to_numpy()
     if column_kind == "number":
         values = column.fill_null(0.0).to_numpy()
-        whole = (values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
-        cells[:, 0] = np.where(whole, _INTEGER, _FLOAT)
-        cells[:, 1] = np.where(whole, np.where(whole, values, 0.0).astype("<i8"), values.astype("<f8").view("<i8"))
+        is_whole = (values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
+        integers = np.where(is_whole, values, 0.0).astype("<i8")
+        cells[:, 0] = np.where(is_whole, _INTEGER, _FLOAT)
+        cells[:, 1] = np.where(is_whole, integers, values.astype("<f8").view("<i8"))
     else:
         cells[:, 0] = {"integer": _INTEGER, "time": _TIME, "instant": _INSTANT}[column_kind]
         cells[:, 1] = column.cast(pa.int64()).fill_null(0).to_numpy()

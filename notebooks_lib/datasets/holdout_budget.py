@@ -115,13 +115,13 @@ def asking(
     except Timeout as error:
         raise TrackingError(f"another promotion has held the holdout for {patience:.0f} s; end it first") from error
     try:
-        asked = _Question(store, data, question, alpha=alpha, budget=budget, reader=reader)
-        before = asked.ledger.find_answer(asked.sha256)
+        counted = _Question(store, data, question, alpha=alpha, budget=budget, reader=reader)
+        before = counted.ledger.find_answer(counted.sha256)
         if before is not None:
-            yield Use(before.number, asked.uses_before(), before.content, before.asked)
+            yield Use(before.number, counted.uses_before(), before.content, before.asked)
         else:
-            spent = asked.uses_before()
-            yield Use(spent + 1, spent, None, _question=asked)
+            spent = counted.uses_before()
+            yield Use(spent + 1, spent, None, _question=counted)
     finally:
         lock.release()
 

@@ -47,8 +47,8 @@ def _simpler(value: Any) -> Any:
         return value.astype("datetime64[us]").tolist()  # dates; in nanoseconds they would become whole numbers
     if hasattr(value, "toarray"):
         return value.toarray().tolist()
-    converted, known = NumpyEncoder().try_convert(value)
-    return converted if known else str(value)
+    converted, is_known = NumpyEncoder().try_convert(value)
+    return converted if is_known else str(value)
 
 
 METHOD_PARAM = "predict_method"

@@ -79,8 +79,8 @@ class ServedModel:
 
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
         """Offer the parameters of the model, and the one that asks a classifier for probabilities."""
-        known = {param.name for param in own}
-        self._has_probabilities = predictions.METHOD_PARAM not in known and predictions.has_probabilities(estimator)
+        names = {param.name for param in own}
+        self._has_probabilities = predictions.METHOD_PARAM not in names and predictions.has_probabilities(estimator)
         by_method = (Column(predictions.METHOD_PARAM, "string", required=False),) if self._has_probabilities else ()
         self.params = (*own, *by_method)
 

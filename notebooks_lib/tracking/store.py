@@ -34,7 +34,7 @@ RETRIES = "4"
 GREETING_TIMEOUT = 10
 """Seconds in which a server must answer the first request."""
 
-_told_before: dict[str, str] = {}
+_users_uri: dict[str, str] = {}
 """Tracking URI that `connect` put into MLFLOW_TRACKING_URI -> what the user had put there."""
 
 
@@ -152,8 +152,8 @@ def connect(settings: Settings | None = None) -> Store:
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
-        given = os.environ.get("MLFLOW_TRACKING_URI", "")  # perhaps set here, for an earlier store
-        _told_before.setdefault(uri, _told_before.get(given, given))
+        current = os.environ.get("MLFLOW_TRACKING_URI", "")  # perhaps set here, for an earlier store
+        _users_uri.setdefault(uri, _users_uri.get(current, current))
         mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     if _without_machine_faults not in (logger := logging.getLogger("mlflow.store.db.utils")).filters:
@@ -172,16 +172,16 @@ def tracking_uri(settings: Settings) -> str:
 
     The variables are NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI.
     """
-    given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    given = _told_before.get(given, given)
-    if given and Env.OWNER_RUN in os.environ:
-        return given
+    theirs = os.environ.get("MLFLOW_TRACKING_URI", "")
+    theirs = _users_uri.get(theirs, theirs)
+    if theirs and Env.OWNER_RUN in os.environ:
+        return theirs
     ours = os.environ.get("NBOPS_TRACKING_URI", "")
-    if ours and given and absolute(ours, settings.root) != absolute(given, settings.root):
+    if ours and theirs and absolute(ours, settings.root) != absolute(theirs, settings.root):
         raise errors.SettingsError(
-            f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {given!r}: unset one of them"
+            f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {theirs!r}: unset one of them"
         )
-    chosen = ours or given or settings.tracking.uri
+    chosen = ours or theirs or settings.tracking.uri
     if not chosen:
         return sqlite.url(settings.layout.database)
     if chosen == "azureml":
