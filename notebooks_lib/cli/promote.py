@@ -14,6 +14,7 @@ import click
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
+    from notebooks_lib.records import RunResult
     from notebooks_lib.release.decision_record import PromotionRecord, RecordedDecision, ReleaseRecord
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
@@ -88,31 +89,38 @@ def _promote(
     with output.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        record = _record(project, result.run_id)
-        _write_github_output(promoted=False, decision=record.decision.answer if record.decision else "")
-        if as_json:
-            recorded = {
-                "decision": record.decision.content if record.decision else None,
-                "card": record.card or None,
-                "release": record.release.as_json() if record.release else None,
-            }
-            _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
-        else:
-            click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
-            if record.decision is not None:
-                click.echo(f"  decision  {record.decision.summary}")
-            click.echo(f"  notebook  {output.path(result.output)}")
-            click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
-            _print_unfinished(project, _model({**schema.defaults, **values}))
-        return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
+        return _report_failed(project, result, _model({**schema.defaults, **values}), as_json=as_json)
+    return _report_finished(project, result, result.run_id, as_json=as_json)
 
+
+def _report_failed(project: Settings, result: RunResult, model: str, *, as_json: bool) -> int:
+    """Print how the notebook ended, and the decision if it was recorded before; return the exit code."""
+    record = _record(project, result.run_id)
+    _write_github_output(promoted=False, decision=record.decision.answer if record else "")
+    if as_json:
+        recorded = {
+            "decision": record.decision.content if record else None,
+            "card": record.card if record else None,
+            "release": record.release.as_json() if record else None,
+        }
+        _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
+    else:
+        click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
+        if record is not None:
+            click.echo(f"  decision  {record.decision.summary}")
+        click.echo(f"  notebook  {output.path(result.output)}")
+        click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
+        _print_unfinished(project, model)
+    return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
+
+
+def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_json: bool) -> int:
+    """Print the recorded decision, what the stages did and where it is served; return the exit code."""
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    record = decision_record.read_decision(connect(project), result.run_id)
+    record = decision_record.read_decision(connect(project), run_id)
     decision, release = record.decision, record.release
-    assert decision is not None
-    assert release is not None
     last = release.passed[-1] if release.passed else "prod"
     status = None if release.dry_run else _status(project, project.stages.endpoint(last, decision.model))
     _write_github_output(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
@@ -121,7 +129,7 @@ def _promote(
             "promoted": release.promoted,
             "waiting": release.waiting,
             "decision": decision.content,
-            "run_id": result.run_id,
+            "run_id": run_id,
             "url": result.url,
             "card": record.card,
             "release": release.as_json(),
@@ -131,7 +139,7 @@ def _promote(
     _print(decision, release, status, project)
     click.echo(f"  card       {output.local_path(record.card)}")
     click.echo(f"  notebook   {output.path(result.output)}")
-    click.echo(f"  run        {result.run_id}")
+    click.echo(f"  run        {run_id}")
     click.echo(f"  MLflow     {output.open_hint(result.url)}")
     return 0
 
@@ -144,18 +152,16 @@ def _print_unfinished(project: Settings, model: str) -> None:
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 
-def _record(project: Settings, run_id: str | None) -> PromotionRecord:
-    """Return what was recorded before a stage failed; an empty record when nothing was."""
+def _record(project: Settings, run_id: str | None) -> PromotionRecord | None:
+    """Return what was recorded before a stage failed; None when nothing was."""
     from notebooks_lib.errors import NbopsError
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
 
-    if not run_id:
-        return decision_record.PromotionRecord()
     try:
-        return decision_record.read_decision(connect(project), run_id)
+        return decision_record.read_decision(connect(project), run_id) if run_id else None
     except NbopsError:
-        return decision_record.PromotionRecord()
+        return None
 
 
 def _check_subject(values: Mapping[str, Any], project: Settings) -> None:

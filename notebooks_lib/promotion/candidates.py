@@ -156,10 +156,10 @@ def find_candidates(
         raise PromotionError(f"no run of experiment {experiment!r} used {data.ref} as it is now: run a notebook on it")
     single, repeated = _unrepeated(same, champion)
     out = [Candidate(run, run.metrics.get(metric.name), refused=f"repeated by run {by[:8]}") for run, by in repeated]
-    withdrawn = _withdrawn(store, versions)
     waiting, silent = _waiting(single, metric, limit)
     out += [Candidate(run, None, refused=f"it has no {metric.name}, and is not among the newest") for run in silent]
     truth = scoring.truth_of(data, data.validation, metric)
+    withdrawn = _withdrawn(store, versions)
     ranked: list[Candidate] = []
     while waiting and len(ranked) < limit:
         run = waiting.pop(0)
@@ -174,13 +174,12 @@ def find_candidates(
     if not ranked and champion is None:
         raise PromotionError(candidates.no_candidate)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]
-    champion_run = champion.run_id if champion else ""
-    ranked.sort(
-        key=lambda candidate: (
-            sort_key(metric.direction, candidate.validation or 0.0),
-            candidate.run.run_id != champion_run,
-        )
-    )
+
+    def order(candidate: Candidate) -> tuple[float, bool]:
+        champion_itself = champion is not None and candidate.run.run_id == champion.run_id
+        return sort_key(metric.direction, candidate.validation or 0.0), not champion_itself
+
+    ranked.sort(key=order)
     return replace(candidates, ranked=tuple(ranked), others=tuple(out))
 
 

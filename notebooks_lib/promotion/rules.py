@@ -73,8 +73,6 @@ class RuleResult:
 RuleFunction = Callable[[Evidence, Policy], RuleResult | None]
 RULES: list[RuleFunction] = []
 """All rules, in the order in which they are shown."""
-
-
 EARLY: list[RuleFunction] = []
 """The rules that need no holdout row. When one fails, the holdout is not read and no use is spent."""
 

@@ -122,23 +122,23 @@ class ReleaseRecord:
 
 @dataclass(frozen=True)
 class PromotionRecord:
-    """Everything that a promotion left on its MLflow run. What it has not reached is None or empty."""
+    """Everything that a promotion left on its MLflow run."""
 
-    decision: RecordedDecision | None = None
-    card: str = ""
-    """Address of the page for people."""
-    release: ReleaseRecord | None = None
-    candidates: Mapping[str, Any] | None = None
+    decision: RecordedDecision
+    release: ReleaseRecord
+    candidates: Mapping[str, Any]
     """As `Candidates.as_json` wrote them."""
+    card: str
+    """Address of the page for people."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the content of `decision.json`, and of `release.json` over it."""
         return cls(
             decision=RecordedDecision.from_json(content["decision"]),
-            card=content["card"],
             release=ReleaseRecord.from_json(content["release"]),
-            candidates=content.get("candidates"),
+            candidates=content["candidates"],
+            card=content["card"],
         )
 
 

@@ -83,7 +83,9 @@ Limits = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], Befo
 
 
 NO_ROWS = "no holdout row is read for it"
-"""Marks a threshold whose change is no new question to the holdout, so that it spends no use."""
+"""Marks a threshold whose change is no new question to the holdout, so that it spends no use. A threshold without the
+mark is a part of every question: with a new one, answers that were stored before are not found again.
+"""
 _Positive = Annotated[float, Field(gt=0)]
 
 

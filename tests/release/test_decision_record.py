@@ -42,7 +42,8 @@ def test_a_record_says_what_the_decision_said():
 def test_figures_of_a_later_version_are_carried_along():
     decision = decide_use(evidence(uses=Uses(10, 3, "yesterday", 7)), Policy()).as_json()
     decision |= {"weight": 1, "rules": [{**decision["rules"][0], "weight": 1}]}
-    read = PromotionRecord.from_json({"decision": decision, "release": {**RELEASE, "weight": 1}, "card": ""}).decision
+    content = {"decision": decision, "release": {**RELEASE, "weight": 1}, "card": "", "candidates": {}}
+    read = PromotionRecord.from_json(content).decision
     assert read.content["weight"] == 1
     assert (read.uses.asked, read.uses.left) == ("yesterday", 3)
 
