@@ -32,12 +32,12 @@ class Blocks:
 
     @property
     def count(self) -> int:
-        """How many blocks there are."""
+        """Return the number of blocks."""
         return len(self.sizes)
 
     @property
     def effective(self) -> float:
-        """How many blocks of equal size would tell as much: few when one group has most of the rows."""
+        """Return how many blocks of equal size would tell as much: few when one group has most of the rows."""
         return float(self.sizes.sum() ** 2 / (self.sizes.astype(float) ** 2).sum())
 
 

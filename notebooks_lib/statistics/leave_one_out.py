@@ -55,7 +55,7 @@ class Sums:
 
     @cached_property
     def whole(self) -> float:
-        """On all rows."""
+        """Return the metric on all rows."""
         with np.errstate(all="ignore"):
             return float(self.of(self.figures.sum(axis=0)))
 
@@ -70,7 +70,7 @@ class Sums:
             return np.asarray(self.of(self.figures.sum(axis=0) - figures), dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Add the rows to the sums."""
+        """Return the sum over rows that are added to the sums."""
         if self.outcomes is None:
             return 0.0
         with np.errstate(all="ignore"):
@@ -95,18 +95,18 @@ class Placements:
 
     @cached_property
     def placements(self) -> Array:
-        """Of each row among those of the other class."""
+        """Return the placement of each row among the rows of the other class."""
         return placements(self.positive, self.chance)
 
     @cached_property
     def whole(self) -> float:
-        """On all rows; NaN when one class is missing."""
+        """Return the area on all rows; NaN when one class is missing."""
         wins = self.placements[self.positive].sum()
         pairs = int(self.positive.sum()) * int((~self.positive).sum())
         return float(wins / pairs) if pairs else float("nan")
 
     def without(self, blocks: Blocks) -> Array:
-        """Wins and pairs that are left."""
+        """Return the area from the wins and pairs that are left."""
         positive = self.positive.astype(float)
         lost = np.bincount(blocks.of_row, self.placements, blocks.count)
         ones = np.bincount(blocks.of_row, positive, blocks.count)
@@ -118,11 +118,11 @@ class Placements:
             return np.where(pairs > 0, wins / pairs, np.nan)
 
     def unseen(self, rows: float) -> float:
-        """Zero: the number of pairs does not depend on the model."""
+        """Return zero: the number of pairs does not depend on the model."""
         return 0.0
 
     def _within(self, blocks: Blocks) -> Array:
-        """Pairs in order of which both rows lie in the block."""
+        """Return the number of ordered pairs within each block."""
         order = np.argsort(blocks.of_row, kind="stable")
         members = np.split(order, np.cumsum(blocks.sizes)[:-1])
         return np.array([placements(self.positive[m], self.chance[m])[self.positive[m]].sum() for m in members])
@@ -137,7 +137,7 @@ class Mean:
 
     @cached_property
     def whole(self) -> float:
-        """On all rows."""
+        """Return the metric on all rows."""
         return float(np.mean([part.whole for part in self.parts]))
 
     def without(self, blocks: Blocks) -> Array:
@@ -166,16 +166,16 @@ class Anew:
 
     @cached_property
     def whole(self) -> float:
-        """On all rows."""
+        """Return the metric on all rows."""
         return float(self.score(np.arange(self.count)))
 
     def without(self, blocks: Blocks) -> Array:
-        """Recompute the metric once for each block."""
+        """Return the metric recomputed without each block."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Add a single row in each turn: a block holds many units, unlike a group."""
+        """Return the sum over single rows, added in turn: a block holds many units, unlike a group."""
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 

@@ -45,12 +45,12 @@ class Sample:
 
     @property
     def rarer(self) -> int | None:
-        """Units of the rarest class."""
+        """Return the units of the rarest class."""
         return None if self.classes is None else int(self.classes.sum(axis=0).min())
 
     @property
     def differences(self) -> int | None:
-        """Units on which the two differ."""
+        """Return the units on which the two differ."""
         return None if self.differing is None else int(self.differing.sum())
 
 
