@@ -17,13 +17,13 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from notebooks_lib import errors, safe_files
+from notebooks_lib.notebooks.secrets import MASK
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running.prepared_notebook import ERROR_TAG
 from notebooks_lib.tracking.store import Store, answering
 
 EVERY = 10.0
 """Seconds between two writes while cells run; more when writing itself is slow."""
-MASK = "**********"
 SHORTEST_SECRET = 4
 """Shorter values occur in ordinary text by chance; masking them would garble it."""
 DEPTH = 2

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
+from notebooks_lib import kernels
 from notebooks_lib.kernels import kernelspecs, provisioner, template_manager
 from tests.kernels.building import SPECS, Kernel, wait
 from tests.kernels.templates import ROOT, all_of, start, status, templates
@@ -86,6 +87,19 @@ def test_elsewhere_than_on_linux_kernels_are_ordinary(
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(template_manager.Unavailable, match="not on win32"):
         template_manager.runtime_folder()
+
+
+def test_without_pythons_modules_for_unix_kernels_are_ordinary(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(provisioner, "_warned", False)
+    monkeypatch.delattr(kernels, "template_client")
+    monkeypatch.delitem(sys.modules, "notebooks_lib.kernels.template_client")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    with caplog.at_level(logging.WARNING), start(folder) as kernel:
+        assert not kernel.warm
+        assert kernel.run("1 + 1").text == "2"
+    assert "an ordinary kernel instead of a warm one: ModuleNotFoundError" in caplog.text
 
 
 def test_a_kernel_other_than_ipykernel_is_started_as_it_is(folder: Path) -> None:
