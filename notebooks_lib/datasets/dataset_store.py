@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from notebooks_lib.errors import UsageError, reason
@@ -152,6 +153,10 @@ class DatasetSource(Protocol):
 
 class DatasetStore(DatasetSource, Protocol):
     """Where versions of datasets are added, too."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that another machine needs a copy of to read the versions; None when it needs none."""
 
     def next_version(self, name: str) -> int:
         """Return the number for the next version. A number that was ever taken is not used again."""

@@ -46,6 +46,11 @@ class DiskStore:
         """Return the store in the project's data folder."""
         return cls(settings.data_folder, settings.data.folder)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of all versions."""
+        return self._folder
+
     def names(self) -> list[str]:
         """Return the names that have a version, sorted."""
         if not self._folder.is_dir():

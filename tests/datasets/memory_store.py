@@ -13,6 +13,10 @@ class MemoryStore:
         self._contents: dict[str, dict[int, VersionContent]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def folder(self) -> None:
+        return None
+
     def names(self) -> list[str]:
         return sorted(self._contents)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,16 @@ def test_of_several_that_add_one_number_at_once_one_gets_it(store: DatasetStore)
         thread.join()
     assert [store.metadata("t", 1).rows] == taken
     assert (store.names(), store.versions("t")) == (["t"], [1])
+
+
+def test_another_machine_reads_the_versions_from_a_copy_of_the_folder(
+    store: DatasetStore, project_of_a_store: Settings, tmp_path: Path
+) -> None:
+    store.add("t", 1, content())
+    if store.folder is not None:
+        copy = shutil.copytree(store.folder, tmp_path / "elsewhere" / "data")
+        there = project_of_a_store.model_copy(update={"root": copy.parent})
+        assert loader.project_store(there).metadata("t", 1) == store.metadata("t", 1)
 
 
 def test_a_version_that_is_not_there_is_an_error(store: DatasetStore) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
+from notebooks_lib.datasets import loader
 from notebooks_lib.kernels import preferences
 from notebooks_lib.notebooks import fingerprint
 from notebooks_lib.notebooks.document import Notebook
@@ -86,13 +87,19 @@ def _paths(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
     paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
-    data = settings.data_folder.resolve()
-    if data.is_relative_to(root) and data != root:  # git may ignore the data folder
+    data = _data_folder(settings)
+    if data is not None and data.is_relative_to(root) and data != root:  # git may ignore the data folder
         paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walk(data)}
     for path in paths:
         unnameable = path.encode("utf-8", "ignore").decode() != path  # an archive cannot hold such a name
         if not unnameable and not LEFT_OUT.intersection(Path(path).parts) and (root / path).is_file():
             yield path
+
+
+def _data_folder(settings: Settings) -> Path | None:
+    """Return the folder of datasets that a worker needs; None where it reads them from their store."""
+    folder = loader.project_store(settings).folder
+    return None if folder is None else folder.resolve()
 
 
 def _git_files(root: Path) -> list[str] | None:
@@ -145,8 +152,8 @@ def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundl
         for name, value in os.environ.items()
         if (name.startswith("NBOPS_") and name not in _OURS) or name in executors.THREAD_VARIABLES
     }
-    data = settings.data_folder.resolve()
-    if not data.is_relative_to(settings.root.resolve()):  # workers must have it at the same path
+    data = _data_folder(settings)
+    if data is not None and not data.is_relative_to(settings.root.resolve()):  # workers must have it at the same path
         environment["NBOPS_DATA_FOLDER"] = str(data)
     history = Path(
         preferences.read_preferences(str(settings.root), {**os.environ, Env.ROOT: str(settings.root)}).memory
