@@ -27,7 +27,6 @@ from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.executors import Session, in_thread
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
-from notebooks_lib.tracking.store import Store
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,21 +48,12 @@ Work = Callable[[TrialTask], TrialOutcome]
 class DaskCluster:
     """Executes trials on the workers of a Dask scheduler, which may come and go."""
 
-    def __init__(
-        self,
-        client: Client,
-        address: str,
-        project: ProjectBundle,
-        work: Work,
-        store: Store,
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, client: Client, address: str, work: Work, project: ProjectBundle, session: Session) -> None:
         self._client = client
-        self._work = work
         self._address = address
+        self._work = work
         self._project = project
-        self._store = store
-        self._tell = tell
+        self._store, self._tell = session.store, session.tell
         self._inner = client.get_executor(pure=False)
         self._threads: Mapping[str, int] = {}
         """Connected workers -> trials that each runs in parallel."""
@@ -266,7 +256,7 @@ def connect(address: str, work: Work, session: Session) -> DaskCluster:
     client = _client(address)
     try:
         project = bundle.make(session.source, session.start, session.store)
-        cluster = DaskCluster(client, address, project, work, session.store, session.tell)
+        cluster = DaskCluster(client, address, work, project, session)
         cluster.begin()
     except BaseException:
         client.close(timeout=2)
