@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +121,17 @@ def test_columns_come_in_the_order_they_were_added_in(empty_project: Settings) -
     table = empty_project.data_folder / "sales" / "1" / "table.parquet"
     pd.read_parquet(table)[["y", "x", "id"]].to_parquet(table)
     assert list(datasets.load("sales", empty_project).train.X.columns) == ["id", "x", "y"]
+
+
+def test_a_version_on_disk_is_read_as_the_release_before_wrote_it(empty_project: Settings) -> None:
+    """Written by nbops 0.2 before datasets had a store: rows, parts and what left the holdout must stay for good."""
+    shutil.copytree(Path(__file__).parents[1] / "data" / "dataset_0_2", empty_project.data_folder)
+    sales = datasets.load("sales", empty_project)
+    assert (sales.ref, sales.fingerprint[:16], sales.description) == (
+        "sales@3",
+        "d887a1efdce9e43c",
+        'one row is a "sale"',
+    )
+    assert (len(sales.train), len(sales.validation), sales.rows_held_out, sales.retired) == (72, 31, 17, 14)
+    ids = ",".join(sales.train.frame["id"])
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == "fa6fe3d0845c7106"
