@@ -43,18 +43,18 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     project = settings.existing()
     store = connect(project)
     if every or as_json:
-        look = query.RunSelection(query.find_runs(store, experiment), whole=True)
+        selection = query.RunSelection(query.find_runs(store, experiment), whole=True)
     else:
-        look = query.promising_runs(store, experiment, name, largest=direction == "max")
-    ranking = rank(look.runs, name, direction)
+        selection = query.promising_runs(store, experiment, name, largest=direction == "max")
+    ranking = rank(selection.runs, name, direction)
     if as_json:
         sys.stdout.write(json.dumps(ranking.as_json(), ensure_ascii=False) + "\n")
     elif not ranking.tables:
         click.echo(f"experiment {experiment!r} has no successful run yet")
     else:
         _print(ranking, every=every)
-        if not look.whole:
-            click.echo(f"\n{look}; --all looks at every one")
+        if not selection.whole:
+            click.echo(f"\n{selection}; --all looks at every one")
         if name in builtin.DIRECTIONS and ranking.tables[0].datasets:
             words = ["nbops", "promote", "-p", f"experiment={experiment}", "-p", f"metric={name}"]
             click.echo(f"\nnext  {shlex.join(words)}")

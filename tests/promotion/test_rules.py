@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from notebooks_lib.promotion import rules
 from notebooks_lib.promotion.decision import EARLY, RULES
 from notebooks_lib.promotion.rules import Policy
 from notebooks_lib.settings.sections import ModelPolicy, Promotion
@@ -13,6 +16,12 @@ def test_every_setting_of_a_model_reaches_the_policy_with_the_same_default():
     policy = Policy.of(Promotion(models={"sales": ModelPolicy(**own)}), "sales", min_gain=0.5)
     assert {name: getattr(policy, name) for name in own} == own
     assert policy.min_gain == 0.5
+
+
+def test_every_threshold_of_a_model_is_read_where_it_decides():
+    folder = Path(rules.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    assert [name for name in ModelPolicy.model_fields if f"policy.{name}" not in source] == []
 
 
 def test_guardrails_are_shown_before_what_the_holdout_says():
