@@ -13,8 +13,9 @@ from notebooks_lib.datasets import data_faults
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import model_facts, scoring
 from notebooks_lib.promotion.candidates import Candidates
-from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side
+from notebooks_lib.promotion.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
+from notebooks_lib.promotion.rules import early_refusals
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
@@ -89,8 +90,8 @@ def gather_evidence(
         (evaluated,) = evaluation.ask([(evidence, candidate.source)])
         if evaluated.unread:
             refused.append(evaluated)
-            if _refuses_all(evaluated, policy):
-                break
+            if any(result.id in ABOUT_ALL for result in early_refusals(evaluated, policy)):
+                break  # the next one would fail it too
         elif evaluated.challenger.fault:
             failed.append(evaluated)
         else:
@@ -100,12 +101,6 @@ def gather_evidence(
         raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
     best, *others = failed or refused
     return replace(best, rivals=() if failed else tuple(others))
-
-
-def _refuses_all(evidence: Evidence, policy: Policy) -> bool:
-    """Whether a rule failed that does not depend on this challenger: the next one would fail it too."""
-    checked = (check(evidence, policy) for check in EARLY)
-    return any(rule is not None and not rule.ok and rule.id in ABOUT_ALL for rule in checked)
 
 
 def _best_challengers(

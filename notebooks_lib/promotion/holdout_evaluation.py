@@ -18,9 +18,10 @@ from notebooks_lib.errors import HoldoutError, ModelError, UnknownNameError, rea
 from notebooks_lib.metrics.jackknife import leaver
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
 from notebooks_lib.promotion import scoring
-from notebooks_lib.promotion.decision import EARLY, Evidence, Policy, Side, Uses
+from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses
 from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
 from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.rules import early_refusals
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.statistics.paired import Paired
 from notebooks_lib.statistics.resampling import Draws
@@ -94,10 +95,11 @@ class HoldoutEvaluation:
 
     def _allowed(self, challenges: Iterable[Challenge], counted: Uses) -> list[Challenge]:
         """Return the challenges that no early rule refuses at this count of uses."""
-        return [challenge for challenge in challenges if not self._refused(replace(challenge[0], uses=counted))]
-
-    def _refused(self, evidence: Evidence) -> bool:
-        return any(rule is not None and not rule.ok for rule in (check(evidence, self.policy) for check in EARLY))
+        return [
+            (evidence, source)
+            for evidence, source in challenges
+            if not early_refusals(replace(evidence, uses=counted), self.policy)
+        ]
 
     def _question(self, challenges: Sequence[Evidence]) -> dict[str, Any]:
         """Return everything that the answer depends on; the order of several challengers does not matter."""

@@ -87,3 +87,9 @@ def early(check: RuleFunction) -> RuleFunction:
     """Register a rule that is checked before the holdout is read."""
     EARLY.append(check)
     return rule(check)
+
+
+def early_refusals(evidence: Evidence, policy: Policy) -> list[RuleResult]:
+    """Return the early rules that fail: with any, the holdout is not read."""
+    results = (check(evidence, policy) for check in EARLY)
+    return [result for result in results if result is not None and not result.ok]
