@@ -220,7 +220,7 @@ def test_a_warm_kernel_is_chosen_run_interrupted_and_restarted_by_hand(
 
     def runs_to_the_last_cell() -> str:
         number = wait("the kernel's number", lambda: found if (found := text(1).strip()) != first else None)
-        assert "template.py" in text(0)
+        assert "template_process.py" in text(0)
         assert "False" in text(0), "nothing is left of a kernel before"
         wait("the figure", lambda: page.locator(".jp-RenderedImage img").count() == 1)
         page.wait_for_function(f"{kernel}.status === 'busy'", timeout=60_000)

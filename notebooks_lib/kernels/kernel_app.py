@@ -137,7 +137,7 @@ def prepare_debugger(kernel: Any, base: Collection[str], known: Collection[str],
     sys.modules["ipykernel.debugger"].sys = VisibleModules(visible)  # type: ignore[attr-defined]
     folder = os.path.dirname(os.path.abspath(__file__))
     if hasattr(debugger, "kernel_modules"):
-        debugger.kernel_modules += [os.path.join(folder, name) for name in ("kernel_app.py", "template.py")]
+        debugger.kernel_modules += [os.path.join(folder, name) for name in ("kernel_app.py", "template_process.py")]
 
 
 def exit_process(code: object, shared: set[str]) -> None:

@@ -57,7 +57,7 @@ def all_of(folder: Path) -> list[int]:
 
 
 def templates(folder: Path) -> list[int]:
-    return [pid for pid in all_of(folder) if b"template.py" in command_line(pid)]
+    return [pid for pid in all_of(folder) if b"template_process.py" in command_line(pid)]
 
 
 def command_line(pid: int) -> bytes:

@@ -231,7 +231,7 @@ def test_the_stack_below_a_cell_is_the_kernels_own(kernels: dict[str, Kernel]) -
     cold, warm = (kernels[kind].value(code, "import inspect, os") for kind in ("cold", "warm"))
     shared = [frame for frame in cold if frame[0] not in ("<frozen runpy>", "ipykernel_launcher.py")]
     assert warm[: len(shared)] == shared
-    assert [name for name, _ in warm[len(shared) :]] == ["kernel_app.py", "template.py", "template.py"]
+    assert [name for name, _ in warm[len(shared) :]] == ["kernel_app.py", "template_process.py", "template_process.py"]
 
 
 def test_what_other_programs_and_c_code_print_is_shown(kernel: Kernel) -> None:

@@ -75,7 +75,7 @@ def test_a_template_killed_before_its_answer_leaves_no_second_kernel(
         changed.replace("protocol = sys", f"HERE = {str(folder / 'once')!r}\nprotocol = sys")
     )
     for module in (template_client, template_manager):
-        monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
+        monkeypatch.setattr(module, "template_path", lambda: str(package / "template_process.py"))
     with start(folder) as kernel:
         assert kernel.warm
         assert (folder / "once").exists()

@@ -61,9 +61,9 @@ def test_kernels_start_and_end_while_templates_are_killed() -> None:
         while any(process.poll() is None for process in clients):
             assert time.monotonic() < until
             time.sleep(random.uniform(1, 4))
-            found = [pid for pid in marked(str(home)) if b"template.py" in command(pid)]
+            found = [pid for pid in marked(str(home)) if b"template_process.py" in command(pid)]
             time.sleep(0.5)  # a kernel shows its template's command for a moment after the fork
-            templates = [pid for pid in found if b"template.py" in command(pid)]
+            templates = [pid for pid in found if b"template_process.py" in command(pid)]
             if templates:
                 os.kill(random.choice(templates), signal.SIGKILL)
                 kills += 1

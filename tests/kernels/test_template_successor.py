@@ -95,7 +95,7 @@ def test_a_slow_import_delays_kernels_a_little_and_those_of_other_projects_not_a
     assert changed == 1
     (package / "template_successor.py").write_text(text)
     for module in (template_client, template_manager):
-        monkeypatch.setattr(module, "template_path", lambda: str(package / "template.py"))
+        monkeypatch.setattr(module, "template_path", lambda: str(package / "template_process.py"))
     flag = folder / "slow"
     environment.write("slow_once", more=f"if os.path.exists({str(flag)!r}): os.unlink({str(flag)!r}); time.sleep(6)")
     other = home / f"{folder.name}-other"

@@ -85,7 +85,7 @@ class Template:
         except preload.Unfit as reason:
             os.write(ready, str(reason).encode())
             os._exit(1)
-        for name in ("template", *SIBLINGS):
+        for name in ("template_process", *SIBLINGS):
             self.preload.watch(os.path.join(HERE, f"{name}.py"))
         self.preload.freeze()
         self._listen(self.path)
