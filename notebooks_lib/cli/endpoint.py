@@ -76,7 +76,7 @@ def status(name: str | None, as_json: bool) -> int:
                 counts = endpoint.counts()
         _print_slots(content, counts)
         for change in journal.unfinished(_here()):
-            if change.change.get("endpoint") == content.name:
+            if change.change.endpoint == content.name:
                 click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
     return 1 if content.state == "broken" else 0
 

@@ -31,7 +31,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
-    unfinished = [change for change in journal.unfinished(project, model) if stage in (None, change.change["stage"])]
+    unfinished = [change for change in journal.unfinished(project, model) if stage in (None, change.change.stage)]
     if as_json:
         content = {
             "model": model,

@@ -66,7 +66,7 @@ class Gate:
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was cut short; a dry run only reports it."""
         left = journal.unfinished(self.store.settings, self.model)
-        stages = [str(each.change["stage"]) for each in left]
+        stages = [each.change.stage for each in left]
         if dry_run:
             rows = [
                 (stage, f"{journal.describe(each)}, goes on or was cut short")

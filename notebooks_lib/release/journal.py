@@ -17,17 +17,22 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, Self
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib import safe_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.settings import Settings
+from notebooks_lib.tracking.ledger import LedgerEntry
 
+FORMAT = 1
+"""Format of the lines; those of version 0.1 do not name it."""
+Kind = Literal["promotion", "rollback", "repair"]
+"""A repair brings an endpoint back in line with the champion's mark."""
 KEPT = 20
 """Journals of ended changes that are kept; the ledger has the rest."""
 END = "end"
@@ -35,12 +40,6 @@ MOVES = ("traffic", "ledger")
 """Entries that are written within a step."""
 NAMES = {"share": "canary"}
 """Names of steps for people, where they differ."""
-_CHANGE: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("kind", "model", "stage", "version", "who"), str),
-    "pid": int,
-    "time": (int, float),
-}
-_STEP: Mapping[str, type | tuple[type, ...]] = {"step": str}
 _LATEST = 32503680000
 """Seconds: the year 3000, beyond which not every system can format a time."""
 _NAMED = "%Y%m%dT%H%M%S.%f"
@@ -48,12 +47,96 @@ _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and its lock."""
 
 
+@dataclass(frozen=True)
+class ChangeRecord:
+    """What a change is: the first line of its journal."""
+
+    kind: Kind
+    model: str
+    stage: str
+    version: str
+    """The version that is to enter."""
+    who: str
+    endpoint: str = ""
+    before: str = ""
+    """The champion when the change began; empty when there was none."""
+    reason: str = ""
+    run: str = ""
+    """The promotion run that decided it, if any."""
+    pid: int = 0
+    time: float = 0.0
+    """Seconds since 1970."""
+    format: int = FORMAT
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a line. Raises ValueError for what is missing, of another kind or of a format that is not known."""
+        required = {**dict.fromkeys(("kind", "model", "stage", "version", "who"), str), "pid": int}
+        _expect(content, {**required, "time": (int, float)})
+        if not 0 <= content["time"] < _LATEST:
+            raise ValueError("'time' is out of range")
+        if content.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, this nbops reads {FORMAT}")
+        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+        _expect(known, {name: str for name in ("endpoint", "before", "reason", "run") if name in known})
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class TrafficMove:
+    """A move of traffic, as the ledger writes it: "1=90,2=10", in percent by version."""
+
+    before: str
+    after: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LedgerNote:
+    """An entry that is about to be added to the ledger."""
+
+    key: str
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """A step that begins, or one of the MOVES within it."""
+
+    step: str
+    time: float = 0.0
+    detail: TrafficMove | LedgerNote | Mapping[str, Any] = field(default_factory=dict)
+    """What the step is about to do; for other steps than MOVES plain values for people."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line."""
+        detail = self.detail if isinstance(self.detail, Mapping) else asdict(self.detail)
+        return {"step": self.step, "time": self.time, **detail}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a line. Raises ValueError for what is missing or of another kind."""
+        _expect(content, {"step": str})
+        rest = {key: value for key, value in content.items() if key not in ("step", "time")}
+        when = content.get("time", 0.0)
+        if content["step"] == "traffic":
+            _expect(rest, dict.fromkeys(("before", "after", "reason"), str))
+            return cls("traffic", when, TrafficMove(rest["before"], rest["after"], rest["reason"]))
+        if content["step"] == "ledger":
+            _expect(rest, {"key": str, "entry": dict})
+            known = {each.name: rest["entry"].get(each.name, "") for each in fields(LedgerEntry)}
+            return cls("ledger", when, LedgerNote(rest["key"], LedgerEntry(**known)))
+        return cls(content["step"], when, rest)
+
+
 class Journal:
     """The journal of one change."""
 
-    def __init__(self, path: Path, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, change: ChangeRecord, entries: Sequence[JournalEntry] = ()) -> None:
         self.path = path
-        self.entries = entries
+        self.change = change
+        self.entries = list(entries)
+        """The steps and moves begun so far, in order."""
 
     @property
     def id(self) -> str:
@@ -61,36 +144,21 @@ class Journal:
         return self.path.stem
 
     @property
-    def change(self) -> Mapping[str, Any]:
-        """Return what the change is: the first line."""
-        return self.entries[0]
-
-    @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
-        return self.entries[-1].get("step") == END
+        return bool(self.entries) and self.entries[-1].step == END
 
     @property
     def steps(self) -> list[str]:
         """Return the names of the steps begun so far, in order."""
-        return [str(entry["step"]) for entry in self.entries[1:]]
+        return [entry.step for entry in self.entries]
 
-    def last(self, step: str) -> Mapping[str, Any] | None:
-        """Return what was written before this step was last begun; None if it never was."""
-        return next((entry for entry in reversed(self.entries) if entry.get("step") == step), None)
-
-    def write(self, step: str, **detail: Any) -> None:
+    def write(self, step: str, detail: TrafficMove | LedgerNote | None = None, /, **more: Any) -> None:
         """Write that this step begins now. When it returns, the line is on disk."""
-        self._append({"step": step, "time": round(time.time(), 3), **detail})
+        self._append(JournalEntry(step, round(time.time(), 3), more if detail is None else detail))
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
-        with self.path.open("a+b") as file:
-            if file.tell() and _torn(file):
-                line = f"\n{line}"
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+    def _append(self, entry: JournalEntry) -> None:
+        _write_line(self.path, entry.as_json())
         self.entries.append(entry)
 
 
@@ -132,17 +200,23 @@ class StageLock:
             _held.pop(self.folder, None)
             self._lock.release(force=True)
 
-    def begin(self, change: Mapping[str, Any]) -> Journal:
+    def begin(self, change: ChangeRecord) -> Journal:
         """Begin a new journal; remove ended ones beyond KEPT."""
         before = self._paths()
         for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
         now = datetime.now(UTC)
         name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
-        journal = Journal(self.folder / f"{name}.jsonl", [])
-        journal._append({"pid": os.getpid(), "time": round(now.timestamp(), 3), **change})
-        safe_files.sync_folder(self.folder)
-        return journal
+        change = replace(change, pid=os.getpid(), time=round(now.timestamp(), 3))
+        path = self.folder / f"{name}.jsonl"
+        _write_line(path, asdict(change))
+        if os.name == "posix":
+            place = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(place)  # the file's name too
+            finally:
+                os.close(place)
+        return Journal(path, change)
 
     def pending(self) -> Journal | None:
         """Return the journal of a change that has not ended: it is running, or was cut short."""
@@ -152,9 +226,9 @@ class StageLock:
     def newest(self) -> Journal | None:
         """Return the journal of the last change, ended or not."""
         for path in reversed(self._paths()):
-            entries = _read(path)
-            if entries:
-                return Journal(path, entries)
+            journal = _read(path)
+            if journal is not None:
+                return journal
         return None
 
     def _paths(self) -> list[Path]:
@@ -180,20 +254,30 @@ def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
 def describe(journal: Journal) -> str:
     """Describe a change in one line, for people."""
     change = journal.change
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(change["time"])))
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(change.time))
     steps = [step for step in journal.steps if step not in MOVES]
     at = f"at step {NAMES.get(steps[-1], steps[-1])!r}" if steps else "before its first step"
-    what = f"the {change['kind']} of version {change['version']} to {change['stage']}"
-    return f"{what}, begun {began} UTC by {change['who']} (process {change['pid']}), {at}"
+    about = f"the {change.kind} of version {change.version} to {change.stage}"
+    return f"{about}, begun {began} UTC by {change.who} (process {change.pid}), {at}"
 
 
 def recovery_hint(journal: Journal) -> str:
     """Return what to do about a change that has not ended."""
-    back = champions.rollback_command(str(journal.change["model"]), str(journal.change["stage"]))
+    back = champions.rollback_command(journal.change.model, journal.change.stage)
     return (
         f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
         "nbops promote --live again mends it and goes on"
     )
+
+
+def _write_line(path: Path, content: Mapping[str, Any]) -> None:
+    line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
+    with path.open("a+b") as file:
+        if file.tell() and _torn(file):
+            line = f"\n{line}"
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _torn(file: BinaryIO) -> bool:
@@ -202,40 +286,40 @@ def _torn(file: BinaryIO) -> bool:
     return file.read(1) != b"\n"
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Return the complete lines. An incomplete one announced a step that was never begun.
+def _read(path: Path) -> Journal | None:
+    """Return the journal of a file; None without a complete line. An incomplete one announced a step never begun.
 
     Raises PromotionError when a complete line was not written by this module: what it announced is unknown.
     """
-    entries: list[dict[str, Any]] = []
+    journal: Journal | None = None
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise PromotionError(f"{path}: the journal of a change cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            content = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        problem = _problem(entry, first=not entries)
-        if problem:
+        try:
+            if journal is None:
+                journal = Journal(path, ChangeRecord.from_json(content))
+            else:
+                journal.entries.append(JournalEntry.from_json(content))
+        except ValueError as error:
             raise PromotionError(
-                f"{path}: line {number} is none of a change's journal ({problem}); look at nbops endpoint status "
+                f"{path}: line {number} is none of a change's journal ({error}); look at nbops endpoint status "
                 "and nbops history, then move the file away: the next promotion begins anew"
-            )
-        entries.append(entry)
-    return entries
+            ) from error
+    return journal
 
 
-def _problem(entry: Any, *, first: bool) -> str:
-    """Return what a line lacks; empty when it has what every reader needs."""
-    if not isinstance(entry, dict):
-        return f"it is {type(entry).__name__}, expected an object"
-    kinds = _CHANGE if first else _STEP
-    missing = [key for key in kinds if key not in entry]
-    if missing:
-        return f"{missing[0]!r} is missing"
-    wrong = [key for key, kind in kinds.items() if not isinstance(entry[key], kind) or isinstance(entry[key], bool)]
-    if wrong:
-        return f"{wrong[0]!r} is {type(entry[wrong[0]]).__name__}"
-    return "'time' is out of range" if first and not 0 <= entry["time"] < _LATEST else ""
+def _expect(content: Any, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise ValueError unless `content` is an object that has these keys with values of these kinds."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it is {type(content).__name__}, expected an object")
+    for key, kind in kinds.items():
+        if key not in content:
+            raise ValueError(f"{key!r} is missing")
+        if not isinstance(content[key], kind) or isinstance(content[key], bool):
+            raise ValueError(f"{key!r} is {type(content[key]).__name__}")

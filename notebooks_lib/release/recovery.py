@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
-from notebooks_lib.release.journal import END, StageLock, describe
-from notebooks_lib.release.stage_moves import Kind, StageMoves
+from notebooks_lib.release.journal import END, Kind, StageLock, describe
+from notebooks_lib.release.stage_moves import StageMoves
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store

@@ -24,9 +24,9 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import CanaryResult, CanaryWatch
 from notebooks_lib.release.contract_tests import ContractCheck
-from notebooks_lib.release.journal import END, Journal, StageLock
+from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind, StageLock
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
-from notebooks_lib.release.stage_moves import Kind, StageMoves
+from notebooks_lib.release.stage_moves import StageMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
@@ -59,18 +59,18 @@ class StageChange(StageMoves):
         try:
             recover_locked(store, lock, giving_up=kind == "rollback")
             champion = champions.champion(store, version.model, stage)
-            about = {
-                "kind": kind,
-                "model": version.model,
-                "stage": stage,
-                "endpoint": store.settings.stages.endpoint(stage, version.model),
-                "version": version.version,
-                "before": champion.version if champion else "",
-                "reason": reason,
-                "run": run_id,
-                "who": ledger.who(),
-            }
-            return cls(store, lock, lock.begin(about))
+            change = ChangeRecord(
+                kind=kind,
+                model=version.model,
+                stage=stage,
+                endpoint=store.settings.stages.endpoint(stage, version.model),
+                version=version.version,
+                before=champion.version if champion else "",
+                reason=reason,
+                run=run_id,
+                who=ledger.who(),
+            )
+            return cls(store, lock, lock.begin(change))
         except BaseException:
             lock.release()
             raise
@@ -142,7 +142,7 @@ class StageChange(StageMoves):
             self._stage_lock.release()
 
     @contextmanager
-    def _step(self, name: str, **detail: object) -> Iterator[None]:
+    def _step(self, name: str, **detail: int) -> Iterator[None]:
         """Write the step down and do it. When it fails, undo the change or leave it to be finished, and say which."""
         if self.journal.ended or not self._stage_lock.taken:
             raise PromotionError(f"this {self.kind} of version {self.number} has ended; begin again")

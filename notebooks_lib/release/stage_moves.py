@@ -7,14 +7,14 @@ a crash.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import golden, version_slots
 from notebooks_lib.release.golden import Golden
-from notebooks_lib.release.journal import END, MOVES, Journal
+from notebooks_lib.release.journal import END, Journal, Kind, LedgerNote, TrafficMove
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.tracking import ledger
@@ -23,28 +23,25 @@ from notebooks_lib.tracking.ledger import LedgerEntry, What
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
-Kind = Literal["promotion", "rollback", "repair"]
-"""A repair brings an endpoint back in line with the champion's mark."""
-
 
 class StageMoves:
     """The moves of one change, as its journal describes it."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
-        about = journal.change
+        change = journal.change
         self.store = store
         self.journal = journal
-        self.kind: Kind = about["kind"]
-        self.model = str(about["model"])
-        self.stage = str(about["stage"])
-        self.reason = str(about["reason"])
-        self.name = str(about["endpoint"])
+        self.kind: Kind = change.kind
+        self.model = change.model
+        self.stage = change.stage
+        self.reason = change.reason
+        self.name = change.endpoint or store.settings.stages.endpoint(change.stage, change.model)
         """Name of the endpoint."""
         self.endpoint = targets.endpoint_for(store.settings, self.name)
         versions = {each.version: each for each in registry.versions(store, self.model)}
-        self.before = versions.get(about["before"])
+        self.before = versions.get(change.before)
         """The champion when the change began."""
-        self.number = str(about["version"])
+        self.number = change.version
         self._version = versions.get(self.number)
         self._golden: dict[str, Golden] = {}
 
@@ -119,7 +116,7 @@ class StageMoves:
             return
         before = version_slots.traffic_by_version(status)
         after = version_slots.shares_by_version(status, shares)
-        self.journal.write("traffic", before=before, after=after, reason=reason)
+        self.journal.write("traffic", TrafficMove(before, after, reason))
         self.endpoint.set_traffic(shares, mirror=mirror or {})
         self._note("traffic", before, after, reason=reason)
 
@@ -164,28 +161,25 @@ class StageMoves:
 
     def catch_up(self) -> None:
         """Add to the ledger the move that was made before a crash and is missing there."""
-        entries = self.journal.entries[1:]
-        last = next((each for each in reversed(entries) if each["step"] in MOVES), None)
-        if last is None:
-            return
-        if last["step"] == "ledger":
-            ledger.write(self.store, LedgerEntry(**last["entry"]), str(last["key"]))
-            return
-        status = version_slots.endpoint_status(self.store.settings, self.name)
-        if version_slots.traffic_by_version(status) == last["after"]:
-            self._note("traffic", last["before"], last["after"], reason=last["reason"])
+        moves = (entry.detail for entry in reversed(self.journal.entries))
+        move = next((each for each in moves if isinstance(each, TrafficMove | LedgerNote)), None)
+        if isinstance(move, LedgerNote):
+            ledger.write(self.store, move.entry, move.key)
+        elif move is not None:
+            status = version_slots.endpoint_status(self.store.settings, self.name)
+            if version_slots.traffic_by_version(status) == move.after:
+                self._note("traffic", move.before, move.after, reason=move.reason)
 
     def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:
         """Write one ledger entry; it stands in the journal first, so that it is added only once."""
         if before == after and what in ("mark", "traffic"):
             return
-        about = self.journal.change
         reason = f"{self.kind}: {reason or self.reason}"
-        run, who = str(about["run"]), str(about["who"])
+        run, who = self.journal.change.run, self.journal.change.who
         entry = LedgerEntry(self.model, self.stage, what, before, after, reason, run=run, who=who)
         # A mark moves once in a change; the same share of the traffic may come again.
-        key = f"{self.journal.id}-{len(self.journal.entries) if what == 'traffic' else what}"
-        self.journal.write("ledger", key=key, entry=vars(entry))
+        key = f"{self.journal.id}-{len(self.journal.entries) + 1 if what == 'traffic' else what}"
+        self.journal.write("ledger", LedgerNote(key, entry))
         ledger.write(self.store, entry, key)
 
 

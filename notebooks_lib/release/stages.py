@@ -20,6 +20,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import contract_tests, dry_run, recovery, stage_moves, version_slots
 from notebooks_lib.release import stage_change as changes
+from notebooks_lib.release.journal import Kind
 from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, admission_refusal, continue_command
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving import targets
@@ -71,7 +72,7 @@ class StageRollout:
         status = version_slots.endpoint_status(rollout.store.settings, self.endpoint.name)
         if rollout.promoting and not version_slots.slot_holding(status, version):
             self.endpoint.idle_slot()  # raises where the traffic was split by hand
-        kind: stage_moves.Kind = "promotion" if rollout.promoting else "repair"
+        kind: Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
             rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
         )

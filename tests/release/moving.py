@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import journal, stage_moves, version_slots
-from notebooks_lib.release.journal import Journal
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
@@ -103,18 +103,18 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
 @contextmanager
 def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
     """Die at a journal's entry number `at`: just after it was `written`, or just before, when the last one's is done."""
-    real = Journal._append
+    real = journal._write_line
 
-    def append(self: Journal, entry: dict[str, Any]) -> None:
-        here = len(self.entries) == at
+    def write(path: Path, content: Mapping[str, Any]) -> None:
+        here = (path.read_bytes().count(b"\n") if path.exists() else 0) == at
         if here and not written:
             how()
-        real(self, entry)
+        real(path, content)
         if here and written:
             how()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "_append", append)
+        patch.setattr(journal, "_write_line", write)
         yield
 
 

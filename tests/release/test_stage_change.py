@@ -16,7 +16,7 @@ from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, version_slots
-from notebooks_lib.release.journal import StageLock
+from notebooks_lib.release.journal import ChangeRecord, StageLock
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import StageChange
@@ -87,14 +87,14 @@ def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store
     back(store.settings)
     entries = StageLock(store.settings, MODEL, "prod").newest().entries
     finished = []
-    for at in range(len(entries)):
+    for at in range(len(entries) + 1):
         if not finished or agreed(store) == "1":
             promote(store, two)
         with pytest.raises(Killed), dying(at, written=True, how=die):
             back(store.settings)
         said = recovery.recover(store, MODEL, "prod")
         finished.append(agreed(store) == "1")
-        assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries) - 1)
+        assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries))
     assert finished == sorted(finished), "from some entry on it is finished, never undone again"
     assert {*finished} == {False, True}
 
@@ -129,11 +129,11 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
     forgive(store, 2)
-    mark = [entry.get("step") for entry in promote(store, two).journal.entries].index("mark")
+    mark = promote(store, two).journal.steps.index("mark") + 1
     moving = StageChange.begin(store, one, kind="promotion", stage="prod", reason="a test")
     moving.deploy()
     moving.test()
-    with pytest.raises(Killed), dying(len(moving.journal.entries) + 2, written=True, how=die):
+    with pytest.raises(Killed), dying(len(moving.journal.entries) + 3, written=True, how=die):
         moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
     assert version_slots.traffic_by_version(endpoint_for(here, MODEL).status()) == "1=50,2=50"
     done = rollback(here, MODEL, reason="they call us")
@@ -273,7 +273,7 @@ def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> N
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     lock = StageLock(project, "m", "prod")
     lock.take()
-    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
     begun = lock.begin(change)
     begun.write("deploy")
     with begun.path.open("ab") as file:
@@ -302,7 +302,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
 def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
     lock = StageLock(empty_project, "m", "prod")
     lock.take()
-    change = {"kind": "promotion", "model": "m", "version": "7", "stage": "prod", "who": "ada@here"}
+    change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
     path = lock.begin(change).path
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
@@ -366,7 +366,7 @@ def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: p
     out = capsys.readouterr().out
     assert "promotion: a test" in out
     assert "unfinished: the promotion of version 2 to prod" in out
-    promote_command._tell_unfinished(store.settings, MODEL)  # after a notebook that was killed
+    promote_command._print_unfinished(store.settings, MODEL)  # after a notebook that was killed
     out = capsys.readouterr().out
     assert "unfinished: the promotion of version 2 to prod" in out
     assert f"nbops rollback {MODEL} takes the stage back to the version before" in out
