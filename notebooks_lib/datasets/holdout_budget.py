@@ -98,14 +98,14 @@ def asking(
 ) -> Iterator[Use]:
     """Ask the holdout of `data` one question: yield its stored answer, or a use that has yet to be spent.
 
-    Where the same question was answered before, `stored` of the use is that answer, and nothing is spent. Otherwise
-    `Use.open` spends one of the `budget` uses and returns the rows, and `Use.answer` stores the answer. Whoever does
-    not open the holdout spends nothing. Each use is a test at level alpha / budget; earlier uses at another level count
-    by their level.
+    Where the same question was answered before, `Use.stored` is that answer, and nothing is spent. Otherwise `Use.open`
+    spends one of the `budget` uses, for good and for every row of the holdout, and returns these rows; `Use.answer`
+    stores the answer for the next time. Without `open`, nothing is spent. Each use is a test at level alpha / budget.
+    Earlier uses count by their own level: one at alpha / 2 counts as five at alpha / 10.
 
-    `question` holds all that the answer depends on, except the rows, as plain values. `reader` says in the ledger who
-    asks. Promotions on one machine take turns; each waits `patience` seconds at most. Raises TrackingError when its
-    turn does not come, or the store cannot say how often these rows were used.
+    `question` holds all that the answer depends on, except the rows, as plain values. `reader` is written to the ledger
+    and says who asks. Promotions on one machine take turns, and wait `patience` seconds at most. Raises TrackingError
+    when the turn does not come, or the store cannot say how often these rows were used.
     """
     settings = store.settings
     settings.layout.state.mkdir(parents=True, exist_ok=True)

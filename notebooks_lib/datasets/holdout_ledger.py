@@ -113,7 +113,7 @@ class HoldoutAnswer:
 
 
 def holdout_rows(opened: loader.Opened) -> HoldoutRows:
-    """Return digests of a version's holdout rows, in file order, by which they are recognised in other versions."""
+    """Return the holdout rows of a version as digests, in file order: no values, only what tells that two rows are one."""
     import numpy as np
 
     mask = opened.masks["holdout"]

@@ -220,6 +220,18 @@ def test_kill_9_gives_no_free_use_and_two_at_once_never_ask_more_than_the_budget
         assert ask(store, data[step], "a") == again, step
 
 
+def test_a_promotion_waits_for_its_turn_and_not_for_ever(store, project):
+    data = add(project, table(range(100)))
+    options = {"alpha": 0.05, "budget": 10, "reader": "test"}
+    with (
+        holdout_budget.asking(store, data, {"q": 1}, **options),
+        pytest.raises(TrackingError, match="another promotion has held the holdout for 0 s; end it first"),
+        holdout_budget.asking(store, data, {"q": 2}, **options, patience=0.01),
+    ):
+        pass
+    assert spent(store, "sales") == 0
+
+
 def test_deleting_the_runs_refunds_nothing(store, project):
     data = add(project, table(range(100)))
     ask(store, data, "a")
