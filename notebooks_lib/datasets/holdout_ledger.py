@@ -113,7 +113,7 @@ class HoldoutAnswer:
 
 
 def holdout_rows(opened: loader.Opened) -> HoldoutRows:
-    """Return the holdout rows of a version as digests, in file order: no values, only what tells that two rows are one."""
+    """Return the holdout rows of a version as digests, in file order: enough to compare rows, and no values."""
     import numpy as np
 
     mask = opened.masks["holdout"]
