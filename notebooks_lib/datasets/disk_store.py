@@ -9,9 +9,10 @@ import os
 import shutil
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebooks_lib import safe_files
 from notebooks_lib.datasets import hashing
@@ -99,7 +100,8 @@ class DiskStore:
             _write_table(building / _TABLE, content.table)
             if content.retired is not None:
                 _write_table(building / _RETIRED, _columns(content.retired))
-            _write_text(building / _METADATA, content.metadata.to_toml())
+            with _durable(building / _METADATA) as file:
+                file.write(content.metadata.to_toml().encode())
             safe_files.sync_folder(building)
             try:
                 building.rename(target)
@@ -149,26 +151,26 @@ class DiskStore:
             raise DatasetError(f"{path}: holds no digests: {reason(error)}; {remedy(name)}") from error
 
 
+@contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file whose content survives a power cut."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _write_table(path: Path, table: pa.Table) -> None:
     from pyarrow import parquet
 
-    with path.open("wb") as file:
+    with _durable(path) as file:
         parquet.write_table(table.replace_schema_metadata(None), file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _columns(digests: Array) -> pa.Table:
     import pyarrow as pa
 
     return pa.table({half: digests[:, place].astype("<u8") for place, half in enumerate(_HALVES)})
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove_stale(home: Path) -> None:

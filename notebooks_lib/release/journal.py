@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 from filelock import FileLock, Timeout
 
+from notebooks_lib import safe_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.settings import Settings
@@ -210,12 +211,7 @@ class StageLock:
         change = replace(change, pid=os.getpid(), time=round(now.timestamp(), 3))
         path = self.folder / f"{name}.jsonl"
         _write_line(path, asdict(change))
-        if os.name == "posix":
-            place = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(place)  # the file's name too
-            finally:
-                os.close(place)
+        safe_files.sync_folder(self.folder)  # the file's name too
         return Journal(path, change)
 
     def pending(self) -> Journal | None:
