@@ -181,10 +181,15 @@ def _load(folder: Path) -> SkopsModel | None:
     import skops.io
 
     estimator = skops.io.load(folder / theirs["model_path"], trusted=ours.get("skops_trusted_types"))
-    return SkopsModel(estimator, inputs, columns_of_json(signature.get("outputs") or "[]"), _example(folder, meta))
+    example = logged_example(folder, meta.get("saved_input_example_info"))
+    return SkopsModel(estimator, inputs, columns_of_json(signature.get("outputs") or "[]"), example)
 
 
-def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    name = (meta.get("saved_input_example_info") or {}).get("serving_input_path")
-    example = json.loads((folder / str(name)).read_text("utf-8")) if name else None
-    return example if isinstance(example, dict) else None
+def logged_example(folder: Path, info: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the request that was logged with a model; None when there is none.
+
+    `info` is what MLmodel says of it. Raises OSError or ValueError for a file that is gone or damaged.
+    """
+    name = (info or {}).get("serving_input_path")
+    request = json.loads((folder / str(name)).read_text("utf-8")) if name else None
+    return request if isinstance(request, dict) else None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,7 +49,7 @@ class ServedModel:
         model_files.check_folder(folder)
         plain = fast_scorer.load(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
-        served._choose_example(plain.example if plain is not None else logged_example(folder, served._model), folder)
+        served._choose_example(plain.example if plain is not None else _logged_example(folder, served._model), folder)
         return served
 
     @classmethod
@@ -188,11 +187,11 @@ class ServedModel:
             raise PredictionError(f"the model raised {_named(error)}") from error
         return _as_json(answer)
 
-    def _choose_example(self, whole: dict[str, Any] | None, folder: Path) -> None:
+    def _choose_example(self, request: dict[str, Any] | None, folder: Path) -> None:
         """Keep one row of the logged example; all of it for a model that does not answer a single row."""
-        if whole is None:
+        if request is None:
             return
-        for candidate in (first_rows(whole), whole):
+        for candidate in (_first_rows(request), request):
             try:
                 if self.answer_quickly(candidate) is None:
                     self._answer(candidate)
@@ -271,33 +270,28 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
     return input_schema.relax(model)
 
 
-EXAMPLE_ROWS = 1
+_EXAMPLE_ROWS = 1
 """Rows that are kept: they show the form and are short enough to print."""
 
 
-def logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
+def _logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
     """Return the request that was logged with a model; None when there is none, or it is damaged."""
-    info = getattr(model.metadata, "saved_input_example_info", None) or {}
-    name = info.get("serving_input_path")
-    if not name:
-        return None
     try:
-        payload = json.loads((folder / str(name)).read_text("utf-8"))
+        return fast_scorer.logged_example(folder, getattr(model.metadata, "saved_input_example_info", None))
     except (OSError, ValueError):
         return None
-    return payload if isinstance(payload, dict) else None
 
 
-def first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same request with its first row only, where rows can be told apart."""
     return {key: _cut_rows(key, value) for key, value in payload.items()}
 
 
 def _cut_rows(key: str, value: Any) -> Any:
     if key == "dataframe_split":
-        return {part: v[:EXAMPLE_ROWS] if part in ("index", "data") else v for part, v in value.items()}
+        return {part: v[:_EXAMPLE_ROWS] if part in ("index", "data") else v for part, v in value.items()}
     if key in ("dataframe_records", "instances", "inputs") and isinstance(value, list):
-        return value[:EXAMPLE_ROWS]
+        return value[:_EXAMPLE_ROWS]
     if key == "inputs" and isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
-        return {name: column[:EXAMPLE_ROWS] for name, column in value.items()}
+        return {name: column[:_EXAMPLE_ROWS] for name, column in value.items()}
     return value
