@@ -45,6 +45,7 @@ class _Table:
     columns: Sequence[tuple[str, str]]
     """Each name with its kind: number, text or reason."""
     rows: Sequence[tuple[Trial, Sequence[str]]]
+    best_first: bool = False
 
 
 def render(result: SweepResult, name: str, pictures: Sequence[Picture], link: Callable[[str], str]) -> str:
@@ -100,7 +101,8 @@ def _finished(result: SweepResult) -> tuple[str, str, _Table]:
         cells += [*(formatting.figure(trial.metrics.get(n)) for n in others), formatting.duration(trial.seconds)]
         rows.append((trial, cells))
     title = f"finished, {'the best first' if goal else 'in the order of their numbers'}"
-    return title, f"This table shows {some} trials that finished{valued}{more}.", _Table(columns, rows)
+    note = f"This table shows {some} trials that finished{valued}{more}."
+    return title, note, _Table(columns, rows, best_first=goal is not None)
 
 
 def _ended_early(result: SweepResult, title: str, states: Sequence[TrialState]) -> tuple[str, str, _Table]:

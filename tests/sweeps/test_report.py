@@ -122,7 +122,9 @@ def test_foreign_text_is_escaped() -> None:
 
 def test_a_sweep_without_trials_has_a_page() -> None:
     assert "No metric was named" in rendered(finished(1.0, 2.0, goal=None))
-    assert "there is no best one" in rendered(sweep(trial(0, "failed")))
+    failed = rendered(sweep(trial(0, "failed")))
+    assert "there is no best one" in failed
+    assert "class=first" not in failed
     assert "0 of 5" in rendered(sweep(total=5))
 
 
