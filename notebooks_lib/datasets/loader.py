@@ -116,7 +116,7 @@ def own(settings: Settings) -> list[CatalogEntry]:
 
 
 def project_store(settings: Settings) -> DatasetStore:
-    """Return the store in which a project's versions are added and looked up first."""
+    """Return the store in which a project's versions are added and looked up first; today always the one on disk."""
     return STORES[DISK](settings)
 
 

@@ -80,7 +80,7 @@ def test_only_promotion_opens_the_holdout() -> None:
         if not any(file.is_relative_to(folder) for folder in allowed):
             for node in ast.walk(ast.parse(file.read_text("utf-8"))):
                 names = [getattr(node, field, None) for field in ("id", "attr", "name", "value")]
-                if {"open_holdout", "asking"} & {*names}:
+                if {"open_holdout", "asking", "open_table", "VersionContent"} & {*names}:
                     using.append(f"{file}:{node.lineno}")  # type: ignore[attr-defined]
     using += [
         str(notebook)
