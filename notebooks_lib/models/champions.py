@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
 from notebooks_lib.models.registry import Version, set_tags, versions
+from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from notebooks_lib.tracking.store import Store
 
-PROD = "prod"
+PROD = STAGES[-1]
 """The stage whose marks have no suffix: other tools look for an alias `champion`."""
 NONE = "none"
 

@@ -10,6 +10,7 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollout import Rollout, read_waiting_tag, write_ledger_note
 from notebooks_lib.release.stage_change import stale_comparison
 from notebooks_lib.release.stages import stage_rollouts
@@ -40,7 +41,7 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
             raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
 
 
-def approve(store: Store, model: str) -> Rollout:
+def approve(store: Store, model: str, *, probing: Probing | None = None) -> Rollout:
     """Approve the stage before which a version waits, and take the version there and through the stages after it.
 
     Raises UsageError when no version waits. Raises PromotionError when the decision no longer counts: the version was
@@ -52,17 +53,24 @@ def approve(store: Store, model: str) -> Rollout:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
         raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
-    content = read_waiting_tag(version)
-    if content is None:
+    record = read_waiting_tag(version)
+    if record is None:
         raise PromotionError(
-            f"version {version.version} of {model!r}: its tag {Tag.WAITING} is none that nbops writes; remove the tag, "
-            "and promote again: nbops promote --live"
+            f"version {version.version} of {version.model!r}: its tag {Tag.WAITING} is none that nbops writes; remove "
+            "the tag, and promote again: nbops promote --live"
         )
-    first = str(content["stages"][0])
+    first = record.stages[0]
     rollout = Rollout(
-        store, model, content["stages"], dry_run=False, reason=content["reason"], run_id=content["run"], approved=first
+        store,
+        model,
+        record.stages,
+        dry_run=False,
+        reason=record.reason,
+        run_id=record.run,
+        approved=first,
+        probing=probing,
     )
-    rollout.version, rollout.compared, rollout.earlier = version, str(content["compared"]), tuple(content["passed"])
+    rollout.version, rollout.compared, rollout.earlier = version, record.compared, record.passed
     for name in rollout.names:
         recovery.recover(store, model, name)
     _check_passed(store, registry.get(store, model, version.version), rollout.earlier)

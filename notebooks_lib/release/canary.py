@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.release import contract_tests
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.serving.inference import difference
 from notebooks_lib.serving.slot_counts import SlotCounts
 
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from notebooks_lib.serving.endpoint import Endpoint
     from notebooks_lib.settings.sections import CanaryStep, Stage
 
-LOOK_EVERY = 0.2
-"""Seconds between two looks at the counts."""
-QUIET = 2.0
-"""Seconds without a request for the new version, after which requests of our own are sent."""
-PROBES = 10
-"""Most requests of our own to each version between two looks."""
 ENOUGH = 20
 """Requests of each version from which a p95 means something; also the fewest that a step of minutes needs."""
 EARLY = 5
@@ -73,12 +68,20 @@ class CanaryWatch:
     """One step of a canary, from now on: the traffic is split already."""
 
     def __init__(
-        self, endpoint: Endpoint, new: str, old: str, *, goldens: Mapping[str, Golden], tolerance: float
+        self,
+        endpoint: Endpoint,
+        new: str,
+        old: str,
+        *,
+        goldens: Mapping[str, Golden],
+        tolerance: float,
+        probing: Probing,
     ) -> None:
         self.slots = (new, old)
         self._endpoint = endpoint
         self._golden = goldens
         self._tolerance = tolerance
+        self._probing = probing
         self._mark = endpoint.counts()
 
     def until_done(
@@ -102,10 +105,10 @@ class CanaryWatch:
             moved = clock() if asked - new.probes > last else moved
             last = max(last, asked - new.probes)
             # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
-            if clock() - moved >= QUIET and (step.requests or seen.seconds >= 60 * step.minutes):
-                self._probe(min(PROBES, max(goal - asked, 0)), mirrored=bool(step.mirror))
+            if clock() - moved >= self._probing.quiet and (step.requests or seen.seconds >= 60 * step.minutes):
+                self._probe(min(self._probing.most, max(goal - asked, 0)), mirrored=bool(step.mirror))
             else:
-                time.sleep(LOOK_EVERY)
+                time.sleep(self._probing.look_every)
 
     def _counts(self) -> tuple[SlotCounts, SlotCounts]:
         counts = self._endpoint.counts(since=self._mark)

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
     from notebooks_lib.serving.endpoint import Endpoint
 
-LOAD = 60
-"""Requests of the small load, sent over CONNECTIONS at once."""
-CONNECTIONS = 4
 SLACK = 0.02
 """Seconds that a p95 may always grow by: less is noise."""
 
@@ -35,6 +32,22 @@ MALFORMED: tuple[Any, ...] = (
     {"no_such_format": [[1]]},
     {"dataframe_records": [{"no such column": 1}]},
 )
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How a release tries an endpoint with requests of its own."""
+
+    load: int = 60
+    """Requests of the small load in the contract tests."""
+    connections: int = 4
+    """How many of them are sent at once."""
+    quiet: float = 2.0
+    """Seconds without a caller's request for the new version, after which a canary sends requests of its own."""
+    most: int = 10
+    """Most requests of its own to each version between two looks at the counts."""
+    look_every: float = 0.2
+    """Seconds between two looks at the counts."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ def contract(
     tolerance: float,
     champion: tuple[str, Golden] | None = None,
     ratio: float = 2.0,
+    probing: Probing,
 ) -> list[ContractCheck]:
     """Check a slot against the contract; `champion` is the slot and the golden predictions of the version in service.
 
@@ -64,7 +78,7 @@ def contract(
     if champion is not None:
         checks.append(_interface(endpoint, slot, champion[1]))
     checks.append(_malformed(endpoint, slot))
-    checks.append(_latency(endpoint, slot, golden, champion, ratio))
+    checks.append(_latency(endpoint, slot, golden, champion, ratio, probing))
     return checks
 
 
@@ -135,22 +149,30 @@ def _malformed(endpoint: Endpoint, slot: str) -> ContractCheck:
 
 
 def _latency(
-    endpoint: Endpoint, slot: str, golden: Golden, champion: tuple[str, Golden] | None, ratio: float
+    endpoint: Endpoint,
+    slot: str,
+    golden: Golden,
+    champion: tuple[str, Golden] | None,
+    ratio: float,
+    probing: Probing,
 ) -> ContractCheck:
+    def p95(slot: str, golden: Golden) -> float:
+        return _p95(endpoint, slot, golden, probing)
+
     try:
-        new = _p95(endpoint, slot, golden)
-        old = _p95(endpoint, *champion) if champion else None
+        new = p95(slot, golden)
+        old = p95(*champion) if champion else None
         if champion and too_slow(new, old, ratio):  # something else may have kept this machine busy: once more
-            new, old = _p95(endpoint, slot, golden), _p95(endpoint, *champion)
+            new, old = p95(slot, golden), p95(*champion)
     except (InputError, EndpointError, OSError) as error:
-        return ContractCheck("latency", f"it does not stand {CONNECTIONS} requests at once: {error}", ok=False)
+        return ContractCheck("latency", f"it does not stand {probing.connections} requests at once: {error}", ok=False)
     slow = too_slow(new, old, ratio)
     beside = f", the champion's {1000 * old:.0f} ms" if old is not None else ""
     return ContractCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
 
 
-def _p95(endpoint: Endpoint, slot: str, golden: Golden) -> float:
-    """Return the p95 in seconds of LOAD requests, as their caller waits for them."""
+def _p95(endpoint: Endpoint, slot: str, golden: Golden, probing: Probing) -> float:
+    """Return the p95 in seconds of a small load, as its callers wait for the answers."""
     request, session = golden.pairs[0][0], endpoint.session()
 
     def once(_: int) -> float:
@@ -158,6 +180,6 @@ def _p95(endpoint: Endpoint, slot: str, golden: Golden) -> float:
         session.ask(request, slot=slot).result()
         return time.perf_counter() - began
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        times = sorted(pool.map(once, range(LOAD)))
-    return times[int(0.95 * LOAD) - 1]
+    with ThreadPoolExecutor(probing.connections) as pool:
+        times = sorted(pool.map(once, range(probing.load)))
+    return times[int(0.95 * probing.load) - 1]

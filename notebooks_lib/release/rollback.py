@@ -19,6 +19,7 @@ from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.release import recovery, rollout, stage_moves, version_slots
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving.endpoint import EndpointStatus
@@ -44,7 +45,15 @@ class Restored:
     """The command that goes back one more version; empty when there is none."""
 
 
-def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | None = None, reason: str = "") -> Restored:
+def rollback(
+    settings: Settings,
+    model: str,
+    *,
+    stage: str = PROD,
+    to: str | None = None,
+    reason: str = "",
+    probing: Probing | None = None,
+) -> Restored:
     """Let a stage serve the previous champion again, or version `to`, and move the mark back.
 
     When a promotion that was cut short is undone, or such a rollback finished, that is all, unless `to` names another
@@ -68,7 +77,7 @@ def rollback(settings: Settings, model: str, *, stage: str = PROD, to: str | Non
     target = _target(store, before, stage, to)
     rows = _check(store, target)
     reason = reason or f"version {before.version} was taken back by hand"
-    change = StageChange.begin(store, target, kind="rollback", stage=stage, reason=reason)
+    change = StageChange.begin(store, target, kind="rollback", stage=stage, reason=reason, probing=probing)
     change.deploy()
     change.test()
     change.switch()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import model_facts
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
@@ -55,6 +56,7 @@ class Rollout:
         reason: str = "",
         run_id: str = "",
         approved: str = "",
+        probing: Probing | None = None,
     ) -> None:
         self.store = store
         self.model = model
@@ -64,6 +66,8 @@ class Rollout:
         self.run_id = run_id
         self.approved = approved
         """The stage that may be entered although it requires an approval."""
+        self.probing = probing
+        """How stages try their endpoints; None: as usual."""
         self.compared = ""
         """Number of the champion that the version was compared with."""
         self.version: Version | None = None
@@ -105,19 +109,38 @@ class Rollout:
         """Record on the version and in the ledger that it waits before a stage."""
         assert self.version is not None
         self.waiting = stage
-        rest = list(self.names[self.names.index(stage) :])
-        content = {"stages": rest, "compared": self.compared, "run": self.run_id, "reason": self.reason[:REASON_LIMIT]}
-        content["passed"] = [*self.earlier, *self.passed]
+        record = WaitingRecord(
+            stages=tuple(self.names[self.names.index(stage) :]),
+            compared=self.compared,
+            run=self.run_id,
+            reason=self.reason[:REASON_LIMIT],
+            passed=(*self.earlier, *self.passed),
+        )
         for other in registry.versions(self.store, self.model):
             if other.waiting and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        before = read_waiting_tag(self.version) or {}
-        if any(before.get(key) != content[key] for key in ("stages", "compared", "passed")):
-            registry.set_tags(self.store, self.version, {Tag.WAITING: json.dumps(content, ensure_ascii=False)})
+        before = read_waiting_tag(self.version)
+        if before is None or replace(before, run=record.run, reason=record.reason) != record:
+            text = json.dumps(asdict(record), ensure_ascii=False)
+            registry.set_tags(self.store, self.version, {Tag.WAITING: text})
             write_ledger_note(self, "waiting", stage)
 
 
-def read_waiting_tag(version: Version) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class WaitingRecord:
+    """What a version's tag says of its wait for an approval."""
+
+    stages: tuple[str, ...]
+    """The stage before which it waits, and those after it."""
+    compared: str
+    """Number of the champion that it was compared with; empty when there was none."""
+    run: str
+    reason: str
+    passed: tuple[str, ...] = ()
+    """Stages whose champion it had become."""
+
+
+def read_waiting_tag(version: Version) -> WaitingRecord | None:
     """Return what a version's tag says of its wait; None when it is not what `Rollout.wait` writes."""
     try:
         content = json.loads(version.waiting or "null")
@@ -126,9 +149,15 @@ def read_waiting_tag(version: Version) -> dict[str, Any] | None:
     kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
     if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
         return None
-    passed = content.setdefault("passed", [])
-    stages = [*content["stages"], *passed] if content["stages"] and isinstance(passed, list) else [None]
-    return content if all(stage in STAGES for stage in stages) else None
+    passed = content.get("passed", [])
+    if (
+        not content["stages"]
+        or not isinstance(passed, list)
+        or not all(s in STAGES for s in content["stages"] + passed)
+    ):
+        return None
+    texts = {key: content[key] for key in ("compared", "run", "reason")}
+    return WaitingRecord(tuple(content["stages"]), passed=tuple(passed), **texts)
 
 
 def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import CanaryResult, CanaryWatch
-from notebooks_lib.release.contract_tests import ContractCheck
+from notebooks_lib.release.contract_tests import ContractCheck, Probing
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind, StageLock
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
 from notebooks_lib.release.stage_moves import StageMoves
@@ -42,13 +42,22 @@ class StageChange(StageMoves):
     time.
     """
 
-    def __init__(self, store: Store, lock: StageLock, journal: Journal) -> None:
+    def __init__(self, store: Store, lock: StageLock, journal: Journal, probing: Probing) -> None:
         super().__init__(store, journal)
         self._stage_lock = lock
+        self._probing = probing
 
     @classmethod
     def begin(
-        cls, store: Store, version: Version, *, kind: Kind, stage: str, reason: str, run_id: str = ""
+        cls,
+        store: Store,
+        version: Version,
+        *,
+        kind: Kind,
+        stage: str,
+        reason: str,
+        run_id: str = "",
+        probing: Probing | None = None,
     ) -> StageChange:
         """Lock the stage, recover what was cut short there, and open a journal.
 
@@ -70,7 +79,7 @@ class StageChange(StageMoves):
                 run=run_id,
                 who=ledger.who(),
             )
-            return cls(store, lock, lock.begin(change))
+            return cls(store, lock, lock.begin(change), probing or Probing())
         except BaseException:
             lock.release()
             raise
@@ -91,6 +100,7 @@ class StageChange(StageMoves):
                 champion=None if self.kind == "rollback" else self.beside(),
                 ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
                 tolerance=self.store.settings.promotion.tolerance,
+                probing=self._probing,
             )
             if contract_tests.refused(checks):
                 raise PromotionError(
@@ -111,8 +121,14 @@ class StageChange(StageMoves):
             new, (old, theirs) = self.slot, beside
             shares = {old: 100 - step.traffic, new: step.traffic} if step.traffic else {old: 100}
             self.split(shares, mirror={new: step.mirror} if step.mirror else None)
-            goldens, tolerance = {new: self.known(self.version), old: theirs}, settings.promotion.tolerance
-            watch = CanaryWatch(self.endpoint, new, old, goldens=goldens, tolerance=tolerance)
+            watch = CanaryWatch(
+                self.endpoint,
+                new,
+                old,
+                goldens={new: self.known(self.version), old: theirs},
+                tolerance=settings.promotion.tolerance,
+                probing=self._probing,
+            )
             return watch.until_done(step, settings.stages.of(self.stage))
 
     def switch(self) -> None:

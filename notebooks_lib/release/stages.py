@@ -74,7 +74,13 @@ class StageRollout:
             self.endpoint.idle_slot()  # raises where the traffic was split by hand
         kind: Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
-            rollout.store, version, kind=kind, stage=self.name, reason=rollout.reason, run_id=rollout.run_id
+            rollout.store,
+            version,
+            kind=kind,
+            stage=self.name,
+            reason=rollout.reason,
+            run_id=rollout.run_id,
+            probing=rollout.probing,
         )
         slot = self._change.deploy()
         rollout.status = self._change.status

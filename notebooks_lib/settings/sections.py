@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-STAGES = ("dev", "test", "prod")
+StageName = Literal["dev", "test", "prod"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
 """Where a model version is deployed, in this order."""
 
 
@@ -219,9 +220,7 @@ class Stage(Section):
 class Stages(Section):
     """The stages that a version goes through, in this order."""
 
-    default: Annotated[tuple[Literal["dev", "test", "prod"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        "prod",
-    )
+    default: Annotated[tuple[StageName, ...], BeforeValidator(_listed), Field(min_length=1)] = ("prod",)
     """Stages of `nbops promote --live` when --stages is not given."""
     dev: Stage = Stage()
     test: Stage = Stage()

@@ -13,6 +13,7 @@ import pytest
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import journal, stage_moves, version_slots
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
@@ -64,9 +65,13 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     return registry.get(store, model, found.version)
 
 
-def promote(store: Store, found: Version, stage: str = "prod") -> StageChange:
+FAST = Probing(load=8, quiet=0.0)
+"""A canary's requests are our own, at once; the small load is very small."""
+
+
+def promote(store: Store, found: Version, stage: str = "prod", *, probing: Probing = FAST) -> StageChange:
     """As a release does it, step by step."""
-    moving = StageChange.begin(store, found, kind="promotion", stage=stage, reason="a test")
+    moving = StageChange.begin(store, found, kind="promotion", stage=stage, reason="a test", probing=probing)
     moving.deploy()
     moving.test()
     for step in store.settings.stages.of(stage).canary:
@@ -129,4 +134,4 @@ def forgive(store: Store, number: int) -> None:
 
 
 def back(settings: Settings) -> None:
-    rollback(settings, MODEL)
+    rollback(settings, MODEL, probing=FAST)

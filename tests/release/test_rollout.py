@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from notebooks_lib.release import rollout
-from notebooks_lib.tags import Tag
+from notebooks_lib.release.rollout import WaitingRecord
 
 TOLD = {"stages": ["prod"], "compared": "1", "run": "r", "reason": "", "passed": ["test"]}
 
 
 def version(text: str) -> Any:
-    return type("Version", (), {"tags": {Tag.WAITING: text}})()
+    return type("Version", (), {"waiting": text})()
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ def test_a_wait_of_another_shape_is_none(text: str) -> None:
 
 
 def test_a_wait_is_read_as_it_was_written() -> None:
-    assert rollout.read_waiting_tag(version(json.dumps(TOLD))) == TOLD
+    record = WaitingRecord(("prod",), "1", "r", "", ("test",))
+    assert rollout.read_waiting_tag(version(json.dumps(asdict(record)))) == record
+    assert rollout.read_waiting_tag(version(json.dumps(TOLD))) == record
     older = {key: value for key, value in TOLD.items() if key != "passed"}
-    assert rollout.read_waiting_tag(version(json.dumps(older))) == older | {"passed": []}
+    assert rollout.read_waiting_tag(version(json.dumps(older))) == replace(record, passed=())

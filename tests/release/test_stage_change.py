@@ -15,7 +15,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approvals, canary, contract_tests, journal, recovery, version_slots
+from notebooks_lib.release import approvals, journal, recovery, version_slots
 from notebooks_lib.release.journal import ChangeRecord, StageLock
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
@@ -27,7 +27,7 @@ from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import ledger
 from notebooks_lib.tracking.store import Store, connect
-from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
+from tests.release.moving import FAST, MODEL, Killed, agreed, back, die, dying, forgive, promote, version
 from tests.serving.memory_endpoint import InMemoryEndpoint, in_memory
 
 pytestmark = pytest.mark.tracking
@@ -43,19 +43,16 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     )
     settings = load(root, {})
     with in_memory(root / "memory"):
-        with pytest.MonkeyPatch.context() as patch:
-            quicken(patch)
-            store = connect(settings)
-            promote(store, version(store, 1.0))
-            promote(store, version(store, 2.0))
-            back(settings)
+        store = connect(settings)
+        promote(store, version(store, 1.0))
+        promote(store, version(store, 2.0))
+        back(settings)
         yield settings
 
 
 @pytest.fixture
 def store(serving: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The endpoint as each test finds it: version 1 serves, and nothing is known against version 2."""
-    quicken(monkeypatch)
     monkeypatch.chdir(serving.root)
     store = connect(serving)
     endpoint_for(serving, MODEL).start()
@@ -72,12 +69,6 @@ def memory(settings: Settings) -> InMemoryEndpoint:
     endpoint = endpoint_for(settings, MODEL)
     assert isinstance(endpoint, InMemoryEndpoint)
     return endpoint
-
-
-def quicken(patch: pytest.MonkeyPatch) -> None:
-    """A canary's requests are our own, at once; the small load is very small."""
-    patch.setattr(canary, "QUIET", 0.0)
-    patch.setattr(contract_tests, "LOAD", 8)
 
 
 def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
@@ -102,7 +93,7 @@ def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store
 def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     registry.set_tags(store, two, {Tag.WAITING: "{}"})
-    moving = StageChange.begin(store, two, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(store, two, kind="promotion", stage="prod", reason="a test", probing=FAST)
     moving.deploy()
     moving.test()
     assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
@@ -130,7 +121,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
     forgive(store, 2)
     mark = promote(store, two).journal.steps.index("mark") + 1
-    moving = StageChange.begin(store, one, kind="promotion", stage="prod", reason="a test")
+    moving = StageChange.begin(store, one, kind="promotion", stage="prod", reason="a test", probing=FAST)
     moving.deploy()
     moving.test()
     with pytest.raises(Killed), dying(len(moving.journal.entries) + 3, written=True, how=die):
@@ -202,7 +193,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     two = registry.get(store, MODEL, 2)
 
     def go(*stages: str) -> Rollout:
-        rollout = Rollout(here, MODEL, stages, dry_run=False, reason="a test")
+        rollout = Rollout(here, MODEL, stages, dry_run=False, reason="a test", probing=FAST)
         rollout.version, rollout.compared = two, "1"
         for stage in stage_rollouts(rollout):
             for step in (stage.deploy, stage.test, stage.canary, stage.switch):
@@ -237,7 +228,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert agreed(store) == "1"
     forgive(store, 2)
 
-    rollout = approvals.approve(here, MODEL)
+    rollout = approvals.approve(here, MODEL, probing=FAST)
     assert rollout.promoted
     asked, ours, compared = (
         int(re.search(pattern, str(rollout.steps[2])).group(1))

@@ -15,7 +15,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
-from notebooks_lib.release import canary, contract_tests, golden, version_slots
+from notebooks_lib.release import golden, version_slots
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import Release
@@ -117,11 +117,9 @@ def test_there_and_back(journey, trials, houses, capsys):
 
 
 @pytest.mark.parametrize("place", ["local", "memory"])
-def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints, tmp_path, monkeypatch):
+def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints, tmp_path):
     """Over a server process, whose callers' requests only are collected; and over an endpoint that releases know by its
     protocol alone."""
-    monkeypatch.setattr(canary, "QUIET", 0.0)
-    monkeypatch.setattr(contract_tests, "LOAD", 8)
     with endpoints.layout.settings_file.open("a") as file:
         file.write('[endpoint]\ncollect = ["*"]\n[stages.prod]\n')
         file.write("canary = [{mirror = 100, requests = 20}, {traffic = 50, requests = 40}]\n")

@@ -13,6 +13,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.journal import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
@@ -36,14 +37,14 @@ def test_automatic_and_manual_rollback_under_constant_load(
     with endpoints.layout.settings_file.open("a") as file:
         file.write(CANARY)
     store = connect(load(endpoints.root, {}))
-    promote(store, version(store, 1.0))
+    promote(store, version(store, 1.0), probing=Probing())
     port = endpoint_for(store.settings, MODEL).status().port
     told: dict[str, Any] = {}
     with Load(port, ROW, connections=4, pause=0.002) as asked:
         failing = version(store, 2.0, when_busy="failing")
         began, before = time.monotonic(), asked.total
         with pytest.raises(PromotionError, match=r"requests failed.*version 1 serves as before"):
-            promote(store, failing)
+            promote(store, failing, probing=Probing())
         told["failing, mirrored"] = time.monotonic() - began, asked.total - before
         assert agreed(store) == "1"
 
@@ -56,12 +57,12 @@ def test_automatic_and_manual_rollback_under_constant_load(
         store = connect(load(endpoints.root, {}))
         began, before = time.monotonic(), asked.total
         with pytest.raises(PromotionError, match=r"its p95 is .* version 1 serves as before"):
-            promote(store, slow)
+            promote(store, slow, probing=Probing())
         told["slow, a fifth of the traffic"] = time.monotonic() - began, asked.total - before
         assert agreed(store) == "1"
 
         good = version(store, 4.0)
-        promote(store, good)
+        promote(store, good, probing=Probing())
         assert agreed(store) == "4"
         asked.wait(200)
         began, before = time.monotonic(), asked.total
@@ -84,7 +85,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     with endpoints.layout.settings_file.open("a") as file:
         file.write("[stages.prod]\ncanary = [{traffic = 50, minutes = 1}]\n")
     store = connect(load(endpoints.root, {}))
-    promote(store, version(store, 1.0))
+    promote(store, version(store, 1.0), probing=Probing())
     two, pid = version(store, 2.0), endpoint_for(store.settings, MODEL).status().pid
     lock = StageLock(store.settings, MODEL, "prod")
 
@@ -96,7 +97,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(PromotionError, match="version 1 serves as before and is champion"):
-        promote(store, two)
+        promote(store, two, probing=Probing())
     killer.join()
     assert agreed(store) == "1"
     now = endpoint_for(store.settings, MODEL).status()
@@ -106,8 +107,8 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
 
 def test_one_can_go_back_from_a_version_that_cannot_be_brought_up_any_more(endpoints: Settings) -> None:
     store = connect(endpoints)
-    promote(store, version(store, 1.0))
-    promote(store, version(store, 2.0))
+    promote(store, version(store, 1.0), probing=Probing())
+    promote(store, version(store, 2.0), probing=Probing())
     status = endpoint_for(endpoints, MODEL).status()
     os.kill(status.pid, signal.SIGKILL)
     for file in (endpoints.layout.endpoints / MODEL / "models").glob("2*/**/*.pkl"):

@@ -18,6 +18,10 @@ def test_the_settings_offer_what_the_table_has() -> None:
     assert set(get_args(Stage.model_fields["target"].annotation)) == set(TARGETS)
 
 
+def test_each_stage_has_its_settings() -> None:
+    assert [name for name in Stages.model_fields if name != "default"] == list(STAGES)
+
+
 def test_an_unknown_target_lists_the_allowed_ones(empty_project: Settings) -> None:
     empty_project.layout.settings_file.write_text('[stages.prod]\ntarget = "cloud"\n')
     with pytest.raises(SettingsError, match=r"stages.prod.target: Input should be 'local' \(found 'cloud'\)"):
