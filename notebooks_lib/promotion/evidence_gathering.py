@@ -15,16 +15,13 @@ from notebooks_lib.promotion import model_facts, scoring
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
-from notebooks_lib.promotion.rules import early_refusals
+from notebooks_lib.promotion.rules import EARLY_FOR_ALL, early_refusals
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
     from notebooks_lib.models.registry import Version
     from notebooks_lib.settings import Settings
     from notebooks_lib.tracking.store import Store
-
-ABOUT_ALL = ("holdout_uses", "data_tests")
-"""Early rules that fail for every challenger alike."""
 
 
 def gather_evidence(
@@ -90,7 +87,7 @@ def gather_evidence(
         (evaluated,) = evaluation.ask([(evidence, candidate.source)])
         if evaluated.unread:
             refused.append(evaluated)
-            if any(result.id in ABOUT_ALL for result in early_refusals(evaluated, policy)):
+            if early_refusals(evaluated, policy, EARLY_FOR_ALL):
                 break  # the next one would fail it too
         elif evaluated.challenger.fault:
             failed.append(evaluated)

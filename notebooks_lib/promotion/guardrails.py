@@ -13,7 +13,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.notebook_display import shown
-from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
+from notebooks_lib.promotion.rules import Policy, RuleResult, early, early_for_all, rule
 from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
 MEGABYTE = 1_000_000
@@ -213,7 +213,7 @@ def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
     return RuleResult("fingerprint", why == "", why == "", True, reason)
 
 
-@early
+@early_for_all
 def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Require that the holdout looks like the training rows."""
     if not policy.data_tests:

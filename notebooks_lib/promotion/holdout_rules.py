@@ -8,14 +8,14 @@ from typing import Literal
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.notebook_display import distinct_percents, percent, shown
 from notebooks_lib.promotion.paired_gain import holdout_power
-from notebooks_lib.promotion.rules import Policy, RuleResult, early, rule
+from notebooks_lib.promotion.rules import Policy, RuleResult, early_for_all, rule
 from notebooks_lib.statistics.paired import Paired
 
 KEEP = 0.05
 """Level of the upper bound. Keeping the champion harms nobody, so it needs no correction for many uses."""
 
 
-@early
+@early_for_all
 def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that the budget of holdout uses is not exhausted."""
     uses = evidence.uses

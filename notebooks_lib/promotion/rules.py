@@ -6,7 +6,7 @@ it requires. An unknown figure fails. A rule that does not apply returns None.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +75,8 @@ RULES: list[RuleFunction] = []
 """All rules, in the order in which they are shown."""
 EARLY: list[RuleFunction] = []
 """The rules that need no holdout row. When one fails, the holdout is not read and no use is spent."""
+EARLY_FOR_ALL: list[RuleFunction] = []
+"""Those of them that do not depend on the challenger."""
 
 
 def rule(check: RuleFunction) -> RuleFunction:
@@ -89,7 +91,13 @@ def early(check: RuleFunction) -> RuleFunction:
     return rule(check)
 
 
-def early_refusals(evidence: Evidence, policy: Policy) -> list[RuleResult]:
+def early_for_all(check: RuleFunction) -> RuleFunction:
+    """Register an early rule that fails for every challenger alike, so that no other candidate is tried."""
+    EARLY_FOR_ALL.append(check)
+    return early(check)
+
+
+def early_refusals(evidence: Evidence, policy: Policy, checks: Sequence[RuleFunction] = EARLY) -> list[RuleResult]:
     """Return the early rules that fail: with any, the holdout is not read."""
-    results = (check(evidence, policy) for check in EARLY)
+    results = (check(evidence, policy) for check in checks)
     return [result for result in results if result is not None and not result.ok]
