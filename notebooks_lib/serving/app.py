@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from notebooks_lib.errors import InputError, PredictionError, reason
 from notebooks_lib.models.scorer import ServedModel
@@ -303,17 +304,12 @@ class App:
         )
 
     async def _openapi(self, _: HttpRequest) -> HttpResponse:
-        slot = self._slots.main()
-        number = str(slot.info.get("version", "")) if slot else ""
-        described = openapi.document(self._name, number, slot.model if slot else None, keyed=self._key is not None)
-        return as_json(200, described)
+        return as_json(200, self._document())
 
     async def _docs(self, _: HttpRequest) -> HttpResponse:
-        # The import takes half a second, and /health must answer meanwhile.
-        return HttpResponse(200, await asyncio.to_thread(_docs_page, self._name), b"text/html; charset=utf-8")
+        return HttpResponse(200, openapi.page(self._document()).encode(), b"text/html; charset=utf-8")
 
-
-def _docs_page(name: str) -> bytes:
-    from fastapi.openapi.docs import get_swagger_ui_html
-
-    return bytes(get_swagger_ui_html(openapi_url="openapi.json", title=name).body)
+    def _document(self) -> dict[str, Any]:
+        slot = self._slots.main()
+        number = str(slot.info.get("version", "")) if slot else ""
+        return openapi.document(self._name, number, slot.model if slot else None, keyed=self._key is not None)

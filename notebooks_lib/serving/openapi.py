@@ -1,8 +1,10 @@
-"""Describe a served model as an OpenAPI document, from its signature and example. It serves nothing."""
+"""Describe a served model as an OpenAPI document or a page, from its signature and example. It serves nothing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from notebooks_lib.models.input_schema import Column
@@ -55,6 +57,33 @@ def document(title: str, version: str, model: ServedModel | None, *, keyed: bool
         "paths": paths,
         **({"components": {"securitySchemes": schemes}, "security": [{"key": []}]} if keyed else {}),
     }
+
+
+def page(content: Mapping[str, Any]) -> str:
+    """Return an HTML page about a `document`: its paths, the model's format, example and schemas. It loads nothing."""
+    info, parts = content["info"], []
+    for path, methods in content["paths"].items():
+        for method, about in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(about['summary'])}.</p>")
+            if "description" in about:
+                parts.append(f"<p>{escape(about['description'])}</p>")
+            request = about.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if "example" in request:
+                parts.append(f"<p>Example</p>{_shown(request['example'])}")
+            for title, schema in (("Requests", request.get("schema")), ("Answers", about["responses"])):
+                if schema is not None:
+                    parts.append(f"<details><summary>{title}</summary>{_shown(schema)}</details>")
+    title = f"{info['title']} {info['version']}".strip()
+    return (
+        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{overflow:auto}</style>"
+        f'<h1>{escape(title)}</h1><p>As an OpenAPI document: <a href="openapi.json">openapi.json</a></p>'
+        f"{''.join(parts)}</html>"
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"<pre>{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre>"
 
 
 def _get(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
