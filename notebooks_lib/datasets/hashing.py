@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import struct
 import unicodedata
 from collections.abc import Callable
@@ -92,11 +93,10 @@ def fingerprint(table: pa.Table, digests: np.ndarray[Any, Any]) -> str:
     """Return the sha256 of a normalised table's content, from its `row_digests`: 64 hexadecimal digits."""
     import numpy as np
 
-    kind_of_column = kinds(table)
     # The kind of whole numbers or of an empty column depends on how a file writes them, so it must not count.
     wide = {
         name: "empty" if table[name].null_count == len(table) else "number" if kind == "integer" else kind
-        for name, kind in kind_of_column.items()
+        for name, kind in kinds(table).items()
     }
     header = json.dumps([ALGORITHM, len(table), sorted((_nfc(name), kind) for name, kind in wide.items())])
     ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
@@ -241,8 +241,7 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
 
     column_kind = kind(column.type)
     if column_kind in ("text", "boolean"):
-        texts = column.cast(pa.large_string()) if column_kind == "text" else _boolean_texts(column)
-        encoded = texts.combine_chunks().dictionary_encode()
+        encoded = column_kinds.as_texts(column).combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
         cells_of_texts = [cell(text) for text in encoded.dictionary.to_pylist()]
@@ -266,12 +265,6 @@ def _cells(column: pa.ChunkedArray, cell: Callable[[str], bytes]) -> np.ndarray[
     return cells.view("<u8")
 
 
-def _boolean_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow.compute as pc
-
-    return pc.if_else(column, "True", "False").cast("large_string")
-
-
 def _text_cell(text: str) -> bytes:
     if text[0] in "-0123456789":
         number = _as_number(text)
@@ -286,11 +279,9 @@ def _as_number(text: str) -> bytes | None:
         value = int(text) if len(text) < 20 and text.lstrip("-").isdecimal() else float(text)
     except ValueError:
         return None
-    if isinstance(value, int):
-        return struct.pack("<qq", _INTEGER, value) if str(value) == text and -(2**63) <= value < 2**63 else None
-    if repr(value) != text or value.is_integer() or value in (float("inf"), float("-inf")):
-        return None
-    return struct.pack("<qd", _FLOAT, value)
+    is_fraction = isinstance(value, float) and math.isfinite(value) and not value.is_integer()
+    fits = is_fraction or (isinstance(value, int) and -(2**63) <= value < 2**63)
+    return _number_cell(value) if fits and repr(value) == text else None
 
 
 def _folded_cell(text: str) -> bytes:
@@ -313,9 +304,7 @@ def _folded_cell(text: str) -> bytes:
 
 
 def _number_cell(value: float) -> bytes:
-    if isinstance(value, int):
-        return struct.pack("<qq", _INTEGER, value)
-    if value.is_integer() and -(2.0**63) <= value < 2.0**63:
+    if isinstance(value, int) or (value.is_integer() and -(2.0**63) <= value < 2.0**63):
         return struct.pack("<qq", _INTEGER, int(value))
     return struct.pack("<qd", _FLOAT, value)
 
