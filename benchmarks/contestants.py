@@ -71,10 +71,10 @@ def warmed(run: Run, folder: Path) -> None:
 def one_at_a_time(run: Run, folder: Path, trials: int, *, warm: bool) -> dict[str, Any]:
     if warm:
         warmed(run, folder)
-    with clock() as told:
+    with clock() as outcome:
         for alpha in alphas(trials):
             run(folder, alpha)
-    return told
+    return outcome
 
 
 _alone: tuple[Run, Path]
@@ -90,9 +90,9 @@ def several(run: Run, folder: Path, trials: int, jobs: int, *, warm: bool) -> di
             ready.wait(120)
             for future in there:
                 future.result()
-        with clock() as told:
+        with clock() as outcome:
             list(pool.map(_next, alphas(trials)))
-    return told
+    return outcome
 
 
 def _begin(run: Run, folder: Path, warm: bool, ready: Any) -> None:  # noqa: FBT001  # as the pool hands it over
@@ -128,21 +128,21 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
 
     for _ in range(2 if warm else 0):  # what the first kernels had to import is in the template for the second
         sweep.run(request(alphas(jobs), "warming"), connected)
-    with clock() as told:
+    with clock() as outcome:
         result = sweep.run(request(alphas(trials), None), connected)
-    return {**told, "parent": result.run_id, "before_the_report": result.seconds}
+    return {**outcome, "parent": result.run_id, "before_the_report": result.seconds}
 
 
 @contextmanager
 def clock() -> Iterator[dict[str, Any]]:
     """Measure the block: its time, and the processor time of the whole machine, for kernels are nobody's children."""
     before = psutil.cpu_times()
-    told: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     began = time.perf_counter()
-    yield told
-    told["seconds"] = time.perf_counter() - began
+    yield outcome
+    outcome["seconds"] = time.perf_counter() - began
     after = psutil.cpu_times()
-    told["cpu"] = sum(getattr(after, kind) - getattr(before, kind) for kind in ("user", "system"))
+    outcome["cpu"] = sum(getattr(after, kind) - getattr(before, kind) for kind in ("user", "system"))
 
 
 RUNS: dict[str, Run] = {"papermill": with_papermill, "ploomber": with_ploomber, "in-process": in_process}
@@ -153,12 +153,12 @@ def main() -> None:
     warm = sys.argv[5] == "warm"
     logging.disable(logging.WARNING)
     if name == "ours":
-        told = ours(folder, trials, jobs, warm=warm)
+        outcome = ours(folder, trials, jobs, warm=warm)
     elif jobs == 1:
-        told = one_at_a_time(RUNS[name], folder, trials, warm=warm)
+        outcome = one_at_a_time(RUNS[name], folder, trials, warm=warm)
     else:
-        told = several(RUNS[name], folder, trials, jobs, warm=warm)
-    (folder / "measured.json").write_text(json.dumps(told))
+        outcome = several(RUNS[name], folder, trials, jobs, warm=warm)
+    (folder / "measured.json").write_text(json.dumps(outcome))
 
 
 if __name__ == "__main__":

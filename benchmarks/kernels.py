@@ -54,10 +54,10 @@ def kernel(kind: str) -> Iterator[tuple[KernelManager, Any]]:
 
 def answer(client: Any, code: str) -> None:
     """Run code and wait for the answer."""
-    asked = client.execute(code)
+    message = client.execute(code)
     while True:
         reply = client.get_shell_msg(timeout=TIMEOUT)
-        if reply["parent_header"].get("msg_id") == asked:
+        if reply["parent_header"].get("msg_id") == message:
             break
     if reply["content"]["status"] != "ok":
         raise Failed(f"the kernel answered {reply['content'].get('evalue')}")
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--kernels", type=int, default=8)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print("## Kernels\n")
     with tempfile.TemporaryDirectory(prefix="nbops-bench-") as scratch:
         home = Path(scratch) / "warm"
@@ -108,8 +108,8 @@ def main() -> None:
         os.environ.update(environment)  # of the kernels as well as of who starts them
         os.chdir(scratch)
         try:
-            print(starts(given.repeats), "\n")
-            print(sizes(given.kernels, max(1, given.repeats // 3)))
+            print(starts(options.repeats), "\n")
+            print(sizes(options.kernels, max(1, options.repeats // 3)))
         finally:
             os.chdir("/")
             trials.stop_templates(environment)

@@ -52,12 +52,12 @@ class Rounds:
 
     def rows(self, more: Callable[[str], Sequence[object]]) -> list[Sequence[object]]:
         """A row for each contestant: name, median, range, and what `more` says; or why it has no figures."""
-        known = list(dict.fromkeys([*self.taken, *self.missing]))
+        names = list(dict.fromkeys([*self.taken, *self.missing]))
         return [
             [name, f"**{self.missing[name]}**"]
             if name in self.missing
             else [name, self.median(name), self.range(name), *more(name)]
-            for name in known
+            for name in names
         ]
 
 

@@ -36,7 +36,7 @@ Holdout = tuple[Metric, Truth, Answers, Answers, dict[str, Any]]
 class Cell:
     """One population and size of holdout."""
 
-    what: str
+    description: str
     rows: int
     draw: Callable[[Random], Holdout]
     bar: bool = True
@@ -60,7 +60,7 @@ class Counts:
     default: float
     """By all rules together, at the level that a use has by default."""
     undecided: float
-    told: float = 0.0
+    detectable: float = 0.0
     """The median of the detectable gains that were printed."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Rules by which it was left open, and how often."""
@@ -83,10 +83,10 @@ def least(repeats: int) -> int:
 
 def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEATS) -> Counts:
     """Put `repeats` holdouts of a cell before the gate."""
-    random = np.random.default_rng([seed, cell.rows, *map(ord, cell.what)])
+    random = np.random.default_rng([seed, cell.rows, *map(ord, cell.description)])
     level = policy.level(None)
     strict = interval = ignoring = gate = default = undecided = 0
-    told, reasons = [], {}
+    detectable_gains, reasons = [], {}
     for _ in range(repeats):
         metric, truth, new, old, more = cell.draw(random)
         paired = pair(metric, truth, new, old, **more)
@@ -100,12 +100,12 @@ def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEAT
             tenth = decide(planted_evidence(metric, truth, new, old, paired, uses=DEFAULT.uses), DEFAULT)
             default += tenth.answer == "promote"
         undecided += decision.answer == "undecided"
-        told.append(holdout_power(paired, policy, level).detectable)
+        detectable_gains.append(holdout_power(paired, policy, level).detectable)
         for rule in decision.rules:
             if not rule.ok and rule.otherwise == "undecided":
                 reasons[rule.id] = reasons.get(rule.id, 0) + 1
     shares = (value / repeats for value in (strict, interval, ignoring, gate, default, undecided))
-    return Counts(cell, repeats, *shares, told=float(np.median(told)), reasons=reasons)
+    return Counts(cell, repeats, *shares, detectable=float(np.median(detectable_gains)), reasons=reasons)
 
 
 PAIRS = {
@@ -206,8 +206,8 @@ def grouped(groups: int, *, bar: bool = True, heavy: bool = False) -> Cell:
         gains = random.normal(size=groups)[of_row] + random.normal(size=len(of_row))
         return _losses(gains, groups=of_row)
 
-    what = f"{groups} groups{', one with a third of the rows' if heavy else ''}"
-    return Cell(what, groups * 6, draw, bar)
+    description = f"{groups} groups{', one with a third of the rows' if heavy else ''}"
+    return Cell(description, groups * 6, draw, bar)
 
 
 def in_time(rows: int, again: float, *, bar: bool = True) -> Cell:
@@ -282,9 +282,12 @@ def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = T
     """
     random, equal = np.random.default_rng(seed), real_table(name, rows)
     drawn = [pair(*equal.draw(random)[:4]) for _ in range(60)]
-    alone = [holdout_power(replace(each, draws=None), policy, policy.level(None)).detectable for each in drawn]
+    alone = [
+        holdout_power(replace(one_population, draws=None), policy, policy.level(None)).detectable
+        for one_population in drawn
+    ]
     gain = float(np.nanmedian(alone))
     for step in range(5):
-        median = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).told
+        median = count(real_table(name, rows, gain), seed=seed + step, policy=policy, repeats=300).detectable
         gain = median if np.isfinite(median) else gain
     return real_table(name, rows, gain, bar=bar)

@@ -28,8 +28,8 @@ TABLE_METRICS = ("rmse", "mae", "r2", "accuracy", "f1", "auc", "brier", "log_los
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure everything; 1 when a bar is missed."""
-    given = _parser().parse_args(arguments)
-    repeats, seed = given.repeats, given.seed
+    options = _parser().parse_args(arguments)
+    repeats, seed = options.repeats, options.seed
     started = time.monotonic()
     nulls = _counted(planted.nulls(), seed, repeats)
     few = _counted(rare.cells(), seed, repeats)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sequences += [_said(turns.ten(name, 500, repeats=repeats, seed=seed)) for name in turns.METRIC_NAMES]
     sequences += [_said(useless.together(rows, repeats=repeats, seed=seed)) for rows in (150, 500)]
     simulated = time.monotonic() - started
-    real = [_said(measure(sweeps, trials)) for sweeps, trials in ((given.sweeps, 10), (1, 100)) if given.sweeps]
+    real = [_said(measure(sweeps, trials)) for sweeps, trials in ((options.sweeps, 10), (1, 100)) if options.sweeps]
 
     shown = {
         "nulls": _false(nulls),
@@ -56,16 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "real": _real(real) if real else "not measured",
     }
     missed = [*_missed(nulls + few + dependent), *_weak(power), *_lucky(sweeps, sequences, repeats)]
-    missed += [f"the real way: {each.promoted} of {each.sweeps} promoted" for each in real if each.promoted]
-    verdict = [f"- missed: {each}" for each in missed] or ["- no cell is beyond its bar by more than chance may do"]
-    verdict += [f"- below the bar, by no more than chance may do: {each}" for each in _below(power)]
+    missed += [f"the real way: {result.promoted} of {result.sweeps} promoted" for result in real if result.promoted]
+    verdict = [f"- missed: {result}" for result in missed] or ["- no cell is beyond its bar by more than chance may do"]
+    verdict += [f"- below the bar, by no more than chance may do: {result}" for result in _below(power)]
     shown["verdict"] = "\n".join(verdict)
     for name, text in shown.items():
         print(f"### {name}\n\n{text}\n")
     print(f"simulated in {simulated:.0f} s, with {repeats:,} holdouts a cell, seed {seed}", file=sys.stderr)
-    if given.docs:
-        _write(given.docs / PAGE, shown)
-        promotion_plot.draw(given.docs / "promotion-figures.svg", nulls, power, sweeps)
+    if options.docs:
+        _write(options.docs / PAGE, shown)
+        promotion_plot.draw(options.docs / "promotion-figures.svg", nulls, power, sweeps)
     return int(bool(missed))
 
 
@@ -88,46 +88,49 @@ def _power(name: str, rows: int, seed: int, repeats: int) -> Counts:
     return _said(planted.count(cell, seed=seed, policy=DEFAULT, repeats=2 * repeats))
 
 
-def _said(found: Any) -> Any:
-    print(found if not isinstance(found, Counts) else f"{found.cell.what}, {found.cell.rows} rows", file=sys.stderr)
-    return found
+def _said(results: Any) -> Any:
+    print(
+        results if not isinstance(results, Counts) else f"{results.cell.description}, {results.cell.rows} rows",
+        file=sys.stderr,
+    )
+    return results
 
 
-def _false(found: list[Counts], *, ignoring: bool = False, bars: bool = True) -> str:
+def _false(results: list[Counts], *, ignoring: bool = False, bars: bool = True) -> str:
     header = ["true gain zero", "rows", "strict `<`", *(["rows as if independent"] if ignoring else [])]
     header += ["interval", "gate", *(["of how many"] if bars else []), "gate as by default", "undecided"]
     rows = []
-    for each in found:
-        row = [each.cell.what, each.cell.rows, _percent(each.strict)]
-        row += [_percent(each.ignoring)] if ignoring else []
-        row += [_percent(each.interval), f"**{_percent(each.gate)}**"]
-        row += [_count(each)] if bars else []
-        row += [f"{100 * each.default:.2f}", _percent(each.undecided)]
+    for result in results:
+        row = [result.cell.description, result.cell.rows, _percent(result.strict)]
+        row += [_percent(result.ignoring)] if ignoring else []
+        row += [_percent(result.interval), f"**{_percent(result.gate)}**"]
+        row += [_count(result)] if bars else []
+        row += [f"{100 * result.default:.2f}", _percent(result.undecided)]
         rows.append(row)
     return table(header, rows)
 
 
-def _count(each: Counts) -> str:
-    return f"{round(each.gate * each.repeats)} of {each.repeats:,}{'' if each.ok else ' (missed)'}"
+def _count(result: Counts) -> str:
+    return f"{round(result.gate * result.repeats)} of {result.repeats:,}{'' if result.ok else ' (missed)'}"
 
 
-def _powers(found: list[Counts]) -> str:
+def _powers(results: list[Counts]) -> str:
     header = ["true gain = the detectable one", "rows", "that gain", "interval", "gate", "other rules held it back"]
     rows = [
         [
-            each.cell.what,
-            each.cell.rows,
-            f"{each.told:.3g}",
-            _percent(each.interval),
-            f"**{_percent(each.gate)}**{'' if each.gate >= POWER else ' (below)'}",
-            _percent(each.interval - each.gate),
+            result.cell.description,
+            result.cell.rows,
+            f"{result.detectable:.3g}",
+            _percent(result.interval),
+            f"**{_percent(result.gate)}**{'' if result.gate >= POWER else ' (below)'}",
+            _percent(result.interval - result.gate),
         ]
-        for each in found
+        for result in results
     ]
     return table(header, rows)
 
 
-def _swept(found: list[useless.Sweeps]) -> str:
+def _swept(results: list[useless.Sweeps]) -> str:
     header = [
         "rows",
         "trials",
@@ -137,62 +140,77 @@ def _swept(found: list[useless.Sweeps]) -> str:
         "gate as by default",
     ]
     rows = [
-        [each.rows, f"{each.trials:,}", *map(_percent, (each.validation, each.holdout, each.gate, each.default))]
-        for each in found
+        [
+            result.rows,
+            f"{result.trials:,}",
+            *map(_percent, (result.validation, result.holdout, result.gate, result.default)),
+        ]
+        for result in results
     ]
     return table(header, rows)
 
 
-def _sequences(found: list[useless.Sequences]) -> str:
+def _sequences(results: list[useless.Sequences]) -> str:
     header = ["uses of one holdout", "rows", "strict `<`", "interval, level 5 % each", "gate"]
-    rows = [[each.what, each.rows, *map(_percent, (each.strict, each.uncorrected, each.gate))] for each in found]
+    rows = [
+        [result.description, result.rows, *map(_percent, (result.strict, result.uncorrected, result.gate))]
+        for result in results
+    ]
     return table(header, rows)
 
 
-def _real(found: list[RealWay]) -> str:
+def _real(results: list[RealWay]) -> str:
     header = ["sweeps", "trials each", "holdout rows", "better on validation", "on the holdout too", "promoted"]
     rows = [
         [
-            each.sweeps,
-            each.trials,
-            "-".join(map(str, sorted(set(each.rows)))),
-            each.validation,
-            each.holdout,
-            f"**{each.promoted}**",
-            each.worse,
+            result.sweeps,
+            result.trials,
+            "-".join(map(str, sorted(set(result.rows)))),
+            result.validation,
+            result.holdout,
+            f"**{result.promoted}**",
+            result.worse,
         ]
-        for each in found
+        for result in results
     ]
     return table([*header, "truly worse"], rows)
 
 
-def _missed(found: list[Counts]) -> list[str]:
+def _missed(results: list[Counts]) -> list[str]:
     return [
-        f"{each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} % promoted, "
-        f"{100 * each.default:.2f} % as by default"
-        for each in found
-        if not each.ok
+        f"{result.cell.description} at {result.cell.rows} rows: {_percent(result.gate)} % promoted, "
+        f"{100 * result.default:.2f} % as by default"
+        for result in results
+        if not result.ok
     ]
 
 
-def _weak(found: list[Counts]) -> list[str]:
-    return [_power_said(each) for each in found if round(each.gate * each.repeats) < least(each.repeats)]
+def _weak(results: list[Counts]) -> list[str]:
+    return [_power_said(result) for result in results if round(result.gate * result.repeats) < least(result.repeats)]
 
 
-def _below(found: list[Counts]) -> list[str]:
+def _below(results: list[Counts]) -> list[str]:
     return [
-        _power_said(each) for each in found if least(each.repeats) <= each.gate * each.repeats < POWER * each.repeats
+        _power_said(result)
+        for result in results
+        if least(result.repeats) <= result.gate * result.repeats < POWER * result.repeats
     ]
 
 
-def _power_said(each: Counts) -> str:
-    return f"power of {each.cell.what} at {each.cell.rows} rows: {_percent(each.gate)} %, wanted {_percent(POWER)} %"
+def _power_said(result: Counts) -> str:
+    return f"power of {result.cell.description} at {result.cell.rows} rows: {_percent(result.gate)} %, wanted {_percent(POWER)} %"
 
 
 def _lucky(sweeps: list[useless.Sweeps], sequences: list[useless.Sequences], repeats: int) -> list[str]:
     most = limit(repeats)
-    lucky = [f"{each.trials} useless trials, {each.rows} rows" for each in sweeps if round(each.gate * repeats) > most]
-    return lucky + [f"{each.what} on {each.rows} rows" for each in sequences if round(each.gate * repeats) > most]
+    lucky = [
+        f"{result.trials} useless trials, {result.rows} rows"
+        for result in sweeps
+        if round(result.gate * repeats) > most
+    ]
+    return lucky + [
+        f"{result.description} on {result.rows} rows" for result in sequences if round(result.gate * repeats) > most
+    ]
 
 
 def _percent(share: float) -> str:
@@ -206,7 +224,7 @@ def _write(page: Path, shown: dict[str, str]) -> None:
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
             raise SystemExit(f"{page}: there is no place for {name!r}")
-        text = marks.sub(lambda found, figures=figures: f"{found[1]}\n{figures}\n\n{found[2]}", text)
+        text = marks.sub(lambda mark, figures=figures: f"{mark[1]}\n{figures}\n\n{mark[2]}", text)
     page.write_text(text, "utf-8")
 
 

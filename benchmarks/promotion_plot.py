@@ -18,7 +18,7 @@ def draw(path: Path, nulls: list[Counts], power: list[Counts], sweeps: list[Swee
     style = {"svg.fonttype": "none", "svg.hashsalt": "nbops", "font.size": 9, "font.family": "sans-serif"}
     with plt.rc_context(style):
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-        smallest = [each for each in sweeps if each.rows == min(one.rows for one in sweeps)]
+        smallest = [result for result in sweeps if result.rows == min(one.rows for one in sweeps)]
         lines = {
             "strict < on validation": ("validation", "o-", "tab:red"),
             "strict < on the holdout": ("holdout", "o-", "tab:orange"),
@@ -26,16 +26,18 @@ def draw(path: Path, nulls: list[Counts], power: list[Counts], sweeps: list[Swee
             "gate as by default": ("default", "o--", "tab:cyan"),
         }
         for label, (name, line, colour) in lines.items():
-            shares = [100 * getattr(each, name) for each in smallest]
-            left.plot([each.trials for each in smallest], shares, line, color=colour, label=label)
+            shares = [100 * getattr(result, name) for result in smallest]
+            left.plot([result.trials for result in smallest], shares, line, color=colour, label=label)
         left.set(xscale="log", xlabel="useless trials in the sweep", ylabel="winner promoted, %", ylim=(-3, 103))
-        left.set_xticks([each.trials for each in smallest], [f"{each.trials:,}" for each in smallest])
+        left.set_xticks([result.trials for result in smallest], [f"{result.trials:,}" for result in smallest])
         left.set_title(f"Sweeps of useless trials, {smallest[0].rows} rows")
         left.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.28))
 
-        for name in dict.fromkeys(each.cell.what for each in nulls):
-            mine = [each for each in nulls if each.cell.what == name]
-            middle.plot([each.cell.rows for each in mine], [100 * each.gate for each in mine], "o-", ms=3, label=name)
+        for name in dict.fromkeys(result.cell.description for result in nulls):
+            mine = [result for result in nulls if result.cell.description == name]
+            middle.plot(
+                [result.cell.rows for result in mine], [100 * result.gate for result in mine], "o-", ms=3, label=name
+            )
         middle.axhline(5, color="black", lw=0.8)
         middle.axhline(100 * limit() / REPEATS, color="black", lw=0.8, ls=":")
         middle.annotate("level", (2000, 5), xytext=(4, 3), textcoords="offset points", fontsize=7)
@@ -44,16 +46,18 @@ def draw(path: Path, nulls: list[Counts], power: list[Counts], sweeps: list[Swee
         middle.set_title("Equal pairs on real tables: false promotions")
         middle.legend(frameon=False, fontsize=7, ncols=3, loc="upper center")
 
-        for name in dict.fromkeys(each.cell.what for each in power):
-            mine = [each for each in power if each.cell.what == name]
-            right.plot([each.cell.rows for each in mine], [100 * each.gate for each in mine], "o-", ms=3, label=name)
+        for name in dict.fromkeys(result.cell.description for result in power):
+            mine = [result for result in power if result.cell.description == name]
+            right.plot(
+                [result.cell.rows for result in mine], [100 * result.gate for result in mine], "o-", ms=3, label=name
+            )
         right.axhline(100 * POWER, color="black", lw=0.8, ls=":")
         right.set(xscale="log", xlabel="rows of the holdout", ylabel="promoted, %", ylim=(50, 100))
         right.annotate("bar", (2000, 100 * POWER), xytext=(4, -9), textcoords="offset points", fontsize=7)
         right.set_title("True gain = the detectable one: found")
         right.legend(frameon=False, fontsize=7, ncols=3, loc="lower center")
-        for axes, found in ((middle, nulls), (right, power)):
-            sizes = sorted({each.cell.rows for each in found})
+        for axes, results in ((middle, nulls), (right, power)):
+            sizes = sorted({result.cell.rows for result in results})
             axes.set_xticks(sizes, [f"{rows:,}" for rows in sizes])
         for axes in (left, middle, right):
             axes.minorticks_off()

@@ -79,8 +79,8 @@ def patients(name: str, groups: int, share: float, rows: int, *, unequal: bool =
         champion, challenger = answers
         return METRICS[name], Truth(ill.astype(int), CLASSES), challenger, champion, {"groups": patient}
 
-    what = f"{name}, {groups} patients{' of all sizes' if unequal else ''}, {100 * share:g} % ill"
-    return Cell(what, rows, draw)
+    description = f"{name}, {groups} patients{' of all sizes' if unequal else ''}, {100 * share:g} % ill"
+    return Cell(description, rows, draw)
 
 
 def rare_class(rows: int, spread: float) -> Cell:

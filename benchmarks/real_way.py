@@ -67,9 +67,9 @@ def measure(sweeps: int, trials: int) -> RealWay:
         )
         (root / "production" / "promote.ipynb").write_bytes((machine.ROOT / "production/promote.ipynb").read_bytes())
         notebook = _notebook(root / "fit.ipynb")
-        found = [_one(root, notebook, number, trials) for number in range(1, sweeps + 1)]
-    rows = [each["rows"] for each in found]
-    sums = {name: sum(each[name] for each in found) for name in ("validation", "holdout", "promoted", "worse")}
+        outcomes = [_one(root, notebook, number, trials) for number in range(1, sweeps + 1)]
+    rows = [outcome["rows"] for outcome in outcomes]
+    sums = {name: sum(outcome[name] for outcome in outcomes) for name in ("validation", "holdout", "promoted", "worse")}
     return RealWay(sweeps, trials, (min(rows), max(rows)), **sums)
 
 
@@ -98,8 +98,8 @@ def _one(root: Path, notebook: Path, number: int, trials: int) -> dict[str, Any]
     )
     _nbops(root, "sweep", str(notebook), *swept)
     about = (f"experiment={name}-swept", f"model_name={name}", f"dataset={name}")
-    told = json.loads(_nbops(root, "promote", "--json", *(word for each in about for word in ("-p", each))))
-    decision = told["decision"]
+    answer = json.loads(_nbops(root, "promote", "--json", *(word for outcome in about for word in ("-p", outcome))))
+    decision = answer["decision"]
     winner, old = decision["challenger"], decision["champion"]
     mine, theirs = (_validation(connected, side["run_id"]) for side in (winner, old))
     return {
@@ -121,8 +121,8 @@ def _truly(store: Any, run_id: str) -> float:
     from notebooks_lib.models import logged_models
 
     frame = _frame(0, 100_000)
-    said = logged_models.load(logged_models.model_of_run(store, run_id).source).predict(frame.drop(columns="y"))
-    return float(np.sqrt(np.mean((frame["y"] - said) ** 2)))
+    predictions = logged_models.load(logged_models.model_of_run(store, run_id).source).predict(frame.drop(columns="y"))
+    return float(np.sqrt(np.mean((frame["y"] - predictions) ** 2)))
 
 
 def _frame(seed: int, rows: int) -> Any:

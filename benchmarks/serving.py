@@ -53,7 +53,7 @@ def save(project: Path) -> dict[str, tuple[Path, Any]]:
 
     store = connect(settings.load(project, {}))
     x, y = load_diabetes(as_frame=True, return_X_y=True)
-    found = {}
+    figures = {}
     for name, model in {
         "ridge": make_pipeline(StandardScaler(), Ridge()),
         "boosting, 150 trees": HistGradientBoostingRegressor(max_iter=150, learning_rate=0.03),
@@ -63,8 +63,8 @@ def save(project: Path) -> dict[str, tuple[Path, Any]]:
         target = project / name.partition(",")[0]
         target.mkdir()
         folder = model_files.download(models.model_of_run(store, run).source, target)
-        found[name] = folder.rename(target / target.name), x
-    return found
+        figures[name] = folder.rename(target / target.name), x
+    return figures
 
 
 def body(rows: Any, count: int) -> bytes:
@@ -171,10 +171,10 @@ def _wrk(port: int, text: bytes, seconds: int, scratch: Path) -> float:
     )
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script)]
     command = ["wrk", *options, f"http://127.0.0.1:{port}/invocations"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise Failed("some requests failed: " + " ".join(re.findall(r"(?:Non-2xx|Socket errors).*", said)))
-    return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    if "Non-2xx" in printed or "Socket errors" in printed:
+        raise Failed("some requests failed: " + " ".join(re.findall(r"(?:Non-2xx|Socket errors).*", printed)))
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", printed)[0])
 
 
 async def _client(port: int, text: bytes, seconds: int) -> float:

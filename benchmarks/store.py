@@ -139,18 +139,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--few", type=int, default=200)
     parser.add_argument("--many", type=int, default=20_000)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print("## Runs in the store\n")
     with tempfile.TemporaryDirectory(prefix="nbops-bench-") as scratch:
-        asked = stores(Path(scratch), given.few, given.many)
+        figures = stores(Path(scratch), options.few, options.many)
         lines = []
         for question, ask in questions().items():
             rounds = Rounds()
-            for store in asked.values():
+            for store in figures.values():
                 ask(store)  # SQLAlchemy has compiled the query, and the file is in memory
-            for _ in range(given.repeats):
-                rounds.round({name: partial(_seconds, ask, store) for name, store in asked.items()})
-            first = next(iter(asked))
+            for _ in range(options.repeats):
+                rounds.round({name: partial(_seconds, ask, store) for name, store in figures.items()})
+            first = next(iter(figures))
             for row in rounds.rows(lambda name, rounds=rounds, first=first: [times(rounds.ratio(name, first))]):
                 lines.append([question, *row])
         print(table(["what", "where", "s", "range", "against the first"], lines))

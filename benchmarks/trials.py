@@ -88,8 +88,14 @@ class Bench:
             options = ["--metric", "rmse:min", "--jobs", str(contestant.jobs), "--json"]
             command = [str(machine.BIN / "nbops"), "sweep", contestants.NOTEBOOK, "--grid", grid, *options]
         else:
-            told = [contestant.name, str(folder), str(trials), str(contestant.jobs)]
-            command = [sys.executable, "-m", "benchmarks.contestants", *told, "cold" if contestant.whole else "warm"]
+            arguments = [contestant.name, str(folder), str(trials), str(contestant.jobs)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.contestants",
+                *arguments,
+                "cold" if contestant.whole else "warm",
+            ]
         began = time.perf_counter()
         try:
             done = subprocess.run(

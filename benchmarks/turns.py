@@ -51,14 +51,16 @@ def _drawn(random: np.random.Generator, task: str, rows: int, classes: int) -> t
     )
     if task == "regression":
         values = random.normal(size=rows)
-        return Truth(values), [Answers(values + each[:, 0]) for each in noise]
+        return Truth(values), [Answers(values + column[:, 0]) for column in noise]
     if classes == 2:
         values = (random.random(rows) < 0.25).astype(int)
         positive = expit(1.5 * (noise[:, :, 0] + 2 * values - 1.2))
-        found = [Answers((each > 0.5).astype(int), np.column_stack([1 - each, each])) for each in positive]
-        return Truth(values, np.arange(2)), found
+        predictions = [
+            Answers((column > 0.5).astype(int), np.column_stack([1 - column, column])) for column in positive
+        ]
+        return Truth(values, np.arange(2)), predictions
     values = random.integers(0, classes, rows)
     noise[:, np.arange(rows), values] += 2.5
     chances = np.exp(2 * noise)
     chances /= chances.sum(axis=2, keepdims=True)
-    return Truth(values, np.arange(classes)), [Answers(each.argmax(axis=1), each) for each in chances]
+    return Truth(values, np.arange(classes)), [Answers(column.argmax(axis=1), column) for column in chances]

@@ -43,7 +43,7 @@ class Sweeps:
 class Sequences:
     """What became of several challengers on one holdout, in turn or at once."""
 
-    what: str
+    description: str
     rows: int
     strict: float
     """Share of holdouts on which a strict `<` promoted at least one."""
@@ -96,8 +96,8 @@ def sequence(rows: int, *, repeats: int, seed: int, learning: bool = False) -> S
             answer = decide(planted_evidence(METRICS["rmse"], truth, new, old, paired, uses=policy.uses), policy).answer
             any_of |= [paired.gain > 0, paired.lower(policy.alpha) > 0, answer == "promote"]
         counts += any_of
-    what = "ten, every second one made of what looked better" if learning else "ten challengers in turn"
-    return Sequences(what, rows, *(counts / repeats))
+    description = "ten, every second one made of what looked better" if learning else "ten challengers in turn"
+    return Sequences(description, rows, *(counts / repeats))
 
 
 def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences:
@@ -110,8 +110,10 @@ def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences
         holdout = random.integers(0, len(champion), size=rows)
         old, every = Answers(champion[holdout]), [Answers(errors[holdout, trial]) for trial in entered]
         paired = [pair(metric, truth, new, old) for new in every]
-        found = [planted_evidence(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)]
-        promoted = any(each.answer == "promote" for each in decide_each(found, ONCE))
+        evidences = [
+            planted_evidence(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)
+        ]
+        promoted = any(decision.answer == "promote" for decision in decide_each(evidences, ONCE))
         counts += [any(one.gain > 0 for one in paired), any(one.lower(ONCE.alpha) > 0 for one in paired), promoted]
     return Sequences(f"{count} challengers in one use at the whole level", rows, *(counts / repeats))
 
