@@ -20,7 +20,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     from notebooks_lib import settings
     from notebooks_lib.cli import output
     from notebooks_lib.models import registry
-    from notebooks_lib.release import journal, rollout
+    from notebooks_lib.release import journal, rollout, stage_lock
     from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import ledger
     from notebooks_lib.tracking.store import connect
@@ -31,7 +31,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     entries = ledger.read(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
-    unfinished = [change for change in journal.unfinished(project, model) if stage in (None, change.change.stage)]
+    unfinished = [change for change in stage_lock.unfinished(project, model) if stage in (None, change.change.stage)]
     if as_json:
         content = {
             "model": model,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.contract_tests import Probing
-from notebooks_lib.serving.inference import difference
+from notebooks_lib.serving.prediction_diff import difference
 from notebooks_lib.serving.slot_counts import SlotCounts
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
-from notebooks_lib.serving.inference import difference, same_form
+from notebooks_lib.serving.prediction_diff import difference, same_form
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden

@@ -16,7 +16,7 @@ from notebooks_lib.promotion import guardrails, notebook_display
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.notebook_display import ReportTable
-from notebooks_lib.release import decision_record, journal, recovery, version_slots
+from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_slots
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.tracking.store import Store, connect
@@ -65,7 +65,7 @@ class Gate:
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was cut short; a dry run only reports it."""
-        left = journal.unfinished(self.store.settings, self.model)
+        left = stage_lock.unfinished(self.store.settings, self.model)
         stages = [each.change.stage for each in left]
         if dry_run:
             rows = [

@@ -18,7 +18,7 @@ from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.predictions import encode
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving.inference import difference
+from notebooks_lib.serving.prediction_diff import difference
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:

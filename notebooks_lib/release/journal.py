@@ -1,8 +1,7 @@
 """The journal of a change of a stage: what it is about to do, on disk before it does it. It changes nothing itself.
 
-.nbops/changes/MODEL/STAGE/
-    TIME-ID.jsonl      one change: a line for what it is, one before each of its steps, one for how it ended
-    lock               held by the process that carries a change out; released when it ends, in whatever way
+Its lines: one for what the change is, one before each of its steps, one for how it ended. `stage_lock.py` says where it
+lies.
 
 Each line is flushed to disk before the step begins. So the last line of a journal without an end names the only step
 that may or may not have been done; everything before it was done.
@@ -12,30 +11,20 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
-from filelock import FileLock, Timeout
-
-from notebooks_lib import safe_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
-from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.ledger import LedgerEntry
 
 FORMAT = 1
 """Format of the lines; those of version 0.1 do not name it."""
 Kind = Literal["promotion", "rollback", "repair"]
 """A repair brings an endpoint back in line with the champion's mark."""
-KEPT = 20
-"""Journals of ended changes that are kept; the ledger has the rest."""
 END = "end"
 MOVES = ("traffic", "ledger")
 """Entries that are written within a step."""
@@ -43,9 +32,6 @@ NAMES = {"share": "canary"}
 """Names of steps for people, where they differ."""
 _LATEST = 32503680000
 """Seconds: the year 3000, beyond which not every system can format a time."""
-_NAMED = "%Y%m%dT%H%M%S.%f"
-_held: dict[Path, tuple[int, FileLock]] = {}
-"""Lock file -> the thread of this process that holds it, and its lock."""
 
 
 @dataclass(frozen=True)
@@ -163,90 +149,6 @@ class Journal:
         self.entries.append(entry)
 
 
-class StageLock:
-    """The lock of one stage of a model, and the journals of its changes."""
-
-    def __init__(self, settings: Settings, model: str, stage: str) -> None:
-        self.model = model
-        self.stage = stage
-        self.folder = settings.layout.changes / model / stage
-        self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
-
-    def take(self) -> None:
-        """Lock the stage. Raises PromotionError, naming the other change, when another process holds it.
-
-        A thread that begins a second change, as when cells of a notebook are run again, gives up its first one.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        thread, former = _held.get(self.folder, (0, self._lock))
-        if thread == threading.get_ident():
-            former.release(force=True)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            other = self.pending()
-            about = f" ({describe(other)})" if other else ""
-            what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
-            raise PromotionError(f"{what}: try again when it is done") from error
-        _held[self.folder] = (threading.get_ident(), self._lock)
-
-    @property
-    def taken(self) -> bool:
-        """Whether this object holds the lock."""
-        return bool(self._lock.is_locked)
-
-    def release(self) -> None:
-        """Release the lock, so that others can change the stage."""
-        if self._lock.is_locked:
-            _held.pop(self.folder, None)
-            self._lock.release(force=True)
-
-    def begin(self, change: ChangeRecord) -> Journal:
-        """Begin a new journal; remove ended ones beyond KEPT."""
-        before = self._paths()
-        for old in before[: -KEPT + 1]:
-            old.unlink(missing_ok=True)
-        now = datetime.now(UTC)
-        name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
-        change = replace(change, pid=os.getpid(), time=round(now.timestamp(), 3))
-        path = self.folder / f"{name}.jsonl"
-        _write_line(path, asdict(change))
-        safe_files.sync_folder(self.folder)  # the file's name too
-        return Journal(path, change)
-
-    def pending(self) -> Journal | None:
-        """Return the journal of a change that has not ended: it is running, or was cut short."""
-        newest = self.newest()
-        return None if newest is None or newest.ended else newest
-
-    def newest(self) -> Journal | None:
-        """Return the journal of the last change, ended or not."""
-        for path in reversed(self._paths()):
-            journal = _read(path)
-            if journal is not None:
-                return journal
-        return None
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("*.jsonl"))
-
-
-def _after(paths: Sequence[Path], now: datetime) -> datetime:
-    """Return now, or a moment after the last journal: names stay in order even when the clock was set back."""
-    with suppress(ValueError, IndexError, OverflowError):
-        last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
-        return max(now, last + timedelta(microseconds=1))
-    return now
-
-
-def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
-    """Return the changes that have not ended, of one model or of all. Nothing is locked or recovered."""
-    folder = settings.layout.changes
-    places = sorted(folder.glob(f"{model or '*'}/*/lock"))
-    pending = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
-    return [journal for journal in pending if journal is not None]
-
-
 def describe(journal: Journal) -> str:
     """Describe a change in one line, for people."""
     change = journal.change
@@ -266,6 +168,19 @@ def recovery_hint(journal: Journal) -> str:
     )
 
 
+def begin_journal(path: Path, change: ChangeRecord) -> Journal:
+    """Write the first line of a new journal. When it returns, the file and its name are on disk."""
+    change = replace(change, pid=os.getpid())
+    _write_line(path, asdict(change))
+    if os.name == "posix":
+        place = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+    return Journal(path, change)
+
+
 def _write_line(path: Path, content: Mapping[str, Any]) -> None:
     line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
     with path.open("a+b") as file:
@@ -282,7 +197,7 @@ def _torn(file: BinaryIO) -> bool:
     return file.read(1) != b"\n"
 
 
-def _read(path: Path) -> Journal | None:
+def read_journal(path: Path) -> Journal | None:
     """Return the journal of a file; None without a complete line. An incomplete one announced a step never begun.
 
     Raises PromotionError when a complete line was not written by this module: what it announced is unknown.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
-from notebooks_lib.release.journal import END, Kind, StageLock, describe
+from notebooks_lib.release.journal import END, Kind, describe
+from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.release.stage_moves import StageMoves
 
 if TYPE_CHECKING:

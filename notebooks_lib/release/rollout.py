@@ -1,4 +1,7 @@
-"""The state of a rollout: a version on its way through the stages, and which stages accept it. It runs no step."""
+"""A rollout: a version on its way through the stages, which of them accept it, and what would come of it in a dry run.
+
+It runs no step.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.errors import EndpointError, UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import model_facts
+from notebooks_lib.release import version_slots
 from notebooks_lib.release.contract_tests import Probing
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import ledger, query
 from notebooks_lib.tracking.ledger import LedgerEntry, What
 
 if TYPE_CHECKING:
@@ -209,3 +214,55 @@ def _requires(rollout: Rollout, stage: str, what: str) -> bool:
     if setting is not None:
         return setting
     return stage != "dev" and {*rollout.names, *stages.default} != {PROD}
+
+
+OVER = "would not come to that"
+
+
+def predict_outcome(rollout: Rollout, stage: str) -> str:
+    """Return why the version would not enter a stage, or is there already; empty when it would enter.
+
+    Where the rollout would end in this stage, `rollout.ends` says so from now on.
+    """
+    name = rollout.store.settings.stages.endpoint(stage, rollout.model)
+    if rollout.ends:
+        return f"{OVER}: {rollout.ends}"
+    if not rollout.promoting:
+        return _after(rollout, stage, name)
+    mine = champions.champion(rollout.store, rollout.model, stage)
+    if mine is not None and mine.run_id == rollout.candidate:
+        passed = rollout.store.settings.stages.of(stage).empty_after
+        done = "has passed already" if passed else "is its champion already, and would be asked for known rows"
+        return f"version {mine.version} {done}"
+    run = query.get_run(rollout.store, rollout.candidate) if rollout.candidate else None
+    refused = admission_refusal(rollout, stage, run) or _unable(rollout, name)
+    approval = rollout.store.settings.stages.of(stage).approval
+    if refused:
+        rollout.ends = f"{stage} would refuse it"
+        return f"would be refused: {refused}"
+    if approval:
+        rollout.ends = f"it would wait for an approval before {stage}"
+        return f"would wait for an approval: {continue_command(rollout.model)}"
+    return ""
+
+
+def _after(rollout: Rollout, stage: str, name: str) -> str:
+    """Return what is done for a champion that stays."""
+    if rollout.version is None:
+        return "nothing to deploy: there is no champion"
+    if stage != PROD:
+        return "nothing to do: the champion of prod stays"
+    return f"version {rollout.version.version} stays: endpoint {name!r} would be started if it does not run, and asked"
+
+
+def _unable(rollout: Rollout, name: str) -> str:
+    """Return why there is no slot for the version; empty when there is one."""
+    status = version_slots.endpoint_status(rollout.store.settings, name)
+    known = (each for each in registry.versions(rollout.store, rollout.model) if each.run_id == rollout.candidate)
+    if any(version_slots.slot_holding(status, each) for each in known):
+        return ""
+    try:
+        targets.endpoint_for(rollout.store.settings, name).idle_slot()
+    except EndpointError as error:
+        return str(error)
+    return ""

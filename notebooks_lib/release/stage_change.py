@@ -24,8 +24,9 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.canary import CanaryResult, CanaryWatch
 from notebooks_lib.release.contract_tests import ContractCheck, Probing
-from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind, StageLock
+from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
+from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.release.stage_moves import StageMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag

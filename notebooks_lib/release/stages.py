@@ -18,10 +18,18 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.release import contract_tests, dry_run, recovery, stage_moves, version_slots
+from notebooks_lib.release import contract_tests, recovery, stage_moves, version_slots
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.journal import Kind
-from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, admission_refusal, continue_command
+from notebooks_lib.release.rollout import (
+    OVER,
+    Rollout,
+    RolloutStep,
+    StepName,
+    admission_refusal,
+    continue_command,
+    predict_outcome,
+)
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
@@ -59,8 +67,8 @@ class StageRollout:
         """
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
-            outcome = dry_run.predict_outcome(rollout, self.name)
-            self._over = dry_run.OVER if rollout.ends else outcome
+            outcome = predict_outcome(rollout, self.name)
+            self._over = OVER if rollout.ends else outcome
             return self._done(
                 "deploy", outcome or f"would load the version at endpoint {self.endpoint.name!r}, without traffic"
             )

@@ -15,7 +15,6 @@ from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import openapi, prometheus, requests
 from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
 from notebooks_lib.serving.inference import predict, predict_quickly
-from notebooks_lib.serving.mirror import Mirror
 from notebooks_lib.serving.requests import (
     SLOT_HEADER,
     AccessLog,
@@ -31,7 +30,7 @@ from notebooks_lib.serving.requests import (
     write_response,
 )
 from notebooks_lib.serving.slot_counts import SlotCounter
-from notebooks_lib.serving.slots import Slot, Slots
+from notebooks_lib.serving.slots import Mirror, Slot, Slots
 
 log = logging.getLogger("nbops.endpoint")
 

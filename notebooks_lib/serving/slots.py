@@ -1,8 +1,11 @@
-"""The slots of a server: which of them answers the next request. Speaks no HTTP."""
+"""The slots of a server: which of them answers the next request, and which gets a copy of it. Speaks no HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
+import logging
 import math
 import os
 import uuid
@@ -12,7 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.serving.inference import predict
+from notebooks_lib.serving.prediction_diff import SAME, MirrorComparison, compare
 from notebooks_lib.serving.slot_counts import SlotCounter
+
+log = logging.getLogger("nbops.endpoint")
 
 _STEP = 0.6180339887498949
 """The golden section: multiples of it, less their whole part, fill every share evenly, and no rhythm of the requests
@@ -103,3 +110,47 @@ class Slots:
             return None
         name, percent = self.mirror
         return self.ready.get(name) if 100 * ((next(self._copies) * _STEP) % 1.0) < percent else None
+
+
+WAITING = 16
+"""Requests that may wait for the mirrored slot; further ones are dropped and counted."""
+
+
+class Mirror:
+    """Send copies of requests to a second slot and count where its answers differ. No client ever waits for it."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
+        self._waiting = 0
+
+    def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes, *, probe: bool = False) -> None:
+        """Queue `body` for `slot`, to be compared with `answer`; drop it when too many are waiting."""
+        if self._waiting >= WAITING:
+            slot.tally.mirror_dropped += 1
+            return
+        self._waiting += 1
+        work = asyncio.get_running_loop().run_in_executor(self._thread, _compare, slot, kind, body, answer)
+        work.add_done_callback(lambda done: self._count(slot, done, probe=probe))
+
+    def _count(self, slot: Slot, done: asyncio.Future[MirrorComparison], *, probe: bool) -> None:
+        self._waiting -= 1
+        if done.cancelled():
+            return
+        tally, error = slot.tally, done.exception()
+        tally.mirrored += 1
+        tally.probes += probe
+        if error is not None:
+            tally.mirror_failed += 1
+            log.warning("mirror to slot %s: %s: %s", slot.name, type(error).__name__, error)
+            return
+        found = done.result()
+        tally.rows_compared += found.rows
+        tally.rows_different += found.different
+        tally.rows_misshapen += found.misshapen
+        if found.largest > SAME:
+            tally.differed(found.largest)
+
+
+def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorComparison:
+    there = json.loads(predict(slot.model, kind, body))["predictions"]
+    return compare(json.loads(answer)["predictions"], there)

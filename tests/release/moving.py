@@ -12,7 +12,7 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_moves, version_slots
+from notebooks_lib.release import journal, stage_lock, stage_moves, version_slots
 from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
@@ -101,7 +101,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
         assert (
             version_slots.traffic_by_version(version_slots.endpoint_status(store.settings, name)) == f"{champion}=100"
         )
-    assert journal.unfinished(settings, MODEL) == []
+    assert stage_lock.unfinished(settings, MODEL) == []
     return champion
 
 

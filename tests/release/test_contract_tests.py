@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.release.contract_tests import too_slow
 from notebooks_lib.release.golden import as_dataframe_split
-from notebooks_lib.serving.inference import difference
+from notebooks_lib.serving.prediction_diff import difference
 
 
 @pytest.mark.parametrize(

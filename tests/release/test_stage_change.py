@@ -15,11 +15,12 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approvals, journal, recovery, version_slots
-from notebooks_lib.release.journal import ChangeRecord, StageLock
+from notebooks_lib.release import approvals, journal, recovery, stage_lock, version_slots
+from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_change import StageChange
+from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
@@ -269,7 +270,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
-    (left,) = journal.unfinished(project, "m")
+    (left,) = stage_lock.unfinished(project, "m")
     assert left.steps == ["deploy"]
     assert "the promotion of version 7 to prod, begun" in journal.describe(left)
     left.write("undo")
@@ -279,7 +280,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     assert lock.pending() is None
     for _ in range(25):
         lock.begin(change)
-    assert len(list(lock.folder.glob("*.jsonl"))) <= journal.KEPT
+    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_lock.KEPT
     lock.release()
 
 
@@ -298,7 +299,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
     with pytest.raises(PromotionError, match="line .* move the file away") as caught:
-        journal.unfinished(empty_project, "m")
+        stage_lock.unfinished(empty_project, "m")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
     lock.release()

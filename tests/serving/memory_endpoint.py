@@ -33,7 +33,7 @@ from notebooks_lib.serving.endpoint import (
     require_slot,
 )
 from notebooks_lib.serving.inference import predict
-from notebooks_lib.serving.mirror import SAME, compare
+from notebooks_lib.serving.prediction_diff import SAME, compare
 from notebooks_lib.serving.slot_counts import SlotCounts
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget

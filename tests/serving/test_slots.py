@@ -13,12 +13,12 @@ import pytest
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_client
-from notebooks_lib.serving import mirror as mirroring
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.hot_reload import StateFollower
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.local_status import LocalStatus
+from notebooks_lib.serving.prediction_diff import compare
 from notebooks_lib.serving.slot_counts import TIME_BOUNDS, SlotCounter, SlotCounts, read_counts
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.settings import Settings
@@ -138,7 +138,7 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     ],
 )
 def test_answers_are_compared_row_by_row(one: Any, other: Any, expected: Any) -> None:
-    found = mirroring.compare(one, other)
+    found = compare(one, other)
     assert (found.rows, found.different, found.misshapen, found.largest) == expected
 
 

@@ -1,0 +1,108 @@
+"""The lock of a stage: one process changes it at a time, and each change has its journal. It changes no stage itself.
+
+.nbops/changes/MODEL/STAGE/
+    TIME-ID.jsonl      the journal of one change
+    lock               held by the process that carries a change out; released when it ends, in whatever way
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from notebooks_lib.errors import PromotionError
+from notebooks_lib.release.journal import ChangeRecord, Journal, begin_journal, describe, read_journal
+from notebooks_lib.settings import Settings
+
+KEPT = 20
+"""Journals of ended changes that are kept; the ledger has the rest."""
+_NAMED = "%Y%m%dT%H%M%S.%f"
+_held: dict[Path, tuple[int, FileLock]] = {}
+"""Lock file -> the thread of this process that holds it, and its lock."""
+
+
+class StageLock:
+    """The lock of one stage of a model, and the journals of its changes."""
+
+    def __init__(self, settings: Settings, model: str, stage: str) -> None:
+        self.model = model
+        self.stage = stage
+        self.folder = settings.layout.changes / model / stage
+        self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
+
+    def take(self) -> None:
+        """Lock the stage. Raises PromotionError, naming the other change, when another process holds it.
+
+        A thread that begins a second change, as when cells of a notebook are run again, gives up its first one.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        thread, former = _held.get(self.folder, (0, self._lock))
+        if thread == threading.get_ident():
+            former.release(force=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            other = self.pending()
+            about = f" ({describe(other)})" if other else ""
+            what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
+            raise PromotionError(f"{what}: try again when it is done") from error
+        _held[self.folder] = (threading.get_ident(), self._lock)
+
+    @property
+    def taken(self) -> bool:
+        """Whether this object holds the lock."""
+        return bool(self._lock.is_locked)
+
+    def release(self) -> None:
+        """Release the lock, so that others can change the stage."""
+        if self._lock.is_locked:
+            _held.pop(self.folder, None)
+            self._lock.release(force=True)
+
+    def begin(self, change: ChangeRecord) -> Journal:
+        """Begin a new journal; remove ended ones beyond KEPT."""
+        before = self._paths()
+        for old in before[: -KEPT + 1]:
+            old.unlink(missing_ok=True)
+        now = datetime.now(UTC)
+        name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"
+        return begin_journal(self.folder / f"{name}.jsonl", replace(change, time=round(now.timestamp(), 3)))
+
+    def pending(self) -> Journal | None:
+        """Return the journal of a change that has not ended: it is running, or was cut short."""
+        newest = self.newest()
+        return None if newest is None or newest.ended else newest
+
+    def newest(self) -> Journal | None:
+        """Return the journal of the last change, ended or not."""
+        for path in reversed(self._paths()):
+            journal = read_journal(path)
+            if journal is not None:
+                return journal
+        return None
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+
+def _after(paths: Sequence[Path], now: datetime) -> datetime:
+    """Return now, or a moment after the last journal: names stay in order even when the clock was set back."""
+    with suppress(ValueError, IndexError, OverflowError):
+        last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
+        return max(now, last + timedelta(microseconds=1))
+    return now
+
+
+def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
+    """Return the changes that have not ended, of one model or of all. Nothing is locked or recovered."""
+    folder = settings.layout.changes
+    places = sorted(folder.glob(f"{model or '*'}/*/lock"))
+    pending = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)
+    return [journal for journal in pending if journal is not None]
