@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def waiting_version(store: Store, model: str) -> Version | None:
     """Return the version that waits for an approval, if any."""
-    return next((each for each in registry.versions(store, model) if each.waiting), None)
+    return next((version for version in registry.versions(store, model) if version.waiting), None)
 
 
 def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None:

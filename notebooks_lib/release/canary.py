@@ -47,9 +47,9 @@ class CanaryResult:
 
     def __str__(self) -> str:
         new, old = self.new, self.old
-        asked = asked_of(new)
+        sent = asked_of(new)
         own = f", {new.probes} of them ours" if new.probes else ""
-        text = f"{asked} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
+        text = f"{sent} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
         if new.p95 is not None and old.p95 is not None:
             text += f", p95 {1000 * new.p95:.0f} ms beside {1000 * old.p95:.0f} ms"
         if new.rows_compared:
@@ -92,21 +92,21 @@ class CanaryWatch:
         goal, last = step.requests or ENOUGH, -1
         while True:
             new, old = self._counts()
-            seen = CanaryResult(new, old, clock() - began)
-            asked = asked_of(new)
-            over = asked >= goal and seen.seconds >= 60 * step.minutes
+            result = CanaryResult(new, old, clock() - began)
+            sent = asked_of(new)
+            over = sent >= goal and result.seconds >= 60 * step.minutes
             wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
             if wrong:
-                raise PromotionError(f"{wrong} ({seen})")
+                raise PromotionError(f"{wrong} ({result})")
             if over:
-                return seen
-            if seen.seconds > 60 * (step.minutes + stage.wait_minutes):
-                raise PromotionError(f"only {asked} of {goal} requests were seen in {seen.seconds / 60:.0f} minutes")
-            moved = clock() if asked - new.probes > last else moved
-            last = max(last, asked - new.probes)
+                return result
+            if result.seconds > 60 * (step.minutes + stage.wait_minutes):
+                raise PromotionError(f"only {sent} of {goal} requests were seen in {result.seconds / 60:.0f} minutes")
+            moved = clock() if sent - new.probes > last else moved
+            last = max(last, sent - new.probes)
             # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
-            if clock() - moved >= self._probing.quiet and (step.requests or seen.seconds >= 60 * step.minutes):
-                self._probe(min(self._probing.most, max(goal - asked, 0)), mirrored=bool(step.mirror))
+            if clock() - moved >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
+                self._probe(min(self._probing.most, max(goal - sent, 0)), mirrored=bool(step.mirror))
             else:
                 time.sleep(self._probing.look_every)
 
@@ -125,7 +125,7 @@ class CanaryWatch:
         for turn in range(count):
             for slot in self.slots:
                 pairs = self._golden[slot].pairs
-                request, known = pairs[turn % len(pairs)]
+                request, expected = pairs[turn % len(pairs)]
                 try:
                     answer = session.ask(request, slot=None if mirrored and slot == self.slots[1] else slot)
                 except EndpointError as error:
@@ -134,7 +134,7 @@ class CanaryWatch:
                     raise PromotionError(f"the endpoint does not answer: {error}") from error
                 if answer.status != 200 or slot == self.slots[1]:
                     continue  # the endpoint counts it
-                if difference(known, answer.content.get("predictions")) > self._tolerance:
+                if difference(expected, answer.content.get("predictions")) > self._tolerance:
                     raise PromotionError("it answers known rows otherwise than when it was registered")
 
 
@@ -147,7 +147,7 @@ def judge(
     `before` holds the champion's counts before the step. A slow new version keeps the threads busy that the champion
     needs, so beside each other both look slow.
     """
-    asked = asked_of(new)
+    sent = asked_of(new)
     past = before or SlotCounts()  # a champion that hardly gets requests any more is known from before
     for what, bad, theirs, of_old, level in (
         (
@@ -161,11 +161,11 @@ def judge(
         ("were refused", new.refused, old.refused, asked_of(old), REFUSING if over else REFUSING_EARLY),
     ):
         allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
-        if asked and bad > allowed * asked and (over or bad >= EARLY):
-            by_chance = _chance_of_as_many(bad, asked, theirs, of_old) if of_old else 0.0
+        if sent and bad > allowed * sent and (over or bad >= EARLY):
+            by_chance = _chance_of_as_many(bad, sent, theirs, of_old) if of_old else 0.0
             if by_chance <= level:
                 return (
-                    f"{bad} of {asked} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
+                    f"{bad} of {sent} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
                     f"of the champion's (by chance: {by_chance:.2g})"
                 )
     if new.rows_misshapen:

@@ -92,12 +92,12 @@ def predictions(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: s
 
     Raises PromotionError when it refuses a row, fails, or answers otherwise than within `tolerance` (relative).
     """
-    for request, known in golden.pairs:
+    for request, expected in golden.pairs:
         try:
             answer = endpoint.invoke(request, slot=slot, probe=True)
         except (InputError, EndpointError) as error:
             raise PromotionError(f"endpoint {endpoint.name!r} does not answer known rows: {error}") from error
-        apart = difference(known, answer.get("predictions") if isinstance(answer, Mapping) else None)
+        apart = difference(expected, answer.get("predictions") if isinstance(answer, Mapping) else None)
         if apart > tolerance:
             raise PromotionError(
                 f"endpoint {endpoint.name!r} answers known rows otherwise than the model did when it was registered: "
@@ -123,12 +123,12 @@ def _golden(endpoint: Endpoint, slot: str, golden: Golden, tolerance: float) -> 
 
 def _interface(endpoint: Endpoint, slot: str, champion: Golden) -> ContractCheck:
     """Check that the champion's callers can send what they sent and read what they read."""
-    for request, known in champion.pairs:
+    for request, expected in champion.pairs:
         try:
             answer = endpoint.invoke(request, slot=slot, probe=True)["predictions"]
         except (InputError, EndpointError) as error:
             return ContractCheck("signature", f"it does not take what the champion's callers send: {error}", ok=False)
-        if not same_form(known, answer):
+        if not same_form(expected, answer):
             return ContractCheck("signature", "it answers the champion's callers in another form", ok=False)
     return ContractCheck("signature", "it takes what the champion's callers send")
 

@@ -41,11 +41,11 @@ class Golden:
     @property
     def rows(self) -> int:
         """Return the number of known predictions."""
-        return sum(len(known) if isinstance(known, list) else 1 for _, known in self.pairs)
+        return sum(len(predictions) if isinstance(predictions, list) else 1 for _, predictions in self.pairs)
 
     def differences(self, model: ServedModel) -> float:
         """Return the largest relative difference between the known predictions and those of a model here and now."""
-        return max(difference(_answer(model, request), known) for request, known in self.pairs)
+        return max(difference(_answer(model, request), expected) for request, expected in self.pairs)
 
 
 def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
@@ -53,9 +53,9 @@ def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | 
 
     Raises PromotionError when it has neither, or what is kept is not what was kept.
     """
-    known = read_golden(store, version)
-    if known is not None:
-        return known
+    kept = read_golden(store, version)
+    if kept is not None:
+        return kept
     with tempfile.TemporaryDirectory() as scratch:
         made = make_golden(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
     if not made.pairs:
@@ -74,9 +74,9 @@ def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
     if model.example is not None:
         requests.append(model.example)
     if rows is not None and model.tabular:
-        known = [column.name for column in model.columns if column.name in rows.columns]
-        few = (rows[known] if known else rows).iloc[:ROWS]
-        requests.append({"dataframe_split": as_dataframe_split(few, named=bool(known))})
+        names = [column.name for column in model.columns if column.name in rows.columns]
+        few = (rows[names] if names else rows).iloc[:ROWS]
+        requests.append({"dataframe_split": as_dataframe_split(few, named=bool(names))})
     return Golden(tuple((request, _answer(model, request)) for request in requests))
 
 

@@ -116,11 +116,11 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and compare its golden predictions; return how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
-        known = stage_moves.golden_predictions(store, version)
-        apart = known.differences(model)
+        golden = stage_moves.golden_predictions(store, version)
+        apart = golden.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(
             f"version {version.version} of {version.model!r} does not predict here what it predicted when it was "
             f"registered (they differ by {apart:.3g}): its files or a library changed; nothing was moved"
         )
-    return known.rows
+    return golden.rows

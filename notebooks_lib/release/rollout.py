@@ -258,8 +258,8 @@ def _after(rollout: Rollout, stage: str, name: str) -> str:
 def _unable(rollout: Rollout, name: str) -> str:
     """Return why there is no slot for the version; empty when there is one."""
     status = version_slots.endpoint_status(rollout.store.settings, name)
-    known = (each for each in registry.versions(rollout.store, rollout.model) if each.run_id == rollout.candidate)
-    if any(version_slots.slot_holding(status, each) for each in known):
+    versions = registry.versions(rollout.store, rollout.model)
+    if any(v.run_id == rollout.candidate and version_slots.slot_holding(status, v) for v in versions):
         return ""
     try:
         targets.endpoint_for(rollout.store.settings, name).idle_slot()

@@ -168,8 +168,8 @@ class StageRollout:
             return f"version {version.version} has passed already"
         if version_slots.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
-            known = stage_moves.golden_predictions(rollout.store, version)
-            rows = contract_tests.predictions(self.endpoint, known, rollout.store.settings.promotion.tolerance)
+            golden = stage_moves.golden_predictions(rollout.store, version)
+            rows = contract_tests.predictions(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
                 rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
@@ -269,11 +269,11 @@ class Release:
         version_slots.pin_checksum(self.store, version, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
             registry.set_tags(self.store, version, tags)
-        known = stage_moves.golden_predictions(self.store, version)
+        golden = stage_moves.golden_predictions(self.store, version)
         rollout.version = registry.get(self.store, self.model, version.version)
         summary = f"version {version.version} of {self.model!r} is run {run_id}"
         return rollout.done(
-            RolloutStep("register", True, f"{summary}; {known.rows} golden predictions are kept with it")
+            RolloutStep("register", True, f"{summary}; {golden.rows} golden predictions are kept with it")
         )
 
     @property
@@ -289,5 +289,5 @@ class Release:
     def _rival(self) -> Version | None:
         """Return a champion that the decision did not know of: another promotion came first."""
         now, mine = champions.champion(self.store, self.model), self.decision.challenger.run_id
-        known = now is None or now.version == self.decision.champion.version or now.run_id == mine
-        return None if known else now
+        foreseen = now is None or now.version == self.decision.champion.version or now.run_id == mine
+        return None if foreseen else now

@@ -57,10 +57,10 @@ class SlotState:
         """Read what `as_json` returned. Raises ValueError when a key is missing or of another kind."""
         _expect(content, {"model": str, "version": str, "since": str, "detail": dict}, where)
         optional = {"id": str, "sha256": str, "example": dict}
-        found = {key: content[key] for key in optional if content.get(key) is not None}
-        _expect(found, {key: optional[key] for key in found}, where)
+        optionals = {key: content[key] for key in optional if content.get(key) is not None}
+        _expect(optionals, {key: optional[key] for key in optionals}, where)
         check_name("model", content["model"].partition("~")[0])
-        return cls(content["version"], content["model"], content["since"], content["detail"], **found)
+        return cls(content["version"], content["model"], content["since"], content["detail"], **optionals)
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class EndpointState:
         for share in ("traffic", "mirror"):
             _expect(content[share], dict.fromkeys(content[share], int), f"{share}.")
         shares = {share: content[share] for share in ("traffic", "mirror")}
-        known = {key: content[key] for key in kinds}
-        return cls(**known, **shares, slots=slots, last_error=str(content.get("last_error") or ""))
+        required = {key: content[key] for key in kinds}
+        return cls(**required, **shares, slots=slots, last_error=str(content.get("last_error") or ""))
 
 
 def read_state(path: Path) -> EndpointState:

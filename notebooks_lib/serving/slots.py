@@ -59,9 +59,9 @@ class Slot:
 
     def took(self, seconds: float, size: int) -> None:
         """Take the time of a prediction into account."""
-        known = 0.9 if self.pace < math.inf else 0.0
-        self.pace = known * self.pace + 0.1 * seconds if known else seconds
-        self.size = known * self.size + 0.1 * size if known else float(size)
+        past = 0.9 if self.pace < math.inf else 0.0
+        self.pace = past * self.pace + 0.1 * seconds if past else seconds
+        self.size = past * self.size + 0.1 * size if past else float(size)
 
     def released(self) -> None:
         """Note the end of a prediction that was given up before."""
@@ -143,12 +143,12 @@ class Mirror:
             tally.mirror_failed += 1
             log.warning("mirror to slot %s: %s: %s", slot.name, type(error).__name__, error)
             return
-        found = done.result()
-        tally.rows_compared += found.rows
-        tally.rows_different += found.different
-        tally.rows_misshapen += found.misshapen
-        if found.largest > SAME:
-            tally.differed(found.largest)
+        comparison = done.result()
+        tally.rows_compared += comparison.rows
+        tally.rows_different += comparison.different
+        tally.rows_misshapen += comparison.misshapen
+        if comparison.largest > SAME:
+            tally.differed(comparison.largest)
 
 
 def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorComparison:

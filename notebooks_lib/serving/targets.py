@@ -42,8 +42,8 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Return every endpoint that was ever deployed in this project, by its name."""
-    found = {name for target in TARGETS.values() for name in target.names(settings)}
-    return {name: endpoint_for(settings, name) for name in sorted(found)}
+    names = {name for target in TARGETS.values() for name in target.names(settings)}
+    return {name: endpoint_for(settings, name) for name in sorted(names)}
 
 
 def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
