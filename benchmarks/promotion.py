@@ -198,7 +198,8 @@ def _below(results: list[Counts]) -> list[str]:
 
 
 def _power_said(result: Counts) -> str:
-    return f"power of {result.cell.description} at {result.cell.rows} rows: {_percent(result.gate)} %, wanted {_percent(POWER)} %"
+    population = f"{result.cell.description} at {result.cell.rows} rows"
+    return f"power of {population}: {_percent(result.gate)} %, wanted {_percent(POWER)} %"
 
 
 def _lucky(sweeps: list[useless.Sweeps], sequences: list[useless.Sequences], repeats: int) -> list[str]:

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from notebooks_lib.kernels.benchmark import KernelStart
-    from notebooks_lib.kernels.protocol import TemplateStatus
+    from notebooks_lib.kernels.template_protocol import TemplateStatus
 
 NAMES = "mlflow,sklearn,pandas"
 

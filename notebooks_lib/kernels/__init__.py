@@ -1,6 +1,6 @@
 """Warm kernels: Jupyter kernels forked from a process that has imported the libraries already (docs/decisions/0020).
 
-Three processes share the work; `protocol`, `safe_packages` and `import_history` serve more than one of them.
+Three processes share the work; `template_protocol`, `safe_packages` and `import_history` serve more than one of them.
 
 - The client wants a kernel: `kernelspecs`, `provisioner`, `preferences`, `template_client`, `template_manager`.
 - The template has the libraries imported and forks: `template_process`, `preload`, `library_warmup`,

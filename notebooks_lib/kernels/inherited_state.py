@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-protocol = sys.modules["_nbops_protocol"]
+protocol = sys.modules["_nbops_template_protocol"]
 FOLDERS = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 """Variables in which modules keep the folder in which they were imported."""
 MARK = b"NBOPS_KERNEL="

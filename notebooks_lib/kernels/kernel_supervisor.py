@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-protocol = sys.modules["_nbops_protocol"]
+protocol = sys.modules["_nbops_template_protocol"]
 
 
 class ClientRequest:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from notebooks_lib.kernels import kernelspecs, protocol, template_manager, template_path
+from notebooks_lib.kernels import kernelspecs, template_manager, template_path, template_protocol
 from notebooks_lib.kernels.preferences import Preferences
 
 ATTEMPTS = 5
@@ -102,7 +102,7 @@ class ForkedProcess:
     def _code(self) -> int:
         try:
             self._connection.settimeout(REPORT_TIMEOUT)
-            return int(protocol.receive(self._connection)[0]["exit"])
+            return int(template_protocol.receive(self._connection)[0]["exit"])
         except (OSError, EOFError, ValueError, KeyError):
             return UNKNOWN_EXIT
 
@@ -122,10 +122,12 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
             fds, pipes = _streams(request, cleaning)
             connection.settimeout(template_manager.FORK_TIMEOUT)
             try:
-                protocol.send(connection, {"op": "fork", **vars(_fork_request(request, arguments, preferences))}, fds)
-                answer, received = protocol.receive(connection)
+                template_protocol.send(
+                    connection, {"op": "fork", **vars(_fork_request(request, arguments, preferences))}, fds
+                )
+                answer, received = template_protocol.receive(connection)
                 if "pid" in answer:
-                    protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for this
+                    template_protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for this
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
                     raise _silent(path) from error
@@ -184,8 +186,8 @@ def _wait(connection: socket.socket, preferences: Preferences, seconds: float) -
     """Return the template's answer, which comes once nothing is left to import for this project."""
     with connection:
         connection.settimeout(seconds)
-        protocol.send(connection, {"op": "wait", "memory": preferences.memory})
-        return protocol.receive(connection)[0]
+        template_protocol.send(connection, {"op": "wait", "memory": preferences.memory})
+        return template_protocol.receive(connection)[0]
 
 
 def _silent(path: Path) -> template_manager.Unavailable:
@@ -265,11 +267,13 @@ def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[li
     return fds, pipes
 
 
-def _fork_request(request: KernelRequest, arguments: list[str], preferences: Preferences) -> protocol.ForkRequest:
+def _fork_request(
+    request: KernelRequest, arguments: list[str], preferences: Preferences
+) -> template_protocol.ForkRequest:
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     ignored = int(status["SigIgn"], 16)
     defaults = {signal.SIGPIPE, signal.SIGXFSZ}  # Popen, too, gives these their default handlers
-    return protocol.ForkRequest(
+    return template_protocol.ForkRequest(
         argv=arguments,
         command=list(request.command),
         env=dict(request.environment),
@@ -280,7 +284,7 @@ def _fork_request(request: KernelRequest, arguments: list[str], preferences: Pre
         limits=[(number, resource.getrlimit(number)) for number in _limits()],
         ignored=[number for number in signal.valid_signals() - defaults if ignored >> (number - 1) & 1],
         watch=list(preferences.watch),
-        protocol=protocol.PROTOCOL,
+        protocol=template_protocol.PROTOCOL,
     )
 
 

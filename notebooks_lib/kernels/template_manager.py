@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from notebooks_lib.kernels import protocol, safe_packages, template_path
+from notebooks_lib.kernels import safe_packages, template_path, template_protocol
 from notebooks_lib.kernels.preferences import Preferences
 
 START_TIMEOUT = 30.0
@@ -36,7 +36,7 @@ class Unavailable(Exception):
     """No warm kernel can be had; the message says why. An ordinary one does the same work."""
 
 
-def templates() -> list[tuple[Path, protocol.TemplateStatus]]:
+def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
     """Return each running template of this user: its socket and its status."""
     running = []
     for path in sorted(runtime_folder().iterdir()):
@@ -49,7 +49,7 @@ def templates() -> list[tuple[Path, protocol.TemplateStatus]]:
     return running
 
 
-def stop() -> list[protocol.TemplateStatus]:
+def stop() -> list[template_protocol.TemplateStatus]:
     """Stop all templates of this user, each when its last kernel has ended. Return their status."""
     stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
@@ -58,7 +58,7 @@ def stop() -> list[protocol.TemplateStatus]:
     return stopped
 
 
-def ask(path: Path, op: str) -> protocol.TemplateStatus | None:
+def ask(path: Path, op: str) -> template_protocol.TemplateStatus | None:
     """Send "status" or "stop" to the template behind a socket. Return its status, or None when there is no template."""
     connection = connect(path)
     if connection is None:
@@ -66,8 +66,8 @@ def ask(path: Path, op: str) -> protocol.TemplateStatus | None:
     with connection:
         try:
             connection.settimeout(FORK_TIMEOUT)
-            protocol.send(connection, {"op": op})
-            return protocol.decode(protocol.TemplateStatus, protocol.receive(connection)[0])
+            template_protocol.send(connection, {"op": op})
+            return template_protocol.decode(template_protocol.TemplateStatus, template_protocol.receive(connection)[0])
         except (OSError, EOFError, ValueError):
             return None
 
@@ -107,7 +107,7 @@ def connect(path: Path) -> socket.socket | None:
     try:
         connection.settimeout(2.0)
         connection.connect(os.fspath(path))
-        if protocol.peer(connection)[1] == os.getuid():
+        if template_protocol.peer(connection)[1] == os.getuid():
             return connection
     except OSError:
         pass

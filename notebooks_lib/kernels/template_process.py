@@ -1,8 +1,8 @@
 """The template process: it has the libraries imported, and forks a kernel for each request.
 
 It is started by path with its settings as JSON and the table of packages on stdin, and never imported. It speaks
-`protocol` on a Unix socket, one connection a kernel: the request and three streams come in, the kernel's pid and pidfd
-go out, and at the kernel's end its exit code.
+`template_protocol` on a Unix socket, one connection a kernel: the request and three streams come in; the kernel's pid
+and pidfd go out, and at its end its exit code.
 It leaves when it was idle for long, when its files changed, or when its successor has more modules; as the parent of
 its kernels it stays until the last of them has ended.
 """
@@ -25,7 +25,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = (
-    *("protocol", "safe_packages", "import_history", "import_placeholders", "library_warmup", "preload"),
+    *("template_protocol", "safe_packages", "import_history", "import_placeholders", "library_warmup", "preload"),
     *("template_successor", "kernel_supervisor", "kernel_app", "inherited_state"),
 )
 LOOK_EVERY = 5.0

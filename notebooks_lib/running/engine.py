@@ -23,8 +23,8 @@ from papermill.execute import execute_notebook, remove_error_markers
 
 from notebooks_lib.running.executed_notebook import ExecutedNotebook, record_memory
 from notebooks_lib.running.interruption import StopReason, Watchdog
-from notebooks_lib.running.kernel import Kernel
 from notebooks_lib.running.kernel_messages import MessageClient
+from notebooks_lib.running.kernel_session import Kernel
 from notebooks_lib.running.output_limits import cut_text
 
 ENGINE = "nbops"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal
 
-from notebooks_lib.running.kernel import Kernel
+from notebooks_lib.running.kernel_session import Kernel
 
 StopReason = Literal["timeout", "cell timeout", "interrupt", "pruned"]
 CHECK_EVERY = 0.1

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from notebooks_lib import errors
 from notebooks_lib.records import Failure, RunStatus
 from notebooks_lib.running import interruption
-from notebooks_lib.running.kernel import find_kernel
+from notebooks_lib.running.kernel_session import find_kernel
 from notebooks_lib.sweeps import parent_run, resume, stopping, trial_runner
 from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.grid_values import ParameterGrid

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from notebooks_lib.kernels import preferences, safe_packages, template_manager
-from notebooks_lib.kernels.protocol import TemplateStatus
+from notebooks_lib.kernels.template_protocol import TemplateStatus
 from tests.kernels.building import Kernel, marked
 
 ROOT = Path(__file__).parent.parent.parent

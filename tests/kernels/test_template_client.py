@@ -27,7 +27,7 @@ def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(provisioner, "_warned", False)
-    monkeypatch.setattr(template_client.protocol, "PROTOCOL", 0)
+    monkeypatch.setattr(template_client.template_protocol, "PROTOCOL", 0)
     with caplog.at_level(logging.WARNING), start(folder) as kernel:
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"

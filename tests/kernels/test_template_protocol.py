@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.kernels import protocol
+from notebooks_lib.kernels import template_protocol
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 
@@ -28,24 +28,33 @@ def test_a_message_brings_its_text_and_its_descriptors(
     (tmp_path / "file").write_text("x")
     message = {"env": {"A": "a name that is no UTF-8: \udcff"}, "long": "x" * 100_000}
     with (tmp_path / "file").open() as file:
-        protocol.send(ends[0], message, [file.fileno()])
-        received, (descriptor,) = protocol.receive(ends[1])
+        template_protocol.send(ends[0], message, [file.fileno()])
+        received, (descriptor,) = template_protocol.receive(ends[1])
         assert received == message
         assert os.path.sameopenfile(descriptor, file.fileno())
     os.close(descriptor)
-    assert protocol.peer(ends[1]) == (os.getpid(), os.getuid())
+    assert template_protocol.peer(ends[1]) == (os.getpid(), os.getuid())
 
 
-@pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\5{}", protocol.HEADER.pack(protocol.LIMIT + 1) + b"{}"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"\0\0", b"\0\0\0\5{}", template_protocol.HEADER.pack(template_protocol.LIMIT + 1) + b"{}"]
+)
 def test_half_a_message_and_one_too_long_are_the_end(ends: tuple[socket.socket, socket.socket], sent: bytes) -> None:
     ends[0].sendall(sent)
     ends[0].close()
     with pytest.raises(EOFError):
-        protocol.receive(ends[1])
+        template_protocol.receive(ends[1])
 
 
 def test_fields_of_another_version_are_left_out_and_a_missing_one_is_said() -> None:
-    request = protocol.ForkRequest(["-f", "k.json"], ["python"], {}, "/", "m.json", protocol=protocol.PROTOCOL)
-    assert protocol.decode(protocol.ForkRequest, {**vars(request), "op": "fork", "of a later version": 1}) == request
+    request = template_protocol.ForkRequest(
+        ["-f", "k.json"], ["python"], {}, "/", "m.json", protocol=template_protocol.PROTOCOL
+    )
+    assert (
+        template_protocol.decode(
+            template_protocol.ForkRequest, {**vars(request), "op": "fork", "of a later version": 1}
+        )
+        == request
+    )
     with pytest.raises(ValueError, match=r"ForkRequest.*cwd"):
-        protocol.decode(protocol.ForkRequest, {"argv": [], "command": [], "env": {}, "memory": ""})
+        template_protocol.decode(template_protocol.ForkRequest, {"argv": [], "command": [], "env": {}, "memory": ""})

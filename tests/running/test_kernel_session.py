@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from notebooks_lib.running import orphan_processes
-from notebooks_lib.running.kernel import Kernel
+from notebooks_lib.running.kernel_session import Kernel
 
 
 def test_connections_are_private_sockets_with_short_paths(tmp_path: Path) -> None:

@@ -37,5 +37,5 @@ def prepare(shell: Any) -> None:
             pass
 
 
-if __name__ == "nbops_kernel_startup":
+if __name__ == "nbops_startup_code":
     prepare(get_ipython())  # type: ignore[name-defined]  # noqa: F821  # a builtin in IPython
