@@ -37,11 +37,11 @@ class Recovered:
         return (self.kind, self.outcome) in (("promotion", "undone"), ("rollback", "finished"))
 
 
-def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, asked: str = "") -> Recovered | None:
+def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, cause: str = "") -> Recovered | None:
     """Finish or undo what was cut short in a stage; return None when nothing was.
 
     With `giving_up`, a change that can be neither finished nor undone is closed as it is: a rollback is for when
-    nothing else works. `asked` names the cause in the ledger. Raises PromotionError when a process is changing the
+    nothing else works. `cause` stands in the ledger. Raises PromotionError when a process is changing the
     stage right now.
     """
     lock = StageLock(store.settings, model, stage)
@@ -49,18 +49,18 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, as
         return None
     lock.take()
     try:
-        return recover_locked(store, lock, giving_up=giving_up, asked=asked)
+        return recover_locked(store, lock, giving_up=giving_up, cause=cause)
     finally:
         lock.release()
 
 
-def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, asked: str = "") -> Recovered | None:
+def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str = "") -> Recovered | None:
     """Do the same while the caller holds the stage's lock."""
     unfinished = lock.pending()
     if unfinished is None:
         return None
     moves, summary = StageMoves(store, unfinished), f"{describe(unfinished)}, was cut short"
-    why = f"cut short {describe(unfinished).rpartition(', ')[2]}" + (f", undone by {asked}" if asked else "")
+    why = f"cut short {describe(unfinished).rpartition(', ')[2]}" + (f", undone by {cause}" if cause else "")
     try:
         outcome, text = _finish_or_undo(moves, why)
     except (EndpointError, ModelError, PromotionError) as error:

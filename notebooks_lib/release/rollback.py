@@ -64,7 +64,7 @@ def rollback(
     rollout.check_stages(settings, [stage])
     store = connect(settings)
     cause = f"nbops rollback: {reason}" if reason else "nbops rollback"
-    mended = recovery.recover(store, model, stage, giving_up=True, asked=cause)
+    mended = recovery.recover(store, model, stage, giving_up=True, cause=cause)
     before = champions.champion(store, model, stage)
     is_champion = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):

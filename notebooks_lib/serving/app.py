@@ -252,11 +252,11 @@ class App:
         named = request.headers.get(SLOT_HEADER)
         if named is not None:
             name = named.decode("latin-1")
-            found = self._slots.ready.get(name)
-            if found is None:
-                known = ", ".join(sorted(self._slots.ready)) or "none"
-                raise RefusedRequest(404, f"slot {name[:100]!r} is not there; slots: {known}", code="SLOT_NOT_FOUND")
-            return found
+            slot = self._slots.ready.get(name)
+            if slot is None:
+                names = ", ".join(sorted(self._slots.ready)) or "none"
+                raise RefusedRequest(404, f"slot {name[:100]!r} is not there; slots: {names}", code="SLOT_NOT_FOUND")
+            return slot
         chosen = self._slots.choose()
         if chosen is None:
             raise RefusedRequest(503, self._idle())
@@ -268,10 +268,10 @@ class App:
         return "no slot has traffic; name one with the header azureml-model-deployment, or give it traffic"
 
     def _live(self) -> Slot:
-        found = self._slots.main()
-        if found is None:
+        slot = self._slots.main()
+        if slot is None:
             raise RefusedRequest(503, self._idle())
-        return found
+        return slot
 
     async def _health(self, _: HttpRequest) -> HttpResponse:
         self._live()
@@ -283,7 +283,7 @@ class App:
 
     async def _describe_slots(self, _: HttpRequest) -> HttpResponse:
         mirror = dict([self._slots.mirror]) if self._slots.mirror else {}
-        found = {
+        slots = {
             name: {
                 "version": slot.info.get("version"),
                 "traffic": self._slots.traffic.get(name, 0),
@@ -292,7 +292,7 @@ class App:
             }
             for name, slot in self._slots.ready.items()
         }
-        return as_json(200, {"endpoint": self._name, "slots": found})
+        return as_json(200, {"endpoint": self._name, "slots": slots})
 
     async def _metrics(self, _: HttpRequest) -> HttpResponse:
         gauges = {"predictions_in_flight": float(sum(slot.busy for slot in self._slots.ready.values()))}

@@ -16,6 +16,7 @@ import pytest
 
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
+from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.journal import END, Journal
 from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.serving.targets import endpoint_for
@@ -72,7 +73,7 @@ def killed(store: Store) -> Iterator[Any]:
 @pytest.mark.parametrize("kind", ["promotion", "rollback"])
 def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store, killed: Any, kind: str) -> None:
     two = registry.get(store, MODEL, 2)
-    there, back_again = lambda: promote(store, two), lambda: back(store.settings)
+    there, back_again = lambda: promote(store, two, probing=Probing()), lambda: back(store.settings)
     do, undo = (there, back_again) if kind == "promotion" else (back_again, there)
     if kind == "rollback":
         there()
