@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from notebooks_lib import cores
+from notebooks_lib import cpu_count
 from notebooks_lib.sweeps import executors
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def described() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in VERSIONS)
     busy = f"; load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
     return (
-        f"{cores.whole()} cores of {_processor()}, {memory:.0f} GiB, {platform.platform()}, "
+        f"{cpu_count.whole()} cores of {_processor()}, {memory:.0f} GiB, {platform.platform()}, "
         f"Python {platform.python_version()}, {versions}{busy}."
     )
 

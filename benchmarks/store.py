@@ -61,7 +61,7 @@ def _run(store: Store) -> str:
     from mlflow.entities import Metric
 
     from notebooks_lib.tags import Tag
-    from notebooks_lib.tracking.owner import OwnedRun, RunStart
+    from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 
     parameters = {"dataset": "sales@2", "model": "ridge", "alpha": 0.1, "test_share": 0.2, "seed": 1, "note": ""}
     digest = uuid.uuid4().hex * 2
@@ -113,7 +113,7 @@ def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
     from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import candidates, ranking
-    from notebooks_lib.tracking import owner, query
+    from notebooks_lib.tracking import owned_run, query
 
     rmse = builtin.find("rmse")
 
@@ -123,7 +123,7 @@ def questions() -> dict[str, Callable[[Store], object]]:
     return {
         "`nbops compare`": compared,
         "candidates of `nbops promote`": lambda store: candidates.promising_runs(store, EXPERIMENT, rmse),
-        "the end of a run: what did it leave open?": lambda store: owner.end_children(store, "0" * 32, "FINISHED"),
+        "the end of a run: what did it leave open?": lambda store: owned_run.end_children(store, "0" * 32, "FINISHED"),
     }
 
 

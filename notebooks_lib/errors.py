@@ -18,7 +18,7 @@
     ├── ClusterError (RuntimeError)    the machines that shall run a sweep's trials cannot be reached, or went away
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
 
-A notebook that fails, and a challenger that loses, are values (records.Failure, promotion.Decision), not errors.
+A notebook that fails, and a challenger that loses, are values (run_result.Failure, promotion.Decision), not errors.
 """
 
 from __future__ import annotations

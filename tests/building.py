@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.records import RunResult
+from notebooks_lib.run_result import RunResult
 from notebooks_lib.running import plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings

@@ -27,7 +27,7 @@ from notebooks_lib.notebooks import document, mlflow_calls, notebook_rules, para
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owner, query, store
+from notebooks_lib.tracking import owned_run, query, store
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experimentation").glob("*.ipynb"))
@@ -211,7 +211,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Setting
 def add_worse_run(here: Settings) -> None:
     """A second run beside the one that is there, on the same data and with a larger error, without a kernel."""
     (good,) = runs_in(here)
-    start = owner.RunStart(
+    start = owned_run.RunStart(
         experiment=good.experiment,
         name="worse",
         notebook="experimentation/worse.ipynb",
@@ -222,7 +222,7 @@ def add_worse_run(here: Settings) -> None:
         git=None,
         tags={key: value for key, value in good.tags.items() if key.startswith(Tag.DATASET_PREFIX)},
     )
-    run = owner.OwnedRun.open(opened(here), start)
+    run = owned_run.OwnedRun.open(opened(here), start)
     run.store.client.log_metric(run.run_id, "rmse", good.metrics["rmse"] + 1)
     run.end("FINISHED")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib import safe_text
 from notebooks_lib.errors import EndpointError, ParameterError, TrackingError, UnknownNameError
-from notebooks_lib.records import Failure
+from notebooks_lib.run_result import Failure
 
 SECRET = "pa55w0rd"
 URLS = [

@@ -14,8 +14,8 @@ import click
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
-    from notebooks_lib.records import RunResult
     from notebooks_lib.release.decision_record import PromotionRecord, RecordedDecision, ReleaseRecord
+    from notebooks_lib.run_result import RunResult
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 

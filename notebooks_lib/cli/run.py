@@ -16,7 +16,7 @@ from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_values, parameters
 
 if TYPE_CHECKING:
-    from notebooks_lib.records import RunResult
+    from notebooks_lib.run_result import RunResult
     from notebooks_lib.running.plan import Plan
 
 
@@ -148,7 +148,7 @@ def _make_plan(
 
 def _find_earlier(planned: Plan) -> RunResult | None:
     """Return the FINISHED run that makes this one unnecessary, or None."""
-    from notebooks_lib.records import RunResult
+    from notebooks_lib.run_result import RunResult
     from notebooks_lib.running import run_cache
     from notebooks_lib.running.plan import executed_file
     from notebooks_lib.tracking import store

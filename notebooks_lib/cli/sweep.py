@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import cores, errors
+from notebooks_lib import cpu_count, errors
 from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 from notebooks_lib.notebooks import document, parameters
@@ -188,7 +188,7 @@ def _run(
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs or cores.whole(), silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs or cpu_count.whole(), silent=as_json) as shown:
         result = sweep.run(
             request,
             connected,

@@ -15,7 +15,7 @@ from notebooks_lib import errors
 from notebooks_lib.datasets import lineage, loader
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
-from notebooks_lib.records import measured
+from notebooks_lib.run_result import measured
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag

@@ -8,7 +8,7 @@ from typing import Any
 
 from notebooks_lib.errors import UsageError, nearest
 from notebooks_lib.metrics.metric import Direction, sort_key
-from notebooks_lib.records import finite
+from notebooks_lib.run_result import finite
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 

@@ -18,7 +18,7 @@ from nbformat.v4 import new_markdown_cell
 
 from notebooks_lib import errors, safe_files
 from notebooks_lib.notebooks.secrets import MASK
-from notebooks_lib.records import Failure, RunStatus
+from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running.prepared_notebook import ERROR_TAG
 from notebooks_lib.tracking.store import Store, answering
 

@@ -18,7 +18,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import child_runs, provenance
 from notebooks_lib.tracking import store as stores
-from notebooks_lib.tracking.owner import RunStart
+from notebooks_lib.tracking.owned_run import RunStart
 
 LONGEST_STEM = 200
 FOLDERS = ("experimentation", "production")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunResult, RunStatus, TrialState
+from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
 from notebooks_lib.running import interruption
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate, cell_figures, first_line, to_html
@@ -27,7 +27,7 @@ from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
-from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
 
 _warned: set[str] = set()

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from notebooks_lib import cores
+from notebooks_lib import cpu_count
 
 if TYPE_CHECKING:
     from notebooks_lib.running.plan import NotebookPlanner
-    from notebooks_lib.tracking.owner import RunStart
+    from notebooks_lib.tracking.owned_run import RunStart
     from notebooks_lib.tracking.store import Store
 
 Task = TypeVar("Task")
@@ -80,7 +80,7 @@ class Place(Generic[Task, Outcome]):
 
     def default_jobs(self) -> int | None:
         """Return the parallel tasks where the user names no number; None for the capacity of the executor."""
-        return cores.whole() if self.is_local else None
+        return cpu_count.whole() if self.is_local else None
 
     def thread_limits(self, jobs: int | None, environ: Mapping[str, str]) -> dict[str, str]:
         """Return variables that share this machine's cores; empty elsewhere, where each machine has its own."""
@@ -92,7 +92,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
 
     Without them, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
-    threads = str(max(1, cores.whole() // jobs))
+    threads = str(max(1, cpu_count.whole() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
@@ -123,7 +123,7 @@ class LocalExecutor(Generic[Task, Outcome]):
 
     def capacity(self) -> int:
         """Return the number of cores."""
-        return cores.whole()
+        return cpu_count.whole()
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Start the task."""

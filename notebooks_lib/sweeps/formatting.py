@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from notebooks_lib.records import TrialState
+from notebooks_lib.run_result import TrialState
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 
 BEST = 5

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from filelock import FileLock, Timeout
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunStatus, TrialState
+from notebooks_lib.run_result import Failure, RunStatus, TrialState
 from notebooks_lib.running import executed_notebook
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
@@ -24,7 +24,7 @@ from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, answering
 

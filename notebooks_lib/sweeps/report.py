@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import TrialState
+from notebooks_lib.run_result import TrialState
 from notebooks_lib.sweeps import formatting, plots
 from notebooks_lib.sweeps.plots import Picture
 from notebooks_lib.sweeps.trials import SweepResult, Trial

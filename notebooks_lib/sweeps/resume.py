@@ -10,7 +10,7 @@ from typing import get_args
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.records import TrialState
+from notebooks_lib.run_result import TrialState
 from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
 from notebooks_lib.sweeps import formatting, stopping
 from notebooks_lib.sweeps.grid_values import ParameterGrid
@@ -19,8 +19,8 @@ from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.study import GridProposals
 from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial, values_from_tag
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owner, query
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking import owned_run, query
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
@@ -35,7 +35,7 @@ class EarlierTrial:
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End the trials that the last session left open, and return the newest run of each trial by number."""
-    owner.close_left_behind(store, run_id)
+    owned_run.close_left_behind(store, run_id)
     stopping.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session

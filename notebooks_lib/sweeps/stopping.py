@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from notebooks_lib.records import measured
+from notebooks_lib.run_result import measured
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.sweeps.trials import Goal, Proposals, Trial
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owner, query
+from notebooks_lib.tracking import owned_run, query
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
@@ -122,11 +122,11 @@ def close_open(store: Store, run_id: str) -> None:
     for run in runs:
         request_stop(store, run.run_id, "stopped")
     until = time.monotonic() + STOP_PATIENCE
-    while any(owner.may_live(run.tags) for run in runs) and time.monotonic() < until:
+    while any(owned_run.may_live(run.tags) for run in runs) and time.monotonic() < until:
         time.sleep(0.5)
         runs = open_trials(store, run_id)
     for run in runs:
-        owner.end_as_killed(store, run.run_id, run.tags, OVER)
+        owned_run.end_as_killed(store, run.run_id, run.tags, OVER)
 
 
 def open_trials(

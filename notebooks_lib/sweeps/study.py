@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from notebooks_lib import errors
-from notebooks_lib.records import TrialState, finite
+from notebooks_lib.run_result import TrialState, finite
 from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.distributions import Choice, Int
 from notebooks_lib.sweeps.grid_values import ParameterGrid

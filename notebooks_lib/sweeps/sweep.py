@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field
 
 from notebooks_lib import errors
-from notebooks_lib.records import Failure, RunStatus
+from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel_session import find_kernel
 from notebooks_lib.sweeps import parent_run, resume, stopping, trial_runner
@@ -21,7 +21,7 @@ from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
 
 POLL_EVERY = 0.2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.records import RunResult, finite
+from notebooks_lib.run_result import RunResult, finite
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook, trial_state
 from notebooks_lib.settings import Settings
@@ -18,7 +18,7 @@ from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trials import Goal, Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store
 
 NAME_ROOM = 100

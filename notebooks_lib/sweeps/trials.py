@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Direction
 from notebooks_lib.notebooks.parameter_types import shown
-from notebooks_lib.records import TrialState, finite
+from notebooks_lib.run_result import TrialState, finite
 
 
 @dataclass(frozen=True)

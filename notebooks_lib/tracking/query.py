@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.records import measured
+from notebooks_lib.run_result import measured
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering

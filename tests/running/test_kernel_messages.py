@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.records import RunResult
+from notebooks_lib.run_result import RunResult
 from notebooks_lib.running import kernel_messages
 from notebooks_lib.settings import Settings
 from tests import building

@@ -9,7 +9,7 @@ from notebooks_lib.running.run_cache import RunCache
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from tests import building
 
 

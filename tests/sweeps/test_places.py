@@ -21,7 +21,7 @@ from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Proposal
 from notebooks_lib.tracking import query, store
-from notebooks_lib.tracking.owner import OwnedRun
+from notebooks_lib.tracking.owned_run import OwnedRun
 from tests import building
 
 PATIENCE = 60

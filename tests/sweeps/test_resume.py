@@ -10,7 +10,7 @@ from notebooks_lib.sweeps import resume
 from notebooks_lib.sweeps.trials import Goal
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 
 
 @pytest.mark.tracking

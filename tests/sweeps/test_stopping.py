@@ -12,7 +12,7 @@ from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 
 
 class Strict:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib import cores, errors
+from notebooks_lib import cpu_count, errors
 from notebooks_lib.notebooks import document, parameters
 from notebooks_lib.promotion import ranking
 from notebooks_lib.running.plan import NotebookPlanner
@@ -24,7 +24,7 @@ from notebooks_lib.sweeps.trial_runner import TaskBuilder
 from notebooks_lib.sweeps.trials import Goal, Proposal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
-from notebooks_lib.tracking.owner import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from tests import building
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
@@ -89,7 +89,7 @@ def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project:
         assert run.status == run.tags[Tag.END] == ("FAILED" if number == 2 else "FINISHED")
         assert run.params == {"alpha": f"{number + 1}.0"}
     executed = next(project.layout.executed.glob(f"*{runs[0].run_id[:8]}*"))
-    assert f"{cores.whole()} 7" in executed.read_text()
+    assert f"{cpu_count.whole()} 7" in executed.read_text()
 
 
 def test_fail_fast_stops_at_the_first_failure(project: Settings) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from notebooks_lib import cores
+from notebooks_lib import cpu_count
 from notebooks_lib.errors import UsageError
 
 CPUS = (0.5, 1.0, 2.0)
@@ -112,7 +112,7 @@ def this_machine() -> Machine:
     if os.name != "posix":
         raise UsageError("nbops profile cannot limit processes on Windows; run it on Linux, in WSL for example")
 
-    return Machine(cores.available(), psutil.virtual_memory().total / GIB, _processor())
+    return Machine(cpu_count.available(), psutil.virtual_memory().total / GIB, _processor())
 
 
 def milliseconds(seconds: float) -> str:

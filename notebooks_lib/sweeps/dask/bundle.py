@@ -23,7 +23,7 @@ from notebooks_lib.sweeps.dask import preflight
 from notebooks_lib.sweeps.dask.preflight import WorkerRequirements
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
-from notebooks_lib.tracking.owner import RunStart
+from notebooks_lib.tracking.owned_run import RunStart
 from notebooks_lib.tracking.store import Store
 
 _OURS = {value for name, value in vars(Env).items() if name.isupper()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from notebooks_lib import cores
+from notebooks_lib import cpu_count
 from notebooks_lib.kernels import preferences
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
@@ -23,7 +23,7 @@ from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
-from notebooks_lib.tracking import owner
+from notebooks_lib.tracking import owned_run
 from notebooks_lib.tracking.store import Store, answering
 
 WAIT = 60.0
@@ -116,7 +116,7 @@ def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
         runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
             stopping.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
-            owner.end_as_killed(store, run.run_id, run.tags, reason)
+            owned_run.end_as_killed(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 
 
@@ -134,7 +134,7 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     from distributed import get_worker
 
     at_once = threads.get(urlsplit(get_worker().address).hostname or "", 1)
-    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cores.whole() // at_once)))
+    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cpu_count.whole() // at_once)))
 
 
 def _history_file(root: Path, project: ProjectBundle) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 
 from notebooks_lib import process_identity
 from notebooks_lib.notebooks import fingerprint
-from notebooks_lib.records import Failure, RunStatus, measured
+from notebooks_lib.run_result import Failure, RunStatus, measured
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance, query
 from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT

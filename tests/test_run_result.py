@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.records import Failure, RunResult, finite, measured
+from notebooks_lib.run_result import Failure, RunResult, finite, measured
 
 
 @pytest.mark.parametrize(
