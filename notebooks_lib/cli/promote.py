@@ -256,9 +256,9 @@ def _no_undo(model: str, stages: Sequence[str], project: Settings) -> str:
 
 
 def _status(project: Settings, name: str) -> EndpointStatus | None:
-    from notebooks_lib.release import version_slots
+    from notebooks_lib.release import version_deployment
 
-    return version_slots.endpoint_status(project, name)
+    return version_deployment.endpoint_status(project, name)
 
 
 def _check_stages(stages: Any, project: Settings) -> None:

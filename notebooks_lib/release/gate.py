@@ -16,7 +16,7 @@ from notebooks_lib.promotion import guardrails, notebook_display
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.notebook_display import ReportTable
-from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_slots
+from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_deployment
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.tracking.store import Store, connect
@@ -84,7 +84,7 @@ class Gate:
     def champion_table(self) -> ReportTable:
         """Return a table of the champion and its endpoint, for a notebook."""
         champion = self.champion()
-        status = version_slots.endpoint_status(self.store.settings, self.model)
+        status = version_deployment.endpoint_status(self.store.settings, self.model)
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),

@@ -21,7 +21,7 @@ from notebooks_lib.errors import (
 )
 from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
-from notebooks_lib.release import journal, version_slots
+from notebooks_lib.release import journal, version_deployment
 from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
@@ -39,7 +39,7 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
     cannot be reached. Where nothing moves, the store is not asked.
     """
-    before = version_slots.endpoint_status(settings, name)
+    before = version_deployment.endpoint_status(settings, name)
     lock = _stage_lock(settings, name, before)
     if lock is not None:
         lock.take()
@@ -48,9 +48,9 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.release()
-    now = version_slots.endpoint_status(settings, name)
+    now = version_deployment.endpoint_status(settings, name)
     lock = lock or _stage_lock(settings, name, now)
-    old, new = version_slots.traffic_by_version(before), version_slots.traffic_by_version(now)
+    old, new = version_deployment.traffic_by_version(before), version_deployment.traffic_by_version(now)
     if lock is not None and old != new:
         try:
             entry = LedgerEntry(lock.model, lock.stage, "traffic", old, new, reason="by hand: nbops endpoint")
@@ -70,7 +70,7 @@ def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
     champion, or a model's files are gone.
     """
     with recorded_traffic(settings, name):
-        status = version_slots.endpoint_status(settings, name)
+        status = version_deployment.endpoint_status(settings, name)
         bare = status is None or (status.state == "stopped" and not status.slots)
         return targets.endpoint_for(settings, name).start(find_champion(settings, name) if bare else None)
 
@@ -111,7 +111,7 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
             model_files.check_folder_trusted(folder, settings.promotion.trusted_flavors, about)
         return FetchedModel(folder, sha256)
 
-    return ServedVersion(champion.version, version_slots.deployment_detail(store, champion), fetch)
+    return ServedVersion(champion.version, version_deployment.deployment_detail(store, champion), fetch)
 
 
 def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
@@ -142,7 +142,7 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
             if champion is None:
                 raise UsageError(f"model {lock.model!r} has no champion in {lock.stage}; name one with --version")
             chosen = champion
-        return version_slots.deploy_version(store, name, chosen, slot=slot), endpoint.status()
+        return version_deployment.deploy_version(store, name, chosen, slot=slot), endpoint.status()
     finally:
         lock.release()
 

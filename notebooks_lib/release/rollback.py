@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.release import recovery, rollout, stage_moves, version_slots
+from notebooks_lib.release import recovery, rollout, stage_moves, version_deployment
 from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.stage_change import StageChange
@@ -68,7 +68,7 @@ def rollback(
     before = champions.champion(store, model, stage)
     is_champion = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):
-        status = version_slots.endpoint_status(store.settings, settings.stages.endpoint(stage, model))
+        status = version_deployment.endpoint_status(store.settings, settings.stages.endpoint(stage, model))
         return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
         if model not in registry.models(store):

@@ -16,7 +16,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import model_facts
-from notebooks_lib.release import version_slots
+from notebooks_lib.release import version_deployment
 from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
@@ -257,9 +257,9 @@ def _after(rollout: Rollout, stage: str, name: str) -> str:
 
 def _unable(rollout: Rollout, name: str) -> str:
     """Return why there is no slot for the version; empty when there is one."""
-    status = version_slots.endpoint_status(rollout.store.settings, name)
+    status = version_deployment.endpoint_status(rollout.store.settings, name)
     versions = registry.versions(rollout.store, rollout.model)
-    if any(v.run_id == rollout.candidate and version_slots.slot_holding(status, v) for v in versions):
+    if any(v.run_id == rollout.candidate and version_deployment.slot_holding(status, v) for v in versions):
         return ""
     try:
         targets.endpoint_for(rollout.store.settings, name).idle_slot()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import golden, version_slots
+from notebooks_lib.release import golden, version_deployment
 from notebooks_lib.release.golden import Golden
 from notebooks_lib.release.journal import END, Journal, Kind, LedgerNote, TrafficMove
 from notebooks_lib.serving import targets
@@ -60,7 +60,7 @@ class StageMoves:
     @property
     def slot(self) -> str:
         """Return the slot that holds the version."""
-        slot = version_slots.slot_holding(self.status, self.version)
+        slot = version_deployment.slot_holding(self.status, self.version)
         if not slot:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
         return slot
@@ -81,7 +81,7 @@ class StageMoves:
         if self.before is None or self.before.version == self.number:
             return None
         status = self.status
-        slot = version_slots.slot_holding(status, self.before)
+        slot = version_deployment.slot_holding(status, self.before)
         if not slot or not status.slots[slot].traffic:
             return None
         try:
@@ -98,10 +98,10 @@ class StageMoves:
     def put(self) -> str:
         """Load the version into a slot without traffic and return the slot."""
         try:
-            return version_slots.deploy_version(self.store, self.name, self.version, reason=self.reason)
+            return version_deployment.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
-            status = version_slots.endpoint_status(self.store.settings, self.name)
-            slot = version_slots.slot_holding(status, self.version)
+            status = version_deployment.endpoint_status(self.store.settings, self.name)
+            slot = version_deployment.slot_holding(status, self.version)
             if self.kind != "rollback" or not slot or status is None or status.state == "running":
                 raise
         # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
@@ -111,11 +111,11 @@ class StageMoves:
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Move traffic; mirroring ends unless `mirror` is given."""
-        status = version_slots.endpoint_status(self.store.settings, self.name)
+        status = version_deployment.endpoint_status(self.store.settings, self.name)
         if status is None:
             return
-        before = version_slots.traffic_by_version(status)
-        after = version_slots.shares_by_version(status, shares)
+        before = version_deployment.traffic_by_version(status)
+        after = version_deployment.shares_by_version(status, shares)
         self.journal.write("traffic", TrafficMove(before, after, reason))
         self.endpoint.set_traffic(shares, mirror=mirror or {})
         self._note("traffic", before, after, reason=reason)
@@ -130,7 +130,7 @@ class StageMoves:
 
     def empty(self) -> None:
         """Free the endpoint: no traffic, no slots."""
-        status = version_slots.endpoint_status(self.store.settings, self.name)
+        status = version_deployment.endpoint_status(self.store.settings, self.name)
         self.split({}, reason="it has passed; the settings say empty_after")
         for slot in status.slots if status else ():
             self.endpoint.delete_slot(slot)
@@ -139,7 +139,7 @@ class StageMoves:
         """Let the current champion serve again. The version stays in its slot, without traffic."""
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
-            version_slots.endpoint_status(self.store.settings, self.name),
+            version_deployment.endpoint_status(self.store.settings, self.name),
         )
         if champion is None or (self.empties and champion.version != self.number):
             if status is not None and status.state != "stopped":
@@ -147,7 +147,7 @@ class StageMoves:
                 self.endpoint.stop()
             outcome = f"nothing serves at endpoint {self.name!r}, as before"
         else:
-            slot = version_slots.deploy_version(self.store, self.name, champion)
+            slot = version_deployment.deploy_version(self.store, self.name, champion)
             self.split({slot: 100}, reason=why)
             outcome = f"version {champion.version} serves as before and is champion"
         self.failed(why)
@@ -166,8 +166,8 @@ class StageMoves:
         if isinstance(move, LedgerNote):
             ledger.write(self.store, move.entry, move.key)
         elif move is not None:
-            status = version_slots.endpoint_status(self.store.settings, self.name)
-            if version_slots.traffic_by_version(status) == move.after:
+            status = version_deployment.endpoint_status(self.store.settings, self.name)
+            if version_deployment.traffic_by_version(status) == move.after:
                 self._note("traffic", move.before, move.after, reason=move.reason)
 
     def _note(self, what: What, before: str, after: str, *, reason: str = "") -> None:
@@ -185,4 +185,4 @@ class StageMoves:
 
 def golden_predictions(store: Store, version: Version) -> Golden:
     """Return the golden predictions of a version; make them from its example and dataset when none were stored."""
-    return golden.golden_of(store, version, lambda: version_slots.known_rows(store, version))
+    return golden.golden_of(store, version, lambda: version_deployment.known_rows(store, version))

@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.release import contract_tests, recovery, stage_moves, version_slots
+from notebooks_lib.release import contract_tests, recovery, stage_moves, version_deployment
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.journal import Kind
 from notebooks_lib.release.rollout import (
@@ -77,8 +77,8 @@ class StageRollout:
         if self._over:
             return self._done("deploy", self._over)
         assert version is not None
-        status = version_slots.endpoint_status(rollout.store.settings, self.endpoint.name)
-        if rollout.promoting and not version_slots.slot_holding(status, version):
+        status = version_deployment.endpoint_status(rollout.store.settings, self.endpoint.name)
+        if rollout.promoting and not version_deployment.slot_holding(status, version):
             self.endpoint.idle_slot()  # raises where the traffic was split by hand
         kind: Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
@@ -144,7 +144,7 @@ class StageRollout:
             return f"not before {rollout.waiting} is approved"
         if version is None:
             return "nothing to deploy: there is no champion"
-        status = version_slots.endpoint_status(rollout.store.settings, self.endpoint.name)
+        status = version_deployment.endpoint_status(rollout.store.settings, self.endpoint.name)
         mine = champions.champion(rollout.store, rollout.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (
@@ -166,7 +166,7 @@ class StageRollout:
         if self.policy.empty_after and rollout.promoting:
             rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
-        if version_slots.serves_all(status, version) or self._only_stopped(status, version):
+        if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
             golden = stage_moves.golden_predictions(rollout.store, version)
             rows = contract_tests.predictions(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
@@ -177,7 +177,7 @@ class StageRollout:
 
     def _only_stopped(self, status: EndpointStatus | None, version: Version) -> bool:
         """Whether starting the endpoint makes it serve again: its files are complete and unchanged."""
-        slot = version_slots.slot_holding(status, version)
+        slot = version_deployment.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
         return stopped and self.endpoint.is_intact(slot)
 
@@ -266,7 +266,7 @@ class Release:
             raise PromotionError(changes.stale_comparison(rival))
         tags = {Tag.DECISION_RUN: rollout.run_id} if rollout.run_id else {}
         version = registry.register(self.store, self.model, run_id, tags=tags)
-        version_slots.pin_checksum(self.store, version, self.decision.challenger.model_sha256)
+        version_deployment.pin_checksum(self.store, version, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
             registry.set_tags(self.store, version, tags)
         golden = stage_moves.golden_predictions(self.store, version)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from notebooks_lib.errors import EndpointError, UsageError, reason
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import endpoint_state, loading, server_launch, server_process
+from notebooks_lib.serving import endpoint_state, model_loading, server_launch, server_process
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion, check_shares
 from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
@@ -180,7 +180,7 @@ def _beside(settings: Settings, folder: EndpointFolder, new: EndpointState, name
     """Let the running server load one slot of `new` beside the others; return the state with the model's example."""
     slot, timeout = new.slots[name], settings.endpoint.start_timeout
     try:
-        loaded = loading.check_load(folder.models / slot.model, folder.log, timeout, server_process.environment())
+        loaded = model_loading.check_load(folder.models / slot.model, folder.log, timeout, server_process.environment())
         new = new.with_slot(name, replace(slot, example=loaded["example"]))
         folder.write(new)
         reported = server_launch.follow(folder, timeout)[name]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import endpoint_folder, endpoint_state, loading
+from notebooks_lib.serving import endpoint_folder, endpoint_state, model_loading
 from notebooks_lib.serving.endpoint_state import Deployment, EndpointState, FollowReport, SlotReport, SlotState
 from notebooks_lib.serving.slots import Slot, Slots
 
@@ -103,7 +103,7 @@ class StateFollower:
         """Load the model of a slot if its files are those that were deployed: loading a model runs code."""
         models = self._folder / "models"
         endpoint_folder.check_model(models, entry)
-        return loading.load_model(models / entry.model, whole=whole)
+        return model_loading.load_model(models / entry.model, whole=whole)
 
     def _has(self, name: str, entry: SlotState) -> bool:
         held = self._held.get(name)

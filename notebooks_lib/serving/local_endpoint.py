@@ -16,8 +16,8 @@ from typing import Any
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
     deployment,
-    endpoint_client,
     endpoint_folder,
+    http_client,
     local_status,
     server_launch,
     server_process,
@@ -32,9 +32,9 @@ from notebooks_lib.serving.endpoint import (
     check_name,
     require_slot,
 )
-from notebooks_lib.serving.endpoint_client import Address
 from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState
+from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_status import LocalStatus
 from notebooks_lib.serving.slot_counts import SlotCounts
 from notebooks_lib.settings import Settings
@@ -186,7 +186,7 @@ class LocalEndpoint(Endpoint):
         """Ask the running server."""
         address, key = self._listening()
         try:
-            code, content = endpoint_client.ask(address, "GET", "/slots", key=key)
+            code, content = http_client.ask(address, "GET", "/slots", key=key)
         except OSError as error:
             raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
         if code != 200:
@@ -245,4 +245,4 @@ class LocalSession(EndpointSession):
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
         """Send one request over a connection of its own."""
-        return endpoint_client.predict(self.address, payload, key=self.key, slot=slot, probe=self.probe)
+        return http_client.predict(self.address, payload, key=self.key, slot=slot, probe=self.probe)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint_client, server_launch, server_process
+from notebooks_lib.serving import http_client, server_launch, server_process
 from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
-from notebooks_lib.serving.endpoint_client import Address
 from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState
+from notebooks_lib.serving.http_client import Address
 
 _GONE = "its server process is gone: it was killed, or the machine was started anew"
 
@@ -55,7 +55,7 @@ def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
         pid=server.process.pid if server else None,
         version=serving.version if serving else "",
         detail=serving.detail if serving else {},
-        curl=endpoint_client.curl(address, example, example_file=folder.example(main), key_file=folder.key)
+        curl=http_client.curl(address, example, example_file=folder.example(main), key_file=folder.key)
         if example
         else "",
         since=serving.since if serving else "",
@@ -90,7 +90,7 @@ def _slots(
 def _health(address: Address) -> str:
     """Return what is wrong with the endpoint; empty when it is healthy."""
     try:
-        code, _ = endpoint_client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
+        code, _ = http_client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"

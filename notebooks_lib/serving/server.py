@@ -142,14 +142,14 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
-    from notebooks_lib.serving import loading
+    from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.data_collector import DataCollector
     from notebooks_lib.serving.endpoint_state import EndpointState
     from notebooks_lib.serving.hot_reload import StateFollower
     from notebooks_lib.serving.slots import Slots
 
-    loading.prepare_process()
+    model_loading.prepare_process()
     slots, name, options = Slots(), order["endpoint"], order["options"]
     follower = StateFollower(folder, slots)
     follower.load_first(EndpointState.from_json(order["state"]), set(order["must"]))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint_client, endpoint_state, server_process
-from notebooks_lib.serving.endpoint_client import Address
+from notebooks_lib.serving import endpoint_state, http_client, server_process
 from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState, FollowReport, SlotReport
+from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
 
@@ -123,8 +123,8 @@ def _check_live(folder: EndpointFolder, new: EndpointState) -> None:
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()
     try:
-        healthy, _ = endpoint_client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-        _, answer = endpoint_client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
+        healthy, _ = http_client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
+        _, answer = http_client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
     if healthy != 200 or not isinstance(answer, dict) or answer.get("endpoint") != folder.name:

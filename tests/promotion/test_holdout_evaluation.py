@@ -224,7 +224,7 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
 
     from notebooks_lib.errors import PromotionError
     from notebooks_lib.models import logged_models
-    from notebooks_lib.release import version_slots
+    from notebooks_lib.release import version_deployment
 
     run_id = trials.fitted(better(), houses)
     asked = gate()
@@ -237,14 +237,14 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
     shutil.rmtree(folder / "__pycache__")
     release.register()
     version = registry.get(trials.store, "houses", 1)
-    assert "as scored" in version_slots.confirm_checksum(version, folder, ["sklearn"])[1]
+    assert "as scored" in version_deployment.confirm_checksum(version, folder, ["sklearn"])[1]
     unknown = replace(version, tags={})  # as an older nbops registered it
-    assert "has no digest" in version_slots.confirm_checksum(unknown, folder, ["sklearn"])[1]
+    assert "has no digest" in version_deployment.confirm_checksum(unknown, folder, ["sklearn"])[1]
     with pytest.raises(PromotionError, match="its files cannot be checked"):
-        version_slots.confirm_checksum(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
+        version_deployment.confirm_checksum(replace(version, tags={Tag.CARD: "runs:/r/card.html"}), folder, ["sklearn"])
     (folder / "MLmodel").write_text((folder / "MLmodel").read_text() + "\n")
     with pytest.raises(PromotionError, match="are not those that were scored"):
-        version_slots.confirm_checksum(version, folder, ["sklearn"])
+        version_deployment.confirm_checksum(version, folder, ["sklearn"])
     with pytest.raises(PromotionError, match="a refit is a new challenger"):
         release.register()
 

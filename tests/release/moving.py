@@ -12,7 +12,7 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_lock, stage_moves, version_slots
+from notebooks_lib.release import journal, stage_lock, stage_moves, version_deployment
 from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
@@ -90,7 +90,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     entries = ledger.read(store, MODEL, stage)
     for what, now in (
         ("mark", champion),
-        ("traffic", version_slots.traffic_by_version(version_slots.endpoint_status(store.settings, name))),
+        ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))),
     ):
         moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
         assert moves, what
@@ -99,7 +99,8 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
             assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
     if not settings.stages.of(stage).empty_after:
         assert (
-            version_slots.traffic_by_version(version_slots.endpoint_status(store.settings, name)) == f"{champion}=100"
+            version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))
+            == f"{champion}=100"
         )
     assert stage_lock.unfinished(settings, MODEL) == []
     return champion

@@ -15,7 +15,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approvals, journal, recovery, stage_lock, version_slots
+from notebooks_lib.release import approvals, journal, recovery, stage_lock, version_deployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
@@ -127,7 +127,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     moving.test()
     with pytest.raises(Killed), dying(len(moving.journal.entries) + 3, written=True, how=die):
         moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
-    assert version_slots.traffic_by_version(endpoint_for(here, MODEL).status()) == "1=50,2=50"
+    assert version_deployment.traffic_by_version(endpoint_for(here, MODEL).status()) == "1=50,2=50"
     done = rollback(here, MODEL, reason="they call us")
     assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
     assert done.status.version == agreed(store) == "2"
@@ -248,7 +248,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
 def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
     """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
     here, champion = store.settings, champions.champion(store, MODEL)
-    slot = version_slots.slot_holding(endpoint_for(here, MODEL).stop(), champion)
+    slot = version_deployment.slot_holding(endpoint_for(here, MODEL).stop(), champion)
     copy = memory(here).held[slot].folder
     (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
     rollout = Rollout(store, MODEL, dry_run=False, reason="a test")
@@ -259,7 +259,7 @@ def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> N
     now = endpoint_for(here, MODEL).status()
     assert (now.state, now.version) == ("running", champion.version)
     assert now.slots[slot].traffic == 0
-    assert endpoint_for(here, MODEL).is_intact(version_slots.slot_holding(now, champion))
+    assert endpoint_for(here, MODEL).is_intact(version_deployment.slot_holding(now, champion))
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
@@ -307,7 +307,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
 
 def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
-    serving = version_slots.slot_holding(endpoint_for(here, MODEL).status(), one)
+    serving = version_deployment.slot_holding(endpoint_for(here, MODEL).status(), one)
     (idle,) = {"blue", "green"} - {serving}
     entries = ledger.read(store, MODEL)
 
@@ -381,8 +381,8 @@ def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: p
     assert "goes back one more" not in out  # it is the first
     assert agreed(store) == "1"
     one, other = (
-        version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), registry.get(store, MODEL, 1)),
-        version_slots.slot_holding(endpoint_for(store.settings, MODEL).status(), two),
+        version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), registry.get(store, MODEL, 1)),
+        version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), two),
     )
     for shares in ((90, 10), (100, 0)):
         assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0

@@ -15,7 +15,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
-from notebooks_lib.release import golden, version_slots
+from notebooks_lib.release import golden, version_deployment
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stages import Release
@@ -134,7 +134,7 @@ def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints,
         assert nbops(["rollback", "houses"]) == 0
         assert agreed(store) == "1"
         endpoint = endpoint_for(store.settings, "houses")
-        assert version_slots.slot_holding(endpoint.status(), one)
+        assert version_deployment.slot_holding(endpoint.status(), one)
         assert endpoint.invoke(endpoint.example()) == {"predictions": [1.0]}
         endpoint.stop()  # which closes the files
     files = sorted(endpoints.layout.collected.rglob("model_inputs/**/*.parquet"))

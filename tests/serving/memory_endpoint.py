@@ -19,7 +19,7 @@ import pytest
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, PredictionError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import loading
+from notebooks_lib.serving import model_loading
 from notebooks_lib.serving.endpoint import (
     SLOTS,
     Endpoint,
@@ -103,7 +103,7 @@ class InMemoryEndpoint(Endpoint):
                 digest = model_files.read(copy).sha256
                 if model.sha256 and digest != model.sha256:
                     raise EndpointError(f"the files of version {version.version} are not those that were deployed")
-                loaded = loading.load_model(copy)
+                loaded = model_loading.load_model(copy)
             except (ModelError, EndpointError) as error:
                 raise EndpointError(
                     f"endpoint {self.name!r} cannot serve version {version.version}: {error}"
@@ -266,7 +266,7 @@ class InMemoryEndpoint(Endpoint):
             try:
                 if model_files.read(held.folder).sha256 != held.sha256:
                     raise EndpointError(f"the files of version {held.version} are not those that were deployed")
-                ready[name] = Slot(loading.load_model(held.folder), {}, name)
+                ready[name] = Slot(model_loading.load_model(held.folder), {}, name)
             except (ModelError, EndpointError) as error:
                 if name in must:
                     raise EndpointError(f"{self.name!r} cannot serve version {held.version}: {error}") from error

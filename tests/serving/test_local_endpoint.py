@@ -25,9 +25,9 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
-    endpoint_client,
     endpoint_folder,
     endpoint_state,
+    http_client,
     server_launch,
     server_process,
 )
@@ -72,8 +72,8 @@ def starter(text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def served(settings: Settings) -> str:
     """The version that answers over HTTP now."""
-    _, told = endpoint_client.ask(
-        endpoint_client.Address("127.0.0.1", LocalEndpoint(settings, "sample").status().port), "GET", "/version"
+    _, told = http_client.ask(
+        http_client.Address("127.0.0.1", LocalEndpoint(settings, "sample").status().port), "GET", "/version"
     )
     return str(told["version"])
 
@@ -90,7 +90,7 @@ def run_curl(command: str) -> Any:
     words = shlex.split(command)  # a machine without curl: at least its parts are right
     address = words[2].removeprefix("http://").removesuffix("/invocations")
     host, port = address.split(":")
-    return endpoint_client.ask(endpoint_client.Address(host, int(port)), "POST", "/invocations", words[-1].encode())[1]
+    return http_client.ask(http_client.Address(host, int(port)), "POST", "/invocations", words[-1].encode())[1]
 
 
 def test_an_endpoint_lives_its_life(
@@ -255,9 +255,9 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     key = folder.secret()
     assert key not in repr(status)
     assert key not in (folder.path / "state.json").read_text()
-    address = endpoint_client.Address(host, status.port)
-    assert endpoint_client.ask(address, "GET", "/version")[0] == 401
-    assert endpoint_client.ask(address, "GET", "/health")[0] == 200
+    address = http_client.Address(host, status.port)
+    assert http_client.ask(address, "GET", "/version")[0] == 401
+    assert http_client.ask(address, "GET", "/health")[0] == 200
     predictions = LocalEndpoint(here, "sample").invoke(LocalEndpoint(here, "sample").example())
     if shutil.which("curl"):
         assert run_curl(status.curl) == predictions
@@ -355,7 +355,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
     ],
 )
 def test_only_loopback_goes_without_a_key(host: str, loopback: bool, url: str) -> None:
-    address = endpoint_client.Address(host, 5)
+    address = http_client.Address(host, 5)
     assert (address.loopback, address.url) == (loopback, url)
 
 
@@ -384,8 +384,8 @@ def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Sett
 
 
 def test_a_long_example_goes_by_file(tmp_path: Path) -> None:
-    make: Callable[[Any], str] = lambda example: endpoint_client.curl(  # noqa: E731
-        endpoint_client.Address("127.0.0.1", 5),
+    make: Callable[[Any], str] = lambda example: http_client.curl(  # noqa: E731
+        http_client.Address("127.0.0.1", 5),
         example,
         example_file=tmp_path / "my example.json",
         key_file=tmp_path / "key",

@@ -304,9 +304,9 @@ def test_more_load_than_it_can_take_is_refused_politely(endpoints: Settings, lig
 AT_ONCE = """
 import sys, threading
 from pathlib import Path
-from notebooks_lib.serving import loading
-loading.prepare_process()
-model = loading.load_model(Path(sys.argv[1]))
+from notebooks_lib.serving import model_loading
+model_loading.prepare_process()
+model = model_loading.load_model(Path(sys.argv[1]))
 assert "mlflow" not in sys.modules
 together, said = threading.Barrier(9), []
 def ask(way, sent):

@@ -20,7 +20,7 @@ import pytest
 from notebooks_lib import safe_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import app_factory, endpoint_client, endpoint_folder, server, server_launch
+from notebooks_lib.serving import app_factory, endpoint_folder, http_client, server, server_launch
 from notebooks_lib.serving.endpoint_state import FollowReport, SlotReport
 from notebooks_lib.settings import Settings
 
@@ -78,9 +78,7 @@ def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_folder.EndpointFo
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:
     file = tmp_path / "my key"
     file.write_text(KEY)
-    command = endpoint_client.curl(
-        endpoint_client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file
-    )
+    command = http_client.curl(http_client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file)
     before, _, after = command.partition("|")
     assert after.split()[0] == "curl"
     assert "@-" in after.split()

@@ -12,7 +12,7 @@ import pytest
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import endpoint_client
+from notebooks_lib.serving import http_client
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.hot_reload import StateFollower
@@ -207,6 +207,6 @@ def test_a_running_endpoint_changes_without_a_failed_request(
 
 
 def test_a_slot_that_is_not_there_is_not_found(deployed: Settings) -> None:
-    address = endpoint_client.Address("127.0.0.1", LocalEndpoint(deployed, "sample").status().port)
-    code, content = endpoint_client.ask(address, "POST", "/invocations", b"{}", slot="red")
+    address = http_client.Address("127.0.0.1", LocalEndpoint(deployed, "sample").status().port)
+    code, content = http_client.ask(address, "POST", "/invocations", b"{}", slot="red")
     assert (code, content["error_code"]) == (404, "SLOT_NOT_FOUND")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError, UsageError
-from notebooks_lib.serving import endpoint_client as http
-from notebooks_lib.serving.endpoint_client import Address
+from notebooks_lib.serving import http_client as http
+from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.profile import limits, processes, recommendation
 from notebooks_lib.serving.profile.limits import LimitedProcess
 from notebooks_lib.serving.profile.load_grid import MOST_AT_ONCE, LoadGrid, LoadTarget, milliseconds

@@ -53,12 +53,12 @@ def main() -> None:
 
 def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
     """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
-    from notebooks_lib.serving import loading
+    from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
 
-    loading.prepare_process()
-    loaded = loading.load_model(model, whole=True)  # an endpoint is whole, too, some seconds after its start
+    model_loading.prepare_process()
+    loaded = model_loading.load_model(model, whole=True)  # an endpoint is whole, too, some seconds after its start
     slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
     access = app_factory.access_log(options, Path(os.devnull))
     return App("profile", slots, limits=app_factory.limits(options), access=access), loaded.example

@@ -1,6 +1,6 @@
 """Load models into the server process, or first into a child process, so that one that hangs or crashes harms nothing.
 
-`python -m notebooks_lib.serving.loading FOLDER STARTER` prints one line of JSON,
+`python -m notebooks_lib.serving.model_loading FOLDER STARTER` prints one line of JSON,
 `{"example", "grown"}` or `{"error"}`.
 """
 
@@ -74,7 +74,7 @@ def check_load(model: Path, log: Path, timeout: float, environment: dict[str, st
     began = log.stat().st_size if log.exists() else 0
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "notebooks_lib.serving.loading", str(model), str(os.getpid())],
+            [sys.executable, "-P", "-m", "notebooks_lib.serving.model_loading", str(model), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
