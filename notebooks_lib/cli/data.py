@@ -87,9 +87,10 @@ def add(
     or holdout by its group, else its key, else its whole content, so the parts are the same on every machine.
     """
     from notebooks_lib import datasets, settings
+    from notebooks_lib.datasets import data_faults, loader
 
     project = settings.here()
-    refs_before = {f"{entry.name}@{version}" for entry in datasets.own(project) for version in entry.versions}
+    refs_before = {f"{entry.name}@{version}" for entry in loader.own(project) for version in entry.versions}
     added = datasets.add(
         file,
         name,
@@ -103,7 +104,7 @@ def add(
     )
     click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in refs_before else 'added'}")
     _print(added)
-    for remark in datasets.remarks(added, project):
+    for remark in data_faults.remarks(added, project):
         click.echo(f"note: {remark}")
 
 

@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Part:
-    """Some rows of a dataset, in the order of its file."""
+    """The rows of one part of a dataset, in the order of its file. `len(part)` is their number."""
 
     name: str
+    """"train" or "validation"."""
     frame: pd.DataFrame
-    """All columns."""
+    """rows x all columns."""
     target: str | None
     features: tuple[str, ...]
     """All columns but target, key and group."""
 
     @property
     def X(self) -> pd.DataFrame:
-        """The features."""
+        """Return a new table of rows x features."""
         return self.frame[list(self.features)]
 
     @property
     def y(self) -> pd.Series | None:
-        """The target; None when the dataset has none."""
+        """Return the target of each row; None when the dataset has none."""
         return None if self.target is None else self.frame[self.target]
 
     def __len__(self) -> int:
@@ -53,6 +54,7 @@ class Dataset:
     fingerprint: str
     """sha256 of the content, 64 hexadecimal digits."""
     target: str | None
+    """The column to predict, or None."""
     key: str | None
     """The column that identifies a row, or None."""
     group: str | None
@@ -62,6 +64,7 @@ class Dataset:
     rows: int
     """Rows in all parts."""
     rows_held_out: int
+    """Rows in the holdout."""
     description: str
     source: str
     """Where the table came from."""
@@ -74,7 +77,7 @@ class Dataset:
 
     @property
     def ref(self) -> str:
-        """name@version."""
+        """Return "name@version"."""
         return f"{self.name}@{self.version}"
 
     @property
@@ -87,7 +90,7 @@ class Dataset:
 
     @property
     def left(self) -> str:
-        """How many rows left the holdout, in words; empty if none did."""
+        """Return in words how many rows have left the holdout; empty if none did."""
         return f"; {self.retired} have left it" if self.retired else ""
 
     def __repr__(self) -> str:

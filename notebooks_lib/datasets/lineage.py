@@ -53,7 +53,7 @@ def parse_tag(value: str) -> tuple[str, int, str]:
 
 
 def used() -> tuple[str, ...]:
-    """Return the tag values of the datasets loaded in this process, in the order of their first loading."""
+    """Return "name@version#fingerprint" of each dataset loaded in this process, in the order of first loading."""
     return tuple(_used.values())
 
 

@@ -48,8 +48,8 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
     The project's data folder comes first; other names are looked up among scikit-learn's bundled tables, which have one
-    version each. The active run, if any, is tagged with the dataset. Raises UnknownNameError, and DatasetError when the
-    stored content is not what was added.
+    version each. The active run, if any, is tagged with the dataset. Raises UnknownNameError for a name or version that
+    is not there, DatasetError when the stored content is not what was added.
     """
     dataset = read(ref, settings or here())
     lineage.note(dataset)
@@ -57,7 +57,7 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
 
 
 def read(ref: str, settings: Settings) -> Dataset:
-    """Return a dataset as `load` does, without tagging a run: for commands that only look."""
+    """Return a dataset as `load` does, but tag no run. Raises as `load` does."""
     opened = open_table(ref, settings)
     metadata, table, masks = opened.metadata, opened.table, opened.masks
     return Dataset(

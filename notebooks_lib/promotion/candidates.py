@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import datasets
+from notebooks_lib.datasets import lineage
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
@@ -140,7 +141,7 @@ def find_candidates(
     Raises PromotionError when no run is accepted and there is no champion that could stay.
     """
     chosen_dataset = datasets.read(dataset, store.settings) if dataset else None
-    tags = {Tag.DATASET_PREFIX + chosen_dataset.name: datasets.tag_value(chosen_dataset)} if chosen_dataset else None
+    tags = {Tag.DATASET_PREFIX + chosen_dataset.name: lineage.tag_value(chosen_dataset)} if chosen_dataset else None
     selection = query.promising_runs(
         store, experiment, metric.name, largest=metric.direction == "max", data=tags, limits=runs or SelectionLimits()
     )

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebooks_lib import datasets
-from notebooks_lib.datasets import data_faults
+from notebooks_lib.datasets import data_faults, lineage
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import model_facts, scoring
 from notebooks_lib.promotion.candidates import Candidates
@@ -63,7 +62,7 @@ def gather_evidence(
         model=model,
         metric=metric.name,
         direction=metric.direction,
-        dataset=datasets.tag_value(data),
+        dataset=lineage.tag_value(data),
         challenger=Side(""),
         champion=old,
         note=metric.note,

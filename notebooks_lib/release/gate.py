@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """One question: is the best run of an experiment, or one of the best, better than what serves as `model`?"""
+    """One question: is the best run of an experiment, or one of the best, better than what serves as `model`?
+
+    production/promote.ipynb asks it cell by cell. The method is a paired interval of the difference on the same holdout
+    rows by leave-one-out (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
+    """
 
     def __init__(
         self,
@@ -46,9 +50,17 @@ class Gate:
         target: Literal["local"] = "local",
         settings: Settings | None = None,
     ) -> None:
-        """Check the question before anything is read; without `model` it is named like the experiment.
+        """Check the question before anything is read.
 
-        Raises UsageError, as for an unknown metric.
+        `model` is the registered model, and by default has the name of the experiment. `metric` decides: a name of the
+        table, or a `Metric` of your own. `positive` is the class that f1, precision, recall and auc are about; by
+        default the last of two by name. The challenger must gain more than `min_gain`, in units of the metric. The
+        models of `max_candidates` runs are scored on the validation rows, and the best `challengers` of them on the
+        holdout. `dataset` ("name@version") is the one whose holdout decides; by default that of the newest run.
+        `order_by` names the column of time, so that neighbouring rows do not count as independent.
+
+        Raises UsageError for what cannot be asked, such as an unknown metric; TrackingError when the store does not
+        answer.
         """
         self.model = check_name("model", model or experiment)
         self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
@@ -64,7 +76,7 @@ class Gate:
         guardrails.check_metrics(self.policy, self.model, self.metric)
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
-        """Finish or undo a promotion or rollback that was cut short; a dry run only reports it."""
+        """Finish or undo a promotion or rollback that was interrupted; a dry run only reports it."""
         left = stage_lock.unfinished(self.store.settings, self.model)
         stages = [each.change.stage for each in left]
         if dry_run:
@@ -78,7 +90,7 @@ class Gate:
         return ReportTable.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
-        """Return the version in service, if any."""
+        """Return the version that is champion of prod; None while there is none."""
         return champions.champion(self.store, self.model)
 
     def champion_table(self) -> ReportTable:
@@ -94,8 +106,9 @@ class Gate:
         return ReportTable.of((self.model, ""), rows)
 
     def candidates(self) -> Candidates:
-        """Return the runs that may replace the champion. Raises PromotionError when there is neither a run nor a
-        champion.
+        """Return the runs that may replace the champion, scored on the validation rows, the best first.
+
+        Raises PromotionError when there is neither a run nor a champion.
         """
         return candidates_module.find_candidates(
             self.store,
@@ -108,7 +121,12 @@ class Gate:
         )
 
     def holdout(self, candidates: Candidates) -> Evidence:
-        """Evaluate the best candidates, as many as `challengers`, and the champion on the holdout."""
+        """Evaluate the champion and the best `challengers` candidates on the same holdout rows.
+
+        This is one use of the holdout, and is counted before a row is read; a question that was asked before costs
+        none. When its uses are spent, or a model cannot be loaded, the evidence says so and the decision is not
+        "promote". Raises TrackingError when the use cannot be recorded.
+        """
         return evidence_module.gather_evidence(
             self.store,
             candidates,
@@ -137,23 +155,30 @@ class Gate:
         return ReportTable.of(("", *(side.label for side in sides)), rows, caption)
 
     def figure(self, evidence: Evidence) -> Figure:
-        """Plot champion and challengers on one axis."""
+        """Return a figure of the scores of champion and challengers on one axis, in units of the metric."""
         return notebook_display.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
-        """Decide: promote, keep or undecided, with every rule and the outcome of other challengers."""
+        """Return the decision: "promote", "keep" or "undecided", with each rule's figure and what it requires.
+
+        Of several challengers it is about the one that wins, else the best by validation; the others are listed in it.
+        """
         return decisions.decide_use(evidence, self.policy)
 
     def release(
         self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
     ) -> Release:
-        """Return the rollout of the decision through the stages ("dev,test,prod"; empty: the settings' default)."""
+        """Return the steps that carry the decision out; each step of a dry run only says what it would do.
+
+        `stages` are names with commas between, such as "dev,test,prod"; empty for the settings' default. `reason` is
+        kept with the version. Nothing is changed before a step is called. Raises UsageError for an unknown stage.
+        """
         names = [name.strip() for name in stages.split(",") if name.strip()]
         run_id = run.id if run else ""
         return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
     def record(self, run: Run, release: Release, candidates: Candidates) -> ReportTable:
-        """Write the decision and what was done to the run, for readers of MLflow."""
+        """Write the decision, and what has been done so far, to `run`: tags, metrics, JSON and the decision's page."""
         decision_record.write_decision(self.store, run.id, release, candidates)
         rows = [
             ("decision", release.decision.answer),

@@ -128,9 +128,10 @@ class Store:
 
 
 def connect(settings: Settings | None = None) -> Store:
-    """Make the store ready and MLflow's default in this process; return it.
+    """Return the store of runs and models, ready for use, and make it MLflow's default in this process.
 
-    Raises TrackingError when it does not answer, SettingsError when two variables name different stores.
+    `settings` are by default those of the project of the current folder. A new project's SQLite database is made.
+    Raises TrackingError when the store does not answer, SettingsError when two variables name different stores.
     """
     settings = settings or settings_module.here()
     # Before MLflow is imported (Azure's SDK may do so): its telemetry client starts at import.

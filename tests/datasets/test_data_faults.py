@@ -62,7 +62,7 @@ def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
 
 def test_a_nearly_numeric_column_of_text_is_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
     mixed = frame(100).assign(age=["{?}" if i % 20 == 0 else str(i) for i in range(100)], code=["A"] * 100)
-    (remark,) = datasets.remarks(datasets.add(csv(tmp_path, mixed), "t", empty_project))
+    (remark,) = data_faults.remarks(datasets.add(csv(tmp_path, mixed), "t", empty_project))
     assert "column 'age' is text" in remark
     assert "not '{?}'" in remark
 
@@ -70,11 +70,11 @@ def test_a_nearly_numeric_column_of_text_is_remarked_on(empty_project: Settings,
 def test_rows_with_the_same_features_are_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
     rows = frame(60)[["x"]].loc[lambda t: t.index.repeat(3)].assign(y=range(180))
     added = datasets.add(csv(tmp_path, rows), "t", empty_project, target="y")
-    (remark,) = datasets.remarks(added, empty_project)
+    (remark,) = data_faults.remarks(added, empty_project)
     assert "of the holdout has the same features as rows of train or validation" in remark
     assert "--group COLUMN" in remark
     grouped = datasets.add(csv(tmp_path, rows.assign(who=rows.index)), "u", empty_project, target="y", group="who")
-    assert datasets.remarks(grouped, empty_project) == []
+    assert data_faults.remarks(grouped, empty_project) == []
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_text_that_looks_like_something_else_is_remarked_on(
     empty_project: Settings, tmp_path: Path, texts: list[str], words: str
 ) -> None:
     added = datasets.add(csv(tmp_path, frame(60).assign(c=texts * 30)), "t", empty_project, key="id")
-    (remark,) = datasets.remarks(added, empty_project)
+    (remark,) = data_faults.remarks(added, empty_project)
     assert "column 'c' is text" in remark
     assert words in remark

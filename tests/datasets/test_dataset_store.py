@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_faults, hashing, holdout_budget, leakage, loader, splits
+from notebooks_lib.datasets import data_faults, hashing, holdout_budget, leakage, lineage, loader, splits
 from notebooks_lib.datasets.bundled_tables import BundledTables
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent
 from notebooks_lib.errors import DatasetError, UsageError
@@ -167,8 +167,8 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
     fresh = holdout_budget.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
     assert holdout_budget.uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
-    assert leakage.seen_in_datasets(fresh, [datasets.tag_value(first)], project) == 0
-    assert leakage.seen_in_datasets(first, [datasets.tag_value(fresh)], project) == first.rows_held_out
+    assert leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0
+    assert leakage.seen_in_datasets(first, [lineage.tag_value(fresh)], project) == first.rows_held_out
     assert data_faults.holdout_faults(fresh.ref, project) == ()
     (entry, *_) = datasets.catalog(project)
     assert (entry.name, entry.versions, entry.fingerprint) == ("sales", (1, 2, 3), fresh.fingerprint)

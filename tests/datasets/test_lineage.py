@@ -43,7 +43,7 @@ def test_the_active_run_is_told_what_was_loaded(connected: store.Store) -> None:
     mlflow.set_experiment("trials")
     with mlflow.start_run() as active:
         iris = datasets.load("iris@1", connected.settings)
-    assert tags(connected, active.info.run_id)[f"{Tag.DATASET_PREFIX}iris"] == datasets.tag_value(iris)
+    assert tags(connected, active.info.run_id)[f"{Tag.DATASET_PREFIX}iris"] == lineage.tag_value(iris)
 
 
 def test_the_owners_run_is_told_what_was_loaded(connected: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_the_owners_run_is_told_what_was_loaded(connected: store.Store, monkeypa
     iris = datasets.load("iris", connected.settings)
     datasets.load("iris@1", connected.settings)
     assert tags(connected, owned)["nbops.dataset.iris"] == f"iris@1#{iris.fingerprint}"
-    assert datasets.used() == (datasets.tag_value(iris),)
+    assert datasets.used() == (lineage.tag_value(iris),)
 
 
 def test_looking_at_a_dataset_is_not_using_it(connected: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,15 +75,15 @@ def test_a_store_that_is_away_does_not_keep_the_data_from_the_user(
 
 def test_a_tag_reads_back_as_name_version_and_fingerprint(connected: store.Store) -> None:
     iris = datasets.load("iris", connected.settings)
-    assert datasets.parse_tag(datasets.tag_value(iris)) == ("iris", 1, iris.fingerprint)
+    assert lineage.parse_tag(lineage.tag_value(iris)) == ("iris", 1, iris.fingerprint)
     for wrong in ("", "iris", "iris@1", "iris@1#abc", "iris@x#" + "0" * 64):
         with pytest.raises(DatasetError, match="names no dataset"):
-            datasets.parse_tag(wrong)
+            lineage.parse_tag(wrong)
 
 
 def test_the_dataset_stands_among_the_runs_inputs(connected: store.Store) -> None:
     run_id, iris = new_run(connected), datasets.load("iris", connected.settings)
-    datasets.log_input(connected, run_id, iris)
+    lineage.log_input(connected, run_id, iris)
     (found,) = connected.client.get_run(run_id).inputs.dataset_inputs
     assert (found.dataset.name, found.dataset.digest) == ("iris", iris.fingerprint[:32])
 
@@ -94,8 +94,8 @@ def test_models_of_a_dataset_are_found_through_the_runs_that_used_it(
     iris = datasets.load("iris", connected.settings)
     registered, logged, without, other = (new_run(connected) for _ in range(4))
     for run_id in (registered, logged, without):
-        connected.client.set_tag(run_id, f"{Tag.DATASET_PREFIX}iris", datasets.tag_value(iris))
-    connected.client.set_tag(other, f"{Tag.DATASET_PREFIX}iris", datasets.tag_value(iris).replace("@1", "@2"))
+        connected.client.set_tag(run_id, f"{Tag.DATASET_PREFIX}iris", lineage.tag_value(iris))
+    connected.client.set_tag(other, f"{Tag.DATASET_PREFIX}iris", lineage.tag_value(iris).replace("@1", "@2"))
     connected.client.log_metric(registered, "accuracy", 0.9375)
     connected.client.set_tag(logged, Tag.MODEL, "model")
     connected.client.create_registered_model("flowers")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib.datasets import lineage
 from notebooks_lib.serving import endpoint_folder, server_process
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -50,13 +51,12 @@ class Trials:
         **tags: str,
     ) -> str:
         """One run; its id. Each is a second younger than the one before."""
-        from notebooks_lib import datasets
         from notebooks_lib.models import logged_models
 
         client = self.store.client
         given = {"mlflow.source.git.commit": "c0ffee00", Tag.GIT_DIRTY: "false", Tag.NOTEBOOK: "n.ipynb", **tags}
         if dataset is not None:
-            given[Tag.DATASET_PREFIX + dataset.name] = datasets.tag_value(dataset)
+            given[Tag.DATASET_PREFIX + dataset.name] = lineage.tag_value(dataset)
         started = 1_700_000_000_000 + 1000 * next(_started)
         run = client.create_run(self.store.experiment_id(experiment), start_time=started, tags=given)
         run_id = str(run.info.run_id)
