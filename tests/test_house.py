@@ -86,6 +86,69 @@ ACROSS = {
 """Test files about a package or the whole, not one module. Their first line says what about."""
 
 
+TESTED_IN = {
+    "cli/profile": "serving/profile/test_profiling",
+    "datasets/dataset": "datasets/test_loader",
+    "datasets/holdout_ledger": "datasets/test_holdout_budget",
+    "kernels/benchmark": "cli/test_kernels",
+    "kernels/import_placeholders": "kernels/test_conformance",
+    "kernels/inherited_state": "kernels/test_conformance",
+    "kernels/kernel_app": "kernels/test_conformance",
+    "models/flavors": "models/test_logged_models",
+    "models/predictions": "models/test_fast_scorer",
+    "models/scorer": "models/test_fast_scorer",
+    "notebooks/container_types": "notebooks/test_parameters",
+    "notebooks/parameter_types": "notebooks/test_parameters",
+    "notebooks/rule_checks": "notebooks/test_notebook_rules",
+    "notebooks/type_annotations": "notebooks/test_parameters",
+    "promotion/evidence": "promotion/test_decision",
+    "promotion/holdout_rules": "promotion/test_decision",
+    "promotion/notebook_display": "release/test_gate",
+    "release/approvals": "release/test_stages",
+    "release/golden": "release/test_contract_tests",
+    "release/rollback": "release/test_stage_change",
+    "release/stage_moves": "release/test_stage_change",
+    "release/version_deployment": "release/test_stages",
+    "running/engine": "running/test_runner",
+    "running/interruption": "running/test_runner",
+    "running/orphan_processes": "running/test_ends",
+    "running/plan": "running/test_runner",
+    "running/startup_code": "running/test_styles",
+    "serving/app_factory": "serving/test_secrets_and_faults",
+    "serving/body_limits": "serving/test_attacks",
+    "serving/connections": "serving/test_attacks",
+    "serving/deployment": "serving/test_endpoint",
+    "serving/endpoint_folder": "serving/test_local_endpoint",
+    "serving/http_client": "serving/test_secrets_and_faults",
+    "serving/local_status": "serving/test_local_endpoint",
+    "serving/model_loading": "serving/test_local_endpoint",
+    "serving/openapi": "serving/test_app",
+    "serving/parent_process": "serving/profile/test_limits",
+    "serving/profile/processes": "serving/profile/test_limits",
+    "serving/profile/profiled_server": "serving/profile/test_profiling",
+    "serving/profile/results": "serving/profile/test_recommendation",
+    "serving/prometheus": "serving/test_app",
+    "serving/requests": "serving/test_app",
+    "serving/server": "serving/test_local_endpoint",
+    "serving/server_launch": "serving/test_local_endpoint",
+    "serving/server_process": "serving/test_local_endpoint",
+    "settings/sections": "settings/test_project",
+    "sweeps/dask/worker": "sweeps/dask/test_cluster",
+    "sweeps/trial_runner": "sweeps/test_sweep",
+    "tracking/child_runs": "running/test_styles",
+    "tracking/context": "tracking/test_provenance",
+    "tracking/owned_run": "running/test_ends",
+}
+"""Modules without a test file of their name -> the file whose tests fail when the module is wrong."""
+
+
+def test_each_module_has_a_test_file_of_its_name_or_one_that_is_named_above() -> None:
+    tested = {path.relative_to(TESTS).with_suffix("") for path in TESTS.rglob("test_*.py")}
+    without = {str(name) for name in MODULES if name.with_name(f"test_{name.name}") not in tested}
+    assert sorted(without - {"__main__"}) == sorted(TESTED_IN)
+    assert {Path(file) for file in TESTED_IN.values()} <= tested
+
+
 def test_each_other_test_file_stands_where_its_module_does() -> None:
     """tests/sweeps/test_study.py is about notebooks_lib/sweeps/study.py."""
     files = {path.relative_to(TESTS).with_suffix("") for path in TESTS.rglob("test_*.py")}

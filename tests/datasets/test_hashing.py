@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import hashing, splits
+from notebooks_lib.datasets import hashing
 
 FAST = settings(max_examples=25, deadline=None, database=None)
 ROW = st.fixed_dictionaries(
@@ -42,11 +42,6 @@ def digests(values: object, kind: pa.DataType | None = None) -> list[tuple[int, 
     return [tuple(row) for row in hashing.row_digests(normal).tolist()]
 
 
-def masks(given: pa.Table) -> list[str]:
-    found = splits.split(hashing.row_digests(given), validation_share=0.2, holdout_share=0.3)
-    return [next(name for name in splits.NAMES if found[name][row]) for row in range(len(given))]
-
-
 @FAST
 @given(rows=st.lists(ROW, min_size=1, max_size=20), random=st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_columns_counts_for_nothing(rows: list[dict[str, object]], random: object) -> None:
@@ -55,15 +50,6 @@ def test_the_order_of_rows_and_columns_counts_for_nothing(rows: list[dict[str, o
     names = list(SCHEMA.names)
     random.shuffle(names)  # type: ignore[attr-defined]
     assert fingerprint(table(rows)) == fingerprint(table(shuffled).select(names))
-
-
-@FAST
-@given(rows=st.lists(ROW, min_size=1, max_size=20), more=st.lists(ROW, max_size=20))
-def test_adding_rows_moves_none_and_duplicates_stay_together(
-    rows: list[dict[str, object]], more: list[dict[str, object]]
-) -> None:
-    alone = masks(table(rows))
-    assert masks(table(more + rows + rows))[len(more) :] == alone + alone
 
 
 @FAST

@@ -8,7 +8,6 @@ import pytest
 
 from notebooks_lib.errors import UsageError
 from notebooks_lib.serving.profile import load_grid
-from notebooks_lib.serving.profile.measurement import make_batch
 
 MACHINE = load_grid.Machine(cpus=2, memory_gib=7.6, processor="any")
 
@@ -56,30 +55,3 @@ def test_a_time_needs_its_unit(text: str, seconds: float) -> None:
 def test_an_invalid_target_is_refused(rate: float, text: str) -> None:
     with pytest.raises(UsageError):
         load_grid.make_target(rate, text)
-
-
-@pytest.mark.parametrize(
-    ("payload", "expected"),
-    [
-        ({"dataframe_split": {"columns": ["x"], "index": [7, 8], "data": [[1], [2]]}}, {"columns": ["x"], "data": [[1], [2], [1]]}),
-        ({"dataframe_records": [{"x": 1}]}, [{"x": 1}] * 3),
-        ({"instances": [[1], [2]]}, [[1], [2], [1]]),
-        ({"inputs": {"x": [1, 2]}}, {"x": [1, 2, 1]}),
-        ({"inputs": [[1.0]]}, [[1.0]] * 3),
-        ({"input_data": {"columns": ["x"], "index": [0], "data": [[1]]}}, {"columns": ["x"], "data": [[1]] * 3}),
-        ({"input_data": [[1]], "params": {"a": 1}}, [[1]] * 3),
-    ],
-)  # fmt: skip
-def test_a_batch_repeats_the_rows(payload: dict[str, Any], expected: Any) -> None:
-    found = make_batch(payload, 3)
-    key = next(iter(payload))
-    assert found[key] == expected
-    assert found.get("params") == payload.get("params")
-
-
-@pytest.mark.parametrize(
-    "payload", [{}, {"rows": [1]}, {"inputs": "text"}, {"inputs": []}, {"inputs": 1, "instances": 1}]
-)
-def test_a_request_without_rows_is_refused(payload: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        make_batch(payload, 2)
