@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 
@@ -67,7 +68,7 @@ def _print(ranking: Ranking, *, every: bool) -> None:
         click.echo(f"{len(ranking.tables)} different datasets: numbers from different data are not compared")
     for table in ranking.tables:
         click.echo()
-        click.echo(click.style(_title(table), bold=True))
+        click.echo(click.style(safe_text.printable(_title(table)), bold=True))
         rows = table.rows if every else table.rows[:BEST]
         header = ("rank", "run", "name", ranking.metric, "other metrics", "commit", "age")
         same = _same(table.rows) | {ranking.metric}

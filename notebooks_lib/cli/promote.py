@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def _report_failed(project: Settings, result: RunResult, model: str, *, as_json:
         }
         _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
     else:
-        click.echo(click.style(result.status, fg="red") + f"  {result.failure}")
+        click.echo(click.style(result.status, fg="red") + f"  {safe_text.printable_lines(str(result.failure))}")
         if record is not None:
-            click.echo(f"  decision  {record.decision.summary}")
+            click.echo(f"  decision  {safe_text.printable(record.decision.summary)}")
         click.echo(f"  notebook  {output.path(result.output)}")
         click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
         _print_unfinished(project, model)
@@ -195,8 +196,9 @@ def _print(
 ) -> None:
     from notebooks_lib.promotion.notebook_display import shown
 
-    click.echo(click.style(_headline(decision, release), fg=_COLOURS[decision.answer], bold=True))
-    click.echo(f"  {decision.summary}\n")
+    headline = safe_text.printable(_headline(decision, release))  # anybody may have named the run that it names
+    click.echo(click.style(headline, fg=_COLOURS[decision.answer], bold=True))
+    click.echo(f"  {safe_text.printable(decision.summary)}\n")
     rows = [(rule.mark, rule.id, shown(rule.figure), shown(rule.limit), rule.reason) for rule in decision.rules]
     output.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
@@ -208,7 +210,8 @@ def _print(
         then = "; to do it: the same command with --live" if decision.answer == "promote" else ""
         click.echo(f"  nothing was changed{_cost(decision)}{then}")
     for step in release.steps:
-        click.echo(f"  {' '.join(filter(None, (step.stage, step.name))):<12}  {step.text}")
+        name = " ".join(filter(None, (step.stage, step.name)))
+        click.echo(f"  {name:<12}  {safe_text.printable_lines(step.text)}")
     if status is not None:
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
@@ -294,7 +297,7 @@ def _approve(model: str, *, as_json: bool) -> int:
         click.style(f"{model} version {version}: {state}", fg="yellow" if rollout.waiting else "green", bold=True)
     )
     for step in rollout.steps:
-        click.echo(f"  {step.stage + ' ' + step.name:<12}  {step.text}")
+        click.echo(f"  {step.stage + ' ' + step.name:<12}  {safe_text.printable_lines(step.text)}")
     if rollout.status is not None:
         click.echo(
             f"  {'endpoint':<12}  {rollout.status.address} ({rollout.status.state}, version {rollout.status.version})"

@@ -229,7 +229,7 @@ def _note_run(run_id: str, run_ids: list[str], *, silent: bool) -> None:
 
 
 def _resume_command(arguments: Sequence[str], run_id: str) -> str:
-    """Return the command that resumes the sweep: the options one, with its run."""
+    """Return the command that resumes the sweep: the given options, with the run of the sweep."""
     remaining: list[str] = []
     words = list(arguments)
     while words:

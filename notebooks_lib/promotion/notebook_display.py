@@ -64,13 +64,16 @@ def scores_figure(evidence: Evidence) -> Figure:
         axes.set_axis_off()
     elif spread:
         axes.boxplot([list(side.losses) for side in sides], orientation="horizontal", showmeans=True, widths=0.6)
-        axes.set_xlabel(f"loss of each of {sides[0].rows} holdout rows, behind {evidence.metric} (triangle: the mean)")
+        rows = f"loss of each of {sides[0].rows} holdout rows, behind {evidence.metric} (triangle: the mean)"
+        axes.set_xlabel(rows, parse_math=False)
     else:
         axes.barh(range(1, len(sides) + 1), [side.score or 0.0 for side in sides], height=0.5)
-        axes.set_xlabel(f"{evidence.metric} on {sides[0].rows} holdout rows")
+        axes.set_xlabel(f"{evidence.metric} on {sides[0].rows} holdout rows", parse_math=False)
     if sides:
-        axes.set_yticks(range(1, len(sides) + 1), [_score_label(side, evidence.metric) for side in sides])
-        axes.set_title(f"Champion and challenger{'s' if evidence.rivals else ''} on the holdout of {evidence.ref}")
+        labels = [_score_label(side, evidence.metric) for side in sides]
+        axes.set_yticks(range(1, len(sides) + 1), labels, parse_math=False)  # names of runs may hold a $
+        title = f"Champion and challenger{'s' if evidence.rivals else ''} on the holdout of {evidence.ref}"
+        axes.set_title(title, parse_math=False)
     figure.tight_layout()
     plt.close(figure)  # else a notebook shows it twice
     return figure

@@ -26,6 +26,12 @@ def test_runs_on_different_data_have_tables_of_their_own(log_run: LogRun, capsys
     assert "next  nbops promote" in out
 
 
+def test_the_name_of_a_dataset_cannot_steer_the_terminal(log_run: LogRun, capsys: pytest.CaptureFixture[str]) -> None:
+    log_run({"rmse": 1.0}, dataset=A.replace("@", "\x07@"))
+    assert program.run(["compare", "sales", "--metric", "rmse"]) == 0
+    assert "data: t\\x07@1" in capsys.readouterr().out
+
+
 def test_a_metric_of_ones_own_is_ranked_in_the_direction_that_is_named(
     log_run: LogRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
