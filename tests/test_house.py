@@ -103,7 +103,6 @@ TESTED_IN = {
     "notebooks/type_annotations": "notebooks/test_parameters",
     "promotion/evidence": "promotion/test_decision",
     "promotion/holdout_rules": "promotion/test_decision",
-    "promotion/notebook_display": "release/test_gate",
     "release/approvals": "release/test_stages",
     "release/golden": "release/test_contract_tests",
     "release/rollback": "release/test_stage_change",
