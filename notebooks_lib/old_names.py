@@ -35,6 +35,17 @@ MODULES: Mapping[str, str] = {
 PACKAGES = {"promotion.deciding", "running.sweeps", "tracking.datasets"}
 """Packages that are gone; `tracking.datasets` offers what `datasets` does."""
 MEMBERS: Mapping[str, Mapping[str, str]] = {
+    "datasets": {
+        "Entry": "datasets.loader.CatalogEntry",
+        "Trained": "models.registry.Trained",
+        "log_input": "datasets.lineage.log_input",
+        "mlflow_dataset": "datasets.lineage.mlflow_dataset",
+        "own": "datasets.loader.own",
+        "parse_tag": "datasets.lineage.parse_tag",
+        "remarks": "datasets.data_faults.remarks",
+        "tag_value": "datasets.lineage.tag_value",
+        "trained_on": "models.registry.trained_on",
+    },
     "models.logged_models": {"local": "models.model_files.local"},
     "models.registry": {
         name: f"models.champions.{name}"

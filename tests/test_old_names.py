@@ -41,3 +41,5 @@ def test_datasets_are_found_where_notebooks_of_version_0_1_look() -> None:
     from notebooks_lib.tracking import datasets as old  # type: ignore[attr-defined]
 
     assert old.load is datasets.load
+    with pytest.deprecated_call():
+        assert callable(old.mlflow_dataset)

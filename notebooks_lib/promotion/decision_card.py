@@ -28,7 +28,7 @@ PAD = 24
 ANSWERS = {"promote": "Promote", "keep": "Keep", "undecided": "Undecided"}
 MARKS = {"pass": "passed", "FAIL": "failed", "keep": "keep", "undecided": "undecided"}
 NOT_IN_TEXT = ("heading", "lheading", "image", "hr")
-"""Markdown that is shown as typed: a notebook's text must not look like a part of the page, or load anything."""
+"""Markdown that is not rendered: a notebook's text must not look like a part of the page, or load anything."""
 
 
 def decision_page(

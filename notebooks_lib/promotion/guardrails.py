@@ -133,11 +133,11 @@ def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that neither model was trained on a holdout row."""
     sides = [evidence.challenger] if evidence.first else [evidence.challenger, evidence.champion]
     seen = {side.label: side.seen_rows for side in sides}
-    known = [rows for rows in seen.values() if rows is not None]
-    if any(known):
+    counts = [rows for rows in seen.values() if rows is not None]
+    if any(counts):
         who = " and ".join(f"{name} has seen {rows}" for name, rows in seen.items() if rows)
         reason = f"{who} of the holdout rows of {evidence.ref} in training; refit on {evidence.ref}"
-        return RuleResult("holdout_unseen", False, max(known), 0, reason)
+        return RuleResult("holdout_unseen", False, max(counts), 0, reason)
     if seen[evidence.challenger.label] is None:
         reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
         reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "

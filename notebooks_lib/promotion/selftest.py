@@ -203,7 +203,7 @@ def _at(places: Array, truth: Truth, one: Answers, other: Answers) -> tuple[Trut
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
     """Return rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
-    new, old = (leaver(judged, table.truth, table.models[each]) for each in (challenger, champion))
+    new, old = (leaver(judged, table.truth, table.models[model]) for model in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
     return planted(new, old, len(table.truth.values), sign=sign, gain=gain)
 

@@ -172,8 +172,8 @@ def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:
             inner = getattr(model, "model_fields", {}).get(part)
             # A canary step is in a list, a model's policy under the model's name: neither is a key of a section.
             model = _MANY.get(part) or (inner.annotation if inner is not None else model)
-        known = set(getattr(model, "model_fields", {})) - {"root"}
+        allowed = set(getattr(model, "model_fields", {})) - {"root"}
         kind = "key" if len(problem["loc"]) > 1 else "section"
-        return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), known)}"
+        return f"{where}: {errors.unknown(kind, str(problem['loc'][-1]), allowed)}"
     shown = "" if isinstance(problem["input"], dict | BaseModel) else f" (found {problem['input']!r})"
     return f"{where}: {path}: {problem['msg'].removeprefix('Value error, ')}{shown}"

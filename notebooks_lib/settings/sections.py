@@ -50,10 +50,10 @@ class Azure(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Azure:
-        given = {name for name in ("subscription", "resource_group", "workspace") if getattr(self, name)}
-        missing = {"subscription", "resource_group", "workspace"} - given
-        if given and missing:
-            raise ValueError(f"{', '.join(sorted(given))} given without {', '.join(sorted(missing))}; give all three")
+        named = {name for name in ("subscription", "resource_group", "workspace") if getattr(self, name)}
+        missing = {"subscription", "resource_group", "workspace"} - named
+        if named and missing:
+            raise ValueError(f"{', '.join(sorted(named))} given without {', '.join(sorted(missing))}; give all three")
         return self
 
 
@@ -233,8 +233,8 @@ class Stages(Section):
 
     def endpoint(self, name: str, model: str) -> str:
         """Return the endpoint of a stage of a model."""
-        given = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
-        return given.replace("{model}", model)
+        pattern = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
+        return pattern.replace("{model}", model)
 
 
 Modules = Annotated[

@@ -169,7 +169,7 @@ def holm(p_values: list[float], alpha: float) -> list[float]:
     """
     levels = [0.0] * len(p_values)
     level, failed = 0.0, False
-    for step, place in enumerate(sorted(range(len(p_values)), key=lambda each: p_values[each])):
+    for step, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         if not failed:
             level = alpha / (len(p_values) - step)
             failed = not p_values[place] < level
