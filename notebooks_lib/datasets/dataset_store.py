@@ -161,6 +161,12 @@ class DatasetStore(DatasetSource, Protocol):
     def next_version(self, name: str) -> int:
         """Return the number for the next version. A number that was ever taken is not used again."""
 
+    def retired(self, name: str, version: int) -> np.ndarray[Any, Any] | None:
+        """Return the digests (n, 2) of what left the holdout of a version, without reading its rows; None for nothing.
+
+        Raises DatasetError when they are gone or cannot be read.
+        """
+
     def add(self, name: str, version: int, content: VersionContent) -> bool:
         """Store a version whole and return True; return False, and store nothing, when its number is taken.
 

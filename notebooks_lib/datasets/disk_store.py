@@ -91,6 +91,10 @@ class DiskStore:
         table = hashing.normalise(self._read_table(name, version, _TABLE))
         return VersionContent(metadata, table, self._read_retired(name, version, metadata))
 
+    def retired(self, name: str, version: int) -> Array | None:
+        """Return what retired.parquet holds."""
+        return self._read_retired(name, version, self.metadata(name, version))
+
     def add(self, name: str, version: int, content: VersionContent) -> bool:
         """Write a version into a folder of its own, then rename that folder, which is atomic."""
         home, target = self._folder / name, self._version(name, version)

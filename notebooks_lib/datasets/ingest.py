@@ -135,7 +135,7 @@ def _retired(store: DatasetStore, name: str, metadata: Metadata) -> np.ndarray[A
     """Return the digests that left the holdout: they stay out of it in every later version."""
     if metadata.retired is None:
         return None
-    return store.read(name, store.versions(name)[-1]).retired
+    return loader.retired_of(store, name, store.versions(name)[-1])
 
 
 def _roles(

@@ -195,20 +195,34 @@ def open_table(ref: str, settings: Settings) -> Opened:
     return Opened(name, version, metadata, table, digests, placing, masks, retired)
 
 
+def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
+    """Return the digests (n, 2) of what left the holdout of a version, checked, without reading its rows.
+
+    Raises DatasetError when they are not what was written.
+    """
+    retired = store.retired(name, version)
+    _check_retired(store.metadata(name, version), retired, name, store.location(name, version))
+    return retired
+
+
 def _check(content: VersionContent, digests: hashing.Digests, name: str, location: str) -> None:
     """Raise DatasetError when a version is not what was added: versions are immutable."""
-    metadata, retired = content.metadata, content.retired
+    metadata = content.metadata
     actual = splits.version_fingerprint(content.table, digests, metadata)
-    changed = ""
     if actual != metadata.fingerprint or set(content.table.column_names) != set(metadata.columns):
-        changed = (
-            f"the content has changed since it was added (fingerprint {actual[:12]}, "
-            f"recorded {metadata.fingerprint[:12]})"
+        raise DatasetError(
+            f"{location}: the content has changed since it was added (fingerprint {actual[:12]}, "
+            f"recorded {metadata.fingerprint[:12]}); versions are immutable: {remedy(name)}"
         )
-    elif metadata.retired is not None and (retired is None or splits.retired_sha256(retired) != metadata.retired):
-        changed = "the list of rows that left the holdout is not what was written"
-    if changed:
-        raise DatasetError(f"{location}: {changed}; versions are immutable: {remedy(name)}")
+    _check_retired(metadata, content.retired, name, location)
+
+
+def _check_retired(metadata: Metadata, retired: Array | None, name: str, location: str) -> None:
+    if metadata.retired is not None and (retired is None or splits.retired_sha256(retired) != metadata.retired):
+        raise DatasetError(
+            f"{location}: the list of rows that left the holdout is not what was written; "
+            f"versions are immutable: {remedy(name)}"
+        )
 
 
 def _part(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
 from notebooks_lib.errors import DatasetError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class MemoryStore:
@@ -34,6 +38,9 @@ class MemoryStore:
             return self._contents[name][version]
         except KeyError:
             raise DatasetError(f"{self.location(name, version)}: is not there") from None
+
+    def retired(self, name: str, version: int) -> np.ndarray[Any, Any] | None:
+        return self.read(name, version).retired
 
     def origin(self, name: str) -> str:
         return "memory"

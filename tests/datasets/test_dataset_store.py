@@ -65,6 +65,7 @@ def test_a_version_is_read_back_as_it_was_added(store: DatasetStore, retired: in
     assert back.table.equals(added.table)
     if retired:
         assert np.array_equal(back.retired, added.retired)
+        assert np.array_equal(store.retired("t", 1), added.retired)
     else:
         assert back.retired is None
 
@@ -114,7 +115,7 @@ def test_another_machine_reads_the_versions_from_a_copy_of_the_folder(
 
 
 def test_a_version_that_is_not_there_is_an_error(store: DatasetStore) -> None:
-    for look in (store.metadata, store.read):
+    for look in (store.metadata, store.read, store.retired):
         with pytest.raises(DatasetError, match="t"):
             look("t", 1)
 

@@ -372,3 +372,14 @@ def test_what_was_retired_cannot_be_changed_by_hand(store, project):
     pd.read_parquet(file).iloc[1:].to_parquet(file)
     with pytest.raises(DatasetError, match="is not what was written"):
         datasets.read(made.ref, project)
+    with pytest.raises(DatasetError, match="is not what was written"):
+        add(project, table(range(500)))
+    assert loader.project_store(project).versions("sales") == [1, 2, 3]
+
+
+def test_a_version_can_follow_one_whose_table_is_damaged(store, project):
+    ask(store, add(project, table(range(200))), "a")
+    add(project, table(range(400)))
+    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+    (project.data_folder / "sales" / "3" / "table.parquet").write_bytes(b"damaged")
+    assert add(project, table(range(500))).retired == made.retired
