@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 FOLDER = 0o700
 FILE = 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
+"""What file systems answer that cannot sync a folder, such as mounted shares."""
 
 
 def make_folder(path: Path) -> Path:
@@ -35,11 +38,14 @@ def open_to_others(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder survive a power cut, on systems that can. Raises OSError."""
+    """Let the names in a folder survive a power cut, where system and file system can do that. Raises OSError."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
         finally:
             os.close(handle)
 

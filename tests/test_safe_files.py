@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from notebooks_lib import safe_files
 
@@ -40,3 +44,25 @@ def test_rights_are_kept_when_asked_for_and_the_owners_alone_otherwise(tmp_path:
     assert file.stat().st_mode & 0o777 == 0o644
     safe_files.write(file, "closed")
     assert not safe_files.open_to_others(file)
+
+
+@pytest.mark.parametrize("fault", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_a_folder_is_no_fault(
+    fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    safe_files.sync_folder(tmp_path)
+
+
+def test_a_disk_that_fails_while_a_folder_is_synced_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, "the disk")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="the disk"):
+        safe_files.sync_folder(tmp_path)

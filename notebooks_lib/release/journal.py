@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
+from notebooks_lib import safe_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.tracking.ledger import LedgerEntry
@@ -172,12 +173,7 @@ def begin_journal(path: Path, change: ChangeRecord) -> Journal:
     """Write the first line of a new journal. When it returns, the file and its name are on disk."""
     change = replace(change, pid=os.getpid())
     _write_line(path, asdict(change))
-    if os.name == "posix":
-        place = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(place)
-        finally:
-            os.close(place)
+    safe_files.sync_folder(path.parent)
     return Journal(path, change)
 
 
