@@ -7,13 +7,13 @@ import itertools
 import json
 import logging
 import math
-import os
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from notebooks_lib import cpu_count
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving.inference import predict
 from notebooks_lib.serving.prediction_diff import SAME, MirrorComparison, compare
@@ -47,7 +47,7 @@ class Slot:
         self.header = self.name.encode()
         # A pool for each slot, so that a model that hangs delays no requests of other slots. More threads than cores
         # would only take the interpreter's lock from each other, and from the event loop.
-        self.workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=f"predict-{self.name}")
+        self.workers = ThreadPoolExecutor(cpu_count.whole(), thread_name_prefix=f"predict-{self.name}")
         # Large bodies one after the other: reading one holds the interpreter's lock for a tenth of a second and more.
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
 

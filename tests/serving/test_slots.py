@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from notebooks_lib import cpu_count
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import http_client
 from notebooks_lib.serving.endpoint import ServedVersion
@@ -23,6 +25,13 @@ ANSWERS = {"double": '{"predictions":[4.0]}', "triple": '{"predictions":[6.0]}',
 def slots(traffic: dict[str, int], mirror: dict[str, int] | None = None) -> Slots:
     model: Any = None
     return Slots({name: Slot(model, {}, name) for name in ("blue", "green", "red")}, traffic, mirror)
+
+
+def test_a_slot_has_a_thread_for_each_core_that_its_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(cpu_count, "quota", lambda root: 2.5)
+    model: Any = None
+    assert Slot(model, {}).workers._max_workers == 2
 
 
 @pytest.mark.parametrize("share", [1, 10, 33, 50, 90, 99])
