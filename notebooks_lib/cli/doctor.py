@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -12,12 +11,15 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, safe_text
+from notebooks_lib import errors, pinned_packages, safe_text
 from notebooks_lib.errors import SettingsError
-from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from notebooks_lib.settings import Settings
 
 LEAST_DISK_GB = 1.0
 
@@ -105,11 +107,9 @@ def _packages(settings: Settings) -> HealthCheck:
 def _pins(settings: Settings) -> dict[str, str]:
     try:
         project = tomllib.loads((settings.root / "pyproject.toml").read_text())
-        pins = project["project"]["dependencies"]
+        return pinned_packages.parse_pins(project["project"]["dependencies"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):  # another project: the pins of nbops itself
-        pins = [line.split(";")[0] for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
-    matches = (re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;]+)\s*", pin) for pin in pins)
-    return {match[1]: match[2] for match in matches if match}
+        return pinned_packages.pins()
 
 
 def _disk(settings: Settings) -> HealthCheck:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import errors
+from notebooks_lib import errors, pinned_packages
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.executors import Place, Session
 
@@ -41,10 +41,7 @@ def _dask(on: str) -> Place[Any, Any] | None:
     if match is None or not 0 < int(match["port"]) < 2**16:
         return None
     if importlib.util.find_spec("distributed") is None:
-        from importlib import metadata
-
-        pins = metadata.requires("nbops") or []
-        pin = next((pin.split(";")[0].strip() for pin in pins if pin.startswith("distributed")), "distributed")
+        pin = f"distributed=={pinned_packages.pins('dask')['distributed']}"
         raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{pin}', here and on the workers")
     return Place(on, partial(_connect_dask, f"tcp://{match['host']}:{match['port']}"))
 

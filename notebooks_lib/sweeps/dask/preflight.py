@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from notebooks_lib import errors
+from notebooks_lib import errors, pinned_packages
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import trial_runner
 from notebooks_lib.tracking import sqlite
@@ -115,8 +115,7 @@ def _different(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _needed() -> list[str]:
-    lines = [line for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
-    return [match[1] for line in lines if (match := _PIN.match(line))]
+    return list(pinned_packages.pins())
 
 
 def _version(name: str) -> str:

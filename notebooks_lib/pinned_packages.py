@@ -1,0 +1,31 @@
+"""Which versions of packages nbops pins, by the metadata of its installation. It installs and compares nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable
+
+
+def pins(extra: str = "") -> dict[str, str]:
+    """Return name -> version of all packages that nbops needs here; with `extra`, of what that extra adds as well."""
+    return parse_pins(importlib.metadata.requires("nbops") or (), extra)
+
+
+def parse_pins(requirements: Iterable[str], extra: str = "") -> dict[str, str]:
+    """Return name -> version of the requirements that name one version and hold on this machine.
+
+    `requirements` are lines as `[project] dependencies` has them. Those of an extra count only for `extra`.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    versions = {}
+    for line in requirements:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        clauses = list(requirement.specifier)
+        is_pin = len(clauses) == 1 and clauses[0].operator == "==" and not clauses[0].version.endswith(".*")
+        if is_pin and (requirement.marker is None or requirement.marker.evaluate({"extra": extra})):
+            versions[requirement.name] = clauses[0].version
+    return versions
