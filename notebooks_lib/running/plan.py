@@ -56,7 +56,7 @@ def make_plan(
     tracked: bool = True,
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Read and check all_values for one run. `values` are typed; `notebooks.parameter_values` reads texts."""
+    """Read and check all that one run needs. `values` are typed; `notebooks.parameter_values` reads texts."""
     return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
 
