@@ -103,8 +103,8 @@ TESTED_IN = {
     "notebooks/type_annotations": "notebooks/test_parameters",
     "promotion/evidence": "promotion/test_decision",
     "promotion/holdout_rules": "promotion/test_decision",
-    "release/approvals": "release/test_stages",
-    "release/golden": "release/test_contract_tests",
+    "release/approvals": "release/test_stage_change",
+    "release/golden": "release/test_stages",
     "release/rollback": "release/test_stage_change",
     "release/stage_moves": "release/test_stage_change",
     "release/version_deployment": "release/test_stages",
@@ -112,7 +112,7 @@ TESTED_IN = {
     "running/interruption": "running/test_runner",
     "running/orphan_processes": "running/test_ends",
     "running/plan": "running/test_runner",
-    "running/startup_code": "running/test_styles",
+    "running/startup_code": "running/test_kernel_messages",
     "serving/app_factory": "serving/test_secrets_and_faults",
     "serving/body_limits": "serving/test_attacks",
     "serving/connections": "serving/test_attacks",
@@ -135,7 +135,7 @@ TESTED_IN = {
     "sweeps/dask/worker": "sweeps/dask/test_cluster",
     "sweeps/trial_runner": "sweeps/test_sweep",
     "tracking/child_runs": "running/test_styles",
-    "tracking/context": "tracking/test_provenance",
+    "tracking/context": "running/test_styles",
     "tracking/owned_run": "running/test_ends",
 }
 """Modules without a test file of their name -> the file whose tests fail when the module is wrong."""
