@@ -16,6 +16,7 @@ from typing import Any
 MODULES: Mapping[str, str] = {
     "kernels.launching": "kernels.template_manager",
     "kernels.spec": "kernels.kernelspecs",
+    "metric_names": "metrics.builtin",
     "notebooks.values": "notebooks.parameter_values",
     "promotion.compare": "promotion.ranking",
     "promotion.deciding.decision": "promotion.decision",
@@ -24,6 +25,7 @@ MODULES: Mapping[str, str] = {
     "promotion.deciding.metrics": "metrics.builtin",
     "promotion.deciding.policy": "promotion.rules",
     "promotion.gate": "release.gate",
+    "records": "run_result",
     "running.sweeps.records": "sweeps.trials",
     "running.sweeps.report": "sweeps.report",
     "tracking.datasets.access": "datasets.loader",
@@ -53,7 +55,9 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
     },
     "notebooks.parameters": {"schema": "notebooks.parameters.read_schema"},
     "promotion.scoring": {"score": "promotion.scoring.score_model", "truth": "promotion.scoring.truth_of"},
+    "run_result": {"Env": "tags.Env", "Layout": "paths.Layout", "Tag": "tags.Tag"},
     "serving.formats": {"read": "serving.formats.read_request"},
+    "tracking.query": {"plain": "tracking.query.run_info"},
 }
 _ROOT = "notebooks_lib."
 

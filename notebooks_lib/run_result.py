@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notebooks_lib import safe_text
+from notebooks_lib.old_names import forwarding
 
 TrialState = Literal["running", "finished", "failed", "killed", "pruned", "skipped"]
 """`skipped`: a run with the same source fingerprint had FINISHED before, and its metrics are taken."""
@@ -85,3 +86,6 @@ class RunResult:
             "peak_memory_mb": self.peak_memory_mb,
             "seen": self.seen,
         }
+
+
+__getattr__ = forwarding(__name__)

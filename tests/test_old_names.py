@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,23 @@ def test_datasets_are_found_where_notebooks_of_version_0_1_look() -> None:
     assert old.load is datasets.load
     with pytest.deprecated_call():
         assert callable(old.mlflow_dataset)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_each_import_of_a_notebook_that_came_with_version_0_1_works() -> None:
+    code = """
+from notebooks_lib import metric_names
+from notebooks_lib import tracking
+from notebooks_lib.promotion import compare
+from notebooks_lib.promotion.deciding.metric import gain
+from notebooks_lib.promotion.gate import Gate
+from notebooks_lib.records import Tag
+from notebooks_lib.tracking import datasets
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.store import connect
+"""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["metric_names"].parse("rmse") == ("rmse", "min")
+    assert names["Tag"].NOTEBOOK == "nbops.notebook"
+    assert names["compare"].rank([], "rmse", "min").tables == ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
+from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import measured
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
@@ -275,3 +276,6 @@ def run_info(run: Any, experiment: str = "") -> RunInfo:
         tags=dict(run.data.tags),
         ended_ms=run.info.end_time,
     )
+
+
+__getattr__ = forwarding(__name__)
