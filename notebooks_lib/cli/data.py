@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 from notebooks_lib.errors import UsageError
 
@@ -206,7 +207,7 @@ def _print(dataset: Dataset) -> None:
     click.echo(click.style(dataset.ref, bold=True))
     for label, value in facts:
         if value:
-            click.echo(f"  {label:<11}  {value}")
+            click.echo(f"  {label:<11}  {safe_text.printable_lines(value)}")
     click.echo()
     roles = {dataset.time: "time", dataset.target: "target", dataset.key: "key", dataset.group: "group"}
     rows = [[name, kind, roles.get(name, "feature")] for name, kind in dataset.columns.items()]

@@ -41,6 +41,13 @@ def test_list_marks_where_each_dataset_comes_from(file: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)[0]["versions"] == [1]
 
 
+def test_a_description_cannot_steer_the_terminal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nbops(["data", "add", str(file), "--name", "sales", "--description", "of 2024 \x07"]) == 0
+    capsys.readouterr()
+    assert nbops(["data", "show", "sales"]) == 0
+    assert "of 2024 \\x07\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
