@@ -17,12 +17,12 @@ COMMANDS = {
     "rollback": "Go back to the version that was champion before.",
     "history": "What moved when, who moved it and why.",
     "gate": "Let the gate of promotion test itself.",
-    "endpoint": "Start, stop and ask the endpoint that serves a model.",
+    "endpoint": "Start, stop and call the endpoint that serves a model.",
     "profile": "Measure a model under CPU and memory limits, and recommend a size.",
     "data": "List, show and add versioned datasets.",
-    "kernels": "Show, stop and measure what warm kernels are forked from.",
+    "kernels": "Show, stop and measure the processes that warm kernels are forked from.",
     "check": "Check notebooks against the rules of this project.",
-    "doctor": "Say what is in force here and what is wrong.",
+    "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }
 
@@ -34,8 +34,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = importlib.import_module(f"notebooks_lib.cli.{cmd_name}").command
-        return found
+        subcommand: click.Command = importlib.import_module(f"notebooks_lib.cli.{cmd_name}").command
+        return subcommand
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

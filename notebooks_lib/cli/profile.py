@@ -107,12 +107,12 @@ def _payload(text: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{origin}: cannot be read: {error}") from error
     try:
-        found = json.loads(source)
+        request = json.loads(source)
     except ValueError as error:
         raise UsageError(f"{origin}: is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UsageError(f'{origin}: expected a request as {{"dataframe_split": …}}, found a {type(found).__name__}')
-    return found
+    if not isinstance(request, dict):
+        raise UsageError(f'{origin}: expected a request as {{"dataframe_split": …}}, found a {type(request).__name__}')
+    return request
 
 
 def _print(outcome: ProfileOutcome) -> None:
@@ -138,8 +138,8 @@ def _print(outcome: ProfileOutcome) -> None:
         header = ("CPU", "GiB", "rows", "at once", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU used", "errors")
         output.table(header, rows)
         click.echo()
-    for each in outcome.recommendations:
-        _advise(each)
+    for recommendation in outcome.recommendations:
+        _advise(recommendation)
     click.echo()
     for note in outcome.notes:
         click.echo(f"  - {note}")
@@ -156,7 +156,9 @@ def _advise(advised: Recommendation) -> None:
     if advised.disturbed:
         click.echo(click.style("  measured on a busy machine", fg="yellow") + ": it may need less")
     if advised.azure:
-        names = ", ".join(f"{each.name} ({each.vcpus} vCPU, {each.memory_gib:g} GiB)" for each in advised.azure)
+        names = ", ".join(
+            f"{instance.name} ({instance.vcpus} vCPU, {instance.memory_gib:g} GiB)" for instance in advised.azure
+        )
         click.echo(f"  on Azure   {advised.instances} x {names.replace(', Standard', ' or Standard')}")
     elif advised.met:
         click.echo("  on Azure   no instance type of our table has so much")

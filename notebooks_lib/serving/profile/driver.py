@@ -128,8 +128,8 @@ class HttpConnection:
         await writer.drain()
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            _, found, length = head.partition(b"\r\ncontent-length:")
-            if not found:
+            _, header, length = head.partition(b"\r\ncontent-length:")
+            if not header:
                 raise ConnectionError("an answer without its length")
             await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
         except EOFError:

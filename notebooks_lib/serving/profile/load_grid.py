@@ -124,8 +124,8 @@ def milliseconds(seconds: float) -> str:
 
 def _limits(option: str, text: str | None, default: Sequence[float], most: float, unit: str, *, least: float) -> Any:
     if text is None:
-        known = tuple(value for value in default if value <= most)
-        return known or (math.floor(most * 10) / 10,)
+        possible = tuple(value for value in default if value <= most)
+        return possible or (math.floor(most * 10) / 10,)
     values = tuple(sorted(_list(option, text, (), float, least, 1e6)))
     if values[-1] > most:
         raise UsageError(

@@ -20,10 +20,10 @@ from typing import Any
 from notebooks_lib.errors import EndpointError, UsageError
 from notebooks_lib.serving import http_client as http
 from notebooks_lib.serving.http_client import Address
-from notebooks_lib.serving.profile import limits, processes, recommendation
+from notebooks_lib.serving.profile import child_processes, limits, recommendation
+from notebooks_lib.serving.profile.child_processes import ProfileProcess
 from notebooks_lib.serving.profile.limits import LimitedProcess
 from notebooks_lib.serving.profile.load_grid import MOST_AT_ONCE, LoadGrid, LoadTarget, milliseconds
-from notebooks_lib.serving.profile.processes import ProfileProcess
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 from notebooks_lib.settings.sections import EndpointOptions
 
@@ -54,7 +54,7 @@ class LoadBench:
         """
         most = grid.memories[-1]
         trials = []
-        with processes.driver() as driver:
+        with child_processes.driver() as driver:
             for cpus in grid.cpus:
                 trials.append(self._trial(driver, grid, cpus, most, check=True))
                 if trials[-1].outcome == "memory":
@@ -72,7 +72,7 @@ class LoadBench:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
-            server = stack.enter_context(processes.server(self._model))
+            server = stack.enter_context(child_processes.server(self._model))
             held = stack.enter_context(LimitedProcess(server.pid, cpus, memory, self._numbers))
             stack.callback(server.kill)  # before its group is taken away
             stack.callback(held.let_go)  # before its pid can be another's
@@ -105,8 +105,8 @@ class LoadBench:
                     return self._ended(trial, server, held, f"while requests came at {rate:.3g}/s")
                 self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
                 trial = replace(trial, checked=cell)
-            told = "" if held.alone() else "the model starts processes of its own, which only cgroups hold too"
-            trial = replace(trial, peak=max(trial.peak, held.peak), told=told)
+            remark = "" if held.alone() else "the model starts processes of its own, which only cgroups hold too"
+            trial = replace(trial, peak=max(trial.peak, held.peak), told=remark)
             return replace(trial, cpu_by=held.cpu_by, memory_by=held.memory_by)
 
     def _load(self, server: ProfileProcess, cpus: float) -> dict[str, Any] | None:
@@ -147,11 +147,11 @@ class LoadBench:
         code = server.ended
         if held.killed:
             self._tell(f"{trial.cpus:g} CPU, {trial.memory_gib:g} GiB: killed for memory {doing}")
-            told = f"it needs more than {trial.memory_gib:g} GiB: killed {doing}"
-            return replace(trial, outcome="memory", cpu_by=held.cpu_by, told=told)
+            remark = f"it needs more than {trial.memory_gib:g} GiB: killed {doing}"
+            return replace(trial, outcome="memory", cpu_by=held.cpu_by, told=remark)
         if code == -signal.SIGKILL:
-            told = f"killed by the system {doing}, perhaps for memory"
-            return replace(trial, outcome="died", cpu_by=held.cpu_by, told=told)
+            remark = f"killed by the system {doing}, perhaps for memory"
+            return replace(trial, outcome="died", cpu_by=held.cpu_by, told=remark)
         raise EndpointError(f"the server ended {doing} (code {code}){server.tail()}")
 
 
@@ -170,7 +170,9 @@ def _load_point(
     warm_up = WARM_UP * order["seconds"]
     timeout = warm_up + order["seconds"] + 2 * PATIENCE
     began, used, waited, busy = time.monotonic(), _used(held), held.waited, _busy()
-    answer = processes.drive(driver, {**order, "arrivals": arrivals, "warm_up": warm_up, "patience": PATIENCE}, timeout)
+    answer = child_processes.drive(
+        driver, {**order, "arrivals": arrivals, "warm_up": warm_up, "patience": PATIENCE}, timeout
+    )
     wall = time.monotonic() - began
     client = float(answer.pop("client"))
     cpu = max(0.0, _used(held) - used) / wall

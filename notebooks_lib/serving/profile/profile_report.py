@@ -115,9 +115,11 @@ def _few(trials: Sequence[LimitTrial]) -> Iterator[str]:
 
 
 def _azure(advised: Sequence[Recommendation]) -> Iterator[str]:
-    if any(each.azure for each in advised):
+    if any(recommendation.azure for recommendation in advised):
         yield "for production Azure advises more than three instances, whatever one of them can do"
-    warned = sorted({instance.name for each in advised for instance in each.azure if instance.caution})
+    warned = sorted(
+        {instance.name for recommendation in advised for instance in recommendation.azure if instance.caution}
+    )
     if warned:
         yield f"{', '.join(warned)}: Azure warns that it may be too small for bigger models"
 

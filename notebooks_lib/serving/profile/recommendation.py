@@ -67,16 +67,16 @@ class Recommendation:
 
 
 def recommend(
-    trials: Sequence[LimitTrial], target: LoadTarget, batch: int, known: Sequence[Instance]
+    trials: Sequence[LimitTrial], target: LoadTarget, batch: int, types: Sequence[Instance]
 ) -> Recommendation:
     """Return the smallest size tried that holds the target; if none does alone, several instances with the fewest
     CPUs.
     """
-    able = [each for each in capacities(trials, target, batch) if not each.fails]
+    able = [capacity for capacity in capacities(trials, target, batch) if not capacity.fails]
     if not able:
         return Recommendation(batch, met=False, text=_unmet(trials, target, batch), disturbed=_disturbed(trials))
-    alone = next((each for each in able if each.counted >= target.rate), None)
-    chosen = alone or min(able, key=lambda each: (_number(each, target) * each.cpus, _number(each, target)))
+    alone = next((capacity for capacity in able if capacity.counted >= target.rate), None)
+    chosen = alone or min(able, key=lambda one: (_number(one, target) * one.cpus, _number(one, target)))
     number = _number(chosen, target)
     memory, tried = needed_memory(trials)
     return Recommendation(
@@ -89,7 +89,7 @@ def recommend(
         instances=number,
         rate=chosen.counted,
         disturbed=_disturbed(trials, chosen.cpus),
-        azure=smallest_instances(known, chosen.cpus, memory) if memory is not None else (),
+        azure=smallest_instances(types, chosen.cpus, memory) if memory is not None else (),
     )
 
 
@@ -152,12 +152,12 @@ def _cells(trials: Sequence[LimitTrial], batch: int, cpus: float | None = None) 
 def _met(chosen: Capacity, number: int, memory: float | None, target: LoadTarget, *, tried: bool) -> str:
     cell = chosen.cell
     assert cell.p95 is not None
-    each = "" if number == 1 else f"{number} instances of "
+    several = "" if number == 1 else f"{number} instances of "
     verb = "holds" if number == 1 and memory is None else "hold"
-    given = f"{chosen.cpus:g} CPU" + ("" if memory is None else f" and {memory:g} GiB")
+    size = f"{chosen.cpus:g} CPU" + ("" if memory is None else f" and {memory:g} GiB")
     source = "" if tried or memory is None else " (memory worked out from the peak, not tried)"
     return (
-        f"{each}{given} {verb} {target}{source}: one does {_rate(cell.rate)} with a p95 of {milliseconds(cell.p95)} "
+        f"{several}{size} {verb} {target}{source}: one does {_rate(cell.rate)} with a p95 of {milliseconds(cell.p95)} "
         f"at {cell.concurrency} at once, and {100 * HEADROOM:.0f} % of that is counted on{_proof(chosen.checked)}"
     )
 
@@ -179,7 +179,7 @@ def _unmet(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> str:
         return f"nothing to recommend: no request was answered{_errors(_cells(trials, batch))}"
     if all(not cell.faultless for cell in answered):
         return f"nothing to recommend: requests failed in every combination{_errors(answered)}"
-    failed = [each for each in capacities(trials, target, batch) if each.checked is not None]
+    failed = [capacity for capacity in capacities(trials, target, batch) if capacity.checked is not None]
     if failed:
         cell = failed[-1].checked
         assert cell is not None
@@ -222,16 +222,18 @@ class Instance:
 def instance_types() -> tuple[Instance, ...]:
     """Return all known types, smallest first."""
     text = (resources.files(__package__) / "instances.toml").read_text("utf-8")
-    return tuple(sorted((Instance(**each) for each in tomllib.loads(text)["instance"]), key=_instance_size))
+    return tuple(sorted((Instance(**entry) for entry in tomllib.loads(text)["instance"]), key=_instance_size))
 
 
-def smallest_instances(known: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
+def smallest_instances(types: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
     """Return the types with the fewest vCPUs that are large enough, least memory first, three at most."""
-    fitting = [each for each in known if each.vcpus >= cpus and each.memory_gib - SYSTEM_GIB >= memory_gib]
+    fitting = [one for one in types if one.vcpus >= cpus and one.memory_gib - SYSTEM_GIB >= memory_gib]
     if not fitting:
         return ()
-    fewest = min(each.vcpus for each in fitting)
-    return tuple(sorted((each for each in fitting if each.vcpus == fewest), key=_instance_size)[:INSTANCES_SHOWN])
+    fewest = min(instance.vcpus for instance in fitting)
+    return tuple(
+        sorted((instance for instance in fitting if instance.vcpus == fewest), key=_instance_size)[:INSTANCES_SHOWN]
+    )
 
 
 def _instance_size(instance: Instance) -> tuple[int, float, str]:

@@ -88,7 +88,7 @@ class LimitTrial:
         """Whether its figures are those of a server with so many CPUs; a period's quota may fall in from the side."""
         most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
         used = (cell.cpu * cell.wall for cell in self.cells)
-        return self.cpu_by != "nothing" and all(each <= limit for each, limit in zip(used, most, strict=True))
+        return self.cpu_by != "nothing" and all(seconds <= limit for seconds, limit in zip(used, most, strict=True))
 
 
 @dataclass(frozen=True)
