@@ -123,7 +123,7 @@ TESTED_IN = {
     "serving/model_loading": "serving/test_local_endpoint",
     "serving/openapi": "serving/test_app",
     "serving/parent_process": "serving/profile/test_limits",
-    "serving/profile/processes": "serving/profile/test_limits",
+    "serving/profile/child_processes": "serving/profile/test_limits",
     "serving/profile/profiled_server": "serving/profile/test_profiling",
     "serving/profile/results": "serving/profile/test_recommendation",
     "serving/prometheus": "serving/test_app",

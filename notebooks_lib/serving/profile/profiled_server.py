@@ -1,6 +1,6 @@
 """A server process for a profile: the endpoint's own application with one model, on loopback. It limits nothing.
 
-`python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `processes.py` in lines of JSON:
+`python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `child_processes.py` in lines of JSON:
 
     reads   {"model", "cores", "options"}          once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}

@@ -102,10 +102,10 @@ def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> No
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: bool) -> None:
     code = (
-        "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import processes\n"
-        "with processes.driver() as child:\n"
+        "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import child_processes\n"
+        "with child_processes.driver() as child:\n"
         "    order = dict(port=1, body='', concurrency=1, arrivals=0, warm_up=0, seconds=0, patience=0)\n"
-        "    processes.drive(child, order, 60)\n"  # it runs, so it has tied itself to us
+        "    child_processes.drive(child, order, 60)\n"  # it runs, so it has tied itself to us
         f"    if {paused}: os.kill(child.pid, signal.SIGSTOP)\n"
         "    print(child.pid, flush=True)\n"
         "    time.sleep(60)\n"
