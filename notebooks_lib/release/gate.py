@@ -8,6 +8,7 @@ from notebooks_lib import settings as settings_module
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Metric
 from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import candidates as candidates_module
 from notebooks_lib.promotion import decision as decisions
@@ -81,7 +82,7 @@ class Gate:
         stages = [each.change.stage for each in left]
         if dry_run:
             rows = [
-                (stage, f"{journal.describe(each)}, goes on or was cut short")
+                (stage, f"{journal.describe(each)}, is still running or was cut short")
                 for stage, each in zip(stages, left, strict=True)
             ]
         else:
@@ -96,7 +97,7 @@ class Gate:
     def champion_table(self) -> ReportTable:
         """Return a table of the champion and its endpoint, for a notebook."""
         champion = self.champion()
-        status = version_deployment.endpoint_status(self.store.settings, self.model)
+        status = version_deployment.endpoint_status(self.store.settings, self._endpoint)
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),
@@ -195,12 +196,17 @@ class Gate:
         last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
         return ReportTable.of(("stage", "step", "what it did"), [*rows, last])
 
+    @property
+    def _endpoint(self) -> str:
+        """Return the name of the endpoint that serves the champion of prod."""
+        return self.store.settings.stages.endpoint(PROD, self.model)
+
     def __repr__(self) -> str:
         own = self.model in self.store.settings.promotion.models
         lines = (
             f"tracking   {self.store.shown}",
             f"registry   model {self.model!r}, in the same store",
-            f"target     {self.target} endpoint {self.model!r}",
+            f"target     {self.target} endpoint {self._endpoint!r}",
             f"policy     [promotion]{f' and [promotion.models.{self.model}]' if own else ''}",
         )
         return "\n".join(lines)

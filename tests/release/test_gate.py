@@ -7,10 +7,13 @@ import json
 import pytest
 
 from notebooks_lib.errors import HoldoutError, PromotionError, UsageError
-from notebooks_lib.models import champions, registry
+from notebooks_lib.models import champions, model_files, registry
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings.sections import Promotion, Stage, Stages
 from notebooks_lib.tags import Tag
 from tests.promotion.conftest import better, middling, worse, write_houses
+from tests.serving.memory_endpoint import in_memory
 
 pytestmark = pytest.mark.tracking
 
@@ -217,6 +220,18 @@ def test_the_question_is_checked_before_anything_is_read(gate):
 def test_nobody_else_reads_the_holdout(houses):
     with pytest.raises(HoldoutError):
         _ = houses.holdout
+
+
+def test_the_endpoint_that_is_shown_is_that_of_prod(trials, houses, gate, project, tmp_path):
+    version = champion(trials, trials.fitted(better(), houses))
+    settings = project.model_copy(update={"stages": Stages(prod=Stage(endpoint="{model}-live"))})
+    question = gate(settings=settings)
+    assert "local endpoint 'houses-live'" in repr(question)
+    with in_memory(tmp_path / "memory"):
+        assert question.champion_table().rows[-1] == ("endpoint", "none yet")
+        model = ServedVersion.in_folder(model_files.local(version.source), version=version.version)
+        endpoint_for(settings, "houses-live").deploy("blue", model, traffic=True)
+        assert question.champion_table().rows[-1] == ("endpoint", "running, version 1")
 
 
 def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
