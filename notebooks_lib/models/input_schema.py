@@ -129,7 +129,7 @@ def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
     names, *rows = lines
     if len(set(names)) != len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise InputError(f"text/csv: column {_BRIEF.repr(twice)} stands there twice")
+        raise InputError(f"text/csv: column {_BRIEF.repr(twice)} appears twice")
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise InputError(f"text/csv: row {number} has {len(row)} values; expected {len(names)}, as in the header")

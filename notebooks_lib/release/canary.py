@@ -1,8 +1,8 @@
 """Watch a new version while it answers a share of the requests beside the champion. It moves no traffic.
 
 It compares the counts of the running server: shares of failed and of refused requests, the p95, and, for a mirrored
-step, the predictions. Without traffic from callers it sends golden rows to both versions itself. So a step ends whether
-there is traffic or not.
+step, the predictions. Without traffic from callers it sends golden rows to both versions itself. So a step ends even
+without traffic.
 """
 
 from __future__ import annotations
@@ -24,17 +24,15 @@ if TYPE_CHECKING:
     from notebooks_lib.settings.sections import CanaryStep, Stage
 
 ENOUGH = 20
-"""Requests of each version from which a p95 means something; also the fewest that a step of minutes needs."""
+"""Fewest requests of each version for a p95 at the end of a step, and for a step of minutes."""
 EARLY = 5
-"""Failures from which a share can be too large before the step has ended."""
+"""Fewest failures for which a share may be too large before the step has ended."""
 REFUSING, REFUSING_EARLY = 0.005, 0.0001
-"""Levels at which a version counts as refusing more than the champion: at the end of a step, and before."""
+"""Significance levels of "it refuses more than the champion": at the end of a step, and before."""
 FAILING, FAILING_EARLY = 0.03, 0.001
-"""The same for failing more. It is looser, because a version that passes wrongly answers everybody."""
+"""The same for "it fails more". They are looser, because a faulty version that passes gets all requests."""
 SURE = 100
-"""Requests of each version from which a p95 can be too long before the step has ended: one slow answer is not
-enough.
-"""
+"""Fewest requests of each version for a p95 before the step has ended: one slow answer is not enough."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class CanaryResult:
 
     def __str__(self) -> str:
         new, old = self.new, self.old
-        sent = asked_of(new)
+        sent = received(new)
         own = f", {new.probes} of them ours" if new.probes else ""
         text = f"{sent} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
         if new.p95 is not None and old.p95 is not None:
@@ -59,8 +57,8 @@ class CanaryResult:
         return text
 
 
-def asked_of(counts: SlotCounts) -> int:
-    """Return the requests that a version was sent, mirrored ones included."""
+def received(counts: SlotCounts) -> int:
+    """Return the number of requests that a version received, mirrored ones included."""
     return counts.requests + counts.mirrored
 
 
@@ -88,24 +86,24 @@ class CanaryWatch:
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
     ) -> CanaryResult:
         """Watch until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
-        began = moved = clock()
-        goal, last = step.requests or ENOUGH, -1
+        began = last_request = clock()
+        goal, seen_before = step.requests or ENOUGH, -1
         while True:
             new, old = self._counts()
             result = CanaryResult(new, old, clock() - began)
-            sent = asked_of(new)
+            sent = received(new)
             over = sent >= goal and result.seconds >= 60 * step.minutes
-            wrong = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
-            if wrong:
-                raise PromotionError(f"{wrong} ({result})")
+            fault = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
+            if fault:
+                raise PromotionError(f"{fault} ({result})")
             if over:
                 return result
             if result.seconds > 60 * (step.minutes + stage.wait_minutes):
                 raise PromotionError(f"only {sent} of {goal} requests were seen in {result.seconds / 60:.0f} minutes")
-            moved = clock() if sent - new.probes > last else moved
-            last = max(last, sent - new.probes)
-            # A step of minutes is only filled up at its end: the endpoint's own callers have until then.
-            if clock() - moved >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
+            last_request = clock() if sent - new.probes > seen_before else last_request
+            seen_before = max(seen_before, sent - new.probes)
+            # A step of minutes gets requests of our own at its end only: callers have time until then.
+            if clock() - last_request >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
                 self._probe(min(self._probing.most, max(goal - sent, 0)), mirrored=bool(step.mirror))
             else:
                 time.sleep(self._probing.look_every)
@@ -133,46 +131,47 @@ class CanaryWatch:
                         continue
                     raise PromotionError(f"the endpoint does not answer: {error}") from error
                 if answer.status != 200 or slot == self.slots[1]:
-                    continue  # the endpoint counts it
+                    continue  # the endpoint counts failures, and only the new version's predictions are compared
                 if difference(expected, answer.content.get("predictions")) > self._tolerance:
-                    raise PromotionError("it answers known rows otherwise than when it was registered")
+                    raise PromotionError("its predictions for known rows differ from those when it was registered")
 
 
 def judge(
     new: SlotCounts, old: SlotCounts, stage: Stage, *, before: SlotCounts | None = None, over: bool = True
 ) -> str:
-    """Return what is wrong with the new version; empty when nothing is. Before the step is over, only what is certain
-    by then.
+    """Return what is wrong with the new version; empty when nothing is. Before the step is over, only what is certain.
 
-    `before` holds the champion's counts before the step. A slow new version keeps the threads busy that the champion
-    needs, so beside each other both look slow.
+    `before` holds the champion's counts before the step. The p95 is compared with them, because a slow new version
+    occupies threads that the champion needs, and slows it down.
     """
-    sent = asked_of(new)
-    past = before or SlotCounts()  # a champion that hardly gets requests any more is known from before
-    for what, bad, theirs, of_old, level in (
+    sent = received(new)
+    past = before or SlotCounts()  # for a champion that hardly gets requests any more
+    for event, count, champion_count, champion_received, level in (
         (
             "failed",
             _failed(new),
             _failed(old) + _failed(past),
-            asked_of(old) + asked_of(past),
+            received(old) + received(past),
             FAILING if over else FAILING_EARLY,
         ),
-        # A client that sends what no model takes meets both versions: only what this one alone refuses is its fault.
-        ("were refused", new.refused, old.refused, asked_of(old), REFUSING if over else REFUSING_EARLY),
+        # Both versions refuse malformed requests; the new one is at fault only for those that it alone refuses.
+        ("were refused", new.refused, old.refused, received(old), REFUSING if over else REFUSING_EARLY),
     ):
-        allowed = stage.max_error_rate + (theirs / of_old if of_old else 0.0)
-        if sent and bad > allowed * sent and (over or bad >= EARLY):
-            by_chance = _chance_of_as_many(bad, sent, theirs, of_old) if of_old else 0.0
+        allowed = stage.max_error_rate + (champion_count / champion_received if champion_received else 0.0)
+        if sent and count > allowed * sent and (over or count >= EARLY):
+            by_chance = 0.0
+            if champion_received:
+                by_chance = _chance_of_as_many(count, sent, champion_count, champion_received)
             if by_chance <= level:
                 return (
-                    f"{bad} of {sent} requests {what}, more than {100 * allowed:.3g} %, beside {theirs} of {of_old} "
-                    f"of the champion's (by chance: {by_chance:.2g})"
+                    f"{count} of {sent} requests {event}, more than {100 * allowed:.3g} %, beside {champion_count} of "
+                    f"{champion_received} of the champion's (by chance: {by_chance:.2g})"
                 )
     if new.rows_misshapen:
         return f"it answers {new.rows_misshapen} of {new.rows_compared} rows in another form than the champion does"
-    unlike = _unlike(new, stage, over=over)
-    if unlike:
-        return unlike
+    too_different = _too_different(new, stage, over=over)
+    if too_different:
+        return too_different
     if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
         usual = before.p95 if before is not None and sum(before.times) >= ENOUGH else old.p95
         return contract_tests.too_slow(
@@ -181,12 +180,12 @@ def judge(
     return ""
 
 
-def _unlike(new: SlotCounts, stage: Stage, *, over: bool) -> str:
-    """Return why its predictions are too far from the champion's, where the settings limit that."""
+def _too_different(new: SlotCounts, stage: Stage, *, over: bool) -> str:
+    """Return why its predictions differ too much from the champion's, where the settings limit that."""
     apart, rows, different = new.largest_difference, new.rows_compared, new.rows_different
     if stage.max_difference is not None and apart > stage.max_difference:
         return f"a prediction differs from the champion's by {apart:.3g}, more than {stage.max_difference:g} (relative)"
-    # A share may still fall, and mirrored answers reach no client: there is time until the step ends.
+    # The share may still fall, and mirrored answers reach no client: it is judged at the end of the step.
     if over and stage.max_different is not None and different > stage.max_different * rows:
         return (
             f"{different} of {rows} predictions differ from the champion's, more than {100 * stage.max_different:g} %"
@@ -199,11 +198,11 @@ def _failed(counts: SlotCounts) -> int:
     return counts.failed + counts.mirror_failed
 
 
-def _chance_of_as_many(here: int, among: int, there: int, others: int) -> float:
-    """Return the chance of `here` or more events among `among`, if they are as frequent as `there` among `others`.
+def _chance_of_as_many(count: int, total: int, other_count: int, other_total: int) -> float:
+    """Return the p-value of Fisher's exact test, one-sided: whether events are more frequent in `total` requests.
 
-    Fisher's exact test, one-sided.
+    `other_count` of `other_total` requests are what they are compared with.
     """
     from scipy.stats import hypergeom
 
-    return float(hypergeom.sf(here - 1, among + others, here + there, among))
+    return float(hypergeom.sf(count - 1, total + other_total, count + other_count, total))

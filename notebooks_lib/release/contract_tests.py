@@ -162,10 +162,10 @@ def _latency(
     try:
         new = p95(slot, golden)
         old = p95(*champion) if champion else None
-        if champion and too_slow(new, old, ratio):  # something else may have kept this machine busy: once more
+        if champion and too_slow(new, old, ratio):  # again: the machine may have been busy with something else
             new, old = p95(slot, golden), p95(*champion)
     except (InputError, EndpointError, OSError) as error:
-        return ContractCheck("latency", f"it does not stand {probing.connections} requests at once: {error}", ok=False)
+        return ContractCheck("latency", f"it fails under {probing.connections} concurrent requests: {error}", ok=False)
     slow = too_slow(new, old, ratio)
     beside = f", the champion's {1000 * old:.0f} ms" if old is not None else ""
     return ContractCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)

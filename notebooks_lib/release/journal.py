@@ -164,8 +164,8 @@ def recovery_hint(journal: Journal) -> str:
     """Return what to do about a change that has not ended."""
     back = champions.rollback_command(journal.change.model, journal.change.stage)
     return (
-        f"it goes on, or was cut short: then {back} takes the stage back to the version before, and the same "
-        "nbops promote --live again mends it and goes on"
+        f"it is still running, or was cut short; if cut short, {back} takes the stage back to the version before, and "
+        "the same nbops promote --live again finishes or undoes it first"
     )
 
 
@@ -180,14 +180,14 @@ def begin_journal(path: Path, change: ChangeRecord) -> Journal:
 def _write_line(path: Path, content: Mapping[str, Any]) -> None:
     line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
     with path.open("a+b") as file:
-        if file.tell() and _torn(file):
+        if file.tell() and _ends_mid_line(file):
             line = f"\n{line}"
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
 
 
-def _torn(file: BinaryIO) -> bool:
+def _ends_mid_line(file: BinaryIO) -> bool:
     """Whether the last line is incomplete, as after a crash of the machine."""
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
@@ -215,7 +215,7 @@ def read_journal(path: Path) -> Journal | None:
                 journal.entries.append(JournalEntry.from_json(content))
         except ValueError as error:
             raise PromotionError(
-                f"{path}: line {number} is none of a change's journal ({error}); look at nbops endpoint status "
+                f"{path}: line {number} is no line of a change's journal ({error}); look at nbops endpoint status "
                 "and nbops history, then move the file away: the next promotion begins anew"
             ) from error
     return journal

@@ -79,7 +79,7 @@ def _finish_or_undo(moves: StageMoves, why: str) -> tuple[Outcome, str]:
     if NO_RETURN in steps and "undo" not in steps and moves.rival() is None:
         try:
             if "empty" not in steps:
-                moves.put()
+                moves.load()
                 moves.split({moves.slot: 100})
             moves.mark()
             if moves.empties:

@@ -88,7 +88,7 @@ class StageChange(StageMoves):
     def deploy(self) -> str:
         """Load the version into a slot without traffic and return the slot; no other slot is touched."""
         with self._step("deploy"):
-            return self.put()
+            return self.load()
 
     def test(self) -> list[ContractCheck]:
         """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
@@ -96,9 +96,9 @@ class StageChange(StageMoves):
             checks = contract_tests.contract(
                 self.endpoint,
                 self.slot,
-                self.known(self.version),
-                # Whoever goes back wants out of what serves now, however quick it is and whatever more it takes.
-                champion=None if self.kind == "rollback" else self.beside(),
+                self.golden(self.version),
+                # A rollback must succeed even if the version in service is faster or accepts more.
+                champion=None if self.kind == "rollback" else self.champion_slot(),
                 ratio=self.store.settings.stages.of(self.stage).max_latency_ratio,
                 tolerance=self.store.settings.promotion.tolerance,
                 probing=self._probing,
@@ -116,17 +116,17 @@ class StageChange(StageMoves):
         """
         settings = self.store.settings
         with self._step("share", traffic=step.traffic, mirror=step.mirror):
-            beside = self.beside()
-            if beside is None:
+            champion = self.champion_slot()
+            if champion is None:
                 return None
-            new, (old, theirs) = self.slot, beside
+            new, (old, old_golden) = self.slot, champion
             shares = {old: 100 - step.traffic, new: step.traffic} if step.traffic else {old: 100}
             self.split(shares, mirror={new: step.mirror} if step.mirror else None)
             watch = CanaryWatch(
                 self.endpoint,
                 new,
                 old,
-                goldens={new: self.known(self.version), old: theirs},
+                goldens={new: self.golden(self.version), old: old_golden},
                 tolerance=settings.promotion.tolerance,
                 probing=self._probing,
             )
@@ -169,9 +169,9 @@ class StageChange(StageMoves):
         except (Exception, KeyboardInterrupt) as error:
             why = str(error) or type(error).__name__
             try:
-                outcome = self._left() if name in ("mark", "empty") else self.undo(why)
+                outcome = self._leave_to_next() if name in ("mark", "empty") else self.undo(why)
                 if "undo" in self.journal.steps and isinstance(error, NbopsError):
-                    self._decided()
+                    self._remove_waiting_tag()
             except NbopsError as second:
                 outcome = f"it cannot be taken back now: {second}; {_NEXT} tries again"
             if isinstance(error, NbopsError):
@@ -179,13 +179,13 @@ class StageChange(StageMoves):
             error.add_note(outcome)
             raise
 
-    def _decided(self) -> None:
-        """Remove the waiting tag: the version was tried and failed, so an approval needs a new decision."""
+    def _remove_waiting_tag(self) -> None:
+        """Remove the waiting tag: after a failure, only a new decision can ask for an approval again."""
         if self.kind == "promotion" and self.version.waiting:
             with errors.as_model_error("what waits for an approval cannot be written"):
                 registry.set_tags(self.store, self.version, {Tag.WAITING: ""})
 
-    def _left(self) -> str:
+    def _leave_to_next(self) -> str:
         """Release the lock with the version in service: only the registry's mark is missing."""
         self._stage_lock.release()
         return f"version {self.number} serves; {_NEXT} finishes this"

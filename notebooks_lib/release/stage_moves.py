@@ -70,14 +70,14 @@ class StageMoves:
         """Whether the endpoint is freed in the end."""
         return self.kind == "promotion" and self.store.settings.stages.of(self.stage).empty_after
 
-    def known(self, version: Version) -> Golden:
+    def golden(self, version: Version) -> Golden:
         """Return the golden predictions of a version, fetched once."""
         if version.version not in self._golden:
             self._golden[version.version] = golden_predictions(self.store, version)
         return self._golden[version.version]
 
-    def beside(self) -> tuple[str, Golden] | None:
-        """Return slot and golden predictions of the champion, when another version serves as champion."""
+    def champion_slot(self) -> tuple[str, Golden] | None:
+        """Return slot and golden predictions of the champion; None when no other version serves as champion."""
         if self.before is None or self.before.version == self.number:
             return None
         status = self.status
@@ -85,8 +85,8 @@ class StageMoves:
         if not slot or not status.slots[slot].traffic:
             return None
         try:
-            return slot, self.known(self.before)
-        except (PromotionError, ModelError):  # it came without an example, or its files are gone: it is to be replaced
+            return slot, self.golden(self.before)
+        except (PromotionError, ModelError):  # no example, or no files: it is replaced without a comparison
             return None
 
     def rival(self) -> Version | None:
@@ -95,7 +95,7 @@ class StageMoves:
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
 
-    def put(self) -> str:
+    def load(self) -> str:
         """Load the version into a slot without traffic and return the slot."""
         try:
             return version_deployment.deploy_version(self.store, self.name, self.version, reason=self.reason)
@@ -104,7 +104,7 @@ class StageMoves:
             slot = version_deployment.slot_holding(status, self.version)
             if self.kind != "rollback" or not slot or status is None or status.state == "running":
                 raise
-        # What has the traffic cannot be brought up any more: nothing is lost when it is given away first.
+        # The version with the traffic does not start any more, so nothing is lost when the traffic moves first.
         self.split({slot: 100})
         self.endpoint.start()
         return slot

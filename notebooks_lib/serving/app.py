@@ -53,9 +53,9 @@ class RequestLimits:
     concurrency: int = 100
     """Predictions that a slot has in progress; more are refused with 429."""
     uploads: int = 1000
-    """Bodies on their way; more are refused with 429. They cost nothing but memory."""
+    """Bodies that are being received; more are refused with 429."""
     held: int = 8
-    """How many bodies of the maximum size the server keeps in memory, on their way or waiting for a prediction."""
+    """Bodies of the maximum size that the server keeps in memory, received in part or waiting for a prediction."""
     read_timeout: float = 30.0
     """Seconds in which a body must arrive."""
     timeout: float = 60.0
@@ -88,7 +88,7 @@ class App:
         self._name = name
         self._access = access
         self._collector = collector
-        self._elsewhere = SlotCounter()
+        self._slotless = SlotCounter()
         self._slots = slots
         self._limits = limits or RequestLimits()
         self._key = f"Bearer {key}".encode() if key is not None else None
@@ -123,7 +123,7 @@ class App:
         except ClientGone:
             return
         seconds = time.perf_counter() - began
-        tally = answer.slot.tally if answer.slot is not None else self._elsewhere
+        tally = answer.slot.tally if answer.slot is not None else self._slotless
         tally.answered(answer.status, seconds, probe=request.probe)
         if self._access is not None:
             self._access.write(request, answer, seconds)
@@ -154,9 +154,9 @@ class App:
 
     def _check_caller(self, request: HttpRequest) -> None:
         if self._key is None:
-            reason = requests.foreign_origin(request.scope["headers"], self._hosts)
-            if reason:
-                raise RefusedRequest(403, f"{reason}; a name that is to be answered goes into [endpoint] hosts")
+            foreign = requests.foreign_origin(request.scope["headers"], self._hosts)
+            if foreign:
+                raise RefusedRequest(403, f"{foreign}; to allow a host name, add it to [endpoint] hosts")
         elif not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):
             raise RefusedRequest(401, "send the endpoint's key as the header `Authorization: Bearer KEY`")
 
@@ -170,7 +170,7 @@ class App:
             except RefusedRequest as refused:
                 log.warning("%s: %d %s", request.path, refused.status, refused.message)
                 return refusal_response(refused.status, refused.message, slot=slot if refused.status != 429 else None)
-            self._check_room(slot)  # a body that takes its time holds no place
+            self._check_room(slot)  # again: others may have come while the body arrived
             slot.busy += 1
             try:
                 return await self._predicted(request, slot, kind, body)
@@ -210,7 +210,7 @@ class App:
         except RefusedRequest as refused:
             log.warning("%s: %d %s", request.path, refused.status, refused.message)
             return refusal_response(refused.status, refused.message, slot=slot)
-        # Who names a slot asks that one alone.
+        # A request that names a slot goes to that slot only.
         copy = self._slots.copies_to(slot) if SLOT_HEADER not in request.headers else None
         if copy is not None:
             self._mirror.ask(copy, kind, body, answer, probe=request.probe)
@@ -231,7 +231,7 @@ class App:
         return predictions
 
     async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
-        # Parsing and predicting hold a core for milliseconds; /health must answer meanwhile.
+        # In a thread: parsing and predicting take milliseconds, and /health must answer meanwhile.
         workers = slot.workers if len(body) <= LARGE else slot.one_by_one
         work = workers.submit(_timed, slot.model, kind, body)
         try:
@@ -241,7 +241,7 @@ class App:
                     slot.took(seconds, len(body))
                 return predictions
         except TimeoutError:
-            if not work.done():  # its thread cannot be stopped, and stays taken as long as it runs
+            if not work.done():  # its thread cannot be stopped, and counts as busy until it ends
                 slot.busy += 1
                 loop = asyncio.get_running_loop()
                 work.add_done_callback(lambda _: loop.call_soon_threadsafe(slot.released))
@@ -259,26 +259,27 @@ class App:
             return slot
         chosen = self._slots.choose()
         if chosen is None:
-            raise RefusedRequest(503, self._idle())
+            raise RefusedRequest(503, self._no_slot())
         return chosen
 
-    def _idle(self) -> str:
+    def _no_slot(self) -> str:
+        """Return why no slot answers."""
         if not self._slots.ready:
             return "no model is loaded yet; ask /health again in a moment"
         return "no slot has traffic; name one with the header azureml-model-deployment, or give it traffic"
 
-    def _live(self) -> Slot:
+    def _main_slot(self) -> Slot:
         slot = self._slots.main()
         if slot is None:
-            raise RefusedRequest(503, self._idle())
+            raise RefusedRequest(503, self._no_slot())
         return slot
 
     async def _health(self, _: HttpRequest) -> HttpResponse:
-        self._live()
+        self._main_slot()
         return as_json(200, {"status": "ok"})
 
     async def _version(self, request: HttpRequest) -> HttpResponse:
-        slot = self._slot(request) if SLOT_HEADER in request.headers else self._live()
+        slot = self._slot(request) if SLOT_HEADER in request.headers else self._main_slot()
         return as_json(200, {"endpoint": self._name, **slot.info})
 
     async def _describe_slots(self, _: HttpRequest) -> HttpResponse:
@@ -299,7 +300,7 @@ class App:
         if self._collector is not None:
             gauges |= {"collected": self._collector.collected, "collect_dropped": self._collector.dropped}
         return HttpResponse(
-            200, prometheus.metrics_page(self._name, self._slots, self._elsewhere, gauges), prometheus.KIND.encode()
+            200, prometheus.metrics_page(self._name, self._slots, self._slotless, gauges), prometheus.KIND.encode()
         )
 
     async def _openapi(self, _: HttpRequest) -> HttpResponse:

@@ -31,8 +31,8 @@ NAME = 1000
 
 _SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 _BLOCK = 1 << 20
-_FEWER = "send fewer rows at once"
-_SPARE = 100  # wrong names beyond those of the model that the message may still be about
+_SEND_FEWER = "send fewer rows at once"
+_SPARE = 100  # surplus columns that are still read, so that the message can name them
 
 
 def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
@@ -70,7 +70,7 @@ def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
 
 def _refuse_cells(rows: int, width: int) -> None:
     if rows * width > VALUES:
-        raise InputError(f"{rows} rows of {width} columns are {rows * width} cells; at most {VALUES}: {_FEWER}")
+        raise InputError(f"{rows} rows of {width} columns are {rows * width} cells; at most {VALUES}: {_SEND_FEWER}")
 
 
 def _depth(columns: Sequence[Column]) -> int:
@@ -85,8 +85,8 @@ def _depth(columns: Sequence[Column]) -> int:
 def _check_json(body: bytes, deepest: int) -> None:
     import numpy as np
 
-    # Nothing but a real quotation mark is one after this: in JSON a backslash stands in texts only, and where it does
-    # not, every parser ends there.
+    # After this each quotation mark begins or ends a string. JSON allows a backslash in strings only; elsewhere every
+    # parser stops at it.
     if b"\\" in body:
         body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     values, depth, run, inside = 1, 0, 0, np.uint8(0)
@@ -99,7 +99,7 @@ def _check_json(body: bytes, deepest: int) -> None:
         closes = outside & ((block == ord("]")) | (block == ord("}")))
         values += int(np.count_nonzero(outside & (block == ord(",")))) + int(np.count_nonzero(opens))
         if values > VALUES:
-            raise InputError(f"the body holds more than {VALUES} values; {_FEWER}")
+            raise InputError(f"the body holds more than {VALUES} values; {_SEND_FEWER}")
         levels = depth + np.cumsum(opens.astype(np.int32) - closes)
         depth = int(levels[-1])
         if int(levels.max()) > deepest:
@@ -137,13 +137,13 @@ def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
         if len(name) > NAME:
             raise InputError(f"text/csv: a column's name has {len(name)} characters; at most {NAME}")
         if name in seen:
-            raise InputError(f"text/csv: column {name!r} stands in the header twice")
+            raise InputError(f"text/csv: column {name!r} appears twice in the header")
         seen.add(name)
     lines = body.count(b"\n") + body.count(b"\r") + 1
     commas = body.count(b",")
-    # A row with a value too few is filled up, so that lines count with the header's width.
+    # Short rows are padded: each line counts with the width of the header.
     if commas + lines > VALUES or lines * max(len(names), 1) > 2 * VALUES:
-        raise InputError(f"the body holds more than {VALUES} values; {_FEWER}")
+        raise InputError(f"the body holds more than {VALUES} values; {_SEND_FEWER}")
 
 
 def _first_record(body: bytes, longest: int) -> bytes:

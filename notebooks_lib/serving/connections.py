@@ -1,7 +1,7 @@
 """Limit what one connection may hold in uvicorn's HTTP protocol before the application sees a request.
 
-With httptools, uvicorn limits neither headers nor pipelined requests. It waits for ever for the head of a first request
-and for a client that reads no answer. All of this can be reached without a key.
+With httptools, uvicorn limits neither headers nor pipelined requests. It waits without limit for the head of a first
+request and for a client that reads no answer. A client needs no key for any of this.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def limits_of_this_process() -> ConnectionLimits:
 
 
 def backlog(connections: int) -> int:
-    """Return how many connections may be accepted at once: asyncio takes that many before any of ours can be closed."""
+    """Return how many connections may be accepted at once: asyncio accepts them all before any other can be closed."""
     return max(16, connections // 4)
 
 
@@ -72,13 +72,13 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._unframed = 0
         self._fields = 0
-        self.waits_since: float | None = time.monotonic()
-        """The time since when a request's head is due; None while a request is being answered."""
-        self._reads_nothing_since: float | None = None
+        self.head_due_since: float | None = time.monotonic()
+        """When the wait for a request's head began; None while a request is being answered."""
+        self._unread_since: float | None = None
         self._arrived = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room first: a client with a request must get in, however many others are silent."""
+        """Make room first, so that silent connections keep no new client out."""
         if len(self.connections) >= self.bounds.connections:
             _longest_waiting(self.connections).abort()
         super().connection_made(transport)
@@ -89,11 +89,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._unframed += len(data)
         super().data_received(data)
         if self._unframed > self.bounds.head and not self.transport.is_closing():
-            # Neither a whole head nor a byte of a body in all of this.
+            # All of it is head: neither the head's end nor a byte of a body was found.
             self._refuse(f"the head of the request is longer than {self.bounds.head} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """Also called for what our own callbacks raise: httptools wraps it."""
+        """Refuse what cannot be parsed, and what a callback of this class refused: httptools wraps its error."""
         if self._fields > self.bounds.headers:
             self._refuse(f"the request has more than {self.bounds.headers} header fields")
         elif len(self.pipeline) > self.bounds.pipelined:
@@ -108,15 +108,15 @@ class BoundedConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         if self._fields > self.bounds.headers:
-            raise _TooMuch
+            raise _LimitExceeded
         if self.cycle is None or self.scope is not self.cycle.scope:  # trailers are not read
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._unframed = 0
-        self.waits_since = None
+        self.head_due_since = None
         if len(self.pipeline) > self.bounds.pipelined:
-            raise _TooMuch
+            raise _LimitExceeded
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -126,30 +126,30 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete and not self.pipeline:
-            self.waits_since = time.monotonic()
+            self.head_due_since = time.monotonic()
 
     def pause_writing(self) -> None:
-        self._reads_nothing_since = time.monotonic()
+        self._unread_since = time.monotonic()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self._reads_nothing_since = None
+        self._unread_since = None
         super().resume_writing()
 
-    def patience(self) -> float:
-        """Return since when the client has kept us waiting, by a clock that only goes forward."""
-        if self.waits_since is not None:
-            return self.waits_since
-        if self._reads_nothing_since is not None:
-            return self._reads_nothing_since
+    def waiting_since(self) -> float:
+        """Return when the wait for the client began, by the monotonic clock; infinity while there is none."""
+        if self.head_due_since is not None:
+            return self.head_due_since
+        if self._unread_since is not None:
+            return self._unread_since
         unfinished = self.cycle is not None and self.cycle.more_body
         return self._arrived if unfinished else float("inf")
 
     def overdue(self, now: float) -> bool:
-        """Whether the client has had its time."""
-        if self.waits_since is not None and now - self.waits_since > self.bounds.idle:
+        """Whether the client has exceeded its time limit."""
+        if self.head_due_since is not None and now - self.head_due_since > self.bounds.idle:
             return True
-        return self._reads_nothing_since is not None and now - self._reads_nothing_since > self.bounds.unread
+        return self._unread_since is not None and now - self._unread_since > self.bounds.unread
 
     def abort(self) -> None:
         """Close at once; unsent data are thrown away."""
@@ -161,7 +161,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _answer(self, status: int, code: str, message: str) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            self.abort()  # it would be read as the answer to another request
+            self.abort()  # the client would take a refusal for the answer to the request before
             return
         body = json.dumps({"error_code": code, "message": message}).encode()
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
@@ -169,7 +169,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-class _TooMuch(httptools.HttpParserError):
+class _LimitExceeded(httptools.HttpParserError):
     """A limit is exceeded; uvicorn handles it like any head that cannot be read."""
 
 
@@ -179,7 +179,7 @@ def bounded(bounds: ConnectionLimits) -> type[BoundedConnection]:
 
 
 async def sweep(connections: set[Any]) -> None:
-    """Close connections whose clients have had their time, until cancelled."""
+    """Close connections whose clients have exceeded a time limit; run until cancelled."""
     while True:
         await asyncio.sleep(SWEEP_EVERY)
         now = time.monotonic()
@@ -189,5 +189,5 @@ async def sweep(connections: set[Any]) -> None:
 
 
 def _longest_waiting(connections: set[Any]) -> BoundedConnection:
-    connection: BoundedConnection = min(connections, key=lambda each: each.patience())
+    connection: BoundedConnection = min(connections, key=lambda each: each.waiting_since())
     return connection

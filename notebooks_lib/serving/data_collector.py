@@ -3,8 +3,8 @@
     ROOT/ENDPOINT/SLOT/model_inputs/2026/01/31/23/ID.parquet      and model_outputs beside it
 
 as Azure's data collector lays its files out, and with the fields of its records; `data` holds the rows as JSON.
-What waits is bounded: when the writer does not keep up, further requests are dropped, and counted. A file is closed
-after `rotate` seconds or `_FILE_BYTES`; a kill -9 loses what came since then, and nothing of files that are there.
+The queue is bounded: when the writer does not keep up, further requests are dropped, and counted. A file is written
+after `rotate` seconds or `_FILE_BYTES`; a kill -9 loses the requests since then, never a file that was written.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _File:
 
 
 class DataCollector:
-    """One writing thread with a bounded queue before it."""
+    """Collect requests: a bounded queue, and one thread that writes its files."""
 
     def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
         self.collected = 0
@@ -79,73 +79,73 @@ class DataCollector:
         self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
         self._thread.start()
 
-    def offer(self, seen: CollectedRequest) -> None:
-        """Keep the request if it is sampled and there is room; costs microseconds."""
+    def offer(self, request: CollectedRequest) -> None:
+        """Queue the request if it is in the sample and there is room, in microseconds."""
         self._turn += 1
         if (self._turn * _STEP) % 1.0 >= self._share:
             return
-        size = len(seen.body) + len(seen.answer)
+        size = len(request.body) + len(request.answer)
         with self._lock:
             if self._queue.qsize() >= _WAITING or self._bytes + size > _WAITING_BYTES:
                 self.dropped += 1
                 return
             self._bytes += size
-        self._queue.put(seen)
+        self._queue.put(request)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is there, for at most `timeout` seconds."""
+        """Write what is queued, for at most `timeout` seconds."""
         self._queue.put(None)
         self._thread.join(timeout)
 
     def _work(self) -> None:
-        going = True
-        while going:
+        running = True
+        while running:
             try:
-                seen = self._queue.get(timeout=min(1.0, self._rotate / 4))
-                going = seen is not None
-                if seen is not None:
-                    self._take(seen)
+                request = self._queue.get(timeout=min(1.0, self._rotate / 4))
+                running = request is not None
+                if request is not None:
+                    self._take(request)
             except queue.Empty:
                 pass
             now = time.monotonic()
             for place, file in list(self._files.items()):
-                if not going or now - file.since >= self._rotate or file.size >= _FILE_BYTES:
+                if not running or now - file.since >= self._rotate or file.size >= _FILE_BYTES:
                     self._write(place, self._files.pop(place))
 
-    def _take(self, seen: CollectedRequest) -> None:
+    def _take(self, request: CollectedRequest) -> None:
         with self._lock:
-            self._bytes -= len(seen.body) + len(seen.answer)
+            self._bytes -= len(request.body) + len(request.answer)
         try:
-            pairs = ((INPUTS, inputs(seen.kind, seen.body)), (OUTPUTS, outputs(seen.answer)))
+            pairs = ((INPUTS, input_rows(request.kind, request.body)), (OUTPUTS, output_rows(request.answer)))
         except Exception:
             log.exception("a request could not be collected")
             self.dropped += 1
             return
-        hour = datetime.fromtimestamp(seen.at, UTC).strftime("%Y/%m/%d/%H")
+        hour = datetime.fromtimestamp(request.at, UTC).strftime("%Y/%m/%d/%H")
         for collection, data in pairs:
-            record = self._record(seen, collection, data)
-            file = self._files.setdefault((seen.slot, collection, hour), _File(time.monotonic()))
+            record = self._record(request, collection, data)
+            file = self._files.setdefault((request.slot, collection, hour), _File(time.monotonic()))
             file.records.append(record)
             file.size += len(record["data"]) + 500
 
-    def _record(self, seen: CollectedRequest, collection: str, data: Any) -> dict[str, str]:
+    def _record(self, request: CollectedRequest, collection: str, data: Any) -> dict[str, str]:
         text = json.dumps(data)
-        at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        at = datetime.fromtimestamp(request.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         return {
             "specversion": "1.0",
             "id": str(uuid.uuid4()),
-            "source": f"/onlineEndpoints/{self._endpoint}/deployments/{seen.slot}",
+            "source": f"/onlineEndpoints/{self._endpoint}/deployments/{request.slot}",
             "type": f"azureml.inference.{collection}",
             "datacontenttype": "application/json",
             "time": at,
             "data": text,
             "contentrange": f"bytes 0-{len(text) - 1}/{len(text)}",
-            "correlationid": seen.id,
-            "xrequestid": seen.id,
-            "modelversion": seen.version,
+            "correlationid": request.id,
+            "xrequestid": request.id,
+            "modelversion": request.version,
             "collectdatatype": "pandas.core.frame.DataFrame",
             "agent": "nbops",
-            "traceparent": seen.trace,
+            "traceparent": request.trace,
         }
 
     def _write(self, place: tuple[str, str, str], file: _File) -> None:
@@ -171,7 +171,7 @@ class DataCollector:
             self.collected += requests
 
 
-def inputs(kind: str, body: bytes) -> list[Any]:
+def input_rows(kind: str, body: bytes) -> list[Any]:
     """Return the rows of a request, as objects where its columns have names."""
     if kind == "text/csv":
         return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
@@ -186,7 +186,7 @@ def inputs(kind: str, body: bytes) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def outputs(answer: bytes) -> list[Any]:
+def output_rows(answer: bytes) -> list[Any]:
     """Return the predictions, one object for each row."""
     predictions = json.loads(answer)["predictions"]
     rows = predictions if isinstance(predictions, list) else [predictions]

@@ -1,7 +1,7 @@
 """Read a request in one of MLflow's formats or Azure's, and check it against the model's columns. It predicts nothing.
 
-It refuses everything that MLflow refuses, and some that MLflow accepts silently: unused keys and columns, a request
-without rows, 1.5 where the model takes whole numbers. Accepted requests are answered as by MLflow.
+It refuses what MLflow refuses, and some requests that MLflow accepts silently: with unused keys or columns, without
+rows, with 1.5 where the model takes whole numbers. Accepted requests get the answer that MLflow gives.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXPECTED = f"expected an object with exactly one of {', '.join(FORMATS)}"
 _SPLIT = ("columns", "index", "data")
 _LONGEST_LIST = 20
 _MOST_COMPARED = 1000
-_BRIEF = reprlib.Repr()  # bounded in depth and length: what was sent may be neither
+_BRIEF = reprlib.Repr()  # short, however deep or long the value is that a client sent
 _BRIEF.maxstring = _BRIEF.maxother = 60
 
 
@@ -43,7 +43,7 @@ class PredictionRequest:
 def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> PredictionRequest:
     """Read the request in a JSON body. Raises InputError that names the field and what is expected."""
     payload = decode(body)
-    given = payload.pop(PARAMS, None) if PARAMS in payload else {}
+    params_sent = payload.pop(PARAMS, None) if PARAMS in payload else {}
     keys = [key for key in payload if key in FORMATS]
     extra = [key for key in payload if key not in FORMATS]
     if len(keys) > 1:
@@ -54,18 +54,17 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
         raise InputError(f"unknown key {_names(extra)}{hint}; {_EXPECTED}")
     if not keys:
         raise InputError(f"the object has no key; {_EXPECTED}")
-    key, value = _translated(keys[0], payload[keys[0]], columns)
+    key, value = _as_mlflow(keys[0], payload[keys[0]], columns)
     body_limits.check_cells(key, value, columns)
     _check(keys[0], key, value, columns)
-    return PredictionRequest({key: value}, _params(given, params))
+    return PredictionRequest({key: value}, _params(params_sent, params))
 
 
 def decode(body: bytes) -> dict[str, Any]:
     """Return the JSON object in `body`. Raises InputError."""
     try:
-        payload = json.loads(
-            body.decode("utf-8-sig")
-        )  # of bytes it would also read UTF-16, which no bound has looked at
+        # Decoded here: from bytes, json.loads also reads UTF-16, and `body_limits` has checked UTF-8 only.
+        payload = json.loads(body.decode("utf-8-sig"))
     except RecursionError as error:
         raise InputError("the body is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -73,7 +72,7 @@ def decode(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"the body is not JSON: {reason(error)}; {_EXPECTED}") from error
     if not isinstance(payload, dict):
-        raise InputError(f"the body is {_kind(payload)}; {_EXPECTED}")
+        raise InputError(f"the body is {_json_type(payload)}; {_EXPECTED}")
     return payload
 
 
@@ -99,19 +98,19 @@ def check_names(columns_sent: Iterable[Any], columns: Sequence[Column]) -> None:
 
 def describe_format(columns: Sequence[Column]) -> str:
     """Describe the columns that a model takes, with their types, for a message."""
-    shown = [_described(column) for column in columns[:_LONGEST_LIST]]
+    shown = [_describe_column(column) for column in columns[:_LONGEST_LIST]]
     more = len(columns) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "") if shown else "anything (it has no signature)"
 
 
-def _described(column: Column) -> str:
+def _describe_column(column: Column) -> str:
     shape = "" if column.shape is None else f" of shape {list(column.shape)}"
     optional = "" if column.required else ", optional"
     kind = f"{column.type}{shape}{optional}"
     return f"{column.name} ({kind})" if column.name is not None else kind
 
 
-def _translated(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, Any]:
+def _as_mlflow(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, Any]:
     """Translate Azure's single key to one of MLflow's four keys, by the form of its value."""
     if key != AZURE:
         return key, value
@@ -121,7 +120,7 @@ def _translated(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, A
             return "inputs", value  # named tensors or columns
         return "dataframe_split", value if "columns" in value or not named else {"columns": named, **value}
     if not isinstance(value, list):
-        raise InputError(f"{AZURE} is {_kind(value)}; expected an object with columns, index and data, or a list")
+        raise InputError(f"{AZURE} is {_json_type(value)}; expected an object with columns, index and data, or a list")
     if value and all(isinstance(row, dict) for row in value):
         return "dataframe_records", value
     if not named:
@@ -136,23 +135,24 @@ def _translated(key: str, value: Any, columns: Sequence[Column]) -> tuple[str, A
     return "dataframe_split", {"columns": named, "data": value}
 
 
-def _check(sent: str, key: str, value: Any, columns: Sequence[Column]) -> None:
+def _check(where: str, key: str, value: Any, columns: Sequence[Column]) -> None:
+    """Check the value of `key`, one of MLflow's; `where` is the key that the client sent, for messages."""
     if key == "dataframe_split":
-        _check_split(sent, value, columns)
+        _check_split(where, value, columns)
     elif key == "dataframe_records":
-        _check_records(sent, value, columns)
+        _check_records(where, value, columns)
     elif isinstance(value, list | dict) and not value:
-        raise InputError(f"{sent} is empty; expected at least one row")
+        raise InputError(f"{where} is empty; expected at least one row")
     elif isinstance(value, dict):
         check_names(value, columns)
-        _check_lengths(sent, value, columns)
+        _check_lengths(where, value, columns)
         _check_types(((name, items if isinstance(items, list) else [items]) for name, items in value.items()), columns)
     elif isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        _check_records(sent, value, columns)
+        _check_records(where, value, columns)
     elif len(_named_table(columns)) > 1:
-        raise InputError(f"{sent} has rows without column names; expected objects with {describe_format(columns)}")
+        raise InputError(f"{where} has rows without column names; expected objects with {describe_format(columns)}")
     elif value is None:
-        raise InputError(f"{sent} is null; expected {describe_format(columns)}")
+        raise InputError(f"{where} is null; expected {describe_format(columns)}")
 
 
 def _check_lengths(where: str, value: Mapping[str, Any], columns: Sequence[Column]) -> None:
@@ -167,19 +167,21 @@ def _check_lengths(where: str, value: Mapping[str, Any], columns: Sequence[Colum
 
 def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:
     if not isinstance(value, dict):
-        raise InputError(f"{where} is {_kind(value)}; expected an object with columns, index (optional) and data")
+        raise InputError(f"{where} is {_json_type(value)}; expected an object with columns, index (optional) and data")
     unknown = [key for key in value if key not in _SPLIT]
     if unknown:
         raise InputError(f"{where}: unknown key {_names(unknown)}; expected columns, index (optional) and data")
     data, index, names = value.get("data"), value.get("index"), value.get("columns")
     if not isinstance(data, list):
-        raise InputError(f"{where}.data is {_kind(data) if 'data' in value else 'missing'}; expected a list of rows")
+        raise InputError(
+            f"{where}.data is {_json_type(data) if 'data' in value else 'missing'}; expected a list of rows"
+        )
     if not data:
         raise InputError(f"{where}.data is empty; expected at least one row")
     for number, row in enumerate(data):
         if not isinstance(row, list):
-            raise InputError(f"{where}.data: row {number} is {_kind(row)}; expected a list of values")
-    if index is not None and not (isinstance(index, list) and all(_label(item) for item in index)):
+            raise InputError(f"{where}.data: row {number} is {_json_type(row)}; expected a list of values")
+    if index is not None and not (isinstance(index, list) and all(_is_label(item) for item in index)):
         raise InputError(f"{where}.index: expected a list with a number or text for each row")
     if index is not None and len(index) != len(data):
         raise InputError(f"{where}.index has {len(index)} entries; expected {len(data)}, one for each row")
@@ -187,11 +189,11 @@ def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:
         if _named_table(columns):
             raise InputError(f"{where}.columns is missing; expected the names of {describe_format(columns)}")
         return
-    if not (isinstance(names, list) and all(_label(name) for name in names)):
+    if not (isinstance(names, list) and all(_is_label(name) for name in names)):
         raise InputError(f"{where}.columns: expected a list of column names")
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise InputError(f"{where}.columns: {_names(twice[:1])} stands there twice")
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{where}.columns: {_names(repeated[:1])} appears twice")
     for number, row in enumerate(data):
         if len(row) != len(names):
             raise InputError(f"{where}.data: row {number} has {len(row)} values; expected {len(names)}, as in columns")
@@ -201,14 +203,14 @@ def _check_split(where: str, value: Any, columns: Sequence[Column]) -> None:
 
 def _check_records(where: str, value: Any, columns: Sequence[Column]) -> None:
     if not isinstance(value, list):
-        raise InputError(f"{where} is {_kind(value)}; expected a list of objects, one for each row")
+        raise InputError(f"{where} is {_json_type(value)}; expected a list of objects, one for each row")
     if not value:
         raise InputError(f"{where} is empty; expected at least one row")
     names: dict[str, None] = {}
     for number, row in enumerate(value):
         if not isinstance(row, dict):
             raise InputError(
-                f"{where}: row {number} is {_kind(row)}; expected an object with {describe_format(columns)}"
+                f"{where}: row {number} is {_json_type(row)}; expected an object with {describe_format(columns)}"
             )
         names.update(dict.fromkeys(row))
     if not names:
@@ -234,24 +236,24 @@ def _check_types(values: Iterable[tuple[Any, list[Any]]], columns: Sequence[Colu
                 raise InputError(f"column {name!r}, row {number}: found {_shown(item)}; expected {expected}")
 
 
-def _params(given: Any, params: Sequence[Column]) -> dict[str, Any]:
-    if given is None:
+def _params(sent: Any, params: Sequence[Column]) -> dict[str, Any]:
+    if sent is None:
         return {}
-    if not isinstance(given, dict):
-        raise InputError(f"{PARAMS} is {_kind(given)}; expected an object")
+    if not isinstance(sent, dict):
+        raise InputError(f"{PARAMS} is {_json_type(sent)}; expected an object")
     known = [param.name for param in params]
-    unknown = [name for name in given if name not in known]
+    unknown = [name for name in sent if name not in known]
     if unknown:
         takes = f"the model takes {_names(known)}" if known else "the model takes none"
         raise InputError(f"{PARAMS}: unknown {_names(unknown)}; {takes}")
-    return given
+    return sent
 
 
 def _named_table(columns: Sequence[Column]) -> list[str]:
     return [column.name for column in columns if column.name is not None and column.shape is None]
 
 
-def _whole(item: Any) -> bool:
+def _is_whole(item: Any) -> bool:
     """Whether a value is a whole number, or a text that MLflow reads as one."""
     if isinstance(item, float):
         return item.is_integer()
@@ -259,14 +261,14 @@ def _whole(item: Any) -> bool:
 
 
 _FITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "integer": (_whole, "a whole number"),
-    "long": (_whole, "a whole number"),
+    "integer": (_is_whole, "a whole number"),
+    "long": (_is_whole, "a whole number"),
     "boolean": (lambda item: item in (0, 1) and isinstance(item, bool | int), "true or false"),
     "string": (lambda item: isinstance(item, str), "a text"),
 }
 
 
-def _label(item: Any) -> bool:
+def _is_label(item: Any) -> bool:
     return isinstance(item, str | int) and not isinstance(item, bool)
 
 
@@ -283,16 +285,16 @@ def _shown(item: Any) -> str:
     return _BRIEF.repr(item)
 
 
-def _kind(value: Any) -> str:
+def _json_type(value: Any) -> str:
     if value is None:
         return "null"
-    for kind, word in _KINDS:
-        if isinstance(value, kind):
+    for python_type, word in _JSON_TYPES:
+        if isinstance(value, python_type):
             return word
     return type(value).__name__
 
 
-_KINDS: tuple[tuple[Any, str], ...] = (
+_JSON_TYPES: tuple[tuple[Any, str], ...] = (
     (bool, "true or false"),
     (int | float, "a number"),
     (str, "a text"),

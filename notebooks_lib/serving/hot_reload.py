@@ -25,9 +25,7 @@ from notebooks_lib.serving.slots import Slot, Slots
 LOOK_EVERY = 0.05
 """Seconds between two looks at the state file."""
 SETTLED = 1.0
-"""Seconds of a new server that are reserved for its starter's checks and its first requests, before more is
-imported.
-"""
+"""Seconds after its start in which a server imports nothing more: its starter checks it, first requests arrive."""
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -52,7 +50,7 @@ class StateFollower:
             except Exception as error:
                 if name in must:
                     raise
-                self._refuse(name, entry, error)
+                self._mark_failed(name, entry, error)
         self._serve(wanted)
 
     def example(self) -> dict[str, dict[str, Any] | None]:
@@ -60,9 +58,9 @@ class StateFollower:
         return {name: slot.model.example for name, (_, slot) in self._held.items()}
 
     async def follow(self) -> None:
-        """Follow the state file; a newer state does not wait for one that is still being loaded."""
+        """Follow the state file, until cancelled. A newer state does not wait for one that is still being loaded."""
         seen, applying = None, None
-        asyncio.get_running_loop().call_later(SETTLED, lambda: _aside(self._complete))
+        asyncio.get_running_loop().call_later(SETTLED, lambda: _in_thread(self._complete))
         while True:
             now = _identity(self._state)
             if now is not None and now != seen:
@@ -73,7 +71,7 @@ class StateFollower:
             await asyncio.sleep(LOOK_EVERY)
 
     def _complete(self) -> None:
-        """Import what a start leaves out, because the first request that needs it may come later, or never."""
+        """Import what the start left out to be quick."""
         for name, (_, slot) in list(self._held.items()):
             try:
                 slot.model.complete()
@@ -84,28 +82,28 @@ class StateFollower:
         try:
             wanted = endpoint_state.read_state(self._state)
         except Exception:
-            log.exception("the state cannot be read; what served before serves on")
+            log.exception("the state cannot be read; what served before goes on serving")
             return
         for name, entry in wanted.slots.items():
-            if self._has(name, entry) or (name in self._failed and self._failed[name][0] == entry.deployment):
+            if self._holds(name, entry) or (name in self._failed and self._failed[name][0] == entry.deployment):
                 continue
             try:
-                model = await _aside(partial(self._load, entry, whole=True))
-            except Exception as error:  # noqa: BLE001 - a model is anybody's code; the others serve on
-                self._refuse(name, entry, error)
+                model = await _in_thread(partial(self._load, entry, complete=True))
+            except Exception as error:  # noqa: BLE001 - a model may raise anything; the other slots go on
+                self._mark_failed(name, entry, error)
             else:
                 self._keep(name, entry, model)
                 log.info("slot %s: version %s is loaded", name, entry.version)
         self._serve(wanted)
-        self._say(wanted)
+        self._write_report(wanted)
 
-    def _load(self, entry: SlotState, *, whole: bool = False) -> ServedModel:
-        """Load the model of a slot if its files are those that were deployed: loading a model runs code."""
+    def _load(self, entry: SlotState, *, complete: bool = False) -> ServedModel:
+        """Load the model of a slot after checking its digest, because loading a model runs code."""
         models = self._folder / "models"
         endpoint_folder.check_model(models, entry)
-        return model_loading.load_model(models / entry.model, whole=whole)
+        return model_loading.load_model(models / entry.model, complete=complete)
 
-    def _has(self, name: str, entry: SlotState) -> bool:
+    def _holds(self, name: str, entry: SlotState) -> bool:
         held = self._held.get(name)
         return held is not None and held[0] == entry.deployment
 
@@ -113,7 +111,7 @@ class StateFollower:
         self._held[name] = entry.deployment, Slot(model, {**info(entry), "slot": name}, name)
         self._failed.pop(name, None)
 
-    def _refuse(self, name: str, entry: SlotState, error: Exception) -> None:
+    def _mark_failed(self, name: str, entry: SlotState, error: Exception) -> None:
         log.error("slot %s: version %s cannot be loaded", name, entry.version, exc_info=error)
         self._failed[name] = entry.deployment, str(error) or type(error).__name__
 
@@ -124,14 +122,14 @@ class StateFollower:
         ready = {name: slot for name, (_, slot) in self._held.items()}
         self._slots.replace(ready, wanted.traffic, wanted.mirror)
 
-    def _say(self, wanted: EndpointState) -> None:
+    def _write_report(self, wanted: EndpointState) -> None:
         slots = {}
         for name, entry in wanted.slots.items():
-            ready = self._has(name, entry)
+            ready = self._holds(name, entry)
             error = "" if ready else self._failed[name][1] if name in self._failed else ""
             slots[name] = SlotReport("ready" if ready else "failed", error, entry.deployment)
         report = FollowReport(os.getpid(), wanted.generation, slots)
-        with suppress(OSError):  # a full disk: the waiting command reports that the server does not follow
+        with suppress(OSError):  # a full disk: the command that waits reports that the server does not follow
             path = self._folder / endpoint_folder.SERVING
             endpoint_state.stage(path, asdict(report), durable=False).replace(path)
 
@@ -151,7 +149,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """Run `work` in a thread that does not delay the server's end: a model may hang while it is loaded."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

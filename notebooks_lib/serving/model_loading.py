@@ -1,7 +1,7 @@
-"""Load models into the server process, or first into a child process, so that one that hangs or crashes harms nothing.
+"""Load models into the server process, or first into a child process: there a hang or a crash harms nothing.
 
-`python -m notebooks_lib.serving.model_loading FOLDER STARTER` prints one line of JSON,
-`{"example", "grown"}` or `{"error"}`.
+`python -m notebooks_lib.serving.model_loading FOLDER STARTER_PID` prints one line of JSON,
+`{"example", "grown"}` (memory, in bytes) or `{"error"}`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def prepare_process() -> None:
     """Prepare a process for loading its first model, as `mlflow models serve` does."""
     import warnings
 
-    sys.dont_write_bytecode = True  # bytecode beside a model's own modules would be files that were not deployed
+    sys.dont_write_bytecode = True  # bytecode would be added to the model's files, and change their digest
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     warnings.filterwarnings("ignore", message="Could not infer format")  # pandas, of each request with dates
     warnings.filterwarnings("ignore", message=".*type hint")  # MLflow, of its own types, at import
 
 
-def load_model(folder: Path, *, whole: bool = False) -> ServedModel:
-    """Load the model in `folder` and let it predict its example; with `whole`, it is ready for any request at once.
+def load_model(folder: Path, *, complete: bool = False) -> ServedModel:
+    """Load the model in `folder` and let it predict its example. Raises ModelError.
 
-    Raises ModelError.
+    `complete` also imports what requests of other forms than the example need.
     """
     with _one_at_a_time:
         _forget_code_beside(folder)
         model = ServedModel.load(folder)
-        if whole:
+        if complete:
             model.complete()
         return model
 
@@ -49,17 +49,18 @@ def load_model(folder: Path, *, whole: bool = False) -> ServedModel:
 def _forget_code_beside(folder: Path) -> None:
     """Let a model import its own modules, not modules of the same name that another model brought.
 
-    The other keeps what it has imported; only what it would import later, while it predicts, it would find here.
+    The other model keeps what it has imported. A module that it imports only later, while it predicts, is looked for in
+    this model's folder.
     """
     own, beside = str(folder.resolve()) + os.sep, str(folder.parent.resolve()) + os.sep
 
-    def another(path: str | None) -> bool:
+    def of_another(path: str | None) -> bool:
         return path is not None and path.startswith(beside) and not path.startswith(own)
 
     for name, module in list(sys.modules.items()):
-        if another(getattr(module, "__file__", None)):
+        if of_another(getattr(module, "__file__", None)):
             del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if not another(path)]
+    sys.path[:] = [path for path in sys.path if not of_another(path)]
 
 
 _SHOWN_LOG = 8
@@ -98,7 +99,7 @@ def check_load(model: Path, log: Path, timeout: float, environment: dict[str, st
         ) from None
     if "error" in answer:
         raise EndpointError(f"{answer['error']}{_log_tail(log, began)}")
-    _check_room(int(answer["grown"]))
+    _check_memory(int(answer["grown"]))
     return answer
 
 
@@ -114,7 +115,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _check_room(grown: int) -> None:
+def _check_memory(grown: int) -> None:
     import psutil
 
     free = psutil.virtual_memory().available

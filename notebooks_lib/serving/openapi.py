@@ -73,7 +73,7 @@ def page(content: Mapping[str, Any]) -> str:
             for title, schema in (("Requests", request.get("schema")), ("Answers", about["responses"])):
                 if schema is not None:
                     parts.append(f"<details><summary>{title}</summary>{_shown(schema)}</details>")
-    title = f"{info['title']} {info['version']}".strip()
+    title = f"{info['title']}, version {info['version']}" if info["version"] else info["title"]
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{overflow:auto}</style>"

@@ -44,9 +44,9 @@ _MORE: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
 SLOT_HEADER = b"azureml-model-deployment"
 """Names a slot in a request, and in the answer the slot that gave it, as Azure's endpoints do."""
 UNCOUNTED = 64 * 1024
-"""Bytes of every body that always have room, however much others send."""
+"""Bytes of each body that do not count against the memory limit of all bodies."""
 PROBE_HEADER = b"x-nbops-probe"
-"""Marks, with the value 1, a request by which nbops itself tests a slot: no caller sent it."""
+"""Marks, with the value 1, a request that nbops itself sends to test a slot."""
 
 
 class RefusedRequest(Exception):
@@ -60,7 +60,7 @@ class RefusedRequest(Exception):
 
 
 class ClientGone(Exception):
-    """The client closed the connection before it had sent everything: nobody reads an answer."""
+    """The client closed the connection before its request was complete: no answer is needed."""
 
 
 @dataclass
@@ -89,12 +89,12 @@ class HttpRequest:
     size: int = 0
     """Bytes of the body received so far."""
     kept: int = 0
-    """Bytes of it that were held in memory, as far as they were counted."""
+    """Bytes of it that count against the memory limit."""
 
     def __post_init__(self) -> None:
         self.headers = headers = dict(self.scope["headers"])
-        given = headers.get(b"x-request-id") or headers.get(b"x-ms-client-request-id") or b""
-        self.id = given if given and _ID.fullmatch(given) else os.urandom(16).hex().encode()
+        client_id = headers.get(b"x-request-id") or headers.get(b"x-ms-client-request-id") or b""
+        self.id = client_id if client_id and _ID.fullmatch(client_id) else os.urandom(16).hex().encode()
         trace = headers.get(b"traceparent", b"")
         self.trace = trace if trace and _TRACE.fullmatch(trace) else b""
 
@@ -113,10 +113,11 @@ class HttpRequest:
 
     def kind(self) -> str:
         """Return the body's media type. Raises RefusedRequest for one that no model reads."""
-        given = self.headers.get(b"content-type", b"")  # which a page may leave out without asking the server first
-        if given == b"application/json":
+        # It must be sent: a foreign web page can send a body without it, and the browser asks no permission first.
+        content_type = self.headers.get(b"content-type", b"")
+        if content_type == b"application/json":
             return "application/json"
-        kind, *options = given.decode("latin-1").lower().split(";")
+        kind, *options = content_type.decode("latin-1").lower().split(";")
         kind = kind.strip()
         if kind not in ("application/json", "text/csv"):
             raise RefusedRequest(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
@@ -127,12 +128,12 @@ class HttpRequest:
         return kind
 
     async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
-        """Return the body, up to `limit` bytes. A longer one is read on for a while, so that the client reads the
-        reason.
+        """Return the body, of at most `limit` bytes.
 
-        Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise. Raises
-        RefusedRequest when it is too long or does not arrive within `timeout` seconds, ClientGone when the client has
-        left.
+        A longer one is read up to four times `limit`, because a client reads no reason before it has sent its request.
+        `hold` is called with the number of bytes beyond the first UNCOUNTED before they are kept, and may raise. Raises
+        RefusedRequest when the body is too long or does not arrive within `timeout` seconds, ClientGone when the client
+        closed the connection.
         """
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > 4 * limit:
@@ -200,8 +201,9 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str] = ()) -> str:
-    """Return why a request seems to come from a foreign web page; empty when it does not. `allowed` are more host
-    names.
+    """Return why a request may come from a foreign web page; empty when it cannot.
+
+    Host names in `allowed` count as names of this machine.
     """
     for name, value in headers:
         if name == b"host":
@@ -215,7 +217,7 @@ def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str
 
 def _is_local_name(name: str, allowed: Sequence[str]) -> bool:
     name = name.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name in (each.lower() for each in allowed):
+    if name == "localhost" or name in (host.lower() for host in allowed):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -224,9 +226,7 @@ def _is_local_name(name: str, allowed: Sequence[str]) -> bool:
 
 
 def _host_of(origin: bytes) -> str:
-    """Return the host of an origin; empty for one that is no web page's, as "null" of a sandboxed frame or a local
-    file.
-    """
+    """Return the host of an origin; empty for an origin without one, as "null" of a sandboxed frame or a local file."""
     scheme, _, rest = origin.decode("latin-1").strip().partition("://")
     match = _HOST.fullmatch(rest) if scheme in ("http", "https") else None
     return match["name"] if match else ""
@@ -239,7 +239,7 @@ def _escaped(value: bytes) -> str:
 LOG_BYTES = 10 * 1024 * 1024
 """Bytes after which the file is moved to access.log.1."""
 _QUIET_PATHS = ("/health", "/ping", "/metrics")
-"""Requested every few seconds by machines: logged only when something is wrong."""
+"""Polled by machines every few seconds: logged only when the answer is an error."""
 
 
 class AccessLog:

@@ -62,24 +62,24 @@ def main() -> None:
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
-    os.umask(0o077)  # what comes here and what is answered is for the owner of the endpoint
-    _leave_the_starter()
-    _say({"pid": os.getpid()})
+    os.umask(0o077)  # logs and collected requests are for the owner of the endpoint only
+    _detach()
+    _send({"pid": os.getpid()})
     go: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_hear_the_starter, args=(go,), name="starter", daemon=True).start()
+    threading.Thread(target=_await_go, args=(go,), name="starter", daemon=True).start()
     try:
         listener = _bind(order["host"], order["port"])
         served = _load(order, folder)
         port = listener.getsockname()[1]
-        signature = _signed(folder, order, port)
-        _say({"loaded": True, "port": port, "examples": served.follower.example()})
+        record = _stage_record(folder, order, port)
+        _send({"loaded": True, "port": port, "examples": served.follower.example()})
         if go.get() != "go":
             return
-        # Before clients can connect: a server without this record could never be stopped.
-        signature.replace(folder / "server.json")
+        # Before clients can connect: without this record no command could stop the server.
+        record.replace(folder / "server.json")
         listener.listen(_BACKLOG)
     except OSError as error:
-        _fail(_kind(error), error)
+        _fail(_error_kind(error), error)
     except Exception as error:  # noqa: BLE001 - it goes to the starter, and with its traceback to the log
         import traceback
 
@@ -87,7 +87,7 @@ def main() -> None:
         _fail("load", error)
     else:
         # The socket listens already: every connection from now on is answered.
-        _say({"serving": True})
+        _send({"serving": True})
         os.dup2(2, 1)
         with open(os.devnull) as nothing:  # noqa: PTH123 - a device, not a path of ours
             os.dup2(nothing.fileno(), 0)
@@ -98,23 +98,21 @@ class _PortError(OSError):
     pass
 
 
-def _leave_the_starter() -> None:
-    """Go on in a child whose parent ends at once, so that cleaning up the starter's children does not find this
-    process.
-    """
+def _detach() -> None:
+    """Go on in a child process whose parent ends at once: it is no child of the starter, and is not ended with it."""
     if hasattr(os, "fork") and os.fork():
         os._exit(0)
 
 
-def _hear_the_starter(go: queue.SimpleQueue[str]) -> None:
-    """Pass the starter's word on; when it dies without one, end, even while a model is being loaded and hangs."""
-    word = sys.stdin.readline().strip()
-    if not word:
+def _await_go(go: queue.SimpleQueue[str]) -> None:
+    """Pass on the line that the starter sends. When the starter dies first, end at once, even while a model loads."""
+    line = sys.stdin.readline().strip()
+    if not line:
         os._exit(1)
-    go.put(word)
+    go.put(line)
 
 
-def _kind(error: OSError) -> str:
+def _error_kind(error: OSError) -> str:
     if not isinstance(error, _PortError):
         return "os"
     return {errno.EADDRINUSE: "port", errno.EACCES: "rights"}.get(error.errno or 0, "host")
@@ -165,8 +163,8 @@ def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
     return ServedEndpoint(app, follower, access, collector)
 
 
-def _signed(folder: Path, order: Mapping[str, Any], port: int) -> Path:
-    """Write down who is going to serve, while a full disk does no harm yet: the old server still runs."""
+def _stage_record(folder: Path, order: Mapping[str, Any], port: int) -> Path:
+    """Write the record of this process beside its place: the old server still runs, so a full disk does no harm yet."""
     from notebooks_lib.serving import endpoint_state
     from notebooks_lib.serving.endpoint_state import ServerRecord
 
@@ -183,16 +181,16 @@ def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> Non
     import uvicorn
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn takes these over, and raises them anew when it has ended: there is something left to do then.
+        # uvicorn handles these, and raises them again when it has ended; files must still be closed then.
         signal.signal(number, lambda *_: None)
     gc.collect()
-    gc.freeze()  # what is loaded stays; the collector need not look at it again, for a tenth of a second each time
+    gc.freeze()  # what is loaded stays: to scan it again would take a tenth of a second each time
     config = app_factory.web(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
-        beside = [_look_after(server, folder), served.follower.follow(), _flush(served.access)]
-        tasks = [asyncio.create_task(each) for each in beside]
+        background = [_look_after(server, folder), served.follower.follow(), _flush(served.access)]
+        tasks = [asyncio.create_task(work) for work in background]
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -226,19 +224,19 @@ async def _look_after(server: Any, folder: Path) -> None:
             server.should_exit = True
         with suppress(OSError):
             if path.stat().st_size > LOG_LIMIT:
-                with suppress(OSError):  # no room, or no file left to open: then it is lost, and the limit holds
+                with suppress(OSError):  # no room, or no file left to open: these lines are lost, and the limit holds
                     await asyncio.to_thread(shutil.copyfile, path, path.with_name("log.1"))
                 os.truncate(path, 0)
         await asyncio.sleep(_LOOK_EVERY)
 
 
 def _fail(kind: str, error: Exception) -> None:
-    _say({"error": (isinstance(error, _PortError) and error.strerror) or str(error), "kind": kind})
+    _send({"error": (isinstance(error, _PortError) and error.strerror) or str(error), "kind": kind})
     raise SystemExit(1)
 
 
-def _say(message: Mapping[str, Any]) -> None:
-    with suppress(BrokenPipeError, ValueError):  # the starter has gone; the input's end will say so
+def _send(message: Mapping[str, Any]) -> None:
+    with suppress(BrokenPipeError, ValueError):  # the starter is gone, and the end of the input ends this process
         print(json.dumps(message), flush=True)  # noqa: T201 - the protocol
 
 

@@ -161,7 +161,7 @@ GOOD = {"long": "1", "integer": "1", "double": "1", "boolean": "true", "datetime
     ("text", "words"),
     [
         ("", "the body is empty"),
-        ("a,a\n1,2\n", "column 'a' stands there twice"),
+        ("a,a\n1,2\n", "column 'a' appears twice"),
         ("a,n\n1\n", "row 0 has 1 values; expected 2"),
         ('a,n\n"1,2\n', "text/csv: unexpected end of data"),
     ],

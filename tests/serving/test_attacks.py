@@ -317,12 +317,12 @@ def test_answers_that_nobody_reads_are_not_kept(target: Target) -> None:
 def test_a_connection_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent(connections.BoundedConnection):
         def __init__(self) -> None:
-            self.waits_since, self._reads_nothing_since = 100.0, None
+            self.head_due_since, self._unread_since = 100.0, None
 
     connection = Silent()
     assert not connection.overdue(105.0)
     assert connection.overdue(111.0)
-    connection.waits_since, connection._reads_nothing_since = None, 100.0
+    connection.head_due_since, connection._unread_since = None, 100.0
     assert not connection.overdue(111.0)
     assert connection.overdue(131.0)
 

@@ -75,7 +75,7 @@ def test_what_the_writer_cannot_follow_is_dropped_and_counted(tmp_path: Path, mo
         stuck.wait(20)
         return []
 
-    monkeypatch.setattr(collecting, "inputs", wait)
+    monkeypatch.setattr(collecting, "input_rows", wait)
     monkeypatch.setattr(collecting, "_WAITING", 10)
     collector = DataCollector(tmp_path, "sample")
     collector.offer(seen())
@@ -122,9 +122,9 @@ def test_a_disk_that_is_full_costs_the_records_only(tmp_path: Path) -> None:
     ],
 )
 def test_rows_of_every_format_are_objects_where_columns_have_names(body: Any, expected: Any) -> None:
-    assert collecting.inputs("application/json", json.dumps(body).encode()) == expected
+    assert collecting.input_rows("application/json", json.dumps(body).encode()) == expected
 
 
 def test_csv_rows_are_objects_too() -> None:
-    assert collecting.inputs("text/csv", b"a,b\n1,x\n") == [{"a": "1", "b": "x"}]
-    assert collecting.outputs(b'{"predictions":{"mean":1}}') == [{"mean": 1}]
+    assert collecting.input_rows("text/csv", b"a,b\n1,x\n") == [{"a": "1", "b": "x"}]
+    assert collecting.output_rows(b'{"predictions":{"mean":1}}') == [{"mean": 1}]

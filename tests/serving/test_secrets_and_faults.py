@@ -166,7 +166,7 @@ def test_why_a_server_cannot_listen_is_told_apart(
         monkeypatch.setattr(app_factory, "tcp", lambda _: Failing())
     with pytest.raises(OSError) as caught:
         server._bind(host, 4001)
-    assert server._kind(caught.value) == kind
+    assert server._error_kind(caught.value) == kind
     assert "taken" not in str(caught.value)
 
 
@@ -192,7 +192,7 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
     monkeypatch.setattr(app_factory, "tcp", lambda _: Nameless())
     with pytest.raises(OSError) as caught:
         server._bind("no.such.host.invalid", 4001)
-    assert server._kind(caught.value) == "host"
+    assert server._error_kind(caught.value) == "host"
 
 
 LOADING = """

@@ -58,7 +58,7 @@ def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
     from notebooks_lib.serving.slots import Slot, Slots
 
     model_loading.prepare_process()
-    loaded = model_loading.load_model(model, whole=True)  # an endpoint is whole, too, some seconds after its start
+    loaded = model_loading.load_model(model, complete=True)  # as an endpoint is some seconds after its start
     slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
     access = app_factory.access_log(options, Path(os.devnull))
     return App("profile", slots, limits=app_factory.limits(options), access=access), loaded.example
