@@ -18,14 +18,14 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended, in MLflow's own words."""
 
 
-def measured(value: float) -> float:
-    """Return a metric as its notebook logged it: MLflow stores an infinite one as the largest float."""
+def restore_infinity(value: float) -> float:
+    """Return infinity for the largest float, which MLflow stores in its place; any other value as it is."""
     return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
 def finite(value: float | None) -> bool:
     """Return whether a metric can be compared: not NaN, infinity, or the value that stands for it."""
-    return value is not None and math.isfinite(measured(value))
+    return value is not None and math.isfinite(restore_infinity(value))
 
 
 @dataclass(frozen=True)

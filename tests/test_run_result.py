@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.run_result import Failure, RunResult, finite, measured
+from notebooks_lib.run_result import Failure, RunResult, finite, restore_infinity
 
 
 @pytest.mark.parametrize(
     ("stored", "logged"), [(1.5, 1.5), (sys.float_info.max, math.inf), (-sys.float_info.max, -math.inf), (0.0, 0.0)]
 )
 def test_the_largest_float_is_read_as_the_infinity_that_was_logged(stored: float, logged: float) -> None:
-    assert measured(stored) == logged
+    assert restore_infinity(stored) == logged
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, sys.float_info.max])

@@ -13,7 +13,7 @@ import numpy as np
 
 from notebooks_lib.metrics import metric as losses
 from notebooks_lib.metrics.metric import Answers, Truth
-from notebooks_lib.statistics.leave_one_out import Anew, Leaver, Mean, Placements, Sums
+from notebooks_lib.statistics.leave_one_out import Leaver, Mean, Placements, Recomputed, Sums
 
 if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import LeaveOutMethod, Metric
@@ -37,7 +37,7 @@ def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int
     def score(places: Array) -> float:
         return metric.score(truth.at(places), answers.at(places))
 
-    return Anew(len(truth.values), score, None if large else _once_more(metric, truth, answers))
+    return Recomputed(len(truth.values), score, None if large else _once_more(metric, truth, answers))
 
 
 def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:

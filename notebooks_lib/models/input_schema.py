@@ -81,7 +81,7 @@ def _column_of_json(spec: Mapping[str, Any]) -> Column:
 
 
 def is_plain(columns: Sequence[Column]) -> bool:
-    """Return whether these are the named columns of a table, each of a type with one value a row."""
+    """Return whether a model takes a table: named columns, each of a type with one value a row."""
     return bool(columns) and all(
         column.name is not None and column.shape is None and column.type in _CELLS for column in columns
     )

@@ -15,7 +15,7 @@ from notebooks_lib import errors
 from notebooks_lib.datasets import lineage, loader
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
-from notebooks_lib.run_result import measured
+from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.settings import Settings, here
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
@@ -116,7 +116,10 @@ def get(store: Store, model: str, version: str | int) -> Version:
         return announced[str(version)]
     if not announced and model not in models(store):
         raise errors.UnknownNameError("model", model, models(store))
-    raise errors.UnknownNameError(f"version of {model}", str(version), announced)
+    hint = ""
+    if any(untried.version == str(version) for untried in _all(store, model)):
+        hint = "MLflow has it, but nbops has not tried it: promote its run"
+    raise errors.UnknownNameError(f"version of {model}", str(version), announced, hint)
 
 
 def models(store: Store) -> list[str]:
@@ -241,7 +244,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
             run_id=run.info.run_id,
             experiment=experiments[run.info.experiment_id],
             status=run.info.status,
-            metrics={name: measured(value) for name, value in run.data.metrics.items()},
+            metrics={name: restore_infinity(value) for name, value in run.data.metrics.items()},
             model=model,
             version=version,
             has_model=bool(model) or any(tag in run.data.tags for tag in _MODEL_TAGS) or _has_outputs(run),

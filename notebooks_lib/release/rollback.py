@@ -97,7 +97,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
             name = store.settings.stages.endpoint(stage, before.model)
             raise UsageError(
                 f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
-                f"version {before.version}; name one with --to, or stop it with: nbops endpoint stop {name}"
+                f"version {before.version}; to stop serving it: nbops endpoint stop {name}"
             )
         return target
     target = registry.get(store, before.model, to)

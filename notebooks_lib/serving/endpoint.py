@@ -241,7 +241,7 @@ class Endpoint(Protocol):
 def require_slot(slot: str, slots: Mapping[str, Any]) -> None:
     """Raise UnknownNameError, naming the slots there are, unless `slot` is one of them."""
     if slot not in slots:
-        raise UnknownNameError("slot", slot, slots)
+        raise UnknownNameError("slot", slot, slots, f"to make it: nbops endpoint deploy NAME --slot {slot}")
 
 
 def check_shares(

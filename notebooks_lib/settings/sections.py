@@ -26,14 +26,14 @@ class Section(BaseModel):
 
 
 class Project(Section):
-    """The project itself."""
+    """The section [project]: the project itself."""
 
     name: str = ""
     """Empty: the name of the root folder."""
 
 
 class Tracking(Section):
-    """Where runs and models are kept."""
+    """The section [tracking]: where runs and models are kept."""
 
     uri: str = ""
     """Empty: SQLite under .nbops. "azureml": the workspace in [azure] or config.json. Else any MLflow tracking URI."""
@@ -58,7 +58,7 @@ class Azure(Section):
 
 
 class Data(Section):
-    """Versioned datasets."""
+    """The section [data]: where versioned datasets lie, and the shares of their parts."""
 
     folder: str = "data"
     """Relative to the project's root."""

@@ -150,7 +150,7 @@ class Mean:
 
 
 @dataclass(frozen=True, eq=False)
-class Anew:
+class Recomputed:
     """Any function of rows, recomputed for each block: for a user's own metric, and for medians.
 
     For a median, leaving out single rows is inconsistent, leaving out blocks is not (Efron and Tibshirani 1993, section

@@ -134,7 +134,7 @@ def summary(result: SweepResult, width: int = WIDTH) -> str:
     elif result.goal is not None:
         lines.append(f"no trial finished with a finite value of {one_line(result.goal.metric, 40)}")
     else:
-        lines.append("no metric is the goal (--metric), so none is the best; all: artifact sweep/summary.html")
+        lines.append("without --metric no trial is the best; all of them: artifact sweep/summary.html")
     failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
     reasons = Counter(one_line(f"{t.state}: {t.reason or 'no reason is known'}", width - 9) for t in failed)
     lines += [f"{f'{number} x':>7}  {reason}" for reason, number in reasons.most_common(REASONS)]

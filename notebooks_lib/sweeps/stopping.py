@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from notebooks_lib.run_result import measured
+from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.sweeps.trials import Goal, Proposals, Trial
 from notebooks_lib.tags import Tag
@@ -209,7 +209,7 @@ class IntermediateValues:
         """Return the step and value that caused pruning, or None. A single value is a result, not a curve."""
         points: dict[int, float] = {}
         for point in self._store.client.get_metric_history(run_id, self._goal.metric):
-            points.setdefault(point.step, measured(point.value))
+            points.setdefault(point.step, restore_infinity(point.value))
         if len(points) < 2:
             return None
         for step in sorted(points):

@@ -19,7 +19,7 @@ from typing import Any
 
 from notebooks_lib import process_identity
 from notebooks_lib.notebooks import fingerprint
-from notebooks_lib.run_result import Failure, RunStatus, measured
+from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance, query
 from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
@@ -148,7 +148,7 @@ class OwnedRun:
         self._attach(before.info.artifact_uri, artifacts, documents or {})
         client.set_terminated(self.run_id, status=status)
         client.set_tag(self.run_id, Tag.END, status)
-        return {name: measured(value) for name, value in before.data.metrics.items()}
+        return {name: restore_infinity(value) for name, value in before.data.metrics.items()}
 
     def _log(self, tags: Mapping[str, str], logged: set[str]) -> None:
         """Log tags, and parameters that the notebook has not logged: a second value for one is an error in MLflow.

@@ -10,7 +10,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.old_names import forwarding
-from notebooks_lib.run_result import measured
+from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
 from notebooks_lib.tracking.store import Store, answering
@@ -271,7 +271,7 @@ def run_info(run: Any, experiment: str = "") -> RunInfo:
         experiment_id=run.info.experiment_id,
         status=run.info.status,
         started_ms=run.info.start_time or 0,
-        metrics={name: measured(value) for name, value in run.data.metrics.items()},
+        metrics={name: restore_infinity(value) for name, value in run.data.metrics.items()},
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         ended_ms=run.info.end_time,

@@ -9,7 +9,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import CLIP, METHODS, leaver
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.statistics import blocks
-from notebooks_lib.statistics.leave_one_out import Anew
+from notebooks_lib.statistics.leave_one_out import Recomputed
 from tests.metrics.models import answers
 
 KINDS = (
@@ -34,7 +34,7 @@ def test_leaving_out_in_closed_form_is_computing_anew(metric, classes):
     left = leaver(metric, truth, model)
     assert left.cheap
     assert left.whole == pytest.approx(metric.score(truth, model))
-    anew = Anew(36, lambda at: metric.score(truth.at(at), model.at(at)))
+    anew = Recomputed(36, lambda at: metric.score(truth.at(at), model.at(at)))
     for dealt in KINDS:
         assert left.without(dealt) == pytest.approx(anew.without(dealt), abs=1e-12), dealt.kind
 

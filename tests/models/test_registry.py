@@ -54,7 +54,7 @@ def test_a_registration_that_died_is_invisible_until_the_next_call_finishes_it(e
     died = either_store.client.create_model_version(name, source, run_id)
 
     assert registry.versions(either_store, name) == []
-    with pytest.raises(errors.UnknownNameError):
+    with pytest.raises(errors.UnknownNameError, match="nbops has not tried it: promote its run"):
         registry.get(either_store, name, died.version)
     assert registry.register(either_store, name, run_id).version == str(died.version)
     assert len(registry.versions(either_store, name)) == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.statistics import blocks
 from notebooks_lib.statistics.blocks import Blocks
-from notebooks_lib.statistics.leave_one_out import Anew, Mean, Placements, Sums
+from notebooks_lib.statistics.leave_one_out import Mean, Placements, Recomputed, Sums
 
 
 def test_placements_count_ties_half():
@@ -39,7 +39,7 @@ def test_sums_without_a_block_are_the_sums_of_the_others(rows):
     values, _, dealt = rows
     figures = np.column_stack([np.ones(len(values)), values])
     by_sums = Sums(figures, lambda sums: sums[..., 1] / sums[..., 0])
-    again = Anew(len(values), lambda at: values[at].mean() if len(at) else math.nan)
+    again = Recomputed(len(values), lambda at: values[at].mean() if len(at) else math.nan)
     assert by_sums.whole == pytest.approx(again.whole)
     assert by_sums.without(dealt) == pytest.approx(again.without(dealt), nan_ok=True)
 
@@ -47,7 +47,7 @@ def test_sums_without_a_block_are_the_sums_of_the_others(rows):
 @given(dealt_rows())
 def test_the_area_without_a_block_is_the_area_of_the_others(rows):
     values, positive, dealt = rows
-    again = Anew(len(values), lambda at: Placements(positive[at], values[at]).whole)
+    again = Recomputed(len(values), lambda at: Placements(positive[at], values[at]).whole)
     assert Placements(positive, values).without(dealt) == pytest.approx(again.without(dealt), nan_ok=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from notebooks_lib.statistics import blocks, paired
-from notebooks_lib.statistics.leave_one_out import Anew, Sums
+from notebooks_lib.statistics.leave_one_out import Recomputed, Sums
 
 
 def mean(values: np.ndarray) -> Sums:
@@ -88,7 +88,9 @@ def test_it_is_near_the_paired_bootstrap_of_a_ratio():
 
 def test_blocks_of_rows_say_nearly_what_rows_say():
     new, old = drawn(800)
-    score_new, score_old = (Anew(800, lambda at, values=values: float(values[at].mean())) for values in (new, old))
+    score_new, score_old = (
+        Recomputed(800, lambda at, values=values: float(values[at].mean())) for values in (new, old)
+    )
     dealt = blocks.stratified(800)
     gain = paired.compare(score_new, score_old, sign=1.0, blocks=dealt)
     by_row = paired.compare(mean(new), mean(old), sign=1.0, blocks=blocks.rows(800))
@@ -106,7 +108,8 @@ def test_the_weightiest_row_is_found(anew):
     old = old.copy()
     old[123] += 50.0
     pair = [
-        Anew(300, lambda at, values=values: float(values[at].mean())) if anew else mean(values) for values in (new, old)
+        Recomputed(300, lambda at, values=values: float(values[at].mean())) if anew else mean(values)
+        for values in (new, old)
     ]
     dealt = blocks.stratified(300) if anew else blocks.rows(300)
     gain = paired.compare(*pair, sign=-1.0, blocks=dealt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from notebooks_lib.statistics.leave_one_out import Anew, Mean, Placements, Sums
+from notebooks_lib.statistics.leave_one_out import Mean, Placements, Recomputed, Sums
 from notebooks_lib.statistics.simulation import planted, weighted
 
 
@@ -58,4 +58,4 @@ def test_weights_count_as_repeated_rows_would():
 
 def test_a_metric_that_is_recomputed_has_no_weights():
     with pytest.raises(TypeError, match="closed form"):
-        weighted(Anew(3, lambda at: 0.0), np.full(3, 1 / 3))
+        weighted(Recomputed(3, lambda at: 0.0), np.full(3, 1 / 3))
