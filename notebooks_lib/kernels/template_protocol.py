@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T", "ForkRequest", "TemplateStatus")
@@ -47,23 +47,23 @@ class ForkRequest:
 
 @dataclass(frozen=True)
 class TemplateStatus:
-    """What a template reports about itself."""
+    """What a template reports about itself. A template of another version may leave out all but its pid."""
 
     pid: int
-    open: bool
+    open: bool = False
     """Whether it still forks kernels."""
-    modules: int
-    importing: str
+    modules: int = 0
+    importing: str = ""
     """The module that its successor imports now; empty when there is none."""
-    kernels: Sequence[int]
-    forks: int
-    idle: float
-    idle_left: float
+    kernels: Sequence[int] = ()
+    forks: int = 0
+    idle: float = 0.0
+    idle_left: float = 0.0
     """Seconds until it leaves, unless a kernel is requested."""
-    never: Mapping[str, str]
+    never: Mapping[str, str] = field(default_factory=dict)
     """Modules that it does not import, with the reason."""
-    python: str
-    memory: Sequence[str]
+    python: str = ""
+    memory: Sequence[str] = ()
     """Import histories of the projects that it serves."""
 
 

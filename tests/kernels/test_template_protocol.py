@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.kernels import template_protocol
+from notebooks_lib.kernels.template_protocol import TemplateStatus
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 
@@ -58,3 +59,10 @@ def test_fields_of_another_version_are_left_out_and_a_missing_one_is_said() -> N
     )
     with pytest.raises(ValueError, match=r"ForkRequest.*cwd"):
         template_protocol.decode(template_protocol.ForkRequest, {"argv": [], "command": [], "env": {}, "memory": ""})
+
+
+def test_the_status_of_a_template_of_another_version_tells_at_least_its_pid() -> None:
+    """So that it can be listed and stopped."""
+    assert template_protocol.decode(TemplateStatus, {"pid": 7, "later": True}) == TemplateStatus(7)
+    with pytest.raises(ValueError, match="pid"):
+        template_protocol.decode(TemplateStatus, {"open": True})

@@ -69,7 +69,7 @@ def profile_model(
     `data` is a request to repeat rows of; by default the model's own example is used. An interrupted profile records
     nothing. Raises UsageError for what cannot be profiled, ModelError or EndpointError when the model cannot be served.
     """
-    is_folder = model_folder(model, version, stage)
+    is_folder = is_model_folder(model, version, stage)
 
     from notebooks_lib.tracking.store import answering, connect
 
@@ -103,7 +103,7 @@ def profile_model(
     return replace(outcome, recorded=run)
 
 
-def model_folder(text: str, version: str | None, stage: str | None) -> bool:
+def is_model_folder(text: str, version: str | None, stage: str | None) -> bool:
     """Whether `text` is the folder of a model; False when it can only be a registered name.
 
     Raises UsageError when it is another folder, or a version of a folder is named.
