@@ -51,7 +51,7 @@ class Golden:
 def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
     """Return the golden predictions of a version; without any, make and store them from its example and `rows`.
 
-    Raises PromotionError when it has neither, or what is kept is not what was kept.
+    Raises PromotionError when it has neither, or the stored ones were altered.
     """
     kept = read_golden(store, version)
     if kept is not None:
@@ -96,7 +96,7 @@ def store_golden(store: Store, version: Version, golden: Golden) -> None:
     path = f"{FOLDER}/{name}"
     try:
         store.client.log_text(version.run_id, text, path)
-    except Exception as error:  # a workspace refuses to write it again after a call that died before the tag
+    except Exception as error:  # a workspace refuses to overwrite it after a call that died before it set the tag
         if _text(store, version, path) != text:
             raise PromotionError(f"{version.uri}: its golden predictions cannot be kept: {reason(error)}") from error
     registry.set_tags(store, version, {Tag.GOLDEN: f"{path}#{digest}"})

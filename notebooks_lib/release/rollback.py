@@ -1,7 +1,7 @@
 """Take a stage back to an earlier version, after that version has shown that it still predicts the same.
 
-A change that was cut short is recovered first. Where that takes the stage back already, nothing else moves: a rollback
-after a release that died half way means the champion from before it, not the one before that.
+A change that was cut short is recovered first. Where recovery takes the stage back, nothing else moves: after a release
+that died half way, a rollback restores the champion from before that release, not the one before it.
 
 The older version is first loaded here and compared with its golden predictions: an upgraded library or a damaged file
 shows before anything moves. Then it is a StageChange like a promotion, without a canary: deploy, test, switch.

@@ -158,7 +158,7 @@ def read_waiting_tag(version: Version) -> WaitingRecord | None:
     if (
         not content["stages"]
         or not isinstance(passed, list)
-        or not all(s in STAGES for s in content["stages"] + passed)
+        or not all(stage in STAGES for stage in content["stages"] + passed)
     ):
         return None
     texts = {key: content[key] for key in ("compared", "run", "reason")}
@@ -217,6 +217,7 @@ def _requires(rollout: Rollout, stage: str, what: str) -> bool:
 
 
 OVER = "would not come to that"
+"""Text of the steps of a dry run behind the stage in which the rollout would end."""
 
 
 def predict_outcome(rollout: Rollout, stage: str) -> str:

@@ -118,11 +118,14 @@ class EndpointAnswer:
     """What an endpoint answered to one request."""
 
     status: int
-    """The HTTP status: 200 with predictions, 4xx when the request was refused, 5xx when the model failed."""
+    """The HTTP status: 200 with predictions, 4xx when the request was refused, 5xx when the model failed.
+
+    It is the status of the model's server. A gateway's own status (Azure: 424) is replaced by the one behind it.
+    """
     content: Any
     """The JSON of the answer: `{"predictions": ...}`, or an object with a `message`."""
     source: str
-    """Who answered, for messages: the address."""
+    """The address that answered, for messages."""
 
     def result(self) -> Any:
         """Return the content. Raises InputError when the request was refused, EndpointError when it failed."""

@@ -54,7 +54,7 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     known = endpoints(settings)
     if name is not None:
         if name not in known:
-            raise UnknownNameError("endpoint", name, known, "Deploy one with: nbops endpoint start MODEL")
+            raise UnknownNameError("endpoint", name, known, "deploy one with: nbops endpoint start MODEL")
         return known[name]
     if not known:
         raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
