@@ -1,7 +1,7 @@
 """The client process of a profile: sends requests over HTTP in closed loops, or at times that are fixed beforehand.
 
-`python -m notebooks_lib.serving.profile.driver PARENT_PID`. Standard library only: it shares a small machine with the
-server that it measures. It talks in lines of JSON:
+`python -m notebooks_lib.serving.profile.driver PARENT_PID`. Standard library only, and sockets without asyncio: it may
+share a core with the server that it measures, and there asyncio lowered the measured rate by a tenth. In lines of JSON:
 
     reads   {"port", "body", "concurrency", "arrivals", "warm_up", "seconds", "patience"}
     writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client"}, then reads the next line
@@ -13,10 +13,11 @@ receives fewer requests meanwhile, so these are the times of that many patient c
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
+import selectors
+import socket
 import sys
 import time
 from collections import Counter, deque
@@ -29,124 +30,192 @@ MAX_FAILURES = 20
 """Failed connections in a row after which the server counts as gone."""
 
 
+class DriverConnection:
+    """The connection of one client, which sends a request and reads its answer, again and again."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self._port = port
+        self._request = request
+        self.socket: socket.socket | None = None
+        self.due = 0.0
+        self._out = memoryview(b"")
+        self._in = bytearray()
+        self._wanted = -1
+        self.status = 0
+
+    def ask(self) -> None:
+        """Begin to send the request. Raises OSError."""
+        if self.socket is None:
+            self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setblocking(False)
+        self._in.clear()
+        self._wanted, self.status = -1, 0
+        self._out = memoryview(self._request)
+        self.push()
+
+    def push(self) -> None:
+        """Send as much as the system takes. Raises OSError."""
+        assert self.socket is not None
+        while self._out:
+            try:
+                self._out = self._out[self.socket.send(self._out) :]
+            except BlockingIOError:
+                return
+
+    @property
+    def pushing(self) -> bool:
+        """Whether a part of the request is still to be sent."""
+        return bool(self._out)
+
+    def pull(self) -> bool:
+        """Read what has arrived; return whether the answer is complete. Raises OSError, also when the server hangs
+        up.
+        """
+        assert self.socket is not None
+        while True:
+            try:
+                part = self.socket.recv(1 << 18)
+            except BlockingIOError:
+                return False
+            if not part:
+                raise ConnectionResetError("the server hung up")
+            self._in += part
+            if self._wanted < 0:
+                self._read_head()
+            if 0 <= self._wanted <= len(self._in):
+                return True
+
+    def _read_head(self) -> None:
+        end = self._in.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self._in[:end]).lower()
+        self.status = int(head[9:12])
+        at = head.find(b"\r\ncontent-length:")
+        if at < 0:
+            raise ConnectionError("an answer without its length")
+        self._wanted = end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+
 class LoadDriver:
     """Execute one order."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         body = str(order["body"]).encode()
         head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        self._port, self._concurrency = int(order["port"]), int(order["concurrency"])
-        self._arrivals, self._seconds = float(order["arrivals"]), float(order["seconds"])
-        self._warm_up, self._patience = float(order["warm_up"]), float(order["patience"])
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._idle = [DriverConnection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
+        self._selector = selectors.DefaultSelector()
+        self._first = time.perf_counter() + float(order["warm_up"])
+        self._seconds = float(order["seconds"])
+        self._last = self._first + self._seconds
+        self._deadline = self._last + float(order["patience"])
+        now = time.perf_counter()
+        due = _arrivals(float(order["arrivals"]), (now, self._first), (self._first, self._last))
+        self._due = deque(due)
+        self._closed = not order["arrivals"]
         self._failures = 0
-        self._answers = 0
+        self._inside = 0
         self._times: list[float] = []
-        self._cpu_times: list[float] = []
         self._errors: Counter[str] = Counter()
+        self._cpu: list[float] = []
 
     def run(self) -> dict[str, Any]:
-        """Send the requests and return the results. Requests begun or due during the warm-up do not count."""
-        ended = asyncio.run(self._drive())
-        times = sorted(self._times)
-        # Requests that all outlast the measurement: their number by the time that they took.
-        late = len(times) / max(ended - self._first, 1e-9)
+        """Send requests as ordered and return the results. Requests begun or due during the warm-up do not count."""
+        connections = list(self._idle)
+        self._begin()
+        while self._failures < MAX_FAILURES and time.perf_counter() < self._deadline:
+            waiting = self._due[0] - time.perf_counter() if self._due and self._idle else 0.5
+            for key, events in self._selector.select(max(0.0, min(waiting, 0.5))):
+                self._go_on(key.data, events)
+            self._begin()
+            if len(self._idle) == len(connections) and not self._more():
+                break
+        ended = time.perf_counter()
+        unanswered = len(connections) - len(self._idle)
+        if unanswered:
+            self._errors["no answer"] += unanswered
+        for connection in connections:
+            connection.close()
+        self._selector.close()
+        # Requests that take longer than the measurement: what was answered, by the time that it took.
+        late = len(self._times) / max(ended - self._first, 1e-9)
+        ordered = sorted(self._times)
         return {
-            "rate": self._answers / self._seconds if self._answers else late,
-            "requests": len(times),
-            **{name: percentile(times, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
+            "rate": self._inside / self._seconds if self._inside else late,
+            "requests": len(ordered),
+            **{name: percentile(ordered, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
             "errors": dict(self._errors),
-            "client": (self._cpu_times[-1] - self._cpu_times[0]) / self._seconds if self._cpu_times else 0.0,
+            "client": (self._cpu[-1] - self._cpu[0]) / self._seconds if self._cpu else 0.0,
         }
 
-    async def _drive(self) -> float:
-        """Run all clients to their end, or until patience ends; return the time of the last answer."""
-        began = time.perf_counter()
-        self._first = began + self._warm_up
-        self._last = self._first + self._seconds
-        self._due = deque(due_times(self._arrivals, (began, self._first), (self._first, self._last)))
-        clients = [asyncio.create_task(self._client()) for _ in range(self._concurrency)]
-        _, unanswered = await asyncio.wait(clients, timeout=self._last + self._patience - began)
-        ended = time.perf_counter()
-        if unanswered:
-            self._errors["no answer"] += len(unanswered)
-            for client in unanswered:
-                client.cancel()
-            await asyncio.wait(unanswered)
-        return ended
+    def _more(self) -> bool:
+        return bool(self._due) if not self._closed else time.perf_counter() < self._last
 
-    async def _client(self) -> None:
-        connection = HttpConnection(self._port)
-        try:
-            while self._failures < MAX_FAILURES:
-                due = time.perf_counter()
-                if self._arrivals:
-                    if not self._due:
-                        return
-                    due = self._due.popleft()
-                    await asyncio.sleep(due - time.perf_counter())
-                elif due >= self._last:
-                    return
-                await self._send(connection, due)
-        finally:
-            connection.close()
+    def _begin(self) -> None:
+        """Send a request on every idle connection that has one to send."""
+        while self._idle and self._failures < MAX_FAILURES:
+            now = time.perf_counter()
+            if self._closed and now >= self._last:
+                return
+            if not self._closed and not (self._due and self._due[0] <= now):
+                return
+            connection = self._idle.pop()
+            connection.due = now if self._closed else self._due.popleft()
+            try:
+                connection.ask()
+            except OSError as error:
+                self._done(connection, type(error).__name__)
+                time.sleep(0.01)
+                continue
+            assert connection.socket is not None
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
+            self._selector.register(connection.socket, wanted, connection)
 
-    async def _send(self, connection: HttpConnection, due: float) -> None:
+    def _go_on(self, connection: DriverConnection, events: int) -> None:
+        assert connection.socket is not None
         try:
-            status = str(await connection.ask(self._request))
-            self._failures = 0
+            if events & selectors.EVENT_WRITE:
+                connection.push()
+                if not connection.pushing:
+                    self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+            if not (events & selectors.EVENT_READ and connection.pull()):
+                return
+            status = str(connection.status)
         except (OSError, ValueError) as error:
             status = type(error).__name__
+        self._selector.unregister(connection.socket)
+        self._done(connection, status)
+
+    def _done(self, connection: DriverConnection, status: str) -> None:
+        now = time.perf_counter()
+        self._idle.append(connection)
+        if status.isdigit():
+            self._failures = 0
+        else:
             self._failures += 1
             connection.close()
-            await asyncio.sleep(0.01)
-        now = time.perf_counter()
         if self._first < now <= self._last:
-            self._cpu_times.append(time.process_time())
-            self._answers += status == "200"
-        if due < self._first:
-            return
-        if status == "200":
-            self._times.append(now - due)
-        else:
-            self._errors[status] += 1
+            self._cpu.append(time.process_time())
+            self._inside += status == "200"
+        if connection.due >= self._first:
+            if status == "200":
+                self._times.append(now - connection.due)
+            else:
+                self._errors[status] += 1
 
 
-class HttpConnection:
-    """One connection to the server, opened when a request needs it."""
+def _arrivals(rate: float, *windows: tuple[float, float]) -> list[float]:
+    """Return when requests are due: at random, but as many in each window as the rate says, and the same at every call.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def ask(self, request: bytes) -> int:
-        """Send a request, read the whole answer and return its status. Raises OSError or ValueError."""
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._streams
-        writer.write(request)
-        await writer.drain()
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            _, header, length = head.partition(b"\r\ncontent-length:")
-            if not header:
-                raise ConnectionError("an answer without its length")
-            await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
-        except EOFError:
-            raise ConnectionResetError("the server hung up") from None
-        return int(head[9:12])
-
-    def close(self) -> None:
-        """Close the connection; the next request opens another."""
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
-
-def due_times(rate: float, *windows: tuple[float, float]) -> list[float]:
-    """Return when requests are due: at random, the number in each window as the rate says, the same at every call.
-
-    Poisson arrivals are distributed like this once their number is known.
+    This is how Poisson arrivals are distributed, once their number is known.
     """
     chance = random.Random(0)
     return [
