@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ import pytest
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, PredictionError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
+from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import model_loading
 from notebooks_lib.serving.endpoint import (
     SLOTS,
@@ -103,7 +105,7 @@ class InMemoryEndpoint(Endpoint):
                 digest = model_files.read(copy).sha256
                 if model.sha256 and digest != model.sha256:
                     raise EndpointError(f"the files of version {version.version} are not those that were deployed")
-                loaded = model_loading.load_model(copy)
+                loaded = _load_model(copy)
             except (ModelError, EndpointError) as error:
                 raise EndpointError(
                     f"endpoint {self.name!r} cannot serve version {version.version}: {error}"
@@ -266,7 +268,7 @@ class InMemoryEndpoint(Endpoint):
             try:
                 if model_files.read(held.folder).sha256 != held.sha256:
                     raise EndpointError(f"the files of version {held.version} are not those that were deployed")
-                ready[name] = Slot(model_loading.load_model(held.folder), {}, name)
+                ready[name] = Slot(_load_model(held.folder), {}, name)
             except (ModelError, EndpointError) as error:
                 if name in must:
                     raise EndpointError(f"{self.name!r} cannot serve version {held.version}: {error}") from error
@@ -292,6 +294,17 @@ class MemorySession(EndpointSession):
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
         return self.endpoint.answer(payload, slot, probe=self.probe)
+
+
+def _load_model(folder: Path) -> ServedModel:
+    """Load a model as the process of a server does: no other model's code is there, and none is written beside it."""
+    for name, module in list(sys.modules.items()):
+        if "/code/" in (getattr(module, "__file__", None) or ""):
+            del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if Path(path).name != "code"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "dont_write_bytecode", True)
+        return model_loading.load_model(folder)
 
 
 @contextmanager
