@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import logging
 import os
 import queue
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from notebooks_lib.kernels import template_manager
+from notebooks_lib.kernels import provisioner, template_manager
 from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
 
 SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
@@ -81,6 +82,23 @@ def own_templates() -> Iterator[Path]:
                     os.environ[name] = value
 
 
+@contextlib.contextmanager
+def reasons_for_cold_kernels() -> Iterator[list[str]]:
+    """Collect why kernels are ordinary ones; the provisioner warns of the first only."""
+    reasons: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: reasons.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(provisioner.__name__)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield reasons
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 @dataclass
 class Done:
     """What came of one cell."""
@@ -120,7 +138,8 @@ class Kernel:
         self.facts: dict[str, str] = {}
 
     def __enter__(self) -> Kernel:
-        self.manager.start_kernel(env=self.env, cwd=str(self.folder))
+        with reasons_for_cold_kernels() as self.reasons:
+            self.manager.start_kernel(env=self.env, cwd=str(self.folder))
         self.process = self.manager.provisioner.process
         self.connect()
         return self

@@ -72,6 +72,8 @@ def status(pid: int) -> TemplateStatus:
 
 
 def parent(kernel: Kernel) -> int:
+    """The template's pid; that of an ordinary kernel's parent would be this process's."""
+    assert kernel.warm, kernel.reasons
     return int(kernel.value("os.getppid()", "import os"))
 
 

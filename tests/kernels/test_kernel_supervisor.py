@@ -77,7 +77,7 @@ def test_a_template_killed_before_its_answer_leaves_no_second_kernel(
     for module in (template_client, template_manager):
         monkeypatch.setattr(module, "template_path", lambda: str(package / "template_process.py"))
     with start(folder) as kernel:
-        assert kernel.warm
+        assert kernel.warm, kernel.reasons
         assert (folder / "once").exists()
         found = [pid for pid in all_of(folder) if b"ipykernel_launcher" in command_line(pid)]
         assert found == [kernel.pid]

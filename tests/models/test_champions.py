@@ -16,6 +16,10 @@ from tests.models.registered_models import name, registered
 __all__ = ["name"]
 
 pytestmark = pytest.mark.tracking
+AZURE_IN_PROOF = pytest.mark.parametrize(
+    "either_store", ["sqlite", pytest.param("azureml", marks=pytest.mark.proof)], indirect=True
+)
+"""For promises that take seconds there; the others run on both in the daily tests."""
 
 
 def held(store: Store, name: str, stage: str = "prod") -> tuple[str | None, str | None]:
@@ -68,6 +72,7 @@ def test_the_mark_moves_and_comes_back_step_by_step(any_store: Store, name: str)
     assert held(any_store, name) == (three.version, one.version)  # past the one that is withdrawn
 
 
+@AZURE_IN_PROOF
 def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None:
     one, two = registered(either_store, name, 2)
     for stage in ("dev", "prod"):
@@ -84,6 +89,7 @@ def test_each_stage_has_marks_of_its_own(either_store: Store, name: str) -> None
     }
 
 
+@AZURE_IN_PROOF
 def test_what_was_taken_back_from_two_stages_is_withdrawn_from_both(either_store: Store, name: str) -> None:
     one, two, three = registered(either_store, name, 3)
     for stage in ("test", "prod"):
@@ -121,6 +127,7 @@ def test_to_mark_the_champion_again_changes_nothing(either_store: Store, name: s
 WRITES = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
 
 
+@AZURE_IN_PROOF
 @pytest.mark.parametrize("move", ["forward", pytest.param("back", marks=pytest.mark.proof)])
 def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_new(
     either_store: Store, name: str, move: str, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,12 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             endpoint.stop()
 
 
+LOCAL_IN_PROOF = pytest.mark.parametrize(
+    "place", [pytest.param("local", marks=pytest.mark.proof), "memory"], indirect=True, scope="module"
+)
+"""For promises that take a local endpoint seconds. `test_local_endpoint.py` keeps a whole way in the daily tests."""
+
+
 def status(endpoint: Endpoint) -> EndpointStatus | None:
     try:
         return endpoint.status()
@@ -143,6 +149,7 @@ def test_a_slot_with_traffic_is_only_replaced_where_the_caller_says_so(
     assert endpoint.invoke(ROW) == SHIFTED
 
 
+@LOCAL_IN_PROOF
 def test_what_cannot_be_deployed_leaves_what_serves(endpoint: Endpoint, light: dict[str, Path], tmp_path: Path) -> None:
     before = endpoint.status().slots
 
@@ -273,6 +280,7 @@ def test_a_session_answers_many_at_once_whatever_the_status(endpoint: Endpoint) 
         endpoint.invoke(ROW, slot="gren")
 
 
+@LOCAL_IN_PROOF
 def test_an_example_is_a_request_that_the_model_answers(
     endpoint: Endpoint, light: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -289,6 +297,7 @@ def test_an_example_is_a_request_that_the_model_answers(
         endpoint.example(slot="green")
 
 
+@LOCAL_IN_PROOF
 def test_stopped_it_keeps_slots_and_shares_for_the_next_start(endpoint: Endpoint) -> None:
     endpoint.set_traffic({"blue": 40, "green": 60})
     mark = endpoint.counts()
@@ -314,12 +323,14 @@ def test_stopped_it_keeps_slots_and_shares_for_the_next_start(endpoint: Endpoint
     assert endpoint.counts(mark)["green"].requests == 1
 
 
+@LOCAL_IN_PROOF
 def test_deploying_starts_a_stopped_endpoint_with_all_its_slots(endpoint: Endpoint, light: dict[str, Path]) -> None:
     endpoint.stop()
     assert endpoint.deploy("green", version(light, "shifted")).state == "running"
     assert (endpoint.invoke(ROW), endpoint.invoke(ROW, slot="green")) == (DOUBLE, SHIFTED)
 
 
+@LOCAL_IN_PROOF
 def test_files_that_were_changed_are_noticed(endpoint: Endpoint, place: Place) -> None:
     with (place.files(endpoint, "green") / "MLmodel").open("a") as file:
         file.write("\n# somebody was here\n")
@@ -342,6 +353,7 @@ def test_files_that_were_changed_are_noticed(endpoint: Endpoint, place: Place) -
     endpoint.delete_slot("green")
 
 
+@LOCAL_IN_PROOF
 def test_a_deleted_slot_is_gone_and_without_any_it_stops(endpoint: Endpoint, light: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
         endpoint.delete_slot("blue")

@@ -208,6 +208,7 @@ def test_an_endpoint_lives_its_life(
     assert found[0].port == status.port
 
 
+@pytest.mark.proof
 def test_what_fails_on_the_way_leaves_the_old_version_serving(
     deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

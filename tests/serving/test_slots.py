@@ -68,6 +68,7 @@ def test_a_mirror_copies_its_share_and_never_its_own_answers() -> None:
     assert all(table.copies_to(green) is None for _ in range(50))
 
 
+@pytest.mark.proof
 def test_a_running_endpoint_changes_without_a_failed_request(
     deployed: Settings, light: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

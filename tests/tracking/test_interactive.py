@@ -50,6 +50,7 @@ def test_the_last_state_is_recorded_when_the_kernel_exits(project: Settings) -> 
     assert run.tags["mlflow.source.type"] == "NOTEBOOK"
 
 
+@pytest.mark.proof
 def test_an_error_in_the_last_cell_is_the_last_state(project: Settings) -> None:
     in_a_kernel(project, OPEN, "run.log({'a': 1})", "1 / 0")
     (run,) = runs(project)
