@@ -191,7 +191,9 @@ def _launch(
             return str(error)
         finally:
             os.close(write)
-        if not select.select([output], [], [], START_TIMEOUT)[0]:
+        poll = select.poll()  # select.select refuses a process with more than 1,024 open files
+        poll.register(output, select.POLLIN)
+        if not poll.poll(1000 * START_TIMEOUT):
             return f"it was not ready within {START_TIMEOUT:g} s"
         report = output.read(2**16).decode(errors="replace")
     if report == "{}":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -167,3 +168,17 @@ def test_a_template_that_does_not_answer_or_does_not_start(
     with pytest.raises(template_manager.Unavailable, match="did not start a moment ago"):
         template_client.fork(request, wanted)
     assert time.monotonic() - began < 0.5
+
+
+def test_a_client_with_many_open_files_gets_a_warm_kernel(folder: Path) -> None:
+    """As JupyterLab may have: `select.select` takes no descriptor from 1,024 on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+    try:
+        with contextlib.ExitStack() as open_files:
+            while open_files.enter_context(Path(os.devnull).open()).fileno() < 1100:
+                pass
+            with start(folder, MANY="files") as kernel:
+                assert kernel.warm, kernel.reasons
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
