@@ -42,7 +42,7 @@ def decision_page(
 ) -> str:
     """Return the whole page. It is made before any stage changes.
 
-    `made` says when and by whom; `links` are pairs of label and address.
+    `made` is a text with the time and the author; `links` are pairs of label and address.
     """
     evidence, uses = decision.evidence, decision.evidence.uses
     return _template().render(

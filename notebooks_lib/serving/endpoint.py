@@ -233,7 +233,7 @@ class Endpoint(Protocol):
     def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
         """Return the counts by slot; with `since`, an earlier result, only what came after it.
 
-        A slot whose model was deployed anew in between, or an endpoint that was started anew, counts from then on.
+        After a new deployment to a slot, or a restart of the endpoint, counting begins again.
         Raises EndpointError when the endpoint does not run.
         """
 

@@ -13,7 +13,7 @@ from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
 
-_GONE = "its server process is gone: it was killed, or the machine was started anew"
+_GONE = "its server process is gone: it was killed, or the machine was restarted"
 
 
 @dataclass(frozen=True, kw_only=True)

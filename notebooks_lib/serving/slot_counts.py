@@ -57,9 +57,7 @@ class SlotCounts:
         return self.peaks[0][1] if self.peaks else 0.0
 
     def __sub__(self, mark: SlotCounts) -> SlotCounts:
-        """Return what came after `mark`; everything, when the slot was deployed or the server started anew
-        meanwhile.
-        """
+        """Return what came after `mark`; all counts, if the slot was deployed again or the server restarted since."""
         if mark.since != self.since:
             return self
         before = mark.times or (0,) * len(self.times)
