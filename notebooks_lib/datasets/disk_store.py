@@ -36,7 +36,7 @@ _STALE_SECONDS = 24 * 3600.0
 
 
 class DiskStore:
-    """A `DatasetStore` in a folder. Write access to the folder is enough to add versions; git or a backup keeps them."""
+    """A `DatasetStore` in a folder. Write access to it is enough to add versions; git or a backup keeps them."""
 
     def __init__(self, folder: Path, label: str = "") -> None:
         self._folder = folder
