@@ -82,10 +82,10 @@ def endpoint(place: Place, light: dict[str, Path]) -> Endpoint:
     now = status(found)
     if now is not None and now.slots and now.state == "stopped":
         now = found.start()
-    versions = {name: slot.version for name, slot in now.slots.items()} if now else {}
-    if versions.get("blue") != "double":
+    versions = {name: (slot.version, slot.detail) for name, slot in now.slots.items()} if now else {}
+    if versions.get("blue") != ("double", DETAIL):
         found.deploy("blue", version(light, "double"), traffic=True)
-    if versions.get("green") != "triple":
+    if versions.get("green") != ("triple", DETAIL):
         found.set_traffic({"blue": 100})
         found.deploy("green", version(light, "triple"))
     found.set_traffic({"blue": 100}, mirror={})
