@@ -55,7 +55,7 @@ def test_there_are_notebooks_to_test() -> None:
 
 @each
 def test_rules_have_no_findings(path: Path) -> None:
-    assert [str(finding) for finding in notebook_rules.check(document.read(path))] == []
+    assert [str(finding) for finding in notebook_rules.check_with_ruff([document.read(path)])] == []
 
 
 @each

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, safe_files
+from notebooks_lib import errors, project_root, safe_files
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
     if fix:
         for file in files:
             _fix(file)
-    findings = [finding for file in files for finding in _check(file)]
+    findings = _check(files)
     if as_json:
         entries = [{**vars(finding), "path": output.path(finding.path)} for finding in findings]
         sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
@@ -50,9 +52,9 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
     for finding in findings:
         where = click.style(f"{output.path(finding.path)}:{finding.cell}:", bold=True)
         click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
-    fixes = {rule.code: rule.fix for rule in notebook_rules.RULES}
-    for code in sorted({finding.code for finding in findings} & set(fixes)):
-        click.echo(f"  {code}: {fixes[code]}", err=True)
+    for code in sorted({finding.code for finding in findings}):
+        if rule := notebook_rules.find_rule(code):
+            click.echo(f"  {code}: {rule.fix}", err=True)
     count = f"{len(files)} notebook{'' if len(files) == 1 else 's'}"
     click.echo(f"{count}, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}", err=True)
     return 1 if findings else 0
@@ -78,19 +80,38 @@ def _fix(file: Path) -> None:
     click.echo(f"{output.path(file)}: cleaned", err=True)
 
 
-def _check(file: Path) -> list[notebook_rules.RuleViolation]:
+def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
+    """Return the violations in the order of the files."""
     from notebooks_lib.notebooks import document, notebook_rules
 
+    notebooks, violations = [], []
+    for file in files:
+        try:
+            notebooks.append(document.read(file))
+        except errors.NotebookError as error:
+            violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error)))
+    violations += notebook_rules.check_with_ruff(notebooks, lambda notebook: _host_names(notebook.path.parent))
+    return sorted(violations, key=lambda violation: violation.path)
+
+
+@functools.cache
+def _host_names(folder: Path) -> tuple[str, ...]:
+    """Return `[check] builtins` of the project around a folder. Settings are loaded only where they may set them."""
+    root = project_root.find_root(folder)
+    file = root / "production" / "settings.toml"
     try:
-        return notebook_rules.check(document.read(file))
-    except errors.NotebookError as error:
-        return [notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error))]
+        mentioned = b"check" in file.read_bytes()
+    except OSError:
+        mentioned = False
+    if not mentioned and "NBOPS_CHECK_BUILTINS" not in os.environ:
+        return ()
+    from notebooks_lib import settings
+
+    return settings.load(root, os.environ).check.builtins
 
 
 def _default() -> tuple[Path, ...]:
-    from notebooks_lib import settings
-
-    root = settings.find_root(Path.cwd())
+    root = project_root.find_root(Path.cwd())
     folders = tuple(folder for name in FOLDERS if (folder := root / name).is_dir())
     if not folders:
         raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks to check")
@@ -114,10 +135,10 @@ def _print_rules(*, as_json: bool) -> None:
 
     if as_json:
         fields = ("code", "what", "why", "fix")
-        table = [{field: getattr(rule, field) for field in fields} for rule in notebook_rules.RULES]
+        table = [{field: getattr(rule, field) for field in fields} for rule in notebook_rules.all_rules()]
         sys.stdout.write(json.dumps(table, ensure_ascii=False) + "\n")
         return
-    for rule in notebook_rules.RULES:
-        click.echo(f"{click.style(rule.code, bold=True)}  {rule.what}")
+    for rule in notebook_rules.all_rules():
+        click.echo(f"{click.style(rule.code.ljust(5), bold=True)}  {rule.what}")
         click.echo(f"       why  {rule.why}")
         click.echo(f"       fix  {rule.fix}")

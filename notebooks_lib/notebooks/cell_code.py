@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from notebooks_lib import errors
 
 # Cell magics whose body is still Python that runs in the notebook's own namespace.
-_PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
+PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
 
 # One token of Python, as far as needed to find where a statement starts. Strings first: they may contain the others.
 _TOKEN = re.compile(
@@ -99,7 +99,7 @@ def _to_python(source: str) -> tuple[str, tuple[tuple[int, str], ...]]:
             source = "\n".join(lines)
     magics: list[tuple[int, str]] = []
     while cell_magic := _CELL_MAGIC.match(lines[first]):  # `%%capture` may stand over `%%sh`
-        if cell_magic[1] not in _PYTHON_BODIES:
+        if cell_magic[1] not in PYTHON_BODIES:
             magics += [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
             return "\n" * (len(lines) - 1), tuple(magics)
         magics.append((first + 1, lines[first]))
@@ -143,6 +143,11 @@ def _replaced(line: str) -> str | None:
         method = "getoutput" if match["sign"] == "!" else "run_line_magic"
         return f"{match['target']} = get_ipython().{method}({match['command'].strip()!r})"
     return None
+
+
+def is_automagic(line: str) -> bool:
+    """Return whether IPython may take a line for a magic without its percent sign, such as `pwd`."""
+    return _AUTOMAGIC.fullmatch(line) is not None
 
 
 def _statement_end(source: str, position: int) -> int:

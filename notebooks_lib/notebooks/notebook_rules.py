@@ -5,13 +5,14 @@ A cell tagged `nbops-ignore-NB012` is exempt from rule NB012.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.notebooks import cleaning, rule_checks
+from notebooks_lib.notebooks import cleaning, ruff_linter, rule_checks
 from notebooks_lib.notebooks.cleaning import Found
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.ruff_linter import HostNames, RuffRule
 
 IGNORE_TAG = "nbops-ignore-"
 UNREADABLE = "NB000"
@@ -187,13 +188,47 @@ RULES: tuple[NotebookRule, ...] = (
 )
 
 
+def all_rules() -> tuple[NotebookRule | RuffRule, ...]:
+    """Return our own rules, then those of ruff."""
+    return (*RULES, *ruff_linter.RULES)
+
+
+def find_rule(code: str) -> NotebookRule | RuffRule | None:
+    """Return the rule, or the family of rules, that a finding with this code belongs to."""
+    return next((rule for rule in all_rules() if code.startswith(rule.code)), None)
+
+
 def check(notebook: Notebook) -> list[RuleViolation]:
-    """Apply all rules. Return the violations, by cell and then by rule."""
+    """Apply our own rules. Return the violations, by cell and then by rule."""
+    return _in_order(
+        notebook,
+        (
+            RuleViolation(notebook.path, cell, rule.code, message)
+            for rule in RULES
+            for cell, message in rule.find(notebook)
+        ),
+    )
+
+
+def check_with_ruff(notebooks: Sequence[Notebook], host_names: HostNames = lambda _: ()) -> list[RuleViolation]:
+    """Apply our own rules and those of ruff, which is called once. Raises UsageError if ruff cannot be relied on."""
+    violations: list[RuleViolation] = []
+    for notebook, findings in zip(notebooks, ruff_linter.lint(notebooks, host_names), strict=True):
+        of_ruff = [
+            RuleViolation(
+                notebook.path,
+                finding.cell,
+                "NB014" if finding.code == ruff_linter.SYNTAX else finding.code,
+                f"line {finding.line}: {finding.message}",
+            )
+            for finding in findings
+        ]
+        violations += _in_order(notebook, [*check(notebook), *of_ruff])
+    return violations
+
+
+def _in_order(notebook: Notebook, violations: Iterable[RuleViolation]) -> list[RuleViolation]:
+    """Return the violations by cell and then by rule, without those that a cell's tag excuses."""
     ignored = {(cell.index, tag) for cell in notebook.cells for tag in cell.tags if tag.startswith(IGNORE_TAG)}
-    violations = [
-        RuleViolation(notebook.path, cell, rule.code, message)
-        for rule in RULES
-        for cell, message in rule.find(notebook)
-        if (cell, IGNORE_TAG + rule.code) not in ignored
-    ]
-    return sorted(violations, key=lambda violation: (violation.cell, violation.code))
+    kept = (one for one in violations if (one.cell, IGNORE_TAG + one.code) not in ignored)
+    return sorted(kept, key=lambda violation: (violation.cell, violation.code))

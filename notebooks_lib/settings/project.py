@@ -15,9 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from notebooks_lib import errors, notebook_path
 from notebooks_lib.paths import Layout
+from notebooks_lib.project_root import find_root, is_project
 from notebooks_lib.settings.sections import (
     Azure,
     CanaryStep,
+    Check,
     Data,
     EndpointOptions,
     Kernels,
@@ -48,6 +50,7 @@ class Settings(Section):
     stages: Stages = Stages()
     endpoint: EndpointOptions = EndpointOptions()
     kernels: Kernels = Kernels()
+    check: Check = Check()
 
     @property
     def layout(self) -> Layout:
@@ -68,19 +71,6 @@ class Settings(Section):
     def data_folder(self) -> Path:
         """The folder of versioned datasets."""
         return self.root / self.data.folder
-
-
-def find_root(start: Path, fallback: Path | None = None) -> Path:
-    """Return the first folder from `start` up with production/settings.toml or [tool.nbops].
-
-    Without one it is `fallback`, or `start`.
-    """
-    # A linked notebook belongs to the folder of its link, as in JupyterLab.
-    folder = start.resolve() if start.is_dir() else start.parent.resolve()
-    for candidate in (folder, *folder.parents):
-        if is_project(candidate):
-            return candidate
-    return (fallback or folder).resolve()
 
 
 def load(root: Path, environ: Mapping[str, str]) -> Settings:
@@ -147,20 +137,6 @@ def existing() -> Settings:
             "go to the project's folder"
         )
     return settings
-
-
-def is_project(folder: Path) -> bool:
-    """Return whether a folder is marked as a project's root."""
-    return (folder / "production" / "settings.toml").is_file() or _has_tool_table(folder)
-
-
-def _has_tool_table(folder: Path) -> bool:
-    try:
-        content = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return False
-    tool = content.get("tool", {})
-    return isinstance(tool, dict) and "nbops" in tool
 
 
 def _explain(problem: Any, origin: Mapping[str, str], file: Path) -> str:

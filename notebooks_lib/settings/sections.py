@@ -281,3 +281,10 @@ class Kernels(Section):
     """Modules to leave to the kernels; a package's name stands for all of its modules."""
     idle_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """Minutes for which a template waits for the next kernel."""
+
+
+class Check(Section):
+    """The section [check]: what `nbops check` has to know (docs/notebooks.md)."""
+
+    builtins: Names = ()
+    """Names that the place where notebooks run brings along, such as `spark` and `dbutils`."""

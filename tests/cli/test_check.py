@@ -1,12 +1,15 @@
 """`nbops check` prints `file:cell: CODE message`, and exits with 1 when there are findings."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.notebooks import notebook_rules
+from notebooks_lib.cli import check
+from notebooks_lib.notebooks import notebook_rules, ruff_linter
 from tests.notebooks.building import code, md, write
 
 GOOD = (md("# T"), code("alpha: float = 1.0", "parameters"))
@@ -52,6 +55,48 @@ def test_usage_errors_exit_with_2(tmp_path, capsys, arguments, said):
 def test_the_rules_are_listed_with_reason_and_fix(capsys):
     assert run(["check", "--rules"]) == 0
     printed = capsys.readouterr().out
-    assert all(text in printed for rule in notebook_rules.RULES for text in (rule.code, rule.why, rule.fix))
+    assert all(text in printed for rule in notebook_rules.all_rules() for text in (rule.code, rule.why, rule.fix))
     assert run(["check", "--rules", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(notebook_rules.RULES)
+    assert len(json.loads(capsys.readouterr().out)) == len(notebook_rules.all_rules())
+
+
+def test_names_are_checked_with_ruff_and_the_settings_name_what_the_host_brings(empty_project, capsys):
+    write(Path("production/b.ipynb"), *GOOD, code("spark.sql('select 1')\nframe"))
+    assert run(["check"]) == 1
+    assert [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["production/b.ipynb:2", "F821 line 1"],
+        ["production/b.ipynb:2", "F821 line 2"],
+    ]
+    with Path("production/settings.toml").open("a") as file:
+        file.write('[check]\nbuiltins = ["spark"]\n')
+    check._host_names.cache_clear()
+    assert run(["check"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "production/b.ipynb:2: F821 line 2: Undefined name `frame`\n"
+    assert "F821: Define it in an earlier cell" in printed.err
+
+
+def test_the_settings_are_those_of_the_notebooks_project(empty_project, monkeypatch, tmp_path):
+    write(Path("production/b.ipynb"), *GOOD, code("spark.sql('select 1')"))
+    with Path("production/settings.toml").open("a") as file:
+        file.write('[check]\nbuiltins = ["spark"]\n')
+    path = str(Path("production/b.ipynb").absolute())
+    monkeypatch.chdir(tmp_path)
+    assert run(["check", path]) == 0
+
+
+def test_without_ruff_nothing_passes(empty_project, capsys, monkeypatch):
+    write(Path("production/b.ipynb"), *GOOD)
+    monkeypatch.setattr(ruff_linter, "find_ruff", lambda: "no-such-ruff")
+    assert run(["check"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("nbops: ruff cannot be relied on")
+
+
+def test_neither_kernels_nor_mlflow_nor_pydantic_are_imported(empty_project):
+    write(Path("production/b.ipynb"), *GOOD)
+    code = (
+        "import sys\nfrom notebooks_lib.__main__ import run\nassert run(['check']) == 0\n"
+        "heavy = {'mlflow', 'jupyter_client', 'nbformat', 'pandas', 'pydantic'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

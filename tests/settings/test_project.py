@@ -89,18 +89,6 @@ def test_a_model_has_its_own_policy_over_the_projects(tmp_path: Path) -> None:
     }
 
 
-def test_the_root_is_the_nearest_folder_upwards_that_is_marked(tmp_path: Path) -> None:
-    root = project(tmp_path / "a", "") if (tmp_path / "a").mkdir() is None else tmp_path
-    deep = root / "b" / "c"
-    deep.mkdir(parents=True)
-    assert settings.find_root(deep / "n.ipynb") == root
-    (deep / "pyproject.toml").write_text("[tool.nbops]\n")
-    assert settings.find_root(deep) == deep
-    (deep / "pyproject.toml").write_text("[tool.other]\n")
-    assert settings.find_root(deep) == root
-    assert settings.find_root(tmp_path, fallback=deep) == deep
-
-
 def test_a_folder_without_project_and_runs_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

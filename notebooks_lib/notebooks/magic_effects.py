@@ -1,0 +1,95 @@
+"""What IPython lines do to the names of a notebook: which they use, and whether they may define unseen ones."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from notebooks_lib.notebooks import cell_code, expressions
+from notebooks_lib.notebooks.cell_code import CellCode
+from notebooks_lib.notebooks.document import Notebook
+
+_GIVEN = "display get_ipython In Out exit quit _ __ ___ _i _ii _iii _ih _oh _dh _sh _exit_code"
+NAMES_OF_IPYTHON = frozenset(_GIVEN.split())
+_NUMBERED = re.compile(r"_i?\d+")
+_CELL_MAGIC = re.compile(r"%%(\w*)")
+_WORD = re.compile(r"[^\W\d]\w*")
+_MAGIC = re.compile(r"[ \t]*(?:[^\W\d][\w.,\s]*=\s*)?(?P<sign>%{1,2}|!{1,2})?[ \t]*(?P<name>\w*)(?P<rest>.*)", re.S)
+
+_DEFINE_NOTHING = """
+    aimport alias autoawait autoreload autosave bash bigquery bookmark capture cat cd clear cmd colors conda config
+    cp css debug dirs doctest_mode env file gui hist history html javascript js latex less ll load_ext logstart
+    lprun ls lsmagic magic mamba man markdown matplotlib memit micromamba mkdir more mprun mv notebook pastebin pdb
+    pdef pdoc perl pfile pinfo pinfo2 pip popd powershell precision prun psearch psource pushd pwd pycat R
+    reload_ext rget rm rmdir rpush ruby save script set_env sh show sql svg sx system tb tensorboard time timeit
+    unalias unload_ext uv watermark who who_ls whos writefile writetemp xdel xmode
+"""
+_HARMLESS = frozenset(_DEFINE_NOTHING.split())
+"""Magics that define no names beside those written in their line, such as `%%capture output`."""
+_DEFINE_MAGICS = """
+    autoreload autotime bigquery_magics blackcellmagic cudf.pandas cython Cython dotenv google.cloud.bigquery
+    google.colab.data_table ipycache jupyter_black lab_black line_profiler memory_profiler nb_black nb_mypy nbtutor
+    pycodestyle_magic rpy2.ipython sql tensorboard version_information watermark
+"""
+_EXTENSIONS = frozenset(_DEFINE_MAGICS.split())
+"""Extensions that define magics only. Others may define names, as Kedro's does."""
+_SHELL_METHODS = {"run_line_magic", "run_cell_magic", "run_cell", "magic", "push", "ex"}
+"""Methods of the IPython shell that may define names."""
+
+
+def is_given_by_ipython(name: str) -> bool:
+    """Return whether IPython defines a name in every notebook, such as `display`, `_` and `_12`."""
+    return name in NAMES_OF_IPYTHON or _NUMBERED.fullmatch(name) is not None
+
+
+def unread_words(notebook: Notebook) -> frozenset[str]:
+    """Return the words of what is not read as Python: IPython lines except `%time`, and cells that cannot be read."""
+    texts = [text for cell in notebook.python_cells for _, text in cell.code.magics if not text.startswith("%time ")]
+    texts += [cell.source for cell in notebook.python_cells if cell.code.tree is None]
+    return frozenset(word for text in texts for word in _WORD.findall(text))
+
+
+def may_define_unseen_names(notebook: Notebook) -> bool:
+    """Return whether a notebook may define names that reading it does not show.
+
+    It may by `%run` and its like, a star import, `exec`, or a cell that cannot be read.
+    """
+    return not all(_is_harmless_cell(cell.code) for cell in notebook.python_cells)
+
+
+def _is_harmless_cell(code: CellCode) -> bool:
+    if code.tree is None or not all(map(_is_harmless, _magic_lines(code))):
+        return False
+    ours = {line for line, _ in code.magics}  # where the reader has put calls in place of magics
+    return not any(_defines_unseen(node, ours) for node in ast.walk(code.tree))
+
+
+def _defines_unseen(node: ast.AST, ours: set[int]) -> bool:
+    match node:
+        case ast.ImportFrom(names=aliases):
+            return any(alias.name == "*" for alias in aliases)
+        case ast.Call(func=ast.Name(id="exec")) | ast.Attribute(attr="user_ns"):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Call() | ast.Name(), attr=method), lineno=line):
+            return method in _SHELL_METHODS and line not in ours
+        case ast.Subscript(value=owner, ctx=ast.Store()) | ast.Attribute(value=owner, attr="update" | "setdefault"):
+            return isinstance(owner, ast.Call) and expressions.dotted(owner.func) in ("globals", "locals", "vars")
+    return False
+
+
+def _magic_lines(code: CellCode) -> Iterator[str]:
+    """Yield the magics and commands of a cell, without the body of a cell magic of another language."""
+    for _, text in code.magics:
+        yield text
+        if (cell_magic := _CELL_MAGIC.match(text)) and cell_magic[1] not in cell_code.PYTHON_BODIES:
+            return
+
+
+def _is_harmless(line: str) -> bool:
+    match = _MAGIC.match(line)
+    if match is None or (match["sign"] or "").startswith("!") or line.rstrip(" \t;").endswith("?") or line[:1] == "?":
+        return True
+    if match["name"] in ("load_ext", "reload_ext"):
+        return all(word in _EXTENSIONS for word in match["rest"].split())
+    return match["name"] in _HARMLESS
