@@ -58,6 +58,7 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	python -m tests.api --check
+	python -m tests.rules --check
 
 proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
 	pytest -n 2 --dist worksteal -m proof
@@ -68,8 +69,9 @@ bench: setup  ## what we claim about speed, side by side
 		--target .nbops/bench-packages --requirements benchmarks/requirements.lock
 	python -m benchmarks
 
-api:  ## write docs/api.md anew from the docstrings of what is exported
+api:  ## write docs/api.md and docs/rules.md anew, from docstrings and from the tables of rules
 	python -m tests.api
+	python -m tests.rules
 
 lock:  ## write requirements.lock anew from pyproject.toml, without index addresses
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \

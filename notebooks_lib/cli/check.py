@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, project_root, safe_files
+from notebooks_lib import errors, project_root, safe_files, safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ _SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
 def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool) -> int:
     """Check notebooks, or all notebooks in folders, against the rules. Only --fix changes files.
 
-    Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell: CODE
-    message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
+    Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell (id):
+    CODE message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
     """
     from notebooks_lib.notebooks import notebook_rules
 
@@ -50,8 +50,8 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool)
         sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
         return 1 if findings else 0
     for finding in findings:
-        where = click.style(f"{output.path(finding.path)}:{finding.cell}:", bold=True)
-        click.echo(f"{where} {click.style(finding.code, fg='red')} {finding.message}")
+        where = click.style(f"{output.path(finding.path)}:{safe_text.printable(finding.place)}:", bold=True)
+        click.echo(f"{where} {click.style(finding.code, fg='red')} {safe_text.printable(finding.text)}")
     for code in sorted({finding.code for finding in findings}):
         if rule := notebook_rules.find_rule(code):
             click.echo(f"  {code}: {rule.fix}", err=True)

@@ -9,74 +9,45 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook
 
-Found = Iterator[tuple[int, str]]
-"""Pairs: index of a cell, and what was found there."""
-TRACES = ("executionInfo", "outputId", "ExecuteTime", "execution")
-"""What Colab and Jupyter extensions write into a cell's metadata: who ran it, and when."""
+NOISY_IN_CELLS = (
+    *("executionInfo", "outputId", "ExecuteTime", "execution", "papermill"),  # who ran it, and when
+    *("collapsed", "scrolled", "heading_collapsed", "hidden", "pycharm", "vscode"),  # what a view shows
+)
+"""What Colab, Jupyter, papermill and editors write into a cell's metadata by themselves."""
+NOISY_IN_FILE = ("widgets", "papermill", "vscode", "ExecuteTime", "varInspector")
+"""What they write into the metadata of the file."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def find_outputs(notebook: Notebook) -> Found:
-    """Yield cells with outputs that are not tagged `keep_output`, and other traces of a run."""
-    for cell in notebook.code_cells:
-        outputs = notebook.raw["cells"][cell.index].get("outputs")
-        if isinstance(outputs, list) and outputs and KEEP_OUTPUT_TAG not in cell.tags:
-            yield cell.index, f"{len(outputs)} output(s)"
-    for cell in notebook.cells:
-        metadata = notebook.raw["cells"][cell.index].get("metadata")
-        if traces := [key for key in TRACES if isinstance(metadata, dict) and key in metadata]:
-            yield cell.index, f"traces of a run in its metadata: {', '.join(traces)}"
-    yield from find_widgets(notebook)
-
-
-def find_widgets(notebook: Notebook) -> Found:
-    """Yield the state of widgets, which holds what they showed, unless a kept output needs it."""
-    metadata = notebook.raw.get("metadata")
-    if not isinstance(metadata, dict) or "widgets" not in metadata:
-        return
-    kept = [notebook.raw["cells"][cell.index].get("outputs") for cell in notebook.cells if KEEP_OUTPUT_TAG in cell.tags]
-    if WIDGET_VIEW not in json.dumps(kept):
-        yield 0, "the state of widgets, with what they have shown"
-
-
-def find_counts(notebook: Notebook) -> Found:
-    """Yield execution counts. A cell that keeps its output keeps its count, which nbval needs to compare it."""
-    for cell in notebook.code_cells:
-        count = notebook.raw["cells"][cell.index].get("execution_count")
-        if count is not None and KEEP_OUTPUT_TAG not in cell.tags:
-            yield cell.index, f"execution count {count}"
-
-
-def find_missing_ids(notebook: Notebook) -> Found:
-    """Yield cells without an id, or with the id of another cell."""
-    minor = notebook.raw.get("nbformat_minor")
-    if not isinstance(minor, int) or minor < 5:
-        yield 0, f"notebook format 4.{minor} has no cell ids, 4.5 is needed"
-        return
-    owners: dict[str, int] = {}
-    for cell in notebook.cells:
-        if cell.id is None:
-            yield cell.index, "no cell id"
-        elif cell.id in owners:
-            yield cell.index, f"cell id {cell.id!r} is also that of cell {owners[cell.id]}"
-        else:
-            owners[cell.id] = cell.index
-
-
-def find_odd_kernel(notebook: Notebook) -> Found:
-    """Yield the kernel name of a Python notebook that is not `python3`: other machines may not have that kernel."""
-    if not notebook.is_python:
-        return
+def kernel_name(notebook: Notebook) -> str | None:
+    """Return the name of the kernel in the metadata, if there is one."""
     metadata = notebook.raw.get("metadata")
     spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
-    name = spec.get("name") if isinstance(spec, dict) else None
-    if name != "python3":
-        yield 0, f"kernel name {name!r}, 'python3' is needed" if name else "no kernel name, 'python3' is needed"
+    return spec.get("name") if isinstance(spec, dict) else None
+
+
+def noisy_keys(part: Mapping[str, Any]) -> list[str]:
+    """Return the keys that tools write by themselves into the metadata of a cell."""
+    metadata = part.get("metadata")
+    return [key for key in NOISY_IN_CELLS if key in metadata] if isinstance(metadata, dict) else []
+
+
+def noisy_notebook_keys(notebook: Notebook) -> list[str]:
+    """Return such keys of the file. The state of widgets stays where a kept output shows it."""
+    metadata = notebook.raw.get("metadata")
+    keys = [key for key in NOISY_IN_FILE if key in metadata] if isinstance(metadata, dict) else []
+    if "widgets" in keys:
+        outputs = [
+            notebook.raw["cells"][cell.index].get("outputs") for cell in notebook.cells if KEEP_OUTPUT_TAG in cell.tags
+        ]
+        if WIDGET_VIEW in json.dumps(outputs):
+            keys.remove("widgets")
+    return keys
 
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -91,8 +62,8 @@ def clean(notebook: Notebook) -> dict[str, Any]:
     raw: dict[str, Any] = copy.deepcopy(dict(notebook.raw))
     metadata = raw.get("metadata")
     metadata = raw["metadata"] = metadata if isinstance(metadata, dict) else {}
-    if any(True for _ in find_widgets(notebook)):
-        del metadata["widgets"]
+    for key in noisy_notebook_keys(notebook):
+        del metadata[key]
     ids: set[str] = set()
     for cell, parsed in zip(raw["cells"], notebook.cells, strict=True):
         if parsed.kind == "code" and KEEP_OUTPUT_TAG not in parsed.tags:
@@ -100,14 +71,14 @@ def clean(notebook: Notebook) -> dict[str, Any]:
             cell["execution_count"] = None
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
-        for key in TRACES:
+        for key in NOISY_IN_CELLS:
             cell["metadata"].pop(key, None)
         if parsed.id is None or parsed.id in ids:
             cell["id"] = make_id(parsed.index, parsed.source)
         ids.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
-    if notebook.is_python and any(True for _ in find_odd_kernel(notebook)):
+    if notebook.is_python and kernel_name(notebook) != KERNEL["name"]:
         metadata["kernelspec"] = dict(KERNEL)
     return raw
 

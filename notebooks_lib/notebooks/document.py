@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import cell_code
+from notebooks_lib.notebooks import cell_code, expressions
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
@@ -54,6 +55,11 @@ class NotebookCell:
     def code(self) -> cell_code.CellCode:
         """The source as Python with magics replaced, or why it is not Python. Empty for other cells."""
         return cell_code.read_code(self.source if self.kind == "code" else "")
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The nodes of the syntax tree; none where the cell cannot be read."""
+        return tuple(ast.walk(self.code.tree)) if self.code.tree else ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,21 @@ class Notebook:
     def headings(self) -> tuple[tuple[int, int, str], ...]:
         """All markdown headings: index of the cell, level from 1, text."""
         return tuple((cell.index, level, text) for cell in self.cells for level, text in _markdown(cell) if level)
+
+    @cached_property
+    def imported(self) -> dict[str, str]:
+        """What each imported name stands for: `mf` -> "mlflow"."""
+        return expressions.imported_names(cell.code.tree for cell in self.python_cells if cell.code.tree)
+
+    @cached_property
+    def calls(self) -> tuple[tuple[NotebookCell, ast.Call, str], ...]:
+        """All calls with their cell and the full path of what they call; empty if it does not start at an import."""
+        return tuple(
+            (cell, node, expressions.imported_path(node.func, self.imported))
+            for cell in self.python_cells
+            for node in cell.nodes
+            if isinstance(node, ast.Call)
+        )
 
     @cached_property
     def code_sha256(self) -> str:

@@ -50,6 +50,23 @@ def unread_words(notebook: Notebook) -> frozenset[str]:
     return frozenset(word for text in texts for word in _WORD.findall(text))
 
 
+def asked_names(notebook: Notebook) -> frozenset[str]:
+    """Return the names that a notebook looks up before it uses them, as by `"frame" in globals()`."""
+    return frozenset(
+        node.left.value
+        for cell in notebook.python_cells
+        for node in cell.nodes
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Constant)
+        and isinstance(node.left.value, str)
+        and any(isinstance(part, ast.Call) and _is_lookup(part) for part in node.comparators)
+    )
+
+
+def _is_lookup(call: ast.Call) -> bool:
+    return expressions.dotted(call.func) in ("globals", "locals", "vars", "dir")
+
+
 def may_define_unseen_names(notebook: Notebook) -> bool:
     """Return whether a notebook may define names that reading it does not show.
 

@@ -15,11 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import cell_code, magic_effects
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
+from notebooks_lib.notebooks.notebook_rule import Finding
+from notebooks_lib.notebooks.ruff_rules import RULES
 
 OLDEST = "0.9"
 """The first ruff whose answers are read; `pyproject.toml` pins a newer one."""
@@ -36,127 +38,20 @@ _CANARY_CODE = "F507"
 _SILENCED = re.compile(r"#\s*(?:ruff|flake8)\s*:", re.IGNORECASE)
 
 
-class RuffRule(NamedTuple):
-    """One rule of ruff, or a family of rules, that notebooks are held to."""
-
-    code: str
-    """What ruff selects by; the code in a finding begins with it."""
-    what: str
-    why: str
-    fix: str
-
-
-RULES: tuple[RuffRule, ...] = (
-    RuffRule(
-        "F821",
-        "a name that no earlier cell defines",
-        "On a fresh kernel the run fails there.",
-        "Define it in an earlier cell; names that the host brings along go into `[check] builtins`.",
-    ),
-    RuffRule(
-        "F822",
-        "a name in `__all__` that is not defined",
-        "`from module import *` fails on it.",
-        "Define it, or take it out.",
-    ),
-    RuffRule(
-        "F823",
-        "a local variable that is read before it is assigned",
-        "The function fails there.",
-        "Assign it first, or give the local variable another name.",
-    ),
-    RuffRule(
-        "F811",
-        "a definition that is replaced before it is used",
-        "One of the two has no effect.",
-        "Keep one of them.",
-    ),
-    RuffRule(
-        "F401",
-        "an import that nothing uses",
-        "Readers look for its use, and every run waits for it.",
-        "Take it out; `# noqa: F401` keeps an import that has an effect of its own.",
-    ),
-    RuffRule(
-        "F402",
-        "a loop variable that replaces an import",
-        "After the loop the import is gone.",
-        "Give the loop variable another name.",
-    ),
-    RuffRule(
-        "F403",
-        "`from module import *`",
-        "Nobody can tell where a name comes from, and undefined names stay unseen.",
-        "Import the names that are used.",
-    ),
-    RuffRule(
-        "F5",
-        "a format string that does not fit its values",
-        "It fails, or it leaves values out.",
-        "Let placeholders and values agree.",
-    ),
-    RuffRule(
-        "F6",
-        "a comparison, assertion or dictionary that does not do what it says",
-        "The test is always true or false, or a key is overwritten.",
-        "Write what is meant.",
-    ),
-    RuffRule(
-        "F7",
-        "a statement in a place where it is not allowed",
-        "Python refuses the cell, or never gets there.",
-        "Move or remove the statement.",
-    ),
-    RuffRule(
-        "PLE",
-        "code that fails when it runs",
-        "The run fails there, after all the work before it.",
-        "Mend the line.",
-    ),
-    RuffRule(
-        "B015",
-        "a comparison whose result is not used",
-        "It has no effect; an assignment or an assertion was probably meant.",
-        "Write `assert`, assign the result, or remove the line.",
-    ),
-    RuffRule(
-        "B018",
-        "an expression whose value is not used",
-        "It has no effect; only the last expression of a cell is shown.",
-        "Call it, show it by `display`, or remove the line.",
-    ),
-    RuffRule(
-        "E402",
-        "an import below other code in its cell",
-        "Imports tell what a notebook needs; readers look for them at the top.",
-        "Move the import to the top of its cell, or to the setup cell.",
-    ),
-)
-
-
-class RuffFinding(NamedTuple):
-    """One finding of ruff, in our cells."""
-
-    cell: int
-    """Index from 0."""
-    line: int
-    """Line in the cell, from 1."""
-    code: str
-    message: str
-
-
+RuffAnswer = tuple[str, Finding]
+"""Code and finding."""
 HostNames = Callable[[Notebook], Collection[str]]
 """Returns the names that the host of a notebook defines, such as `spark`."""
 
 
 def lint(
     notebooks: Sequence[Notebook], host_names: HostNames = lambda _: (), *, executable: str | None = None
-) -> list[list[RuffFinding]]:
+) -> list[list[RuffAnswer]]:
     """Return the findings of each notebook, in its order. Raises UsageError if ruff is missing or cannot be relied on.
 
     `SYNTAX` is the code of what ruff cannot parse. A notebook of another language has no findings.
     """
-    answers: list[list[RuffFinding]] = [[] for _ in notebooks]
+    answers: list[list[RuffAnswer]] = [[] for _ in notebooks]
     python = [number for number, notebook in enumerate(notebooks) if notebook.is_python]
     if not python:
         return answers
@@ -167,10 +62,10 @@ def lint(
     for entry in raw:
         try:
             number, cell = int(Path(entry["filename"]).stem), entry["cell"] - 1
-            finding = RuffFinding(cell, entry["location"]["row"], entry["code"] or SYNTAX, entry["message"])
+            finding = Finding(cell, entry["message"], entry["location"]["row"])
         except (KeyError, TypeError, ValueError) as error:
             raise _unreliable(f"an answer that cannot be read: {entry!r:.100}") from error
-        answers[number].append(finding)
+        answers[number].append((entry["code"] or SYNTAX, finding))
     return [list(_certain(notebook, found, host_names)) for notebook, found in zip(notebooks, answers, strict=True)]
 
 
@@ -242,26 +137,36 @@ def _unreliable(what: str) -> errors.UsageError:
     )
 
 
-def _certain(notebook: Notebook, findings: list[RuffFinding], host_names: HostNames) -> Iterator[RuffFinding]:
+def _certain(notebook: Notebook, answers: list[RuffAnswer], host_names: HostNames) -> Iterator[RuffAnswer]:
     """Yield what is a fault for certain. Raises UsageError if ruff has not read the notebook."""
     if not notebook.is_python:
         return
     canary = len(notebook.cells)
     silenced = any(_SILENCED.search(cell.source) for cell in notebook.code_cells)
-    if not silenced and not any(f.code == SYNTAX or (f.cell == canary and f.code == _CANARY_CODE) for f in findings):
+    was_read = any(code == SYNTAX or (one.cell == canary and code == _CANARY_CODE) for code, one in answers)
+    if not (was_read or silenced):
         raise _unreliable(f"{notebook.path.name} was not read")
-    findings = [finding for finding in findings if finding.cell < canary]
-    if not findings:
+    answers = [answer for answer in answers if answer[1].cell < canary]
+    if not answers:
         return
     unread = magic_effects.unread_words(notebook)
-    given = None if magic_effects.may_define_unseen_names(notebook) else {*unread, *host_names(notebook)}
-    for finding in findings:
-        if not _is_excused(notebook.cells[finding.cell], finding, unread, given):
-            yield finding
+    given: set[str] | None = {*unread, *host_names(notebook), *magic_effects.asked_names(notebook)}
+    if magic_effects.may_define_unseen_names(notebook):
+        given = None
+    for code, finding in answers:
+        if not _is_excused(notebook.cells[finding.cell], code, finding, unread, given):
+            yield code, finding._replace(cause=_cause(code, finding.message))
+
+
+def _cause(code: str, message: str) -> str:
+    """Return what findings have in common that are mended together: a name, or a habit."""
+    if code in ("F821", "F401"):
+        return message
+    return code if code == "E402" else ""
 
 
 def _is_excused(
-    cell: NotebookCell, finding: RuffFinding, unread: Collection[str], given: Collection[str] | None
+    cell: NotebookCell, code: str, finding: Finding, unread: Collection[str], given: Collection[str] | None
 ) -> bool:
     """Return whether a finding may be wrong.
 
@@ -269,12 +174,12 @@ def _is_excused(
     """
     named = _NAME.search(finding.message)
     name = named[1] if named else ""
-    if finding.code in ("F821", "F822"):
+    if code in ("F821", "F822"):
         line = cell.source.split("\n")[finding.line - 1].strip()
         known = given is None or name in given or magic_effects.is_given_by_ipython(name)
         return known or (line == name and cell_code.is_automagic(line))
     if any(finding.line == line for line, _ in cell.code.magics):
         return True  # code that stands in for a magic
-    if finding.code in ("F401", "F811"):
+    if code in ("F401", "F811"):
         return not set(_WORDS.findall(name.rpartition(" as ")[2])).isdisjoint(unread)
     return False

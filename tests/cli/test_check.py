@@ -12,7 +12,7 @@ from notebooks_lib.cli import check
 from notebooks_lib.notebooks import notebook_rules, ruff_linter
 from tests.notebooks.building import code, md, write
 
-GOOD = (md("# T"), code("alpha: float = 1.0", "parameters"))
+GOOD = (md("# T"), code("alpha: float = 1.0\nprint(alpha)", "parameters"))
 
 
 def test_findings_are_printed_and_exit_with_1(empty_project, capsys):
@@ -23,7 +23,7 @@ def test_findings_are_printed_and_exit_with_1(empty_project, capsys):
     assert run(["check"]) == 1
     printed = capsys.readouterr()
     (line,) = printed.out.splitlines()
-    assert line.startswith("experimentation/deep/a.ipynb:2: NB014 ")
+    assert line.startswith("experimentation/deep/a.ipynb:2 (cell-2): NB014 ")
     assert "2 notebooks, 1 finding" in printed.err
     assert "NB014: " in printed.err, "the fix stands below"
 
@@ -64,15 +64,15 @@ def test_names_are_checked_with_ruff_and_the_settings_name_what_the_host_brings(
     write(Path("production/b.ipynb"), *GOOD, code("spark.sql('select 1')\nframe"))
     assert run(["check"]) == 1
     assert [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()] == [
-        ["production/b.ipynb:2", "F821 line 1"],
-        ["production/b.ipynb:2", "F821 line 2"],
+        ["production/b.ipynb:2 (cell-2)", "F821 line 1"],
+        ["production/b.ipynb:2 (cell-2)", "F821 line 2"],
     ]
     with Path("production/settings.toml").open("a") as file:
         file.write('[check]\nbuiltins = ["spark"]\n')
     check._host_names.cache_clear()
     assert run(["check"]) == 1
     printed = capsys.readouterr()
-    assert printed.out == "production/b.ipynb:2: F821 line 2: Undefined name `frame`\n"
+    assert printed.out == "production/b.ipynb:2 (cell-2): F821 line 2: Undefined name `frame`\n"
     assert "F821: Define it in an earlier cell" in printed.err
 
 

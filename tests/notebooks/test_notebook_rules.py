@@ -1,13 +1,15 @@
 """Each rule finds what it names, where it stands, and a notebook built as the house style says has no findings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from notebooks_lib.notebooks import document, notebook_rules
+from notebooks_lib.notebooks import document, notebook_rules, text_rules
+from tests import rules
 from tests.notebooks.building import code, md, notebook
 
-P = code("alpha: float = 1.0  # strength", "parameters")
+P = code("alpha: float = 1.0  # strength\nprint(alpha)", "parameters")
 
 
 def codes(*cells, **extra) -> list[tuple[int, str]]:
@@ -131,12 +133,13 @@ def test_what_only_looks_like_a_fault_is_left_alone(source):
     ],
 )
 def test_the_parameters_cell_is_annotated_literals_within_their_own_schema(source, found):
-    assert codes(md("# T"), code(source, "parameters")) == [(1, one) for one in found]
+    reads = code("print(x, token, y, z)")
+    assert codes(md("# T"), code(source, "parameters"), reads) == [(1, one) for one in found]
 
 
 def test_the_parameters_cell_is_there_once_and_first():
     assert codes(md("# T"), code("x = 1")) == [(1, "NB005")]
-    assert codes(md("# T"), P, code("y: int = 1", "parameters")) == [(2, "NB005")]
+    assert codes(md("# T"), P, code("y: int = 1\ny", "parameters")) == [(2, "NB005")]
     assert codes(md("# T"), code("import os"), P) == [(2, "NB005")]
     assert codes(md("# T"), code(""), P) == []
 
@@ -171,7 +174,27 @@ def test_every_rule_has_a_reason_and_a_fix_and_a_code_of_its_own():
     assert [rule.code for rule in notebook_rules.RULES] == [
         f"NB{number:03d}" for number in range(1, len(notebook_rules.RULES) + 1)
     ]
-    assert all(rule.what and rule.why.endswith(".") and rule.fix.endswith(".") for rule in notebook_rules.RULES)
+    assert all(
+        rule.what and rule.why.endswith((".", "?")) and rule.fix.endswith(".") for rule in notebook_rules.all_rules()
+    )
+
+
+@pytest.mark.parametrize("rule", notebook_rules.all_rules(), ids=lambda rule: rule.code)
+def test_the_examples_of_a_rule_are_reported_and_not_reported(rule, tmp_path):
+    bad, good = (rules.example(text, tmp_path / str(number)) for number, text in enumerate((rule.bad, rule.good)))
+    (tmp_path / "1").mkdir(exist_ok=True)
+    codes = [{one.code for one in notebook_rules.check_with_ruff([notebook])} for notebook in (bad, good)]
+    assert any(code.startswith(rule.code) for code in codes[0])
+    assert not any(code.startswith(rule.code) for code in codes[1])
+
+
+def test_the_page_of_rules_is_what_the_tables_say():
+    assert rules.page() == rules.PAGE.read_text("utf-8"), "make api"
+
+
+def test_the_page_on_notebooks_lists_every_rule():
+    text = (rules.PAGE.parent / "notebooks.md").read_text("utf-8")
+    assert [rule.code for rule in notebook_rules.all_rules() if rule.code not in text] == []
 
 
 def test_a_notebook_of_thousands_of_cells_is_checked():
@@ -182,7 +205,7 @@ def test_a_notebook_of_thousands_of_cells_is_checked():
 def test_a_finding_reads_as_file_cell_code_message():
     path = Path("work/n.ipynb")
     (found,) = notebook_rules.check(notebook(md("# T"), P, md("a"), code("x = ("), path=path))
-    assert str(found).startswith(f"{path}:3: NB014 line 1: ")
+    assert str(found).startswith(f"{path}:3 (cell-3): NB014 line 1: ")
     assert document.read(path)
 
 
@@ -190,6 +213,8 @@ def test_a_finding_reads_as_file_cell_code_message():
     "source",
     [
         "x = '~/Downloads'",
+        "x = '/tmp/model'",
+        "x = '/opt/ml/model'",
         "x = 'https://example.org/content/a.csv'",
         "!ls ~/data",
         "import warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    f()",
@@ -233,3 +258,118 @@ def test_python_has_kernels_of_any_name(kernel: str):
     metadata = {"kernelspec": {"name": kernel, "display_name": "?"}}
     found = codes(md("# T"), code("x <- (1", "parameters"), metadata=metadata)
     assert "NB014" in {one for _, one in found}
+
+
+def test_what_has_one_cause_is_one_line_that_names_the_cells():
+    ran = {**OUTPUT, "execution_count": 1}
+    cells = [md("# T"), P, md("a"), *(code(f"print({i})", **ran) for i in range(2)), md("b"), code("1", **ran)]
+    found = notebook_rules.check(notebook(*cells))
+    assert [one.text for one in found] == ["outputs; also in cells 4, 6"]
+    assert found[0].cells == (3, 4, 6)
+    cells[3] = code("print(0)", "nbops-ignore-NB001", **ran)
+    assert [one.text for one in notebook_rules.check(notebook(*cells))] == ["outputs; also in cell 6"]
+    missing = [code("print(frame)"), md("b"), code("print(frame)\nprint(other)")]
+    (frame, other) = notebook_rules.check_with_ruff([notebook(md("# T"), P, md("a"), *missing)])
+    assert frame.text == "line 1: Undefined name `frame`; also in cell 5"
+    assert (other.cell, other.line, other.cells) == (5, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        *[(key, "cell") for key in ("ExecuteTime", "executionInfo", "collapsed", "papermill", "vscode")],
+        *[(key, "file") for key in ("widgets", "papermill", "vscode")],
+    ],
+)
+def test_metadata_that_tools_write_is_one_finding(key, place):
+    spec = {"kernelspec": {"name": "python3"}}
+    if place == "file":
+        assert codes(md("# T"), P, metadata={**spec, key: {}}) == [(0, "NB021")]
+    else:
+        cell = {"metadata": {key: True}}
+        assert codes(md("# T"), P, md("a", **cell), code("1", **cell)) == [(2, "NB021")]
+
+
+def test_widgets_that_a_kept_output_shows_stay():
+    view = {"outputs": [{"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}}]}
+    metadata = {"kernelspec": {"name": "python3"}, "widgets": {}}
+    assert codes(md("# T"), P, md("a"), code("1", "keep_output", **view), metadata=metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "reported"),
+    [
+        ("print(rate)", ["NB022"]),
+        ("print(rate, seed)", []),
+        ("print(f'{rate} {seed}')", []),
+        ("frame.query('x > @seed and @rate')", []),
+        ("rate; !echo {seed}", ["NB014"]),
+        ("print(rate)\n!echo {seed}", []),
+        ("print(globals())", []),
+        ("print(rate)\nseed = 3", ["NB022", "NB018"]),
+        ("exec(text)", []),
+    ],
+)
+def test_a_parameter_that_nothing_reads_is_reported(source, reported):
+    given = code("rate: float = 1.0\nseed: int = 7", "parameters")
+    assert [code for _, code in codes(md("# T"), given, md("a"), code(source))] == reported
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reported"),
+    [
+        ("dry_run: bool = True", False),
+        ("dry_run: bool = False", True),
+        ("live: bool = False", False),
+        ("deploy_model: bool = True", True),
+        ("overwrite: bool = True", True),
+        ("verbose: bool = True", False),
+        ("dry_run: str = 'no'", False),
+    ],
+)
+def test_in_production_a_switch_changes_nothing_by_default(parameter, reported):
+    cells = (md("# T"), code(f"{parameter}\nprint({parameter.partition(':')[0]})", "parameters"))
+    assert codes(*cells, path=Path("production/n.ipynb")) == ([(1, "NB023")] if reported else [])
+    assert codes(*cells, path=Path("experimentation/n.ipynb")) == []
+
+
+def test_nothing_is_left_to_do_in_production():
+    cells = (md("# T\nTODO: say why"), P, md("a"), code("x = 'TODO'  # FIXME: which\ny = 1  # todos"))
+    assert codes(*cells, path=Path("production/n.ipynb")) == [(0, "NB027"), (3, "NB027")]
+    assert codes(*cells) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "code_found"),
+    [
+        ("import os\nos.chdir('x')", "NB024"),
+        ("%cd x", "NB024"),
+        ("import mlflow\nfrom notebooks_lib import tracking\ntracking.run('x')\nmlflow.end_run()", "NB025"),
+        ("from notebooks_lib import datasets\ndata = datasets.load('a@1')\nprint(data.holdout)", "NB026"),
+        ("from notebooks_lib.datasets.loader import open_holdout\nopen_holdout('a@1', reader='me')", "NB026"),
+    ],
+)
+def test_state_that_others_own_is_left_alone(source, code_found):
+    assert body(source) == [(3, code_found)]
+    assert body(source, f"nbops-ignore-{code_found}") == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import mlflow\nmlflow.start_run()\nmlflow.end_run()",
+        "from notebooks_lib import Gate\nGate('m').holdout(1)",
+        "x.holdout",
+        "import os\nos.getcwd()",
+    ],
+)
+def test_state_of_ones_own_may_change(source):
+    assert body(source) == []
+
+
+def test_the_template_is_held_by_its_texts():
+    template = document.read(Path(__file__).parents[2] / "experimentation" / "template.ipynb")
+    left = [cell.index for cell in template.cells if cell.kind == "markdown"]
+    copied = replace(template, path=Path("mine.ipynb"))
+    assert [one.cell for one in text_rules.template_texts(copied)] == left
+    assert list(text_rules.template_texts(template)) == []

@@ -16,7 +16,7 @@ PYTHON = code("rate: float = 1.0", "parameters")
 
 def found(*cells: object, host: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
     (findings,) = ruff_linter.lint([notebook(*cells)], lambda _: host)  # type: ignore[arg-type]
-    return [(finding.cell, finding.line, finding.code) for finding in findings]
+    return [(finding.cell, finding.line, code) for code, finding in findings]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_a_fault_is_found_in_its_cell_and_line(source: str, line: int, expected:
         "await rate\nasync with rate: pass",
         "def f():\n    return later\n\nlater = 1",
         "'\ud83d'",
+        "if 'frame' in globals():\n    print(frame)",
     ],
 )
 def test_what_is_right_in_a_notebook_is_not_reported(source: str) -> None:
@@ -88,7 +89,7 @@ def test_many_notebooks_are_one_call_and_other_languages_are_left_out() -> None:
         notebook(code("# ruff: noqa\nframe")),
     ]
     answers = ruff_linter.lint(notebooks)
-    assert [[finding.code for finding in findings] for findings in answers] == [["F821"], [], [], []]
+    assert [[code for code, _ in findings] for findings in answers] == [["F821"], [], [], []]
     assert ruff_linter.lint([]) == []
 
 

@@ -1,0 +1,337 @@
+"""Rules about what the code of a notebook does to others: installs, paths, tracking, warnings, order, process state."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from notebooks_lib.notebooks import expressions, mlflow_calls
+from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook, NotebookCell
+from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
+from notebooks_lib.notebooks.parameters import read_schema
+
+_INSTALL = re.compile(
+    r"(?:^|[\s;&|])(?:%{1,2}|!{1,2})?\s*(?:\S*python[\d.]*\S*\s+-m\s+|\{sys\.executable\}\s+-m\s+)?"
+    r"(?P<tool>pip[\d.]*|conda|mamba|micromamba|uv|poetry|apt|apt-get|brew|npm)\s+(?:-\S+\s+)*(?:pip\s+)?"
+    r"(?:install|add|uninstall)\b"
+)
+_FOLDERS = "home|Users|root|mnt|media|Volumes|dbfs|kaggle|content|Workspace|databricks"
+_MACHINE_PATH = re.compile(
+    rf"(?:file://)?(?:/(?:{_FOLDERS})/(?:\S|$)|[A-Za-z]:[\\/][\w.-]{{2}}|\\\\[\w.-]+\\\w|~[\w-]+/\S)"
+)
+_MAGIC_PATH = re.compile(rf"(?<![\w.:/])(?:/(?:{_FOLDERS})/\w|[A-Za-z]:\\\w)")
+_FILTERS = {"warnings.filterwarnings", "warnings.simplefilter"}
+_PATH_EDITS = {f"sys.path.{method}" for method in ("append", "insert", "extend", "remove", "pop", "clear")}
+_CHANGES_FOLDER = re.compile(r"\s*%(?:cd|pushd|popd)\b")
+_OUR_RUNS = {"notebooks_lib.run", "notebooks_lib.tracking.run"}
+
+
+def syntax(notebook: Notebook) -> Findings:
+    """Yield cells that are not Python."""
+    for cell in notebook.python_cells:
+        if cell.code.tree is None:
+            # A notebook of Python 2 is one fault, not as many as it prints.
+            cause = "print" if cell.code.error.startswith("Missing parentheses in call to 'print'") else ""
+            yield Finding(cell.index, cell.code.error, cell.code.line, cause)
+
+
+def installs(notebook: Notebook) -> Findings:
+    """Yield commands that change the environment while the notebook runs."""
+    for cell in notebook.python_cells:
+        for line, text in cell.code.magics:
+            if _INSTALL.search(text):
+                yield Finding(cell.index, f"{text.strip()[:60]}", line)
+    for cell, call, path in notebook.calls:
+        if path.startswith("subprocess.") or path in ("os.system", "os.popen", "pip.main", "pip._internal.main"):
+            nodes = [node for argument in call.args for node in ast.walk(argument)]
+            texts = (node.value for node in nodes if isinstance(node, ast.Constant))
+            words = " ".join(text for text in texts if isinstance(text, str))
+            if _INSTALL.search(f"pip {words}" if path.startswith("pip.") else words):
+                yield Finding(cell.index, f"{path} {words[:60]}", call.lineno)
+
+
+def machine_paths(notebook: Notebook) -> Findings:
+    """Yield absolute paths that other machines do not have."""
+    for cell in notebook.python_cells:
+        for node in cell.nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _MACHINE_PATH.match(node.value):
+                yield Finding(cell.index, f"{node.value.splitlines()[0][:60]!r}", node.lineno, node.value)
+        for line, text in cell.code.magics:
+            if _MAGIC_PATH.search(text):
+                yield Finding(cell.index, f"{text.strip()[:60]}", line)
+
+
+def tracking_uris(notebook: Notebook) -> Findings:
+    """Yield cells that send runs to another store."""
+    for call in mlflow_calls.tracking_uri_calls(notebook, {}):
+        yield Finding(call.cell, call.function + (f" {call.value!r}" if call.value else ""), call.line)
+
+
+def warning_filters(notebook: Notebook) -> Findings:
+    """Yield filters that hide warnings, except those within `catch_warnings`, which end with its block."""
+    imported = notebook.imported
+    within = {
+        id(node)
+        for cell in notebook.python_cells
+        for block in cell.nodes
+        if isinstance(block, ast.With | ast.AsyncWith)
+        and any(
+            isinstance(item.context_expr, ast.Call)
+            and expressions.imported_path(item.context_expr.func, imported) == "warnings.catch_warnings"
+            for item in block.items
+        )
+        for node in ast.walk(block)
+    }
+    for cell, node, path in notebook.calls:
+        if path in _FILTERS and id(node) not in within:
+            yield Finding(cell.index, path, node.lineno)
+
+
+def path_edits(notebook: Notebook) -> Findings:
+    """Yield edits of sys.path."""
+    for cell, call, path in notebook.calls:
+        if path in _PATH_EDITS or path == "site.addsitedir":
+            yield Finding(cell.index, path, call.lineno)
+    imported = notebook.imported
+    for cell in notebook.python_cells:
+        for node in cell.nodes:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AugAssign) else targets
+            for target in targets:
+                owner = target.value if isinstance(target, ast.Subscript) else target
+                if expressions.imported_path(owner, imported) == "sys.path":
+                    yield Finding(cell.index, "sys.path is assigned", owner.lineno)
+
+
+def reassigned(notebook: Notebook) -> Findings:
+    """Yield names that an earlier cell has assigned. Only plain statements count: no loops, no branches, no `_names`.
+
+    A name that each cell assigns before it reads it (`fig, ax = ...`) means the same in any order. A parameter is
+    reported in any case, because its given value would be lost.
+    """
+    owners: dict[str, int] = {}
+    cells = [cell for cell in notebook.python_cells if INJECTED_TAG not in cell.tags]
+    awaited = {name for cell in cells for name in _read_first(cell)}
+    awaited |= {parameter.name for parameter in read_schema(notebook).parameters}
+    for cell in cells:
+        for name in dict.fromkeys(_assigned(cell)):
+            if name in owners and owners[name] != cell.index and name in awaited:
+                yield Finding(cell.index, f"{name!r} is assigned in cell {owners[name]} already", cause=name)
+            owners.setdefault(name, cell.index)
+
+
+def _read_first(cell: NotebookCell) -> Iterator[str]:
+    """Yield names that a cell reads before it has assigned them, so that their value depends on other cells."""
+    own: set[str] = set()
+    for statement in cell.code.tree.body if cell.code.tree else ():
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node.id not in own and not isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id not in own:
+                yield node.target.id
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            own.update(node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _stored(node))
+
+
+def _stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
+
+
+def _assigned(cell: NotebookCell) -> Iterator[str]:
+    for statement in cell.code.tree.body if cell.code.tree else ():
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if isinstance(statement, ast.AugAssign) or (isinstance(statement, ast.AnnAssign) and statement.value):
+            targets = [statement.target]
+        for target in targets:
+            # Only names that are bound: in `frame["a"] = 1`, `frame` is no Store.
+            for node in ast.walk(target):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not node.id.startswith("_"):
+                    yield node.id
+
+
+def folder_changes(notebook: Notebook) -> Findings:
+    """Yield changes of the working folder."""
+    for cell in notebook.python_cells:
+        for line, text in cell.code.magics:
+            if _CHANGES_FOLDER.match(text):
+                yield Finding(cell.index, text.strip()[:60], line)
+    for cell, call, path in notebook.calls:
+        if path in ("os.chdir", "os.fchdir"):
+            yield Finding(cell.index, path, call.lineno)
+
+
+def ended_runs(notebook: Notebook) -> Findings:
+    """Yield calls of `mlflow.end_run` in a notebook whose run was opened by `tracking.run`."""
+    if any(path in _OUR_RUNS for _, _, path in notebook.calls):
+        for cell, call, path in notebook.calls:
+            if path == "mlflow.end_run":
+                yield Finding(cell.index, "mlflow.end_run beside tracking.run", call.lineno)
+
+
+def holdout_reads(notebook: Notebook) -> Findings:
+    """Yield reads of the holdout, except by `Gate`, which counts them."""
+    if not any(path.partition(".")[0] == "notebooks_lib" for path in notebook.imported.values()):
+        return
+    called = {id(call.func) for _, call, _ in notebook.calls}
+    for cell, call, path in notebook.calls:
+        if path.rpartition(".")[2] == "open_holdout":
+            yield Finding(cell.index, "open_holdout", call.lineno)
+    for cell in notebook.python_cells:
+        for node in cell.nodes:
+            if isinstance(node, ast.Attribute) and node.attr == "holdout" and id(node) not in called:
+                yield Finding(cell.index, f"{ast.unparse(node)[:60]}", node.lineno)
+
+
+RULES: tuple[NotebookRule, ...] = (
+    NotebookRule(
+        "NB010",
+        "a command that installs",
+        "It changes the environment of everyone on the machine, and a run cannot be repeated.",
+        "Add the package to pyproject.toml and the lock.",
+        installs,
+        bad="%pip install lightgbm",
+        good="""\
+import lightgbm
+lightgbm.__version__
+""",
+    ),
+    NotebookRule(
+        "NB011",
+        "an absolute path of one machine",
+        "It exists nowhere else.",
+        "Load a dataset by name, or use a path from the notebook's folder.",
+        machine_paths,
+        bad='path = "/home/me/sales.csv"',
+        good='path = "data/sales.csv"',
+    ),
+    NotebookRule(
+        "NB014",
+        "a cell that is not Python",
+        "The run would fail there, after all the work before it.",
+        "Mend the line.",
+        syntax,
+        bad="print 'done'",
+        good="print('done')",
+    ),
+    NotebookRule(
+        "NB015",
+        "a tracking URI that is set in a cell",
+        "Where runs go is a setting; a cell that sets it splits the history.",
+        "Take the line out; set tracking.uri in production/settings.toml.",
+        tracking_uris,
+        bad="""\
+import mlflow
+mlflow.set_tracking_uri("http://localhost:5000")
+""",
+        good="""\
+import mlflow
+mlflow.log_metric("rmse", 3.0)
+""",
+    ),
+    NotebookRule(
+        "NB016",
+        "a warning filter",
+        "It hides the warning that matters, too.",
+        "Mend the cause, or filter it in the library beside a comment with the reason.",
+        warning_filters,
+        bad="""\
+import warnings
+warnings.filterwarnings("ignore")
+""",
+        good="""\
+import warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    print()
+""",
+    ),
+    NotebookRule(
+        "NB017",
+        "an edit of sys.path",
+        "It works in one folder only, and hides which module is imported.",
+        "Put the module in the notebook's folder or in the installed library.",
+        path_edits,
+        bad="""\
+import sys
+sys.path.append("../src")
+""",
+        good="""\
+import helpers
+helpers.__name__
+""",
+    ),
+    NotebookRule(
+        "NB018",
+        "a name that two cells assign, or a parameter that is assigned again",
+        "What a cell does then depends on the order in which cells were run; a given parameter is lost.",
+        "Give the second value a name of its own; a name for one cell only begins with `_`.",
+        reassigned,
+        bad="""\
+# %%
+frame = [3, 1, 2]
+# %% [markdown]
+Sorted:
+# %%
+frame = sorted(frame)
+""",
+        good="""\
+# %%
+frame = [3, 1, 2]
+# %% [markdown]
+Sorted:
+# %%
+ordered = sorted(frame)
+""",
+    ),
+    NotebookRule(
+        "NB024",
+        "a change of the working folder",
+        "Paths then mean something else in every later cell, and again when the cell is rerun.",
+        "Use paths from the notebook's folder.",
+        folder_changes,
+        bad="""\
+import os
+os.chdir("data")
+""",
+        good="""\
+from pathlib import Path
+Path("data").exists()
+""",
+    ),
+    NotebookRule(
+        "NB025",
+        "`mlflow.end_run` beside `tracking.run`",
+        "Whoever opened the run ends it: what is logged afterwards opens a second run, and the first looks complete.",
+        "Take the line out.",
+        ended_runs,
+        bad="""\
+import mlflow
+from notebooks_lib import tracking
+run = tracking.run("sales")
+mlflow.end_run()
+""",
+        good="""\
+from notebooks_lib import tracking
+run = tracking.run("sales")
+run.log({"rmse": 3.0})
+""",
+    ),
+    NotebookRule(
+        "NB026",
+        "the holdout, read outside promotion",
+        "A model that was chosen by the rows that judge it looks better than it is.",
+        "Choose by `data.validation`; `nbops promote` reads the holdout and counts how often.",
+        holdout_reads,
+        bad="""\
+from notebooks_lib import datasets
+data = datasets.load("wine@1")
+data.holdout.frame
+""",
+        good="""\
+from notebooks_lib import datasets
+data = datasets.load("wine@1")
+data.validation.frame
+""",
+    ),
+)
