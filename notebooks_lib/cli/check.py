@@ -28,36 +28,56 @@ _SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
     "--fix", is_flag=True, help="First remove outputs and counts, add missing cell ids, and name the kernel python3."
 )
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules with reason and fix, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings instead of lines.")
-def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, as_json: bool) -> int:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "github", "sarif")),
+    default="text",
+    help="Print lines, a JSON list, annotations of a GitHub workflow, or a SARIF 2.1.0 file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, form: str, as_json: bool) -> int:
     """Check notebooks, or all notebooks in folders, against the rules. Only --fix changes files.
 
     Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell (id):
     CODE message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
     """
-    from notebooks_lib.notebooks import notebook_rules
 
+    form = "json" if as_json else form
     if list_rules:
-        _print_rules(as_json=as_json)
+        _print_rules(as_json=form == "json")
         return 0
     files = sorted(set(_notebooks(paths or _default())))
     if fix:
         for file in files:
             _fix(file)
     findings = _check(files)
-    if as_json:
-        entries = [{**vars(finding), "path": output.path(finding.path)} for finding in findings]
-        sys.stdout.write(json.dumps(entries, ensure_ascii=False) + "\n")
-        return 1 if findings else 0
+    if form == "text":
+        _print_findings(findings, len(files))
+    else:
+        from notebooks_lib.cli import finding_formats
+
+        printed = {
+            "json": finding_formats.as_json,
+            "github": lambda findings: "\n".join(finding_formats.as_github(findings)),
+            "sarif": finding_formats.as_sarif,
+        }[form](findings)
+        sys.stdout.write(printed + "\n" if printed else "")
+    return 1 if findings else 0
+
+
+def _print_findings(findings: Sequence[notebook_rules.RuleViolation], files: int) -> None:
+    """Print a line for each finding, and on standard error the fixes and the count."""
+    from notebooks_lib.notebooks import notebook_rules
+
     for finding in findings:
         where = click.style(f"{output.path(finding.path)}:{safe_text.printable(finding.place)}:", bold=True)
         click.echo(f"{where} {click.style(finding.code, fg='red')} {safe_text.printable(finding.text)}")
     for code in sorted({finding.code for finding in findings}):
         if rule := notebook_rules.find_rule(code):
             click.echo(f"  {code}: {rule.fix}", err=True)
-    count = f"{len(files)} notebook{'' if len(files) == 1 else 's'}"
+    count = f"{files} notebook{'' if files == 1 else 's'}"
     click.echo(f"{count}, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}", err=True)
-    return 1 if findings else 0
 
 
 def _fix(file: Path) -> None:
