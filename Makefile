@@ -23,6 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	@command -v uv >/dev/null || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
 	uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --compile-bytecode --editable .
+	@nbops clean --setup-git
 	@touch $(READY)
 
 run: setup  ## the main job: run the notebooks, promote the best run, deploy it, ask it

@@ -87,6 +87,8 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "cli/git_setup": "cli/test_clean",
+    "cli/notebook_paths": "cli/test_check",
     "cli/profile": "serving/profile/test_profiling",
     "datasets/dataset": "datasets/test_loader",
     "datasets/holdout_ledger": "datasets/test_holdout_budget",

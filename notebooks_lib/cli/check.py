@@ -6,20 +6,17 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from notebooks_lib import errors, project_root, safe_files, safe_text
-from notebooks_lib.cli import output
+from notebooks_lib.cli import notebook_paths, output
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import notebook_rules
-
-FOLDERS = ("experimentation", "production")
-_SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
 
 
 @click.command()
@@ -47,7 +44,7 @@ def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, form: str, as_
     if list_rules:
         _print_rules(as_json=form == "json")
         return 0
-    files = sorted(set(_notebooks(paths or _default())))
+    files = notebook_paths.find_notebooks(paths)
     if fix:
         for file in files:
             _fix(file)
@@ -128,26 +125,6 @@ def _host_names(folder: Path) -> tuple[str, ...]:
     from notebooks_lib import settings
 
     return settings.load(root, os.environ).check.builtins
-
-
-def _default() -> tuple[Path, ...]:
-    root = project_root.find_root(Path.cwd())
-    folders = tuple(folder for name in FOLDERS if (folder := root / name).is_dir())
-    if not folders:
-        raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks to check")
-    return folders
-
-
-def _notebooks(paths: tuple[Path, ...]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            files = (file for file in path.rglob("*.ipynb") if not _SKIPPED.intersection(file.relative_to(path).parts))
-            yield from (file.absolute() for file in files)
-        elif path.is_file():
-            yield path.absolute()
-        else:
-            names = [file.name for file in path.parent.glob("*.ipynb")]
-            raise errors.UsageError(f"{path.parent}: {errors.unknown('notebook', path.name, names)}")
 
 
 def _print_rules(*, as_json: bool) -> None:

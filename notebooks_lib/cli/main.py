@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "List, show and add versioned datasets.",
     "kernels": "Show, stop and measure the processes that warm kernels are forked from.",
     "check": "Check notebooks against the rules of this project.",
+    "clean": "Take outputs and noisy metadata out of notebooks; also as git's filter.",
     "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }

@@ -1,4 +1,4 @@
-"""What a notebook file in git should not hold, or lacks: found for the rules, mended by `nbops check --fix`.
+"""What a notebook file in git should not hold, or lacks: found for the rules, mended by `nbops clean`.
 
 Values in, values out; files are left alone.
 """
@@ -50,11 +50,12 @@ def noisy_notebook_keys(notebook: Notebook) -> list[str]:
     return keys
 
 
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+"""As Jupyter itself writes it, so that saving a notebook changes nothing."""
 
 
 def clean(notebook: Notebook) -> dict[str, Any]:
-    """Return the notebook's JSON without outputs and counts, with an id for each cell and the kernel `python3`.
+    """Return the notebook's JSON without outputs, counts and noisy metadata, with cell ids and the kernel `python3`.
 
     Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. Cells
     tagged `keep_output` keep their outputs. A notebook of another language keeps its kernel.
@@ -71,27 +72,87 @@ def clean(notebook: Notebook) -> dict[str, Any]:
             cell["execution_count"] = None
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
-        for key in NOISY_IN_CELLS:
-            cell["metadata"].pop(key, None)
+        _clean_metadata(cell["metadata"])
         if parsed.id is None or parsed.id in ids:
             cell["id"] = make_id(parsed.index, parsed.source)
         ids.add(cell["id"])
     minor = raw.get("nbformat_minor")
     raw["nbformat_minor"] = max(5, minor if isinstance(minor, int) else 0)
-    if notebook.is_python and kernel_name(notebook) != KERNEL["name"]:
-        metadata["kernelspec"] = dict(KERNEL)
+    _clean_language(metadata, notebook)
     return raw
+
+
+def _clean_metadata(metadata: dict[str, Any]) -> None:
+    for key in NOISY_IN_CELLS:
+        metadata.pop(key, None)
+    view = metadata.get("jupyter")
+    if isinstance(view, dict):
+        view.pop("outputs_hidden", None)
+    for key in ("jupyter", "tags"):
+        if key in metadata and not metadata[key]:
+            del metadata[key]
+
+
+def _clean_language(metadata: dict[str, Any], notebook: Notebook) -> None:
+    """Leave out what an editor writes anew with each kernel: its display name, and the version of the language."""
+    language = metadata.get("language_info")
+    if notebook.is_python:
+        metadata["kernelspec"] = dict(KERNEL)
+        metadata["language_info"] = {"name": "python"}
+    elif isinstance(language, dict):
+        language.pop("version", None)
+
+
+def clean_text(notebook: Notebook) -> str:
+    """Return the cleaned notebook as text in one form, whichever tool has written the file.
+
+    The form is Jupyter's: keys sorted, indent of one space, texts as lists of lines, a last newline. The count of a
+    kept output is that of a run from top to bottom.
+    """
+    raw = clean(notebook)
+    run = 0
+    for cell, parsed in zip(raw["cells"], notebook.cells, strict=True):
+        cell["source"] = _lines(cell.get("source", ""))
+        if parsed.kind != "code":
+            continue
+        run += bool(parsed.source.strip())
+        if cell.get("execution_count") is not None:
+            cell["execution_count"] = run
+        for output in cell["outputs"] if isinstance(cell.get("outputs"), list) else ():
+            if isinstance(output, dict):
+                _normalize_output(output, run)
+    return _as_json(raw, indent=1, sort_keys=True) + "\n"
+
+
+def _normalize_output(output: dict[str, Any], run: int) -> None:
+    if output.get("execution_count") is not None:
+        output["execution_count"] = run
+    if "text" in output:
+        output["text"] = _lines(output["text"])
+    data = output.get("data")
+    if isinstance(data, dict):
+        output["data"] = {kind: part if kind.endswith("json") else _lines(part) for kind, part in data.items()}
+
+
+def _lines(text: Any) -> Any:
+    """Return a text as a list of its lines, as Jupyter writes it; anything else unchanged."""
+    if isinstance(text, list) and all(isinstance(part, str) for part in text):
+        text = "".join(text)
+    return text.splitlines(keepends=True) if isinstance(text, str) else text
 
 
 def format_like(before: str, notebook: Mapping[str, Any]) -> str:
     """Write the notebook as text in the form that its file had: indent, line ends and last newline."""
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
-    indent = first[2] if first and first[1] else None
-    text = json.dumps(notebook, indent=indent, ensure_ascii=False)
-    # A lone surrogate cannot be encoded in UTF-8: in a file it can only be an escape.
-    text = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
+    text = _as_json(notebook, indent=first[2] if first and first[1] else None)
     text += "\n" if before.endswith("\n") else ""
     return text.replace("\n", "\r\n") if first and first[1] == "\r\n" else text
+
+
+def _as_json(notebook: Mapping[str, Any], *, indent: int | str | None, sort_keys: bool = False) -> str:
+    text = json.dumps(notebook, indent=indent, sort_keys=sort_keys, ensure_ascii=False)
+    # A lone surrogate cannot be encoded in UTF-8: in a file it can only be an escape.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def make_id(index: int, source: str) -> str:

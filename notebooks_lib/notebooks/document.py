@@ -157,11 +157,21 @@ def read(path: Path | str) -> Notebook:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise errors.NotebookError(f"{str(path)!a}: the name is not UTF-8: rename the file") from error
-    raw = _json(path)
+    return parse(path, _bytes(path))
+
+
+def parse(path: Path, content: bytes, *, upgrade: bool = True) -> Notebook:
+    """Return the notebook in the content of a file; `path` names it in messages. Raises NotebookError.
+
+    An old format is converted, unless `upgrade` is off: then it is an error.
+    """
+    raw = _json(path, content)
     if not isinstance(raw, dict):
         raise errors.NotebookError(f"{path}: not a notebook: its JSON is a {type(raw).__name__}, not an object")
     version = raw.get("nbformat")
     if "worksheets" in raw or (isinstance(version, int) and version < 4):
+        if not upgrade:
+            raise errors.NotebookError(f"{path}: notebook format {version!r} is too old, 4 is needed")
         raw, version = _upgraded(path, raw), 4
     cells = raw.get("cells")
     if not isinstance(cells, list):
@@ -179,9 +189,9 @@ def read(path: Path | str) -> Notebook:
     )
 
 
-def _json(path: Path) -> Any:
+def _bytes(path: Path) -> bytes:
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return path.read_bytes()
     except FileNotFoundError as error:
         if not path.parent.is_dir():
             raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
@@ -193,6 +203,11 @@ def _json(path: Path) -> Any:
         raise errors.NotebookError(f"{path}: is a folder; name a notebook in it") from error
     except OSError as error:
         raise errors.NotebookError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _json(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise errors.NotebookError(f"{path}: not a notebook: not UTF-8 text at byte {error.start}") from error
     except (ValueError, RecursionError) as error:

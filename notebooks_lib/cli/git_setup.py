@@ -1,0 +1,60 @@
+"""Let git handle notebooks: clean them when they are added, compare and merge them by cells.
+
+Only the repository's own configuration is changed. `.gitattributes` says which files it is about. Where a program is
+gone, git does what it does without us.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ATTRIBUTES = "*.ipynb filter=nbops diff=nbops merge=jupyternotebook"
+"""The line in .gitattributes."""
+
+
+def set_up(folder: Path) -> Iterator[str]:
+    """Set filter, diff driver and merge driver in the repository around a folder; yield a line for each, or why not."""
+    try:
+        inside = _git(folder, "rev-parse", "--is-inside-work-tree")
+    except FileNotFoundError:
+        yield "git: found none; notebooks are not cleaned by git"
+        return
+    if inside.stdout.strip() != "true":
+        yield f"git: {folder} is no work tree; notebooks are not cleaned by git"
+        return
+    for key, value, what in _settings():
+        if _git(folder, "config", "--local", "--get", key).stdout.rstrip("\n") == value:
+            continue
+        done = _git(folder, "config", "--local", key, value)
+        yield f"git config {key}: {what}" if done.returncode == 0 else f"git config {key}: {done.stderr.strip()}"
+
+
+def _settings() -> Iterator[tuple[str, str, str]]:
+    nbops = shlex.quote(str(Path(sys.executable).with_name("nbops")))
+    nbdime = shlex.quote(str(Path(sys.executable).with_name("git-nbmergedriver")))
+    # The content was read when a filter fails, so that `cat` comes in its place, never after it.
+    yield (
+        "filter.nbops.clean",
+        f"if test -x {nbops}; then exec {nbops} clean -; else exec cat; fi",
+        "outputs and noisy metadata stay out of commits",
+    )
+    yield "filter.nbops.required", "false", "a filter that fails does not stop `git add`"
+    yield (
+        "diff.nbops.textconv",
+        f'f() {{ {nbops} diff --textconv "$1" 2>/dev/null || cat "$1"; }}; f',
+        "`git diff` shows cells",
+    )
+    yield "merge.jupyternotebook.name", "nbdime", "named, as git wants it"
+    yield (
+        "merge.jupyternotebook.driver",
+        f"if test -x {nbdime}; then exec {nbdime} merge %O %A %B %L %P; else exec git merge-file %A %O %B; fi",
+        "`git merge` merges cells",
+    )
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
