@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ SCRUBBED = ("MLFLOW_", "NBOPS_", "AZUREML_", "AZURE_", "GIT_", "JPY_", "IPYNB_FI
 
 hypothesis.settings.register_profile("nbops", deadline=None)  # a busy machine is no fault; benchmarks take the time
 hypothesis.settings.load_profile("nbops")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what ends with `&`
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # commands that are tested are to be interrupted
 
 
 @pytest.fixture(scope="session", autouse=True)

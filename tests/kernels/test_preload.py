@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kernels.building import Kernel
-from tests.kernels.templates import Environment, early, parent, start
+from tests.kernels.templates import Environment, early, start
 
 pytestmark = [
     pytest.mark.notebooks,
@@ -112,7 +112,7 @@ def test_settings_pin_and_forbid(folder: Path, environment: Environment) -> None
     (folder / "production" / "settings.toml").write_text("[kernels]\nwarm = false\n")
     with start(folder, environment) as kernel:
         assert not kernel.warm
-        assert parent(kernel) == os.getpid()
+        assert kernel.value("os.getppid()", "import os") == os.getpid()
 
 
 def test_what_python_does_at_its_start_is_done_in_each_kernel(folder: Path, home: Path) -> None:
