@@ -115,6 +115,7 @@ TESTED_IN = {
     "release/rollback": "release/test_stage_change",
     "release/stage_moves": "release/test_stage_change",
     "release/version_deployment": "release/test_stages",
+    "review/recorded_run": "review/test_run_comparison",
     "running/engine": "running/test_runner",
     "running/interruption": "running/test_runner",
     "running/orphan_processes": "running/test_ends",

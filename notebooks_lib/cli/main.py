@@ -23,6 +23,7 @@ COMMANDS = {
     "kernels": "Show, stop and measure the processes that warm kernels are forked from.",
     "check": "Check notebooks against the rules of this project.",
     "clean": "Take outputs and noisy metadata out of notebooks; also as git's filter.",
+    "diff": "Show what changed in notebooks, cell by cell.",
     "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }

@@ -32,6 +32,7 @@ _OTHER_KERNEL = re.compile(
     re.IGNORECASE,
 )
 """Names of the usual kernels of other languages: ir, julia-1.11, bash, xcpp17, gophernotes."""
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
@@ -211,6 +212,11 @@ def _json(path: Path, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise errors.NotebookError(f"{path}: not a notebook: not UTF-8 text at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
+        if conflict := _CONFLICT.search(content):
+            line = content.count(b"\n", 0, conflict.start()) + 1
+            raise errors.NotebookError(
+                f"{path}: not a notebook: it holds conflict markers of a merge (line {line}); finish the merge first"
+            ) from error
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise errors.NotebookError(f"{path}: not a notebook: not JSON ({where})") from error
 

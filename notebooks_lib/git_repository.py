@@ -1,0 +1,187 @@
+"""Reads a git repository: commits, files at them, notebooks that changed. It writes nothing and runs only git."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from notebooks_lib import errors
+
+LINK_MODE = "120000"
+FETCH_ALL = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
+"""Mends a clone that has a part of the history only, also one that knows a single branch, as CI makes them."""
+_STATES = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "modified", "U": "unmerged"}
+FileState = Literal["added", "deleted", "modified", "renamed", "unmerged", "untracked"]
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """A file at a commit or in the work tree."""
+
+    path: str
+    """From the repository's root, with slashes."""
+    mode: str
+    blob: str
+    """The object's name; empty in the work tree."""
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == LINK_MODE
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file that differs between two commits, or a commit and the work tree."""
+
+    state: FileState
+    base: FileVersion | None
+    head: FileVersion | None
+
+    @property
+    def versions(self) -> tuple[FileVersion, ...]:
+        """Those of its two versions that are there."""
+        return tuple(version for version in (self.base, self.head) if version)
+
+
+@dataclass(frozen=True)
+class GitRepository:
+    """A repository with a work tree."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, folder: Path) -> GitRepository:
+        """Return the repository that holds a folder. Raises UsageError when there is none, or no git."""
+        top = _git(folder, "rev-parse", "--show-toplevel")
+        return cls(Path(os.fsdecode(top.removesuffix(b"\n"))))
+
+    def has(self, revision: str) -> bool:
+        """Return whether a revision names a commit of this repository."""
+        return self._commit(revision) is not None
+
+    def commit(self, revision: str) -> str:
+        """Return the commit that a revision names. Raises UsageError that says how to get it."""
+        commit = self._commit(revision)
+        if commit is None:
+            raise errors.UsageError(self._unknown(revision))
+        return commit
+
+    def merge_base(self, one: str, other: str) -> str:
+        """Return the newest common ancestor of two revisions. Raises UsageError when there is none."""
+        commits = self.commit(one), self.commit(other)
+        try:
+            return _git(self.root, "merge-base", *commits).decode().strip()
+        except errors.UsageError as error:
+            mend = f": this clone is shallow, get the rest with {FETCH_ALL}" if self.is_shallow() else ""
+            raise errors.UsageError(f"{one} and {other} share no history{mend}") from error
+
+    def is_shallow(self) -> bool:
+        """Return whether the clone has a part of the history only."""
+        return _git(self.root, "rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    def holds(self, path: Path) -> bool:
+        """Return whether a path lies under the root. A link lies where it is, not where it leads."""
+        return (path.parent.resolve() / path.name).is_relative_to(self.root.resolve())
+
+    def inside(self, path: Path) -> str:
+        """Return a path from the root. Raises UsageError for a path elsewhere."""
+        if not self.holds(path):
+            raise errors.UsageError(f"{path} is outside the repository {self.root}: name a second file to compare with")
+        return (path.parent.resolve() / path.name).relative_to(self.root.resolve()).as_posix()
+
+    def find_file(self, revision: str, path: str) -> FileVersion:
+        """Return the version of a file at a revision. Raises UsageError when it has no such file."""
+        commit = self.commit(revision)
+        entry = _git(self.root, "ls-tree", "-z", "--full-tree", commit, "--", f":(literal){path}")
+        mode, _, rest = entry.rstrip(b"\0").decode("utf-8", "surrogateescape").partition(" ")
+        kind, _, rest = rest.partition(" ")
+        if kind != "blob":
+            listed = _git(self.root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split(b"\0")
+            notebooks = [name.decode("utf-8", "surrogateescape") for name in listed if name.endswith(b".ipynb")]
+            raise errors.UsageError(f"{revision}: {errors.unknown('notebook', path, notebooks)}")
+        return FileVersion(path, mode, rest.partition("\t")[0])
+
+    def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
+        """Return the files like `pattern` that differ between two revisions; `head` None is the work tree."""
+        commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
+        options = ("--raw", "-z", "--no-abbrev", "-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
+        raw = _git(self.root, "diff", *options, *commits, "--", f":(top,glob){pattern}")
+        changed = _changed(raw.decode("utf-8", "surrogateescape").split("\0"))
+        return [file if head or not file.head else replace(file, head=replace(file.head, blob="")) for file in changed]
+
+    def untracked_files(self, pattern: str) -> list[str]:
+        """Return the files like `pattern` that are neither in git nor ignored."""
+        options = ("--others", "--exclude-standard", "--full-name", "-z")
+        names = _git(self.root, "ls-files", *options, "--", f":(top,glob){pattern}").split(b"\0")
+        return sorted(name.decode("utf-8", "surrogateescape") for name in names if name)
+
+    def blobs(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """Yield the content of each object, None for one that is not in this clone. One process reads them all."""
+        command = ["git", "-C", str(self.root), "cat-file", "--batch"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for name in names:
+                process.stdin.write(name.encode() + b"\n")
+                process.stdin.flush()
+                header = process.stdout.readline().split()
+                yield process.stdout.read(int(header[2]) + 1)[:-1] if len(header) == 3 else None
+
+    def _commit(self, revision: str) -> str | None:
+        if not revision or "\0" in revision:
+            return None
+        try:
+            name = _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+        except errors.UsageError:
+            return None
+        return name.decode().strip()
+
+    def _unknown(self, revision: str) -> str:
+        if revision == "HEAD":
+            return f"{self.root} has no commit yet: nothing to compare with"
+        if self.is_shallow():
+            return f"unknown revision {revision!r}: this clone is shallow, get the rest with {FETCH_ALL}"
+        names = _git(self.root, "for-each-ref", "--format=%(refname:short)").decode("utf-8", "replace").splitlines()
+        return errors.unknown("revision", revision, names) + "; git fetch gets what is new elsewhere"
+
+
+def _changed(fields: Sequence[str]) -> Iterator[ChangedFile]:
+    """Yield the files in the answer of `git diff --raw -z`: `:mode mode name name state`, a path, of a rename two."""
+    rest = iter(fields)
+    for field in rest:
+        if not field:
+            return
+        mode, new_mode, blob, new_blob, letter = field.removeprefix(":").split(" ")
+        path = next(rest)
+        new_path = next(rest) if letter[0] in "RC" else path
+        state: FileState = _STATES.get(letter[0], "modified")  # type: ignore[assignment]
+        base = FileVersion(path, mode, blob) if mode != "000000" else None
+        head = FileVersion(new_path, new_mode, new_blob) if new_mode != "000000" else None
+        yield ChangedFile(state, base, head)
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """Return git's output. Raises UsageError with git's reason."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise errors.UsageError("git is not installed: install it, or name two files") from error
+    if done.returncode == 0:
+        return done.stdout
+    reason = next((line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()), "no answer")
+    reason = reason.removeprefix("fatal: ")
+    if "not a git repository" in reason:
+        raise errors.UsageError(f"{folder.absolute()} is not in a git repository: go into one, or name two files")
+    if "dubious ownership" in reason:
+        reason += f"; if you trust its owner: git config --global --add safe.directory {folder.absolute()}"
+    raise errors.UsageError(f"git {arguments[0]}: {reason}")

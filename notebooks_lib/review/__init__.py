@@ -1,0 +1,1 @@
+"""What a pull request changes in notebooks, and what that does to their numbers."""

@@ -1,0 +1,113 @@
+"""What the words after `nbops diff` name: files, notebooks at a revision, revisions or runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from notebooks_lib import errors
+from notebooks_lib.git_repository import GitRepository
+
+_RUN = re.compile(r"[0-9a-f]{4,32}")
+_RANGE = re.compile(r"(?P<base>.*?)(?P<dots>\.{2,3})(?P<head>.*)")
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """A notebook in the work tree, or anywhere else on disk."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class RevisionTarget:
+    """A commit: all its notebooks, or the one at `path`, which counts from the repository's root."""
+
+    revision: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.revision}:{self.path}"
+
+
+@dataclass(frozen=True)
+class RunTarget:
+    """A run of the tracking store, by its id or the beginning of it."""
+
+    run_id: str
+
+
+DiffTarget = FileTarget | RevisionTarget | RunTarget
+T = TypeVar("T", bound=DiffTarget | None)
+
+
+def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffTarget | None]:
+    """Return what is compared with what; the second is None for the work tree. Paths count from `folder`.
+
+    One target is compared with the work tree, a file alone with HEAD, and a revision beside a file is that file there.
+    `A..B` is A and B; `A...B`, as in a pull request, is their merge base and B.
+    """
+    base, *rest = (parse_target(text, folder) for text in _without_range(texts, folder) or ("HEAD",))
+    head = rest[0] if rest else None
+    runs = [target.run_id for target in (base, head) if isinstance(target, RunTarget)]
+    if len(runs) == 1:
+        raise errors.UsageError(f"{runs[0]!r} is no file and no revision; if it is a run, name another run beside it")
+    if isinstance(base, FileTarget) and head is None:
+        return RevisionTarget("HEAD", GitRepository.find(folder).inside(folder / base.path)), base
+    if isinstance(base, RevisionTarget) and base.path and head is None:
+        return base, FileTarget(GitRepository.find(folder).root / base.path)
+    return _with_path(base, head, folder), _with_path(head, base, folder)
+
+
+def _with_path(target: T, other: DiffTarget | None, folder: Path) -> T:
+    """Return a revision beside a notebook as that notebook at the revision; anything else as it is."""
+    if not isinstance(target, RevisionTarget) or target.path:
+        return target
+    if isinstance(other, FileTarget):
+        return replace(target, path=GitRepository.find(folder).inside(folder / other.path))
+    return replace(target, path=other.path) if isinstance(other, RevisionTarget) else target
+
+
+def _without_range(texts: Sequence[str], folder: Path) -> Sequence[str]:
+    match = _RANGE.fullmatch(texts[0]) if len(texts) == 1 and not (folder / texts[0]).exists() else None
+    if match is None or texts[0].startswith("."):
+        return texts
+    base, head = match["base"] or "HEAD", match["head"] or "HEAD"
+    return (base, head) if match["dots"] == ".." else (GitRepository.find(folder).merge_base(base, head), head)
+
+
+def _from_root(repository: GitRepository, name: str, folder: Path) -> str:
+    """Return a path from the repository's root, as git takes it; one from `folder` if only that is there."""
+    if not name.startswith(("./", "../")) and ((repository.root / name).exists() or not (folder / name).exists()):
+        return name
+    return repository.inside(Path(os.path.normpath(folder / name)))
+
+
+def parse_target(text: str, folder: Path) -> DiffTarget:
+    """Return what a word names. Raises UsageError when it is none of all these."""
+    path = folder / text
+    if path.is_file() or text == os.devnull or (text.endswith(".ipynb") and ":" not in text):
+        return FileTarget(Path(text))
+    revision, colon, name = text.partition(":")
+    if colon:
+        repository = GitRepository.find(folder)
+        return RevisionTarget(repository.commit(revision or "HEAD") and revision, _from_root(repository, name, folder))
+    try:
+        repository = GitRepository.find(folder)
+        if repository.has(text):
+            return RevisionTarget(text)
+        problem = ""
+    except errors.UsageError as error:
+        problem = str(error)
+    if _RUN.fullmatch(text):
+        return RunTarget(text)
+    if path.is_dir():
+        raise errors.UsageError(f"{text} is a folder: name a notebook in it, or nothing to compare all with HEAD")
+    if problem:
+        raise errors.UsageError(f"{text!r} is no file, and names no revision: {problem}")
+    repository.commit(text)  # raises what is wrong with it
+    raise AssertionError

@@ -1,0 +1,130 @@
+"""Notebooks that differ between two commits, files or a commit and the work tree, each with its diff. Reads only."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.git_repository import ChangedFile, FileState, FileVersion, GitRepository
+from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
+from notebooks_lib.review.diff_targets import FileTarget, RevisionTarget
+
+PATTERN = "**/*.ipynb"
+
+
+@dataclass(frozen=True)
+class NotebookChange:
+    """One notebook before and after."""
+
+    path: str
+    """Where it is now; of a deleted one, where it was."""
+    state: FileState
+    old_path: str = ""
+    """Where it was, if that is another place."""
+    diff: NotebookDiff | None = None
+    problem: str = ""
+    """Why there is no diff, in one line."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the change as JSON takes it."""
+        entry = {"path": self.path, "state": self.state, "old_path": self.old_path or None}
+        return {**entry, "problem": self.problem or None, **(self.diff.as_json() if self.diff else {})}
+
+
+def changes_between(
+    base: FileTarget | RevisionTarget, head: FileTarget | RevisionTarget | None, folder: Path
+) -> Iterator[NotebookChange]:
+    """Yield what changed from one target to another: one notebook, or all of a commit; `head` None is the work tree.
+
+    Raises UsageError when a target names nothing, or a file that is no notebook.
+    """
+    if isinstance(base, RevisionTarget) and not base.path and not isinstance(head, FileTarget):
+        repository = GitRepository.find(folder)
+        yield from changed_notebooks(repository, base.revision, head.revision if head else None)
+        return
+    assert head is not None
+    if isinstance(base, RevisionTarget) and isinstance(head, FileTarget):
+        repository = GitRepository.find(folder)
+        if repository.holds(folder / head.path) and repository.inside(folder / head.path) == base.path:
+            yield from _in_work_tree(repository, base, head)
+            return
+    diff = compare_notebooks(_read(base, folder), _read(head, folder))
+    yield NotebookChange(str(diff.head.path), "modified", str(diff.base.path), diff)
+
+
+def changed_notebooks(
+    repository: GitRepository, base: str, head: str | None, only: str | None = None
+) -> Iterator[NotebookChange]:
+    """Yield the notebooks that differ between two revisions; `head` None is the work tree, with its new files.
+
+    `only` names one of them by its path at the head. One that cannot be read has the reason as its problem, and the
+    others follow.
+    """
+    files = repository.changed_files(base, head, PATTERN)
+    if head is None:
+        new = (FileVersion(path, "100644", "") for path in repository.untracked_files(PATTERN))
+        files += [ChangedFile("untracked", None, version) for version in new]
+    if only is not None:
+        files = [file for file in files if file.head and file.head.path == only]
+    blobs = repository.blobs(version.blob for file in files for version in file.versions if version.blob)
+    for file in files:
+        contents = [next(blobs) if side and side.blob else None for side in (file.base, file.head)]
+        yield _changed_notebook(repository, file, *contents)
+
+
+def _in_work_tree(repository: GitRepository, base: RevisionTarget, head: FileTarget) -> Iterator[NotebookChange]:
+    """Yield one notebook of the work tree beside its older version, also if it had another name, or was not there."""
+    changes = list(changed_notebooks(repository, base.revision, None, only=base.path))
+    for change in changes:
+        if change.problem:
+            raise errors.NotebookError(change.problem)
+        yield change
+    if not changes:
+        notebook = document.read(repository.root / base.path)
+        yield NotebookChange(str(head.path), "modified", diff=compare_notebooks(notebook, notebook))
+
+
+def _read(target: FileTarget | RevisionTarget, folder: Path) -> Notebook:
+    if isinstance(target, FileTarget):
+        if str(target.path) == os.devnull:  # as git calls its tools for a file that one side lacks
+            return Notebook(target.path, ())
+        return dataclasses.replace(document.read(folder / target.path), path=target.path)
+    repository = GitRepository.find(folder)
+    version = repository.find_file(target.revision, target.path)
+    if version.is_link:
+        raise errors.NotebookError(f"{target}: is a link: name the file that it leads to")
+    return _parsed(next(repository.blobs([version.blob])), Path(str(target)))
+
+
+def _changed_notebook(
+    repository: GitRepository, file: ChangedFile, base: bytes | None, head: bytes | None
+) -> NotebookChange:
+    version = file.head or file.base
+    assert version is not None
+    path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
+    if any(side and side.is_link for side in (file.base, file.head)):
+        return NotebookChange(path, file.state, old_path, problem=f"{path}: is or was a link: its target is compared")
+    try:
+        before = _parsed(base, Path(old_path or path)) if file.base else Notebook(Path(path), ())
+        if file.head is None:
+            after = Notebook(Path(path), ())
+        elif file.head.blob:
+            after = _parsed(head, Path(path))
+        else:
+            after = dataclasses.replace(document.read(repository.root / path), path=Path(path))
+    except errors.NotebookError as error:
+        return NotebookChange(path, file.state, old_path, problem=str(error))
+    return NotebookChange(path, file.state, old_path, compare_notebooks(before, after))
+
+
+def _parsed(content: bytes | None, path: Path) -> Notebook:
+    if content is None:
+        raise errors.NotebookError(f"{path}: its content is not in this clone: git fetch --refetch gets it")
+    return document.parse(path, content)

@@ -1,0 +1,123 @@
+"""Two runs beside each other: parameters, data, environment, commit, metrics, time and memory of cells. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
+from notebooks_lib.promotion.ranking import commit
+from notebooks_lib.review.recorded_run import CellCost, RecordedRun
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One name that has another value; None where a run has none."""
+
+    name: str
+    base: str | float | None
+    head: str | float | None
+
+
+@dataclass(frozen=True)
+class CostChange:
+    """What one cell took in both runs."""
+
+    base_cell: int
+    head_cell: int
+    name: str
+    """Its id, or its first line."""
+    base: CellCost
+    head: CellCost
+
+    @property
+    def more_seconds(self) -> float:
+        """How many seconds longer it took."""
+        return (self.head.seconds or 0.0) - (self.base.seconds or 0.0)
+
+    @property
+    def more_memory_mb(self) -> float:
+        """How much more memory its kernel held at most while it ran, in MiB."""
+        return (self.head.peak_memory_mb or 0.0) - (self.base.peak_memory_mb or 0.0)
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What differs between two runs."""
+
+    base: RecordedRun
+    head: RecordedRun
+    parameters: tuple[Difference, ...]
+    data: tuple[Difference, ...]
+    packages: tuple[Difference, ...]
+    environment: str
+    """Why the packages of differing environments are not known; else empty."""
+    commit: tuple[Difference, ...]
+    metrics: tuple[Difference, ...]
+    """All of them, also equal ones."""
+    costs: tuple[CostChange, ...]
+    """Of all paired code cells, the largest difference in seconds first."""
+    diff: NotebookDiff | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON takes it."""
+        parts = ("parameters", "data", "packages", "commit", "metrics")
+        return {
+            "base": self.base.info.run_id,
+            "head": self.head.info.run_id,
+            **{part: [vars(difference) for difference in getattr(self, part)] for part in parts},
+            "environment": self.environment or None,
+            "cells": [{**vars(cost), "base": vars(cost.base), "head": vars(cost.head)} for cost in self.costs],
+            "notebook": self.diff.as_json() if self.diff else None,
+        }
+
+
+def compare_runs(base: RecordedRun, head: RecordedRun) -> RunComparison:
+    """Return what differs between two runs, as far as both recorded it."""
+    diff = compare_notebooks(base.notebook, head.notebook) if base.notebook and head.notebook else None
+    packages = _differences(base.packages, head.packages) if base.packages and head.packages else ()
+    return RunComparison(
+        base=base,
+        head=head,
+        parameters=_differences(base.parameters, head.parameters),
+        data=_differences(base.info.datasets, head.info.datasets),
+        packages=packages,
+        environment=_unknown_environment(base, head),
+        commit=_differences({"commit": commit(base.info.tags)}, {"commit": commit(head.info.tags)}),
+        metrics=_beside(base.info.metrics, head.info.metrics),
+        costs=_costs(base, head, diff) if diff else (),
+        diff=diff,
+    )
+
+
+def _unknown_environment(base: RecordedRun, head: RecordedRun) -> str:
+    if base.lock == head.lock or (base.packages and head.packages):
+        return ""
+    without = [run for run in (base, head) if not run.packages]
+    runs = " and ".join(run.info.run_id[:8] for run in without)
+    locks = f"locks {base.lock[:8] or 'none'} and {head.lock[:8] or 'none'}"
+    return f"another environment ({locks}); the lock of {runs} is not here"
+
+
+def _beside(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return tuple(Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head}))
+
+
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return tuple(difference for difference in _beside(base, head) if difference.base != difference.head)
+
+
+def _costs(base: RecordedRun, head: RecordedRun, diff: NotebookDiff) -> tuple[CostChange, ...]:
+    costs = [
+        CostChange(
+            change.base.index,
+            change.head.index,
+            change.head.id or next(iter(change.head.source.strip().splitlines()), ""),
+            base.costs[change.base.index],
+            head.costs[change.head.index],
+        )
+        for change in diff.cells
+        if change.base and change.head and change.base.index in base.costs and change.head.index in head.costs
+    ]
+    return tuple(sorted(costs, key=lambda cost: (-abs(cost.more_seconds), -abs(cost.more_memory_mb))))

@@ -1,0 +1,121 @@
+"""A repository is read as git itself reads it, and what is wrong comes with the command that mends it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.git_repository import FETCH_ALL, GitRepository
+from tests.git_commands import commit, git, make_repository
+
+TEXT = "".join(f"line {number}\n" for number in range(20))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = make_repository(tmp_path / "repository")
+    for name in ("same", "edited", "deleted", "old name", "Основы"):
+        (folder / f"{name}.ipynb").write_text(f"{name}\n{TEXT}", "utf-8")
+    (folder / "link.ipynb").symlink_to("same.ipynb")
+    (folder / "other.py").write_text("x")
+    commit(folder)
+    return folder
+
+
+def states(repository: GitRepository, base: str, head: str | None) -> dict[str, tuple[str, str | None]]:
+    files = repository.changed_files(base, head, "**/*.ipynb")
+    return {(file.head or file.base).path: (file.state, file.base and file.base.path) for file in files}  # type: ignore[union-attr]
+
+
+def test_files_that_differ_between_commits_or_from_the_work_tree(root):
+    first = git(root, "rev-parse", "HEAD")
+    (root / "edited.ipynb").write_text(f"new\n{TEXT}")
+    (root / "Основы.ipynb").write_text(f"new\n{TEXT}")
+    (root / "deleted.ipynb").unlink()
+    (root / "deep").mkdir()
+    (root / "old name.ipynb").rename(root / "deep" / "new name.ipynb")
+    (root / "other.py").write_text("y")
+    (root / "new.ipynb").write_text("new")
+    expected = {
+        "edited.ipynb": ("modified", "edited.ipynb"),
+        "Основы.ipynb": ("modified", "Основы.ipynb"),
+        "deleted.ipynb": ("deleted", "deleted.ipynb"),
+        "deep/new name.ipynb": ("renamed", "old name.ipynb"),
+        "new.ipynb": ("added", None),
+    }
+    repository = GitRepository.find(root / "deep")
+    assert repository.untracked_files("**/*.ipynb") == ["deep/new name.ipynb", "new.ipynb"]
+    git(root, "add", "--all")
+    assert states(repository, "HEAD", None) == expected
+    commit(root)
+    assert states(repository, first, "HEAD") == expected
+    assert states(repository, "HEAD", None) == {}
+
+
+def test_contents_come_in_order_and_an_object_that_is_not_there_is_none(root):
+    repository = GitRepository.find(root)
+    names = [repository.find_file("HEAD", f"{name}.ipynb").blob for name in ("same", "edited")]
+    texts = [f"same\n{TEXT}".encode(), None, f"edited\n{TEXT}".encode()]
+    assert list(repository.blobs([names[0], "0" * 40, names[1]])) == texts
+    assert repository.find_file("HEAD", "link.ipynb").is_link
+
+
+def test_a_file_that_a_commit_lacks_has_the_nearest_named(root):
+    with pytest.raises(errors.UsageError, match=r"HEAD: unknown notebook 'edit.ipynb', did you mean 'edited.ipynb'"):
+        GitRepository.find(root).find_file("HEAD", "edit.ipynb")
+
+
+def test_revisions_are_commits_and_an_unknown_one_has_the_nearest_named(root):
+    git(root, "tag", "-a", "v1", "-m", "annotated")
+    repository = GitRepository.find(root)
+    assert repository.commit("v1") == repository.commit("HEAD") == git(root, "rev-parse", "HEAD")
+    assert not repository.has("--all")
+    with pytest.raises(errors.UsageError, match="unknown revision 'mian', did you mean 'main'"):
+        repository.commit("mian")
+
+
+def test_a_shallow_clone_says_what_gets_the_rest_and_that_command_does(root, tmp_path):
+    first = git(root, "rev-parse", "HEAD")
+    git(root, "branch", "feature")
+    commit(root, "second")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", root.as_uri(), "clone")
+    clone = GitRepository.find(tmp_path / "clone")
+    for revision in (first, "origin/feature"):
+        with pytest.raises(errors.UsageError, match="this clone is shallow") as raised:
+            clone.commit(revision)
+    command = str(raised.value).partition("get the rest with ")[2]
+    assert command == FETCH_ALL
+    subprocess.run(command, shell=True, cwd=clone.root, check=True, capture_output=True)
+    assert clone.commit(first) == clone.commit("origin/feature") == first
+
+
+def test_histories_that_share_nothing(root):
+    git(root, "checkout", "--quiet", "--orphan", "alone")
+    commit(root, "alone")
+    with pytest.raises(errors.UsageError, match="main and alone share no history"):
+        GitRepository.find(root).merge_base("main", "alone")
+
+
+def test_a_repository_without_a_commit(tmp_path):
+    with pytest.raises(errors.UsageError, match="has no commit yet"):
+        GitRepository.find(make_repository(tmp_path / "r")).commit("HEAD")
+
+
+def test_outside_a_repository_and_without_git(tmp_path, monkeypatch):
+    with pytest.raises(errors.UsageError, match=r"is not in a git repository: go into one, or name two files"):
+        GitRepository.find(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(errors.UsageError, match="git is not installed"):
+        GitRepository.find(tmp_path)
+
+
+def test_paths_count_from_the_root_and_a_link_is_where_it_stands(root, tmp_path):
+    (tmp_path / "elsewhere").write_text("x")
+    (root / "out.ipynb").symlink_to(tmp_path / "elsewhere")
+    repository = GitRepository.find(root)
+    assert repository.inside(root / "out.ipynb") == "out.ipynb"
+    with pytest.raises(errors.UsageError, match="outside the repository"):
+        repository.inside(tmp_path / "elsewhere")
