@@ -1,6 +1,6 @@
 """Diffs notebooks with nbdime, sources only: two file names a line on standard input, CPU seconds on standard output.
 
-Started by `benchmarks.review`, with nbdime's packages on the path. Reading the files is not counted.
+Started by `benchmarks.review`. Reading the files is not counted.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def test_two_runs(project: Settings, capsys: pytest.CaptureFixture[str]) -> None
 
     assert run(["diff", base[:10], head[:10]]) == 0
     printed = capsys.readouterr().out
-    for words in ("strength  1.0   2.0", "beta", "rmse", "cell 3 (quick) edited", "+x = time.sleep(0.3)"):
+    for words in ("strength    1.0   2.0", "beta", "rmse", "cell 3 (quick) edited", "+x = time.sleep(0.3)"):
         assert words in printed
     assert run(["diff", "--json", base, head]) == 0
     assert json.loads(capsys.readouterr().out)["cells"][0]["name"] == "quick"
