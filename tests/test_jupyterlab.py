@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.cli import git_setup
 from notebooks_lib.kernels import kernelspecs
 from notebooks_lib.notebooks import document
 from notebooks_lib.settings import Settings, load
@@ -77,7 +78,21 @@ def here(tmp_path: Path, migrated: Path, name: str) -> Settings:
     shutil.copy(ROOT / "production" / "settings.toml", root / "production")
     shutil.copy(ROOT / "requirements.lock", root)
     shutil.copytree(migrated / ".nbops", root / ".nbops")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "First"]):
+        git(root, *arguments)
+        if arguments[0] == "init":
+            assert list(git_setup.set_up(root))
+            shutil.copy(ROOT / ".gitattributes", root)
+            (root / ".gitignore").write_text(".nbops/\n.ipynb_checkpoints/\n")
+    assert list(git_setup.set_up_jupyter(tmp_path / "jupyter" / "config"))
     return load(root, {})
+
+
+def git(root: Path, *arguments: str) -> str:
+    name = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    return subprocess.run(
+        ["git", "-C", str(root), *name, *arguments], capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.fixture
@@ -174,6 +189,17 @@ def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_pa
     assert list(first.datasets) == ["diabetes"]
     link = page.locator(f"a[href*='{first.run_id}']").first
     assert link.is_visible()
+
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function(f"!{OPEN}.context.model.dirty", timeout=30_000)
+    saved = document.read(here.root / "experimentation" / NAME)
+    assert all(
+        cell["outputs"]
+        for cell in saved.raw["cells"]
+        if cell["cell_type"] == "code" and "fit" in "".join(cell["source"])
+    )
+    wait("git's refresh", lambda: git(here.root, "status", "--porcelain") == "", 20)
+    assert git(here.root, "diff") == ""
 
     setup = next(cell.index for cell in notebook.cells if cell.id == "setup")
     page.evaluate(f"() => {{ {OPEN}.content.activeCellIndex = {setup}; }}")

@@ -16,7 +16,8 @@ from notebooks_lib.cli import output
 @click.option(
     "--setup-git",
     is_flag=True,
-    help="Let this repository's git clean, compare and merge notebooks by itself, and stop. Changes .git/config only.",
+    help="Let this repository's git clean, compare and merge notebooks by itself, and stop. Changes .git/config and "
+    "the Jupyter of this environment.",
 )
 def command(paths: tuple[Path, ...], setup_git: bool) -> int:
     """Remove outputs, counts and noisy metadata from notebooks, add missing cell ids, and write them in one form.
@@ -27,7 +28,7 @@ def command(paths: tuple[Path, ...], setup_git: bool) -> int:
     if setup_git:
         from notebooks_lib.cli import git_setup
 
-        for line in git_setup.set_up(Path.cwd()):
+        for line in (*git_setup.set_up(Path.cwd()), *git_setup.set_up_jupyter()):
             click.echo(line)
         return 0
     if Path("-") in paths:

@@ -6,6 +6,7 @@ gone, git does what it does without us.
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def set_up(folder: Path) -> Iterator[str]:
             continue
         done = _git(folder, "config", "--local", key, value)
         yield f"git config {key}: {what}" if done.returncode == 0 else f"git config {key}: {done.stderr.strip()}"
+
+
+def set_up_jupyter(folder: Path | None = None) -> Iterator[str]:
+    """Let the Jupyter of this environment refresh git's index after a save; yield a line if that is new."""
+    folder = folder or Path(sys.prefix) / "etc" / "jupyter"
+    file = folder / "jupyter_server_config.d" / "nbops.json"
+    content = json.dumps({"ServerApp": {"jpserver_extensions": {"notebooks_lib.git_refresh": True}}})
+    try:
+        if file.is_file() and file.read_text("utf-8") == content:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, "utf-8")
+    except OSError as error:
+        yield f"{file}: cannot be written ({error.strerror or error}); `git status` lists notebooks that were run"
+    else:
+        yield f"{file}: saving a notebook that only ran leaves `git status` clean"
 
 
 def _settings() -> Iterator[tuple[str, str, str]]:
