@@ -1,0 +1,247 @@
+"""What a review says of a pull request, as frozen values: the same for Markdown, page and JSON. It does no work."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Literal
+
+from notebooks_lib.notebooks.notebook_diff import CellChange, NotebookDiff
+from notebooks_lib.notebooks.notebook_rules import RuleViolation
+from notebooks_lib.run_result import Failure
+
+Verdict = Literal["better", "worse", "no difference found"]
+ParameterChangeKind = Literal["added", "removed", "renamed", "default", "annotation"]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better the head's model is than the base's, on the same validation rows."""
+
+    gain: float
+    """Positive when the head is better, whatever the metric's direction."""
+    lower: float
+    upper: float
+    """Bounds of the 95 % interval, before the correction for several metrics."""
+    verdict: Verdict
+    """After Holm's correction over the metrics of the notebook."""
+    of: str
+    """What was resampled, with its number: "79 validation rows", "8 seeds"."""
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """One metric before and after."""
+
+    name: str
+    base: float | None
+    """By the base's model on the validation rows, or as its run logged it where there is no gain; None if unknown."""
+    head: float | None
+    gain: Gain | None = None
+    no_gain_because: str = ""
+    """Why there is no interval, in one line."""
+    logged_base: float | None = None
+    """What the run logged, where that differs from `base` by more than one per cent."""
+    logged_head: float | None = None
+
+
+@dataclass(frozen=True)
+class SourceProof:
+    """Whether the head's numbers come from exactly the source under review."""
+
+    run_id: str = ""
+    """The head's run; empty if there is none."""
+    fingerprint: str = ""
+    commit: str = ""
+    differences: tuple[str, ...] = ()
+    """What differs between the run's source and the one under review, each in one line; empty when nothing does."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the numbers are from exactly this source."""
+        return bool(self.run_id) and not self.differences
+
+
+@dataclass(frozen=True)
+class ParameterChange:
+    """One parameter that is not as it was."""
+
+    kind: ParameterChangeKind
+    name: str
+    """Its name now, or the one it had when it was removed."""
+    base: str
+    """Its name, default or annotation before, as written; empty for an added one."""
+    head: str
+    """The same now; empty for a removed one."""
+
+
+@dataclass(frozen=True)
+class FigureChange:
+    """A figure of a cell before and after, as PNG bytes; None where there was or is none."""
+
+    cell: int
+    """Index in the head, or in the base for a figure that is gone."""
+    name: str
+    """The cell's id, or its first line."""
+    base: bytes | None = field(repr=False)
+    head: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class CostRise:
+    """A cell that takes much more, or much less, time or memory than before."""
+
+    cell: int
+    name: str
+    base_seconds: float | None
+    head_seconds: float | None
+    base_memory_mb: float | None
+    head_memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class HelperChange:
+    """A project file, not a notebook, through which a notebook changed."""
+
+    path: str
+    state: Literal["added", "removed", "edited"]
+    diff: str
+    """Unified diff; empty for the environment's lock, whose packages are named in `packages`."""
+    packages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of a lock: package -> version before and after; empty where it had none."""
+
+
+@dataclass(frozen=True)
+class RunProblem:
+    """A side whose notebook failed, or could not be run."""
+
+    side: Literal["base", "head"]
+    failure: Failure | None
+    """None when it could not be run at all."""
+    reason: str
+    """In one line."""
+    last_lines: tuple[str, ...] = ()
+    """The last lines of its output."""
+
+
+@dataclass(frozen=True)
+class NotebookReview:
+    """One notebook whose source fingerprint differs."""
+
+    path: str
+    old_path: str = ""
+    """Where it was, if it was renamed."""
+    state: Literal["added", "deleted", "modified"] = "modified"
+    problem: str = ""
+    """Why it cannot be compared, in one line; then all else is empty."""
+    diff: NotebookDiff | None = None
+    helpers: tuple[HelperChange, ...] = ()
+    parameters: tuple[ParameterChange, ...] = ()
+    metrics: tuple[MetricChange, ...] = ()
+    no_metrics_because: str = ""
+    """Why there are no numbers, and how to get them, in one line."""
+    proof: SourceProof = field(default_factory=SourceProof)
+    base_run: str = ""
+    """Id of the base's run; empty if there is none."""
+    new_findings: tuple[RuleViolation, ...] = ()
+    mended_findings: int = 0
+    stale_text: tuple[str, ...] = ()
+    """Text or outputs that no longer fit, each in one line."""
+    figures: tuple[FigureChange, ...] = ()
+    costs: tuple[CostRise, ...] = ()
+    run_problems: tuple[RunProblem, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What changed, in one sentence: cells, parameters, helpers."""
+        if self.problem:
+            return self.problem
+        cells = self.diff.summary if self.diff else ""
+        parts = [cells if cells != "no source change" else "", *self._parameter_texts()]
+        if self.helpers:
+            parts.append("changed through " + ", ".join(helper.path for helper in self.helpers))
+        return "; ".join(filter(None, parts)) or "no source change"
+
+    def _parameter_texts(self) -> Iterator[str]:
+        for change in self.parameters:
+            if change.kind == "renamed":
+                yield f"parameter `{change.base}` is now `{change.head}`"
+            else:
+                suffix = "" if change.kind in ("added", "removed") else " changed"
+                yield f"parameter `{change.name}` {change.kind}{suffix}"
+
+    @property
+    def changes(self) -> tuple[CellChange, ...]:
+        """The cells that changed."""
+        return self.diff.changes if self.diff else ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `Review.as_json` has of each notebook."""
+        content = {name: _plain(value) for name, value in vars(self).items() if name != "diff"}
+        cells = self.diff.as_json()["cells"] if self.diff else []
+        return {"summary": self.summary, **content, "exact_source": self.proof.exact, "cells": cells}
+
+    @property
+    def worse(self) -> bool:
+        """Whether a metric is worse."""
+        return any(metric.gain is not None and metric.gain.verdict == "worse" for metric in self.metrics)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the head's notebook failed."""
+        return any(problem.side == "head" for problem in self.run_problems)
+
+
+@dataclass(frozen=True)
+class Review:
+    """All notebooks of a pull request."""
+
+    base: str
+    """As it was asked for, such as "origin/main"."""
+    base_commit: str
+    head_commit: str
+    """Empty before a first commit."""
+    dirty: bool
+    """Whether the work tree holds changes that are not committed."""
+    notebooks: tuple[NotebookReview, ...]
+    unchanged: int = 0
+    """Notebooks with equal fingerprints."""
+    only_outputs: tuple[str, ...] = ()
+    """Of them, those whose files changed without a change of source: outputs, counts, metadata or ids."""
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a notebook failed or brought new findings, else 0: a worse metric is an answer."""
+        return int(any(notebook.failed or notebook.problem or notebook.new_findings for notebook in self.notebooks))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the review as JSON takes it; figures by their digests, infinite and missing numbers as null."""
+        return {
+            "base": self.base,
+            "base_commit": self.base_commit,
+            "head_commit": self.head_commit or None,
+            "dirty": self.dirty,
+            "worse": any(notebook.worse for notebook in self.notebooks),
+            "failed": any(notebook.failed for notebook in self.notebooks),
+            "unchanged": self.unchanged,
+            "only_outputs": list(self.only_outputs),
+            "notebooks": [notebook.as_json() for notebook in self.notebooks],
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(vars(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, PurePath) else value
