@@ -122,14 +122,14 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
 
     def request(values: Sequence[float], experiment: str | None) -> SweepRequest:
         source = NotebookPlanner(folder / NOTEBOOK, here, experiment=experiment)
-        domain = search_space.read(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
+        domain = search_space.read_search_space(source.schema, grid=[f"alpha={','.join(map(str, values))}"])
         limits = TrialLimits(environment=executors.thread_limits(jobs, {}))
         return SweepRequest(source, domain, Goal("rmse", "min"), jobs=jobs, limits=limits)
 
     for _ in range(2 if warm else 0):  # what the first kernels had to import is in the template for the second
-        sweep.run(request(alphas(jobs), "warming"), connected)
+        sweep.run_sweep(request(alphas(jobs), "warming"), connected)
     with clock() as outcome:
-        result = sweep.run(request(alphas(trials), None), connected)
+        result = sweep.run_sweep(request(alphas(trials), None), connected)
     return {**outcome, "parent": result.run_id, "before_the_report": result.seconds}
 
 

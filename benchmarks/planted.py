@@ -13,13 +13,13 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import leaver, mean
+from notebooks_lib.metrics.jackknife import leaver_of, mean_method
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.paired_gain import holdout_power, pair
+from notebooks_lib.promotion.paired_gain import holdout_power, paired_gain
 from notebooks_lib.promotion.selftest import planted_evidence, tables
 from notebooks_lib.statistics.leave_one_out import Leaver
-from notebooks_lib.statistics.simulation import Population, planted
+from notebooks_lib.statistics.simulation import Population, planted_population
 
 REPEATS = 2000
 POWER = 0.78
@@ -89,12 +89,12 @@ def count(cell: Cell, *, seed: int, policy: Policy = ONCE, repeats: int = REPEAT
     detectable_gains, reasons = [], {}
     for _ in range(repeats):
         metric, truth, new, old, more = cell.draw(random)
-        paired = pair(metric, truth, new, old, **more)
+        paired = paired_gain(metric, truth, new, old, **more)
         decision = decide(planted_evidence(metric, truth, new, old, paired, uses=policy.uses), policy)
         strict += paired.gain > 0
         sure = bool(paired.lower(level) > 0)
         interval += sure
-        ignoring += bool(pair(metric, truth, new, old).lower(level) > 0) if more else sure
+        ignoring += bool(paired_gain(metric, truth, new, old).lower(level) > 0) if more else sure
         gate += decision.answer == "promote"
         if decision.answer == "promote":  # what passes at a tenth of the level passes at all of it
             tenth = decide(planted_evidence(metric, truth, new, old, paired, uses=DEFAULT.uses), DEFAULT)
@@ -138,7 +138,7 @@ def metric_of(name: str) -> Metric:
     if name == "cost":
         return own_metric(cost, "min", task="classification")
     if name == "raw log loss":
-        return replace(METRICS["log_loss"], name=name, leave_out=mean(log_losses))  # no interval holds its level
+        return replace(METRICS["log_loss"], name=name, leave_out=mean_method(log_losses))  # no interval holds its level
     return METRICS[name.partition(",")[0]]
 
 
@@ -149,13 +149,13 @@ def population(name: str, gain: float = 0.0) -> Population:
 
     def left(answers: Answers) -> Leaver:
         if name != "cost":
-            return leaver(metric, table.truth, answers)
-        costs = mean(lambda truth, said: _cost(truth.values, said.values))  # only a closed form can be weighted
+            return leaver_of(metric, table.truth, answers)
+        costs = mean_method(lambda truth, said: _cost(truth.values, said.values))  # only a closed form can be weighted
         return costs(table.truth, answers)
 
     sign = -1.0 if metric.direction == "min" else 1.0
     pair_of = left(table.models[new]), left(table.models[old])
-    return planted(*pair_of, len(table.truth.values), sign=sign, gain=gain)
+    return planted_population(*pair_of, len(table.truth.values), sign=sign, gain=gain)
 
 
 def real_table(name: str, rows: int, gain: float = 0.0, *, bar: bool = True) -> Cell:
@@ -281,7 +281,7 @@ def detectable(name: str, rows: int, policy: Policy, *, seed: int, bar: bool = T
     It begins with what the interval alone finds: equal models may differ on too few rows for any gain to be promised.
     """
     random, equal = np.random.default_rng(seed), real_table(name, rows)
-    drawn = [pair(*equal.draw(random)[:4]) for _ in range(60)]
+    drawn = [paired_gain(*equal.draw(random)[:4]) for _ in range(60)]
     alone = [
         holdout_power(replace(one_population, draws=None), policy, policy.level(None)).detectable
         for one_population in drawn

@@ -15,7 +15,7 @@ from benchmarks.useless import Sequences
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import decide
-from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.selftest import planted_evidence
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +34,7 @@ def ten(name: str, rows: int, *, repeats: int, seed: int) -> Sequences:
         champion, *challengers = answers
         any_of = np.zeros(3, dtype=bool)
         for new in challengers:
-            paired = pair(metric, truth, new, champion)
+            paired = paired_gain(metric, truth, new, champion)
             promoted = paired.lower(DEFAULT.level(None)) > 0
             if promoted:
                 evidence = planted_evidence(metric, truth, new, champion, paired, uses=DEFAULT.uses)

@@ -16,7 +16,7 @@ from benchmarks.planted import ONCE
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.decision import Policy, decide, decide_each
-from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.selftest import planted_evidence, tables
 
 Array = np.ndarray[Any, Any]
@@ -90,7 +90,7 @@ def sequence(rows: int, *, repeats: int, seed: int, learning: bool = False) -> S
             if learning and better and use % 2:
                 error = _scaled(errors[:, better].mean(axis=1), champion)
             new, old = Answers(error[holdout]), Answers(champion[holdout])
-            paired = pair(METRICS["rmse"], truth, new, old)
+            paired = paired_gain(METRICS["rmse"], truth, new, old)
             if paired.gain > 0 and not (learning and use % 2):
                 better.append(int(trial))
             answer = decide(planted_evidence(METRICS["rmse"], truth, new, old, paired, uses=policy.uses), policy).answer
@@ -109,7 +109,7 @@ def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences
         entered = random.choice(POOL, size=count, replace=False)
         holdout = random.integers(0, len(champion), size=rows)
         old, every = Answers(champion[holdout]), [Answers(errors[holdout, trial]) for trial in entered]
-        paired = [pair(metric, truth, new, old) for new in every]
+        paired = [paired_gain(metric, truth, new, old) for new in every]
         evidences = [
             planted_evidence(metric, truth, new, old, one, uses=1) for new, one in zip(every, paired, strict=True)
         ]
@@ -150,5 +150,5 @@ def _scaled(error: Array, like: Array) -> Array:
 def _answer(champion: Array, challenger: Array, policy: Policy) -> str:
     truth, metric = Truth(np.zeros(len(champion))), METRICS["rmse"]
     new, old = Answers(challenger), Answers(champion)
-    paired = pair(metric, truth, new, old)
+    paired = paired_gain(metric, truth, new, old)
     return decide(planted_evidence(metric, truth, new, old, paired, uses=policy.uses), policy).answer

@@ -9,19 +9,19 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def available(root: Path = CGROUP) -> float:
-    """Return the cores that the process may keep busy, which may be a fraction. `root` is where cgroups are mounted."""
+def available_cores(root: Path = CGROUP) -> float:
+    """Return how many cores this process may use, also a fraction. `root` is where cgroups are mounted."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(affinity), quota(root))
+    return min(float(affinity), cpu_quota(root))
 
 
-def whole(root: Path = CGROUP) -> int:
+def usable_cores(root: Path = CGROUP) -> int:
     """Return how many processes or threads can be busy at once; at least 1."""
-    return max(1, math.floor(available(root)))
+    return max(1, math.floor(available_cores(root)))
 
 
-def quota(root: Path = CGROUP) -> float:
-    """Return the quota of the container, seen from inside (cgroup v2, else v1); infinite where there is none."""
+def cpu_quota(root: Path = CGROUP) -> float:
+    """Return the container's CPU quota in cores, read from cgroup v2, else v1; infinity without a quota."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             words = " ".join((root / name).read_text() for name in names).split()

@@ -92,11 +92,11 @@ class RunNotWrittenError(TrackingError):
 
 
 class DatasetError(NbopsError, ValueError):
-    """A dataset is not what its record says it is."""
+    """The content of a dataset differs from its record."""
 
 
 class HoldoutError(DatasetError, PermissionError):
-    """The holdout part was asked for outside promotion."""
+    """Code outside a promotion tried to read the holdout."""
 
 
 class ModelError(NbopsError, RuntimeError):
@@ -112,11 +112,11 @@ class EndpointError(NbopsError, RuntimeError):
 
 
 class KernelError(NbopsError, RuntimeError):
-    """A kernel cannot be started as asked, or its kernelspec not be written."""
+    """A kernel cannot be started, or its kernelspec cannot be written."""
 
 
 class ClusterError(NbopsError, RuntimeError):
-    """The cluster that shall run the trials of a sweep cannot be reached, or has gone away."""
+    """The cluster for the trials of a sweep cannot be reached, or was shut down."""
 
 
 class PromotionError(NbopsError, RuntimeError):
@@ -125,7 +125,7 @@ class PromotionError(NbopsError, RuntimeError):
 
 @contextmanager
 def as_model_error(what: str) -> Iterator[None]:
-    """Turn whatever a model or its store raises into a ModelError that begins with `what`; our own errors pass."""
+    """Within the block, turn any other library's exception into a ModelError that begins with `what`."""
     try:
         yield
     except NbopsError:
@@ -135,7 +135,7 @@ def as_model_error(what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException, limit: int = 400) -> str:
-    """Return why another library's exception was raised, in one line; its type when it has no message.
+    """Return the reason in another library's exception as one line; its type when it has no message.
 
     Libraries put the reason in different places: scikit-learn in a list under the first line, MLflow behind a printed
     table, joblib and papermill below a traceback, pyarrow in several arguments. A line that is still longer than
@@ -184,7 +184,7 @@ def _is_printed_tuple(error: BaseException) -> bool:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return a message that `name` is unknown, with the known names and the nearest one."""
+    """Return the message that a `kind` such as "dataset" has no `name`, with the known names and the nearest one."""
     names = sorted(known)
     message = f"unknown {kind} {name!r}"
     match = nearest(name, names)
@@ -229,7 +229,7 @@ _BY_WORDS = {
 
 
 def machine_fault(error: BaseException) -> str:
-    """Return what is wrong with the machine and what to do, in one line; empty for any other error."""
+    """Return advice for an error of the machine, such as a full disk, in one line; empty for any other error."""
     for link in _chain(error):
         if isinstance(link, OSError) and link.errno in _BY_NUMBER:
             where = f"{link.filename}: " if link.filename else ""

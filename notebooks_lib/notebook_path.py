@@ -10,7 +10,7 @@ from typing import Any
 
 
 def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the path of the .ipynb file whose cells run in this process, or None when that is not known.
+    """Return the path of the .ipynb file whose cells run in this process; None when it is unknown.
 
     The front ends say it in different ways: `nbops run` sets the variable IPYNB_FILE, JupyterLab JPY_SESSION_NAME, and
     VS Code a name in the notebook. For papermill and nbconvert it is read from the command line that started them.

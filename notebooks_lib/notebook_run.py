@@ -30,7 +30,7 @@ class Run:
 
     @property
     def url(self) -> str:
-        """Address of the run for people."""
+        """The address of the run's page in MLflow's UI."""
         return self._store.run_url(self.id, self._experiment_id)
 
     def log(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:

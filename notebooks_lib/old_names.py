@@ -48,7 +48,7 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         "tag_value": "datasets.lineage.tag_value",
         "trained_on": "models.registry.trained_on",
     },
-    "models.logged_models": {"local": "models.model_files.local"},
+    "models.logged_models": {"local": "models.model_files.local_model_folder"},
     "models.registry": {
         name: f"models.champions.{name}"
         for name in ("champion", "mark_champion", "previous", "was_champion", "withdraw")
@@ -98,7 +98,7 @@ def find_spec(name: str) -> ModuleSpec | None:
 
 
 def forwarding(module: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a module whose members bear other names now."""
+    """Return a `__getattr__` for `module`, which forwards old names of its members to the new ones, with a warning."""
     renamed = MEMBERS[module.removeprefix(_ROOT)]
 
     def find(name: str) -> Any:

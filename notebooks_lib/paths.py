@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def sweeps(self) -> Path:
-        """Files of sweeps beside their runs: locks, and what a study has learned."""
+        """Files of sweeps: their locks, and the journals of their studies."""
         return self.state / "sweeps"
 
     @property

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def pins(extra: str = "") -> dict[str, str]:
-    """Return name -> version of all packages that nbops needs here; with `extra`, of what that extra adds as well."""
+    """Return name -> version of the packages that nbops pins; with `extra`, also of the packages of that extra."""
     return parse_pins(importlib.metadata.requires("nbops") or (), extra)
 
 
 def parse_pins(requirements: Iterable[str], extra: str = "") -> dict[str, str]:
-    """Return name -> version of the requirements that name one version and hold on this machine.
+    """Return name -> version of the requirements that pin one version and apply to this machine.
 
     `requirements` are lines as `[project] dependencies` has them. Those of an extra count only for `extra`.
     """

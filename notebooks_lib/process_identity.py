@@ -10,7 +10,7 @@ _SAME_START = 2.0
 
 
 def birth(pid: int | None = None) -> str:
-    """Return what distinguishes a process from all others with its number. Raises OSError when it has ended.
+    """Return a text that identifies a process even if its pid is used again. Raises OSError if it has ended.
 
     On Linux it is the boot and the ticks since then, as in "1f0c…/48211"; elsewhere the start time.
     """
@@ -20,7 +20,7 @@ def birth(pid: int | None = None) -> str:
 
 
 def alive(pid: int, born: str) -> bool:
-    """Return whether the process with that number is running and has that birth; an empty `born` matches any."""
+    """Return True if process `pid` is running and has the birth `born`; an empty `born` matches any process."""
     try:
         if _is_dead(pid):
             return False

@@ -24,13 +24,13 @@ def restore_infinity(value: float) -> float:
 
 
 def finite(value: float | None) -> bool:
-    """Return whether a metric can be compared: not NaN, infinity, or the value that stands for it."""
+    """Return True if a metric can be compared: it is not NaN or infinity, nor MLflow's stand-in for infinity."""
     return value is not None and math.isfinite(restore_infinity(value))
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run did not finish: an exception in a cell, a signal, a timeout or an interrupt."""
+    """The reason why a run did not finish: an exception in a cell, a signal, a timeout or an interrupt."""
 
     kind: Literal["error", "exit", "signal", "timeout", "interrupt", "start", "pruned"]
     """"pruned" is no failure: a trial of a sweep that was not worth finishing."""

@@ -20,25 +20,25 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
 def make_folder(path: Path) -> Path:
     """Make a folder, and those above it, that only its owner may look into. Raises OSError."""
     path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
-    close(path)
+    restrict_to_owner(path)
     return path
 
 
-def close(path: Path) -> None:
-    """Take the rights to a file or folder away from everybody but its owner, if it is ours to do."""
+def restrict_to_owner(path: Path) -> None:
+    """Remove all rights of other users to a file or folder; does nothing if it belongs to somebody else."""
     with suppress(OSError):  # it belongs to another user, who decides
         mode = path.stat().st_mode
         if mode & _OTHERS:
             path.chmod(mode & ~_OTHERS)
 
 
-def open_to_others(path: Path) -> bool:
-    """Return whether users other than its owner may read a file, as far as this system knows users."""
+def readable_by_others(path: Path) -> bool:
+    """Return True if users other than the owner may read a file, where the system has such rights."""
     return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder survive a power cut, where system and file system can do that. Raises OSError."""
+    """Flush the names in a folder to disk, so that they survive a power cut, where possible. Raises OSError."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -67,7 +67,7 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
 
 
 def stage(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
-    """Write a draft beside `path` and return it: moved to `path`, it replaces the content at once. Raises OSError.
+    """Write the new content to a draft file beside `path`, and return the draft's path. Raises OSError.
 
     The draft gets a unique name unless `draft` names it, which is safe only where one writer at a time writes there.
     """

@@ -77,7 +77,7 @@ class Tag:
 
 
 class Env:
-    """Environment variables from an owner to its kernel, beside MLflow's own."""
+    """The environment variables that a run's owner sets for its kernel, besides those of MLflow."""
 
     ROOT = "NBOPS_ROOT"  # the project root that the owner resolved
     OWNER_RUN = "NBOPS_OWNER_RUN"  # the run that every other run in the kernel is a child of

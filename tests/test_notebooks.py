@@ -142,7 +142,7 @@ def dump(here: Settings) -> list[str]:
 
 
 def opens_a_run(notebook: Notebook) -> bool:
-    return any(call.function == "run" for call in mlflow_calls.calls(notebook, {}))
+    return any(call.function == "run" for call in mlflow_calls.find_calls(notebook, {}))
 
 
 def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:

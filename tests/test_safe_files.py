@@ -43,7 +43,7 @@ def test_rights_are_kept_when_asked_for_and_the_owners_alone_otherwise(tmp_path:
     safe_files.write(file, "kept", keep_rights=True)
     assert file.stat().st_mode & 0o777 == 0o644
     safe_files.write(file, "closed")
-    assert not safe_files.open_to_others(file)
+    assert not safe_files.readable_by_others(file)
 
 
 @pytest.mark.parametrize("fault", [errno.EINVAL, errno.ENOTSUP])

@@ -1,8 +1,9 @@
 """The Azure ML workspace that a project tracks to, its tracking URI and its one credential. It stores only the URI.
 
-To connect, use `tracking_uri(settings)` as MLflow's tracking and registry URI, then call
-`tracking.store.sign_in_to_azure(uri)`, so that MLflow's Azure plugin uses the same credential; both call `prepare`. A
-kernel needs MLFLOW_TRACKING_URI and what `prepare` set; it gets no token: it signs in by itself.
+To connect, use `tracking_uri(settings)` as MLflow's tracking and registry URI. Then call
+`tracking.store.sign_in_to_azure(uri)`, so that MLflow's Azure plugin uses the same credential. Both functions call
+`set_azure_cloud`. A kernel needs MLFLOW_TRACKING_URI and the variable that `set_azure_cloud` sets. It gets no token: it
+signs in by itself.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _LIMITS = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 2, "retr
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace by name."""
+    """The subscription, resource group and name of an Azure ML workspace."""
 
     subscription: str
     resource_group: str
@@ -46,8 +47,8 @@ class Workspace:
         return f"{self.name!r} (resource group {self.resource_group!r}, subscription {self.subscription})"
 
 
-def named(settings: Settings) -> Workspace:
-    """Return the workspace in the settings, else in the nearest config.json from the project's root upwards.
+def find_workspace(settings: Settings) -> Workspace:
+    """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
     Raises SettingsError that says which keys to fill.
     """
@@ -71,8 +72,8 @@ def tracking_uri(settings: Settings) -> str:
 
     Raises SettingsError when no workspace is named, TrackingError when Azure cannot be asked or has no such workspace.
     """
-    prepare(os.environ)
-    workspace = named(settings)
+    set_azure_cloud(os.environ)
+    workspace = find_workspace(settings)
     file = settings.layout.azure / _REMEMBERED
     key = f"{workspace.subscription}/{workspace.resource_group}/{workspace.name}".lower()
     uris = _remembered(file)
@@ -82,14 +83,14 @@ def tracking_uri(settings: Settings) -> str:
     return uris[key]
 
 
-def prepare(environ: MutableMapping[str, str]) -> None:
-    """Set which cloud it is. Otherwise MLflow's plugin asks the network each time, for 30 s if that is closed."""
+def set_azure_cloud(environ: MutableMapping[str, str]) -> None:
+    """Name the Azure cloud in `environ`. Without that variable, MLflow's plugin asks the network for up to 30 s."""
     if "ARM_CLOUD_METADATA_URL" not in environ:
         environ.setdefault(CLOUD, "AzureCloud")
 
 
 def credential() -> TokenCredential:
-    """Return Azure's usual chain: environment, workload and managed identity, `az login`, ... Never a browser."""
+    """Return Azure's default credential chain: environment, managed identity, `az login`, ... It opens no browser."""
     from azure.identity import DefaultAzureCredential
 
     host = _AUTHORITIES.get(os.environ.get(CLOUD, ""))

@@ -128,7 +128,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     policy = store.settings.promotion
     made = holdout_budget.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
     dataset = made or loader.read(ref, store.settings)
-    used = holdout_budget.uses(store, dataset.ref, alpha=policy.alpha, budget=policy.holdout_uses)
+    used = holdout_budget.count_uses(store, dataset.ref, alpha=policy.alpha, budget=policy.holdout_uses)
     remaining = max(policy.holdout_uses - used, 0)
     if as_json:
         content = {"dataset": dataset.ref, "fingerprint": dataset.fingerprint, "rows": dataset.rows_held_out}

@@ -38,7 +38,7 @@ def command(as_json: bool) -> int:
     project = settings.here()
     if as_json:
         findings = list(examine(project))
-        unfinished = [journal.describe(change) for change in stage_lock.unfinished(project)]
+        unfinished = [journal.describe(change) for change in stage_lock.unfinished_changes(project)]
         content = {
             "settings": in_force(project),
             "findings": [vars(finding) for finding in findings],
@@ -55,7 +55,7 @@ def command(as_json: bool) -> int:
         if not finding.ok:
             wrong += 1
             click.echo(f"       -> {finding.advice}")
-    for change in stage_lock.unfinished(project):
+    for change in stage_lock.unfinished_changes(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
@@ -156,7 +156,7 @@ def _tracking_advice(settings: Settings, error: Exception) -> str:
     """Return what to do about a store that does not answer: about its database file, or about the way to it."""
     from notebooks_lib.tracking import sqlite, store
 
-    if isinstance(error, SettingsError) or not sqlite.is_url(store.tracking_uri(settings)):
+    if isinstance(error, SettingsError) or not sqlite.is_sqlite(store.tracking_uri(settings)):
         return "check [tracking] uri in production/settings.toml, the network and your sign-in"
     if fault := errors.machine_fault(error):  # "what is wrong: what to do"
         return fault.rpartition(": ")[2]

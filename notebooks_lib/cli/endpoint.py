@@ -75,7 +75,7 @@ def status(name: str | None, as_json: bool) -> int:
             with suppress(EndpointError):  # it has ended in the meantime
                 counts = endpoint.counts()
         _print_slots(content, counts)
-        for change in stage_lock.unfinished(_here()):
+        for change in stage_lock.unfinished_changes(_here()):
             if change.change.endpoint == content.name:
                 click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
     return 1 if content.state == "broken" else 0

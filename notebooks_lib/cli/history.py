@@ -28,10 +28,12 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     project = settings.existing()
     rollout.check_stages(project, [stage] if stage else [])
     store = connect(project)
-    entries = ledger.read(store, check_name("model", model), stage)
+    entries = ledger.read_entries(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
-    unfinished = [change for change in stage_lock.unfinished(project, model) if stage in (None, change.change.stage)]
+    unfinished = [
+        change for change in stage_lock.unfinished_changes(project, model) if stage in (None, change.change.stage)
+    ]
     if as_json:
         content = {
             "model": model,

@@ -88,7 +88,7 @@ def _kernel_status() -> dict[str, Any]:
     except template_manager.Unavailable as error:
         kind = f"cold: {error}"
     table = preference.safe_packages()
-    modules = [name for name in import_history.read(preference.memory) if table.allows(name)]
+    modules = [name for name in import_history.read_history(preference.memory) if table.allows(name)]
     folder = kernelspecs.find_installed()
     return {
         "kernels": kind,

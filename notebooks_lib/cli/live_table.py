@@ -123,12 +123,12 @@ class PlainLines(TrialTable):
         progress = self._progress
         parts = [
             f"{_count(progress, progress.ended)} {trial.state:<8}",
-            formatting.assigned(trial.values, PLAIN_ROOM // 2),
+            formatting.format_values(trial.values, PLAIN_ROOM // 2),
         ]
         if progress.goal is not None and trial.state in ("finished", "skipped", "pruned"):
-            parts.append(f"{formatting.one_line(progress.goal.metric, 24)} {formatting.figure(trial.value)}")
+            parts.append(f"{formatting.one_line(progress.goal.metric, 24)} {formatting.format_figure(trial.value)}")
         if trial.seconds is not None:
-            parts.append(formatting.duration(trial.seconds))
+            parts.append(formatting.format_duration(trial.seconds))
         if trial.reason:
             parts.append(formatting.one_line(trial.reason, PLAIN_ROOM))
         line = "  ".join(part for part in parts if part)
@@ -143,7 +143,7 @@ def _best(progress: SweepProgress) -> str:
     best = progress.best
     if best is None:
         return ""
-    return f"  (best {formatting.figure(best.value)}: {formatting.assigned(best.values, PLAIN_ROOM // 4)})"
+    return f"  (best {formatting.format_figure(best.value)}: {formatting.format_values(best.values, PLAIN_ROOM // 4)})"
 
 
 class LiveTable(TrialTable):
@@ -186,7 +186,7 @@ class LiveTable(TrialTable):
         ended, total = progress.ended, max(progress.total, progress.ended)
         gap, left = progress.gap(), progress.left()
         pace = [] if not gap else [f"{_rate(60 / gap)} trials a minute"]
-        pace += [] if left is None or ended >= total else [f"{formatting.about(left)} left"]
+        pace += [] if left is None or ended >= total else [f"{formatting.format_estimate(left)} left"]
         share = f"{100 * ended // total if total else 0}%"
         wide = width >= NARROW
         grid = Grid.grid(padding=(0, 2, 0, 0))
@@ -199,10 +199,12 @@ class LiveTable(TrialTable):
         words = [Text(f"{counts[s]} {s}", COLOURS[s]) for s in formatting.STATES if counts.get(s)]
         yield from _filled(words, width) if words else (_line("no trial has started", "dim"),)
         if progress.best is not None and progress.goal is not None:
-            best = f"best {formatting.one_line(progress.goal.metric, 24)} {formatting.figure(progress.best.value)}"
+            best = (
+                f"best {formatting.one_line(progress.goal.metric, 24)} {formatting.format_figure(progress.best.value)}"
+            )
             number = f"(trial {progress.best.number})"
             room = max(2 * width - len(best) - len(number) - 4, 10)  # two lines, or three where words are long
-            yield Text.assemble((best, "bold"), f"  {formatting.assigned(progress.best.values, room)}  {number}")
+            yield Text.assemble((best, "bold"), f"  {formatting.format_values(progress.best.values, room)}  {number}")
         yield Text()
 
     def _rows(self) -> Iterator[Text]:
@@ -215,7 +217,7 @@ class LiveTable(TrialTable):
         shown = [*((trial, trial.seconds) for trial in ended), *kept]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
         figures = max(
-            7, *(len(formatting.figure(trial.value)) for trial, _ in shown), 0
+            7, *(len(formatting.format_figure(trial.value)) for trial, _ in shown), 0
         )  # most figures fit in 7, so the column does not jump
         for trial, seconds in shown:
             yield self._row(trial, seconds, numbers, figures)
@@ -229,13 +231,13 @@ class LiveTable(TrialTable):
         row.append(f"{trial.number:>{numbers}}  ", "dim")
         row.append(f"{trial.state:<8}", COLOURS[trial.state])
         if self._progress.goal is not None:
-            row.append(f"  {formatting.figure(trial.value):>{figures}}")
+            row.append(f"  {formatting.format_figure(trial.value):>{figures}}")
         if self._console.width >= NARROW:
-            row.append(f"  {formatting.duration(seconds):>11}")
+            row.append(f"  {formatting.format_duration(seconds):>11}")
         width = self._console.width
         if trial.reason:
             row.append(f"  {formatting.one_line(trial.reason, width)}", COLOURS[trial.state])
-        row.append(f"  {formatting.assigned(trial.values, width)}")
+        row.append(f"  {formatting.format_values(trial.values, width)}")
         return row
 
 

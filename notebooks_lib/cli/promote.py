@@ -149,7 +149,7 @@ def _print_unfinished(project: Settings, model: str) -> None:
     """Report what a killed notebook left unfinished, and the remedy."""
     from notebooks_lib.release import journal, stage_lock
 
-    for change in stage_lock.unfinished(project, model):
+    for change in stage_lock.unfinished_changes(project, model):
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 

@@ -155,7 +155,7 @@ def _find_earlier(planned: Plan) -> RunResult | None:
 
     assert planned.start is not None
     connected = store.connect(planned.settings)
-    run = run_cache.find(connected, planned.notebook, planned.start)
+    run = run_cache.find_earlier_run(connected, planned.notebook, planned.start)
     if run is None:
         return None
     output = executed_file(planned, run.run_id)

@@ -139,7 +139,7 @@ def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Se
     for option in ("name", "experiment"):
         if options[option] is not None and not options[option].strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
-    domain = search_space.read(
+    domain = search_space.read_search_space(
         schema,
         parameters=options["pairs"],
         grid=options["grid"],
@@ -157,7 +157,7 @@ def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Se
     from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    place = places.find(options["on"]) if options["on"] else executors.LOCAL
+    place = places.find_place(options["on"]) if options["on"] else executors.LOCAL
     jobs = options["jobs"] or place.default_jobs()
     threads = place.thread_limits(jobs, os.environ)
     limits = TrialLimits(options["timeout"], options["cell_timeout"], options["kernel"], bool(options["cold"]), threads)
@@ -188,8 +188,8 @@ def _run(
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs or cpu_count.whole(), silent=as_json) as shown:
-        result = sweep.run(
+    with table(request.total, request.goal, jobs=request.jobs or cpu_count.usable_cores(), silent=as_json) as shown:
+        result = sweep.run_sweep(
             request,
             connected,
             on_open=lambda run_id, url: _note_run(run_id, run_ids, silent=as_json),

@@ -21,7 +21,7 @@ class BundledTables:
     """A `DatasetSource` of scikit-learn's tables. Settings do not change their parts: they are the same everywhere."""
 
     def names(self) -> list[str]:
-        """Return the bundled tables: `load_*` functions that can give a data frame and need no argument."""
+        """Return the names of scikit-learn's tables: its `load_*` functions that can return a data frame."""
         from sklearn import datasets
 
         return sorted(
@@ -63,11 +63,11 @@ class BundledTables:
         return VersionContent(metadata, table, digests=digests)
 
     def origin(self, name: str) -> str:
-        """Return the package's name."""
+        """Return "scikit-learn", where all bundled tables come from."""
         return ORIGIN
 
     def location(self, name: str, version: int) -> str:
-        """Return the function that loads the table."""
+        """Return the name of the scikit-learn function that loads the table."""
         return f"sklearn.datasets.{_LOADER}{name}"
 
 

@@ -43,8 +43,8 @@ _CERTAIN = 15
 _LONGEST = 400
 
 
-def number(text: str) -> int | float | None:
-    """Return the number in a text if writing it again in the same notation gives the same text; else None."""
+def parse_number(text: str) -> int | float | None:
+    """Return the number in a text; None when writing the number again would give another text."""
     if text in ("inf", "-inf"):
         return float(text)
     match = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
@@ -56,8 +56,8 @@ def number(text: str) -> int | float | None:
     return _again(text, len(match[1] or ""))
 
 
-def moment(text: str) -> datetime.datetime | None:
-    """Return the time, or with a zone the instant, in an ISO 8601 text; None for any other text."""
+def parse_time(text: str) -> datetime.datetime | None:
+    """Return the time in an ISO 8601 text, with its time zone if it has one; None for any other text."""
     if not _ISO.match(text):
         return None
     try:
@@ -88,8 +88,8 @@ def kind_of(column: pa.ChunkedArray) -> str:
     return kind
 
 
-def typed(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    """Convert a column of texts to the kind that the user names. Raises DatasetError for the first misfit."""
+def convert_texts(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    """Convert a column of texts to the kind that the user named. Raises DatasetError for a text that does not fit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -199,7 +199,7 @@ def _are_numbers(texts: pa.Array) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if any(number(text) is None for text in texts[:100].to_pylist()):
+    if any(parse_number(text) is None for text in texts[:100].to_pylist()):
         return False
     certain = pc.and_(_short(texts, _CERTAIN), pc.match_substring_regex(texts, _PLAIN))
     doubtful = texts.filter(pc.invert(certain))
@@ -208,7 +208,7 @@ def _are_numbers(texts: pa.Array) -> bool:
     except pa.ArrowInvalid:
         return False
     doubtful = doubtful.filter(pc.invert(pc.and_(pc.equal(again, doubtful), pc.match_substring_regex(doubtful, r"\."))))
-    values = map(number, doubtful.to_pylist())
+    values = map(parse_number, doubtful.to_pylist())
     return all(value is not None and (isinstance(value, float) or abs(value) <= EXACT) for value in values)
 
 

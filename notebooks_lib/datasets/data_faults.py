@@ -28,7 +28,7 @@ SIGMAS = 4.0
 
 
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
-    """Return faults, a line each: kinds changed since the last version, missing values, ranges, unknown categories."""
+    """Return a line for each fault of a holdout: changed kinds, missing values, values out of range, new categories."""
     opened = loader.open_table(ref, settings)
     apart = {opened.metadata.key, opened.metadata.group}
     frame = opened.table.to_pandas()
@@ -40,8 +40,8 @@ def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def missing(ref: str, column: str, settings: Settings) -> int:
-    """Return how many rows of a version, in all parts, have no value in a column."""
+def count_missing(ref: str, column: str, settings: Settings) -> int:
+    """Return how many rows of a dataset version, over all parts, have no value in a column."""
     return int(loader.open_table(ref, settings).table[column].to_pandas().isna().sum())
 
 
@@ -86,16 +86,16 @@ def _beyond(share: float, held: int, train: int) -> float:
     return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
 
 
-def share_alike(ref: str, settings: Settings) -> float:
-    """Return the share of holdout rows whose features are those of a train or validation row."""
+def share_seen_in_training(ref: str, settings: Settings) -> float:
+    """Return the share of holdout rows that have the same features as some train or validation row."""
     opened = loader.open_table(ref, settings)
     digests = hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
     held = opened.masks["holdout"]
-    return float(splits.among(digests[held], digests[~held]).mean())
+    return float(splits.contained_in(digests[held], digests[~held]).mean())
 
 
 def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
-    """Return remarks on a new version: text columns that look like another kind, holdout rows like training rows."""
+    """Return warnings about a new version: texts that look like numbers or times, holdout rows seen in training."""
     texts = []
     for column, kind in dataset.columns.items():
         if kind == "text":
@@ -103,7 +103,9 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
             resemblance = _looks_like(column, values) if len(values) else ""
             if resemblance:
                 texts.append(f"column {column!r} is text: {resemblance}")
-    alike = 0.0 if dataset.group or dataset.key or dataset.time else share_alike(dataset.ref, settings or here())
+    alike = (
+        0.0 if dataset.group or dataset.key or dataset.time else share_seen_in_training(dataset.ref, settings or here())
+    )
     if alike > ALIKE:
         texts.append(
             f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
@@ -116,7 +118,7 @@ def _looks_like(column: str, values: pd.Series[str]) -> str:
     """Return which other kind the texts of a column resemble, and what to do; empty for texts that do not."""
     odd = values[[not _is_number(value) for value in values]]
     if odd.empty:
-        lossy = next((value for value in values if column_kinds.number(value) is None), None)
+        lossy = next((value for value in values if column_kinds.parse_number(value) is None), None)
         if lossy is None:
             return f"all values are numbers; if it is one, say --kind {column}=number"
         return f"as a number {lossy!r} would be written {float(lossy):.15g}; if it is one, say --kind {column}=number"

@@ -29,7 +29,7 @@ class Part:
 
     @property
     def X(self) -> pd.DataFrame:
-        """Return a new table of rows x features."""
+        """Return the features of each row as a new data frame."""
         return self.frame[list(self.features)]
 
     @property
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A named, versioned, fingerprinted table: its train and validation rows, and what is known of the whole."""
+    """A named, versioned, fingerprinted table: its train and validation rows, and metadata of the whole table."""
 
     name: str
     version: int
@@ -117,7 +117,7 @@ class Dataset:
 
 
 def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
-    """Return the table as pandas and MLflow want it: missing is NaN, times are datetime64[ns], instants in UTC.
+    """Return the table as a pandas data frame: missing values are NaN, times are datetime64[ns], in UTC.
 
     Times have no zone. A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in
     microseconds. `like` is the table that these rows belong to, so that a column has one type in all parts.

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is recorded of one version of a dataset, beside its rows."""
+    """The metadata of one version of a dataset: all that is recorded besides its rows."""
 
     fingerprint: str
     rows: int
@@ -64,18 +64,18 @@ class Metadata:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """All columns but target, key and group."""
+        """All columns except target, key and group."""
         return tuple(column for column in self.columns if column not in (self.target, self.key, self.group))
 
     @property
     def roles(self) -> dict[str, str]:
-        """Column of each role that is given: target, key, group, time."""
+        """Role -> column, for the roles that the dataset has: target, key, group, time."""
         columns = {"target": self.target, "key": self.key, "group": self.group, "time": self.time}
         return {role: column for role, column in columns.items() if column is not None}
 
     @property
     def split_by(self) -> str:
-        """What assigns rows to parts, in words."""
+        """A description of what assigns rows to parts, for people."""
         return self.time or self.decided_by or "the whole row"
 
     @classmethod
@@ -107,7 +107,7 @@ class Metadata:
 
 @dataclass(frozen=True, eq=False)
 class VersionContent:
-    """All that a store keeps of one version."""
+    """The content of one version in a store: its table and its metadata."""
 
     metadata: Metadata
     table: pa.Table
@@ -119,14 +119,14 @@ class VersionContent:
 
 
 class DatasetSource(Protocol):
-    """Where versions of datasets are read from.
+    """A source of dataset versions, for reading only.
 
     A version never changes: reading it again gives the same content, or raises DatasetError. It is seen whole or not at
     all, also while another process adds it, and after that process was killed.
     """
 
     def names(self) -> list[str]:
-        """Return the names that have a version, sorted."""
+        """Return the names of all datasets, sorted."""
 
     def versions(self, name: str) -> list[int]:
         """Return the numbers of a dataset's versions, oldest first; empty when there is no such dataset."""
@@ -145,24 +145,24 @@ class DatasetSource(Protocol):
         """
 
     def origin(self, name: str) -> str:
-        """Return where a dataset comes from, in the words of `nbops data list`."""
+        """Return a short description of where a dataset comes from, for `nbops data list`."""
 
     def location(self, name: str, version: int) -> str:
-        """Return where a version lies, for messages about its content."""
+        """Return the place of a version, such as its folder, for error messages."""
 
 
 class DatasetStore(DatasetSource, Protocol):
-    """Where versions of datasets are added, too."""
+    """A source of dataset versions to which new versions can be added."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder that another machine needs a copy of to read the versions; None when it needs none."""
+        """The folder to copy to another machine so that it can read the versions; None when no copy is needed."""
 
     def next_version(self, name: str) -> int:
-        """Return the number for the next version. A number that was ever taken is not used again."""
+        """Return the number for the next version of a dataset. A number is never used twice."""
 
     def retired(self, name: str, version: int) -> np.ndarray[Any, Any] | None:
-        """Return the digests (n, 2) of what left the holdout of a version, without reading its rows; None for nothing.
+        """Return the digests (n, 2) of the rows that left a version's holdout, without reading rows; None if none did.
 
         Raises DatasetError when they are gone or cannot be read.
         """
@@ -177,12 +177,12 @@ class DatasetStore(DatasetSource, Protocol):
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` can be a dataset's name: it is a folder, and part of a tag's key."""
+    """Return True if `text` can be a dataset's name, which becomes a folder and part of a tag's key."""
     return _NAME.fullmatch(text) is not None
 
 
 def remedy(name: str) -> str:
-    """Return what to do about a version that is damaged."""
+    """Return advice for messages: how to repair a damaged version of dataset `name`."""
     return f"restore it (from git or a backup), or add the file anew as the next version of {name}"
 
 

@@ -53,14 +53,14 @@ class DiskStore:
         return self._folder
 
     def names(self) -> list[str]:
-        """Return the names that have a version, sorted."""
+        """Return the names of all datasets, sorted."""
         if not self._folder.is_dir():
             return []
         entries = (entry.name for entry in self._folder.iterdir())
         return sorted(name for name in entries if is_name(name) and self.versions(name))
 
     def versions(self, name: str) -> list[int]:
-        """Return the numbers of the versions that are there whole, oldest first."""
+        """Return the numbers of the complete versions, oldest first."""
         return sorted(version for version in self._taken(name) if (self._version(name, version) / _METADATA).is_file())
 
     def next_version(self, name: str) -> int:
@@ -68,7 +68,7 @@ class DiskStore:
         return max(self._taken(name), default=0) + 1
 
     def origin(self, name: str) -> str:
-        """Return the dataset's folder, from the project root."""
+        """Return the dataset's folder, relative to the project root."""
         return f"{self._label}/{name}"
 
     def location(self, name: str, version: int) -> str:
@@ -76,7 +76,7 @@ class DiskStore:
         return str(self._version(name, version))
 
     def metadata(self, name: str, version: int) -> Metadata:
-        """Return what dataset.toml holds."""
+        """Return the metadata in dataset.toml."""
         path = self._version(name, version) / _METADATA
         try:
             return Metadata.from_toml(path.read_text("utf-8"))
@@ -86,13 +86,13 @@ class DiskStore:
             raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {remedy(name)}") from error
 
     def read(self, name: str, version: int) -> VersionContent:
-        """Return what the files of a version hold."""
+        """Return the table and metadata in the files of a version."""
         metadata = self.metadata(name, version)
         table = hashing.normalise(self._read_table(name, version, _TABLE))
         return VersionContent(metadata, table, self._read_retired(name, version, metadata))
 
     def retired(self, name: str, version: int) -> Array | None:
-        """Return what retired.parquet holds."""
+        """Return the digests in retired.parquet."""
         return self._read_retired(name, version, self.metadata(name, version))
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:

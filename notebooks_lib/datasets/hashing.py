@@ -79,7 +79,7 @@ def row_digests(table: pa.Table, *, block_cells: int = _BLOCK_CELLS) -> np.ndarr
 
 
 def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-    """Return row digests in which a text counts as what it stands for: "0.50" as 0.5, "NA" as missing.
+    """Return row digests in which texts count as the values they stand for: "0.50" as 0.5, "NA" as missing.
 
     So a row keeps its digest when another row turns a column of numbers or times into text. `digests` are the
     `row_digests`, if they are known already: mostly they are the same.
@@ -292,10 +292,10 @@ def _folded_cell(text: str) -> bytes:
     if bare in column_kinds.BOOLEANS:
         return _text_cell(str(column_kinds.BOOLEANS[bare]))
     if bare[0] in "-0123456789i":
-        value = column_kinds.number(bare)
+        value = column_kinds.parse_number(bare)
         if value is not None:
             return _number_cell(value)
-        at = column_kinds.moment(bare)
+        at = column_kinds.parse_time(bare)
         if at is not None:
             tag = _TIME if at.tzinfo is None else _INSTANT
             since = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)) - _EPOCH

@@ -46,7 +46,7 @@ _ROUNDING = 1e-9
 
 @dataclass
 class Use:
-    """One question to a holdout: answered before, to be answered now, or one too many."""
+    """One use of a holdout: its question was answered before, can be answered now, or exceeds the budget."""
 
     number: int
     """Number of this use, from 1. Larger than the budget: the rows may not be read."""
@@ -60,10 +60,10 @@ class Use:
     _run_id: str = ""
 
     def open(self) -> Part:
-        """Spend one use of every row, then return the rows. Raises HoldoutError when they may not be read (again)."""
+        """Count one use of every holdout row, then return the rows. Raises HoldoutError when the budget is spent."""
         question = self._question
         if question is None or self._run_id or self.stored is not None:
-            raise HoldoutError("a holdout is opened once per question, inside `asking`")
+            raise HoldoutError("a holdout is opened once per question, inside `holdout_use`")
         if self.spent + 1 > question.budget + _ROUNDING:
             raise HoldoutError(
                 f"the holdout of {question.data.ref} is used up ({self.spent} of {question.budget} uses)"
@@ -79,14 +79,14 @@ class Use:
         return loader.open_holdout(question.data.ref, question.store.settings, reader=question.reader)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Store the answer, before anybody sees it. The holdout must be open."""
+        """Store the answer, before anybody sees it. Call `open` first."""
         assert self._question is not None
         assert self._run_id
         self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, _now(), content))
 
 
 @contextmanager
-def asking(
+def holdout_use(
     store: Store,
     data: Dataset,
     question: Mapping[str, Any],
@@ -126,15 +126,15 @@ def asking(
         lock.release()
 
 
-def spent(store: Store, opened: loader.Opened) -> Array:
-    """Return, for each holdout row of a version in file order, the sum of the levels at which it decided."""
+def spent_levels(store: Store, opened: loader.Opened) -> Array:
+    """Return, for each holdout row in file order, the sum of the test levels that past decisions spent on it."""
     by_value = RowsByValue(opened.ref, opened.metadata.columns, store.settings)
     return holdout_rows(opened).spent(HoldoutLedger(store).decided(), by_value)
 
 
-def uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
+def count_uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
     """Return how many of `budget` uses the holdout of a version has spent."""
-    levels = spent(store, loader.open_table(ref, store.settings))
+    levels = spent_levels(store, loader.open_table(ref, store.settings))
     return _in_uses(levels, alpha / budget)
 
 
@@ -163,7 +163,7 @@ class _Question:
 
 
 def where_fresh_rows_come_from(group: str | None) -> str:
-    """Return, in words, which rows a fresh holdout can come from.
+    """Describe for people which rows can make up a fresh holdout.
 
     New rows of a known group are placed with that group, however new they are.
     """
@@ -171,14 +171,14 @@ def where_fresh_rows_come_from(group: str | None) -> str:
 
 
 def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
-    """Make the next version of a dataset: the same rows, with a holdout of rows that have decided nothing yet.
+    """Make the next version of a dataset: the same rows, with a holdout of rows that no decision has used yet.
 
     Raises UsageError when there is nothing to do, DatasetError when fewer than `min_rows` would be left.
     """
     opened = loader.open_table(ref, store.settings)
     datasets = loader.project_store(store.settings)
     _check_latest(opened, datasets.versions(opened.name))
-    decided = spent(store, opened) > 0
+    decided = spent_levels(store, opened) > 0
     if not decided.any():
         raise UsageError(f"{opened.ref}: no row of its holdout has decided yet; it is fresh")
     metadata, retired, left = _moved_on(opened, decided) if opened.metadata.time else _retired(opened, decided)
@@ -219,12 +219,12 @@ def _retired(opened: loader.Opened, decided: Array) -> tuple[Metadata, Array, in
     leaving = held[decided] if opened.retired is None else np.concatenate([opened.retired, held[decided]])
     retired = np.unique(leaving, axis=0)
     metadata = replace(opened.metadata, retired=splits.retired_sha256(retired))
-    return metadata, retired, int((~splits.among(held, retired)).sum())
+    return metadata, retired, int((~splits.contained_in(held, retired)).sum())
 
 
 def _moved_on(opened: loader.Opened, decided: Array) -> tuple[Metadata, None, int]:
     """Return the metadata whose holdout begins after the last row that decided, and how many rows that holdout has."""
-    times = splits.times(opened.ref, opened.table, opened.metadata)
+    times = splits.time_values(opened.ref, opened.table, opened.metadata)
     held = times[opened.masks["holdout"]]
     later = held[held > held[decided].max()]
     first = str(later.min()) if len(later) else opened.metadata.holdout_from

@@ -55,7 +55,7 @@ class HoldoutRows:
 
     @cached_property
     def listed(self) -> HoldoutRows:
-        """The rows as they are stored: both kinds of digests sorted by themselves, so that they reveal no order."""
+        """The rows as they are stored: each kind of digest is sorted, so that the order of rows stays unknown."""
         import numpy as np
 
         return replace(self, whole=np.sort(self.whole), placed=np.sort(self.placed))
@@ -66,7 +66,7 @@ class HoldoutRows:
         return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
 
     def spent(self, decided: Sequence[DecidedRows], by_value: Callable[[str], Array | None]) -> Array:
-        """Return the level that each row has spent: the sum over all decisions that it took part in.
+        """Return, for each row, the sum of the test levels of all decisions that used the row.
 
         A row took part when its digest is listed, or that of its key or group within the same dataset. Every row took
         part in a decision of the same dataset with other columns, whose digests cannot be compared. `by_value` is
@@ -92,7 +92,7 @@ class HoldoutRows:
 
 @dataclass(frozen=True, eq=False)
 class DecidedRows:
-    """A list of rows, and what the decisions that read them have spent."""
+    """Holdout rows that decisions have read, and the test level that these decisions spent."""
 
     rows: HoldoutRows
     """As they are `listed`."""
@@ -102,7 +102,7 @@ class DecidedRows:
 
 @dataclass(frozen=True)
 class HoldoutAnswer:
-    """What a use of a holdout has found out."""
+    """The stored answer of one use of a holdout."""
 
     number: int
     """Number of the use, from 1."""
@@ -113,7 +113,7 @@ class HoldoutAnswer:
 
 
 def holdout_rows(opened: loader.Opened) -> HoldoutRows:
-    """Return the holdout rows of a version as digests, in file order: enough to compare rows, and no values."""
+    """Return the holdout rows of a version as digests in file order: they can be compared, but show no values."""
     import numpy as np
 
     mask = opened.masks["holdout"]
@@ -121,7 +121,7 @@ def holdout_rows(opened: loader.Opened) -> HoldoutRows:
     salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
     names = json.dumps(sorted(metadata.columns))
     return HoldoutRows(
-        dataset=lineage.tag_of(opened.name, opened.version, metadata.fingerprint),
+        dataset=lineage.format_tag(opened.name, opened.version, metadata.fingerprint),
         whole=_halves(digests.folded[mask]),
         placed=_halves(opened.placing[mask]) ^ np.uint64(salt) if metadata.decided_by else np.zeros(0, "<u8"),
         columns="" if metadata.decided_by else hashlib.sha256(names.encode()).hexdigest()[:16],
@@ -144,7 +144,7 @@ class HoldoutLedger:
         return None
 
     def decided(self, mine: HoldoutRows | None = None, *, without: str = "") -> list[DecidedRows]:
-        """Return each list of rows that decided something; `without` is the run of a use that does not count.
+        """Return all lists of rows that decisions have used; the use recorded in run `without` does not count.
 
         The list of `mine`, if it is among them, is not fetched. Raises TrackingError when a list is gone: what cannot
         be read must not count as unused.
@@ -170,13 +170,13 @@ class HoldoutLedger:
         return decided
 
     def add_use(self, rows: HoldoutRows, question: str, *, level: float, reader: str) -> str:
-        """Write a use of all of these rows; return its run. Only then may they be read."""
+        """Record a use of all these rows and return the id of its run. Rows may be read only after this call."""
         self._list(rows)
         tags = {Tag.HOLDOUT_QUESTION: question, Tag.HOLDOUT_LEVEL: repr(level), Tag.HOLDOUT_READER: reader}
         return self._create("use", rows, tags)
 
     def add_answer(self, use: str, answer: HoldoutAnswer) -> None:
-        """Store the answer on the run of its use."""
+        """Store the answer of a use; `use` is the id of its run."""
         content = {"number": answer.number, "asked": answer.asked, "content": answer.content}
         self._finish(use, _ANSWER_FILE, gzip.compress(json.dumps(content).encode()), "answered")
 
@@ -203,9 +203,9 @@ class HoldoutLedger:
     def _runs(self) -> list[Any]:
         """Return every run of the experiment, oldest first, also deleted ones; none where nothing was ever asked."""
         from notebooks_lib.tracking import query
-        from notebooks_lib.tracking.store import answering
+        from notebooks_lib.tracking.store import store_errors
 
-        with answering(self._store):
+        with store_errors(self._store):
             experiment = self._store.client.get_experiment_by_name(EXPERIMENT)
             ids = [] if experiment is None else [experiment.experiment_id]
             runs = query.search(self._store, "", ids, deleted=True)
@@ -227,10 +227,10 @@ class HoldoutLedger:
         client.set_terminated(run_id)
 
     def _artifact(self, run: Any, name: str) -> bytes:
-        from notebooks_lib.tracking.store import answering
+        from notebooks_lib.tracking.store import store_errors
 
         run_id = run.info.run_id
-        with tempfile.TemporaryDirectory() as scratch, answering(self._store):
+        with tempfile.TemporaryDirectory() as scratch, store_errors(self._store):
             path = Path(self._store.client.download_artifacts(run_id, name, scratch))
             try:
                 return path.read_bytes()

@@ -71,7 +71,7 @@ def _read(
 ) -> tuple[readers.FileTable, Metadata]:
     """Return the content of a file and its metadata, once roles and kinds fit it and the versions before."""
     chosen = _chosen_kinds(before, name, kinds)
-    read = readers.read(file, before=before.columns, chosen=chosen)
+    read = readers.read_table(file, before=before.columns, chosen=chosen)
     metadata = _roles(before, read.table.column_names, **roles)
     if before.rows and before.parts == splits.KINDS_DECIDE:
         deciding = [metadata.decided_by] if metadata.decided_by else read.table.column_names

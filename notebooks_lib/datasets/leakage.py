@@ -49,14 +49,14 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
 def _matching_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     """Return which of my holdout rows are train or validation rows of the other version, as a mask."""
     held, open_ = mine.masks["holdout"], ~theirs.masks["holdout"]
-    matches = splits.among(mine.digests.folded[held], theirs.digests.folded[open_])
+    matches = splits.contained_in(mine.digests.folded[held], theirs.digests.folded[open_])
     if mine.name == theirs.name and mine.metadata.decided_by == theirs.metadata.decided_by:
-        matches = matches | splits.among(mine.placing[held], theirs.placing[open_])
+        matches = matches | splits.contained_in(mine.placing[held], theirs.placing[open_])
     one, other = mine.table.column_names, theirs.table.column_names
     if set(one) == set(other):
         return matches if _same_kinds(mine, theirs) else matches | _alike(mine, held, theirs, open_)
     if mine.name != theirs.name:
-        matches = matches | row_matching.recognised(mine.table, held, theirs.table, open_)
+        matches = matches | row_matching.recognise_rows(mine.table, held, theirs.table, open_)
     elif mine.metadata.decided_by is None and set(one) & set(other):
         # Versions of one table whose whole rows decide their parts: an added column has moved them all.
         matches = matches | _alike(mine, held, theirs, open_)
@@ -68,7 +68,7 @@ def _alike(mine: loader.Opened, my_rows: Array, theirs: loader.Opened, their_row
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
     one, other = (hashing.folded_digests(table) for table in pair)
-    return splits.among(one[my_rows], other[their_rows])
+    return splits.contained_in(one[my_rows], other[their_rows])
 
 
 def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
@@ -81,10 +81,9 @@ def _wide(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 class RowsByValue:
-    """Recognise the holdout rows of one version, by value, among those of versions of other names, columns or kinds.
+    """Find the holdout rows of one version in other datasets by their values, where digests cannot be compared.
 
-    Each of their tables is opened once. Where all columns and kinds are the same, digests show as much, and nothing is
-    opened.
+    Each other table is opened at most once: not if it has the same columns and kinds, because digests suffice then.
     """
 
     def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:
@@ -124,7 +123,7 @@ class RowsByValue:
         my_rows, their_rows = self._mine.masks["holdout"], theirs.masks["holdout"]
         if self._columns.keys() == theirs.metadata.columns.keys():
             return _alike(self._mine, my_rows, theirs, their_rows)
-        return row_matching.recognised(self._mine.table, my_rows, theirs.table, their_rows)
+        return row_matching.recognise_rows(self._mine.table, my_rows, theirs.table, their_rows)
 
 
 def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
@@ -138,7 +137,7 @@ def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
 
 
 def seen_in_example(ref: str, others: Sequence[str], mine: lineage.LoggedRows, settings: Settings) -> int | None:
-    """Return how many holdout rows of `ref` have the features of an example row and of no open row.
+    """Return how many holdout rows of `ref` have the features of a row in the model's example, but of no open row.
 
     Open rows are the train and validation rows of this version and of `others`, the versions that the run loaded.
     Returns None, unknown, when no row of the example is in any of them: then it came from elsewhere.

@@ -35,12 +35,12 @@ _log = logging.getLogger(__name__)
 
 
 def tag_value(dataset: Dataset) -> str:
-    """Return the value of the tag Tag.DATASET_PREFIX + name: "name@version#fingerprint"."""
-    return tag_of(dataset.name, dataset.version, dataset.fingerprint)
+    """Return "name@version#fingerprint", the value of the tag that records a dataset on a run."""
+    return format_tag(dataset.name, dataset.version, dataset.fingerprint)
 
 
-def tag_of(name: str, version: int, fingerprint: str) -> str:
-    """Return the value of the tag that names a version; `parse_tag` is the inverse."""
+def format_tag(name: str, version: int, fingerprint: str) -> str:
+    """Return "name@version#fingerprint"; `parse_tag` is the inverse."""
     return f"{name}@{version}#{fingerprint}"
 
 
@@ -57,8 +57,8 @@ def used() -> tuple[str, ...]:
     return tuple(_used.values())
 
 
-def note(dataset: Dataset) -> None:
-    """Remember that the dataset was loaded, and tag the active run, if any. It never fails."""
+def note_loaded(dataset: Dataset) -> None:
+    """Record that this process loaded a dataset, and tag the active run, if any. Errors of the store are ignored."""
     _used.setdefault(dataset.ref, tag_value(dataset))
     try:
         run_id = _run_going_on()
@@ -82,7 +82,7 @@ def mlflow_dataset(dataset: Dataset) -> Any:
 
 
 def log_input(store: Store, run_id: str, dataset: Dataset) -> None:
-    """Show the dataset among the run's inputs in MLflow's UI. Best effort: the tag is what nbops reads."""
+    """Add the dataset to the run's inputs in MLflow's UI. Errors are ignored, because nbops itself reads the tag."""
     from mlflow.entities import DatasetInput
 
     try:
@@ -110,7 +110,7 @@ class LoggedRows:
 
 
 def training_rows(example: Any) -> LoggedRows | None:
-    """Return the digests of an example's rows; None when it is no table that a dataset could hold."""
+    """Return the digests of the rows of a model's example; None when the example is not a table."""
     import numpy as np
     import pandas as pd
 
@@ -121,7 +121,7 @@ def training_rows(example: Any) -> LoggedRows | None:
 
 
 def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> None:
-    """Store on its run the digests of the example that a model was logged with."""
+    """Store digests of a model's example rows on its run, so that leakage can be found later."""
     import numpy as np
 
     kept = training_rows(example)
@@ -135,7 +135,7 @@ def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> No
 
 
 def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | None:
-    """Return what `log_training_rows` stored; None when there is nothing, or it cannot be fetched."""
+    """Return the row digests that `log_training_rows` stored; None when there are none or they cannot be fetched."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -148,7 +148,7 @@ def logged_training_rows(store: Store, run_id: str, model: str) -> LoggedRows | 
 
 
 def frame_digests(frame: pd.DataFrame) -> Array | None:
-    """Return half a digest of each row; None for a table that no dataset could hold."""
+    """Return the first half of each row's digest; None for a table with columns that a dataset cannot hold."""
     import pyarrow as pa
 
     try:

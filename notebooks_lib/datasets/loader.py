@@ -52,7 +52,7 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     is not there, DatasetError when the stored content is not what was added.
     """
     dataset = read(ref, settings or here())
-    lineage.note(dataset)
+    lineage.note_loaded(dataset)
     return dataset
 
 
@@ -75,15 +75,15 @@ def read(ref: str, settings: Settings) -> Dataset:
         source=metadata.source,
         train=_part("train", metadata, table, masks),
         validation=_part("validation", metadata, table, masks),
-        retired=0 if opened.retired is None else int(splits.among(opened.placing, opened.retired).sum()),
+        retired=0 if opened.retired is None else int(splits.contained_in(opened.placing, opened.retired).sum()),
     )
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
-    """Return the holdout of a dataset: only `holdout_budget.asking` calls this, once it has counted the use.
+    """Return the holdout of a dataset: only `holdout_budget.holdout_use` calls this, once it has counted the use.
 
-    `reader` names who it is read for. Each reading is a line in .nbops/holdout.jsonl for people; the count is kept in
-    the tracking store.
+    `reader` says for whom the holdout is read. Each call adds a line to .nbops/holdout.jsonl for people; the count of
+    uses is kept in the tracking store.
     """
     settings = settings or here()
     opened = open_table(ref, settings)
@@ -100,7 +100,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
 
 
 def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
-    """Return all datasets that `load` can give: the project's own, then scikit-learn's."""
+    """Return all datasets that `load` accepts: the project's own, then scikit-learn's."""
     entries: dict[str, CatalogEntry] = {}
     for source in sources(settings or here()):
         for name in source.names():
@@ -116,17 +116,17 @@ def own(settings: Settings) -> list[CatalogEntry]:
 
 
 def project_store(settings: Settings) -> DatasetStore:
-    """Return the store in which a project's versions are added and looked up first; today always the one on disk."""
+    """Return the store to which a project adds its dataset versions; today this is always the store on disk."""
     return STORES[DISK](settings)
 
 
 def sources(settings: Settings) -> tuple[DatasetSource, ...]:
-    """Return where names are looked up, in this order; the first that has a name has all of its versions."""
+    """Return the sources in which a dataset name is looked up, in order; the first source with the name is used."""
     return (project_store(settings), BundledTables())
 
 
 def source_of(name: str, settings: Settings) -> DatasetSource | None:
-    """Return the source that has versions of a name; None when none has."""
+    """Return the source that holds the dataset `name`; None if no source does."""
     return next((source for source in sources(settings) if source.versions(name)), None)
 
 
@@ -142,14 +142,14 @@ def parse_ref(ref: str) -> tuple[str, int | None]:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError unless `name` can be a dataset's."""
+    """Raise UsageError unless `name` is a valid name for a dataset."""
     if not is_name(name):
         raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A version with all of its rows, for this package alone."""
+    """A dataset version with all of its rows, holdout included; only this package uses it."""
 
     name: str
     version: int
@@ -166,12 +166,12 @@ class Opened:
 
     @property
     def ref(self) -> str:
-        """name@version."""
+        """Return "name@version"."""
         return f"{self.name}@{self.version}"
 
 
 def open_table(ref: str, settings: Settings) -> Opened:
-    """Open all rows of a version, checked against its metadata. Only this package calls it.
+    """Read all rows of a dataset version, holdout included, and check them against the metadata. For this package only.
 
     Raises UnknownNameError for a name or version that no source has, DatasetError for content that is not what was
     added.
@@ -196,7 +196,7 @@ def open_table(ref: str, settings: Settings) -> Opened:
 
 
 def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
-    """Return the digests (n, 2) of what left the holdout of a version, checked, without reading its rows.
+    """Return the checked digests (n, 2) of the rows that left the holdout of a version, without reading rows.
 
     Raises DatasetError when they are not what was written.
     """

@@ -25,7 +25,7 @@ _OTHERS = ";\t|,"
 
 @dataclass(frozen=True)
 class FileTable:
-    """The table in a file."""
+    """A table read from a file, with the texts that stood in the file."""
 
     table: pa.Table
     """Normalised."""
@@ -33,12 +33,14 @@ class FileTable:
     """Every value as the text in the file; None for Parquet, whose values have types."""
 
     def text(self, column: str, row: int) -> str:
-        """Return a value as it stands in the file."""
+        """Return the text of a value exactly as the file has it."""
         table = self.table if self.written is None else self.written
         return repr(table[column][row].as_py())
 
 
-def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None) -> FileTable:
+def read_table(
+    file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None
+) -> FileTable:
     """Return the normalised table in `file`.
 
     In CSV an empty field is missing. NA, NaN, null and the like are missing in columns of numbers, and text elsewhere
@@ -66,7 +68,7 @@ def read(file: Path, *, before: Mapping[str, str] | None = None, chosen: Mapping
 def read_as_before(
     file: Path, new: FileTable, recorded: Mapping[str, str], columns: Collection[str], name: str
 ) -> FileTable:
-    """Return the file with the deciding `columns` read as the first versions of nbops read them.
+    """Read the `columns` that assign rows to parts in the way that the first versions of nbops did.
 
     Their kinds were inferred from all values of a file, and a row's part depends on the kind. So the kinds stay what
     they were; a value that does not fit is refused, because its column would become text and move every row.
@@ -86,7 +88,7 @@ def read_as_before(
             if values.null_count < len(values):
                 texts = column_kinds.as_texts(values) if new.written is None else new.written[column]
                 try:
-                    values = column_kinds.typed(column, texts, kind)
+                    values = column_kinds.convert_texts(column, texts, kind)
                 except DatasetError as error:
                     raise DatasetError(
                         f"{file}: {error}, and as such it decides the parts of {name}: as {kinds_now[column]} it would "
@@ -105,7 +107,7 @@ def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, s
         column = table[name]
         if name in chosen:
             texts = column if pa.types.is_large_string(column.type) else column_kinds.as_texts(column)
-            column = column_kinds.typed(name, texts, chosen[name])
+            column = column_kinds.convert_texts(name, texts, chosen[name])
         elif written:
             inferred, recorded = column_kinds.kind_of(column), before.get(name)
             if recorded == "text":
@@ -114,7 +116,7 @@ def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, s
                 inferred = recorded or "number"
             elif inferred == "integer" and recorded == "number":
                 inferred = recorded
-            column = column_kinds.typed(name, column, inferred)
+            column = column_kinds.convert_texts(name, column, inferred)
         table = table.set_column(place, name, column)
     return hashing.normalise(table)
 

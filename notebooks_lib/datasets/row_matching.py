@@ -39,8 +39,8 @@ DIGITS = 6
 """Significant digits by which floats are compared: 32 bits hold seven, and many programs write six."""
 
 
-def recognised(mine: pa.Table, my_rows: Array, theirs: pa.Table, their_rows: Array) -> Array:
-    """Return which of some rows of one table are among some rows of the other: a mask as long as `my_rows` has rows.
+def recognise_rows(mine: pa.Table, my_rows: Array, theirs: pa.Table, their_rows: Array) -> Array:
+    """Return a mask over the rows selected by `my_rows`: True for those that are also among the rows of `their_rows`.
 
     `my_rows` and `their_rows` are masks of the rows in question. Tables are as `hashing.normalise` returns them. No row
     is recognised where the tables do not show that they share rows. A recognised row may have fewer digits, whole
@@ -140,7 +140,7 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
 
 
 def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the same columns with kinds and numbers as the coarser of the two tables writes them."""
+    """Return both tables with values rounded and typed alike: each column as the less precise table has it."""
     import pyarrow as pa
 
     for place, name in enumerate(one.column_names):
@@ -214,7 +214,7 @@ def _loose(text: str) -> str | None:
             else repr(value)
         )
     except (ValueError, OverflowError):
-        at = column_kinds.moment(bare)
+        at = column_kinds.parse_time(bare)
     if at is None:
         return text
     return (at.astimezone(datetime.UTC) if at.tzinfo else at).replace(tzinfo=None).isoformat()

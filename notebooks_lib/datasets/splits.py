@@ -44,7 +44,7 @@ def split(
     holdout_share: float,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
-    """Return a mask of rows for each part, from the digests of what decides it.
+    """Assign rows to parts by their digests: return a mask of rows for each part.
 
     A digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
     `retired` is a mask of rows that may not be in the holdout any more: they are divided between the other two.
@@ -61,8 +61,8 @@ def split(
     return {"train": ~holdout & ~validation, "validation": validation, "holdout": holdout}
 
 
-def cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: float) -> tuple[str, str]:
-    """Return the times at which validation and holdout begin, as texts: the last rows are the holdout.
+def time_cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: float) -> tuple[str, str]:
+    """Return the times at which validation and holdout begin, as texts. The newest rows are the holdout.
 
     Rows of one time are never divided, so shares are met as nearly as the times allow.
     """
@@ -78,7 +78,7 @@ def cuts(times: np.ndarray[Any, Any], validation_share: float, holdout_share: fl
 def split_by_time(
     times: np.ndarray[Any, Any], validation_from: str, holdout_from: str
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
-    """Return a mask of rows for each part: the last rows are the holdout, those before it are validation.
+    """Assign rows to parts by time: return a mask of rows for each part. The newest rows are the holdout.
 
     The times at which parts begin stay, so a later version moves no row; rows that arrived since are holdout.
     """
@@ -119,13 +119,13 @@ def split_rows(
             f"{ref}: split by algorithm {metadata.parts}, this nbops knows {ALGORITHM}; use the one that added it"
         )
     masks = dict(
-        split_by_time(times(ref, table, metadata), str(metadata.validation_from), str(metadata.holdout_from))
+        split_by_time(time_values(ref, table, metadata), str(metadata.validation_from), str(metadata.holdout_from))
         if metadata.time
         else split(
             digests,
             validation_share=metadata.validation_share,
             holdout_share=metadata.holdout_share,
-            retired=None if retired is None else among(digests, retired),
+            retired=None if retired is None else contained_in(digests, retired),
         )
     )
     empty = [name for name in NAMES if not masks[name].any()]
@@ -138,23 +138,25 @@ def split_rows(
     return masks
 
 
-def among(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return a mask of `digests`: which are in `others`. Half a digest is enough: by chance one in 10^13 is wrong."""
+def contained_in(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a mask: True for each of `digests` that is in `others`. Only the first half of a digest is compared."""
     import numpy as np
 
     return np.isin(digests[:, 0].astype(np.uint64), others[:, 0].astype(np.uint64))
 
 
 def with_cuts(ref: str, table: pa.Table, metadata: Metadata) -> Metadata:
-    """Return the metadata with the times at which validation and holdout begin: those of the first version, if any."""
+    """Return the metadata with the times at which validation and holdout begin. Later versions keep these times."""
     if metadata.time is None or metadata.holdout_from is not None:
         return metadata
-    validation, holdout = cuts(times(ref, table, metadata), metadata.validation_share, metadata.holdout_share)
+    validation, holdout = time_cuts(
+        time_values(ref, table, metadata), metadata.validation_share, metadata.holdout_share
+    )
     return replace(metadata, validation_from=validation, holdout_from=holdout)
 
 
-def times(ref: str, table: pa.Table, metadata: Metadata) -> Array:
-    """Return the times of the rows, as numbers or dates. Raises UsageError for a column that holds no times."""
+def time_values(ref: str, table: pa.Table, metadata: Metadata) -> Array:
+    """Return the time of each row, as a number or date. Raises UsageError if the time column holds no times."""
     kind = hashing.kinds(table)[str(metadata.time)]
     if kind in ("text", "boolean"):
         raise UsageError(
@@ -166,7 +168,7 @@ def times(ref: str, table: pa.Table, metadata: Metadata) -> Array:
 
 
 def version_fingerprint(table: pa.Table, digests: Digests, metadata: Metadata) -> str:
-    """Return the fingerprint of the content, and of times or retired rows where they assign the parts."""
+    """Return the fingerprint of a version: of its content, and of the times or retired rows that assign its parts."""
     content = hashing.fingerprint(table, digests.plain)
     parts_say = metadata.retired or ""
     if metadata.time:
@@ -175,7 +177,7 @@ def version_fingerprint(table: pa.Table, digests: Digests, metadata: Metadata) -
 
 
 def retired_sha256(retired: Array) -> str:
-    """Return the value of `Metadata.retired` for these digests (n, 2), in whatever order."""
+    """Return the sha256 of the retired rows' digests (n, 2), whatever their order: the value of `Metadata.retired`."""
     import numpy as np
 
     ordered = retired[np.lexsort((retired[:, 1], retired[:, 0]))]

@@ -17,12 +17,12 @@ TIMEOUT = 180.0
 
 
 class BenchmarkFailed(Exception):
-    """Nothing can be measured; the message says why."""
+    """Nothing could be measured; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class KernelStart:
-    """One kernel, from the request for it to the result of its first cell."""
+    """The measured start of one kernel, from the request to the result of its first cell."""
 
     warm: bool
     seconds: float
@@ -48,7 +48,7 @@ class Spread:
 def measure_starts(
     names: Sequence[str], repeats: int, on_start: Callable[[KernelStart], object]
 ) -> tuple[list[KernelStart], list[KernelStart]]:
-    """Start warm and cold kernels that import these modules, in turns, after a first round of each.
+    """Return the measured starts of warm and of cold kernels that import these modules, after one round of warm-up.
 
     Raises BenchmarkFailed.
     """

@@ -16,8 +16,8 @@ MODULES = 20_000
 """At most this many are kept, so that a notebook which imports without end cannot fill the disk."""
 
 
-def read(path: str) -> list[str]:
-    """Return the modules in the order of their import; none when there is no file."""
+def read_history(path: str) -> list[str]:
+    """Return the modules that earlier kernels imported, in order; an empty list when there is no file."""
     try:
         with open(path, encoding="utf-8") as file:
             return [str(name) for name in json.load(file)["modules"]]
@@ -25,9 +25,9 @@ def read(path: str) -> list[str]:
         return []  # it is learned again
 
 
-def add(path: str, modules: list[str]) -> None:
-    """Add modules to the file, whole or not at all. Where the disk does not take it, only speed is lost."""
-    recorded = read(path)
+def add_to_history(path: str, modules: list[str]) -> None:
+    """Add modules to the history file in one write. A full disk is ignored: only speed is lost."""
+    recorded = read_history(path)
     merged = list(dict.fromkeys(recorded + modules))[-MODULES:]
     if merged == recorded:
         return
@@ -45,7 +45,7 @@ def add(path: str, modules: list[str]) -> None:
 
 
 class ImportReport:
-    """What a kernel has imported or used since this was created, as its reports to the template."""
+    """Reports to the template which modules a kernel has imported or used since the last report."""
 
     def __init__(self, fd: int, known: frozenset[str], learnable: Callable[[Iterable[str]], list[str]]) -> None:
         self._fd = fd
@@ -57,7 +57,7 @@ class ImportReport:
         self._unsent = b""
 
     def send(self, *, all_of_it: bool = False) -> None:
-        """Report the modules imported since the last call, and the template's modules that cells have used since."""
+        """Report the modules imported since the last call, and the preloaded modules that cells have used since."""
         count = len(sys.modules) - self._modules
         if all_of_it or count < 0:
             new = [name for name in list(sys.modules) if name not in self._known]
@@ -79,7 +79,7 @@ class ImportReport:
 
     @staticmethod
     def used(*modules: str) -> set[str]:
-        """Return the modules from which cells, and these modules, have imported a name."""
+        """Return the modules from which the cells or the given modules have imported a name."""
         spaces = [vars(sys.modules[name]) for name in ("__main__", *modules) if name in sys.modules]
         return {_home(value) for names in spaces for value in list(names.values())}
 

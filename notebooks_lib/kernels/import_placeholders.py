@@ -38,7 +38,7 @@ class PlaceholderStream:
         self._target: Any = _Closed()
 
     def bind(self, target: Any) -> None:
-        """In the kernel: pass everything to this stream from now on."""
+        """In the kernel, pass everything written here to the stream `target` from now on."""
         self._target = target
 
     def __getattr__(self, name: str) -> Any:

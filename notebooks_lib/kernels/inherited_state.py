@@ -45,7 +45,7 @@ def reset_signals_and_limits() -> None:
 
 
 class ChildKernel:
-    """The forked process, before it is a kernel: it resets its state, then waits for its client."""
+    """The forked process before it becomes a kernel: it resets inherited state, then waits for its client."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
         self._connection: socket.socket = forked.connection
@@ -95,7 +95,7 @@ class ChildKernel:
         gc.enable()
 
     def wait_for_client(self) -> None:
-        """Return once the client has taken this process as its kernel; else end the process.
+        """Wait until the client accepts this process as its kernel; end the process if that does not happen.
 
         The template may have died before it could tell the client, or the client may have given up. Another kernel may
         then use the same connection file.
@@ -110,7 +110,7 @@ class ChildKernel:
         try:
             if not ready:
                 os._exit(1)
-            protocol.receive(self._connection)
+            protocol.receive_message(self._connection)
         except (OSError, EOFError):
             os._exit(1)
         self._connection.close()
@@ -155,7 +155,7 @@ def _limit(limits: list[tuple[int, list[int]]]) -> None:
 
 
 class ThreadPools:
-    """The BLAS and OpenMP threads of this process, and of kernels forked from it, as the kernel's environment says.
+    """Sets the number of BLAS and OpenMP threads of a forked kernel to what its environment asks for.
 
     The number is set in the template, right before it forks. Set afterwards, OpenBLAS would start its threads at once,
     and they would spin for a while. A fork ends them, and a kernel starts them again when it needs more than one.
@@ -177,7 +177,7 @@ class ThreadPools:
             self._own.setdefault(library.filepath, library.num_threads)
 
     def set_before_fork(self, environment: Mapping[str, str]) -> None:
-        """In the template, right before a fork: set the numbers of threads that the kernel's environment asks for."""
+        """In the template, right before a fork, set the thread counts that the kernel's environment asks for."""
         counts = _thread_counts(environment)
         for library in self._libraries:
             number = counts.get(library.user_api, self._own[library.filepath])
@@ -185,7 +185,7 @@ class ThreadPools:
                 library.set_num_threads(number)
 
     def complete_after_fork(self, environment: Mapping[str, str]) -> None:
-        """In the kernel: set the numbers that a fork does not carry over."""
+        """In the kernel, set the thread counts that are lost in a fork."""
         openmp = _thread_counts(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:

@@ -22,8 +22,8 @@ from typing import Any
 import_history = sys.modules["_nbops_import_history"]
 
 
-def run(request: Any, preload: Any, report_fd: int, client_pidfd: int | None) -> None:
-    """Run the kernel until it ends, then end the process; see `exit_process`."""
+def run_kernel(request: Any, preload: Any, report_fd: int, client_pidfd: int | None) -> None:
+    """Run ipykernel in this forked process until the kernel ends, then end the process; see `exit_process`."""
     for name in [name for name in sys.modules if name.startswith("_nbops_")]:
         del sys.modules[name]
     for plugin in preload.deferred:
@@ -108,7 +108,7 @@ class _ClientWatcher(threading.Thread):
 
 
 class VisibleModules:
-    """The module `sys` with only some of its modules."""
+    """A stand-in for `sys` whose `modules` shows only some modules, for the debugger."""
 
     def __init__(self, names: Callable[[], Collection[str]]) -> None:
         self._names = names

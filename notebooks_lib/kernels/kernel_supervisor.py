@@ -21,7 +21,7 @@ protocol = sys.modules["_nbops_template_protocol"]
 
 
 class ClientRequest:
-    """A client's request for a kernel or for the status, with its connection and the kernel's streams."""
+    """A client's request, for a kernel or for the status, with the client's connection and streams."""
 
     def __init__(self, connection: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
         self.connection, self.fds = connection, fds
@@ -33,7 +33,7 @@ class ClientRequest:
     def answer(self, message: dict[str, Any]) -> None:
         """Send the answer, if the client still listens, and close everything."""
         try:
-            protocol.send(self.connection, message)
+            protocol.send_message(self.connection, message)
         except OSError:
             pass
         self.forget()
@@ -66,7 +66,7 @@ class _Kernel:
 
 
 class KernelSupervisor:
-    """The running kernels, by process id.
+    """Supervises the running kernels, by process id.
 
     `on_report` is called with the file of a project's import history and the modules that a kernel has imported.
     """
@@ -83,11 +83,11 @@ class KernelSupervisor:
         self._on_end = on_end
 
     def fork(self, request: ClientRequest, forget: Callable[[], None]) -> str | None:
-        """Fork a kernel and hand it to its client. Return None, or why no process can be forked.
+        """Fork a kernel for a client. Return None, or the reason why no process could be forked.
 
         Raises Forked in the child, after `forget` has closed the template's descriptors.
         """
-        client_pidfd = None if request.kernel.independent else _pidfd(protocol.peer(request.connection)[0])
+        client_pidfd = None if request.kernel.independent else _pidfd(protocol.peer_identity(request.connection)[0])
         template = os.pidfd_open(os.getpid())
         report, written = os.pipe()
         try:
@@ -116,7 +116,7 @@ class KernelSupervisor:
         if client_pidfd is not None:
             self._selector.register(client_pidfd, selectors.EVENT_READ, lambda _: self._abandoned(kernel))
         try:
-            protocol.send(client, {"pid": pid}, [kernel.pidfd])
+            protocol.send_message(client, {"pid": pid}, [kernel.pidfd])
         except OSError:
             self._abandoned(kernel)
 
@@ -153,7 +153,7 @@ class KernelSupervisor:
         except ChildProcessError:
             code = 255
         try:
-            protocol.send(kernel.client, {"exit": code})
+            protocol.send_message(kernel.client, {"exit": code})
         except OSError:
             pass  # the client is gone
         kernel.client.close()

@@ -23,13 +23,13 @@ OPTIONS = re.compile(r"-[bBdEIOPqRsSuv]+$")
 
 
 class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """Kernelspecs of ordinary ipykernels get the warm provisioner, unless they name another.
+    """Kernelspec manager that gives ordinary ipykernels the warm provisioner, unless their spec names another.
 
     Notebooks keep the kernel name `python3`, wherever the kernel comes from.
     """
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return the installed kernelspec, with the warm provisioner if it fits."""
+        """Return an installed kernelspec, with the warm provisioner if its command is an ordinary ipykernel."""
         spec = super().get_kernel_spec(kernel_name)
         if "kernel_provisioner" not in spec.metadata and split_command(spec.argv) is not None:
             spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
@@ -37,7 +37,7 @@ class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
 
 
 class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """Kernelspecs without the warm provisioner, even where one names it: for `--cold`."""
+    """Kernelspec manager for `--cold`: it replaces the warm provisioner by the ordinary one."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the installed kernelspec, with the ordinary provisioner in place of the warm one."""
@@ -76,7 +76,7 @@ def find_installed() -> Path | None:
 
 
 def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Return the interpreter with its options, and the kernel's arguments; None unless it is an ordinary ipykernel.
+    """Split a kernel command into the interpreter with options, and the arguments; None if not an ordinary ipykernel.
 
     Only a Python and its options may stand before `-m ipykernel…`: a fork cannot repeat what a wrapper sets
     (`env A=1 python`, `nice`, `uv run`).

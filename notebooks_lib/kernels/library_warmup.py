@@ -1,8 +1,8 @@
 """Use libraries once in a template, so that what a library computes at its first use is there in every kernel.
 
 SQLAlchemy, for example, examines each mapped class at the first query. A warm-up uses a library as a notebook would,
-on a database and in a folder that are deleted afterwards; `undone` restores everything else. Standard library only: it
-uses what is imported already.
+on a database and in a folder that are deleted afterwards; `undone_effects` restores everything else. Standard library
+only, and the libraries that are imported already.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
 """Not their subclasses, in which SQLAlchemy keeps what it has computed for a class."""
 
 
-def prepare() -> None:
-    """Run SEARCHES of the imported libraries. One that fails with this version is left to each kernel."""
+def prepare_searches() -> None:
+    """Run the SEARCHES of all imported libraries. A search that fails is left to each kernel."""
     for module, work in SEARCHES.items():
         if module in sys.modules:
             with contextlib.suppress(Exception):
                 work(sys.modules[module])
 
 
-def run(name: str) -> None:
-    """Run one of WARM_UPS, then undo its effects. Raises whatever another version of the library raises."""
+def run_warm_up(name: str) -> None:
+    """Run the warm-up `name` from WARM_UPS, then undo its effects. Raises what the library raises."""
     package, _, work = WARM_UPS[name]
     gc.unfreeze()  # the caches of what an earlier template imported are restored as well
-    with undone(package) as folder:
+    with undone_effects(package) as folder:
         contextvars.copy_context().run(work, folder)
 
 
-def possible() -> list[str]:
+def possible_warm_ups() -> list[str]:
     """Return the names in WARM_UPS whose libraries are imported."""
     return [name for name, (_, needed, _) in WARM_UPS.items() if needed <= sys.modules.keys()]
 
 
 @contextlib.contextmanager
-def undone(package: str) -> Iterator[Path]:
-    """Yield a folder to work in; afterwards restore everything but what other libraries have computed.
+def undone_effects(package: str) -> Iterator[Path]:
+    """Yield a scratch folder for a warm-up; afterwards undo its effects, except what other libraries have cached.
 
     Restored are environment, working directory, search path, random states, warnings and loggers, and all that the
     package itself keeps in its modules and caches, which would refer to the folder.

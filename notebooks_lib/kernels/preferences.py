@@ -21,7 +21,7 @@ FALSE = ("false", "0", "no", "off", "f", "n")
 
 @dataclass(frozen=True)
 class Preferences:
-    """How templates are started for a project."""
+    """A project's settings for its warm kernels, with its import history."""
 
     memory: str
     """File with the project's import history."""
@@ -33,12 +33,12 @@ class Preferences:
     enabled: bool = True
 
     def safe_packages(self) -> SafePackages:
-        """Return the table of what a template may import for the project."""
+        """Return the table of packages that a template may import for the project."""
         return SafePackages(read_table(), self.preload, self.never)
 
 
 def read_preferences(folder: str, environment: Mapping[str, str]) -> Preferences:
-    """Return the preferences of the project around a kernel's folder; unreadable settings count as none."""
+    """Return the preferences of the project that contains a kernel's folder; unreadable settings are ignored."""
     root = _root(Path(folder), environment)
     section: dict[str, object] = {}
     try:

@@ -43,7 +43,7 @@ class Unfit(Exception):
 
 
 class Preload:
-    """The modules imported so far. `never` maps modules that are not imported to the reason; it grows."""
+    """The modules that the template has imported. `never` maps modules that must not be imported to the reason."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table
@@ -68,7 +68,7 @@ class Preload:
         """Top-level names of the modules that an ordinary kernel has not imported."""
 
     def start(self) -> None:
-        """Import what every kernel needs. Raises Unfit where Python's start ran code that each kernel must repeat."""
+        """Import what every kernel needs. Raises Unfit when Python's startup ran code that kernels must run again."""
         self._check_start()
         environment = dict(os.environ)
         for name in BASE:
@@ -105,7 +105,7 @@ class Preload:
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
         """Import these modules, and warm up libraries where that is safe before a fork. `tell` gets each name.
 
-        Raises Unfit when an import brings along what no template may hold.
+        Raises Unfit when one of them imports a module that no template may hold.
         """
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # which would start a thread
@@ -115,8 +115,8 @@ class Preload:
                 if self.wants(name):
                     tell(name)
                     self._import(name)
-            warmup.prepare()
-            for name in warmup.possible():
+            warmup.prepare_searches()
+            for name in warmup.possible_warm_ups():
                 if name not in self._warmed and name not in self.never:
                     tell(name)
                     self._warm_up(name)
@@ -126,7 +126,7 @@ class Preload:
                 os.environ[key] = value
 
     def wants(self, name: str) -> bool:
-        """Return whether a module may be imported and is not yet."""
+        """Return True if a module may be imported here and has not been imported yet."""
         return name not in sys.modules and name not in self.never and self.table.package(name) not in self.never
 
     def _import(self, name: str) -> None:
@@ -151,7 +151,7 @@ class Preload:
         """Use a library once, so that kernels need not repeat the work of its first use."""
         self._warmed.add(name)
         try:
-            warmup.run(name)
+            warmup.run_warm_up(name)
         except Exception as error:  # noqa: BLE001  # another version of the library: kernels do it themselves
             traceback.print_exc(file=sys.__stderr__)
             self.never[name] = f"it failed: {type(error).__name__}"
@@ -203,18 +203,18 @@ class Preload:
     def watch(self, path: str) -> None:
         """Watch a file whose change makes the template stale: a module, a file that it read, a project's lock."""
         if path not in self._stamps:
-            self._stamps[path] = stamp(path)
+            self._stamps[path] = file_stamp(path)
 
     def stale(self) -> str | None:
-        """Return a file that has changed since it was imported, or None."""
+        """Return the path of a file that changed since it was imported; None if none did."""
         paths: Iterable[str] = self._folders
         if time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
             paths = self._stamps
-        return next((path for path in paths if stamp(path) != self._stamps.get(path)), None)
+        return next((path for path in paths if file_stamp(path) != self._stamps.get(path)), None)
 
     def find_shadowing(self, folder: str, python_path: str) -> str | None:
-        """Return why a file of the kernel's hides an installed module or holds settings for its import, or None.
+        """Return why a file of the kernel's project shadows or configures an imported module; None if none does.
 
         An ordinary kernel imports a file in its folder or on PYTHONPATH before an installed module of that name, and
         some packages read their settings there. A forked kernel has the installed module already.
@@ -235,11 +235,11 @@ class Preload:
         return None
 
     def learnable(self, names: Iterable[str]) -> list[str]:
-        """Return those of the modules that a template may import beforehand."""
+        """Return the names of modules that a template may import before it forks."""
         return [name for name in names if name not in self.base and self.table.allows(name) and self.installed(name)]
 
     def installed(self, name: str) -> bool:
-        """Return whether an imported module belongs to an installed package."""
+        """Return True if an imported module belongs to an installed package."""
         module = sys.modules.get(name)
         path = getattr(module, "__file__", None)
         if getattr(module, "__name__", None) != name or not isinstance(path, str):
@@ -260,8 +260,8 @@ def _top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def stamp(path: str) -> tuple[int, int] | None:
-    """Return what changes with a file: modification time and size; None when there is no file."""
+def file_stamp(path: str) -> tuple[int, int] | None:
+    """Return modification time and size of a file, to notice changes; None when there is no file."""
     try:
         status = os.stat(path)
     except OSError:

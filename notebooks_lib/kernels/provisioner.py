@@ -30,7 +30,7 @@ _warned = False
 
 
 class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client's traits are untyped
-    """A LocalProvisioner whose process is forked; clients see no difference but the time."""
+    """A LocalProvisioner that forks the kernel from a template; clients only notice the shorter start."""
 
     warm = False
     """Whether the kernel was forked; False before it has started."""
@@ -64,7 +64,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         try:
             request = _request(cmd, arguments)
             if not template_client.is_ready(request, project):
-                await _in_thread(lambda: template_client.wait(request, project))
+                await _in_thread(lambda: template_client.wait_for_template(request, project))
         except Exception as error:  # noqa: BLE001  # launch_kernel reports it
             self._obstacle = error
 
@@ -82,7 +82,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             from notebooks_lib.kernels import template_client  # not everywhere: it needs Unix
 
             request = _request(cmd, arguments)
-            self.process = await _in_thread(lambda: template_client.fork(request, project))
+            self.process = await _in_thread(lambda: template_client.fork_kernel(request, project))
         except Exception as error:  # noqa: BLE001  # whatever it is, an ordinary kernel does the same work
             _warn(f"{type(error).__name__}: {error}" if type(error).__name__ != "Unavailable" else str(error))
             return await super().launch_kernel(cmd, **kwargs)
@@ -109,7 +109,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return code
 
     async def get_provisioner_info(self) -> dict[str, Any]:
-        """Return what any kernel has, and whether it was forked."""
+        """Return the usual provisioner information, with a flag that tells if the kernel was forked."""
         return {**await super().get_provisioner_info(), "warm": self.warm}
 
 

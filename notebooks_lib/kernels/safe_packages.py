@@ -47,7 +47,7 @@ class SafePackages:
         self._each_run = self._common["each_run"]
 
     def allows(self, module: str) -> bool:
-        """Return whether a template may import this module."""
+        """Return True if a template may import this module."""
         if _within(module, self._never):
             return False
         if _within(module, self._preload):
@@ -58,18 +58,18 @@ class SafePackages:
         return "only" not in entry or module in self._packages or _within(module, entry["only"])
 
     def package(self, module: str) -> str:
-        """Return the name of the entry that a module belongs to; empty when there is none."""
+        """Return the package of the table that a module belongs to; empty if the table has none."""
         parts = module.split(".")
         names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((name for name in names if name in self._packages), "")
 
     def brings(self, modules: Iterable[str], package: str) -> bool:
-        """Return whether one of these modules belongs to an entry that `brings` the package."""
+        """Return True if one of these modules belongs to a package that, by the table, imports `package`."""
         entries = (self._packages.get(self.package(module), {}) for module in modules)
         return any(package in entry.get("brings", ()) for entry in entries)
 
     def unfit(self, modules: Iterable[str]) -> str | None:
-        """Return one of these imported modules that no template may hold, or None."""
+        """Return the first of these imported modules that no template may hold; None if all are allowed."""
         for module in modules:
             top = module.partition(".")[0]
             compiled = top.startswith(("_cython_", "_nbops_", "__editable__", "_sysconfigdata")) or "__mypyc" in top
@@ -78,7 +78,7 @@ class SafePackages:
         return None
 
     def environment(self, environment: Mapping[str, str], folder: str) -> dict[str, str]:
-        """Return the part of a kernel's environment that imports in a template may read.
+        """Return the environment variables of a kernel that imports in a template may read.
 
         Packages that users `preload` may read any variable: then only variables that differ from run to run are left
         out. Relative paths are resolved against the kernel's folder.
@@ -113,7 +113,7 @@ class SafePackages:
         return {name for package in imported for name in self._packages.get(package, {}).get("folder_files", ())}
 
     def start_is_known(self, path_file: str) -> bool:
-        """Return whether it is known what a .pth file does when Python starts."""
+        """Return True if the table knows what a .pth file does when Python starts."""
         name = os.path.basename(path_file)
         return any(fnmatch.fnmatch(name, pattern) for pattern in self._common["path_files"])
 

@@ -102,7 +102,7 @@ class ForkedProcess:
     def _code(self) -> int:
         try:
             self._connection.settimeout(REPORT_TIMEOUT)
-            return int(template_protocol.receive(self._connection)[0]["exit"])
+            return int(template_protocol.receive_message(self._connection)[0]["exit"])
         except (OSError, EOFError, ValueError, KeyError):
             return UNKNOWN_EXIT
 
@@ -110,7 +110,7 @@ class ForkedProcess:
         os.close(self.pidfd)  # not before: another thread may be about to wait on it
 
 
-def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
+def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
     """Return a running kernel, forked from the template that fits the request; start the template on first use.
 
     Raises template_manager.Unavailable.
@@ -122,12 +122,14 @@ def fork(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
             fds, pipes = _streams(request, cleaning)
             connection.settimeout(template_manager.FORK_TIMEOUT)
             try:
-                template_protocol.send(
+                template_protocol.send_message(
                     connection, {"op": "fork", **vars(_fork_request(request, arguments, preferences))}, fds
                 )
-                answer, received = template_protocol.receive(connection)
+                answer, received = template_protocol.receive_message(connection)
                 if "pid" in answer:
-                    template_protocol.send(connection, {"op": "go"})  # to the kernel itself, which waits for this
+                    template_protocol.send_message(
+                        connection, {"op": "go"}
+                    )  # to the kernel itself, which waits for this
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
                     raise _silent(path) from error
@@ -153,7 +155,7 @@ def _attempts(request: KernelRequest, preferences: Preferences) -> Iterator[tupl
 
 
 def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
-    """Return whether a fitting template runs and answers at once. Raises template_manager.Unavailable."""
+    """Return True if the template for this request runs and answers at once. Raises template_manager.Unavailable."""
     interpreter, _ = _split(request)
     path, _ = _template(request, interpreter, preferences)
     connection = template_manager.connect(path)
@@ -165,8 +167,8 @@ def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
         return False
 
 
-def wait(request: KernelRequest, preferences: Preferences) -> None:
-    """Wait until the fitting template, started if need be, has imported what this project uses.
+def wait_for_template(request: KernelRequest, preferences: Preferences) -> None:
+    """Wait until the template for this request has imported what the project uses; start it if necessary.
 
     Raises template_manager.Unavailable.
     """
@@ -186,8 +188,8 @@ def _wait(connection: socket.socket, preferences: Preferences, seconds: float) -
     """Return the template's answer, which comes once nothing is left to import for this project."""
     with connection:
         connection.settimeout(seconds)
-        template_protocol.send(connection, {"op": "wait", "memory": preferences.memory})
-        return template_protocol.receive(connection)[0]
+        template_protocol.send_message(connection, {"op": "wait", "memory": preferences.memory})
+        return template_protocol.receive_message(connection)[0]
 
 
 def _silent(path: Path) -> template_manager.Unavailable:

@@ -33,7 +33,7 @@ FORK_TIMEOUT = 15.0
 
 
 class Unavailable(Exception):
-    """No warm kernel can be had; the message says why. An ordinary one does the same work."""
+    """No warm kernel is available; the message gives the reason. An ordinary kernel does the same work."""
 
 
 def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
@@ -50,7 +50,7 @@ def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
 
 
 def stop() -> list[template_protocol.TemplateStatus]:
-    """Stop all templates of this user, each when its last kernel has ended. Return their status."""
+    """Tell all templates of this user to exit with their last kernel. Return the status of each."""
     stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
         if path.suffix == ".failed":
@@ -66,8 +66,10 @@ def ask(path: Path, op: str) -> template_protocol.TemplateStatus | None:
     with connection:
         try:
             connection.settimeout(FORK_TIMEOUT)
-            template_protocol.send(connection, {"op": op})
-            return template_protocol.decode(template_protocol.TemplateStatus, template_protocol.receive(connection)[0])
+            template_protocol.send_message(connection, {"op": op})
+            return template_protocol.decode(
+                template_protocol.TemplateStatus, template_protocol.receive_message(connection)[0]
+            )
         except (OSError, EOFError, ValueError):
             return None
 
@@ -100,14 +102,14 @@ def _mine(folder: str) -> bool:
 
 
 def connect(path: Path) -> socket.socket | None:
-    """Connect to the template behind a socket; None unless there is one of this user's. Raises Unavailable."""
+    """Connect to the template that listens on the socket `path`; None if none of this user does. Raises Unavailable."""
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise Unavailable(f"the path of the socket is too long: {path}")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(2.0)
         connection.connect(os.fspath(path))
-        if template_protocol.peer(connection)[1] == os.getuid():
+        if template_protocol.peer_identity(connection)[1] == os.getuid():
             return connection
     except OSError:
         pass

@@ -74,11 +74,11 @@ class Template:
 
     def _begin(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.kernels = supervisor.KernelSupervisor(self.selector, import_history.add, self._fork_successor)
+        self.kernels = supervisor.KernelSupervisor(self.selector, import_history.add_to_history, self._fork_successor)
         self.signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def start(self, ready: int) -> None:
-        """Import what every kernel needs, listen on the socket, and report that on the descriptor `ready`."""
+        """Import what every kernel needs, listen on the socket, and report readiness on the file descriptor `ready`."""
         gc.disable()
         try:
             self.preload.start()
@@ -172,9 +172,9 @@ class Template:
             return
         connection.settimeout(5.0)
         try:
-            if protocol.peer(connection)[1] != os.getuid():
+            if protocol.peer_identity(connection)[1] != os.getuid():
                 raise EOFError("another user")
-            request = supervisor.ClientRequest(connection, *protocol.receive(connection))
+            request = supervisor.ClientRequest(connection, *protocol.receive_message(connection))
         except (OSError, EOFError, ValueError):
             connection.close()
             return
@@ -296,7 +296,7 @@ def main() -> None:
     del template
     kernel.reset()
     kernel.wait_for_client()
-    kernel_app.run(child_request.kernel, imported, child_request.report, child_request.client_pidfd)
+    kernel_app.run_kernel(child_request.kernel, imported, child_request.report, child_request.client_pidfd)
 
 
 if __name__ == "__main__":

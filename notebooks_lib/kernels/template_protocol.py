@@ -24,7 +24,7 @@ PROTOCOL = 1
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """The kernel that a client wants: what it would have inherited from the client as a child process."""
+    """A client's request for a kernel, with all that a child process would inherit from the client."""
 
     argv: Sequence[str]
     """Arguments of ipykernel; `command` is the whole command line."""
@@ -78,7 +78,7 @@ def decode(kind: type[T], message: Mapping[str, Any]) -> T:
         raise ValueError(f"not a {kind.__name__}: {error}") from None
 
 
-def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+def send_message(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
     """Send one message. Raises OSError when the other side has gone."""
     body = json.dumps(message).encode("utf-8", "surrogateescape")
     header = HEADER.pack(len(body))
@@ -89,7 +89,7 @@ def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] 
     connection.sendall(body)
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def receive_message(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Return the next message and its descriptors. Raises EOFError when the other side has gone."""
     header, fds, _, _ = socket.recv_fds(connection, HEADER.size, FDS)
     try:
@@ -115,7 +115,7 @@ def _receive_some(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def peer(connection: socket.socket) -> tuple[int, int]:
+def peer_identity(connection: socket.socket) -> tuple[int, int]:
     """Return the process id and user id of the other side, as Linux itself knows them."""
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid

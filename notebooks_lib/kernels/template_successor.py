@@ -23,7 +23,7 @@ HANG = 300.0
 
 
 class Successor:
-    """The copy, as seen by the template."""
+    """The template's view of its successor: the copy that imports more modules and will replace it."""
 
     def __init__(self, pid: int, output: int, projects: set[str]) -> None:
         self.pid = pid
@@ -38,7 +38,7 @@ class Successor:
         self._since = time.monotonic()
 
     def read(self) -> bool:
-        """Read what the copy reports; return False when there is nothing more."""
+        """Read a report of the successor; return False at the end of its reports."""
         try:
             data = os.read(self.output, 2**16)
         except BlockingIOError:
@@ -54,23 +54,23 @@ class Successor:
         return bool(data)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Return whether a kernel of this project that has waited since `since` should go on waiting."""
+        """Return True if a kernel of this project, waiting since `since`, should go on waiting for the successor."""
         late = time.monotonic() - min(since, self._since) > PATIENCE
         return not self.ready and project in self._projects and not late
 
     def hangs(self) -> bool:
-        """Return whether the copy has taken longer than HANG."""
+        """Return True if the successor has taken longer than HANG."""
         return not self.ready and time.monotonic() - self._since > HANG
 
     def end(self) -> None:
-        """Kill the copy."""
+        """Kill the successor."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except OSError:
             pass
 
     def close(self) -> dict[str, str]:
-        """Reap the copy. Return the module whose import ended it, with the reason; nothing if it became ready."""
+        """Reap the successor. Return the module whose import ended it, with the reason; empty if it became ready."""
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
@@ -83,7 +83,7 @@ class Successor:
 
 
 class Reporter:
-    """Reports from the copy to the template; nothing happens when the template has gone."""
+    """Sends reports from the successor to the template; does nothing when the template has ended."""
 
     def __init__(self, output: int) -> None:
         self._output = output
@@ -114,11 +114,11 @@ class Learning:
         self._successor: Successor | None = None
 
     def add_project(self, project: str) -> None:
-        """Take a project's import history into account."""
+        """Add a project whose import history the next successor takes into account."""
         self.projects.setdefault(project, 0)
 
     def fork_successor(self, selector: selectors.BaseSelector) -> None:
-        """Fork a successor that imports the missing modules, unless there is one. Returns in the successor, too."""
+        """Fork a successor that imports the missing modules, unless there is one. Returns in both processes."""
         if self._successor is not None or not (missing := self._missing()):
             return
         output, written = os.pipe()
@@ -137,10 +137,10 @@ class Learning:
         """Return modules not imported yet, with the projects that need them, where an import history has changed."""
         missing: dict[str, set[str]] = {}
         for project, last_stamp in self.projects.items():
-            stamp = preload.stamp(project)
+            stamp = preload.file_stamp(project)
             if stamp != last_stamp:
                 self.projects[project] = stamp
-                for name in [*self._pinned, *import_history.read(project)]:
+                for name in [*self._pinned, *import_history.read_history(project)]:
                     if self._preload.wants(name) and self._preload.table.allows(name):
                         missing.setdefault(name, set()).add(project)
         return missing
@@ -168,7 +168,7 @@ class Learning:
         self.fork_successor(selector)
 
     def worth_waiting_for(self, project: str, since: float) -> bool:
-        """Return whether a kernel of this project that has waited since `since` should wait for the successor."""
+        """Return True if a kernel of this project, waiting since `since`, should wait for the successor."""
         return self._successor is not None and self._successor.worth_waiting_for(project, since)
 
     @property

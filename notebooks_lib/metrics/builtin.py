@@ -46,7 +46,7 @@ def find(name: str, *, positive: str = "") -> Metric:
 
 
 def check(name: str) -> None:
-    """Raise UsageError unless `find` can find it; a user's function is not imported for that."""
+    """Raise UsageError if `find` knows no metric of this name. A user's function is not imported for the check."""
     if name in METRICS:
         return
     if name.count(":") >= 2:
@@ -63,7 +63,7 @@ def check(name: str) -> None:
 
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
-    """Return all metrics of a task that these answers allow; NaN where one is undefined for these rows."""
+    """Return all metrics of a task that these answers allow; NaN for a metric that is undefined for these rows."""
     scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns about undefined metrics; they become NaN

@@ -27,8 +27,8 @@ LARGEST_TABLE = 5_000_000
 """Rows times classes from which no table of them is kept in memory, and the metric is recomputed for blocks."""
 
 
-def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int = LARGEST_TABLE) -> Leaver:
-    """Return the metric on these rows, ready to leave some out."""
+def leaver_of(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int = LARGEST_TABLE) -> Leaver:
+    """Return a `Leaver`, which computes the metric of a model on these rows without some of them."""
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > largest_table
     method = metric.leave_out or (None if metric.own else METHODS.get(metric.name))
     if method is not None and not large:
@@ -40,8 +40,10 @@ def leaver(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int
     return Recomputed(len(truth.values), score, None if large else _once_more(metric, truth, answers))
 
 
-def mean(figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray) -> LeaveOutMethod:
-    """Return the method for a metric that `of` computes from the mean of one figure per row."""
+def mean_method(
+    figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray
+) -> LeaveOutMethod:
+    """Return the leave-one-out method of a metric that is a function `of` the mean of one figure per row."""
 
     def method(truth: Truth, answers: Answers) -> Leaver:
         values = np.asarray(figures(truth, answers), dtype=float)
@@ -173,12 +175,12 @@ def _auc(truth: Truth, answers: Answers) -> Leaver:
 
 
 METHODS: dict[str, LeaveOutMethod] = {
-    "rmse": mean(losses.squared_errors, _root),
-    "mse": mean(losses.squared_errors),
-    "mae": mean(losses.absolute_errors),
-    "mape": mean(_relative),
+    "rmse": mean_method(losses.squared_errors, _root),
+    "mse": mean_method(losses.squared_errors),
+    "mae": mean_method(losses.absolute_errors),
+    "mape": mean_method(_relative),
     "r2": _r2,
-    "accuracy": mean(_right),
+    "accuracy": mean_method(_right),
     "balanced_accuracy": _counts(_balanced, positive=False),
     "f1": _counts(_f1, positive=True),
     "f1_macro": _counts(_f1, positive=False),
@@ -187,7 +189,7 @@ METHODS: dict[str, LeaveOutMethod] = {
     "mcc": _counts(_mcc, positive=False),
     "auc": _auc,
     "roc_auc": _auc,
-    "log_loss": mean(_log_losses),
-    "brier": mean(losses.brier_losses),
+    "log_loss": mean_method(_log_losses),
+    "brier": mean_method(losses.brier_losses),
 }
 """Leave-out methods by metric. A metric without one is recomputed for each block."""

@@ -35,7 +35,7 @@ class Answers:
     """rows x classes; None when the model gives none."""
 
     def at(self, places: Array) -> Answers:
-        """Return the predictions for some of the rows."""
+        """Return the predictions for the rows at these indices."""
         return Answers(self.values[places], None if self.probabilities is None else self.probabilities[places])
 
 
@@ -48,7 +48,7 @@ class Truth:
     """All classes; None for numbers. The last of two is the positive one."""
 
     def at(self, places: Array) -> Truth:
-        """Return the true values of some of the rows."""
+        """Return the true values of the rows at these indices."""
         return Truth(self.values[places], self.classes)
 
 

@@ -32,7 +32,7 @@ def champion(store: Store, model: str, stage: str = PROD) -> Version | None:
 
 
 def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
-    """Return the version to go back to: champion before the present one, and not withdrawn since."""
+    """Return the version that a rollback would restore: the last champion before this one that was not withdrawn."""
     return _Marks(store, model).previous(stage)
 
 
@@ -76,7 +76,7 @@ def withdraw(store: Store, version: Version, *, stage: str = PROD) -> None:
 
 
 def was_champion(store: Store, version: Version, stage: str = PROD) -> bool:
-    """Return whether a version is or was champion of a stage; a rollback goes to those only."""
+    """Return True if a version is or was champion of a stage. A rollback can restore only such versions."""
     marks = _Marks(store, version.model)
     mine = marks.versions.get(version.version, version).tags
     held = (marks.holder(_name(mark, stage)) for mark in ("champion", "previous"))

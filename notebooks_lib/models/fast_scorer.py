@@ -45,7 +45,7 @@ _ESTIMATORS = frozenset((
 
 @dataclass(frozen=True)
 class FastScorer:
-    """An estimator that takes arrays, and the columns it was trained on."""
+    """An estimator with its columns: it predicts requests of plain numbers without MLflow or pandas."""
 
     estimator: Any
     names: list[str]
@@ -53,7 +53,7 @@ class FastScorer:
     """Positions of the columns that take whole numbers only."""
 
     def answer(self, payload: Mapping[str, Any]) -> Any:
-        """Return the predictions as plain values; None where the scorer must answer."""
+        """Return the predictions as plain values; None for a request that `ServedModel` must answer."""
         try:
             rows = self._rows(payload)
             return None if rows is None else self.estimator.predict(rows).tolist()
@@ -104,7 +104,7 @@ def _exact(value: Any) -> bool:
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
-def for_estimator(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
+def fast_scorer_for(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
     """Return the fast scorer of `estimator`; None if there is none."""
     names = [column.name for column in columns]
     if not names or None in names or not all(_is_plain_number(column) for column in columns):
@@ -143,7 +143,7 @@ def _without_names(estimator: Any) -> Any:
 
 @dataclass(frozen=True)
 class SkopsModel:
-    """A model that loads without MLflow: scikit-learn, saved by skops, without code of its own."""
+    """A scikit-learn model that skops saved, without code of its own: it can be loaded without MLflow."""
 
     estimator: Any
     inputs: tuple[Column, ...]
@@ -151,7 +151,7 @@ class SkopsModel:
     example: dict[str, Any] | None
 
 
-def load(folder: Path) -> SkopsModel | None:
+def load_skops_model(folder: Path) -> SkopsModel | None:
     """Return the model in `folder`, as MLflow would load it; None when only MLflow can."""
     try:
         return _load(folder)
@@ -188,7 +188,7 @@ def _load(folder: Path) -> SkopsModel | None:
 def logged_example(folder: Path, info: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the request that was logged with a model; None when there is none.
 
-    `info` is what MLmodel says of it. Raises OSError or ValueError for a file that is gone or damaged.
+    `info` is the entry about the example in the MLmodel file. Raises OSError or ValueError for a lost or damaged file.
     """
     name = (info or {}).get("serving_input_path")
     request = json.loads((folder / str(name)).read_text("utf-8")) if name else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.models import model_files, requirements
-from notebooks_lib.tracking.sqlite import quiet as quiet_logs
+from notebooks_lib.tracking.sqlite import quiet_loggers as quiet_logs
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -52,7 +52,7 @@ _NOISY = (
 
 
 def flavor_of(model: Any) -> str:
-    """Return MLflow's flavour for a model: by its class and base classes, else "pyfunc" if it predicts.
+    """Return MLflow's flavour for a model: that of its class or base classes, else "pyfunc" if it has `predict`.
 
     Raises ModelError that lists what is possible.
     """
@@ -87,7 +87,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
             form, format_options = _sklearn_format(model)
             options |= format_options | {"signature": _signature(model, example, few)}
         needed = {*_ALWAYS, *requirements.distributions_of(modules), *_NEEDED_BY.get(form, ())}
-        options["pip_requirements"] = requirements.pins(needed, lock)
+        options["pip_requirements"] = requirements.pinned_requirements(needed, lock)
         with _own_classes_inside(modules), _as_model_error(f"{_name(model)} cannot be saved as {flavor}", flavor):
             if flavor == "pyfunc":
                 module.save_model(path=str(folder), python_model=_as_python_model(model), **options)
@@ -103,7 +103,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back MLflow's warnings about choices that are settled here, while a model is saved or loaded."""
+    """Suppress MLflow's warnings about how a model is saved or loaded, within the block."""
     with quiet_logs(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
         warnings.filterwarnings("ignore", message=".*[Tt]ype hint")

@@ -62,7 +62,7 @@ def columns_of_json(text: str) -> tuple[Column, ...]:
     return tuple(_column_of_json(spec) for spec in json.loads(text))
 
 
-def word(kind: Any) -> str:
+def type_name(kind: Any) -> str:
     """Return a type as MLflow's signature writes it."""
     return str(getattr(kind, "name", None) or kind)
 
@@ -70,7 +70,7 @@ def word(kind: Any) -> str:
 def _column(spec: Any) -> Column:
     shape = getattr(spec, "shape", None)
     required = bool(getattr(spec, "required", True))
-    return Column(spec.name, word(spec.type), required, tuple(shape) if shape is not None else None)
+    return Column(spec.name, type_name(spec.type), required, tuple(shape) if shape is not None else None)
 
 
 def _column_of_json(spec: Mapping[str, Any]) -> Column:
@@ -80,8 +80,8 @@ def _column_of_json(spec: Mapping[str, Any]) -> Column:
     return Column(spec.get("name"), str(spec["type"]), bool(spec.get("required", True)))
 
 
-def is_plain(columns: Sequence[Column]) -> bool:
-    """Return whether a model takes a table: named columns, each of a type with one value a row."""
+def takes_table(columns: Sequence[Column]) -> bool:
+    """Return True if a model takes a table: each column has a name, and one value of a simple type per row."""
     return bool(columns) and all(
         column.name is not None and column.shape is None and column.type in _CELLS for column in columns
     )
@@ -137,7 +137,7 @@ def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
     return pd.DataFrame(_columns(cells, columns))
 
 
-def relax(model: Any) -> Any:
+def accept_missing_values(model: Any) -> Any:
     """Let a loaded pyfunc model take missing values in optional columns of booleans and of whole numbers.
 
     MLflow's signature calls them optional, but its enforcement refuses them: it has booleans as objects, makes numbers
@@ -147,7 +147,7 @@ def relax(model: Any) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
 
     schema = model.metadata.get_input_schema()
-    if not is_plain(columns_of(schema)):
+    if not takes_table(columns_of(schema)):
         return model
     wide = {DataType.boolean: DataType.string, DataType.long: DataType.double, DataType.integer: DataType.double}
     specs = [

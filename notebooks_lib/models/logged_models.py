@@ -71,7 +71,7 @@ def log_model(
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
         schema = meta.get_input_schema()
-        servable.check(model, example, schema, input_schema.columns_of(schema))
+        servable.check_servable(model, example, schema, input_schema.columns_of(schema))
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -121,7 +121,7 @@ def load(source: str | Path) -> Any:
     def open_folder(folder: Path) -> Any:
         import mlflow.pyfunc
 
-        return input_schema.relax(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
+        return input_schema.accept_missing_values(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
 
     return _opened(source, open_folder)
 
@@ -147,22 +147,22 @@ def example(source: str | Path) -> Any:
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        place = str(model_files.local(source) or source)
+        place = str(model_files.local_model_folder(source) or source)
         return Model.load(place).load_input_example(place)
 
 
 def signature(source: str | Path) -> dict[str, Any]:
-    """Return inputs, outputs and params of a model, each None or a list in MLflow's own schema form."""
+    """Return the signature of a model: its inputs, outputs and params, each None or a list in MLflow's schema form."""
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):
-        signature_of_model = Model.load(str(model_files.local(source) or source)).signature
+        signature_of_model = Model.load(str(model_files.local_model_folder(source) or source)).signature
     parts = signature_of_model.to_dict() if signature_of_model else {}
     return {key: json.loads(parts[key]) if parts.get(key) else None for key in ("inputs", "outputs", "params")}
 
 
 def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
-    here = model_files.local(source)
+    here = model_files.local_model_folder(source)
     with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if here is not None:
             model_files.check_folder(here)

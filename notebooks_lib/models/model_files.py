@@ -44,7 +44,7 @@ _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelError when the folder refers to files outside: its digest would not cover what is loaded."""
+    """Raise ModelError if the model's folder refers to files outside it, which its digest would not cover."""
     for path in _walk(folder):
         if path.is_symlink():
             raise ModelError(
@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> None:
 
 
 def code_in(folder: Path) -> str:
-    """Return what of a model is or may be code, in words; empty where loading runs only its libraries' own code."""
+    """Describe the files of a model that may run code when it is loaded; empty if only installed libraries run."""
     flavors = read_mlmodel(folder).get("flavors", {})
     pyfunc = flavors.get(PYFUNC, {})
     own = [name for name in flavors if name != PYFUNC]
@@ -101,7 +101,7 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
 
 
 def is_data_type(name: str) -> bool:
-    """Return whether a class or function that skops asks about only holds and computes numbers.
+    """Return True if a class or function in a skops file only holds and computes numbers, so that it is safe to load.
 
     Not all of NumPy, SciPy and scikit-learn does: `scipy.stats` runs text from a distribution's state when one is
     loaded, and `numpy.testing` has a function that runs its argument.
@@ -109,8 +109,8 @@ def is_data_type(name: str) -> bool:
     return _TRUSTED.match(name) is not None
 
 
-def flavor(folder: Path) -> str:
-    """Return the name by which the settings trust a model: its library's flavour, else python_function."""
+def trusted_flavor(folder: Path) -> str:
+    """Return the model's flavour as [promotion] trusted_flavors would name it: its library's, else python_function."""
     return next((name for name in read_mlmodel(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
 
 
@@ -118,10 +118,11 @@ def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> Non
     """Raise ModelError when a model brings code and its flavour is not trusted; `what` names the model."""
     check_folder(folder)
     brings = code_in(folder)
-    if brings and flavor(folder) not in trusted:
+    if brings and trusted_flavor(folder) not in trusted:
         raise ModelError(
             f"{what} brings code, which would run here before any rule: {brings}; if you trust everybody who can log "
-            f'models here, say so in production/settings.toml: [promotion] trusted_flavors = ["{flavor(folder)}"]'
+            "models here, say so in production/settings.toml: [promotion] trusted_flavors = "
+            f'["{trusted_flavor(folder)}"]'
         )
 
 
@@ -168,7 +169,7 @@ def download(source: str | Path, folder: Path) -> Path:
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
-    here = local(source)
+    here = local_model_folder(source)
     if here is not None and here.is_dir():
         check_folder(here)  # before copying, which would resolve links
     with errors.as_model_error(f"the model at {source} cannot be fetched"):
@@ -179,7 +180,7 @@ def download(source: str | Path, folder: Path) -> Path:
     return downloaded
 
 
-def local(source: str | Path) -> Path | None:
+def local_model_folder(source: str | Path) -> Path | None:
     """Return the folder of a model on this machine; None when it has to be fetched."""
     text = str(source)
     if text.startswith("file:"):
@@ -194,7 +195,7 @@ _NOTE = re.compile(rb"(model_(name|version): [^\r\n]*\n?){2}")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model as files: what is scored, registered and deployed."""
+    """The files of a model, with their digest: the same files are scored, registered and deployed."""
 
     sha256: str
     """Digest of the names and contents of all files, except the note that MLflow adds to a downloaded version."""
@@ -205,7 +206,7 @@ class ModelFiles:
     """What of it is code that runs when it is loaded, in words; empty if nothing is."""
 
 
-def read(source: str | Path) -> ModelFiles:
+def read_model_files(source: str | Path) -> ModelFiles:
     """Read the files of the model at a location. Raises ModelError."""
     with _folder(source) as folder:
         return _files(folder)
@@ -219,7 +220,7 @@ def check_trusted(source: str | Path, trusted: Sequence[str]) -> None:
 
 @contextmanager
 def _folder(source: str | Path) -> Iterator[Path]:
-    here = local(source)
+    here = local_model_folder(source)
     with errors.as_model_error(f"the model at {source} cannot be read"):
         if here is not None:
             yield here
@@ -245,7 +246,7 @@ def _files(folder: Path) -> ModelFiles:
     return ModelFiles(digest.hexdigest(), total, lines, code_in(folder))
 
 
-def bytecode(folder: Path) -> list[str]:
+def bytecode_folders(folder: Path) -> list[str]:
     """Return the bytecode folders that plain MLflow leaves when it loads a model's modules.
 
     They count as files of the model, and can be removed.

@@ -10,7 +10,7 @@ from typing import Any
 from notebooks_lib.errors import InputError
 
 
-def encode(value: Any) -> bytes:
+def encode_predictions(value: Any) -> bytes:
     """Return predictions as JSON: NumPy and pandas types, ISO dates, null for NaN and infinities (JSON has none)."""
     try:
         text = json.dumps(value, default=_simpler, allow_nan=False, separators=(",", ":"))
@@ -57,14 +57,14 @@ METHODS = ("predict", "predict_proba")
 
 
 def has_probabilities(estimator: Any) -> bool:
-    """Return whether a scikit-learn estimator gives a probability for each of its classes."""
+    """Return True if a scikit-learn estimator predicts a probability for each class."""
     classes = getattr(estimator, "classes_", None)
     # A list of classes means several outputs at once, whose probabilities have another form.
     return callable(getattr(estimator, "predict_proba", None)) and getattr(classes, "ndim", 0) == 1
 
 
 def split_method(params: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Return whether a request asks for probabilities, and its other parameters. Raises InputError."""
+    """Return True if a request's parameters ask for probabilities, with the other parameters. Raises InputError."""
     rest = dict(params)
     method = rest.pop(METHOD_PARAM, None)
     if method is not None and method not in METHODS:

@@ -20,7 +20,7 @@ from notebooks_lib.settings import Settings, here
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.sqlite import quiet
+from notebooks_lib.tracking.sqlite import quiet_loggers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,7 +57,7 @@ class Version:
 
     @property
     def reason(self) -> str:
-        """Why it was made champion, in words; empty when nothing says so."""
+        """The reason given when it became champion; empty when none was given."""
         return self.tags.get(Tag.REASON, "")
 
     @property
@@ -83,7 +83,7 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
         _create_model(store, model)
         mine = _of_run(store, model, run_id, logged.source)
         if mine is None:
-            with quiet("mlflow.store.model_registry.abstract_store"):
+            with quiet_loggers("mlflow.store.model_registry.abstract_store"):
                 store.client.create_model_version(
                     model, logged.source, run_id, tags=dict(tags or {}), model_id=logged.logged_model_id
                 )

@@ -20,11 +20,11 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 log = logging.getLogger(__name__)
 
 
-def pins(distributions: Iterable[str], lock: Path) -> list[str]:
+def pinned_requirements(distributions: Iterable[str], lock: Path) -> list[str]:
     """Return `name==version` for each distribution, sorted: from the lock, or as installed without a lock.
 
-    Where the environment has drifted from the lock, what is installed made the model, so that is written, with a
-    warning. What is neither locked nor installed is left out.
+    If the installed version differs from the lock, the installed one is returned, with a warning, because the model was
+    made with it. A distribution that is neither locked nor installed is left out.
     """
     locked = _locked(lock)
     lines, drifted = [], []
@@ -40,8 +40,8 @@ def pins(distributions: Iterable[str], lock: Path) -> list[str]:
     return lines
 
 
-def faults(lines: Iterable[str], lock: Path) -> list[str]:
-    """Return which requirements pin no version, and which differ from this environment.
+def requirement_faults(lines: Iterable[str], lock: Path) -> list[str]:
+    """Return a line for each requirement that pins no version, or another version than this environment has.
 
     A pin is right when that version is installed or, where the distribution is not installed, locked.
     """
@@ -72,7 +72,7 @@ def faults(lines: Iterable[str], lock: Path) -> list[str]:
 
 
 def distributions_of(modules: Iterable[str]) -> set[str]:
-    """Return the installed distributions of these modules; not of the standard library or a project's files."""
+    """Return the installed distributions that contain these modules, without the standard library and project files."""
     distributions: set[str] = set()
     for top in {name.partition(".")[0] for name in modules}:
         if top in sys.stdlib_module_names or top == "__main__" or is_own(top):
@@ -86,7 +86,7 @@ def distributions_of(modules: Iterable[str]) -> set[str]:
 
 
 def is_own(module: str) -> bool:
-    """Return whether a loaded module is a file of a project: it is not installed, so other machines lack it."""
+    """Return True if a module is a file of the project, not of an installed package: other machines lack it."""
     loaded = sys.modules.get(module)
     if loaded is None or module in sys.stdlib_module_names or module == "__main__":
         return False

@@ -13,15 +13,15 @@ from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
 from notebooks_lib.models import fast_scorer, input_schema, model_files, predictions
-from notebooks_lib.models.input_schema import Column, columns_of, word
-from notebooks_lib.models.predictions import dtype_kind, encode
+from notebooks_lib.models.input_schema import Column, columns_of, type_name
+from notebooks_lib.models.predictions import dtype_kind, encode_predictions
 
 _importing, _imported = threading.Lock(), threading.Event()
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
 
 
 class ServedModel:
-    """A model loaded from its folder. Thread-safe as far as the model's own predict is."""
+    """A model loaded from its folder, ready to predict. It is thread-safe if the model's own `predict` is."""
 
     def __init__(self, model: Any) -> None:
         signature = model.metadata.signature
@@ -30,24 +30,24 @@ class ServedModel:
         params = model.metadata.get_params_schema()
         self.example: dict[str, Any] | None = None
         """A request that the model answers, in one of MLflow's request formats; None when it was logged without."""
-        self._pyfunc: Any = input_schema.relax(model)
+        self._pyfunc: Any = input_schema.accept_missing_values(model)
         self._make: Callable[[], Any] | None = None
         self._making = threading.Lock()
         estimator = getattr(model, "get_raw_model", lambda: None)() if _is_sklearn(model) else None
-        self._fast = fast_scorer.for_estimator(estimator, self.columns) if estimator is not None else None
-        own = tuple(Column(p.name, word(p.dtype), required=False) for p in params) if params else ()
+        self._fast = fast_scorer.fast_scorer_for(estimator, self.columns) if estimator is not None else None
+        own = tuple(Column(p.name, type_name(p.dtype), required=False) for p in params) if params else ()
         self._offer(estimator, own)
 
     @classmethod
     def load(cls, folder: Path) -> ServedModel:
-        """Load the model in `folder`; return it once it has answered its own example.
+        """Load the model in `folder`, and let it predict its own example before it is returned.
 
         Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
         """
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
         model_files.check_folder(folder)
-        plain = fast_scorer.load(folder)
+        plain = fast_scorer.load_skops_model(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
         served._choose_example(plain.example if plain is not None else _logged_example(folder, served._model), folder)
         return served
@@ -73,7 +73,7 @@ class ServedModel:
         served._pyfunc = None
         served._make = lambda: _pyfunc(folder, plain.estimator)
         served._making = threading.Lock()
-        served._fast = fast_scorer.for_estimator(plain.estimator, plain.inputs)
+        served._fast = fast_scorer.fast_scorer_for(plain.estimator, plain.inputs)
         return served
 
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
@@ -86,19 +86,19 @@ class ServedModel:
     def complete(self) -> None:
         """Import MLflow before the first request needs it.
 
-        The example is answered both ways: when the answers differ, the fast scorer is dropped.
+        The example is predicted by MLflow and by the fast scorer; if the answers differ, the fast scorer is dropped.
         """
         if self.example is None:
             _ = self._model
             return
         answer = self._answer(self.example)
         quickly = self.answer_quickly(self.example)
-        if quickly is not None and encode(quickly) != encode(_as_json(answer)):
+        if quickly is not None and encode_predictions(quickly) != encode_predictions(_as_json(answer)):
             self._fast = None
 
     @property
     def quick(self) -> bool:
-        """Whether requests of plain numbers can be answered without MLflow."""
+        """True if the model can answer requests of plain numbers without MLflow."""
         return self._fast is not None
 
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
@@ -124,7 +124,7 @@ class ServedModel:
 
     @property
     def tabular(self) -> bool:
-        """Whether the input is a table of columns, not tensors."""
+        """True if the model takes a table of columns, False if it takes tensors."""
         return bool(self.columns) and self.columns[0].shape is None
 
     def parse(self, payload: Mapping[str, Any]) -> Any:
@@ -137,7 +137,7 @@ class ServedModel:
 
         if getattr(self._model.metadata, "_is_signature_from_type_hint", bool)():
             return payload.get("inputs")  # MLflow leaves the checking of such models to the model's own type hint
-        if input_schema.is_plain(self.columns):
+        if input_schema.takes_table(self.columns):
             table = input_schema.from_payload(payload, self.columns)
             if table is not None:
                 return table
@@ -152,7 +152,7 @@ class ServedModel:
 
         import pandas as pd
 
-        if input_schema.is_plain(self.columns):
+        if input_schema.takes_table(self.columns):
             return input_schema.from_csv(text, self.columns)
         try:
             return pd.read_csv(io.StringIO(text))
@@ -267,7 +267,7 @@ def _pyfunc(folder: Path, estimator: Any) -> Any:
     from mlflow.sklearn import _SklearnModelWrapper
 
     model = PyFuncModel(Model.load(str(folder / "MLmodel")), _SklearnModelWrapper(estimator))
-    return input_schema.relax(model)
+    return input_schema.accept_missing_values(model)
 
 
 _EXAMPLE_ROWS = 1

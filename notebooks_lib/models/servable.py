@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, reason
-from notebooks_lib.models.input_schema import BITS, Column, is_plain
+from notebooks_lib.models.input_schema import BITS, Column, takes_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,22 +17,22 @@ CHECKED_ROWS = 50
 """Rows of an example whose predictions must be equal, as given and as served."""
 
 
-def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
-    """Raise ModelError, naming a column, where a served model would get other values than it got here.
+def check_servable(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
+    """Raise ModelError, naming the column, if a served model would receive other values than in the notebook.
 
     The example's rows are predicted as they are, and as they come out of MLflow's schema and a JSON request.
     """
     import pandas as pd
 
-    from notebooks_lib.tracking.sqlite import quiet
+    from notebooks_lib.tracking.sqlite import quiet_loggers
 
     if not isinstance(example, pd.DataFrame):
         return
     if schema is None or not schema.has_input_names():
-        with quiet("mlflow", level=logging.ERROR), warnings.catch_warnings():
+        with quiet_loggers("mlflow", level=logging.ERROR), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _refuse_types(example)
-    elif is_plain(columns):
+    elif takes_table(columns):
         rows = _telling(example)
         try:
             served = _as_enforced(rows, schema, columns)
@@ -42,7 +42,7 @@ def check(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> N
 
 
 def as_served(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return the rows of a notebook's table as a served model gets them; MLflow refuses what does not fit."""
+    """Return a notebook's table as a served model would receive it. MLflow raises for values that do not fit."""
     import numpy as np
     import pandas as pd
     from pandas.api.types import is_object_dtype

@@ -59,7 +59,7 @@ class CellCode:
 
 
 def read_code(source: str) -> CellCode:
-    """Read the source of a code cell. Never raises: where it cannot be read, `error` says why."""
+    """Parse the source of a code cell. Never raises: for source that is not Python, `error` says why."""
     plain = _parse(source)
     if plain.tree is not None:
         return plain
@@ -167,7 +167,7 @@ def _statement_end(source: str, position: int) -> int:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One name at the top level of a cell."""
+    """One assignment of a name at the top level of a cell."""
 
     name: str
     annotation: ast.expr | None
@@ -208,7 +208,7 @@ def unconditional_statements(code: CellCode) -> Iterator[ast.stmt]:
 
 
 def replaced_names(statement: ast.stmt) -> set[str]:
-    """Return the names to which a statement gives a value that is not computed from their own."""
+    """Return the names that a statement overwrites; not those whose new value is computed from their old one."""
     targets: list[ast.expr] = []
     match statement:
         case ast.Assign():

@@ -27,7 +27,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str]:
-    """Return the reasons why libraries must not be imported before the notebook runs; none for most notebooks.
+    """Return reasons against a warm kernel: settings in the code that must precede an import. Mostly there are none.
 
     Inspected are the cells, and what the project's `modules` do when they are imported. Functions that are called and
     files of variables (.env) are not.
@@ -153,7 +153,7 @@ BY_MODULE = {
 
 
 def find_table_reads(notebook: Notebook, modules: ProjectModules) -> str:
-    """Return the first read, as "cell 3: read_csv", in the notebook or the project's `modules`; empty if there is none.
+    """Return the first call that reads a table file, as "cell 3: read_csv"; empty if there is none.
 
     A reader under another name, or in an installed package, is not found.
     """

@@ -13,7 +13,7 @@ from notebooks_lib.notebooks.parameter_types import (
     ParameterType,
     TextType,
     plain_number,
-    shown,
+    short_repr,
 )
 
 
@@ -86,7 +86,7 @@ class MappingType(_ContainerType):
             try:
                 checked[self.key.check(key)] = self.value.check(item)
             except Mismatch as mismatch:
-                raise mismatch.inside(f"[{shown(key)}]") from None
+                raise mismatch.inside(f"[{short_repr(key)}]") from None
         return checked
 
     def inner(self) -> ParameterType:

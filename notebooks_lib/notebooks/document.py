@@ -54,7 +54,7 @@ class NotebookCell:
 
     @cached_property
     def code(self) -> cell_code.CellCode:
-        """The source as Python with magics replaced, or why it is not Python. Empty for other cells."""
+        """The source parsed as Python, with magics replaced, or why it is not Python. Empty for other cells."""
         return cell_code.read_code(self.source if self.kind == "code" else "")
 
     @cached_property
@@ -79,12 +79,12 @@ class Notebook:
 
     @cached_property
     def opened(self) -> Path:
-        """The path with its folder resolved, but with the file's own name, which may be that of a link."""
+        """The path with its folder resolved. The file's name is kept, even if the file is a symbolic link."""
         return self.path.parent.resolve() / self.path.name
 
     @property
     def is_python(self) -> bool:
-        """Whether the cells are Python, which `ast` can read."""
+        """True if the cells are Python, which `ast` can read."""
         return self.language in ("python", "ipython", "python3")
 
     @property
@@ -152,7 +152,7 @@ class Notebook:
 
 
 def read(path: Path | str) -> Notebook:
-    """Read a notebook. Raises NotebookError that says what the file is instead."""
+    """Read a notebook file. Raises NotebookError, with the reason, if the file is not a notebook."""
     path = Path(path)
     try:
         str(path).encode()

@@ -69,7 +69,7 @@ def read_text(text: str) -> object:
 
 
 def write_literal(value: object) -> str:
-    """Return Python source that `read_literal` reads back as an equal value; sets are sorted, to write them alike.
+    """Return the value as Python source that `read_literal` reads back; sets are written in sorted order.
 
     Raises NotConstant for a value that cannot be written as a literal.
     """
@@ -93,7 +93,7 @@ def write_literal(value: object) -> str:
 
 
 def evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None = None) -> object:
-    """Return the value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`,
+    """Compute the value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`,
     `str()`, and `os.environ` / `os.getenv` when the kernel's environment is given. Raises NotConstant.
     """
     try:
@@ -166,7 +166,7 @@ def _hashed(make: Callable[[], object]) -> object:
 
 
 def imported_names(trees: Iterable[ast.Module]) -> dict[str, str]:
-    """Return what each imported name stands for: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
+    """Map each imported name to its full path: `mf` -> "mlflow", `set_experiment` -> "mlflow.set_experiment"."""
     imported: dict[str, str] = {}
     for tree in trees:
         for node in ast.walk(tree):

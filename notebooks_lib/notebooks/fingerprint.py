@@ -86,7 +86,7 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
 
 
 class ProjectModules:
-    """The project's modules that a notebook imports; searched again only when one of the files has changed."""
+    """The project's modules that a notebook imports. They are searched again only after one of the files changed."""
 
     def __init__(self, notebook: Notebook, root: Path) -> None:
         self._notebook = notebook
@@ -97,7 +97,7 @@ class ProjectModules:
         self._frozen = False
 
     def digests(self) -> list[tuple[str, str]]:
-        """Return what `find_modules` returns now."""
+        """Return path and sha256 of each module, as `find_modules` does."""
         if self._stamps is None or (not self._frozen and self._stamps != self._read_stamps()):
             self._digests, self._trees = find_modules(self._notebook, self.root), None
             self._stamps = self._read_stamps()
@@ -114,7 +114,7 @@ class ProjectModules:
         return self._trees
 
     def freeze(self) -> None:
-        """Keep the present modules and digests from now on."""
+        """Keep the present modules and digests, whatever changes in the files later."""
         self.digests()
         self._frozen = True
 

@@ -40,7 +40,7 @@ class MLflowCall:
 
     @property
     def sets_store(self) -> bool:
-        """Whether it chooses the tracking store."""
+        """True if this call sets the tracking URI."""
         return self.function in ("set_tracking_uri", _URI_VARIABLE)
 
 
@@ -48,10 +48,10 @@ def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
     """Return the calls that set a tracking URI, in the order of the code."""
-    return [call for call in calls(notebook, values, environ) if call.sets_store]
+    return [call for call in find_calls(notebook, values, environ) if call.sets_store]
 
 
-def calls(
+def find_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
     """Return all calls that concern MLflow, in the order of the code; none for a notebook that is not Python."""
@@ -59,7 +59,7 @@ def calls(
 
 
 class MLflowCalls:
-    """The calls of one notebook, found once; their values are then cheap to evaluate for many sets of parameters."""
+    """The MLflow calls of one notebook, found once, so that they can be evaluated for many sets of parameters."""
 
     def __init__(self, notebook: Notebook, environ: Mapping[str, str] | None = None) -> None:
         self._notebook = notebook
@@ -85,7 +85,7 @@ class MLflowCalls:
         self._assigned = _assigned(notebook)
 
     def calls(self, values: Mapping[str, object]) -> list[MLflowCall]:
-        """Return the calls with the values that they have when the notebook runs with these parameters."""
+        """Return the calls with the argument values that they have when the notebook runs with these parameters."""
         if not self._places:
             return []
         names = _constants(self._notebook, self._assigned, values, self._environ)

@@ -17,14 +17,14 @@ class Mismatch(Exception):
     def __init__(self, value: object, allowed: str, hint: str = "", path: str = "") -> None:
         self.value, self.allowed, self.hint, self.path = value, allowed, hint, path
         hint = f"; {hint}" if hint else ""
-        super().__init__(f"found {shown(value)} ({type(value).__name__}), allowed {allowed}{hint}")
+        super().__init__(f"found {short_repr(value)} ({type(value).__name__}), allowed {allowed}{hint}")
 
     def inside(self, step: str) -> Mismatch:
-        """Return the same mismatch as seen from the container that holds the value at `step`."""
+        """Return the mismatch with `step`, the value's place in its container, added to the message."""
         return Mismatch(self.value, self.allowed, self.hint, step + self.path)
 
 
-def shown(value: object, width: int = 60) -> str:
+def short_repr(value: object, width: int = 60) -> str:
     """Return the `repr` of a value, shortened to `width` characters."""
     try:
         text = repr(value[: width + 1] if isinstance(value, str | bytes | list | tuple) else value)
@@ -33,8 +33,8 @@ def shown(value: object, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def writable(value: object) -> object:
-    """Return the value if a file can hold it. Raises Mismatch for a lone surrogate, as from a cut emoji."""
+def check_writable(value: object) -> object:
+    """Return the value if it can be written as UTF-8. Raises Mismatch for a lone surrogate, as from a cut emoji."""
     try:
         json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError:
@@ -77,7 +77,7 @@ class NumberBounds:
         )
 
     def narrowed(self, other: NumberBounds) -> NumberBounds:
-        """Return the range within both; on a side that both limit, `other` wins."""
+        """Return the range with the limits of both; where both limit the same side, that of `other` counts."""
         return replace(self, **{name: bound for name, bound in vars(other).items() if bound is not None})
 
 
@@ -87,7 +87,7 @@ class ParameterType:
 
     @property
     def name(self) -> str:
-        """The type as people write it."""
+        """The type as its annotation shows it, such as `int`."""
         return "any"
 
     @property
@@ -240,7 +240,7 @@ class LiteralType(ParameterType):
 
     @property
     def limits(self) -> str:
-        return ", ".join(map(shown, self.values))
+        return ", ".join(map(short_repr, self.values))
 
     @property
     def allowed(self) -> str:

@@ -66,7 +66,7 @@ def from_command_line(
 
 
 def assignments(values: Mapping[str, object]) -> str:
-    """Return Python lines that assign the values in a kernel, each as a literal of the same value and type."""
+    """Return the Python lines that assign these parameter values in a kernel."""
     return "\n".join(f"{name} = {expressions.write_literal(value)}" for name, value in values.items())
 
 
@@ -77,7 +77,7 @@ class _Ambiguous(str):
 
 
 def settle(value: object, kind: parameter_types.ParameterType) -> object:
-    """Return the value with each ambiguous word read as the parameter's type allows."""
+    """Convert a value from YAML to the parameter's type where YAML is ambiguous, as for `no` or `1e5`."""
     if isinstance(value, _Ambiguous):
         text = str.__str__(value)
         try:

@@ -40,7 +40,7 @@ class Parameter:
 
     @property
     def secret(self) -> bool:
-        """Whether the value comes from the environment and is never shown."""
+        """True if the value comes from the environment and is never shown."""
         return isinstance(self.kind, parameter_types.SecretType)
 
     def problem(self, value: object) -> str:
@@ -89,7 +89,7 @@ class Schema:
     def examine(
         self, given: Mapping[str, object], *, refused: Collection[str] = ()
     ) -> tuple[dict[str, object], list[str]]:
-        """Return valid values and problems. `refused` are names whose given text was wrong already."""
+        """Return the valid values, and a line for each problem. `refused` are names whose text could not be read."""
         values: dict[str, object] = {}
         problems: list[str] = []
         if self.problem and given:
@@ -106,7 +106,7 @@ class Schema:
                 )
             else:
                 try:
-                    values[name] = parameter_types.writable(parameter.kind.check(value))
+                    values[name] = parameter_types.check_writable(parameter.kind.check(value))
                 except parameter_types.Mismatch as mismatch:
                     problems.append(f"{name}{mismatch.path}: {mismatch}")
         for parameter in self.parameters:
@@ -146,7 +146,7 @@ def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
 
 
 def read_injected(notebook: Notebook) -> dict[str, object]:
-    """Return the literals of the cell that an earlier run has injected, which the notebook then computes with."""
+    """Return the values in the cell that an earlier run injected; they replace the defaults of the parameters cell."""
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     injected: dict[str, object] = {}
     for cell in notebook.python_cells:

@@ -17,7 +17,7 @@ from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import ranking, scoring
-from notebooks_lib.promotion.evidence import plain
+from notebooks_lib.promotion.evidence import json_value
 from notebooks_lib.promotion.notebook_display import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -48,7 +48,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Return a label for people."""
+        """Return the name of the run for tables."""
         return f"run {self.run.run_id[:8]}" + (f" ({self.run.name})" if self.run.name else "")
 
 
@@ -72,7 +72,7 @@ class Candidates:
 
     @property
     def table(self) -> ReportTable:
-        """Return a table of every run considered and its outcome, for a notebook."""
+        """Return a table of all considered runs, each with the reason why it is or is not a candidate."""
         name = self.metric.name
         rows = [
             (
@@ -105,8 +105,8 @@ class Candidates:
             "runs": [
                 {
                     "run_id": candidate.run.run_id,
-                    "logged": plain(candidate.logged),
-                    "validation": plain(candidate.validation),
+                    "logged": json_value(candidate.logged),
+                    "validation": json_value(candidate.validation),
                     "refused": candidate.refused,
                 }
                 for candidate in runs

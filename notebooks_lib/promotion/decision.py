@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from notebooks_lib.promotion import guardrails, holdout_rules
-from notebooks_lib.promotion.evidence import Evidence, Side, Uses, plain
+from notebooks_lib.promotion.evidence import Evidence, Side, Uses, json_value
 from notebooks_lib.promotion.notebook_display import ReportTable, percent
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
 from notebooks_lib.promotion.rules import EARLY, RULES, Policy, RuleResult, rule
@@ -43,7 +43,7 @@ RULE_MODULES = (guardrails, holdout_rules)
 
 @dataclass(frozen=True)
 class OtherChallenger:
-    """What became of another challenger of the same use."""
+    """The outcome of another challenger in the same use of the holdout."""
 
     label: str
     run: str
@@ -55,7 +55,7 @@ class OtherChallenger:
 
 @dataclass(frozen=True, repr=False)
 class Decision:
-    """The answer and everything it rests on."""
+    """The answer (promote, keep or undecided) with its evidence, policy and rule results."""
 
     answer: Answer
     rules: tuple[RuleResult, ...]
@@ -78,7 +78,7 @@ class Decision:
 
     @property
     def champion(self) -> Side:
-        """Return the model it had to beat."""
+        """Return the champion, or the baseline in its place."""
         return self.evidence.champion
 
     @property
@@ -88,7 +88,7 @@ class Decision:
 
     @property
     def unread(self) -> bool:
-        """Whether no challenger was evaluated on the holdout, because early rules refused all of them."""
+        """True if no challenger was evaluated on the holdout, because early rules refused all of them."""
         return all(decision.evidence.unread for decision in (self, *self.others))
 
     @property
@@ -99,7 +99,7 @@ class Decision:
 
     @cached_property
     def holdout_power(self) -> HoldoutPower | None:
-        """Return what holdouts like this one can find; None when the two models could not be paired."""
+        """Return which gains a holdout of this size can find; None when the two models could not be paired."""
         paired = self.evidence.paired
         return None if paired is None else holdout_power(paired, self.policy, self.level)
 
@@ -115,7 +115,7 @@ class Decision:
             "model": evidence.model,
             "metric": evidence.metric,
             "direction": evidence.direction,
-            "gain": plain(evidence.gain) if evidence.shows_estimates else None,
+            "gain": json_value(evidence.gain) if evidence.shows_estimates else None,
             "min_gain": self.policy.min_gain,
             "interval": self._interval(),
             "uses": evidence.uses.as_json() if evidence.uses else None,
@@ -150,9 +150,9 @@ class Decision:
         figures = {
             **paired.as_json(),
             "level": self.level,
-            "lower": plain(paired.lower(self.level)),
-            "upper": plain(paired.upper(holdout_rules.KEEP)),
-            "detectable": plain(power.detectable),
+            "lower": json_value(paired.lower(self.level)),
+            "upper": json_value(paired.upper(holdout_rules.KEEP)),
+            "detectable": json_value(power.detectable),
             "obstacle": power.obstacle or None,
             "rows_needed": self.rows_needed,
         }
@@ -161,7 +161,7 @@ class Decision:
 
     @property
     def table(self) -> ReportTable:
-        """Return a table of every rule, with what it found and what it requires."""
+        """Return a table of all rules, each with its figure and its requirement."""
         rows = [(result.mark, result.id, result.figure, result.limit, result.reason) for result in self.rules]
         return ReportTable.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
 
@@ -183,7 +183,7 @@ class Decision:
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """Promote when every rule passes; undecided when a failed rule leaves the question open; else keep.
+    """Decide by the rules: promote if all pass, undecided if a failed rule leaves the question open, else keep.
 
     Promote means that the lower bound of the gain, at policy.level, is above `min_gain`.
     """
@@ -203,11 +203,11 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
 
 
 def decide_use(evidence: Evidence, policy: Policy) -> Decision:
-    """Return the decision on the challenger that this use of the holdout is about, with those on the others.
+    """Decide a use with several challengers: return the decision on one challenger, with the outcomes of the others.
 
-    It is the challenger with the highest lower bound among those that may be promoted, on a tie the better one by
-    validation; the best by validation when none may be promoted. All bounds are taken at the first level of Holm's
-    procedure: with each at its own level, of two equal challengers the one tested later would win.
+    The decision is about the challenger with the highest lower bound among those that may be promoted (on a tie, the
+    better one by validation), or about the best by validation when none may be promoted. All bounds are taken at the
+    first level of Holm's procedure: with each at its own level, the later of two equal challengers would win.
     """
     if not evidence.rivals:
         return decide(evidence, policy)

@@ -40,7 +40,7 @@ def decision_page(
     dry_run: bool = False,
     links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return the whole page. It is made before any stage changes.
+    """Return the decision as an HTML page. It is made before any stage changes.
 
     `made` is a text with the time and the author; `links` are pairs of label and address.
     """
@@ -212,7 +212,7 @@ class IntervalChart:
 
     @property
     def tone(self) -> str:
-        """Return the colour of the bar, by the answer that it gives."""
+        """Return the CSS class that colours the interval, by the answer that the interval gives."""
         return "good" if self.lower > self.least else "bad" if self.upper < self.least else "open"
 
     @property
@@ -224,11 +224,11 @@ class IntervalChart:
         return [float(f"{place * step:.6g}") for place in range(first, math.floor(self.high / step) + 1)]
 
     def x(self, value: float) -> float:
-        """Return where a value stands."""
+        """Return the x coordinate of a value."""
         return PAD + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * PAD)
 
     def inside(self, value: float, half: float) -> float:
-        """Return where a text of this half width stands above a value and stays on the page."""
+        """Return the x coordinate at which a text of this half width is centred on a value, but stays on the page."""
         return min(max(self.x(value), PAD + half), WIDTH - PAD - half)
 
 
@@ -248,14 +248,14 @@ class SliceChart:
         return 26 * len(self.slices) + 12
 
     def x(self, gain: float) -> float:
-        """Return where a gain stands; the largest reaches an end."""
+        """Return the x coordinate of a gain; the largest reaches an end of the axis."""
         gains = (abs(part.gain) for part in self.slices if math.isfinite(part.gain))
         reach = max([*gains, self.margin or 0.0]) or 1.0
         return self.middle + gain / reach * (self.middle - self.left)
 
 
 def uses_boxes(uses: Uses, *, read: bool) -> list[str]:
-    """Return what became of each use, at most 40: now, spent or left. `read` says whether this question is one."""
+    """Return "now", "spent" or "left" for each use of the budget, at most 40. `read`: this question spends one."""
     spent, number = uses.budget - uses.left, uses.number if read else 0
     places = range(1, min(uses.budget, 40) + 1)
     return ["now" if place == number else "spent" if place <= spent else "left" for place in places]

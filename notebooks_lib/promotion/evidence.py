@@ -25,7 +25,7 @@ INTERNAL: Mapping[str, bool] = {"recorded": False}
 
 @dataclass(frozen=True)
 class Uses:
-    """How often the rows of a holdout have decided."""
+    """The budget of a holdout: how many uses its rows have spent."""
 
     budget: int
     """Allowed uses of these rows; each is tested at an equal share of the level."""
@@ -43,12 +43,12 @@ class Uses:
 
     @property
     def exhausted(self) -> bool:
-        """Whether this use exceeds the budget."""
+        """True if this use exceeds the budget."""
         return self.number > self.budget
 
     @property
     def show_estimate(self) -> bool:
-        """Whether figures of the holdout may be shown beside the answer."""
+        """True if figures of the holdout may be shown beside the answer."""
         return self.budget <= SHOWN_UP_TO
 
     def as_json(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Uses:
 
 @dataclass(frozen=True, kw_only=True)
 class HoldoutFigures:
-    """What the holdout says of one model. All of it is stored with the answer, so that no use is spent twice."""
+    """The figures of one model on the holdout. They are stored with the answer, so that no use is spent twice."""
 
     score: float | None = None
     """By the metric that decides; None when the model could not be scored."""
@@ -93,7 +93,7 @@ _WITHOUT_ESTIMATES = {
 
 @dataclass(frozen=True)
 class Side(HoldoutFigures):
-    """One of the two models that are compared on the holdout."""
+    """One of the two models that are compared: its facts, and its figures on the holdout."""
 
     label: str
     """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
@@ -121,7 +121,7 @@ class Side(HoldoutFigures):
         """Return plain values for the record of a decision; `shows` says whether estimates may be among them."""
         side = self if shows else replace(self, **_WITHOUT_ESTIMATES)
         recorded = (one.name for one in fields(side) if one.metadata.get("recorded", True))
-        return {name: plain(getattr(side, name)) for name in recorded}
+        return {name: json_value(getattr(side, name)) for name in recorded}
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,13 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """Return a label for people."""
+        """Return column and value of the slice as text, such as `region north`."""
         return f"{self.column} {self.value}"
 
     def as_json(self, *, shows: bool) -> dict[str, Any]:
         """Return plain values for the record of a decision; null for estimates unless `shows`."""
         return {
-            figure.name: plain(getattr(self, figure.name)) if shows or figure.metadata == NO_ESTIMATE else None
+            figure.name: json_value(getattr(self, figure.name)) if shows or figure.metadata == NO_ESTIMATE else None
             for figure in fields(self)
         }
 
@@ -184,7 +184,7 @@ class Evidence:
 
     @property
     def by_challenger(self) -> tuple[Evidence, ...]:
-        """Return the evidence on each challenger of this use alone, best validation score first."""
+        """Split into one evidence per challenger of this use, best validation score first."""
         return (replace(self, rivals=()), *self.rivals)
 
     @property
@@ -201,31 +201,29 @@ class Evidence:
 
     @property
     def is_champion_itself(self) -> bool:
-        """Whether the best candidate is the champion's own run; then no holdout was read."""
+        """True if the best candidate is the champion's own run; then no holdout was read."""
         return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
 
     @property
     def twin(self) -> bool:
-        """Whether both models predict the same for every row."""
+        """True if both models predict the same for every row."""
         digest = self.challenger.predictions_sha256
         return not self.first and bool(digest) and digest == self.champion.predictions_sha256
 
     @property
     def gain(self) -> float:
-        """Return the difference of the two scores on the same rows, positive when the challenger is better; may be
-        NaN.
-        """
+        """Return the difference of both scores on the same rows, positive if the challenger is better; may be NaN."""
         one, other = self.challenger.score, self.champion.score
         return math.nan if one is None or other is None else gain(self.direction, one, other)
 
     @property
     def shows_estimates(self) -> bool:
-        """Whether figures of the holdout may be shown."""
+        """True if figures of the holdout may be shown."""
         return self.uses is None or self.uses.show_estimate
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value as JSON takes it: null for a number that is not finite."""
     if isinstance(value, Mapping):
-        return {key: plain(member) for key, member in value.items()}
+        return {key: json_value(member) for key, member in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -135,7 +135,7 @@ def check_time_order(column: str, data: Dataset, settings: Settings) -> None:
     kind = data.columns[column]
     if kind in UNORDERED:
         raise UsageError(f"order_by={column!r}: this column of {data.ref} is {kind}; name one of numbers or of dates")
-    missing = data_faults.missing(data.ref, column, settings)
+    missing = data_faults.count_missing(data.ref, column, settings)
     if missing:
         raise UsageError(
             f"order_by={column!r}: {missing} of {data.rows} rows of {data.ref} have no value in it, so they have no "

@@ -38,13 +38,13 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require a candidate; checked only where there is none."""
+    """Fail because there is no candidate; the rule is used only then."""
     return RuleResult("challenger", not evidence.no_candidate, None, "a candidate", evidence.no_candidate, fault=False)
 
 
 @early
 def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require another model than the champion or one that predicts the same. Failing is no fault."""
+    """Require that the challenger is not the champion itself, nor predicts the same. Failing is no fault."""
     new, old = evidence.challenger, evidence.champion
     if evidence.first:
         return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
@@ -59,7 +59,7 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the challenger was trained on the data whose holdout judges it."""
+    """Require that the challenger was trained on the dataset version to which the holdout belongs."""
     used, wanted = evidence.challenger.dataset, evidence.dataset
     ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
     reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {evidence.ref}"

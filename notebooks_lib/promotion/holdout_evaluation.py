@@ -15,12 +15,12 @@ import numpy as np
 
 from notebooks_lib.datasets import holdout_budget
 from notebooks_lib.errors import HoldoutError, ModelError, UnknownNameError, reason
-from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.jackknife import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
 from notebooks_lib.promotion import scoring
 from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses
 from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
-from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.rules import early_refusals
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.statistics.paired import Paired
@@ -42,7 +42,7 @@ Challenge = tuple[Evidence, str]
 
 
 class HoldoutEvaluation:
-    """What all challengers share: champion, dataset, metric and policy."""
+    """Evaluates challengers on the holdout. It holds what they share: champion, dataset, metric and policy."""
 
     def __init__(
         self, store: Store, data: Dataset, metric: Metric, champion: Version | None, policy: Policy, order_by: str
@@ -51,7 +51,7 @@ class HoldoutEvaluation:
         self.champion, self.policy, self.order_by = champion, policy, order_by
 
     def tried(self, side: Side, source: str) -> Side:
-        """Return the side with the fault that its model shows on the validation rows, which cost nothing."""
+        """Try a model on validation rows, which are free, and return its side with the fault that was found, if any."""
         part = self.data.validation
         truth = scoring.truth_of(self.data, part, self.metric)
         return replace(
@@ -65,7 +65,7 @@ class HoldoutEvaluation:
         """
         budget = self.policy.uses
         allowed = self._allowed(challenges, Uses(budget, 1))
-        asking = holdout_budget.asking(
+        asking = holdout_budget.holdout_use(
             self.store,
             self.data,
             self._question([evidence for evidence, _ in allowed or challenges]),
@@ -142,7 +142,8 @@ class HoldoutEvaluation:
         try:
             groups, times = _groups(data, part), part.frame[self.order_by].to_numpy() if self.order_by else None
             return replace(
-                evidence, paired=pair(metric, truth, challenger_answers, champion_answers, groups=groups, times=times)
+                evidence,
+                paired=paired_gain(metric, truth, challenger_answers, champion_answers, groups=groups, times=times),
             )
         except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
             return replace(evidence, unpaired=f"no error of the gain can be computed: {reason(error)}")
@@ -169,7 +170,7 @@ def _scored_side(
         scores = compute()
         score = scores.value
         if metric is not None and truth is not None and scores.answers is not None:
-            score = leaver(metric, truth, scores.answers).whole
+            score = leaver_of(metric, truth, scores.answers).whole
     except ModelError as error:
         return replace(side, fault=str(error)), None
     side = replace(
@@ -242,7 +243,7 @@ def check_slices(columns: Sequence[str], data: Dataset) -> None:
 def cut_slices(
     columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
 ) -> tuple[Slice, ...]:
-    """Return a slice for each value of each column, in the order of the columns."""
+    """Compute the metric of both models for each value of each column: return one slice per value."""
     pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):

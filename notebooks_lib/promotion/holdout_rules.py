@@ -60,7 +60,7 @@ def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require enough groups, counted as groups of equal size: rows of one group are not independent."""
+    """Require enough groups, because rows of one group are not independent. Unequal groups count as fewer."""
     if evidence.paired is None or evidence.paired.by != "groups":
         return None
     groups, least = round(evidence.paired.effective, 1), policy.min_groups
@@ -72,7 +72,7 @@ def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def time_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require more rows where each resembles the one before, by their autocorrelation."""
+    """Require more rows when neighbouring rows in time are alike (autocorrelated)."""
     if evidence.paired is None or evidence.paired.by != "time":
         return None
     again = evidence.paired.autocorrelation
@@ -99,7 +99,7 @@ def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that no single row carries the gain: no interval holds where one rare row decides."""
+    """Require that no single row carries the gain: an interval is not valid where one rare row decides."""
     if evidence.paired is None or not evidence.paired.sound:
         return None
     share, most = evidence.paired.largest_share, policy.max_share

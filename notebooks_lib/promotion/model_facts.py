@@ -46,7 +46,7 @@ LONG = 400
 
 
 def latency(source: str, data: Dataset) -> float:
-    """Return the milliseconds within which 95 % of single-row predictions return in this process."""
+    """Measure the model here: return the 95th percentile of the time of single-row predictions, in milliseconds."""
     model = logged_models.load(source)
     rows = data.validation.X
     seconds = []
@@ -122,18 +122,18 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
 
 
 def _whole(kept: lineage.LoggedRows, data: Dataset) -> bool:
-    """Whether a model was logged with as many rows as there are to fit it on."""
+    """Return True if a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())
 
 
 def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: Policy) -> Side:
-    """Return a candidate's side, before it is scored."""
+    """Collect the facts about a candidate as a `Side`, before it is scored on the holdout."""
     return _side(store, candidate.label, candidate.run, candidate.source, data, policy)
 
 
 def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
-    """Return the side of the version in service, before it is scored."""
+    """Collect the facts about the champion as a `Side`, before it is scored on the holdout."""
     run = query.find_run(store, version.run_id)  # None when it was deleted since; its version still serves
     side = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
     return replace(side, run_id=version.run_id, version=version.version)
@@ -156,10 +156,10 @@ def _side(
     with suppress(ModelError):  # its rules say what is unknown
         side = replace(side, signature=logged_models.signature(source))
     with suppress(ModelError):
-        files = model_files.read(source)
+        files = model_files.read_model_files(source)
         side = replace(side, model_sha256=files.sha256, size_bytes=files.size_bytes)
         if files.requirements is not None:
-            faults = requirements.faults(files.requirements, store.settings.layout.lock)
+            faults = requirements.requirement_faults(files.requirements, store.settings.layout.lock)
             side = replace(side, loose=tuple(faults))
         if judged and policy.max_latency_ms is not None:
             side = replace(side, latency_ms=latency(source, data))
@@ -170,7 +170,7 @@ def _side(
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model besides its figures."""
+    """Facts about a model for the decision's page: origin, data, parameters; no figures."""
 
     title: str
     """Title of its notebook."""
@@ -251,7 +251,7 @@ def _purpose(store: Store, tags: Mapping[str, str]) -> tuple[str, str]:
 def _requirements_and_code(store: Store, run: RunInfo | None) -> tuple[tuple[str, ...], str]:
     """Return its requirements, and which of its code runs when it is loaded."""
     try:
-        files = model_files.read(logged_models.model_of_run(store, run.run_id).source) if run else None
+        files = model_files.read_model_files(logged_models.model_of_run(store, run.run_id).source) if run else None
     except NbopsError:
         files = None
     if files is None:

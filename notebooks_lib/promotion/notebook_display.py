@@ -94,12 +94,12 @@ def percent(share: float | None) -> str:
 
 
 def few(value: float | None) -> str:
-    """Format a figure with four digits: more mean nothing in a sample."""
+    """Format a figure with four significant digits."""
     return "" if value is None else f"{value:.4g}"
 
 
 def distinct_percents(share: float, limit: float) -> tuple[str, str]:
-    """Format two shares in percent, with as many digits as tell them apart."""
+    """Format two shares in percent, with enough digits that they look different."""
     for digits in range(4):
         texts = f"{100 * share:.{digits}f} %", f"{100 * limit:.{digits}f} %"
         if texts[0] != texts[1] or share == limit:

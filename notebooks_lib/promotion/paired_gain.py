@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.jackknife import leaver_of
 from notebooks_lib.statistics import blocks, resampling
-from notebooks_lib.statistics.paired import Paired, compare
+from notebooks_lib.statistics.paired import Paired, compare_paired
 
 if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import Answers, Metric, Truth
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from notebooks_lib.promotion.rules import Policy
 
 
-def pair(
+def paired_gain(
     metric: Metric,
     truth: Truth,
     challenger: Answers,
@@ -40,17 +40,17 @@ def pair(
     if times is not None:
         order = np.argsort(times, kind="stable")
         truth, challenger, champion = truth.at(order), challenger.at(order), champion.at(order)
-    new, old = leaver(metric, truth, challenger), leaver(metric, truth, champion)
+    new, old = leaver_of(metric, truth, challenger), leaver_of(metric, truth, champion)
     count = len(truth.values)
     if times is not None:
-        dealt = blocks.contiguous(count)
+        dealt = blocks.time_stretches(count)
     elif groups is not None:
-        dealt = blocks.groups(groups)
+        dealt = blocks.group_blocks(groups)
     elif new.cheap and old.cheap:
-        dealt = blocks.rows(count)
+        dealt = blocks.single_rows(count)
     else:
-        dealt = blocks.stratified(count, None if truth.classes is None else truth.values)
-    return compare(
+        dealt = blocks.stratified_blocks(count, None if truth.classes is None else truth.values)
+    return compare_paired(
         new,
         old,
         sign=-1.0 if metric.direction == "min" else 1.0,
@@ -76,7 +76,7 @@ def _drift(truth: Truth, answers: Answers) -> Array:
 
 @dataclass(frozen=True)
 class HoldoutPower:
-    """What other holdouts of the same size would answer."""
+    """The power of a holdout: how often holdouts of this size would promote a model with a given true gain."""
 
     rows: int
     min_gain: float
@@ -106,7 +106,7 @@ class HoldoutPower:
 
 
 def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
-    """Return what holdouts like this one can find in a use tested at `level`.
+    """Return which true gains a holdout like this one can find, in a use tested at `level`.
 
     Holdouts are drawn from the blocks of this one, and every rule that depends on chance is counted in them. Stretches
     of time cannot be drawn anew: there it is the reach of the interval alone. With so many blocks that all holdouts are
@@ -114,8 +114,8 @@ def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:
-        reach = resampling.critical(level, paired.df, -paired.skewness, paired.blocks)
-        reach += resampling.quantile(policy.power, paired.df)
+        reach = resampling.critical_value(level, paired.df, -paired.skewness, paired.blocks)
+        reach += resampling.t_quantile(policy.power, paired.df)
         detectable = float(policy.min_gain + reach * paired.standard_error)
         return HoldoutPower(paired.rows, policy.min_gain, detectable, interval_only=paired.by == "time")
     needed = drawn.needed(level)

@@ -35,7 +35,7 @@ class RankingTable:
 
     @property
     def title(self) -> str:
-        """Return the datasets as text for people."""
+        """Return the names of the datasets, as the title of the table."""
         names = [f"{ref} ({fingerprint[:12]})" for ref, _, fingerprint in (one.partition("#") for one in self.datasets)]
         return ", ".join(names) or "data not recorded: these runs may have used different rows"
 
@@ -83,9 +83,9 @@ def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
 
 
 def data_of(run: RunInfo) -> tuple[str, ...]:
-    """Return the fingerprints of a run's datasets. Metrics may be compared where these are equal.
+    """Return the fingerprints of a run's datasets. Metrics of runs can be compared if these fingerprints are equal.
 
-    One content under two names or versions is the same data.
+    Two datasets with the same content count as the same data, whatever their names and versions.
     """
     return tuple(sorted({value.partition("#")[2] for value in run.datasets.values()}))
 
@@ -118,7 +118,7 @@ def _ranked(runs: list[RunInfo], metric: str, direction: Direction) -> tuple[Ran
 
 
 def _is_number(value: float | None) -> bool:
-    """Whether a value is finite. Others count as missing: NaN has no order, and infinity would always win."""
+    """Return True if a value is finite. Others count as missing: NaN has no order, and infinity would always win."""
     return finite(value)
 
 

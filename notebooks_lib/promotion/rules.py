@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from notebooks_lib.promotion.evidence import Evidence, Uses, plain
+from notebooks_lib.promotion.evidence import Evidence, Uses, json_value
 from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy, Promotion
 
 
 class Policy(ModelPolicy):
-    """All thresholds of the settings for one model, and what the question adds. Frozen."""
+    """The thresholds for one model: those of the settings, with the `min_gain` of the question. Frozen."""
 
     min_gain: float = 0.0
     """Gain that the challenger must exceed, in units of the metric."""
@@ -34,7 +34,7 @@ class Policy(ModelPolicy):
         return cls.model_construct(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **thresholds)
 
     def question(self) -> dict[str, Any]:
-        """Return the part of the policy that belongs to a question to the holdout: all but the marked `NO_ROWS`."""
+        """Return the thresholds that are part of a question to the holdout: all except those marked `NO_ROWS`."""
         fields = type(self).model_fields
         return {name: value for name, value in self if NO_ROWS not in fields[name].metadata}
 
@@ -62,12 +62,12 @@ class RuleResult:
 
     @property
     def mark(self) -> str:
-        """Return pass or FAIL for people; the answer where failing is no fault."""
+        """Return "pass" or "FAIL" for tables; the answer instead of FAIL where failing is no fault."""
         return "pass" if self.ok else "FAIL" if self.fault else self.otherwise
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; null for numbers that are not finite."""
-        return {**{key: plain(value) for key, value in vars(self).items()}, "mark": self.mark}
+        return {**{key: json_value(value) for key, value in vars(self).items()}, "mark": self.mark}
 
 
 RuleFunction = Callable[[Evidence, Policy], RuleResult | None]
@@ -80,24 +80,24 @@ EARLY_FOR_ALL: list[RuleFunction] = []
 
 
 def rule(check: RuleFunction) -> RuleFunction:
-    """Register a rule."""
+    """Decorator: register a rule of the decision."""
     RULES.append(check)
     return check
 
 
 def early(check: RuleFunction) -> RuleFunction:
-    """Register a rule that is checked before the holdout is read."""
+    """Decorator: register a rule that is also checked before the holdout is read."""
     EARLY.append(check)
     return rule(check)
 
 
 def early_for_all(check: RuleFunction) -> RuleFunction:
-    """Register an early rule that fails for every challenger alike, so that no other candidate is tried."""
+    """Decorator: register an early rule that fails for all challengers alike, so that no other candidate is tried."""
     EARLY_FOR_ALL.append(check)
     return early(check)
 
 
 def early_refusals(evidence: Evidence, policy: Policy, checks: Sequence[RuleFunction] = EARLY) -> list[RuleResult]:
-    """Return the early rules that fail: with any, the holdout is not read."""
+    """Return the results of the early rules that fail. If any does, the holdout is not read."""
     results = (check(evidence, policy) for check in checks)
     return [result for result in results if result is not None and not result.ok]

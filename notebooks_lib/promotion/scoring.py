@@ -55,7 +55,7 @@ def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores
 
 
 def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """Score a model that knows only the training targets: their mean, or their most frequent class."""
+    """Score a baseline that predicts the mean of the training targets, or their most frequent class."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     targets = _values(train, metric.task)
@@ -100,7 +100,7 @@ def _ordered(classes: Array, positive: str) -> Array:
 
 
 def unsteadiness(source: str, part: Part, metric: Metric) -> str:
-    """Return why the model's predictions cannot be relied on; empty when they can.
+    """Return why the model's predictions are not deterministic per row; empty when they are.
 
     A row must get the same prediction alone as among others, in any order, and when asked twice. A model that
     standardises by the rows of the request, or draws at random, gives its callers other predictions than it was scored
@@ -157,7 +157,7 @@ def _probability_function(native: Any, model: Any) -> Callable[[Any], Array]:
 
 
 def _equal_but_rounding(one: Array, other: Array) -> bool:
-    """Whether two arrays are equal but for the rounding of sums in another order."""
+    """Return True if two arrays are equal but for the rounding of sums in another order."""
     import numpy as np
 
     if one.shape != other.shape:

@@ -15,12 +15,12 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.jackknife import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth
 from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
-from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.statistics.paired import Paired
-from notebooks_lib.statistics.simulation import Population, planted
+from notebooks_lib.statistics.simulation import Population, planted_population
 
 Array = np.ndarray[Any, Any]
 Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]
@@ -66,15 +66,15 @@ CASES = (
 
 
 def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
-    """Answer as promotion does: pair the models, then check every rule."""
-    paired = pair(metric, truth, challenger, champion)
+    """Decide as a promotion does: compute the paired gain, then check every rule."""
+    paired = paired_gain(metric, truth, challenger, champion)
     return decide(planted_evidence(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
 
 
 def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
 ) -> Evidence:
-    """Return evidence in which the models differ in nothing but their predictions."""
+    """Return made-up evidence on two models that differ only in their predictions."""
     data = "planted@1#0"
     equal = Side(
         "",
@@ -87,7 +87,7 @@ def planted_evidence(
     )
 
     def side(name: str, answers: Answers) -> Side:
-        score = leaver(metric, truth, answers).whole
+        score = leaver_of(metric, truth, answers).whole
         return replace(equal, label=name, run_id=name, predictions_sha256=name, score=score)
 
     return Evidence(
@@ -201,11 +201,11 @@ def _at(places: Array, truth: Truth, one: Answers, other: Answers) -> tuple[Trut
 
 @cache
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
-    """Return rows of a bundled table, weighted so that the gain of one model over the other is exactly `gain`."""
+    """Return a population from a bundled table, with rows weighted so that the true gain is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
-    new, old = (leaver(judged, table.truth, table.models[model]) for model in (challenger, champion))
+    new, old = (leaver_of(judged, table.truth, table.models[model]) for model in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
-    return planted(new, old, len(table.truth.values), sign=sign, gain=gain)
+    return planted_population(new, old, len(table.truth.values), sign=sign, gain=gain)
 
 
 @cache

@@ -17,7 +17,7 @@ _WIDENS = {
 
 
 def missing_signature(signature: Signature | None) -> str:
-    """Return what the signature lacks; empty when it is complete."""
+    """Return which part a signature lacks, such as its outputs; empty when it is complete."""
     parts = [name for name in ("inputs", "outputs") if not (signature or {}).get(name)]
     return f"its signature has no {' and no '.join(parts)}" if parts else ""
 

@@ -1,4 +1,4 @@
-"""Approve the stage before which a version waits: the rollout continues there. Nothing is compared again."""
+"""Approve a version that waits before a stage, and continue its rollout there. No model is compared again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def waiting_version(store: Store, model: str) -> Version | None:
-    """Return the version that waits for an approval, if any."""
+    """Return the version of a model that waits for an approval; None if there is none."""
     return next((version for version in registry.versions(store, model) if version.waiting), None)
 
 
@@ -31,8 +31,8 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
     if version.withdrawn:
         how = " and ".join(champions.rollback_command(version.model, stage, number) for stage in version.withdrawn)
         raise PromotionError(
-            f"version {number} of {version.model!r} was withdrawn from {', '.join(version.withdrawn)}, so it goes no "
-            f"further; if that was wrong: {how}, then {again}"
+            f"version {number} of {version.model!r} was withdrawn from {', '.join(version.withdrawn)}, so its "
+            f"rollout cannot continue; if the withdrawal was wrong: {how}, then {again}"
         )
     for stage in passed:
         now = champions.champion(store, version.model, stage)
@@ -42,11 +42,11 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
 
 
 def approve(store: Store, model: str, *, probing: Probing | None = None) -> Rollout:
-    """Approve the stage before which a version waits, and take the version there and through the stages after it.
+    """Approve the version that waits before a stage, and roll it out to that stage and those after it.
 
-    Raises UsageError when no version waits. Raises PromotionError when the decision no longer counts: the version was
-    withdrawn from a stage, or another one became champion of prod or of a stage that this one had passed. When a stage
-    does not accept it, the approval is used up and the version waits no more.
+    Raises UsageError when no version waits. Raises PromotionError when the decision is outdated: the version was
+    withdrawn from a stage, or another version became champion of prod or of a stage that this version had passed. If a
+    stage rejects the version, the approval is used up: the version does not wait any more.
     """
     version = waiting_version(store, model)
     if version is None:
@@ -56,7 +56,7 @@ def approve(store: Store, model: str, *, probing: Probing | None = None) -> Roll
     record = read_waiting_tag(version)
     if record is None:
         raise PromotionError(
-            f"version {version.version} of {version.model!r}: its tag {Tag.WAITING} is none that nbops writes; remove "
+            f"version {version.version} of {version.model!r}: nbops did not write its tag {Tag.WAITING}; remove "
             "the tag, and promote again: nbops promote --live"
         )
     first = record.stages[0]
@@ -82,6 +82,6 @@ def approve(store: Store, model: str, *, probing: Probing | None = None) -> Roll
         for step in (stage.deploy, stage.test, stage.canary, stage.switch):
             step()
     if rollout.run_id:
-        with suppress(Exception):  # the run was deleted since; the ledger knows, too
+        with suppress(Exception):  # the run may have been deleted; the ledger has the approval too
             store.client.set_tag(rollout.run_id, Tag.PROMOTED, str(rollout.promoted).lower())
     return rollout

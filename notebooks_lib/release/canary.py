@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.release import contract_tests
 from notebooks_lib.release.contract_tests import Probing
-from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.serving.prediction_diff import largest_difference
 from notebooks_lib.serving.slot_counts import SlotCounts
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ SURE = 100
 
 @dataclass(frozen=True)
 class CanaryResult:
-    """The result of one step."""
+    """The result of one canary step."""
 
     new: SlotCounts
     old: SlotCounts
@@ -45,7 +45,7 @@ class CanaryResult:
 
     def __str__(self) -> str:
         new, old = self.new, self.old
-        sent = received(new)
+        sent = request_count(new)
         own = f", {new.probes} of them ours" if new.probes else ""
         text = f"{sent} requests in {self.seconds:.0f} s{own}: {_failed(new)} failed, {new.refused} refused"
         if new.p95 is not None and old.p95 is not None:
@@ -57,13 +57,13 @@ class CanaryResult:
         return text
 
 
-def received(counts: SlotCounts) -> int:
-    """Return the number of requests that a version received, mirrored ones included."""
+def request_count(counts: SlotCounts) -> int:
+    """Return how many requests a slot received, mirrored requests included."""
     return counts.requests + counts.mirrored
 
 
 class CanaryWatch:
-    """One step of a canary, from now on: the traffic is split already."""
+    """Watches one step of a canary. The caller has split the traffic already."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class CanaryWatch:
         while True:
             new, old = self._counts()
             result = CanaryResult(new, old, clock() - began)
-            sent = received(new)
+            sent = request_count(new)
             over = sent >= goal and result.seconds >= 60 * step.minutes
             fault = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
             if fault:
@@ -132,30 +132,30 @@ class CanaryWatch:
                     raise PromotionError(f"the endpoint does not answer: {error}") from error
                 if answer.status != 200 or slot == self.slots[1]:
                     continue  # the endpoint counts failures, and only the new version's predictions are compared
-                if difference(expected, answer.content.get("predictions")) > self._tolerance:
+                if largest_difference(expected, answer.content.get("predictions")) > self._tolerance:
                     raise PromotionError("its predictions for known rows differ from those when it was registered")
 
 
 def judge(
     new: SlotCounts, old: SlotCounts, stage: Stage, *, before: SlotCounts | None = None, over: bool = True
 ) -> str:
-    """Return what is wrong with the new version; empty when nothing is. Before the step is over, only what is certain.
+    """Return why the new version fails the step; empty if it does not. Before the step is over, only certain faults.
 
     `before` holds the champion's counts before the step. The p95 is compared with them, because a slow new version
     occupies threads that the champion needs, and slows it down.
     """
-    sent = received(new)
+    sent = request_count(new)
     past = before or SlotCounts()  # for a champion that hardly gets requests any more
     for event, count, champion_count, champion_received, level in (
         (
             "failed",
             _failed(new),
             _failed(old) + _failed(past),
-            received(old) + received(past),
+            request_count(old) + request_count(past),
             FAILING if over else FAILING_EARLY,
         ),
         # Both versions refuse malformed requests; the new one is at fault only for those that it alone refuses.
-        ("were refused", new.refused, old.refused, received(old), REFUSING if over else REFUSING_EARLY),
+        ("were refused", new.refused, old.refused, request_count(old), REFUSING if over else REFUSING_EARLY),
     ):
         allowed = stage.max_error_rate + (champion_count / champion_received if champion_received else 0.0)
         if sent and count > allowed * sent and (over or count >= EARLY):

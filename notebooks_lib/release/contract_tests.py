@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import EndpointError, InputError, PromotionError
-from notebooks_lib.serving.prediction_diff import difference, same_form
+from notebooks_lib.serving.prediction_diff import largest_difference, same_form
 
 if TYPE_CHECKING:
     from notebooks_lib.release.golden import Golden
@@ -36,7 +36,7 @@ MALFORMED: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class Probing:
-    """How a release tries an endpoint with requests of its own."""
+    """Settings for the test requests that a release sends to an endpoint."""
 
     load: int = 60
     """Requests of the small load in the contract tests."""
@@ -60,7 +60,7 @@ class ContractCheck:
     ok: bool = True
 
 
-def contract(
+def check_contract(
     endpoint: Endpoint,
     slot: str,
     golden: Golden,
@@ -72,7 +72,7 @@ def contract(
 ) -> list[ContractCheck]:
     """Check a slot against the contract; `champion` is the slot and the golden predictions of the version in service.
 
-    All checks are made, whatever the first ones say.
+    All checks are made, even after one has failed.
     """
     checks = [_golden(endpoint, slot, golden, tolerance)]
     if champion is not None:
@@ -82,13 +82,13 @@ def contract(
     return checks
 
 
-def refused(checks: Sequence[ContractCheck]) -> str:
-    """Return what is wrong, in one line; empty when nothing is."""
+def failed_checks(checks: Sequence[ContractCheck]) -> str:
+    """Return the failed checks in one line; empty when all passed."""
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 
 
-def predictions(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: str | None = None) -> int:
-    """Return how many known rows an endpoint answers as its version did when it was registered.
+def verify_golden(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: str | None = None) -> int:
+    """Send the golden rows to an endpoint, and return how many of its predictions equal the golden ones.
 
     Raises PromotionError when it refuses a row, fails, or answers otherwise than within `tolerance` (relative).
     """
@@ -97,7 +97,7 @@ def predictions(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: s
             answer = endpoint.invoke(request, slot=slot, probe=True)
         except (InputError, EndpointError) as error:
             raise PromotionError(f"endpoint {endpoint.name!r} does not answer known rows: {error}") from error
-        apart = difference(expected, answer.get("predictions") if isinstance(answer, Mapping) else None)
+        apart = largest_difference(expected, answer.get("predictions") if isinstance(answer, Mapping) else None)
         if apart > tolerance:
             raise PromotionError(
                 f"endpoint {endpoint.name!r} answers known rows otherwise than the model did when it was registered: "
@@ -115,7 +115,7 @@ def too_slow(new: float | None, old: float | None, ratio: float) -> str:
 
 def _golden(endpoint: Endpoint, slot: str, golden: Golden, tolerance: float) -> ContractCheck:
     try:
-        rows = predictions(endpoint, golden, tolerance, slot=slot)
+        rows = verify_golden(endpoint, golden, tolerance, slot=slot)
     except PromotionError as error:
         return ContractCheck("predictions", str(error), ok=False)
     return ContractCheck("predictions", f"{rows} known rows are answered as when the version was registered")

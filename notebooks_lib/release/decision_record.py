@@ -1,4 +1,4 @@
-"""Write a decision to its MLflow run and read it back, for callers without a screen. Nobody parses printed text."""
+"""Write a decision to its MLflow run and read it back, so that programs need not parse printed text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CARD = f"{FOLDER}/card.html"
 
 @dataclass(frozen=True)
 class RecordedDecision:
-    """What a recorded decision says. `Decision.as_json` is its writer."""
+    """A decision as read back from its run. `Decision.as_json` writes it."""
 
     model: str
     answer: Answer
@@ -50,7 +50,7 @@ class RecordedDecision:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `Decision.as_json` wrote; figures that this version does not know stay in `content`."""
+        """Return the decision from the JSON that `Decision.as_json` wrote. Keys without a field stay in `content`."""
         return cls(
             model=content["model"],
             answer=content["answer"],
@@ -66,7 +66,7 @@ class RecordedDecision:
 
 @dataclass(frozen=True)
 class ReleaseRecord:
-    """What the stages did with a decision, or would do in a dry run."""
+    """The record of a release: what was done in each stage, or would be done in a dry run."""
 
     dry_run: bool
     promoted: bool
@@ -89,7 +89,7 @@ class ReleaseRecord:
 
     @classmethod
     def of(cls, release: Release) -> Self:
-        """Return the record of a release as far as it has come."""
+        """Return the record of a release, with the steps done so far."""
         rollout = release.rollout
         return cls(
             dry_run=rollout.dry_run,
@@ -108,12 +108,12 @@ class ReleaseRecord:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for a file."""
+        """Return the record as plain values for release.json."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `as_json` returned."""
+        """Return the record from what `as_json` returned."""
         lists = {"stages": tuple(content["stages"]), "passed": tuple(content["passed"])}
         steps = tuple(_known(RolloutStep, step) for step in content["steps"])
         record: Self = _known(cls, {**content, **lists, "steps": steps})
@@ -122,7 +122,7 @@ class ReleaseRecord:
 
 @dataclass(frozen=True)
 class PromotionRecord:
-    """Everything that a promotion left on its MLflow run."""
+    """All that a promotion recorded on its MLflow run: decision, release and candidates."""
 
     decision: RecordedDecision
     release: ReleaseRecord
@@ -133,7 +133,7 @@ class PromotionRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read the content of `decision.json`, and of `release.json` over it."""
+        """Return the record from the content of `decision.json`, updated with that of `release.json`."""
         return cls(
             decision=RecordedDecision.from_json(content["decision"]),
             release=ReleaseRecord.from_json(content["release"]),
@@ -143,15 +143,15 @@ class PromotionRecord:
 
 
 def _known(kind: type[Any], content: Mapping[str, Any]) -> Any:
-    """Return a dataclass from plain values; keys that it has no field for are left out."""
-    return kind(**{each.name: content[each.name] for each in fields(kind) if each.name in content})
+    """Return a dataclass of this kind from plain values; keys without a field are ignored."""
+    return kind(**{field.name: content[field.name] for field in fields(kind) if field.name in content})
 
 
 def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
-    """Log the decision, its rules and what was done so far as JSON, metrics and tags.
+    """Log the decision and the release so far on the run, as JSON, metrics and tags.
 
-    Called before the stages and again after them; the second call adds what was done. The tag with the answer is
-    written last: a run that carries it has the whole decision.
+    Call it before the stages and again after them: the second call adds the steps of the release. The tag with the
+    answer is written last, so a run with this tag has the whole decision.
     """
     decision, client = release.decision, store.client
     run = client.get_run(run_id)
@@ -182,7 +182,7 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
 
 
 def _first(store: Store, run_id: str, release: Release, candidates: Candidates, content: dict[str, Any]) -> None:
-    """Log what does not change any more: the page for people, the decision, its figures."""
+    """Log what is final before the stages begin: the decision, its figures and its page."""
     decision, client = release.decision, store.client
     _card(store, run_id, release, candidates)
     client.log_dict(run_id, content, f"{FOLDER}/{FILE}")
@@ -197,7 +197,7 @@ def _first(store: Store, run_id: str, release: Release, candidates: Candidates, 
 
 
 def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
-    """Log the page for people, and link it from the version."""
+    """Log the decision's page, and link it from the version."""
     run = store.client.get_run(run_id)
     decision, version = release.decision, release.version
     url = store.run_url(run_id, run.info.experiment_id)
@@ -205,9 +205,8 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     if version is not None and not release.rollout.dry_run:
         links.append(("version", version.uri))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    made = (
-        f"Written by nbops on {when} for {ledger.who()}. All figures are in promotion/decision.json beside this page."
-    )
+    author = ledger.acting_user()
+    made = f"Written by nbops on {when} for {author}. All figures are in promotion/decision.json beside this page."
     about = model_facts.collect_model_card(store, decision, candidates)
     rollout = release.rollout
     page = decision_card.decision_page(
@@ -219,7 +218,7 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
 
 
 def read_decision(store: Store, run_id: str) -> PromotionRecord:
-    """Return what `write_decision` logged. Raises PromotionError when the run carries no decision."""
+    """Return the decision and release that `write_decision` logged. Raises PromotionError if the run has none."""
     tags = store.client.get_run(run_id).data.tags
     if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """One question: is the best run of an experiment, or one of the best, better than what serves as `model`?
+    """Asks one question: is the best run of an experiment, or one of the best, better than the champion of `model`?
 
     production/promote.ipynb asks it cell by cell. The method is a paired interval of the difference on the same holdout
     rows by leave-one-out (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
@@ -78,7 +78,7 @@ class Gate:
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was interrupted; a dry run only reports it."""
-        left = stage_lock.unfinished(self.store.settings, self.model)
+        left = stage_lock.unfinished_changes(self.store.settings, self.model)
         stages = [each.change.stage for each in left]
         if dry_run:
             rows = [
@@ -162,7 +162,7 @@ class Gate:
     def decide(self, evidence: Evidence) -> Decision:
         """Return the decision: "promote", "keep" or "undecided", with each rule's figure and what it requires.
 
-        Of several challengers it is about the one that wins, else the best by validation; the others are listed in it.
+        With several challengers the decision is about the winner, else the best by validation; it lists the others.
         """
         return decisions.decide_use(evidence, self.policy)
 

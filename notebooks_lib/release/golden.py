@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
 from notebooks_lib.models import model_files, registry
-from notebooks_lib.models.predictions import encode
+from notebooks_lib.models.predictions import encode_predictions
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.serving.prediction_diff import largest_difference
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Golden:
         return sum(len(predictions) if isinstance(predictions, list) else 1 for _, predictions in self.pairs)
 
     def differences(self, model: ServedModel) -> float:
-        """Return the largest relative difference between the known predictions and those of a model here and now."""
-        return max(difference(_answer(model, request), expected) for request, expected in self.pairs)
+        """Predict the golden rows with `model`; return the largest relative difference from the golden predictions."""
+        return max(largest_difference(_answer(model, request), expected) for request, expected in self.pairs)
 
 
 def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
@@ -69,7 +69,7 @@ def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | 
 
 
 def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
-    """Predict the model's example and the first of `rows`."""
+    """Make golden predictions: let the model predict its example and the first of `rows`."""
     requests: list[Mapping[str, Any]] = []
     if model.example is not None:
         requests.append(model.example)
@@ -131,4 +131,4 @@ def _answer(model: ServedModel, request: Mapping[str, Any]) -> Any:
         predictions = model.predict(model.parse(plain), request.get("params"))
     except (InputError, ModelError) as error:
         raise PromotionError(f"the model does not answer known rows here: {error}") from error
-    return json.loads(encode(predictions))
+    return json.loads(encode_predictions(predictions))

@@ -37,7 +37,7 @@ _LATEST = 32503680000
 
 @dataclass(frozen=True)
 class ChangeRecord:
-    """What a change is: the first line of its journal."""
+    """The description of a change, which is the first line of its journal."""
 
     kind: Kind
     model: str
@@ -89,7 +89,7 @@ class LedgerNote:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """A step that begins, or one of the MOVES within it."""
+    """One line of a journal: a step that begins, or one of the MOVES within a step."""
 
     step: str
     time: float = 0.0
@@ -97,7 +97,7 @@ class JournalEntry:
     """What the step is about to do; for other steps than MOVES plain values for people."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the line."""
+        """Return the plain values of the journal line."""
         detail = self.detail if isinstance(self.detail, Mapping) else asdict(self.detail)
         return {"step": self.step, "time": self.time, **detail}
 
@@ -133,7 +133,7 @@ class Journal:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if the change has ended, so that nothing is left to do."""
         return bool(self.entries) and self.entries[-1].step == END
 
     @property
@@ -161,7 +161,7 @@ def describe(journal: Journal) -> str:
 
 
 def recovery_hint(journal: Journal) -> str:
-    """Return what to do about a change that has not ended."""
+    """Return advice for people: what to do about a change that has not ended."""
     back = champions.rollback_command(journal.change.model, journal.change.stage)
     return (
         f"it is still running, or was cut short; if cut short, {back} takes the stage back to the version before, and "
@@ -188,13 +188,13 @@ def _write_line(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _ends_mid_line(file: BinaryIO) -> bool:
-    """Whether the last line is incomplete, as after a crash of the machine."""
+    """Return True if the last line is incomplete, as after a crash of the machine."""
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
 
 
 def read_journal(path: Path) -> Journal | None:
-    """Return the journal of a file; None without a complete line. An incomplete one announced a step never begun.
+    """Return the journal in a file; None without a complete line. A half-written last line is ignored: no step began.
 
     Raises PromotionError when a complete line was not written by this module: what it announced is unknown.
     """

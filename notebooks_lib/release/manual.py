@@ -1,6 +1,6 @@
 """Change a stage's endpoint by hand, while no promotion is running.
 
-A move of traffic gets an entry in the ledger. A deployed version gets none, because it answers nobody yet.
+Moved traffic is recorded in the ledger. A deployed version is not, because it gets no requests yet.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from notebooks_lib.tracking.store import Store, connect
 
 @contextmanager
 def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
-    """Record in the ledger whatever traffic of an endpoint moves in this block.
+    """Within the block, lock the endpoint's stage; afterwards record in the ledger how traffic has moved.
 
-    Raises PromotionError when a promotion or rollback is at it, TrackingError when the traffic moved and the ledger
-    cannot be reached. Where nothing moves, the store is not asked.
+    Raises PromotionError while a promotion or rollback changes the stage, TrackingError when traffic moved but the
+    ledger cannot be reached. Without a move, the store is not used.
     """
     before = version_deployment.endpoint_status(settings, name)
     lock = _stage_lock(settings, name, before)
@@ -54,20 +54,20 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     if lock is not None and old != new:
         try:
             entry = LedgerEntry(lock.model, lock.stage, "traffic", old, new, reason="by hand: nbops endpoint")
-            ledger.write(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
+            ledger.write_entry(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
         except NbopsError as error:
             raise TrackingError(
-                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger does not "
-                f"say so: {error}"
+                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger has no "
+                f"entry of it: {error}"
             ) from error
 
 
 def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
     """Start an endpoint and return its status; the ledger records traffic that moves.
 
-    Where it has nothing to serve (at first, removed, or all slots deleted) that is the champion of its stage; `name`
-    may also be a model's. Raises UnknownNameError when nothing bears that name, EndpointError when there is no
-    champion, or a model's files are gone.
+    An endpoint without any slot starts with the champion of its stage. `name` may also be the name of a model. Raises
+    UnknownNameError when no endpoint or model has this name, EndpointError when there is no champion, or when the
+    files of a model are gone.
     """
     with recorded_traffic(settings, name):
         status = version_deployment.endpoint_status(settings, name)
@@ -78,7 +78,7 @@ def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
 def find_champion(settings: Settings, name: str) -> ServedVersion:
     """Return the champion of the stage whose endpoint has this name, or of the model of this name in prod.
 
-    Raises UnknownNameError when nothing has this name, EndpointError when it belongs to no stage or has no champion.
+    Raises UnknownNameError for an unknown name, EndpointError for an endpoint without a stage or a champion.
     """
     store = connect(settings)
     names, endpoints = registry.models(store), targets.endpoints(settings)
@@ -86,8 +86,8 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
     if name not in served and name not in names:
         if name in endpoints:
             raise EndpointError(
-                f"endpoint {name!r} has no slot left to serve, and no stage of a registered model has it; deploy a "
-                "model to it first"
+                f"endpoint {name!r} has no slot, and belongs to no stage of a registered model; deploy a model "
+                "to it first"
             )
         raise UnknownNameError("endpoint or model", name, {*endpoints, *names, *served})
     stage, model = served.get(name, (PROD, name))
@@ -103,10 +103,10 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
         except ModelError as error:
             back = champions.rollback_command(model, stage)
             raise EndpointError(
-                f"endpoint {name!r} cannot serve version {champion.version} of {model!r}, the champion: {error}; put "
-                f"its files back, go back to the version before ({back}), or run its notebook and promote again"
+                f"endpoint {name!r} cannot serve version {champion.version} of {model!r}, the champion: {error}; "
+                f"restore its files, roll back to the version before ({back}), or run its notebook and promote again"
             ) from error
-        if not sha256:  # its mark was set by hand
+        if not sha256:  # the champion's mark was set by hand
             about = f"version {champion.version} of {model!r}, which no promotion chose,"
             model_files.check_folder_trusted(folder, settings.promotion.trusted_flavors, about)
         return FetchedModel(folder, sha256)
@@ -117,10 +117,10 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
 def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
     """Deploy a version of an endpoint's model to a slot; return the slot and the endpoint's status. No traffic moves.
 
-    Without `version` the champion of the endpoint's stage is deployed; without `slot` the slot that holds the version
-    already is used, else the idle one. A stopped server is started. Raises UnknownNameError for an unknown slot or
-    version, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files are not
-    those that were scored or a change of the stage has not ended, EndpointError when the model cannot be served.
+    The default of `version` is the champion of the endpoint's stage. The default of `slot` is the slot that holds the
+    version already, else the idle one. A stopped server is started. Raises UnknownNameError for an unknown slot or
+    version, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files differ
+    from those that were scored or a change of the stage has not ended, EndpointError when the model cannot serve.
     """
     endpoint = targets.endpoint_for(settings, name)
     store, status = connect(settings), endpoint.status()
@@ -131,7 +131,7 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
     lock.take()
     try:
         unfinished = lock.pending()
-        if unfinished is not None:  # it may need the very slot
+        if unfinished is not None:  # the unfinished change may need this slot
             raise PromotionError(
                 f"stage {lock.stage!r} is not free: {journal.describe(unfinished)}; {journal.recovery_hint(unfinished)}"
             )
@@ -148,12 +148,12 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
 
 
 def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:
-    """Return the lock of the stage that this endpoint belongs to; None when it belongs to none."""
+    """Return the lock of the stage to which the endpoint's slots belong; None when they belong to none."""
     return _of(settings, name, {str(slot.detail.get("model", "")) for slot in status.slots.values()} if status else ())
 
 
 def _registered(store: Store, name: str) -> StageLock:
-    """Return the same for an endpoint without any slot."""
+    """Return the lock of the stage to which an endpoint without slots belongs. Raises UsageError if there is none."""
     lock = _of(store.settings, name, registry.models(store))
     if lock is None:
         raise UsageError(f"endpoint {name!r} belongs to no stage of a registered model, so there is nothing to deploy")

@@ -33,15 +33,15 @@ class Recovered:
 
     @property
     def back(self) -> bool:
-        """Whether the stage is back at an earlier version: a promotion was undone, or a rollback finished."""
+        """True if the stage is back at an earlier version: a promotion was undone, or a rollback finished."""
         return (self.kind, self.outcome) in (("promotion", "undone"), ("rollback", "finished"))
 
 
 def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, cause: str = "") -> Recovered | None:
-    """Finish or undo what was cut short in a stage; return None when nothing was.
+    """Finish or undo a change of a stage that was cut short; return None if there is none.
 
-    With `giving_up`, a change that can be neither finished nor undone is closed as it is: a rollback is for when
-    nothing else works. `cause` stands in the ledger. Raises PromotionError when a process is changing the
+    With `giving_up`, a change that can be neither finished nor undone is closed as it is: a rollback must
+    work when nothing else does. `cause` stands in the ledger. Raises PromotionError when a process is changing the
     stage right now.
     """
     lock = StageLock(store.settings, model, stage)
@@ -55,7 +55,7 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, ca
 
 
 def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str = "") -> Recovered | None:
-    """Do the same while the caller holds the stage's lock."""
+    """Finish or undo a change that was cut short, as `recover` does, while the caller holds the stage's lock."""
     unfinished = lock.pending()
     if unfinished is None:
         return None

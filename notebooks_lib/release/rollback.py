@@ -29,7 +29,7 @@ from notebooks_lib.tracking.store import Store, connect
 
 @dataclass(frozen=True)
 class Restored:
-    """What serves now and what served before."""
+    """The result of a rollback: the version that serves now, and the version that served before."""
 
     version: Version | None
     """The champion; None when there was none before the change that was undone."""
@@ -54,12 +54,12 @@ def rollback(
     reason: str = "",
     probing: Probing | None = None,
 ) -> Restored:
-    """Let a stage serve the previous champion again, or version `to`, and move the mark back.
+    """Take a stage back to its previous champion, or to version `to`: traffic and champion mark move back.
 
-    When a promotion that was cut short is undone, or such a rollback finished, that is all, unless `to` names another
-    version. The replaced version is withdrawn: no later promotion brings it back by itself. Raises UsageError when
-    there is nothing to go back to, or `to` was never champion there; PromotionError when the older version does not
-    reproduce its predictions. Then nothing has moved.
+    A change that was cut short is recovered first. If that takes the stage back, nothing else is done, unless `to`
+    names another version. The replaced version is withdrawn: no promotion brings it back automatically. Raises
+    UsageError when there is no previous champion, or `to` was never champion of the stage; PromotionError when the
+    older version does not reproduce its golden predictions. In both cases nothing has moved.
     """
     rollout.check_stages(settings, [stage])
     store = connect(settings)

@@ -37,7 +37,7 @@ REASON_LIMIT = 400
 
 @dataclass(frozen=True)
 class RolloutStep:
-    """What a step did, or would do."""
+    """The result of one step of a rollout: what it did, or would do in a dry run."""
 
     name: StepName
     changed: bool
@@ -96,11 +96,11 @@ class Rollout:
 
     @property
     def promoted(self) -> bool:
-        """Whether the version became champion of all requested stages."""
+        """True if the version became champion of all requested stages."""
         return self.promoting and not self.dry_run and self.passed == list(self.names)
 
     def done(self, step: RolloutStep) -> RolloutStep:
-        """Keep what a step did; a repeated step replaces its earlier result."""
+        """Store the result of a step; a repeated step replaces its earlier result."""
         kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
         self.steps = [*kept, step]
         return step
@@ -133,7 +133,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class WaitingRecord:
-    """What a version's tag says of its wait for an approval."""
+    """The content of the tag of a version that waits for an approval."""
 
     stages: tuple[str, ...]
     """The stage before which it waits, and those after it."""
@@ -146,7 +146,7 @@ class WaitingRecord:
 
 
 def read_waiting_tag(version: Version) -> WaitingRecord | None:
-    """Return what a version's tag says of its wait; None when it is not what `Rollout.wait` writes."""
+    """Return the content of the waiting tag of a version; None for a text that `Rollout.wait` did not write."""
     try:
         content = json.loads(version.waiting or "null")
     except (ValueError, RecursionError):
@@ -175,17 +175,17 @@ def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
 
 
 def continue_command(model: str) -> str:
-    """Return the command that approves."""
+    """Return the nbops command that approves the waiting version of `model` and continues its rollout."""
     return f"nbops promote --continue {model}"
 
 
 def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
-    """Write a ledger entry that moves nothing: waiting, or approved."""
+    """Write an entry without a move to the ledger: the version waits for `stage`, or is approved for it."""
     assert rollout.version is not None
     champion = champions.champion(rollout.store, rollout.model, stage)
     before, after = champion.version if champion else "", rollout.version.version
     entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
-    ledger.write(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
+    ledger.write_entry(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
 
 
 def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
@@ -221,7 +221,7 @@ OVER = "would not come to that"
 
 
 def predict_outcome(rollout: Rollout, stage: str) -> str:
-    """Return why the version would not enter a stage, or is there already; empty when it would enter.
+    """Return why the version would not enter a stage in a dry run, or is there already; empty if it would enter.
 
     Where the rollout would end in this stage, `rollout.ends` says so from now on.
     """

@@ -78,7 +78,7 @@ class StageChange(StageMoves):
                 before=champion.version if champion else "",
                 reason=reason,
                 run=run_id,
-                who=ledger.who(),
+                who=ledger.acting_user(),
             )
             return cls(store, lock, lock.begin(change), probing or Probing())
         except BaseException:
@@ -93,7 +93,7 @@ class StageChange(StageMoves):
     def test(self) -> list[ContractCheck]:
         """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
-            checks = contract_tests.contract(
+            checks = contract_tests.check_contract(
                 self.endpoint,
                 self.slot,
                 self.golden(self.version),
@@ -103,9 +103,9 @@ class StageChange(StageMoves):
                 tolerance=self.store.settings.promotion.tolerance,
                 probing=self._probing,
             )
-            if contract_tests.refused(checks):
+            if contract_tests.failed_checks(checks):
                 raise PromotionError(
-                    f"version {self.number} does not keep its contract: {contract_tests.refused(checks)}"
+                    f"version {self.number} does not keep its contract: {contract_tests.failed_checks(checks)}"
                 )
             return checks
 
@@ -192,7 +192,7 @@ class StageChange(StageMoves):
 
 
 def stale_comparison(rival: Version) -> str:
-    """Return why a comparison no longer counts."""
+    """Return the message that a comparison is outdated because `rival` became champion meanwhile."""
     return (
         f"version {rival.version} of {rival.model!r} became champion while this run was compared with another; "
         "promote again to compare it with that one"

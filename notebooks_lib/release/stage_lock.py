@@ -1,8 +1,8 @@
-"""The lock of a stage: one process changes it at a time, and each change has its journal. It changes no stage itself.
+"""The lock of a stage, so that one process changes it at a time, and the journals of its changes.
 
 .nbops/changes/MODEL/STAGE/
     TIME-ID.jsonl      the journal of one change
-    lock               held by the process that carries a change out; released when it ends, in whatever way
+    lock               held by the process that makes a change; the system releases it when that process ends
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from notebooks_lib.release.journal import ChangeRecord, Journal, begin_journal, 
 from notebooks_lib.settings import Settings
 
 KEPT = 20
-"""Journals of ended changes that are kept; the ledger has the rest."""
+"""How many journals of ended changes are kept; the ledger records all changes."""
 _NAMED = "%Y%m%dT%H%M%S.%f"
 _held: dict[Path, tuple[int, FileLock]] = {}
 """Lock file -> the thread of this process that holds it, and its lock."""
@@ -38,9 +38,9 @@ class StageLock:
         self._lock = FileLock(self.folder / "lock", timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Lock the stage. Raises PromotionError, naming the other change, when another process holds it.
+        """Lock the stage. Raises PromotionError, naming the other change, when another process holds the lock.
 
-        A thread that begins a second change, as when cells of a notebook are run again, gives up its first one.
+        A thread that begins a second change, as when notebook cells are run again, releases its first lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         thread, former = _held.get(self.folder, (0, self._lock))
@@ -52,12 +52,12 @@ class StageLock:
             other = self.pending()
             about = f" ({describe(other)})" if other else ""
             what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
-            raise PromotionError(f"{what}: try again when it is done") from error
+            raise PromotionError(f"{what}: try again when that change has ended") from error
         _held[self.folder] = (threading.get_ident(), self._lock)
 
     @property
     def taken(self) -> bool:
-        """Whether this object holds the lock."""
+        """True if this object holds the lock."""
         return bool(self._lock.is_locked)
 
     def release(self) -> None:
@@ -67,7 +67,7 @@ class StageLock:
             self._lock.release(force=True)
 
     def begin(self, change: ChangeRecord) -> Journal:
-        """Begin a new journal; remove ended ones beyond KEPT."""
+        """Begin the journal of a change, and remove the oldest journals beyond KEPT."""
         before = self._paths()
         for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ class StageLock:
         return begin_journal(self.folder / f"{name}.jsonl", replace(change, time=round(now.timestamp(), 3)))
 
     def pending(self) -> Journal | None:
-        """Return the journal of a change that has not ended: it is running, or was cut short."""
+        """Return the journal of a change that is running or was cut short; None if all have ended."""
         newest = self.newest()
         return None if newest is None or newest.ended else newest
 
@@ -93,15 +93,15 @@ class StageLock:
 
 
 def _after(paths: Sequence[Path], now: datetime) -> datetime:
-    """Return now, or a moment after the last journal: names stay in order even when the clock was set back."""
+    """Return a time after the newest journal, so that names stay in order even if the clock was set back."""
     with suppress(ValueError, IndexError, OverflowError):
         last = datetime.strptime(paths[-1].stem.rpartition("-")[0], _NAMED).replace(tzinfo=UTC)
         return max(now, last + timedelta(microseconds=1))
     return now
 
 
-def unfinished(settings: Settings, model: str | None = None) -> list[Journal]:
-    """Return the changes that have not ended, of one model or of all. Nothing is locked or recovered."""
+def unfinished_changes(settings: Settings, model: str | None = None) -> list[Journal]:
+    """Return the journals of changes that have not ended, of one model or of all. Nothing is locked or recovered."""
     folder = settings.layout.changes
     places = sorted(folder.glob(f"{model or '*'}/*/lock"))
     pending = (StageLock(settings, place.parent.parent.name, place.parent.name).pending() for place in places)

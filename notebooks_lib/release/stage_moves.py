@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class StageMoves:
-    """The moves of one change, as its journal describes it."""
+    """Moves traffic and the champion's mark for one change of a stage, as its journal describes it."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
         change = journal.change
@@ -47,7 +47,7 @@ class StageMoves:
 
     @property
     def version(self) -> Version:
-        """Return the version that is to serve. Raises PromotionError when it was deleted meanwhile."""
+        """Return the version that the change brings into service. Raises PromotionError when it was deleted."""
         if self._version is None:
             raise PromotionError(f"version {self.number} of {self.model!r} is gone from the registry")
         return self._version
@@ -59,7 +59,7 @@ class StageMoves:
 
     @property
     def slot(self) -> str:
-        """Return the slot that holds the version."""
+        """Return the slot that holds the version of this change."""
         slot = version_deployment.slot_holding(self.status, self.version)
         if not slot:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
@@ -67,7 +67,7 @@ class StageMoves:
 
     @property
     def empties(self) -> bool:
-        """Whether the endpoint is freed in the end."""
+        """True if the settings of the stage free the endpoint after the change."""
         return self.kind == "promotion" and self.store.settings.stages.of(self.stage).empty_after
 
     def golden(self, version: Version) -> Golden:
@@ -90,7 +90,7 @@ class StageMoves:
             return None
 
     def rival(self) -> Version | None:
-        """Return a champion unknown when this change began: made on another machine, or by hand."""
+        """Return a champion that was made during this change, by another machine or by hand; None if there is none."""
         now = champions.champion(self.store, self.model, self.stage)
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
@@ -136,7 +136,7 @@ class StageMoves:
             self.endpoint.delete_slot(slot)
 
     def take_back(self, why: str) -> str:
-        """Let the current champion serve again. The version stays in its slot, without traffic."""
+        """Give all traffic back to the current champion. The version of the change stays in its slot, without any."""
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
             version_deployment.endpoint_status(self.store.settings, self.name),
@@ -155,16 +155,16 @@ class StageMoves:
         return outcome
 
     def failed(self, why: str) -> None:
-        """Record in the ledger that the version did not enter, and why."""
+        """Record in the ledger that the version did not enter the stage, and why."""
         champion = champions.champion(self.store, self.model, self.stage)
         self._note("failed", champion.version if champion else "", self.number, reason=why)
 
     def catch_up(self) -> None:
-        """Add to the ledger the move that was made before a crash and is missing there."""
+        """Add a move to the ledger that was made before a crash but not recorded."""
         moves = (entry.detail for entry in reversed(self.journal.entries))
         move = next((each for each in moves if isinstance(each, TrafficMove | LedgerNote)), None)
         if isinstance(move, LedgerNote):
-            ledger.write(self.store, move.entry, move.key)
+            ledger.write_entry(self.store, move.entry, move.key)
         elif move is not None:
             status = version_deployment.endpoint_status(self.store.settings, self.name)
             if version_deployment.traffic_by_version(status) == move.after:
@@ -180,7 +180,7 @@ class StageMoves:
         # A mark moves once in a change; the same share of the traffic may come again.
         key = f"{self.journal.id}-{len(self.journal.entries) + 1 if what == 'traffic' else what}"
         self.journal.write("ledger", LedgerNote(key, entry))
-        ledger.write(self.store, entry, key)
+        ledger.write_entry(self.store, entry, key)
 
 
 def golden_predictions(store: Store, version: Version) -> Golden:

@@ -1,10 +1,10 @@
-"""Carry a decision out: register the challenger as a version, and take it through the stages step by step.
+"""Carry out a decision: register the challenger as a version, and roll it out stage by stage.
 
-    register        a version without a mark, with its golden predictions; the same run gives the same version again
+    register        make a version, with golden predictions but no champion mark; once for each run
     each stage      deploy, test, canary, switch
 
-A stage that fails ends the rollout: the stages behind it stand, the stages before it are not touched. A stage that
-requires an approval ends it as well, without a failure; `approvals.py` continues there. When the champion stays, its
+A stage that fails ends the rollout: earlier stages keep the version, later stages stay as they are. A stage that needs
+an approval ends the rollout as well, without a failure; `approvals.py` continues it. When the champion stays, its
 endpoint is started if necessary and checked against known rows. A dry run changes nothing.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def stage_rollouts(rollout: Rollout) -> tuple[StageRollout, ...]:
-    """Return the stages of a rollout, in their order."""
+    """Return an object for each stage of a rollout, in order; its methods are the steps of the stage."""
     return tuple(StageRollout(rollout, name) for name in rollout.names)
 
 
@@ -59,11 +59,11 @@ class StageRollout:
         )
         self._change: StageChange | None = None
         self._over = ""
-        """Why there is nothing to do here, or nothing more."""
+        """Why there is nothing to do in this stage, or nothing more; empty while there is."""
 
     def deploy(self) -> RolloutStep:
-        """Load the version into an idle slot beside what serves. Raises PromotionError when it may not or cannot
-        enter.
+        """Load the version into an idle slot, without traffic. Raises PromotionError when the stage rejects it or it
+        cannot be loaded.
         """
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
@@ -79,7 +79,7 @@ class StageRollout:
         assert version is not None
         status = version_deployment.endpoint_status(rollout.store.settings, self.endpoint.name)
         if rollout.promoting and not version_deployment.slot_holding(status, version):
-            self.endpoint.idle_slot()  # raises where the traffic was split by hand
+            self.endpoint.idle_slot()  # raises if all slots have traffic, as after a split by hand
         kind: Kind = "promotion" if rollout.promoting else "repair"
         self._change = StageChange.begin(
             rollout.store,
@@ -97,13 +97,13 @@ class StageRollout:
         )
 
     def test(self) -> RolloutStep:
-        """Test the slot against the contract. On failure the champion keeps serving, and this raises."""
+        """Test the slot against the contract. Raises PromotionError when it fails; the champion keeps serving."""
         if self._change is None:
             return self._done("test", self._instead("would hold its slot to the contract"))
         return self._done("test", "; ".join(check.text for check in self._change.test()))
 
     def canary(self) -> RolloutStep:
-        """Take the canary steps of the settings; as soon as one does badly, traffic goes back and this raises."""
+        """Take the canary steps of the settings. Raises PromotionError when a step fails; traffic is moved back."""
         steps = self.policy.canary
         if not steps:
             return self._done("canary", "the settings name no steps")
@@ -113,7 +113,7 @@ class StageRollout:
         for step in steps:
             result = self._change.share(step)
             how = f"{step.traffic} % of the traffic" if step.traffic else f"{step.mirror} % mirrored"
-            outcomes.append(f"{how}: {result}" if result else "nothing serves that it could be compared with")
+            outcomes.append(f"{how}: {result}" if result else "no version serves to compare with")
             if result is None:
                 break
         return self._done("canary", ". ".join(outcomes), changed=True)
@@ -169,14 +169,14 @@ class StageRollout:
         if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
             golden = stage_moves.golden_predictions(rollout.store, version)
-            rows = contract_tests.predictions(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
+            rows = contract_tests.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
                 rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
 
     def _only_stopped(self, status: EndpointStatus | None, version: Version) -> bool:
-        """Whether starting the endpoint makes it serve again: its files are complete and unchanged."""
+        """Return True if starting the endpoint makes it serve again: its files are complete and unchanged."""
         slot = version_deployment.slot_holding(status, version)
         stopped = status is not None and status.state == "stopped" and bool(slot)
         return stopped and self.endpoint.is_intact(slot)
@@ -221,7 +221,7 @@ class Release:
 
     @property
     def promoting(self) -> bool:
-        """Whether the decision puts another version in service."""
+        """True if the decision puts another version in service."""
         return self.decision.answer == "promote"
 
     @property
@@ -231,7 +231,7 @@ class Release:
 
     @property
     def version(self) -> Version | None:
-        """Return the version that is to serve: the challenger's once it is registered, or the champion that stays."""
+        """Return the challenger's version once it is registered, or the champion when that stays."""
         return self.rollout.version
 
     @property
@@ -241,7 +241,7 @@ class Release:
 
     @property
     def promoted(self) -> bool:
-        """Whether the version became champion of all requested stages."""
+        """True if the version became champion of all requested stages."""
         return self.rollout.promoted
 
     @property

@@ -31,24 +31,24 @@ def endpoint_status(settings: Settings, name: str) -> EndpointStatus | None:
 
 
 def slot_holding(status: EndpointStatus | None, version: Version) -> str:
-    """Return the working slot that holds this very version, most traffic first; empty when none does."""
+    """Return the slot with this version's files, the one with most traffic first; empty if no working slot has them."""
     slots = status.slots if status else {}
     mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
 
 
 def serves_all(status: EndpointStatus | None, version: Version) -> bool:
-    """Whether an endpoint runs and gives this version all its traffic."""
+    """Return True if an endpoint runs and gives this version all its traffic."""
     slot = slot_holding(status, version)
     return status is not None and status.state == "running" and bool(slot) and status.slots[slot].traffic == 100
 
 
 def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
-    """Make a slot of endpoint `name` hold `version`, and return the slot: the one that holds it already, else the idle
-    one.
+    """Load `version` into a slot of endpoint `name`, if no slot holds it yet, and return the slot.
 
-    With `slot` it is that one. No traffic moves. Raises EndpointError when the version cannot be loaded, UsageError
-    when the named slot has traffic and holds another version; the current version keeps serving.
+    The default of `slot` is the slot that holds the version, else the idle slot. No traffic moves. Raises
+    EndpointError when the version cannot be loaded, UsageError when the named slot has traffic and holds another
+    version; the current version keeps serving.
     """
     endpoint, now = targets.endpoint_for(store.settings, name), endpoint_status(store.settings, name)
     holding = slot_holding(now, version)
@@ -69,13 +69,13 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
 def traffic_by_version(status: EndpointStatus | None) -> str:
     """Return the traffic as the ledger writes it: "1=90,2=10", in percent by version; empty when there is none.
 
-    It is what the endpoint is set to: a stopped or killed one does the same again once it is started.
+    These are the configured shares, which a stopped endpoint applies again when it is started.
     """
     return shares_by_version(status, {name: slot.traffic for name, slot in status.slots.items()}) if status else ""
 
 
 def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> str:
-    """Return the same for percentages by slot."""
+    """Return the traffic by version, as in `traffic_by_version`, from percentages by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
         if percent:
@@ -102,7 +102,7 @@ def run_tags(store: Store, version: Version) -> Mapping[str, str]:
 
 
 def _holds_version(slot: SlotStatus, version: Version) -> bool:
-    """Whether a slot holds this very version: another store may have one of the same number."""
+    """Return True if a slot holds this very version: another store may have one of the same number."""
     mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
     scored_as = version.sha256
     same = not (slot.sha256 and scored_as) or slot.sha256 == scored_as
@@ -110,7 +110,7 @@ def _holds_version(slot: SlotStatus, version: Version) -> bool:
 
 
 def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[str, Any]:
-    """Return what a slot's status tells of a version; without a `reason` that for which it was promoted."""
+    """Return the details of a version that a slot's status shows. The default `reason` is that of its promotion."""
     tags = run_tags(store, version)
     used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
     refs = ", ".join(value.partition("#")[0] for value in used)
@@ -122,9 +122,9 @@ def pin_checksum(store: Store, version: Version, sha256: str) -> None:
     """Tag the version with the digest that was scored. Raises PromotionError when its files differ."""
     if not sha256:
         return  # a decision that was made without files, as tests make them
-    digest = model_files.read(version.source).sha256
+    digest = model_files.read_model_files(version.source).sha256
     if digest != sha256:
-        raise PromotionError(_wrong_files(version, digest, sha256, model_files.local(version.source)))
+        raise PromotionError(_wrong_files(version, digest, sha256, model_files.local_model_folder(version.source)))
     registry.set_tags(store, version, {Tag.MODEL_SHA256: sha256})
 
 
@@ -135,7 +135,7 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     decision is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says so.
     """
     wanted = version.sha256
-    digest = model_files.read(folder).sha256
+    digest = model_files.read_model_files(folder).sha256
     if wanted and digest != wanted:
         raise PromotionError(_wrong_files(version, digest, wanted, folder))
     if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
@@ -153,7 +153,7 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
 
 
 def _wrong_files(version: Version, digest: str, wanted: str, folder: Path | None) -> str:
-    bytecode = model_files.bytecode(folder) if folder is not None else []
+    bytecode = model_files.bytecode_folders(folder) if folder is not None else []
     if bytecode:
         return (
             f"beside the files of version {version.version} of {version.model!r} there is bytecode that was not scored "

@@ -34,7 +34,7 @@ START_ATTEMPTS = 2
 
 @dataclass
 class Execution:
-    """What the engine is to do, and then what happened."""
+    """The order to the engine, and after the run its outcome."""
 
     output: ExecutedNotebook
     environment: Mapping[str, str]

@@ -20,7 +20,7 @@ from notebooks_lib import errors, safe_files
 from notebooks_lib.notebooks.secrets import MASK
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running.prepared_notebook import ERROR_TAG
-from notebooks_lib.tracking.store import Store, answering
+from notebooks_lib.tracking.store import Store, store_errors
 
 EVERY = 10.0
 """Seconds between two writes while cells run; more when writing itself is slow."""
@@ -44,7 +44,7 @@ class ExecutedNotebook:
         self._saved = time.monotonic()
 
     def save_sometimes(self, notebook: Any) -> None:
-        """Save if the last save is long ago; saving never takes more than a twentieth of the time.
+        """Save the notebook unless it was saved recently; saving takes at most a twentieth of the run's time.
 
         A full disk does not stop the cells. If it is still full at the end, the last `save` raises.
         """
@@ -122,7 +122,7 @@ def _with_notes(notebook: Any) -> Any:
 
 
 def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
-    """Write the outcome into the notebook: in its metadata, at its top, and before the cell where it ended."""
+    """Write how the run ended into the notebook: in its metadata, at its top, and before the last cell that ran."""
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
     if failure is None:
         return
@@ -199,7 +199,7 @@ def fetch_page(store: Store, run_id: str) -> Path:
     Raises UsageError when the run has no notebook, TrackingError when the store does not answer.
     """
     folder = store.settings.layout.state / "pages" / run_id
-    with answering(store):
+    with store_errors(store):
         kept = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
         html = next((path for path in kept if path.endswith(".html")), None)
         notebook = next((path for path in kept if path.endswith(".ipynb")), None)

@@ -24,7 +24,7 @@ GRACE = 3.0
 
 
 class Watchdog:
-    """Watch the limits of one kernel's notebook. `stopped` is the reason to stop, once there is one."""
+    """Watches the time limits and stop requests of one notebook. `stopped` becomes the reason to stop it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Watchdog:
             self._cell_deadline = time.monotonic() + self._cell_timeout
 
     def cell_ends(self) -> None:
-        """End the time limit of the cell, and check once more."""
+        """End the time limit of the cell, and check for a reason to stop once more."""
         self._cell_deadline = None
         self._check()
 

@@ -54,7 +54,7 @@ class MessageClient(BoundedClient):
             self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
 
     async def drain(self, seconds: float = 1.0) -> None:
-        """Deliver what has arrived since: output of threads and tasks, and of a kernel that died."""
+        """Deliver late messages to their cells: output of threads and tasks, and of a kernel that died."""
         until = time.monotonic() + seconds
         while self.kc is not None and time.monotonic() < until:
             msg = receive(self.kc.iopub_channel)
@@ -138,7 +138,7 @@ class MessageClient(BoundedClient):
 
 
 def receive(channel: Any) -> dict[str, Any] | None:
-    """Return a message that has arrived, or None; asyncio would take two thirds of the time where many come."""
+    """Return a message that has arrived, or None. It avoids asyncio, which is slow for many messages."""
     try:
         frames = zmq.Socket.shadow(channel.socket.underlying).recv_multipart(zmq.NOBLOCK)
     except zmq.Again:

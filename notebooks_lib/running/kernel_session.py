@@ -60,7 +60,7 @@ class Kernel:
 
     @property
     def warm(self) -> bool:
-        """Whether it was forked from a process that has the libraries imported."""
+        """True if the kernel was forked from a template, which has the libraries imported."""
         return bool(getattr(self.manager.provisioner, "warm", False))
 
     @property
@@ -75,7 +75,7 @@ class Kernel:
 
     @property
     def listens(self) -> bool:
-        """Whether a client can connect; True for TCP ports, where that is not known."""
+        """True if a client can connect; True for TCP ports, where that is not known."""
         manager = self.manager
         return (
             manager.transport != "ipc" or Path(f"{manager.ip}-{manager.hb_port}").exists()
@@ -93,7 +93,7 @@ class Kernel:
             GUARD.group(self.marker, self.pid)
 
     async def shut_down(self, *, gentle: bool) -> None:
-        """Ask an idle kernel to exit if `gentle`, else kill it. Its manager is of no use afterwards."""
+        """Ask an idle kernel to exit if `gentle`, else kill it. The kernel's manager cannot be used afterwards."""
         manager = self.manager
         if gentle and self.process is not None and self.process.poll() is None:
             await manager.request_shutdown()
@@ -151,7 +151,7 @@ class Kernel:
             self.process.kill()
 
     def close(self) -> None:
-        """Kill what is left of the kernel, and remove its files."""
+        """Kill the remaining processes of the kernel, and remove its files."""
         groups = [self.pid] if self.pid is not None else []
         for child in self._children:
             try:
@@ -166,7 +166,7 @@ class Kernel:
         shutil.rmtree(self._private, ignore_errors=True)
 
     def last_words(self, characters: int = 2000) -> str:
-        """Return the end of what the process wrote outside its notebook, which may say why it did not start."""
+        """Return the end of the process's own output, which may say why the kernel did not start."""
         try:
             return self.log.read_text("utf-8", "replace")[-characters:].strip()
         except OSError:

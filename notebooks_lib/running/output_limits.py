@@ -97,7 +97,7 @@ class OutputWidget:
             hooks[self._captured_request].append(self)
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> None:
-        """Take an output in place of the cell."""
+        """Store an output in the widget, in place of the cell."""
         if self._clear_next:
             self._outputs.clear()
         self._clear_next = False
@@ -133,7 +133,7 @@ OUTPUTS_LIMIT = 1000
 
 
 class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
-    """Runs cells as nbclient does, but the notebook can be opened whatever its cells print."""
+    """Runs cells as nbclient does, but limits outputs, so that the notebook can always be opened."""
 
     def __init__(self, notebook: Any, kept: ExecutedNotebook, **options: Any) -> None:
         super().__init__(notebook, **options)
@@ -151,7 +151,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         self.changed_widgets.clear()
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Pass an output to the capturing widget, or keep it."""
+        """Pass an output to the widget that captures outputs, else store it in the cell."""
         self._kept.save_sometimes(self.nb)
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:

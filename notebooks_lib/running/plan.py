@@ -27,7 +27,7 @@ FOLDERS = ("experimentation", "production")
 
 @dataclass(frozen=True)
 class Plan:
-    """One run of one notebook, checked."""
+    """The checked plan of one run of one notebook."""
 
     notebook: Notebook
     settings: Settings
@@ -61,7 +61,7 @@ def make_plan(
 
 
 class NotebookPlanner:
-    """A notebook, read once, with all that its runs have in common; `plan` adds what is particular to one run.
+    """Plans the runs of one notebook, which is read once. `plan` adds parameters, name and tags of one run.
 
     Notebook, git state and environment lock stay as they were read. A later change of a project's module is noticed,
     because kernels import it again.
@@ -84,10 +84,10 @@ class NotebookPlanner:
             )
             self._table_reads = code_inspection.find_table_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
-            self.git = provenance.git(settings.root)
+            self.git = provenance.git_state(settings.root)
 
     def freeze(self) -> None:
-        """Keep the present digests of the project's modules, which are sent to other machines as they are now."""
+        """Keep the present digests of the project's modules, because other machines get the modules as they are now."""
         self._modules.freeze()
 
     def plan(
@@ -175,7 +175,7 @@ def _experiment_of(
 
 
 def executed_file(plan: Plan, run_id: str) -> Path:
-    """Return the path of a run's executed notebook, cut to 255 bytes, all of which the notebook's name may use."""
+    """Return the path for a run's executed notebook; its file name is cut to 255 bytes."""
     stem = plan.notebook.path.stem.encode()[:LONGEST_STEM].decode(errors="ignore")
     return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
 

@@ -46,7 +46,7 @@ _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /me
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Limits on what one request may take from the others."""
+    """Limits of one request: size, time and memory, so that others are still served."""
 
     body: int = 16 * 1024 * 1024
     """Bytes of a request's body."""
@@ -307,9 +307,9 @@ class App:
         return as_json(200, self._document())
 
     async def _docs(self, _: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, openapi.page(self._document()).encode(), b"text/html; charset=utf-8")
+        return HttpResponse(200, openapi.openapi_page(self._document()).encode(), b"text/html; charset=utf-8")
 
     def _document(self) -> dict[str, Any]:
         slot = self._slots.main()
         number = str(slot.info.get("version", "")) if slot else ""
-        return openapi.document(self._name, number, slot.model if slot else None, keyed=self._key is not None)
+        return openapi.openapi_document(self._name, number, slot.model if slot else None, keyed=self._key is not None)

@@ -26,13 +26,13 @@ GRACE = 5
 
 
 def access_log(options: Mapping[str, Any], path: Path) -> AccessLog | None:
-    """Return the access log, if the settings want one."""
+    """Open the access log; None if the settings turn it off."""
     from notebooks_lib.serving.requests import AccessLog
 
     return AccessLog(path) if options["access_log"] else None
 
 
-def limits(options: Mapping[str, Any]) -> RequestLimits:
+def request_limits(options: Mapping[str, Any]) -> RequestLimits:
     """Return the limits of one request from the settings."""
     from notebooks_lib.serving.app import RequestLimits
 
@@ -41,13 +41,13 @@ def limits(options: Mapping[str, Any]) -> RequestLimits:
     )
 
 
-def tcp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """Return a socket to listen on. The protocol is given explicitly, or asyncio leaves Nagle's algorithm on."""
+def listening_socket(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    """Return a TCP socket to listen on. It names its protocol, because asyncio then turns Nagle's algorithm off."""
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
-def web(app: App) -> uvicorn.Config:
-    """Return uvicorn's configuration; from now on the log goes to standard error."""
+def server_config(app: App) -> uvicorn.Config:
+    """Return uvicorn's configuration for the application, and send the log to standard error."""
     import uvicorn
 
     from notebooks_lib.serving import connections
@@ -70,7 +70,7 @@ def web(app: App) -> uvicorn.Config:
 
 
 class LogFormatter(logging.Formatter):
-    """Format log lines: text from a request or a model starts no line of its own and carries no terminal escapes."""
+    """Formats log lines so that text from a request or a model cannot start a new line or control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         head, *rest = super().format(record).split("\n")
@@ -79,8 +79,8 @@ class LogFormatter(logging.Formatter):
         return safe_text.printable("\n".join((head, *rest)))
 
 
-def run(server: uvicorn.Server, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` in the event loop of the server: uvloop's where it is installed."""
+def run_in_loop(server: uvicorn.Server, work: Coroutine[Any, Any, None]) -> None:
+    """Run the coroutine `work` in the server's event loop, which is uvloop's where it is installed."""
     import asyncio
 
     from notebooks_lib.serving import connections

@@ -44,7 +44,7 @@ def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
 
 
 def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
-    """Raise InputError when a small request would become something large.
+    """Raise InputError if a small body describes a large table.
 
     Rows as objects need not hold every column: a row of 1,000 columns and 100,000 empty ones make 100 million cells.
     MLflow refuses objects for a tensor without a name, too, but writes every number of them into its message.

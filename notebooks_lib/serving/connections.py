@@ -26,7 +26,7 @@ _RESERVED_FILES = 64
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Limits of one connection, and how many there may be."""
+    """Limits of one connection, and of the number of connections."""
 
     head: int = 64 * 1024
     """Bytes of a request line with its headers, of trailers, or of the framing between two pieces of a body."""
@@ -59,12 +59,12 @@ def limits_of_this_process() -> ConnectionLimits:
 
 
 def backlog(connections: int) -> int:
-    """Return how many connections may be accepted at once: asyncio accepts them all before any other can be closed."""
+    """Return the size of the listen backlog: asyncio accepts that many connections before it can close any."""
     return max(16, connections // 4)
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One connection. Its limits are set for the whole process before the server starts; see `bounded`."""
+    """One HTTP connection with limits, which are the same for the whole process; see `bounded`."""
 
     bounds = ConnectionLimits()
 
@@ -78,7 +78,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._arrived = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room first, so that silent connections keep no new client out."""
+        """Close an idle connection if there are too many, so that new clients are accepted."""
         if len(self.connections) >= self.bounds.connections:
             _longest_waiting(self.connections).abort()
         super().connection_made(transport)
@@ -93,7 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(f"the head of the request is longer than {self.bounds.head} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed, and what a callback of this class refused: httptools wraps its error."""
+        """Answer 400 to a request that cannot be parsed, or the status with which this class refused it."""
         if self._fields > self.bounds.headers:
             self._refuse(f"the request has more than {self.bounds.headers} header fields")
         elif len(self.pipeline) > self.bounds.pipelined:
@@ -146,7 +146,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self._arrived if unfinished else float("inf")
 
     def overdue(self, now: float) -> bool:
-        """Whether the client has exceeded its time limit."""
+        """Return True if the client has exceeded its time limit."""
         if self.head_due_since is not None and now - self.head_due_since > self.bounds.idle:
             return True
         return self._unread_since is not None and now - self._unread_since > self.bounds.unread

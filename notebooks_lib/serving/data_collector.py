@@ -62,7 +62,7 @@ class _File:
 
 
 class DataCollector:
-    """Collect requests: a bounded queue, and one thread that writes its files."""
+    """Collects requests in a bounded queue; one thread writes them to files."""
 
     def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
         self.collected = 0
@@ -80,7 +80,7 @@ class DataCollector:
         self._thread.start()
 
     def offer(self, request: CollectedRequest) -> None:
-        """Queue the request if it is in the sample and there is room, in microseconds."""
+        """Queue the request, if it is in the sample and the queue has room. Takes microseconds."""
         self._turn += 1
         if (self._turn * _STEP) % 1.0 >= self._share:
             return
@@ -93,7 +93,7 @@ class DataCollector:
         self._queue.put(request)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is queued, for at most `timeout` seconds."""
+        """Write the queued requests to disk, for at most `timeout` seconds, and stop the writer."""
         self._queue.put(None)
         self._thread.join(timeout)
 

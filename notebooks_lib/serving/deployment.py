@@ -1,10 +1,10 @@
 """Change what an endpoint serves, under its lock: the model in a slot, traffic and mirror between slots.
 
-The order of a deployment into a running server, and what a crash after each step leaves:
+The steps of a deployment into a running server, and what a crash after each step leaves behind:
 
     copy     a model folder that no slot uses; the next deployment removes it
-    check    the same: the model was loaded in a process of its own and predicted its example
-    write    the state names the slot; the server loads it, whether or not this process still waits
+    check    the same folder; the model was loaded in a child process and predicted its example
+    write    the state names the slot; the server loads it, even if this process has ended
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from notebooks_lib.serving.server_process import ServerProcess
 from notebooks_lib.settings import Settings
 
 
-def deploy(
+def load_into_slot(
     settings: Settings,
     folder: EndpointFolder,
     slot: str,
@@ -34,11 +34,11 @@ def deploy(
     *,
     traffic: bool,
 ) -> None:
-    """Load a version whose files were fetched into a slot; see `Endpoint.deploy`."""
+    """Load a version into a slot; `model` holds its fetched files. See `Endpoint.deploy`."""
     try:
         old = folder.read()
     except EndpointError:
-        old = None  # damaged: a deployment is how one gets out of that
+        old = None  # the state file is damaged; a new deployment repairs it
     has = old.traffic.get(slot) if old else None
     if has and not traffic:
         raise UsageError(
@@ -50,7 +50,7 @@ def deploy(
     server = _following(folder)
     try:
         if server is None:
-            new = server_launch.launch(settings, folder, new, must={slot})
+            new = server_launch.launch_server(settings, folder, new, must={slot})
         else:
             new = _beside(settings, folder, new, slot)
     except EndpointError as error:
@@ -61,28 +61,28 @@ def deploy(
         serves = old.main_slot
         kept = f"\nVersion {old.slots[serves].version} serves as before." if server and serves else ""
         raise EndpointError(f"{error}{kept}") from error
-    folder.prune({each.model for each in new.slots.values()})
-    with suppress(OSError):  # for the curl of a long example; the state holds it too
+    folder.prune({state.model for state in new.slots.values()})
+    with suppress(OSError):  # the curl command of a long example names this file; the state has the example too
         example = folder.example(slot)
         endpoint_state.stage(example, new.slots[slot].example or {}, durable=False).replace(example)
 
 
-def delete(settings: Settings, folder: EndpointFolder, current: EndpointState, slot: str) -> None:
-    """Take a slot without traffic out of the state, and remove its files. Without any slot left the server stops."""
+def remove_slot(settings: Settings, folder: EndpointFolder, current: EndpointState, slot: str) -> None:
+    """Remove a slot without traffic from the state, and delete its files. Stop the server if no slot is left."""
     rest = {other: held for other, held in current.slots.items() if other != slot}
     traffic = {other: percent for other, percent in current.traffic.items() if other != slot}
     mirror = {other: percent for other, percent in current.mirror.items() if other != slot}
-    server = server_process.running(folder)
+    server = server_process.running_server(folder)
     wanted = current.wanted if rest else "stopped"
     folder.write(replace(current, slots=rest, traffic=traffic, mirror=mirror, wanted=wanted, last_error=""))
     if server is not None and rest:
-        server_launch.follow(folder, settings.endpoint.start_timeout)
+        server_launch.wait_until_followed(folder, settings.endpoint.start_timeout)
     elif server is not None:
-        server_process.stop(server)
+        server_process.stop_server(server)
     folder.prune({held.model for held in rest.values()})
 
 
-def share(
+def set_shares(
     settings: Settings,
     folder: EndpointFolder,
     current: EndpointState,
@@ -90,9 +90,9 @@ def share(
     traffic: Mapping[str, int] | None,
     mirror: Mapping[str, int] | None,
 ) -> None:
-    """Write new percentages of traffic, mirror or both to the state, and wait until the server follows them.
+    """Write new percentages of traffic, of mirrored requests or of both, and wait until the server applies them.
 
-    None keeps what holds, but a slot that gets traffic is no longer mirrored to.
+    None keeps the present percentages, but a slot that gets traffic gets no mirrored requests any more.
     """
     check_shares(folder.name, current.slots, current.traffic, shares=traffic, mirror=mirror)
     shares = current.traffic if traffic is None else _positive(traffic)
@@ -100,7 +100,7 @@ def share(
     new = replace(current, traffic=shares, mirror=mirrored if mirror is None else _positive(mirror))
     if new == current:
         return
-    server = server_process.running(folder)
+    server = server_process.running_server(folder)
     if server is not None:
         reports = server_launch.server_report(folder, server).slots
         wanted = {**_positive(traffic or {}), **_positive(mirror or {})}
@@ -112,20 +112,20 @@ def share(
             )
     folder.write(new)
     if server is not None:
-        server_launch.follow(folder, settings.endpoint.start_timeout)
+        server_launch.wait_until_followed(folder, settings.endpoint.start_timeout)
 
 
 def _positive(shares: Mapping[str, int]) -> dict[str, int]:
     return {slot: percent for slot, percent in shares.items() if percent}
 
 
-def resume(settings: Settings, folder: EndpointFolder, current: EndpointState) -> None:
+def start_server(settings: Settings, folder: EndpointFolder, current: EndpointState) -> None:
     """Start the server with all slots of the state; those with traffic must load, the others may fail."""
     must = {slot for slot, percent in current.traffic.items() if percent} or set(list(current.slots)[:1])
     try:
         for slot in sorted(must):
             _check_files(folder, current.slots[slot])
-        server_launch.launch(settings, folder, replace(current, wanted="running", last_error=""), must=must)
+        server_launch.launch_server(settings, folder, replace(current, wanted="running", last_error=""), must=must)
     except EndpointError as error:
         _noted(folder, current, error)
         raise
@@ -137,22 +137,22 @@ def _check_files(folder: EndpointFolder, slot: SlotState) -> None:
     except EndpointError as error:
         raise EndpointError(
             f"endpoint {folder.name!r} cannot serve version {slot.version}: {error}: nbops promote --live does so "
-            f"in prod; else remove {folder.path} and give nbops endpoint start {folder.name} (another port and key)"
+            f"in prod; else remove {folder.path} and run nbops endpoint start {folder.name} (new port and key)"
         ) from error
 
 
 def _slot_state(folder: EndpointFolder, version: ServedVersion, model: FetchedModel) -> SlotState:
-    """Copy the files in, and return what the slot is meant to hold."""
+    """Copy the model's files into the endpoint's folder, and return the new state of the slot."""
     copy = folder.keep_model(model.folder, version.version)
     slot = SlotState(
         id=uuid.uuid4().hex,
         version=version.version,
         model=copy.name,
-        sha256=model.sha256 or model_files.read(copy).sha256,
+        sha256=model.sha256 or model_files.read_model_files(copy).sha256,
         detail={**version.detail, **({"files": model.note} if model.note else {})},
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    if model.sha256:  # of what was decided on: the copy, not what it was made from, is what will serve
+    if model.sha256:  # a decision chose these files, so check the copy, which will serve
         folder.check_model(slot)
     return slot
 
@@ -168,10 +168,10 @@ def _with(old: EndpointState, name: str, slot: SlotState, *, traffic: bool) -> E
 
 
 def _following(folder: EndpointFolder) -> ServerProcess | None:
-    """Return the running server; stop one that cannot follow the state, as an older nbops started it."""
-    server = server_process.running(folder)
-    if server is not None and not server_launch.follows(server):
-        server_process.stop(server)
+    """Return the running server, if any. Stop a server of an older nbops, which cannot follow the state."""
+    server = server_process.running_server(folder)
+    if server is not None and not server_launch.follows_state(server):
+        server_process.stop_server(server)
         return None
     return server
 
@@ -180,10 +180,12 @@ def _beside(settings: Settings, folder: EndpointFolder, new: EndpointState, name
     """Let the running server load one slot of `new` beside the others; return the state with the model's example."""
     slot, timeout = new.slots[name], settings.endpoint.start_timeout
     try:
-        loaded = model_loading.check_load(folder.models / slot.model, folder.log, timeout, server_process.environment())
+        loaded = model_loading.check_load(
+            folder.models / slot.model, folder.log, timeout, server_process.server_environment()
+        )
         new = new.with_slot(name, replace(slot, example=loaded["example"]))
         folder.write(new)
-        reported = server_launch.follow(folder, timeout)[name]
+        reported = server_launch.wait_until_followed(folder, timeout)[name]
         if reported.state != "ready":
             raise EndpointError(reported.error)
     except EndpointError as error:
@@ -192,18 +194,18 @@ def _beside(settings: Settings, folder: EndpointFolder, new: EndpointState, name
 
 
 def _back(settings: Settings, folder: EndpointFolder, old: EndpointState, server: ServerProcess | None) -> None:
-    """Put the old state back in force. Most failures come before it was touched."""
+    """Restore the old state. After most failures there is nothing to restore."""
     with suppress(EndpointError):  # the first error is the one to report
         current = folder.read()
         if current is None or current.slots != old.slots:
             folder.write(old)
-        now = server_process.running(folder)
+        now = server_process.running_server(folder)
         if server is None and now is not None:
-            server_process.stop(now)
+            server_process.stop_server(now)
         elif server is not None and now is None:
-            server_launch.launch(settings, folder, old, must=set(old.traffic))
+            server_launch.launch_server(settings, folder, old, must=set(old.traffic))
         elif server is not None:
-            server_launch.follow(folder, settings.endpoint.start_timeout)
+            server_launch.wait_until_followed(folder, settings.endpoint.start_timeout)
 
 
 def _noted(folder: EndpointFolder, current: EndpointState, error: EndpointError) -> None:

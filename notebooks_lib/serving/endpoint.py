@@ -26,7 +26,7 @@ _REFUSALS = (400, 413, 415)
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return `name` if it can be a folder and part of an address. Raises UsageError."""
+    """Return `name` if it is valid as a folder and in an address. Raises UsageError otherwise."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
     return name
@@ -34,7 +34,7 @@ def check_name(kind: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """The files of a version, checked."""
+    """The fetched files of a model version, with the digest that was checked."""
 
     folder: Path
     """The folder of an MLflow model."""
@@ -115,7 +115,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True)
 class EndpointAnswer:
-    """What an endpoint answered to one request."""
+    """The answer of an endpoint to one request: HTTP status, JSON content and the address that answered."""
 
     status: int
     """The HTTP status: 200 with predictions, 4xx when the request was refused, 5xx when the model failed.
@@ -128,7 +128,7 @@ class EndpointAnswer:
     """The address that answered, for messages."""
 
     def result(self) -> Any:
-        """Return the content. Raises InputError when the request was refused, EndpointError when it failed."""
+        """Return the content of the answer. Raises InputError for a refused request, EndpointError for a failed one."""
         if self.status == 200:
             return self.content
         message = self.content.get("message", self.content) if isinstance(self.content, dict) else self.content
@@ -138,18 +138,18 @@ class EndpointAnswer:
 
 
 class EndpointSession(Protocol):
-    """Many requests in a row to an endpoint that runs; safe to use from several threads."""
+    """Sends many requests to a running endpoint; several threads can use it at once."""
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
         """Return the answer to a request in one of MLflow's formats or Azure's, whatever its status.
 
-        `slot` asks that slot, whatever its traffic. Raises InputError when the payload cannot be written as JSON,
-        EndpointError when nobody answers.
+        With `slot`, that slot answers, even without traffic. Raises InputError when the payload cannot be written as
+        JSON, EndpointError when nobody answers.
         """
 
 
 class Endpoint(Protocol):
-    """An endpoint of one project, by its name; whatever runs it.
+    """The interface of an endpoint, whatever runs it.
 
     Changes wait until they are in force: when a method returns, the next request meets the new state. Each wait is
     bounded. A method that raises leaves what served serving; one whose process is killed leaves either the old state or
@@ -165,7 +165,7 @@ class Endpoint(Protocol):
         """Return the status. It changes and starts nothing, and waits for no change; a broken endpoint is no error."""
 
     def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> EndpointStatus:
-        """Load a version into `slot`, beside what serves there; no traffic moves.
+        """Load a version into `slot`, while the other slots serve; no traffic moves.
 
         With `traffic` the slot gets all of it once the model has answered its own example, even if it had some before.
         A stopped endpoint is started. Raises UsageError when the slot has traffic and `traffic` is not set, or the
@@ -208,7 +208,7 @@ class Endpoint(Protocol):
         """Return the slot to deploy to next: one of SLOTS without traffic. Raises EndpointError when all have some."""
 
     def is_intact(self, slot: str) -> bool:
-        """Whether a slot still holds exactly the files that were deployed to it."""
+        """Return True if a slot still holds exactly the files that were deployed to it."""
 
     def example(self, *, slot: str | None = None) -> dict[str, Any]:
         """Return a request that the model of `slot` answers; of the slot with most of the traffic by default.

@@ -59,7 +59,7 @@ class EndpointFolder:
         return self.path / f"example-{slot}.json"
 
     def exists(self) -> bool:
-        """Whether anything was ever deployed here."""
+        """Return True if anything was ever deployed here."""
         return self._state.exists()
 
     def read(self) -> EndpointState | None:
@@ -81,8 +81,8 @@ class EndpointFolder:
 
     @contextmanager
     def staged(self, state: EndpointState) -> Iterator[Callable[[], None]]:
-        """Write the new state beside the old one; calling the yielded function puts it in force, and needs no disk
-        space.
+        """Write the new state beside the old one, and yield a function that puts the new state in force. Calling it
+        needs no disk space.
         """
         with _saying(f"endpoint {self.name!r}: its state cannot be written"):
             state = replace(state, generation=self._generation() + 1)
@@ -132,7 +132,7 @@ class EndpointFolder:
         """Return the key in the file. Raises EndpointError where the file does not protect it."""
         again = f"remove it, and the next start makes another: rm {self.key}"
         try:
-            if safe_files.open_to_others(self.key):
+            if safe_files.readable_by_others(self.key):
                 raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
             key = self.key.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -185,7 +185,7 @@ class EndpointFolder:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def lines(self, number: int, start: int = 0) -> list[str]:
-        """Return the last `number` lines of the log; of what was written after byte `start`, if given."""
+        """Return the last `number` lines of the log that were written after byte `start`."""
         text = b""
         for path in (self.log,) if start else (self.log.with_name("log.1"), self.log):
             with suppress(OSError), path.open("rb") as file:
@@ -196,7 +196,7 @@ class EndpointFolder:
         return [safe_text.printable(line.removesuffix("\r")) for line in lines[-number:]] if number > 0 else []
 
     def log_size(self) -> int:
-        """Return the current size of the log in bytes, to tell later what came after."""
+        """Return the size of the log in bytes, as `start` for a later call of `lines`."""
         try:
             return self.log.stat().st_size
         except OSError:
@@ -218,7 +218,7 @@ def check_model(models: Path, slot: SlotState) -> None:
         return
     folder = models / slot.model
     try:
-        digest = model_files.read(folder).sha256
+        digest = model_files.read_model_files(folder).sha256
     except ModelError as error:
         raise EndpointError(
             f"the files of version {slot.version} are gone or damaged ({error}); deploy the version again"
@@ -230,7 +230,7 @@ def check_model(models: Path, slot: SlotState) -> None:
         )
 
 
-def known(settings: Settings) -> list[str]:
+def known_endpoints(settings: Settings) -> list[str]:
     """Return the names of all endpoints that were ever deployed here."""
     folder = settings.layout.endpoints
     return sorted(path.parent.name for path in folder.glob(f"*/{STATE}")) if folder.is_dir() else []

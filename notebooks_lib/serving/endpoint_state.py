@@ -28,7 +28,7 @@ Deployment = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True)
 class SlotState:
-    """What one slot is meant to hold."""
+    """The wanted state of one slot: its model version and details."""
 
     version: str
     model: str
@@ -45,11 +45,11 @@ class SlotState:
 
     @property
     def deployment(self) -> Deployment:
-        """Return what identifies this deployment."""
+        """Return model, version, time and id, which together identify this deployment."""
         return self.model, self.version, self.since, self.id
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plain values; those that are not known are left out."""
+        """Return the slot as plain values for state.json, without unknown ones."""
         return {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
 
     @classmethod
@@ -65,7 +65,7 @@ class SlotState:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """What an endpoint is meant to be."""
+    """The wanted state of an endpoint: slots, traffic, mirror and address."""
 
     name: str
     host: str
@@ -134,7 +134,7 @@ def read_state(path: Path) -> EndpointState:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """A server process, as it described itself before it served."""
+    """A server process as it described itself in server.json, before it began to serve."""
 
     pid: int
     born: str
@@ -158,7 +158,7 @@ def read_server(path: Path) -> ServerRecord | None:
 
 @dataclass(frozen=True)
 class SlotReport:
-    """What the server has made of one slot of the state."""
+    """The server's report on one slot of the state: ready, or failed with an error."""
 
     state: Literal["ready", "failed"]
     error: str
@@ -168,7 +168,7 @@ class SlotReport:
 
 @dataclass(frozen=True)
 class FollowReport:
-    """How far a server has followed the state."""
+    """The server's report in serving.json: which generation of the state it serves."""
 
     pid: int
     generation: int
@@ -189,7 +189,7 @@ def read_report(path: Path) -> FollowReport | None:
 
 
 def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
-    """Write JSON beside `path`, safe on disk: once moved there it is complete or absent, even after a power cut."""
+    """Write JSON to a draft beside `path` and return the draft, which then can replace `path` atomically."""
     text = json.dumps(content, indent=2, default=str)
     return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 

@@ -254,7 +254,7 @@ def _named_table(columns: Sequence[Column]) -> list[str]:
 
 
 def _is_whole(item: Any) -> bool:
-    """Whether a value is a whole number, or a text that MLflow reads as one."""
+    """Return True if a value is a whole number, or a text that MLflow reads as one."""
     if isinstance(item, float):
         return item.is_integer()
     return isinstance(item, int | str)

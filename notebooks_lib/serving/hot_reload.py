@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class StateFollower:
-    """Load what the state names, beside what serves, and let it serve once it is loaded."""
+    """Follows the state file: loads the models that it names, then puts them in service."""
 
     def __init__(self, folder: Path, slots: Slots) -> None:
         self._folder = folder
@@ -43,7 +43,7 @@ class StateFollower:
         self._failed: dict[str, tuple[Deployment, str]] = {}
 
     def load_first(self, wanted: EndpointState, must: set[str]) -> None:
-        """Load the slots of a server that does not serve yet. Raises what loading a slot in `must` raises."""
+        """Load all slots before the server begins to serve. Raises when a slot in `must` cannot be loaded."""
         for name, entry in wanted.slots.items():
             try:
                 self._keep(name, entry, self._load(entry))
@@ -108,7 +108,7 @@ class StateFollower:
         return held is not None and held[0] == entry.deployment
 
     def _keep(self, name: str, entry: SlotState, model: ServedModel) -> None:
-        self._held[name] = entry.deployment, Slot(model, {**info(entry), "slot": name}, name)
+        self._held[name] = entry.deployment, Slot(model, {**version_info(entry), "slot": name}, name)
         self._failed.pop(name, None)
 
     def _mark_failed(self, name: str, entry: SlotState, error: Exception) -> None:
@@ -134,7 +134,7 @@ class StateFollower:
             endpoint_state.stage(path, asdict(report), durable=False).replace(path)
 
 
-def info(entry: SlotState) -> dict[str, Any]:
+def version_info(entry: SlotState) -> dict[str, Any]:
     """Return what `/version` answers for a slot of the state."""
     first = {key: entry.detail.get(key) for key in ("model", "run_id", "dataset")}
     rest = {key: value for key, value in entry.detail.items() if key not in first}

@@ -21,14 +21,14 @@ _LONGEST_CURL = 2000
 
 @dataclass(frozen=True)
 class Address:
-    """Where an endpoint listens."""
+    """The host and port on which an endpoint listens."""
 
     host: str
     port: int
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True if only this machine can reach the address."""
         if self.host == "localhost":
             return True
         try:
@@ -38,7 +38,7 @@ class Address:
 
     @property
     def reachable(self) -> str:
-        """Return a host to connect to from here: a wildcard listens on loopback too."""
+        """Return the host to connect to from this machine: loopback for a server that listens on all addresses."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
 
     @property
@@ -48,7 +48,7 @@ class Address:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-def ask(
+def send_request(
     address: Address,
     method: str,
     path: str,
@@ -59,7 +59,7 @@ def ask(
     probe: bool = False,
     timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
-    """Return the status and JSON of one request. Raises OSError without an answer, EndpointError when it is not JSON.
+    """Send a request; return status and JSON of the answer. Raises OSError without one, EndpointError without JSON.
 
     A `probe` is marked as our own test of the endpoint: no caller waits for its answer.
     """
@@ -85,10 +85,10 @@ def ask(
         raise EndpointError(f"{address.url}{path} answered {answer.status} with something that is not JSON") from error
 
 
-def predict(
+def request_predictions(
     address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False
 ) -> EndpointAnswer:
-    """Return the answer to a request for predictions, whatever its status; `probe` as in `ask`.
+    """Send a prediction request and return the answer, whatever its status; `probe` as in `send_request`.
 
     Raises InputError when the payload cannot be written as JSON, EndpointError when nobody answers.
     """
@@ -97,14 +97,14 @@ def predict(
     except (TypeError, ValueError) as error:
         raise InputError(f"the request cannot be written as JSON: {error}") from error
     try:
-        status, content = ask(address, "POST", "/invocations", body, key=key, slot=slot, probe=probe)
+        status, content = send_request(address, "POST", "/invocations", body, key=key, slot=slot, probe=probe)
     except OSError as error:
         raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
     return EndpointAnswer(status, content, address.url)
 
 
-def curl(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
-    """Return a command that works as it stands: with the example in it when that is short, else with its file.
+def curl_command(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
+    """Return a curl command that sends the example: a short example in the command itself, a long one from its file.
 
     The key goes through a pipe: every user of the machine can see the arguments of a process in `ps`.
     """

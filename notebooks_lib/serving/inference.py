@@ -11,13 +11,13 @@ from pydantic_core import from_json, to_json
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models import scorer
-from notebooks_lib.models.predictions import encode
+from notebooks_lib.models.predictions import encode_predictions
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import body_limits, formats
 
 
 def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
-    """Answer a JSON body of plain numbers exactly as `predict` does, but faster; None for any other body.
+    """Return the predictions for a JSON body of plain numbers, as `predict` would, but faster; None for other bodies.
 
     pydantic's JSON is several times as fast as Python's, and reads the same numbers; what it does not read, such as
     half of a surrogate pair, is left to the other way.
@@ -33,7 +33,7 @@ def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
 
 
 def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
-    """Answer a body of media type `kind`. Raises InputError or PredictionError."""
+    """Return the predictions for a request body of media type `kind`, as JSON. Raises InputError or PredictionError."""
     body_limits.check_body(kind, body, model.columns)
     if kind == "text/csv":
         try:
@@ -51,7 +51,7 @@ def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
         data, params = model.parse(request.payload), request.params
     if scorer.rows(data) == 0:
         raise InputError("there are no rows; expected at least one")
-    return b'{"predictions":' + encode(model.predict(data, params)) + b"}"
+    return b'{"predictions":' + encode_predictions(model.predict(data, params)) + b"}"
 
 
 _LARGE_BODY = 32 * 1024

@@ -42,7 +42,7 @@ from notebooks_lib.settings import Settings
 
 def names(settings: Settings) -> list[str]:
     """Return the names of all local endpoints that were ever deployed in this project."""
-    return endpoint_folder.known(settings)
+    return endpoint_folder.known_endpoints(settings)
 
 
 class LocalEndpoint(Endpoint):
@@ -54,7 +54,7 @@ class LocalEndpoint(Endpoint):
         self._folder = EndpointFolder(settings, name)
 
     def status(self) -> LocalStatus:
-        """Read the folder and ask the process; a damaged state is a status too."""
+        """Read the folder and look at the server process; a damaged state file gives a status too."""
         self._require()
         try:
             current = self._folder.read()
@@ -65,14 +65,14 @@ class LocalEndpoint(Endpoint):
         return local_status.read_status(self._folder, current)
 
     def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> LocalStatus:
-        """Copy the files in, try them in a process of their own, and let the server load them."""
+        """Copy the files to the folder, load them in a child process as a test, then let the server load them."""
         check_name("slot", slot)
         with tempfile.TemporaryDirectory() as scratch:
             model = version.fetch(Path(scratch))
             if not (model.folder / "MLmodel").is_file():
                 raise UsageError(f"{model.folder}: holds no MLmodel file; expected the folder of an MLflow model")
             with self._folder.locked():
-                deployment.deploy(self._settings, self._folder, slot, version, model, traffic=traffic)
+                deployment.load_into_slot(self._settings, self._folder, slot, version, model, traffic=traffic)
                 return self._now()
 
     def delete_slot(self, slot: str) -> LocalStatus:
@@ -86,7 +86,7 @@ class LocalEndpoint(Endpoint):
                     f"slot {slot!r} of endpoint {self.name!r} has {current.traffic[slot]} % of the traffic; give it "
                     f"to another slot first: nbops endpoint traffic {self.name} OTHER=100"
                 )
-            deployment.delete(self._settings, self._folder, current, slot)
+            deployment.remove_slot(self._settings, self._folder, current, slot)
             return self._now()
 
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> LocalStatus:
@@ -104,7 +104,7 @@ class LocalEndpoint(Endpoint):
             if (current is None or not current.slots) and first is not None:
                 with tempfile.TemporaryDirectory() as scratch:
                     model = first.fetch(Path(scratch))
-                    deployment.deploy(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
+                    deployment.load_into_slot(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
                     return self._now()
             if current is None or not current.slots:
                 raise EndpointError(
@@ -114,10 +114,10 @@ class LocalEndpoint(Endpoint):
                 if current.wanted != "running":
                     self._folder.write(replace(current, wanted="running"))
                 return replace(self._now(), changed=False)
-            server = server_process.running(self._folder)
+            server = server_process.running_server(self._folder)
             if server is not None:  # it is there but does not answer
-                server_process.stop(server)
-            deployment.resume(self._settings, self._folder, current)
+                server_process.stop_server(server)
+            deployment.start_server(self._settings, self._folder, current)
             return self._now()
 
     def stop(self) -> LocalStatus:
@@ -125,18 +125,18 @@ class LocalEndpoint(Endpoint):
         self._require()
         with self._folder.locked():
             current = self._state()
-            server = server_process.running(self._folder)
+            server = server_process.running_server(self._folder)
             was_running = server is not None or current.wanted == "running"
             try:
                 self._folder.write(replace(current, wanted="stopped", last_error=""))
             finally:  # also when the disk is full
                 if server is not None:
-                    server_process.stop(server)
+                    server_process.stop_server(server)
             self._folder.server.unlink(missing_ok=True)
             return replace(self._now(), changed=was_running)
 
     def idle_slot(self) -> str:
-        """Read the traffic from the state."""
+        """Return the first slot without traffic, by the state file."""
         current = self._folder.read() if self._folder.exists() else None
         taken = {slot for slot, percent in (current.traffic if current else {}).items() if percent}
         for slot in SLOTS:
@@ -159,7 +159,7 @@ class LocalEndpoint(Endpoint):
         return True
 
     def example(self, *, slot: str | None = None) -> dict[str, Any]:
-        """Return what the server kept when it loaded the model."""
+        """Return the example that the server stored when it loaded the model."""
         self._require()
         current = self._state()
         chosen = current.main_slot if slot is None else slot
@@ -172,7 +172,7 @@ class LocalEndpoint(Endpoint):
         return dict(request)
 
     def invoke(self, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
-        """Ask over HTTP."""
+        """Send the request over HTTP."""
         session = self.session(probe=probe)
         if slot is not None:
             require_slot(slot, self._state().slots)
@@ -183,10 +183,10 @@ class LocalEndpoint(Endpoint):
         return LocalSession(*self._listening(), probe)
 
     def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
-        """Ask the running server."""
+        """Get the counts from the running server."""
         address, key = self._listening()
         try:
-            code, content = http_client.ask(address, "GET", "/slots", key=key)
+            code, content = http_client.send_request(address, "GET", "/slots", key=key)
         except OSError as error:
             raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
         if code != 200:
@@ -204,7 +204,7 @@ class LocalEndpoint(Endpoint):
     ) -> LocalStatus:
         self._require()
         with self._folder.locked():
-            deployment.share(self._settings, self._folder, self._state(), traffic=traffic, mirror=mirror)
+            deployment.set_shares(self._settings, self._folder, self._state(), traffic=traffic, mirror=mirror)
             return self._now()
 
     def _listening(self) -> tuple[Address, str]:
@@ -232,7 +232,7 @@ class LocalEndpoint(Endpoint):
             raise self._unknown()
 
     def _unknown(self) -> UnknownNameError:
-        return UnknownNameError("endpoint", self.name, endpoint_folder.known(self._settings))
+        return UnknownNameError("endpoint", self.name, endpoint_folder.known_endpoints(self._settings))
 
 
 @dataclass(frozen=True)
@@ -245,4 +245,4 @@ class LocalSession(EndpointSession):
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
         """Send one request over a connection of its own."""
-        return http_client.predict(self.address, payload, key=self.key, slot=slot, probe=self.probe)
+        return http_client.request_predictions(self.address, payload, key=self.key, slot=slot, probe=self.probe)

@@ -26,14 +26,14 @@ class LocalStatus(EndpointStatus):
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """Return the server process."""
+        """Return label and text of the server process: its pid and memory."""
         memory = f"{self.memory_mb:.0f} MB" if self.memory_mb is not None else ""
         return {"process": f"{self.pid}, {memory}"} if self.pid else {}
 
 
 def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
     """Return the status of the endpoint that `current` describes."""
-    server = server_process.running(folder)
+    server = server_process.running_server(folder)
     address = server_launch.listens_at(current)
     fault = current.last_error
     state: Literal["running", "stopped", "broken"]
@@ -55,7 +55,7 @@ def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
         pid=server.process.pid if server else None,
         version=serving.version if serving else "",
         detail=serving.detail if serving else {},
-        curl=http_client.curl(address, example, example_file=folder.example(main), key_file=folder.key)
+        curl=http_client.curl_command(address, example, example_file=folder.example(main), key_file=folder.key)
         if example
         else "",
         since=serving.since if serving else "",
@@ -90,7 +90,7 @@ def _slots(
 def _health(address: Address) -> str:
     """Return what is wrong with the endpoint; empty when it is healthy."""
     try:
-        code, _ = http_client.ask(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
+        code, _ = http_client.send_request(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"

@@ -36,7 +36,7 @@ def prepare_process() -> None:
 def load_model(folder: Path, *, complete: bool = False) -> ServedModel:
     """Load the model in `folder` and let it predict its example. Raises ModelError.
 
-    `complete` also imports what requests of other forms than the example need.
+    With `complete`, also import libraries that requests in other formats than the example need.
     """
     with _one_at_a_time:
         _forget_code_beside(folder)
@@ -146,10 +146,10 @@ def _log_tail(log: Path, began: int) -> str:
 
 
 def main() -> None:
-    """Run as a process of its own; see the module."""
+    """Run the child process: load the model in a folder, and print the result as a line of JSON."""
     from notebooks_lib.serving import parent_process
 
-    parent_process.bind(int(sys.argv[2]))  # a model that hangs must not outlive a deployment that was killed
+    parent_process.end_with_parent(int(sys.argv[2]))  # a model that hangs must not outlive a deployment that was killed
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
     import psutil

@@ -38,7 +38,7 @@ _FAULTS = {
 }
 
 
-def document(title: str, version: str, model: ServedModel | None, *, keyed: bool) -> dict[str, Any]:
+def openapi_document(title: str, version: str, model: ServedModel | None, *, keyed: bool) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of an endpoint that serves `model`."""
     paths: dict[str, Any] = {
         "/ping": {"get": _get("Whether the model is loaded", {})},
@@ -59,8 +59,8 @@ def document(title: str, version: str, model: ServedModel | None, *, keyed: bool
     }
 
 
-def page(content: Mapping[str, Any]) -> str:
-    """Return an HTML page about a `document`: its paths, the model's format, example and schemas. It loads nothing."""
+def openapi_page(content: Mapping[str, Any]) -> str:
+    """Return an HTML page about an OpenAPI document: its paths, the request format, an example and the schemas."""
     info, parts = content["info"], []
     for path, methods in content["paths"].items():
         for method, about in methods.items():

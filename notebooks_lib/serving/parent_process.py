@@ -12,10 +12,10 @@ from contextlib import suppress
 _PR_SET_PDEATHSIG = 1
 
 
-def bind(pid: int) -> None:
-    """End this process when its parent `pid` ends: through the kernel where possible, which ends a paused one too.
+def end_with_parent(pid: int) -> None:
+    """End this process when its parent `pid` ends. On Linux the kernel does so, even while this process is paused.
 
-    Elsewhere a thread checks it now and then; that, and `listen`, need a process that is not paused.
+    Elsewhere a thread checks it now and then; that, and `end_with_input`, need a process that is not paused.
     """
     if sys.platform == "linux":
         import ctypes
@@ -28,10 +28,8 @@ def bind(pid: int) -> None:
         os._exit(1)
 
 
-def listen() -> None:
-    """End this process when its standard input closes: the starter holds the other end. Nothing more is read from
-    it.
-    """
+def end_with_input() -> None:
+    """End this process when its standard input closes. The starting process holds it open until it ends."""
 
     def wait() -> None:
         with suppress(OSError, ValueError):

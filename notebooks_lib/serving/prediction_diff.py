@@ -13,7 +13,7 @@ SAME = 1e-6
 
 @dataclass(frozen=True)
 class MirrorComparison:
-    """The comparison of one request's answers."""
+    """The comparison of the answers that two slots gave to one request."""
 
     rows: int
     different: int
@@ -23,7 +23,7 @@ class MirrorComparison:
     """Largest relative difference of the numbers."""
 
 
-def compare(one: Any, other: Any) -> MirrorComparison:
+def compare_answers(one: Any, other: Any) -> MirrorComparison:
     """Compare two answers to the same rows, row by row."""
     lists = isinstance(one, list), isinstance(other, list)
     if any(lists) and not (all(lists) and len(one) == len(other)):
@@ -31,14 +31,14 @@ def compare(one: Any, other: Any) -> MirrorComparison:
     if not all(lists):
         one, other = [one], [other]
     rows = list(zip(one, other, strict=True))
-    different = [pair for pair in rows if difference(*pair) > SAME]
+    different = [pair for pair in rows if largest_difference(*pair) > SAME]
     misshapen = sum(not same_form(*pair) for pair in different)
     return MirrorComparison(
         len(rows), len(different), misshapen, max((largest_finite_difference(*pair) for pair in rows), default=0.0)
     )
 
 
-def difference(one: Any, other: Any) -> float:
+def largest_difference(one: Any, other: Any) -> float:
     """Return the largest relative difference of two answers; infinite when they differ in form or in other than
     numbers.
     """
@@ -46,13 +46,13 @@ def difference(one: Any, other: Any) -> float:
 
 
 def largest_finite_difference(one: Any, other: Any) -> float:
-    """Return the same for numbers only, which is finite; other differences have no size."""
+    """Return the largest relative difference between numbers of two answers; texts and forms are not compared."""
     differences = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
     return max((size for size in differences if math.isfinite(size)), default=0.0)
 
 
 def same_form(one: Any, other: Any) -> bool:
-    """Whether code that reads one answer can read the other: the same names, lengths and kinds of values.
+    """Return True if code that reads one answer can read the other: the same names, lengths and kinds of values.
 
     JSON's null is a missing value of any kind. Lists of texts, as of several labels, may differ in length.
     """

@@ -77,7 +77,7 @@ class HttpResponse:
 
 @dataclass
 class HttpRequest:
-    """One request, as far as it has been read."""
+    """One request, whose body is read on demand."""
 
     scope: Scope
     receive: Receive
@@ -100,7 +100,7 @@ class HttpRequest:
 
     @property
     def probe(self) -> bool:
-        """Whether nbops itself sent it to test a slot."""
+        """True if nbops itself sent the request, to test a slot."""
         return self.headers.get(PROBE_HEADER) == b"1"
 
     @property
@@ -201,7 +201,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str] = ()) -> str:
-    """Return why a request may come from a foreign web page; empty when it cannot.
+    """Return why a request may come from a foreign web page, by its headers; empty if it cannot.
 
     Host names in `allowed` count as names of this machine.
     """

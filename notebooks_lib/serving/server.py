@@ -48,7 +48,7 @@ _BACKLOG = 1024
 
 
 class ServedEndpoint(NamedTuple):
-    """What runs in this process."""
+    """The parts of the endpoint that this process serves."""
 
     app: App
     follower: StateFollower
@@ -57,7 +57,7 @@ class ServedEndpoint(NamedTuple):
 
 
 def main() -> None:
-    """Run as a process of its own; see the module."""
+    """Run the server process: read the order from standard input, load the models, serve until stopped."""
     folder = Path(sys.argv[1])
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
@@ -120,7 +120,7 @@ def _error_kind(error: OSError) -> str:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = app_factory.tcp(family)
+    listener = app_factory.listening_socket(family)
     if port and os.name == "posix":  # on Windows the option means that two may have the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -156,7 +156,7 @@ def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
     if {name, "*"} & set(options["collect"]):
         share, rotate = options["collect_share"], options["collect_rotate"]
         collector = DataCollector(Path(order["collected"]), name, share=share, rotate=rotate)
-    limits = app_factory.limits(options)
+    limits = app_factory.request_limits(options)
     key = None if order["loopback"] else order["key"]
     hosts = options["hosts"]
     app = App(name, slots, key=key, hosts=hosts, limits=limits, access=access, collector=collector)
@@ -185,7 +185,7 @@ def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> Non
         signal.signal(number, lambda *_: None)
     gc.collect()
     gc.freeze()  # what is loaded stays: to scan it again would take a tenth of a second each time
-    config = app_factory.web(served.app)
+    config = app_factory.server_config(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
@@ -197,7 +197,7 @@ def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> Non
             for task in tasks:
                 task.cancel()
 
-    app_factory.run(server, run())
+    app_factory.run_in_loop(server, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:

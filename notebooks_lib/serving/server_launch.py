@@ -21,10 +21,10 @@ PROTOCOL = 2
 _LOOK_EVERY = 0.01
 
 
-def launch(settings: Settings, folder: EndpointFolder, new: EndpointState, *, must: set[str]) -> EndpointState:
-    """Start a server for state `new` and return it once the slots in `must` are loaded and the state is written.
+def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState, *, must: set[str]) -> EndpointState:
+    """Start a server, wait until the slots in `must` are loaded, write state `new`, and return it.
 
-    Cut short before the state is written, the old state holds; after it, `start` resumes the new one.
+    If this is cut short before the state is written, the old state holds; afterwards `start` resumes the new one.
     """
     host, port = settings.endpoint.host, settings.endpoint.port or new.port
     address = Address(host, port)
@@ -66,7 +66,7 @@ def launch(settings: Settings, folder: EndpointFolder, new: EndpointState, *, mu
             ) from error
         if error.kind == "port":
             raise EndpointError(
-                f"endpoint {folder.name!r}: port {port} is taken by {server_process.holder(port)} ({error}); "
+                f"endpoint {folder.name!r}: port {port} is taken by {server_process.port_holder(port)} ({error}); "
                 f"end that process, or choose another port as in: "
                 f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
             ) from error
@@ -74,12 +74,12 @@ def launch(settings: Settings, folder: EndpointFolder, new: EndpointState, *, mu
         raise EndpointError(f"endpoint {folder.name!r} cannot serve version {versions}: {error}") from error
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r}: its server process cannot be started: {error}") from error
-    follow(folder, settings.endpoint.start_timeout)
+    wait_until_followed(folder, settings.endpoint.start_timeout)
     _check_live(folder, new)
     return new
 
 
-def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
+def wait_until_followed(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
     """Wait until the running server follows the state on disk; return, by slot, whether it is ready, and why not.
 
     Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
@@ -88,7 +88,7 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
     generation = current.generation if current else 0
     deadline = time.monotonic() + timeout
     while True:
-        server = server_process.running(folder)
+        server = server_process.running_server(folder)
         report = server_report(folder, server)
         if report.generation >= generation:
             return report.slots
@@ -106,15 +106,15 @@ def follow(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
 
 
 def server_report(folder: EndpointFolder, server: ServerProcess | None) -> FollowReport:
-    """Return what the running server last wrote to serving.json; of generation -1 when it wrote nothing readable."""
+    """Return the running server's last report in serving.json; of generation -1 if there is no readable one."""
     report = endpoint_state.read_report(folder.serving)
     if server is not None and report is not None and report.pid == server.process.pid:
         return report
     return FollowReport(0, -1)
 
 
-def follows(server: ServerProcess) -> bool:
-    """Whether the server follows changes while it runs."""
+def follows_state(server: ServerProcess) -> bool:
+    """Return True if the server follows changes while it runs."""
     return server.record.protocol == PROTOCOL
 
 
@@ -123,8 +123,8 @@ def _check_live(folder: EndpointFolder, new: EndpointState) -> None:
     address = listens_at(new)
     key = "" if address.loopback else folder.secret()
     try:
-        healthy, _ = http_client.ask(address, "GET", "/health", timeout=PROBE_TIMEOUT)
-        _, answer = http_client.ask(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
+        healthy, _ = http_client.send_request(address, "GET", "/health", timeout=PROBE_TIMEOUT)
+        _, answer = http_client.send_request(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
     except OSError as error:
         raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
     if healthy != 200 or not isinstance(answer, dict) or answer.get("endpoint") != folder.name:

@@ -1,4 +1,4 @@
-"""Start and stop the server process of an endpoint, by its pid, never by a name. What is served is unknown here."""
+"""Start, find and stop the server process of an endpoint, by its pid. This module knows no models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from notebooks_lib.serving.endpoint_state import ServerRecord
 from notebooks_lib.tags import Env
 
 GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL: more than the server gives its last requests."""
+"""Seconds between SIGTERM and SIGKILL: longer than the server waits for its last requests."""
 
 _OWNERS = (Env.KERNEL, Env.OWNER_RUN, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "IPYNB_FILE")
 """Variables that tie a process to the run that started it. An endpoint outlives its starter and belongs to no run."""
@@ -49,15 +49,15 @@ class ServerProcess:
 
     @property
     def memory_mb(self) -> float | None:
-        """Return the resident memory; None when it ended meanwhile."""
+        """Return the resident memory of the process; None when it has ended."""
         try:
             return float(self.process.memory_info().rss) / 1e6
         except psutil.Error:
             return None
 
 
-def running(folder: EndpointFolder) -> ServerProcess | None:
-    """Return the endpoint's server process, if it still is the one that was started and not another with its pid."""
+def running_server(folder: EndpointFolder) -> ServerProcess | None:
+    """Return the endpoint's running server process; None when it has ended, even if another process has its pid now."""
     record = endpoint_state.read_server(folder.server)
     try:
         if record is None or not process_identity.alive(record.pid, record.born):
@@ -67,15 +67,15 @@ def running(folder: EndpointFolder) -> ServerProcess | None:
         return None
 
 
-def stop(server: ServerProcess) -> None:
+def stop_server(server: ServerProcess) -> None:
     """Stop the process, with SIGTERM first. Raises EndpointError when it cannot be stopped."""
     try:
         server.process.terminate()
-        if not ended(server.process, GRACE):
+        if not wait_for_end(server.process, GRACE):
             server.process.kill()
-            if not ended(server.process, GRACE):
+            if not wait_for_end(server.process, GRACE):
                 raise EndpointError(
-                    f"process {server.process.pid} does not end, not even by SIGKILL; look at it with ps"
+                    f"process {server.process.pid} does not end, not even after SIGKILL; inspect it with ps"
                 )
     except psutil.NoSuchProcess:
         return
@@ -85,8 +85,8 @@ def stop(server: ServerProcess) -> None:
         ) from error
 
 
-def holder(port: int) -> str:
-    """Return the process that listens on a port, as far as the system says."""
+def port_holder(port: int) -> str:
+    """Describe the process that listens on a port, for a message; "another process" if it is unknown."""
     try:
         for connection in psutil.net_connections("tcp"):
             if (
@@ -118,7 +118,7 @@ class StartingServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder.path,
-                env=environment(),
+                env=server_environment(),
                 **_detached(),
             )
         self._answers: queue.Queue[str] = queue.Queue()
@@ -136,7 +136,7 @@ class StartingServer:
             assert self._process.stdin is not None
             self._process.stdin.close()
         if hasattr(os, "fork"):
-            self._process.wait()  # it ended when its child, the server, took over
+            self._process.wait()  # the starter ended when its child, the server, took over
         self._reader.join(GRACE)
 
     def loaded(self) -> Mapping[str, Any]:
@@ -146,13 +146,13 @@ class StartingServer:
         return self._hear("loaded")
 
     def go(self) -> None:
-        """Let it serve. Raises StartError."""
+        """Tell the loaded server to begin serving, and wait until it does. Raises StartError."""
         self._tell("go")
         self._hear("serving")
         self._gone = True
 
     def fault(self, what: str, kind: str = "died") -> StartError:
-        """Return what went wrong, with the last lines of the log."""
+        """Return a StartError for the fault `what`, with the last lines of the log."""
         lines = [line for line in self._folder.lines(_SHOWN_LOG, self._log_start) if line.strip()]
         shown = "".join(f"\n  | {line}" for line in lines)
         return StartError(what + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
@@ -179,7 +179,7 @@ class StartingServer:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # it has died; its output, or the lack of it, shows why
+        with suppress(OSError):  # the server has died; `_hear` reports why
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
@@ -187,12 +187,12 @@ class StartingServer:
         with suppress(psutil.Error):
             if self._pid is not None and self._pid.is_running():
                 self._pid.kill()
-                ended(self._pid, GRACE)
+                wait_for_end(self._pid, GRACE)
 
 
-def environment() -> dict[str, str]:
-    """Return the environment for a process that serves and belongs to no run."""
-    # Threads of OpenMP that wait for each other burn the cores that other requests need.
+def server_environment() -> dict[str, str]:
+    """Return the environment variables for a server process, without those that tie it to a run."""
+    # Idle OpenMP threads spin, and take the cores that other requests need.
     return {"OMP_NUM_THREADS": "1", **{name: value for name, value in os.environ.items() if name not in _OWNERS}}
 
 
@@ -204,8 +204,8 @@ def _read(stream: IO[bytes] | None, answers: queue.Queue[str]) -> None:
     answers.put("")
 
 
-def ended(process: psutil.Process, timeout: float) -> bool:
-    """Whether the process ends within `timeout` seconds. A zombie counts as ended."""
+def wait_for_end(process: psutil.Process, timeout: float) -> bool:
+    """Return True if the process ends within `timeout` seconds. A zombie counts as ended."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:

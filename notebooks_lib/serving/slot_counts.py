@@ -13,7 +13,7 @@ TIME_BOUNDS: tuple[float, ...] = tuple(10 ** (step / 20 - 4) for step in range(1
 
 @dataclass(frozen=True)
 class SlotCounts:
-    """What a slot has done since its model was deployed, or since a mark."""
+    """The counts of a slot since its model was deployed, or since an earlier count."""
 
     requests: int = 0
     """Requests answered by it, whatever the status, without mirrored ones."""
@@ -76,7 +76,7 @@ class SlotCounts:
 
 
 def read_counts(content: Mapping[str, Any]) -> SlotCounts:
-    """Read counts from what `as_json` returned; a server started by an older nbops counts less."""
+    """Return the counts from what `as_json` returned. A server of an older nbops may leave counts out."""
     known = {each.name: content[each.name] for each in fields(SlotCounts) if each.name in content}
     peaks = tuple((int(number), float(apart)) for number, apart in content.get("peaks", ()))
     return SlotCounts(**{**known, "times": tuple(content["times"]), "peaks": peaks})
@@ -108,7 +108,7 @@ class SlotCounter:
             self.seconds += seconds
 
     def differed(self, apart: float) -> None:
-        """Record how far numbers of the last mirrored request differ. Rounded, so that the peaks stay few."""
+        """Record the largest difference of a mirrored request's numbers, rounded so that few values are kept."""
         rounded = float(f"{apart:.3g}")
         while self.peaks and self.peaks[-1][1] <= rounded:
             self.peaks.pop()
@@ -134,7 +134,7 @@ class SlotCounter:
 
 
 def percentile(times: Sequence[int], share: float) -> float | None:
-    """Return the bound under which `share` of the requests stayed; None when there were none."""
+    """Return the time within which a `share` of the requests was answered; None without requests."""
     total, seen = sum(times), 0
     for place, count in enumerate(times):
         seen += count

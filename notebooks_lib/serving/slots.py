@@ -16,7 +16,7 @@ from typing import Any
 from notebooks_lib import cpu_count
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving.inference import predict
-from notebooks_lib.serving.prediction_diff import SAME, MirrorComparison, compare
+from notebooks_lib.serving.prediction_diff import SAME, MirrorComparison, compare_answers
 from notebooks_lib.serving.slot_counts import SlotCounter
 
 log = logging.getLogger("nbops.endpoint")
@@ -47,7 +47,7 @@ class Slot:
         self.header = self.name.encode()
         # A pool for each slot, so that a model that hangs delays no requests of other slots. More threads than cores
         # would only take the interpreter's lock from each other, and from the event loop.
-        self.workers = ThreadPoolExecutor(cpu_count.whole(), thread_name_prefix=f"predict-{self.name}")
+        self.workers = ThreadPoolExecutor(cpu_count.usable_cores(), thread_name_prefix=f"predict-{self.name}")
         # Large bodies one after the other: reading one holds the interpreter's lock for a tenth of a second and more.
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
 
@@ -58,13 +58,13 @@ class Slot:
         return self.pace * max(1.0, size / self.size)
 
     def took(self, seconds: float, size: int) -> None:
-        """Take the time of a prediction into account."""
+        """Record the time of a prediction, for later expectations."""
         past = 0.9 if self.pace < math.inf else 0.0
         self.pace = past * self.pace + 0.1 * seconds if past else seconds
         self.size = past * self.size + 0.1 * size if past else float(size)
 
     def released(self) -> None:
-        """Note the end of a prediction that was given up before."""
+        """Record that an abandoned prediction has ended."""
         self.busy -= 1
 
 
@@ -105,7 +105,7 @@ class Slots:
         return self.ready[named[0]] if named else None
 
     def copies_to(self, answered: Slot) -> Slot | None:
-        """Return the slot that gets a copy of what `answered` answered, if this request is in the mirrored share."""
+        """Return the slot for a copy of a request that `answered` answered; None if the request is not mirrored."""
         if self.mirror is None or self.mirror[0] == answered.name:
             return None
         name, percent = self.mirror
@@ -117,7 +117,7 @@ WAITING = 16
 
 
 class Mirror:
-    """Send copies of requests to a second slot and count where its answers differ. No client ever waits for it."""
+    """Sends copies of requests to a second slot and counts where its answers differ. No client waits for them."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
@@ -153,4 +153,4 @@ class Mirror:
 
 def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorComparison:
     there = json.loads(predict(slot.model, kind, body))["predictions"]
-    return compare(json.loads(answer)["predictions"], there)
+    return compare_answers(json.loads(answer)["predictions"], there)

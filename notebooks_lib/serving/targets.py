@@ -15,7 +15,7 @@ from notebooks_lib.settings.sections import STAGES
 
 @dataclass(frozen=True)
 class EndpointTarget:
-    """What can run endpoints."""
+    """A kind of place that runs endpoints, such as this machine."""
 
     open: Callable[[Settings, str], Endpoint]
     """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""

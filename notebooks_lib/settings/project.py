@@ -39,7 +39,7 @@ _OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTH
 
 
 class Settings(Section):
-    """All that is in force, checked."""
+    """The checked settings of a project, with its root."""
 
     root: Path
     project: Project = Project()
@@ -54,7 +54,7 @@ class Settings(Section):
 
     @property
     def layout(self) -> Layout:
-        """Where files lie."""
+        """The paths of the project's files."""
         return Layout(self.root)
 
     @property
@@ -64,7 +64,7 @@ class Settings(Section):
 
     @property
     def experiment(self) -> str:
-        """Where runs go that name no experiment."""
+        """The experiment of runs for which none is named."""
         return self.tracking.experiment or self.project_name
 
     @property
@@ -125,7 +125,7 @@ def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
 
 
 def existing() -> Settings:
-    """Return the settings in force here, for reading. Raise UsageError where there is neither a project nor a run.
+    """Return the settings of the project here, for commands that only read. Raises UsageError outside a project or run.
 
     Reading must not create an empty store.
     """

@@ -26,7 +26,7 @@ class Section(BaseModel):
 
 
 class Project(Section):
-    """The section [project]: the project itself."""
+    """The section [project]: the name of the project."""
 
     name: str = ""
     """Empty: the name of the root folder."""
@@ -189,7 +189,7 @@ class CanaryStep(Section):
 
 
 class Stage(Section):
-    """How a version enters one stage."""
+    """The conditions for a version to enter one stage: approval, canary, limits."""
 
     endpoint: str = ""
     """Name of its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
@@ -243,7 +243,7 @@ Modules = Annotated[
 
 
 class EndpointOptions(Section):
-    """Local endpoints. All but `start_timeout` are read when a server starts."""
+    """The section [endpoint]: local endpoints. All keys but `start_timeout` are read when a server starts."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0

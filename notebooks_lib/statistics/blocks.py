@@ -22,7 +22,7 @@ CONTIGUOUS = 10
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """The block of each row."""
+    """An assignment of rows to blocks; the rows of a block are left out together."""
 
     kind: Kind
     of_row: Array
@@ -37,16 +37,16 @@ class Blocks:
 
     @property
     def effective(self) -> float:
-        """Return how many blocks of equal size would tell as much: few when one group has most of the rows."""
+        """Return the effective number of blocks: how many blocks of equal size would carry the same information."""
         return float(self.sizes.sum() ** 2 / (self.sizes.astype(float) ** 2).sum())
 
 
-def rows(count: int) -> Blocks:
-    """Return each row as a block."""
+def single_rows(count: int) -> Blocks:
+    """Return blocks of one row each."""
     return Blocks("rows", np.arange(count), np.ones(count, dtype=int))
 
 
-def stratified(count: int, strata: Array | None = None, *, blocks: int = STRATIFIED) -> Blocks:
+def stratified_blocks(count: int, strata: Array | None = None, *, blocks: int = STRATIFIED) -> Blocks:
     """Return blocks of nearly equal size with nearly the same share of each stratum.
 
     `strata` has one value for each row. Rows are dealt in a shuffled order, always the same, so that no pattern of the
@@ -61,14 +61,14 @@ def stratified(count: int, strata: Array | None = None, *, blocks: int = STRATIF
     return Blocks("blocks", of_row, np.bincount(of_row, minlength=blocks))
 
 
-def groups(values: Array) -> Blocks:
-    """Return one block for each value."""
+def group_blocks(values: Array) -> Blocks:
+    """Return one block for each group: rows with equal `values`."""
     _, of_row, sizes = np.unique(values, return_inverse=True, return_counts=True)
     return Blocks("groups", of_row.ravel(), sizes)
 
 
-def contiguous(count: int, *, blocks: int = CONTIGUOUS) -> Blocks:
-    """Return stretches of nearly equal length; the rows are in time order."""
+def time_stretches(count: int, *, blocks: int = CONTIGUOUS) -> Blocks:
+    """Return blocks of consecutive rows, nearly equal in length, for rows in time order."""
     blocks = min(blocks, count)
     of_row = np.arange(count) * blocks // max(count, 1)
     return Blocks("time", of_row, np.bincount(of_row, minlength=blocks))

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Leaver(Protocol):
-    """A metric of one model on some rows, ready to leave blocks out."""
+    """Computes the metric of one model on some rows without each block of them."""
 
     @property
     def whole(self) -> float:
@@ -26,13 +26,13 @@ class Leaver(Protocol):
 
     @property
     def cheap(self) -> bool:
-        """Whether leaving out every single row is affordable, and valid for this metric."""
+        """True if leaving out each single row is fast enough, and statistically valid for this metric."""
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the metric on all rows but each block in turn."""
+        """Return, for each block, the metric on all other rows."""
 
     def unseen(self, rows: float) -> float:
-        """Return how uncertain the metric is because some outcome may be missing only by chance.
+        """Return the extra variance because an outcome may be missing from the rows only by chance.
 
         `rows` rows of each outcome are added in turn, and the squared changes of the metric are summed.
 
@@ -70,7 +70,7 @@ class Sums:
             return np.asarray(self.of(self.figures.sum(axis=0) - figures), dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Return the sum over rows that are added to the sums."""
+        """Return the extra variance: the squared changes of the metric when rows of each outcome are added."""
         if self.outcomes is None:
             return 0.0
         with np.errstate(all="ignore"):
@@ -106,7 +106,7 @@ class Placements:
         return float(wins / pairs) if pairs else float("nan")
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the area from the wins and pairs that are left."""
+        """Return, for each block, the area under the curve without its rows."""
         positive = self.positive.astype(float)
         lost = np.bincount(blocks.of_row, self.placements, blocks.count)
         ones = np.bincount(blocks.of_row, positive, blocks.count)
@@ -145,7 +145,7 @@ class Mean:
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
 
     def unseen(self, rows: float) -> float:
-        """Return the sum over the parts."""
+        """Return the sum of the extra variances of the parts."""
         return sum(part.unseen(rows) for part in self.parts) / len(self.parts) ** 2
 
 
@@ -175,12 +175,12 @@ class Recomputed:
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Return the sum over single rows, added in turn: a block holds many units, unlike a group."""
+        """Return the extra variance: the squared changes of the metric when single rows are added in turn."""
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 
 def placements(positive: Array, chance: Array) -> Array:
-    """Return for each row how many rows of the other class it is in order with; a tie counts half."""
+    """Return for each row how many rows of the other class are ranked correctly against it; a tie counts half."""
     ones, zeros = np.sort(chance[positive]), np.sort(chance[~positive])
     below = (np.searchsorted(zeros, chance, "left") + np.searchsorted(zeros, chance, "right")) / 2
     above = len(ones) - (np.searchsorted(ones, chance, "left") + np.searchsorted(ones, chance, "right")) / 2

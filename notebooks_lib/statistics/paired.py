@@ -28,7 +28,14 @@ from scipy.special import stdtr
 from notebooks_lib.statistics import blocks as dealing
 from notebooks_lib.statistics.blocks import Array, Blocks, Kind
 from notebooks_lib.statistics.leave_one_out import Leaver
-from notebooks_lib.statistics.resampling import Draws, critical, degrees, draw, sampled, skewness
+from notebooks_lib.statistics.resampling import (
+    Draws,
+    critical_value,
+    degrees_of_freedom,
+    draw_samples,
+    sample_of,
+    skewness,
+)
 
 
 @dataclass(frozen=True)
@@ -61,16 +68,16 @@ class Paired:
 
     @property
     def sound(self) -> bool:
-        """Whether the bounds are numbers, and not of width zero."""
+        """True if the bounds are finite and differ from the gain."""
         return all(map(math.isfinite, (self.gain, self.standard_error, self.df))) and self.standard_error > 0 < self.df
 
     def lower(self, alpha: float) -> float:
-        """Return the bound that the true gain exceeds, wrongly in `alpha` of all cases."""
-        return float(self.gain - critical(alpha, self.df, -self.skewness, self.blocks) * self.standard_error)
+        """Return the lower bound of the true gain, which is wrong in a share `alpha` of cases."""
+        return float(self.gain - critical_value(alpha, self.df, -self.skewness, self.blocks) * self.standard_error)
 
     def upper(self, alpha: float) -> float:
-        """Return the bound that the true gain stays below, wrongly in `alpha` of all cases."""
-        return float(self.gain + critical(alpha, self.df, self.skewness, self.blocks) * self.standard_error)
+        """Return the upper bound of the true gain, which is wrong in a share `alpha` of cases."""
+        return float(self.gain + critical_value(alpha, self.df, self.skewness, self.blocks) * self.standard_error)
 
     def p_value(self, min_gain: float = 0.0) -> float:
         """Return the p-value for a true gain of at most `min_gain`; 1 when nothing can be said.
@@ -96,7 +103,7 @@ class Paired:
         }
 
 
-def compare(
+def compare_paired(
     challenger: Leaver,
     champion: Leaver,
     *,
@@ -106,12 +113,12 @@ def compare(
     differing: Array | None = None,
     drift: Array | None = None,
 ) -> Paired:
-    """Return the gain with its error, both models without the same `blocks`; `sign` is -1 where less is better.
+    """Return the gain with its standard error, by leaving the same `blocks` out of both models' metric.
 
-    For classifiers, `classes` tells for each row and class whether the row is of that class (rows x classes), and
-    `differing` whether the two models differ on it. `drift` is for rows in time order and a recomputed metric: a
-    stand-in for each row's share of the gain, from which the autocorrelation is computed. Other metrics give that share
-    themselves.
+    `sign` is -1 where a lower metric is better. For classifiers, `classes` (rows x classes) is True where the row is of
+    that class, and `differing` is True for rows on which the two models differ. `drift` is for rows in time order and a
+    recomputed metric: it stands in for each row's share of the gain, from which the autocorrelation is computed. Other
+    metrics give that share themselves.
     """
 
     def without(which: Blocks) -> Array:
@@ -125,16 +132,16 @@ def compare(
     error = math.hypot(standard_error(left), math.sqrt(unseen))
     single = None
     if challenger.cheap and champion.cheap:
-        single = left if blocks.kind == "rows" else without(dealing.rows(rows))
+        single = left if blocks.kind == "rows" else without(dealing.single_rows(rows))
         share = _share(single)
     else:
         share = _search(gain, left, blocks, error, without)
     influence = drift if single is None else single
-    sample = sampled(left, single, blocks, unseen=unseen, classes=classes, differing=differing)
+    sample = sample_of(left, single, blocks, unseen=unseen, classes=classes, differing=differing)
     return Paired(
         gain=gain,
         standard_error=error,
-        df=degrees(left, blocks),
+        df=degrees_of_freedom(left, blocks),
         rows=rows,
         blocks=blocks.count,
         by=blocks.kind,
@@ -143,13 +150,13 @@ def compare(
         skewness=0.0 if blocks.kind == "time" else skewness(left),
         rarer=sample.rarer,
         differing=sample.differences,
-        autocorrelation=lag_one(influence) if blocks.kind == "time" else None,
-        draws=draw(sample, blocks),
+        autocorrelation=lag_one_correlation(influence) if blocks.kind == "time" else None,
+        draws=draw_samples(sample, blocks),
     )
 
 
 def standard_error(left: Array) -> float:
-    """Return the standard error of a figure that is `left` without each block; NaN with fewer than two blocks.
+    """Return the jackknife standard error; `left` has the figure without each block. NaN with fewer than two blocks.
 
     Blocks may differ in size: a large unusual group moves the figure, and so the error, more.
     """
@@ -161,7 +168,7 @@ def standard_error(left: Array) -> float:
 
 
 def holm(p_values: list[float], alpha: float) -> list[float]:
-    """Return the level at which each of several questions is tested, so that any error at all has probability `alpha`.
+    """Return the level at which each of several questions is tested, so that all errors together have level `alpha`.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
     smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it get the level
@@ -177,7 +184,7 @@ def holm(p_values: list[float], alpha: float) -> list[float]:
     return levels
 
 
-def lag_one(values: Array | None) -> float:
+def lag_one_correlation(values: Array | None) -> float:
     """Return the correlation of each value with the one before; NaN when there is none to compute."""
     if values is None or len(values) < 3:
         return math.nan

@@ -28,7 +28,7 @@ RAREST = 10
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What each block contributes to a comparison."""
+    """The contribution of each block to a comparison of two models."""
 
     influence: Array
     """By how much the gain is larger with the block than without it, minus the mean."""
@@ -56,7 +56,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Holdouts like this one, drawn from its blocks: one figure for each."""
+    """Figures of holdouts that were drawn at random from the blocks of one holdout."""
 
     moved: Array
     """By how much the gain differs from the true one."""
@@ -75,7 +75,7 @@ class Draws:
     def needed(self, alpha: float) -> Array:
         """Return the true gain above which the lower bound at `alpha` exceeds zero; infinite if there is no bound."""
         with np.errstate(all="ignore"):
-            gains = critical(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
+            gains = critical_value(alpha, self.df, -self.skewness, self.blocks) * self.error - self.moved
         return np.where(np.isfinite(gains) & (self.error > 0), gains, math.inf)
 
     def as_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Draws:
         return cls(**values)
 
 
-def sampled(
+def sample_of(
     left: Array, single: Array | None, blocks: Blocks, *, unseen: float, classes: Array | None, differing: Array | None
 ) -> Sample:
     """Return the sample from the gain without each block (`left`) and without each row (`single`, if known).
@@ -113,11 +113,11 @@ def sampled(
     )
 
 
-def draw(sample: Sample, blocks: Blocks) -> Draws | None:
-    """Draw samples of as many blocks, with replacement, always the same ones.
+def draw_samples(sample: Sample, blocks: Blocks) -> Draws | None:
+    """Draw samples of blocks with replacement, each as large as this sample; the random seed is fixed.
 
-    None where that tells nothing: for stretches of time, which are few and long, and for so many blocks that all
-    samples are alike.
+    Returns None for stretches of time, which are too few and long, and for so many blocks that all samples would be
+    alike.
     """
     count = blocks.count
     draws = min(DRAWS, CELLS // max(count, 1))
@@ -153,11 +153,11 @@ def _times(blocks: int, draws: int) -> Array:
     return np.bincount(places.ravel(), minlength=draws * blocks).reshape(draws, blocks).astype(float)
 
 
-def degrees(left: Array, blocks: Blocks) -> float:
-    """Return degrees of freedom of t: one less than the equal-size blocks, fewer where few carry the spread.
+def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
+    """Return the degrees of freedom for Student's t: the number of blocks less one, fewer if few carry the spread.
 
     An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
-    Stretches of time are too few to tell.
+    For stretches of time the correction is left out, because they are too few.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
@@ -167,23 +167,23 @@ def degrees(left: Array, blocks: Blocks) -> float:
 
 
 def skewness(left: Array) -> float:
-    """Return the skewness of the blocks' influence on the gain; 0 when there is none to compute."""
+    """Return the skewness of the blocks' influence on the gain; 0 when it cannot be computed."""
     third = -_moment(left, 3)
     return third if math.isfinite(third) else 0.0
 
 
-def quantile(share: float, df: Any) -> Any:
+def t_quantile(share: float, df: Any) -> Any:
     """Return the quantile of Student's t; NaN without degrees of freedom."""
     with np.errstate(all="ignore"):
         return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
 
 
-def critical(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
+def critical_value(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
     """Return the number of standard errors between a gain and its bound; NaN without degrees of freedom.
 
     Takes numbers or arrays. Where `skewness` is positive, the bound of t alone would be too near.
     """
-    middle = quantile(1 - alpha, df)
+    middle = t_quantile(1 - alpha, df)
     return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))
 
 

@@ -26,7 +26,7 @@ STEEPEST = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Rows to draw holdouts from."""
+    """Rows with weights, from which holdouts are drawn, and the true gain among them."""
 
     weights: Array
     gain: float
@@ -35,23 +35,25 @@ class Population:
     """How many rows of equal weight the population is like."""
 
     def draw(self, rows: int, random: np.random.Generator) -> Array:
-        """Return places of the rows of a holdout."""
+        """Draw a holdout: return the indices of its rows."""
         return random.choice(len(self.weights), size=rows, p=self.weights)
 
 
-def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gain: float = 0.0) -> Population:
-    """Return the rows, weighted so that the challenger's true gain is `gain`.
+def planted_population(
+    challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gain: float = 0.0
+) -> Population:
+    """Return a population whose rows are weighted so that the challenger's true gain is `gain`.
 
     Raises ValueError when no tilt gives that.
     """
-    single_rows = blocks.rows(rows)
+    single_rows = blocks.single_rows(rows)
     left = sign * (challenger.without(single_rows) - champion.without(single_rows))
     influence = left.mean() - left  # a row that helps the challenger lowers the gain when it is left out
     influence = influence / influence.std()
 
     def miss(tilt: float) -> float:
         weights = softmax(tilt * influence)
-        return sign * (weighted(challenger, weights) - weighted(champion, weights)) - gain
+        return sign * (weighted_metric(challenger, weights) - weighted_metric(champion, weights)) - gain
 
     ends = next((end for end in (1.0, 4.0, STEEPEST) if miss(-end) < 0 < miss(end)), None)
     if ends is None:
@@ -61,13 +63,13 @@ def planted(challenger: Leaver, champion: Leaver, rows: int, *, sign: float, gai
     return Population(weights, gain, float(1 / (weights**2).sum()))
 
 
-def weighted(leaver: Leaver, weights: Array) -> float:
+def weighted_metric(leaver: Leaver, weights: Array) -> float:
     """Return the metric on a population with these weights."""
     if isinstance(leaver, Sums):
         with np.errstate(all="ignore"):
             return float(leaver.of(weights @ leaver.figures))
     if isinstance(leaver, Mean):
-        return float(np.mean([weighted(part, weights) for part in leaver.parts]))
+        return float(np.mean([weighted_metric(part, weights) for part in leaver.parts]))
     if isinstance(leaver, Placements):
         return _weighted_area(leaver, weights)
     raise TypeError("only metrics in closed form can be weighted")

@@ -30,7 +30,7 @@ from fractions import Fraction
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions
-from notebooks_lib.notebooks.parameter_types import ParameterType, shown
+from notebooks_lib.notebooks.parameter_types import ParameterType, short_repr
 from notebooks_lib.sweeps import grid_values
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
 
@@ -61,7 +61,7 @@ class Int:
     high: int
 
     def at(self, place: int) -> object:
-        """Return the number itself."""
+        """Return the number at a coordinate, which is the number itself."""
         return place
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Uniform:
         else:
             value = self.low + (self.high - self.low) * share
         value = min(max(value, self.low), self.high)
-        return value if self.q is None else multiple(round(value / self.q), self.q)
+        return value if self.q is None else exact_multiple(round(value / self.q), self.q)
 
     def __str__(self) -> str:
         return _written(self, "uniform", self.low, self.high)
@@ -104,7 +104,7 @@ class Normal:
 
     @property
     def inside(self) -> tuple[float, float]:
-        """The untruncated probability below `low` and below `high`."""
+        """The probabilities of values below `low` and below `high` before the normal is truncated."""
         from statistics import NormalDist
 
         normal = NormalDist(self.mu, self.sigma)
@@ -132,7 +132,7 @@ class Normal:
         if self.q is None:
             return value
         low, high = self.multiples
-        return multiple(int(min(max(round(value / self.q), low), high)), self.q)
+        return exact_multiple(int(min(max(round(value / self.q), low), high)), self.q)
 
     def __str__(self) -> str:
         return _written(self, "normal", self.mu, self.sigma)
@@ -146,19 +146,20 @@ def _inner(share: float) -> float:
     return min(max(share, _TAIL), 1 - _TAIL)
 
 
-def multiple(k: int, q: float) -> float | int:
+def exact_multiple(k: int, q: float) -> float | int:
     """Return k * q without rounding noise (3 * 0.1 is 0.3); an int if q is whole."""
     return k * int(q) if q.is_integer() else float(k * Decimal(repr(q)))
 
 
-def short(number: float) -> str:
+def short_number(number: float) -> str:
     """Format a number, without `.0` if it is whole."""
     return str(int(number)) if number.is_integer() and abs(number) < LARGEST else repr(number)
 
 
 def _written(which: Uniform | Normal, name: str, *numbers: float) -> str:
     arguments = [*numbers, which.q] if which.q is not None else numbers
-    return f"{'q' if which.q is not None else ''}{'log' if which.log else ''}{name}({', '.join(map(short, arguments))})"
+    form = f"{'q' if which.q is not None else ''}{'log' if which.log else ''}{name}"
+    return f"{form}({', '.join(map(short_number, arguments))})"
 
 
 FORMS = {
@@ -178,22 +179,22 @@ MOST_CHOICES = 1000
 _CALL = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
 
 
-def parse(written: object, kind: ParameterType) -> Distribution:
+def parse_distribution(written: object, kind: ParameterType) -> Distribution:
     """Return the distribution that a text, or a mapping with one key in a file, describes. Raise InvalidSearchSpace.
 
-    `kind` reads the values of a choice. `search_space.fit` checks the other distributions against it.
+    `kind` reads the values of a choice. `search_space.fit_to_type` checks the other distributions against it.
     """
     name, arguments = _call(written)
     if name not in FORMS:
         raise InvalidSearchSpace(errors.unknown("distribution", name, FORMS))
     if name == "choice":
-        values = grid_values.read(arguments, kind)
+        values = grid_values.read_values(arguments, kind)
         if len(values) > MOST_CHOICES:
             raise InvalidSearchSpace(
                 f"found {len(values):,} choices, allowed at most {MOST_CHOICES:,}; for numbers use int(...)"
             )
         return Choice(values)
-    items = grid_values.split(arguments) if isinstance(arguments, str) else arguments
+    items = grid_values.split_at_commas(arguments) if isinstance(arguments, str) else arguments
     if len(items) != FORMS[name].count(",") + 1:
         raise InvalidSearchSpace(
             f"found {name} with {len([item for item in items if item != ''])} value(s), allowed {FORMS[name]}"
@@ -203,13 +204,17 @@ def parse(written: object, kind: ParameterType) -> Distribution:
     first, second, *rest = (_number(item) for item in items)
     q = rest[0] if rest else None
     if q is not None and q <= 0:
-        raise InvalidSearchSpace(f"found the step {short(q)}, allowed one above 0: {FORMS[name]}")
+        raise InvalidSearchSpace(f"found the step {short_number(q)}, allowed one above 0: {FORMS[name]}")
     if name.endswith("uniform"):
         return _checked_uniform(Uniform(first, second, q, "log" in name), FORMS[name])
     if second <= 0:
-        raise InvalidSearchSpace(f"found the standard deviation {short(second)}, allowed one above 0: {FORMS[name]}")
+        raise InvalidSearchSpace(
+            f"found the standard deviation {short_number(second)}, allowed one above 0: {FORMS[name]}"
+        )
     if math.isinf(abs(first) + 10 * second):
-        raise InvalidSearchSpace(f"found {short(first)} and {short(second)}, which give values too large for a float")
+        raise InvalidSearchSpace(
+            f"found {short_number(first)} and {short_number(second)}, which give values too large for a float"
+        )
     return Normal(first, second, q, "log" in name)
 
 
@@ -228,7 +233,7 @@ def _call(written: object) -> tuple[str, str | Sequence[object]]:
     elif isinstance(written, list | tuple):
         remedy = "; for listed values write {choice: [...]}"
     raise InvalidSearchSpace(
-        f"found {shown(written)}, allowed a distribution such as uniform(0, 1); one of {', '.join(FORMS)}{remedy}"
+        f"found {short_repr(written)}, allowed a distribution such as uniform(0, 1); one of {', '.join(FORMS)}{remedy}"
     )
 
 
@@ -244,7 +249,7 @@ def _parse_int(name: str, arguments: Sequence[int]) -> Int:
 
 
 def _checked_uniform(distribution: Uniform, form: str) -> Uniform:
-    low, high = short(distribution.low), short(distribution.high)
+    low, high = short_number(distribution.low), short_number(distribution.high)
     if distribution.log and distribution.low <= 0:
         raise InvalidSearchSpace(
             f"found the lower bound {low}, allowed one above 0: {form} takes the bounds of the value itself, "
@@ -263,7 +268,7 @@ def _number(item: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidSearchSpace(f"found {shown(item)}, allowed a finite number")
+        raise InvalidSearchSpace(f"found {short_repr(item)}, allowed a finite number")
     return number
 
 
@@ -272,5 +277,5 @@ def _whole_number(item: object) -> int:
         return item
     number = _number(item)  # 1e3 is a whole number too
     if not number.is_integer():
-        raise InvalidSearchSpace(f"found {shown(item)}, allowed a whole number")
+        raise InvalidSearchSpace(f"found {short_repr(item)}, allowed a whole number")
     return int(number)

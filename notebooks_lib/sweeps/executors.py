@@ -47,18 +47,18 @@ class Executor(Protocol[AnyTask, Outcome]):
         """Start the task, or queue it. The caller keeps to the capacity."""
 
     def poll(self) -> None:
-        """Update what is known of the machines; called several times a second. Raise ClusterError when all is lost."""
+        """Update the state of the machines; called several times a second. Raise ClusterError when none can work."""
 
     def cancel(self) -> None:
         """Cancel the tasks that have not begun: their futures raise CancelledError. Running ones continue."""
 
     def close(self) -> None:
-        """Let go of the machines and delete what was sent there, without waiting. A second call does nothing."""
+        """Release the machines and delete the files sent there, without waiting. A second call does nothing."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a place is told when work begins there."""
+    """The facts of a sweep's session that an executor needs to begin."""
 
     source: NotebookPlanner
     start: RunStart
@@ -70,7 +70,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Place(Generic[Task, Outcome]):
-    """A place that `--on` names."""
+    """A place where trials run, as `--on` names it, and how to connect to it."""
 
     on: str
     connect: Callable[[Callable[[Task], Outcome], Session], Executor[Task, Outcome]]
@@ -80,7 +80,7 @@ class Place(Generic[Task, Outcome]):
 
     def default_jobs(self) -> int | None:
         """Return the parallel tasks where the user names no number; None for the capacity of the executor."""
-        return cpu_count.whole() if self.is_local else None
+        return cpu_count.usable_cores() if self.is_local else None
 
     def thread_limits(self, jobs: int | None, environ: Mapping[str, str]) -> dict[str, str]:
         """Return variables that share this machine's cores; empty elsewhere, where each machine has its own."""
@@ -92,7 +92,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
 
     Without them, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
-    threads = str(max(1, cpu_count.whole() // jobs))
+    threads = str(max(1, cpu_count.usable_cores() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
@@ -123,14 +123,14 @@ class LocalExecutor(Generic[Task, Outcome]):
 
     def capacity(self) -> int:
         """Return the number of cores."""
-        return cpu_count.whole()
+        return cpu_count.usable_cores()
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Start the task."""
         return in_thread(self._work, task)
 
     def poll(self) -> None:
-        """Do nothing: this machine is here."""
+        """Do nothing: this machine is always available."""
 
     def cancel(self) -> None:
         """Do nothing: every task has begun."""

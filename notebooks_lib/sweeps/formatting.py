@@ -24,44 +24,44 @@ STATES: tuple[TrialState, ...] = ("finished", "skipped", "running", "pruned", "f
 """In the order of display."""
 
 
-def figure(value: float | None) -> str:
+def format_figure(value: float | None) -> str:
     """Format a metric with six digits; nan and inf stay, None is a dash."""
     return "-" if value is None else f"{value:.6g}"
 
 
-def value(swept_value: object, room: int = VALUE_ROOM) -> str:
+def format_value(swept_value: object, room: int = VALUE_ROOM) -> str:
     """Format a swept value; a text that could be misread is quoted."""
     if isinstance(swept_value, str):
         return one_line(swept_value if _plain(swept_value) else repr(swept_value), room)
     return one_line(f"{swept_value:.6g}" if isinstance(swept_value, float) else str(swept_value), room)
 
 
-def assigned(values: Mapping[str, object], room: int | None = None) -> str:
+def format_values(values: Mapping[str, object], room: int | None = None) -> str:
     """Format values as `alpha=0.1 seed=3`, cut to `room` characters if given."""
-    text = " ".join(f"{one_line(name, VALUE_ROOM)}={value(swept_value)}" for name, swept_value in values.items())
-    return text if room is None else cut(text, room)
+    text = " ".join(f"{one_line(name, VALUE_ROOM)}={format_value(swept_value)}" for name, swept_value in values.items())
+    return text if room is None else cut_text(text, room)
 
 
-def reason(error: str, cell: str = "", line: str = "") -> str:
+def format_error(error: str, cell: str = "", line: str = "") -> str:
     """Format an error and its cell in one line. The error comes first, since lines are cut at their end."""
-    place = f"cell {cell} ({cut(' '.join(line.split()), LINE_ROOM)})" if cell else ""
-    explanation = cut(" ".join(error.split()), REASON_ROOM - len(place) - 5)
+    place = f"cell {cell} ({cut_text(' '.join(line.split()), LINE_ROOM)})" if cell else ""
+    explanation = cut_text(" ".join(error.split()), REASON_ROOM - len(place) - 5)
     return ", in ".join(part for part in (explanation, place) if part)
 
 
 def one_line(text: str, room: int) -> str:
-    """Make a foreign text fit in one line: no line ends, no control characters, at most `room` characters."""
+    """Format any text as one line of at most `room` characters, without control characters."""
     # Four times the room is enough: a text of megabytes is not read for its first words.
     flat = " ".join(text[: 4 * room].split())
-    return cut("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat), room)
+    return cut_text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat), room)
 
 
-def cut(text: str, room: int) -> str:
+def cut_text(text: str, room: int) -> str:
     """Cut a text to `room` characters, with an ellipsis."""
     return text if len(text) <= room else text[: max(room - 1, 0)] + "…"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Format as `1.3 s`, `3 min 20 s`, `2 h 5 min` or `3 d 4 h`; None is a dash."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
@@ -75,18 +75,18 @@ def duration(seconds: float | None) -> str:
     return _two_units(rounded, 86400, "d", 3600, "h")
 
 
-def about(seconds: float) -> str:
+def format_estimate(seconds: float) -> str:
     """Format an estimated duration, without tenths."""
-    return f"{max(seconds, 0.0):.0f} s" if seconds < 59.5 else duration(seconds)
+    return f"{max(seconds, 0.0):.0f} s" if seconds < 59.5 else format_duration(seconds)
 
 
-def counts(result: SweepResult) -> str:
+def format_counts(result: SweepResult) -> str:
     """Format the states that occur, as `40 finished, 3 failed`."""
     numbers = {state: result.count(state) for state in STATES}
     return ", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "none"
 
 
-def ranked(result: SweepResult) -> list[Trial]:
+def ranked_trials(result: SweepResult) -> list[Trial]:
     """Return the finished trials with a finite value, the best first; an empty list without a goal."""
     goal = result.goal
     if goal is None:
@@ -96,13 +96,13 @@ def ranked(result: SweepResult) -> list[Trial]:
     return [trial for _, _, trial in sorted(done, key=lambda row: row[:2])]
 
 
-def swept(trials: Sequence[Trial]) -> list[str]:
+def swept_names(trials: Sequence[Trial]) -> list[str]:
     """Return the names of the swept parameters in order of first appearance."""
     return list(dict.fromkeys(name for trial in trials for name in trial.values))
 
 
-def ordering(result: SweepResult) -> str:
-    """Return `lower is better` or `higher is better`; empty without a goal."""
+def better_direction(result: SweepResult) -> str:
+    """Return the text `lower is better` or `higher is better` for the goal; empty without a goal."""
     if result.goal is None:
         return ""
     return "lower is better" if result.goal.direction == "min" else "higher is better"
@@ -126,9 +126,9 @@ def _plain(text: str) -> bool:
 
 def summary(result: SweepResult, width: int = WIDTH) -> str:
     """Return a table of the best trials, `width` columns wide, the count of states, and why trials failed."""
-    done = ranked(result)
-    trials, took = f"{len(result.trials)} of {result.total} trials", duration(result.seconds)
-    lines = [f"{trials} in {took}: {counts(result)}"]
+    done = ranked_trials(result)
+    trials, took = f"{len(result.trials)} of {result.total} trials", format_duration(result.seconds)
+    lines = [f"{trials} in {took}: {format_counts(result)}"]
     if done:
         lines += _best_table(done[:BEST], result, width)
     elif result.goal is not None:
@@ -146,10 +146,10 @@ def summary(result: SweepResult, width: int = WIDTH) -> str:
 def _best_table(best: Sequence[Trial], result: SweepResult, width: int) -> list[str]:
     metric = one_line(result.goal.metric if result.goal else "", 20)
     table = [("trial", metric, "time", "run")]
-    table += [(str(t.number), figure(t.value), duration(t.seconds), t.run_id or "-") for t in best]
+    table += [(str(t.number), format_figure(t.value), format_duration(t.seconds), t.run_id or "-") for t in best]
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     room = max(width - sum(widths) - 8, 20)
-    cells = ["parameters", *(assigned(trial.values, room) for trial in best)]
+    cells = ["parameters", *(format_values(trial.values, room) for trial in best)]
     wide = max(map(len, cells))
     return [
         f"{number:>{widths[0]}}  {metric_value:>{widths[1]}}  {time:>{widths[2]}}  {text:<{wide}}  {run}".rstrip()

@@ -15,7 +15,7 @@ from functools import partial
 
 from notebooks_lib.notebooks import expressions, parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import UnionType
-from notebooks_lib.notebooks.parameter_types import ParameterType, shown
+from notebooks_lib.notebooks.parameter_types import ParameterType, short_repr
 
 MAX_VALUES = 100_000
 """Most values of one parameter. They are held and checked one by one; combinations are not."""
@@ -28,8 +28,8 @@ class InvalidSearchSpace(Exception):
     """The values or the distribution of a parameter are wrong. The message says what was found and what is allowed."""
 
 
-def read(written: object, kind: ParameterType) -> tuple[object, ...]:
-    """Return the checked values of a text or a list, at least one. Raise InvalidSearchSpace."""
+def read_values(written: object, kind: ParameterType) -> tuple[object, ...]:
+    """Return the values that a text or a list gives, checked against the type `kind`. Raise InvalidSearchSpace."""
     values: list[object] = []
     mismatches: list[str] = []
     for item in _items(written, kind):
@@ -51,12 +51,12 @@ def read(written: object, kind: ParameterType) -> tuple[object, ...]:
     for value in values:
         source = expressions.write_literal(value)  # 1, 1.0 and True compare equal, but are different values
         if source in sources:
-            raise InvalidSearchSpace(f"found {shown(value)} twice, allowed once; take one out")
+            raise InvalidSearchSpace(f"found {short_repr(value)} twice, allowed once; take one out")
         sources.add(source)
     return tuple(values)
 
 
-def split(text: str) -> list[str]:
+def split_at_commas(text: str) -> list[str]:
     """Split at the commas outside brackets and quotes, and strip the pieces."""
     pieces: list[str] = []
     depth, quote, previous, start = 0, "", "", 0
@@ -86,7 +86,7 @@ def _items(written: object, kind: ParameterType) -> Iterator[Callable[[], object
         return
     if not isinstance(written, str):
         raise InvalidSearchSpace(
-            f"found {shown(written)} ({type(written).__name__}), allowed a list of values, or a text as '1..5'"
+            f"found {short_repr(written)} ({type(written).__name__}), allowed a list of values, or a text as '1..5'"
         )
     text = str.__str__(written).strip()
     if not text:
@@ -99,18 +99,18 @@ def _items(written: object, kind: ParameterType) -> Iterator[Callable[[], object
         if isinstance(listed, list):
             yield from _listed(listed, kind)
             return
-        if text.endswith("]") and len(split(text)) == 1 and _accepts(kind, text):
+        if text.endswith("]") and len(split_at_commas(text)) == 1 and _accepts(kind, text):
             # Probably ["a","b"] without quotes around it: the shell has removed the inner ones.
             raise InvalidSearchSpace(
-                f'found {shown(text)}, allowed a JSON list; quote all of it for the shell, as \'NAME=["a", "b"]\''
+                f'found {short_repr(text)}, allowed a JSON list; quote all of it for the shell, as \'NAME=["a", "b"]\''
             )
-    for piece in split(text):
+    for piece in split_at_commas(text):
         yield from _piece(piece, kind)
 
 
 def _listed(items: Sequence[object], kind: ParameterType) -> Iterator[Callable[[], object]]:
     if items and _accepts(kind, items) and not any(_accepts(kind, item) for item in items):
-        raise InvalidSearchSpace(f"found one list, {shown(items)}, allowed several; write [[...], [...]]")
+        raise InvalidSearchSpace(f"found one list, {short_repr(items)}, allowed several; write [[...], [...]]")
     for item in items:
         yield partial(parameter_values.settle, item, kind)
 
@@ -126,7 +126,7 @@ def _piece(piece: str, kind: ParameterType) -> Iterator[Callable[[], object]]:
         if isinstance(text, str):
             yield partial(str, text)
             return
-    if ".." in piece and counts(kind) and not _accepts(kind, piece):
+    if ".." in piece and takes_whole_numbers(kind) and not _accepts(kind, piece):
         for number in _range(piece):
             yield partial(int, number)
         return
@@ -137,11 +137,11 @@ def _range(piece: str) -> range:
     match = _RANGE.fullmatch(piece)
     form = "a range is FIRST..LAST or FIRST..LAST..STEP, in whole numbers"
     if match is None:
-        raise InvalidSearchSpace(f"found {shown(piece)}: {form}")
+        raise InvalidSearchSpace(f"found {short_repr(piece)}: {form}")
     first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
     if step == 0 or (last - first) * step < 0:
         down = f"; write {first}..{last}..{-abs(step) or -1} to count down" if first > last else ""
-        raise InvalidSearchSpace(f"found {shown(piece)}, which holds no number: {form}{down}")
+        raise InvalidSearchSpace(f"found {short_repr(piece)}, which holds no number: {form}{down}")
     count = (last - first) // step + 1  # len(range) fails beyond 2**63
     if count > MAX_VALUES:
         raise InvalidSearchSpace(f"found {count:,} values in {piece}, allowed at most {MAX_VALUES:,} for one parameter")
@@ -156,10 +156,10 @@ def _accepts(kind: ParameterType, value: object) -> bool:
     return type(kind) is not ParameterType
 
 
-def counts(kind: ParameterType) -> bool:
+def takes_whole_numbers(kind: ParameterType) -> bool:
     """Return whether a parameter of this type can take a whole number."""
     if isinstance(kind, UnionType):
-        return any(counts(option) for option in kind.options)
+        return any(takes_whole_numbers(option) for option in kind.options)
     if isinstance(kind, parameter_types.LiteralType):
         return any(isinstance(value, int) and not isinstance(value, bool) for value in kind.values)
     return type(kind) is ParameterType or isinstance(kind, parameter_types.NumberType)
@@ -188,5 +188,5 @@ class ParameterGrid:
 
     @property
     def described(self) -> dict[str, str]:
-        """Each name with its values, as a user could write them."""
+        """Parameter name -> its values as text for `--grid`."""
         return {name: expressions.write_literal(list(listed)) for name, listed in self.axes.items()}

@@ -26,14 +26,14 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, answering
+from notebooks_lib.tracking.store import Store, store_errors
 
 NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class SweepDescription:
-    """What a sweep is about. A sweep with an equal description can be resumed."""
+    """The search space and goal of a sweep. A sweep with an equal description can be resumed."""
 
     kind: Literal["grid", "space"]
     swept: Mapping[str, str]
@@ -80,8 +80,8 @@ class SweepDescription:
         return ", ".join([*settings, self.goal] if self.goal else settings)
 
 
-def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
-    """Return the start of the parent run, before its first trial."""
+def parent_start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
+    """Return the description of the parent run with which it is opened, before its first trial."""
     description = SweepDescription.of(domain, goal)
     swept = list(description.swept)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
@@ -97,7 +97,7 @@ def start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name:
     return dataclasses.replace(run_start, parameters=fixed_parameters, tags=tags)
 
 
-def find(store: Store, start: RunStart, run_id: str) -> RunInfo:
+def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
     """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
 
     Raise UsageError when there is none, or when the requested sweep has another search space.
@@ -113,7 +113,7 @@ def find(store: Store, start: RunStart, run_id: str) -> RunInfo:
                 "give the same notebook, values, metric and -p"
             )
         return sweep
-    with answering(store):
+    with store_errors(store):
         experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
     sweeps = [query.run_info(run, start.experiment) for run in parents]
@@ -135,7 +135,7 @@ def _described(run: RunInfo) -> str:
 
 
 def seconds_before(run: RunInfo) -> float:
-    """Return the seconds that earlier sessions took, as far as they recorded it."""
+    """Return how many seconds earlier sessions of the sweep took, as its tags record."""
     try:
         return float(run.tags.get(Tag.SWEEP_SECONDS, "0"))
     except ValueError:
@@ -143,7 +143,7 @@ def seconds_before(run: RunInfo) -> float:
 
 
 @contextlib.contextmanager
-def held(settings: Settings, run_id: str) -> Iterator[None]:
+def locked_sweep(settings: Settings, run_id: str) -> Iterator[None]:
     """Lock the sweep within the block. Raise UsageError when another process holds it."""
     lock = FileLock(settings.layout.sweeps / f"{run_id}.lock")
     try:
@@ -161,12 +161,12 @@ def held(settings: Settings, run_id: str) -> Iterator[None]:
         lock.release()
 
 
-def finish(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]) -> None:
+def finish_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]) -> None:
     """Write the report and end the run. If the sweep has failed already, an error of the store does not hide that."""
     try:
         if failure is None:
             _report(owned.store, result, tell)
-        end(owned, result, failure)
+        end_sweep(owned, result, failure)
     except Exception as error:
         if failure is None:
             raise
@@ -187,20 +187,20 @@ def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> N
             tell(f"no page of the best trial: {errors.reason(error)}")
 
 
-def end(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
+def end_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
     """End the run with its status, the number of trials in each state and the best trial."""
     tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
     tags[Tag.SWEEP_TOTAL] = str(result.total)
     tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
     best = result.best
-    with answering(owned.store):
+    with store_errors(owned.store):
         if best is not None and best.run_id is not None and result.goal is not None and best.value is not None:
             tags[Tag.SWEEP_BEST] = best.run_id
             owned.store.client.log_metric(owned.run_id, f"best_{result.goal.metric}", best.value)
         owned.end(result.status, failure=failure, tags=tags)
 
 
-def status(trials: Mapping[int, Trial], *, stopped: RunStatus | None) -> RunStatus:
+def sweep_status(trials: Mapping[int, Trial], *, stopped: RunStatus | None) -> RunStatus:
     """Return FINISHED, or FAILED if all trials failed, unless the sweep was stopped."""
     if stopped is not None:
         return stopped

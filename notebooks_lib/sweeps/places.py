@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scheme:
-    """A kind of place."""
+    """A scheme of `--on`, such as `dask://`, and how its addresses become places."""
 
     form: str
     """How it is written, for people."""
@@ -59,7 +59,7 @@ SCHEMES: Mapping[str, Scheme] = {
 """The word before the first colon -> the kind of place."""
 
 
-def find(on: str) -> Place[Any, Any]:
+def find_place(on: str) -> Place[Any, Any]:
     """Return the place that `--on` names. Raise UsageError for an unknown one, or one whose packages are missing."""
     scheme = SCHEMES.get(on.partition(":")[0])
     place = scheme.read(on) if scheme is not None else None

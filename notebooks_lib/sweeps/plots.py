@@ -34,19 +34,20 @@ BEST, MAIN, PRUNED, GREY = "#d62728", "#1f77b4", "#ff7f0e", "#7f7f7f"
 _log = logging.getLogger(__name__)
 
 
-def why_not(result: SweepResult) -> str:
+def undrawable_reason(result: SweepResult) -> str:
     """Return why nothing can be drawn; empty when plots can be drawn."""
     if result.goal is None:
         return "the sweep had no goal (--metric)"
     if len(_drawable(result)) < 2:
         return f"fewer than two trials finished with a finite value of {formatting.one_line(result.goal.metric, 40)}"
-    if _drawable(result)[0][0] is not formatting.ranked(result)[0]:
-        return f"the best value, {formatting.figure(formatting.ranked(result)[0].value)}, is too large to be drawn"
+    if _drawable(result)[0][0] is not formatting.ranked_trials(result)[0]:
+        best = formatting.ranked_trials(result)[0]
+        return f"the best value, {formatting.format_figure(best.value)}, is too large to be drawn"
     return ""
 
 
 def optimisation_history(result: SweepResult) -> Figure:
-    """Plot the value of each trial by number, and the best so far. Call only if `why_not` is empty."""
+    """Plot the value of each trial by number, and the best so far. Call only if `undrawable_reason` is empty."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -64,9 +65,9 @@ def optimisation_history(result: SweepResult) -> Figure:
     _best_so_far(axes, done, goal, last)
     best, value = done[0]
     axes.scatter([best.number], [value], s=160, marker="*", color=BEST, zorder=5, label="best")
-    axes.set_title(f"Best: {formatting.figure(value)} in trial {best.number}", loc="left")
+    axes.set_title(f"Best: {formatting.format_figure(value)} in trial {best.number}", loc="left")
     axes.set_xlabel("trial, in the order in which they were proposed")
-    how = f"{formatting.ordering(result)}{', log scale' if scale.log else ''}"
+    how = f"{formatting.better_direction(result)}{', log scale' if scale.log else ''}"
     axes.set_ylabel(f"{_text(goal.metric, 30)} ({how})", parse_math=False)
     axes.grid(visible=True, alpha=0.3)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
@@ -74,14 +75,14 @@ def optimisation_history(result: SweepResult) -> Figure:
 
 
 def slices(result: SweepResult) -> Figure:
-    """Plot the values of finished trials against each parameter. Call only if `why_not` is empty."""
+    """Plot the values of finished trials against each parameter. Call only if `undrawable_reason` is empty."""
     from matplotlib.figure import Figure
 
     goal, done = _goal(result), _drawable(result)
     scale = Scale.of_goal([value for _, value in done], goal)
     low, high = scale.margins()
     values = [min(max(value, low), high) for _, value in done]
-    names = formatting.swept([trial for trial, _ in done]) or [""]
+    names = formatting.swept_names([trial for trial, _ in done]) or [""]
     columns = min(len(names), COLUMNS)
     rows = math.ceil(len(names) / columns)
     width, height = 3.2 * columns + 1.2, 3.6 * rows + 0.5
@@ -101,8 +102,8 @@ def slices(result: SweepResult) -> Figure:
         panels[0, 0].set_yscale("log")
     panels[0, 0].set_ylim(low, high)
     best, value = done[0]
-    title = f"{_text(goal.metric, 30)} ({formatting.ordering(result)}) of {len(done)} trials that finished"
-    title += f"; the best, {formatting.figure(value)}, is trial {best.number}"
+    title = f"{_text(goal.metric, 30)} ({formatting.better_direction(result)}) of {len(done)} trials that finished"
+    title += f"; the best, {formatting.format_figure(value)}, is trial {best.number}"
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
@@ -118,7 +119,7 @@ def _place(axes: Axes, values: Sequence[object]) -> list[float]:
             axes.locator_params(axis="x", nbins=5)
         axes.set_xlim(*scale.margins())
         return numbers
-    texts = [formatting.value(value, 200) for value in values]
+    texts = [formatting.format_value(value, 200) for value in values]
     distinct = sorted(dict(zip(texts, values, strict=True)).items(), key=_order)
     places = {text: float(place) for place, (text, _) in enumerate(distinct)}
     labelled = list(places)[:: math.ceil(len(places) / LABELS)]
@@ -193,13 +194,13 @@ def _best_so_far(axes: Axes, done: Sequence[tuple[Trial, float]], goal: Goal, la
 
 def _goal(result: SweepResult) -> Goal:
     if result.goal is None:
-        raise ValueError("a sweep without a goal has nothing to draw: ask `why_not` first")
+        raise ValueError("a sweep without a goal has nothing to draw: ask `undrawable_reason` first")
     return result.goal
 
 
 def _drawable(result: SweepResult) -> list[tuple[Trial, float]]:
     """Return the finished trials with their values, the best first."""
-    return [(trial, trial.value) for trial in formatting.ranked(result) if is_number(trial.value)]
+    return [(trial, trial.value) for trial in formatting.ranked_trials(result) if is_number(trial.value)]
 
 
 def _text(text: str, room: int) -> str:
@@ -280,7 +281,7 @@ def draw_all(result: SweepResult) -> dict[str, Picture]:
             "the edge.",
         ),
     )
-    missing = why_not(result)
+    missing = undrawable_reason(result)
     pictures = {}
     for name, draw, title, hint in kinds:
         png, why = None, missing

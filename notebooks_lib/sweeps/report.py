@@ -51,7 +51,9 @@ class _Table:
 def render(result: SweepResult, name: str, pictures: Sequence[Picture], link: Callable[[str], str]) -> str:
     """Return the HTML page. `link` returns the address of a run."""
     best = result.best
-    best_values = [f"{k} = {formatting.value(v, 200)}" for k, v in (best.values.items() if best is not None else ())]
+    best_values = [
+        f"{k} = {formatting.format_value(v, 200)}" for k, v in (best.values.items() if best is not None else ())
+    ]
     return _template().render(
         result=result,
         name=name,
@@ -59,8 +61,8 @@ def render(result: SweepResult, name: str, pictures: Sequence[Picture], link: Ca
         best=best,
         best_values=_text(", ".join(best_values), 5000),
         ended={"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}[result.status],
-        counts=formatting.counts(result),
-        ordering=formatting.ordering(result),
+        counts=formatting.format_counts(result),
+        ordering=formatting.better_direction(result),
         pictures=pictures,
         tables=[
             _finished(result),
@@ -69,15 +71,15 @@ def render(result: SweepResult, name: str, pictures: Sequence[Picture], link: Ca
         ],
         address=link,
         base64=lambda png: base64.b64encode(png).decode("ascii"),
-        duration=formatting.duration,
-        figure=formatting.figure,
+        duration=formatting.format_duration,
+        figure=formatting.format_figure,
         text=_text,
     )
 
 
 def _finished(result: SweepResult) -> tuple[str, str, _Table]:
     """Return the title, the note and the table of the trials that finished, the best first."""
-    goal, trials = result.goal, formatting.ranked(result)
+    goal, trials = result.goal, formatting.ranked_trials(result)
     if goal is None:
         trials = [trial for trial in result.trials if trial.state in ("finished", "skipped")]
     shown = trials[:MAX_ROWS]
@@ -88,7 +90,7 @@ def _finished(result: SweepResult) -> tuple[str, str, _Table]:
     )  # metrics that are equal in all trials come last
     more = f", with {METRICS} of {len(others)} other metrics" if len(others) > METRICS else ""
     valued = f" with a finite value of {_text(goal.metric)}" if goal else ""
-    names, others = formatting.swept(result.trials), others[:METRICS]
+    names, others = formatting.swept_names(result.trials), others[:METRICS]
     # Numbers are aligned right; a parameter that is only sometimes a number is aligned like text.
     numeric = {n for n in names if all(isinstance(t.values.get(n, 0), int | float) for t in shown)}
     columns = [("trial", "number"), *([(goal.metric, "number")] if goal else [])]
@@ -96,9 +98,12 @@ def _finished(result: SweepResult) -> tuple[str, str, _Table]:
     columns += [*((name, "number") for name in others), ("time", "number")]
     rows = []
     for trial in shown:
-        cells = [str(trial.number), *([formatting.figure(trial.value)] if goal else [])]
-        cells += [_text(formatting.value(trial.values[n], ROOM)) if n in trial.values else "" for n in names]
-        cells += [*(formatting.figure(trial.metrics.get(n)) for n in others), formatting.duration(trial.seconds)]
+        cells = [str(trial.number), *([formatting.format_figure(trial.value)] if goal else [])]
+        cells += [_text(formatting.format_value(trial.values[n], ROOM)) if n in trial.values else "" for n in names]
+        cells += [
+            *(formatting.format_figure(trial.metrics.get(n)) for n in others),
+            formatting.format_duration(trial.seconds),
+        ]
         rows.append((trial, cells))
     title = f"finished, {'the best first' if goal else 'in the order of their numbers'}"
     note = f"This table shows {some} trials that finished{valued}{more}."
@@ -119,8 +124,13 @@ def _ended_early(result: SweepResult, title: str, states: Sequence[TrialState]) 
     ]
     rows = []
     for trial in shown:
-        reason, values = _text(trial.reason or "-", REASON_ROOM), _text(formatting.assigned(trial.values), REASON_ROOM)
-        rows.append((trial, [str(trial.number), trial.state, reason, values, formatting.duration(trial.seconds)]))
+        reason, values = (
+            _text(trial.reason or "-", REASON_ROOM),
+            _text(formatting.format_values(trial.values), REASON_ROOM),
+        )
+        rows.append(
+            (trial, [str(trial.number), trial.state, reason, values, formatting.format_duration(trial.seconds)])
+        )
     return title, f"This table shows {some}.", _Table(columns, rows)
 
 
@@ -176,7 +186,7 @@ def write_tables(result: SweepResult, folder: Path) -> None:
 
 def rows(trials: Sequence[Trial]) -> list[list[object]]:
     """Return a header and a row for each trial; columns are named as in MLflow's tables."""
-    names = formatting.swept(trials)
+    names = formatting.swept_names(trials)
     metrics = sorted({name for trial in trials for name in trial.metrics})
     header = ["number", "state", *(f"params.{name}" for name in names), "value"]
     header += [*(f"metrics.{name}" for name in metrics), "run_id", "seconds", "reason"]

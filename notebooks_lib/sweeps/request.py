@@ -118,7 +118,8 @@ def _read_table(value: object) -> tuple[str, dict[str, object]]:
         return "", {}
     if not isinstance(value, dict):
         return (
-            f"found {parameter_types.shown(value)} ({type(value).__name__}), allowed a mapping of parameters to values",
+            f"found {parameter_types.short_repr(value)} ({type(value).__name__}), "
+            "allowed a mapping of parameters to values",
             {},
         )
     odd = next((key for key in value if not isinstance(key, str)), None)
@@ -156,7 +157,7 @@ class SweepRequest:
     jobs: int | None = 1
     """Parallel trials; None for as many as the executor has room for."""
     place: Place[Any, Any] = executors.LOCAL
-    """Where the trials run; `places.find` reads it."""
+    """Where the trials run; `places.find_place` reads it."""
     limits: TrialLimits = field(default_factory=TrialLimits)
     fail_fast: bool = False
     skip_seen: bool = False
@@ -180,7 +181,7 @@ class SweepRequest:
 
     @property
     def learns(self) -> bool:
-        """Whether a study proposes or prunes trials. Otherwise a plain grid is run."""
+        """True if a study proposes or prunes trials. Otherwise a plain grid is run."""
         return isinstance(self.domain.swept, ParameterSpace) or self.prune is not None
 
     @property

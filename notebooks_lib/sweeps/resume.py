@@ -72,7 +72,7 @@ def _reason(run: RunInfo) -> str:
     cell, line = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.FAILED_LINE, "")
     error = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
     step = tags.get(Tag.STOP_STEP)
-    return formatting.reason(error, cell, line) or (f"at step {step}" if step is not None else "")
+    return formatting.format_error(error, cell, line) or (f"at step {step}" if step is not None else "")
 
 
 class PreviousResults:
@@ -134,7 +134,7 @@ def _equal_run(run_id: str | None) -> str:
 
 @dataclass(frozen=True)
 class TrialSource:
-    """The source of a session's trials and the results of earlier ones."""
+    """The source of a session's trials, with the results of earlier sessions."""
 
     previous_results: PreviousResults
     proposals: Proposals

@@ -33,12 +33,12 @@ DEFAULT_SAMPLER = "tpe"
 PRUNERS = ("median", "percentile:25", "hyperband")
 
 
-def sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
+def make_sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
     """Return the sampler of that name for `jobs` parallel trials."""
     return SAMPLERS[name](seed, jobs)
 
 
-def pruner(text: str | None) -> BasePruner:
+def make_pruner(text: str | None) -> BasePruner:
     """Return the pruner that `text` names, or for None one that never prunes."""
     from optuna import pruners
 

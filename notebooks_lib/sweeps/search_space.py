@@ -10,11 +10,11 @@ from typing import Protocol
 from notebooks_lib import errors
 from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import UnionType
-from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, shown
+from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, short_repr
 from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.sweeps import distributions, grid_values
 from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid, counts
+from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid, takes_whole_numbers
 
 LEAST_SHARE = 1e-6
 """The least probability that a normal must have inside the schema's range. Less is a mistake in mu or sigma."""
@@ -44,8 +44,8 @@ class Dimension:
         return self.kind.check(self.distribution.at(coordinate))
 
 
-def fit(distribution: Distribution, kind: ParameterType) -> Dimension:
-    """Return the checked dimension; a normal is truncated to the schema's range. Raise InvalidSearchSpace."""
+def fit_to_type(distribution: Distribution, kind: ParameterType) -> Dimension:
+    """Check a distribution against a parameter's type and return it as a dimension. Raise InvalidSearchSpace."""
     try:
         match distribution:
             case Choice():
@@ -67,7 +67,7 @@ def _fit_int(kind: ParameterType, distribution: Int) -> None:
     low, high = distribution.low, distribution.high
     if type(kind) is ParameterType or any(_allows(number, low, high) for number in _numbers(kind)):
         return
-    if not counts(kind) or high - low > MOST_CHOICES:
+    if not takes_whole_numbers(kind) or high - low > MOST_CHOICES:
         raise InvalidSearchSpace(f"found {distribution}, allowed {kind.allowed}; list its values with choice(...)")
     for value in (low, high, *range(low, high)):  # a Literal may have gaps between the bounds
         kind.check(value)
@@ -169,7 +169,7 @@ class ParameterSpace:
 
     @property
     def described(self) -> dict[str, str]:
-        """Each name with its distribution, as a user could write it."""
+        """Parameter name -> its distribution as text for `--space`."""
         return {name: str(dimension.distribution) for name, dimension in self.dimensions.items()}
 
 
@@ -194,7 +194,7 @@ class FileValues(Protocol):
     def space(self) -> Mapping[str, object]: ...
 
 
-def read(
+def read_search_space(
     schema: Schema,
     *,
     parameters: Sequence[str] = (),
@@ -239,9 +239,11 @@ def read(
                 problems.append(errors.unknown("parameter", name, [declared.name for declared in schema.parameters]))
                 continue
             if name in axes:
-                value_lists[name] = grid_values.read(axes[name], parameter.kind)
+                value_lists[name] = grid_values.read_values(axes[name], parameter.kind)
             if name in spaces:
-                dimensions[name] = fit(distributions.parse(spaces[name], parameter.kind), parameter.kind)
+                dimensions[name] = fit_to_type(
+                    distributions.parse_distribution(spaces[name], parameter.kind), parameter.kind
+                )
         except InvalidSearchSpace as problem:
             problems.append(f"{name}: {problem}")
     if not axes and not spaces and not problems:
@@ -258,7 +260,7 @@ def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, ob
         name, equals, text_after = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            problems.append(f"{option} {shown(text)}: found no NAME=...; write it as {form}")
+            problems.append(f"{option} {short_repr(text)}: found no NAME=...; write it as {form}")
         elif name in pairs:
             problems.append(f"{name}: found more than one {option} for it, allowed one")
         else:

@@ -32,7 +32,7 @@ _REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
 
 @dataclass(frozen=True)
 class LocalSweep:
-    """A sweep in this process, for its trials in the same process."""
+    """A sweep of this process, which its trials in the same process can ask if they must stop."""
 
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
@@ -49,8 +49,8 @@ _local_sweeps: dict[str, LocalSweep] = {}
 
 
 @contextlib.contextmanager
-def local(sweep: str, store: Store) -> Iterator[LocalSweep]:
-    """Let trials of this process find the sweep by its run id within the block."""
+def registered_sweep(sweep: str, store: Store) -> Iterator[LocalSweep]:
+    """Register a sweep within the block, so that trials of this process find it by its run id."""
     _local_sweeps[sweep] = LocalSweep(store)
     try:
         yield _local_sweeps[sweep]
@@ -76,7 +76,7 @@ def request_stop(
 
 
 def is_over(store: Store, sweep: str) -> bool:
-    """Return whether the sweep needs no more trials: its run was asked to stop, or has ended."""
+    """Return True if the sweep needs no more trials, because its run was asked to stop or has ended."""
     return not {Tag.STOP, Tag.END}.isdisjoint(store.client.get_run(sweep).data.tags)
 
 
@@ -114,7 +114,7 @@ class StopTagWatcher:
 
 
 def close_open(store: Store, run_id: str) -> None:
-    """End trials that still say RUNNING and that no process waits for.
+    """End trials whose runs are still RUNNING although no process waits for them.
 
     If the owner may still be alive on a worker, ask the trial to stop first and wait some seconds.
     """
@@ -169,7 +169,7 @@ class IntermediateValues:
 
     @property
     def empty(self) -> bool:
-        """Whether trials have ended in this session, and none had intermediate values."""
+        """True if trials have ended in this session but none logged intermediate values."""
         return self._ended > 0 and not self._last_step
 
     def read(self, proposals: Proposals, running: Collection[int]) -> None:
@@ -190,7 +190,7 @@ class IntermediateValues:
         self._next_read = began + took + min(max(least, took / READ_SHARE), most)
 
     def finished(self, proposals: Proposals, trial: Trial) -> Trial:
-        """Report what an ended trial logged since the last read: the pruner compares others with its whole curve.
+        """Report the last values of an ended trial, because the pruner compares other trials with its whole curve.
 
         Return the trial. For a pruned one, value and reason are those of the step that decided: it may have logged more
         until it stopped.

@@ -95,22 +95,22 @@ class StudyProposals:
         self._steps: dict[int, set[int]] = {}
         self._pruned: set[int] = set()
         self._path = path
-        self._study = open_study(path, domain, goal, samplers.pruner(pruner))
-        with writing(path):
+        self._study = open_study(path, domain, goal, samplers.make_pruner(pruner))
+        with journal_errors(path):
             done = self._settle(ended or {})
         self._left = self.total - len(done)
         self._numbers = (number for number in range(self.total) if number not in done)
         # After a resume, the same seed must not propose the same trials again.
         started = len(self._study.get_trials(deepcopy=False))
         mixed = seed if seed is None or not started else zlib.crc32(f"{seed} {started}".encode())
-        self._study.sampler = samplers.sampler("random" if self._grid else sampler, mixed, jobs)
+        self._study.sampler = samplers.make_sampler("random" if self._grid else sampler, mixed, jobs)
 
     def ask(self) -> Proposal | None:
         """Return the next trial, or None after the requested number. A trial that is killed later counts as well."""
         if self._left <= 0:
             return None
         self._left -= 1
-        with writing(self._path):
+        with journal_errors(self._path):
             trial = self._study.ask(self._coordinates)
             number = trial.number
             values = {name: dimension.at(trial.params[name]) for name, dimension in self._space.items()}
@@ -132,7 +132,7 @@ class StudyProposals:
         seen = self._steps.setdefault(number, set())
         if step not in seen and number not in self._pruned:
             seen.add(step)
-            with writing(self._path):
+            with journal_errors(self._path):
                 trial.report(float(value), int(step))
                 if trial.should_prune():
                     self._pruned.add(number)
@@ -146,7 +146,7 @@ class StudyProposals:
         self._pruned.discard(number)
         if trial is None:
             return
-        with writing(self._path):
+        with journal_errors(self._path):
             if not _tell_study(self._study, trial.number, state, value):
                 if state in _COUNTED:
                     trial.set_user_attr(_ENDED, state)
@@ -262,8 +262,8 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing file into a TrackingError that names the file."""
+def journal_errors(path: Path) -> Iterator[None]:
+    """Within the block, turn errors of the journal file, such as a full disk, into a TrackingError that names it."""
     try:
         yield
     except OSError as error:

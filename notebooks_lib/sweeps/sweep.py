@@ -84,7 +84,7 @@ class _SweepSession:
             stopping.close_open(self.store, self.owned.run_id)
             if self.intermediate_values is not None and self.intermediate_values.empty and self.stopped is None:
                 self.tell("--prune had no effect: no trial logged the metric with step= more than once")
-            status = parent_run.status(self.trials, stopped=self.stopped)
+            status = parent_run.sweep_status(self.trials, stopped=self.stopped)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             status = "KILLED" if interrupted or self.stopped == "KILLED" else "FAILED"
@@ -92,7 +92,7 @@ class _SweepSession:
             raise
         finally:
             result = self._result(status)
-            parent_run.finish(self.owned, result, failure, self.tell)
+            parent_run.finish_sweep(self.owned, result, failure, self.tell)
         return result
 
     def _begin(self) -> None:
@@ -148,7 +148,7 @@ class _SweepSession:
         try:
             task = self.tasks.make(proposal)
         except errors.NbopsError as error:
-            self._settle(trial_runner.failed(proposal.number, proposal.values, error))
+            self._settle(trial_runner.failed_trial(proposal.number, proposal.values, error))
             return True
         earlier = self.previous_results.find(proposal, task.start)
         if earlier is not None:
@@ -168,7 +168,7 @@ class _SweepSession:
         except errors.ClusterError:
             raise  # the other trials would fail in the same way
         except Exception as error:  # noqa: BLE001  # a worker that died, say
-            outcome = TrialOutcome(trial_runner.failed(task.number, task.values, error))
+            outcome = TrialOutcome(trial_runner.failed_trial(task.number, task.values, error))
         ended = outcome.trial
         if self.intermediate_values is not None and self.stopped is None:
             ended = self.intermediate_values.finished(self.proposals, ended)
@@ -253,7 +253,7 @@ class _SweepSession:
         )
 
 
-def run(
+def run_sweep(
     request: SweepRequest,
     store: Store,
     *,
@@ -271,22 +271,22 @@ def run(
     """
     if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
-    started = parent_run.start(request.source, request.domain, request.goal, request.name)
+    started = parent_run.parent_start(request.source, request.domain, request.goal, request.name)
     with contextlib.ExitStack() as stack:
         stop_signal = stack.enter_context(interruption.catch_signals())
-        executor = request.place.connect(trial_runner.run, Session(request.source, started, store, tell))
+        executor = request.place.connect(trial_runner.run_trial, Session(request.source, started, store, tell))
         stack.callback(executor.close)
         if request.resume is None:
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
-            stack.enter_context(parent_run.held(store.settings, owned.run_id))
+            stack.enter_context(parent_run.locked_sweep(store.settings, owned.run_id))
             seconds_before = 0.0
         else:
-            earlier = parent_run.find(store, started, request.resume)
+            earlier = parent_run.find_sweep(store, started, request.resume)
             seconds_before = parent_run.seconds_before(earlier)
-            stack.enter_context(parent_run.held(store.settings, earlier.run_id))
+            stack.enter_context(parent_run.locked_sweep(store.settings, earlier.run_id))
             owned = OwnedRun.reopen(store, earlier.run_id, started)
-        local_sweep = stack.enter_context(stopping.local(owned.run_id, store))
+        local_sweep = stack.enter_context(stopping.registered_sweep(owned.run_id, store))
         on_open(owned.run_id, owned.url)
         return _SweepSession(
             request=request,

@@ -40,7 +40,7 @@ class TrialTask:
 
     @property
     def start(self) -> RunStart:
-        """The start of its run."""
+        """The description with which the trial's run is opened."""
         assert self.plan.start is not None  # trials are always tracked
         return self.plan.start
 
@@ -59,7 +59,7 @@ class TaskBuilder:
         stem = request.source.notebook.path.stem
         plan = request.source.plan(
             {**request.domain.fixed, **proposal.values},
-            name=f"{stem} {formatting.assigned(proposal.values)}"[:NAME_ROOM],
+            name=f"{stem} {formatting.format_values(proposal.values)}"[:NAME_ROOM],
             tags={
                 "mlflow.parentRunId": self._parent.run_id,
                 Tag.TRIAL: str(proposal.number),
@@ -98,24 +98,26 @@ class TrialOutcome:
     """The store accepted neither the run nor its end."""
 
 
-def run(task: TrialTask) -> TrialOutcome:
+def run_trial(task: TrialTask) -> TrialOutcome:
     """Run the trial as an MLflow run that this process owns. Never raise."""
     try:
-        return TrialOutcome(ended(task, _run(task)))
+        return TrialOutcome(ended_trial(task, _run(task)))
     except errors.RunNotWrittenError as error:
         result = error.result
         seconds = result.seconds if isinstance(result, RunResult) else None
         run_id = result.run_id if isinstance(result, RunResult) else None
-        return TrialOutcome(failed(task.number, task.values, error, run_id=run_id, seconds=seconds), unwritten=True)
+        return TrialOutcome(
+            failed_trial(task.number, task.values, error, run_id=run_id, seconds=seconds), unwritten=True
+        )
     except errors.TrackingError as error:
-        return TrialOutcome(failed(task.number, task.values, error), unwritten=True)
+        return TrialOutcome(failed_trial(task.number, task.values, error), unwritten=True)
     except Exception as error:  # noqa: BLE001  # the sweep goes on, whatever it was
-        return TrialOutcome(failed(task.number, task.values, error))
+        return TrialOutcome(failed_trial(task.number, task.values, error))
 
 
 def _run(task: TrialTask) -> RunResult:
     local_sweep = stopping.local_sweep(task.sweep)
-    store = local_sweep.store if local_sweep is not None else connected(task.plan.settings)
+    store = local_sweep.store if local_sweep is not None else connect_once(task.plan.settings)
     watcher = stopping.StopTagWatcher(store)
     mine = ""
 
@@ -142,21 +144,21 @@ def _run(task: TrialTask) -> RunResult:
         watcher.end()
 
 
-def ended(task: TrialTask, result: RunResult) -> Trial:
-    """Return the trial for an ended run."""
+def ended_trial(task: TrialTask, result: RunResult) -> Trial:
+    """Return the trial that describes an ended run."""
     state = trial_state(result.status, result.failure)
     value = result.metrics.get(task.goal.metric) if task.goal is not None else None
     reason = ""
     if result.failure is not None:
         failure = result.failure
         error = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
-        reason = formatting.reason(error, "" if failure.cell is None else str(failure.cell), failure.line)
+        reason = formatting.format_error(error, "" if failure.cell is None else str(failure.cell), failure.line)
     elif state == "finished" and task.goal is not None and not finite(value):
         reason = _missing(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
 
-def failed(
+def failed_trial(
     number: int,
     values: Mapping[str, object],
     error: BaseException,
@@ -164,9 +166,9 @@ def failed(
     run_id: str | None = None,
     seconds: float | None = None,
 ) -> Trial:
-    """Return the trial for an error before, during or after its run."""
+    """Return the failed trial that describes an error before, during or after its run."""
     message = str(error) if isinstance(error, errors.NbopsError) else f"{type(error).__name__}: {error}"
-    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.reason(message))
+    return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.format_error(message))
 
 
 def _missing(metric: str, logged: Mapping[str, float]) -> str:
@@ -181,7 +183,7 @@ _stores: dict[tuple[str, Path], Store] = {}
 _connecting = threading.Lock()
 
 
-def connected(settings: Settings) -> Store:
+def connect_once(settings: Settings) -> Store:
     """Return the store; connect only once per process, since that sets MLflow's default and contacts a server."""
     with _connecting:
         key = (stores.tracking_uri(settings), settings.root)

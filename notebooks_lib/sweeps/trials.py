@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Direction
-from notebooks_lib.notebooks.parameter_types import shown
+from notebooks_lib.notebooks.parameter_types import short_repr
 from notebooks_lib.run_result import TrialState, finite
 
 
@@ -60,7 +60,7 @@ class Proposals(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial and its state."""
+    """One trial of a sweep: its parameters, state and results."""
 
     number: int
     values: Mapping[str, object]
@@ -75,7 +75,7 @@ class Trial:
 
     @property
     def eligible(self) -> bool:
-        """Whether it can be the best: it finished, now or before, with a finite value."""
+        """True if the trial can be the best: it finished, in this or an earlier session, with a finite value."""
         return self.state in ("finished", "skipped") and finite(self.value)
 
 
@@ -85,13 +85,13 @@ def values_to_tag(values: Mapping[str, object]) -> str:
 
 
 def values_from_tag(text: str) -> Mapping[str, object]:
-    """Read that tag; empty if it is missing or was cut off by a store. Raise ValueError if it holds no JSON object."""
+    """Return the swept values from their tag; empty if it is missing or cut off. Raise ValueError for other JSON."""
     try:
         values = json.loads(text or "{}")
     except json.JSONDecodeError:
         return {}
     if not isinstance(values, dict):
-        raise ValueError(shown(text))
+        raise ValueError(short_repr(text))
     return values
 
 
@@ -191,7 +191,7 @@ class SweepProgress:
             self._since = self._ends.popleft()
 
     def gap(self) -> float | None:
-        """Return the recent seconds between two ends of trials; None until every job has ended one.
+        """Return the recent time between the ends of two trials, in seconds; None until every job has ended one.
 
         A pause counts only once it is longer than this gap, so that slow trials do not make the figure jump.
         """

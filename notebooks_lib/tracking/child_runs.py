@@ -18,14 +18,14 @@ _ignored: set[str] = set()
 
 
 def install(tags: dict[str, str]) -> None:
-    """Let MLflow attach to the owner's run, and open another run where it would raise. Put `tags` on all new runs."""
+    """Adapt MLflow's `start_run` here: attach to the owner's run, or open a child run. Put `tags` on all new runs."""
     from mlflow import environment_variables as variables
     from mlflow.tracking._model_registry import utils as registry
     from mlflow.tracking._tracking_service import utils
     from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
     # An attribute of the instance comes before its class's method: MLflow calls `get` on these objects.
-    variables.MLFLOW_RUN_ID.get = attachable  # type: ignore[method-assign]
+    variables.MLFLOW_RUN_ID.get = attachable_run  # type: ignore[method-assign]
     uri = variables.MLFLOW_TRACKING_URI.get
     variables.MLFLOW_TRACKING_URI.get = lambda: owners_store(uri())  # type: ignore[method-assign,no-untyped-call]
     # Replace the code of the functions, not the names: other modules have imported the functions already.
@@ -45,8 +45,8 @@ def install(tags: dict[str, str]) -> None:
     TrackingServiceClient.create_run = create_run  # type: ignore[method-assign,assignment]
 
 
-def attachable() -> str | None:
-    """Return the owner's run while MLflow can attach to it: the notebook has set no other experiment."""
+def attachable_run() -> str | None:
+    """Return the id of the owner's run; None after the notebook has set another experiment."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return None
@@ -77,7 +77,7 @@ def owners_store(asked: object) -> str:
 
 
 def other_store(named: str, ours: str) -> str:
-    """Return the message why a notebook of the project may not send its runs elsewhere."""
+    """Return the message that a notebook of the project may not use another store, and what to do."""
     return (
         f"it sets the tracking URI to {named}, but the run is tracked to {ours}: take the line out, or run the "
         "notebook as it is with --untracked"

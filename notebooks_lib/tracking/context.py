@@ -21,15 +21,15 @@ class OwnedRunContext(RunContextProvider):
         if os.environ.get(Env.OWNER_RUN):
             child_runs.install(self.tags())
             store = os.environ.get(Env.OWNER_STORE, "")
-            if sqlite.is_url(store):
-                sqlite.relax(store)
+            if sqlite.is_sqlite(store):
+                sqlite.relax_flushing(store)
 
     def in_context(self) -> bool:
-        """Return whether an owner started this kernel."""
+        """Return True if the owner of a run started this kernel."""
         return bool(os.environ.get(Env.OWNER_RUN))
 
     def tags(self) -> dict[str, str]:
-        """The owner's run as parent, the notebook as source, and this process as the one that must end the run."""
+        """Return the tags of a new run: the owner's run as parent, the notebook as source, this process as owner."""
         owner = os.environ[Env.OWNER_RUN]
         tags = {
             MLFLOW_PARENT_RUN_ID: owner,

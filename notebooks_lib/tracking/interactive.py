@@ -14,7 +14,7 @@ from notebooks_lib.tracking.store import Store
 
 
 class InteractiveRun:
-    """The one run of this process, if it has no owner; a cell that raises leaves it open for the next attempt."""
+    """The run that this process opened because it has no owner. It stays open when a cell raises."""
 
     def __init__(self) -> None:
         self.run_id: str | None = None
@@ -29,7 +29,7 @@ class InteractiveRun:
         stem, notebook = _name(store)
         here = store.settings
         lock = provenance.lock_sha256(here.layout)
-        tags = provenance.source_tags(notebook, provenance.git(here.root), lock)
+        tags = provenance.source_tags(notebook, provenance.git_state(here.root), lock)
         tags |= provenance.owner_tags()
         earlier = self.run_id
         self.end()

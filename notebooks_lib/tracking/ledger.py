@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.store import answering
+from notebooks_lib.tracking.store import store_errors
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -32,7 +32,7 @@ What = Literal["mark", "traffic", "failed", "waiting", "approved"]
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One change."""
+    """One entry: a change of a champion mark or of traffic."""
 
     model: str
     stage: str
@@ -63,9 +63,9 @@ _FIELDS = {
 """Key of a field in JSON and, after Tag.LEDGER_PREFIX, in tags -> its name here. The time is the run's own."""
 
 
-def write(store: Store, entry: LedgerEntry, key: str) -> None:
-    """Add an entry, unless there is one with this key."""
-    with answering(store):
+def write_entry(store: Store, entry: LedgerEntry, key: str) -> None:
+    """Add an entry to the ledger, unless it has one with this key."""
+    with store_errors(store):
         experiment = store.experiment_id(EXPERIMENT)
         entries = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
         if entries:
@@ -76,9 +76,9 @@ def write(store: Store, entry: LedgerEntry, key: str) -> None:
             store.client.set_terminated(run_id, "FINISHED")
 
 
-def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
+def read_entries(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
     """Return the entries of a model, or of one stage of it, newest first."""
-    with answering(store):
+    with store_errors(store):
         experiment = store.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return []
@@ -92,7 +92,7 @@ def read(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry
     return [_entry(run) for run in sorted(once.values(), key=_order, reverse=True)]
 
 
-def who() -> str:
+def acting_user() -> str:
     """Return the acting user and machine, or the person for whom CI acts."""
     actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("BUILD_REQUESTEDFOR")
     try:
@@ -103,7 +103,7 @@ def who() -> str:
 
 
 def _create(store: Store, experiment: str, entry: LedgerEntry, key: str) -> str:
-    fields = replace(entry, who=entry.who or who(), when="").as_json()
+    fields = replace(entry, who=entry.who or acting_user(), when="").as_json()
     tags = {Tag.LEDGER_PREFIX + key: text[:LIMIT] for key, text in fields.items() if text}
     title = f"{entry.model} {entry.stage}: {entry.what} {entry.before or 'none'} -> {entry.after or 'none'}"[:LIMIT]
     run = store.client.create_run(

@@ -23,14 +23,14 @@ from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance, query
 from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
-from notebooks_lib.tracking.store import RETRIES, Store, answering
+from notebooks_lib.tracking.store import RETRIES, Store, store_errors
 
 BATCH = 100
 
 
 @dataclass(frozen=True)
 class RunStart:
-    """What is known of a run before its kernel starts."""
+    """The description of a run before its kernel starts: name, experiment, parameters and tags."""
 
     experiment: str
     name: str
@@ -60,7 +60,7 @@ class OwnedRun:
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
-        """Create the run with all that is known already, so that even an interrupted run says what it was."""
+        """Create the run with its whole description, so that it is complete even if the run is interrupted."""
         tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
         tags |= {
@@ -71,18 +71,18 @@ class OwnedRun:
             **(start.tags or {}),
         }
         tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
-        with answering(store):
+        with store_errors(store):
             experiment_id = start.experiment_id or store.experiment_id(start.experiment)
             run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
         return cls(store, run.info.run_id, experiment_id, start)
 
     @classmethod
     def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
-        """Take over a run that has ended or lost its owner: it is RUNNING again, and this process must end it."""
+        """Reopen a run that has ended or lost its owner; this process becomes its owner and must end it."""
         from mlflow.entities import RunTag
 
         client = store.client
-        with answering(store):
+        with store_errors(store):
             run = client.get_run(run_id)
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in provenance.owner_tags().items()])
             if Tag.END in run.data.tags:
@@ -92,7 +92,7 @@ class OwnedRun:
 
     @property
     def url(self) -> str:
-        """Address of the run for people."""
+        """The address of the run's page in MLflow's UI."""
         return self.store.run_url(self.run_id, self.experiment_id)
 
     def environment(self) -> dict[str, str]:
@@ -265,13 +265,13 @@ def _is_open(run: Any) -> bool:
 
 
 def may_live(tags: Mapping[str, str]) -> bool:
-    """Return whether a run's owner is another process that may still be running."""
+    """Return True if a run's owner is another process that may still be running."""
     if tags.get(Tag.OWNER_HOST) != socket.gethostname():
         return True
     return tags.get(Tag.OWNER_PID) != str(os.getpid()) and is_alive(tags)
 
 
 def is_alive(tags: Mapping[str, str]) -> bool:
-    """Return whether a run's owner is a running process of this machine."""
+    """Return True if a run's owner is a running process of this machine."""
     pid = tags.get(Tag.OWNER_PID, "")
     return pid.isdecimal() and process_identity.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

@@ -32,8 +32,8 @@ class Git:
     """Output of `git diff HEAD`, and the names of untracked files; empty when clean."""
 
 
-def git(root: Path) -> Git | None:
-    """Return the commit and what is uncommitted; None outside a repository.
+def git_state(root: Path) -> Git | None:
+    """Return the commit and the uncommitted files of a working tree; None outside a git repository.
 
     Where there is a repository but git gives no commit, the reason is logged once.
     """
@@ -65,7 +65,7 @@ def _say_why(root: Path, reason: str) -> None:
 
 
 def lock_sha256(layout: Layout) -> str:
-    """Return digest of the pinned environment; empty when the project pins none."""
+    """Return the sha256 of the project's lock file; empty without one."""
     try:
         return hashlib.sha256(layout.lock.read_bytes()).hexdigest()
     except OSError:

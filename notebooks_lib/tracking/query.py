@@ -13,7 +13,7 @@ from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
-from notebooks_lib.tracking.store import Store, answering
+from notebooks_lib.tracking.store import Store, store_errors
 
 __all__ = ["RunInfo", "children", "experiments", "find_runs", "get_run"]
 
@@ -23,7 +23,7 @@ NEAR = 20
 
 @dataclass(frozen=True)
 class SelectionLimits:
-    """How many runs of a large experiment a ranking looks at."""
+    """Limits on how many runs of a large experiment a ranking considers."""
 
     newest: int = 500
     best: int = 200
@@ -53,12 +53,12 @@ class RunInfo:
 
     @property
     def ended(self) -> bool:
-        """Whether its owner saw it end well: a status alone proves nothing (docs/design trap 1)."""
+        """True if the run finished and its owner recorded that; a status alone proves nothing (docs/design trap 1)."""
         return self.status == "FINISHED" and self.tags.get(Tag.END) == "FINISHED"
 
     @property
     def superseded(self) -> bool:
-        """Whether its cell was run again before it had recorded a model, so that it was only an attempt.
+        """True if the cell of the run was run again before a model was logged, so that the run was only an attempt.
 
         A run that recorded a model is complete; in JupyterLab, Run All with another value opens the next run.
         """
@@ -71,12 +71,12 @@ class RunInfo:
 
     @property
     def holds_trials(self) -> bool:
-        """Whether it is the parent run of a sweep: its trials are candidates, it is not."""
+        """True if the run is the parent of a sweep: its trials can be candidates, the parent cannot."""
         return self.tags.get(Tag.SWEEP) == "parent"
 
     @property
     def datasets(self) -> dict[str, str]:
-        """Name -> "name@version#fingerprint" of each dataset it used."""
+        """Dataset name -> "name@version#fingerprint", for each dataset that the run used."""
         prefix = Tag.DATASET_PREFIX
         return {key[len(prefix) :]: value for key, value in self.tags.items() if key.startswith(prefix)}
 
@@ -104,7 +104,7 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
     such experiment.
     """
     experiment_id = _experiment_id(store, experiment)
-    with answering(store):
+    with store_errors(store):
         matching = search(store, _ended(store) if ended_only else "", [experiment_id])
     runs = _newest_first(matching, experiment)
     return [run for run in runs if _counts(run)] if ended_only else runs
@@ -127,7 +127,7 @@ def promising_runs(
     if not _sorts(store):
         return RunSelection(find_runs(store, experiment), whole=True)
     experiment_id = _experiment_id(store, experiment)
-    with answering(store):
+    with store_errors(store):
         newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=limits.newest)
         selected = {run.info.run_id: run for run in newest}
         if newest.token:
@@ -146,7 +146,7 @@ def promising_runs(
 
 
 def _experiment_id(store: Store, experiment: str) -> str:
-    with answering(store):
+    with store_errors(store):
         known_experiment = store.client.get_experiment_by_name(experiment)
     if known_experiment is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
@@ -179,7 +179,7 @@ def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Yield the items on all pages of a MLflow answer; `read` gets a page's token, None for the first."""
+    """Yield the items on all pages of an MLflow result; `read` fetches the page of a token, None for the first page."""
     token: str | None = None
     while True:
         page = read(token)
@@ -192,7 +192,7 @@ def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
 def search(
     store: Store, condition: str, experiment_ids: Sequence[str] | None = None, *, deleted: bool = False
 ) -> list[Any]:
-    """Return matching runs as MLflow gives them, newest first; of every experiment unless ids are given.
+    """Return the runs that meet an MLflow filter, as MLflow's objects, newest first; of all experiments by default.
 
     With `deleted`, deleted runs are included.
     """
@@ -215,7 +215,7 @@ def search(
 
 def children(store: Store, run_id: str) -> list[RunInfo]:
     """Return the child runs of a run in all experiments, newest first."""
-    with answering(store):
+    with store_errors(store):
         return [run_info(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
 
 
@@ -245,7 +245,7 @@ def whole_id(store: Store, text: str) -> str:
     """
     if not re.fullmatch("[0-9a-f]{4,31}", text):
         return text
-    with answering(store):
+    with store_errors(store):
         ids = [run.info.run_id for run in search(store, f"attributes.run_id LIKE '{text}%'")]
         if not ids:
             everywhere = [experiment.experiment_id for experiment in store.client.search_experiments()]
@@ -257,8 +257,8 @@ def whole_id(store: Store, text: str) -> str:
 
 
 def experiments(store: Store) -> list[str]:
-    """Return names of the experiments that are not deleted."""
-    with answering(store):
+    """Return the names of the experiments that are not deleted."""
+    with store_errors(store):
         return [experiment.name for experiment in store.client.search_experiments()]
 
 

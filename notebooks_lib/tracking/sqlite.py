@@ -27,8 +27,8 @@ PREFIX_WITH_DRIVER = "sqlite+pysqlite:///"
 _known: set[Path] = set()
 
 
-def url(path: Path) -> str:
-    """Return the address of a database file for SQLAlchemy and MLflow; `path` is the inverse.
+def sqlite_url(path: Path) -> str:
+    """Return the address of a database file for SQLAlchemy and MLflow; `database_file` is the inverse.
 
     SQLAlchemy decodes `%20`, and takes what follows `?` for options; all other characters stand for themselves. MLflow
     would also make the folder of an encoded path, unless the driver is named.
@@ -37,24 +37,24 @@ def url(path: Path) -> str:
     return (PREFIX if encoded == str(path) else PREFIX_WITH_DRIVER) + encoded
 
 
-def is_url(uri: str) -> bool:
+def is_sqlite(uri: str) -> bool:
     """Return whether a tracking URI is the address of a SQLite database."""
     return uri.startswith((PREFIX, PREFIX_WITH_DRIVER))
 
 
-def path(url: str) -> Path:
-    """Return the file of such an address; options after `?` do not count."""
+def database_file(url: str) -> Path:
+    """Return the database file of a SQLite address; options after `?` are ignored."""
     return Path(unquote(url.removeprefix(PREFIX).removeprefix(PREFIX_WITH_DRIVER).partition("?")[0]))
 
 
-def relax(uri: str) -> None:
+def relax_flushing(uri: str) -> None:
     """Set `synchronous=NORMAL` on every connection that SQLAlchemy opens in this process to the database of `uri`."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     if not _known:
         event.listen(Engine, "connect", _connected)
-    _known.add(path(uri))
+    _known.add(database_file(uri))
 
 
 def _connected(connection: Any, record: object) -> None:
@@ -66,11 +66,14 @@ def _connected(connection: Any, record: object) -> None:
 
 
 def note_sizes(uri: str) -> None:
-    """Tell SQLite roughly how many rows its tables have, unless it knows. It never fails, and takes milliseconds.
+    """Give SQLite rough row counts of its tables, unless it has them. Errors are ignored; it takes milliseconds.
 
     Without it MLflow's sorting by a metric compares every run with every other: 17 s for 20,000 runs instead of 0.1 s.
     """
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path(uri), timeout=1, isolation_level=None)) as connection:
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(database_file(uri), timeout=1, isolation_level=None)) as connection,
+    ):
         (runs,) = connection.execute("SELECT count(*) FROM runs").fetchone()
         noted = 0
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone():
@@ -81,9 +84,9 @@ def note_sizes(uri: str) -> None:
             connection.execute("ANALYZE")
 
 
-def prepare(uri: str) -> None:
-    """Create or check the schema once, under a lock: parallel first starts race in MLflow (docs/design trap 4)."""
-    database = path(uri)
+def prepare_schema(uri: str) -> None:
+    """Create or check MLflow's schema once, under a lock, because parallel first starts race (docs/design trap 4)."""
+    database = database_file(uri)
     ready = database.with_name(database.name + ".ready")
     if database.is_file() and ready.is_file():
         _check_database(database, ready)
@@ -99,7 +102,7 @@ def prepare(uri: str) -> None:
                 # With WAL readers do not wait for writers; the file keeps the mode. It comes first, because it also
                 # makes the many small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
-                safe_files.close(database)
+                safe_files.restrict_to_owner(database)
                 _migrate(uri)
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()
@@ -141,7 +144,7 @@ def _pragma(database: Path, pragma: str) -> None:
 def _migrate(uri: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with quiet("mlflow.store.db.utils", "alembic"):
+    with quiet_loggers("mlflow.store.db.utils", "alembic"):
         try:
             SqlAlchemyStore(uri, os.environ[ARTIFACT_ROOT])
         except Exception as error:
@@ -155,12 +158,12 @@ def _migrate(uri: str) -> None:
 
 def artifact_root(uri: str) -> Path:
     """Return the folder of a SQLite store's artifacts: beside its database."""
-    return path(uri).parent / "artifacts"
+    return database_file(uri).parent / "artifacts"
 
 
 @contextmanager
-def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
-    """Hold back progress messages of third parties within a block."""
+def quiet_loggers(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Suppress log messages of other libraries below `level`, within the block."""
     before = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:
         logging.getLogger(name).setLevel(level)

@@ -40,7 +40,7 @@ _users_uri: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a store accepts for one run; longer values are cut, and complete in the run's artifacts."""
+    """The longest values that a store accepts for a run. Longer ones are cut; the run's artifacts have them whole."""
 
     tag_characters: int
     param_characters: int
@@ -53,14 +53,14 @@ AZURE_ML = Limits(tag_characters=1000, param_characters=500, params=200)
 
 @dataclass(frozen=True)
 class Store:
-    """A store that answers. `uri` is an absolute MLflow tracking URI, independent of the current folder."""
+    """A connected store of runs. `uri` is an absolute MLflow tracking URI, independent of the current folder."""
 
     uri: str
     settings: Settings
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's own client, for what this package has no function for."""
+        """MLflow's own client, for requests that this package has no function for."""
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -72,17 +72,17 @@ class Store:
 
     @property
     def local(self) -> bool:
-        """Whether runs are kept in a file on this machine."""
-        return sqlite.is_url(self.uri)
+        """True if runs are kept in a file on this machine."""
+        return sqlite.is_sqlite(self.uri)
 
     @property
     def limits(self) -> Limits:
-        """How much a run may hold."""
+        """The longest values that this store accepts for a run."""
         return AZURE_ML if self.uri.startswith("azureml:") else MLFLOW
 
     @cached_property
     def has_logged_models(self) -> bool:
-        """Whether the store has MLflow 3's logged models. Probed, not assumed: Azure ML answers 404."""
+        """True if the store has MLflow 3's logged models. Probed, not assumed: Azure ML answers 404."""
         from mlflow.exceptions import MlflowException
 
         if self.local:
@@ -142,10 +142,10 @@ def connect(settings: Settings | None = None) -> Store:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     uri = tracking_uri(settings)
     make_state(settings.layout)
-    if sqlite.is_url(uri):
+    if sqlite.is_sqlite(uri):
         os.environ[sqlite.ARTIFACT_ROOT] = sqlite.artifact_root(uri).as_uri()
-        sqlite.relax(uri)
-        sqlite.prepare(uri)
+        sqlite.relax_flushing(uri)
+        sqlite.prepare_schema(uri)
     if uri.startswith("azureml:"):
         sign_in_to_azure(uri)
     if uri.startswith("http"):
@@ -178,18 +178,18 @@ def tracking_uri(settings: Settings) -> str:
     if theirs and Env.OWNER_RUN in os.environ:
         return theirs
     ours = os.environ.get("NBOPS_TRACKING_URI", "")
-    if ours and theirs and absolute(ours, settings.root) != absolute(theirs, settings.root):
+    if ours and theirs and absolute_uri(ours, settings.root) != absolute_uri(theirs, settings.root):
         raise errors.SettingsError(
             f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {theirs!r}: unset one of them"
         )
     chosen = ours or theirs or settings.tracking.uri
     if not chosen:
-        return sqlite.url(settings.layout.database)
+        return sqlite.sqlite_url(settings.layout.database)
     if chosen == "azureml":
         from notebooks_lib.azure import workspace
 
         return workspace.tracking_uri(settings)
-    return absolute(chosen, settings.root)
+    return absolute_uri(chosen, settings.root)
 
 
 def make_state(layout: Layout) -> None:
@@ -203,10 +203,10 @@ def make_state(layout: Layout) -> None:
         pass  # the first write to the folder reports what is wrong with it
 
 
-def absolute(uri: str, root: Path) -> str:
+def absolute_uri(uri: str, root: Path) -> str:
     """Return the URI with a relative path resolved from the project root, never from the current folder."""
     if match := re.match(r"sqlite:///(?!/)([^?]*)(.*)$", uri, re.DOTALL):
-        return sqlite.url(root / sqlite.path(match[1])) + match[2]
+        return sqlite.sqlite_url(root / sqlite.database_file(match[1])) + match[2]
     if match := re.match(r"file:(?!/)(.*)$", uri, re.DOTALL):
         return f"file:{root / match[1]}"
     if "://" not in uri and not uri.startswith(("file:", "databricks", "azureml")):
@@ -227,8 +227,8 @@ def _greet(uri: str) -> None:
 
 
 @contextmanager
-def answering(store: Store) -> Iterator[None]:
-    """Turn what MLflow raises, when the store refuses or is gone, into a TrackingError of one line."""
+def store_errors(store: Store) -> Iterator[None]:
+    """Within the block, turn MLflow's errors, when the store refuses or is gone, into a TrackingError of one line."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -256,14 +256,14 @@ def server_command(store: Store, port: int) -> list[str]:
 
 
 def sign_in_to_azure(uri: str) -> None:
-    """Give MLflow's Azure plugin our credential for a workspace's tracking URI, once per process.
+    """Make MLflow's Azure plugin use our credential for a workspace's tracking URI, once per process.
 
     Left alone, the plugin falls back to a browser and a device code, for which a headless process would wait for
     minutes. In an Azure ML job, which has a token of its own, nothing is done.
     """
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
         return
-    workspace.prepare(os.environ)
+    workspace.set_azure_cloud(os.environ)
     from azureml.mlflow import get_mlflow_tracking_uri_v2
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader
 

@@ -26,28 +26,28 @@ def test_the_settings_name_it(empty_project: Settings) -> None:
     write(empty_project.root / "config.json", NAMES)
     given = {"NBOPS_AZURE_SUBSCRIPTION": "s-2", "NBOPS_AZURE_RESOURCE_GROUP": "g-2", "NBOPS_AZURE_WORKSPACE": "w-2"}
 
-    assert workspace.named(load(empty_project.root, given)) == workspace.Workspace("s-2", "g-2", "w-2")
+    assert workspace.find_workspace(load(empty_project.root, given)) == workspace.Workspace("s-2", "g-2", "w-2")
 
 
 @pytest.mark.parametrize("place", ["config.json", ".azureml/config.json", "aml_config/config.json", "../config.json"])
 def test_config_json_names_it_from_the_root_upwards(empty_project: Settings, place: str) -> None:
     write(empty_project.root / place, NAMES)
 
-    assert workspace.named(empty_project) == workspace.Workspace("s-1", "group", "ws")
+    assert workspace.find_workspace(empty_project) == workspace.Workspace("s-1", "group", "ws")
 
 
 def test_the_older_form_of_config_json_is_read(empty_project: Settings) -> None:
     provider = "providers/Microsoft.MachineLearningServices/workspaces/ws"
     write(empty_project.root / "config.json", {"Scope": f"/subscriptions/s-1/resourceGroups/group/{provider}"})
 
-    assert workspace.named(empty_project) == workspace.Workspace("s-1", "group", "ws")
+    assert workspace.find_workspace(empty_project) == workspace.Workspace("s-1", "group", "ws")
 
 
 def test_a_config_json_of_something_else_is_passed_over(empty_project: Settings) -> None:
     write(empty_project.root / "config.json", {"port": 8888})
     write(empty_project.root.parent / "config.json", NAMES)
 
-    assert workspace.named(empty_project).name == "ws"
+    assert workspace.find_workspace(empty_project).name == "ws"
 
 
 def test_without_any_the_keys_to_fill_are_named(empty_project: Settings) -> None:
@@ -67,7 +67,7 @@ def test_without_any_the_keys_to_fill_are_named(empty_project: Settings) -> None
 )
 def test_the_cloud_is_said_unless_somebody_said_it(given: dict[str, str], expected: str | None) -> None:
     environ = dict(given)
-    workspace.prepare(environ)
+    workspace.set_azure_cloud(environ)
 
     assert environ.get("AZUREML_CURRENT_CLOUD") == expected
 

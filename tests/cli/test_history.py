@@ -29,7 +29,7 @@ def registered(project: Settings, light: dict[str, Path]) -> Store:
 def test_each_move_of_the_champion_is_listed(registered: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["history", "sample"]) == 0
     assert "nothing of sample has moved yet" in capsys.readouterr().out
-    ledger.write(registered, ledger.LedgerEntry("sample", "prod", "champion", "", "1", reason="the first"), "key")
+    ledger.write_entry(registered, ledger.LedgerEntry("sample", "prod", "champion", "", "1", reason="the first"), "key")
     assert program.run(["history", "sample", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     [entry] = content["entries"]

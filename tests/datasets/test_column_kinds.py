@@ -110,7 +110,7 @@ def write(path: Path, rows: list[list[str]]) -> Path:
 
 
 def folded(path: Path) -> list[list[int]]:
-    found: list[list[int]] = hashing.folded_digests(readers.read(path).table).tolist()
+    found: list[list[int]] = hashing.folded_digests(readers.read_table(path).table).tolist()
     return found
 
 
@@ -140,7 +140,7 @@ def test_a_number_gives_back_the_text_that_was_read(texts: list[str]) -> None:
     kind = column_kinds.kind_of(column(texts))
     if kind not in column_kinds.NUMBERS:
         return
-    for text, value in zip(texts, column_kinds.typed("c", column(texts), kind).to_pylist(), strict=True):
+    for text, value in zip(texts, column_kinds.convert_texts("c", column(texts), kind).to_pylist(), strict=True):
         bare = text.strip()
         if bare in column_kinds.MISSING:
             assert value is None
@@ -198,14 +198,14 @@ def test_the_kind_of_a_column(texts: list[str], kind: str) -> None:
 )
 def test_parquet_loses_nothing_either(tmp_path: Path, given_: pa.Array, found: list[object]) -> None:
     pq.write_table(pa.table({"c": given_}), tmp_path / "t.parquet")
-    assert readers.read(tmp_path / "t.parquet").table["c"].to_pylist() == found
+    assert readers.read_table(tmp_path / "t.parquet").table["c"].to_pylist() == found
 
 
 @pytest.mark.parametrize("freq", ["M", "Q", "D", "h"])
 def test_periods_come_back_as_they_are_written(tmp_path: Path, freq: str) -> None:
     months = pd.Series(pd.period_range("2019-01", periods=4, freq=freq))
     pd.DataFrame({"c": months}).to_parquet(tmp_path / "t.parquet")
-    assert readers.read(tmp_path / "t.parquet").table["c"].to_pylist() == months.astype(str).tolist()
+    assert readers.read_table(tmp_path / "t.parquet").table["c"].to_pylist() == months.astype(str).tolist()
 
 
 @pytest.mark.parametrize(
@@ -223,14 +223,14 @@ def test_periods_come_back_as_they_are_written(tmp_path: Path, freq: str) -> Non
 def test_the_user_may_say_what_a_column_is(tmp_path: Path, texts: list[str], kind: str, found: list[object]) -> None:
     file = write(tmp_path / "t.csv", [["c", "n"], *([text, "1"] for text in texts)])
     said = {"c": column_kinds.ALIASES.get(kind, kind)}
-    assert readers.read(file, chosen=said).table["c"].to_pylist() == found
+    assert readers.read_table(file, chosen=said).table["c"].to_pylist() == found
 
 
 @pytest.mark.parametrize(("text", "kind"), [("x", "number"), ("1.5", "integer"), ("2", "boolean"), ("tbd", "time")])
 def test_a_value_that_is_none_of_the_kind_is_named(tmp_path: Path, text: str, kind: str) -> None:
     file = write(tmp_path / "t.csv", [["c", "n"], ["", "1"], [text, "1"]])
     with pytest.raises(DatasetError, match=rf"column 'c': '{re.escape(text)}' in row 2 is no {kind}$"):
-        readers.read(file, chosen={"c": kind})
+        readers.read_table(file, chosen={"c": kind})
 
 
 def table(key: str = "{:05d}", rows: int = 150, extra: list[list[str]] | None = None) -> list[list[str]]:
@@ -334,4 +334,4 @@ def test_keys_that_differ_by_a_zero_are_two(empty_project: Settings, tmp_path: P
 def test_a_long_column_of_numbers_is_read_quickly() -> None:
     texts = column([repr(n / 7) for n in range(200_000)])
     assert column_kinds.kind_of(texts) == "number"
-    assert column_kinds.typed("c", texts, "number")[3].as_py() == 3 / 7
+    assert column_kinds.convert_texts("c", texts, "number")[3].as_py() == 3 / 7

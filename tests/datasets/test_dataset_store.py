@@ -161,13 +161,13 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
 
     first = add(200)
     assert add(200).ref == first.ref == "sales@1"
-    with holdout_budget.asking(tracking, first, {"q": 1}, alpha=0.05, budget=10, reader="test") as use:
+    with holdout_budget.holdout_use(tracking, first, {"q": 1}, alpha=0.05, budget=10, reader="test") as use:
         assert len(use.open()) == first.rows_held_out
         use.answer({})
     add(400)
     fresh = holdout_budget.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
-    assert holdout_budget.uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
+    assert holdout_budget.count_uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
     assert leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0
     assert leakage.seen_in_datasets(first, [lineage.tag_value(fresh)], project) == first.rows_held_out
     assert data_faults.holdout_faults(fresh.ref, project) == ()

@@ -42,7 +42,7 @@ def store(project: Settings) -> Store:
 
 def ask(store: Store, data: datasets.Dataset, question: object, *, budget: int = 10, answer: object = "found"):
     """The answer, and of which use it is; None for a question that came too late."""
-    with holdout_budget.asking(store, data, {"q": question}, alpha=0.05, budget=budget, reader="test") as use:
+    with holdout_budget.holdout_use(store, data, {"q": question}, alpha=0.05, budget=budget, reader="test") as use:
         if use.stored is not None:
             return use.stored["answer"], use.number, use.spent
         if use.number > budget:
@@ -58,7 +58,7 @@ def ledger_runs(store: Store) -> list[Any]:
 
 
 def spent(store: Store, ref: str, budget: int = 10) -> int:
-    return holdout_budget.uses(store, ref, alpha=0.05, budget=budget)
+    return holdout_budget.count_uses(store, ref, alpha=0.05, budget=budget)
 
 
 def test_each_question_is_a_use_and_the_same_question_none(either_store):
@@ -76,7 +76,7 @@ def test_after_the_budget_nobody_reads_and_old_answers_stand(store, project):
         assert ask(store, data, number, budget=3)[1] == number + 1
     assert ask(store, data, "one more", budget=3) == (None, 4, 3)
     assert ask(store, data, 1, budget=3) == ("found", 2, 3)
-    forced = holdout_budget.asking(store, data, {"q": "by force"}, alpha=0.05, budget=3, reader="test")
+    forced = holdout_budget.holdout_use(store, data, {"q": "by force"}, alpha=0.05, budget=3, reader="test")
     with forced as use, pytest.raises(HoldoutError, match=r"used up \(3 of 3 uses\)"):
         use.open()
     assert len((project.layout.state / "holdout.jsonl").read_text().splitlines()) == 3
@@ -168,7 +168,7 @@ from notebooks_lib.tracking.store import connect
 def ask(name, question, budget=10):
     store = connect(settings.here())
     data = datasets.read(name, store.settings)
-    with holdout_budget.asking(store, data, {"q": question}, alpha=0.05, budget=budget, reader="test") as use:
+    with holdout_budget.holdout_use(store, data, {"q": question}, alpha=0.05, budget=budget, reader="test") as use:
         if use.number <= budget:
             use.open()
             use.answer({"answer": "found"})
@@ -224,9 +224,9 @@ def test_a_promotion_waits_for_its_turn_and_not_for_ever(store, project):
     data = add(project, table(range(100)))
     options = {"alpha": 0.05, "budget": 10, "reader": "test"}
     with (
-        holdout_budget.asking(store, data, {"q": 1}, **options),
+        holdout_budget.holdout_use(store, data, {"q": 1}, **options),
         pytest.raises(TrackingError, match="another promotion has held the holdout for 0 s; end it first"),
-        holdout_budget.asking(store, data, {"q": 2}, **options, patience=0.01),
+        holdout_budget.holdout_use(store, data, {"q": 2}, **options, patience=0.01),
     ):
         pass
     assert spent(store, "sales") == 0
@@ -263,7 +263,7 @@ def test_a_fresh_holdout_has_rows_that_never_decided_and_takes_none_from_elsewhe
     assert spent(store, made.ref) == 0
     assert made.retired == old.rows_held_out
     assert f"{old.rows_held_out} have left it" in repr(made)
-    with holdout_budget.asking(store, made, {"q": "b"}, alpha=0.05, budget=10, reader="test") as use:
+    with holdout_budget.holdout_use(store, made, {"q": "b"}, alpha=0.05, budget=10, reader="test") as use:
         fresh = set(use.open().frame["id"])
         use.answer({})
     assert fresh == set(range(200, 400)) - set(grown.train.frame["id"]) - set(grown.validation.frame["id"])

@@ -47,7 +47,9 @@ def test_a_csv_and_a_parquet_file_of_the_same_table_have_one_fingerprint(
     frame["at"] = frame["at"].astype("datetime64[us]")
     frame.to_csv(folder / "t.csv", index=False)
     frame.to_parquet(folder / "t.parquet")
-    assert fingerprint(readers.read(folder / "t.csv").table) == fingerprint(readers.read(folder / "t.parquet").table)
+    assert fingerprint(readers.read_table(folder / "t.csv").table) == fingerprint(
+        readers.read_table(folder / "t.parquet").table
+    )
 
 
 def test_formats_agree_on_categories_small_floats_missing_values_and_zones(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_formats_agree_on_categories_small_floats_missing_values_and_zones(tmp_p
     )
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.to_parquet(tmp_path / "t.parquet")
-    one, other = (readers.read(tmp_path / f"t.{end}").table for end in ("csv", "parquet"))
+    one, other = (readers.read_table(tmp_path / f"t.{end}").table for end in ("csv", "parquet"))
     assert hashing.kinds(one) == hashing.kinds(other)
     assert fingerprint(one) == fingerprint(other)
 
@@ -93,16 +95,16 @@ def test_a_file_that_cannot_be_a_dataset_is_refused_in_one_line(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises((DatasetError, UsageError)) as caught:
-        readers.read(tmp_path / name)
+        readers.read_table(tmp_path / name)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
-        readers.read(tmp_path / "none.csv")
+        readers.read_table(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="is a folder"):
-        readers.read(tmp_path)
+        readers.read_table(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -116,15 +118,15 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_column_that_would_lose_something_is_refused_by_name(tmp_path: Path, column: pa.Array, reason: str) -> None:
     pq.write_table(pa.table({"c": column}), tmp_path / "t.parquet")
     with pytest.raises(DatasetError) as caught:
-        readers.read(tmp_path / "t.parquet")
+        readers.read_table(tmp_path / "t.parquet")
     assert reason in str(caught.value)
 
 
 def test_text_keeps_words_that_mean_missing_among_numbers(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("country,size\nNA,NA\nDE,2\n")
-    assert readers.read(tmp_path / "t.csv").table.to_pydict() == {"country": ["NA", "DE"], "size": [None, 2.0]}
+    assert readers.read_table(tmp_path / "t.csv").table.to_pydict() == {"country": ["NA", "DE"], "size": [None, 2.0]}
 
 
 def test_a_late_text_in_a_long_column_of_numbers_makes_it_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * 400_000 + "x,2\n")
-    assert hashing.kinds(readers.read(tmp_path / "t.csv").table) == {"a": "text", "b": "integer"}
+    assert hashing.kinds(readers.read_table(tmp_path / "t.csv").table) == {"a": "text", "b": "integer"}

@@ -19,7 +19,7 @@ def met(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, int]:
     random = np.random.default_rng(1)
     asked, among = random.random(len(one)) < 0.3, random.random(len(other)) < 0.7
     tables = [hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False)) for frame in (one, other)]
-    return int(row_matching.recognised(tables[0], asked, tables[1], among).sum()), int(asked.sum())
+    return int(row_matching.recognise_rows(tables[0], asked, tables[1], among).sum()), int(asked.sum())
 
 
 def houses(seed: int = 0, rows: int = ROWS) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def seen(one: pd.DataFrame, held: np.ndarray, other: pd.DataFrame, other_held: n
         hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False))
         for frame in (one.assign(x=1), other.assign(y=1))
     ]
-    found = [row_matching.recognised(tables[0], held, tables[1], among) for among in (~other_held, other_held)]
+    found = [row_matching.recognise_rows(tables[0], held, tables[1], among) for among in (~other_held, other_held)]
     return int(found[0].sum()), int(found[1].sum())
 
 

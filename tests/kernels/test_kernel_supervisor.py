@@ -67,8 +67,8 @@ def test_a_template_killed_before_its_answer_leaves_no_second_kernel(
     text = (package / "kernel_supervisor.py").read_text()
     die = "os.path.exists(HERE) or (open(HERE, 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
     changed = text.replace(
-        '        try:\n            protocol.send(client, {"pid"',
-        f'        {die}\n        try:\n            protocol.send(client, {{"pid"',
+        '        try:\n            protocol.send_message(client, {"pid"',
+        f'        {die}\n        try:\n            protocol.send_message(client, {{"pid"',
     )
     assert changed != text
     (package / "kernel_supervisor.py").write_text(

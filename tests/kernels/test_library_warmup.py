@@ -79,10 +79,10 @@ def state() -> dict[str, object]:
 
 def test_a_warmup_restores_everything(warmup: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """`state` is what it was, and nothing is said; also where a template before it has imported MLflow."""
-    (name,) = warmup.possible()
+    (name,) = warmup.possible_warm_ups()
     before = state()
     gc.freeze()
-    warmup.run(name)
+    warmup.run_warm_up(name)
     gc.unfreeze()
     assert state() == before
     assert capfd.readouterr() == ("", "")
@@ -93,8 +93,8 @@ def test_a_failing_warmup_restores_everything(warmup: ModuleType, monkeypatch: p
     import mlflow
 
     monkeypatch.delattr(mlflow.MlflowClient, "set_terminated")
-    (name,) = warmup.possible()
+    (name,) = warmup.possible_warm_ups()
     before = state()
     with pytest.raises(AttributeError):
-        warmup.run(name)
+        warmup.run_warm_up(name)
     assert state() == before

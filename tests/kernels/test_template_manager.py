@@ -163,10 +163,10 @@ def test_a_template_that_does_not_answer_or_does_not_start(
     with pytest.raises(
         template_manager.Unavailable, match="did not start: it ended while it was starting; .*log says more"
     ):
-        template_client.fork(request, wanted)
+        template_client.fork_kernel(request, wanted)
     began = time.monotonic()
     with pytest.raises(template_manager.Unavailable, match="did not start a moment ago"):
-        template_client.fork(request, wanted)
+        template_client.fork_kernel(request, wanted)
     assert time.monotonic() - began < 0.5
 
 

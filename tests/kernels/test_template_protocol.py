@@ -29,12 +29,12 @@ def test_a_message_brings_its_text_and_its_descriptors(
     (tmp_path / "file").write_text("x")
     message = {"env": {"A": "a name that is no UTF-8: \udcff"}, "long": "x" * 100_000}
     with (tmp_path / "file").open() as file:
-        template_protocol.send(ends[0], message, [file.fileno()])
-        received, (descriptor,) = template_protocol.receive(ends[1])
+        template_protocol.send_message(ends[0], message, [file.fileno()])
+        received, (descriptor,) = template_protocol.receive_message(ends[1])
         assert received == message
         assert os.path.sameopenfile(descriptor, file.fileno())
     os.close(descriptor)
-    assert template_protocol.peer(ends[1]) == (os.getpid(), os.getuid())
+    assert template_protocol.peer_identity(ends[1]) == (os.getpid(), os.getuid())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_half_a_message_and_one_too_long_are_the_end(ends: tuple[socket.socket, 
     ends[0].sendall(sent)
     ends[0].close()
     with pytest.raises(EOFError):
-        template_protocol.receive(ends[1])
+        template_protocol.receive_message(ends[1])
 
 
 def test_fields_of_another_version_are_left_out_and_a_missing_one_is_said() -> None:

@@ -51,7 +51,9 @@ def test_each_project_records_what_it_uses_even_if_another_had_it_imported(
                 "the next template",
                 lambda pid=first: {t.pid for _, t in template_manager.templates() if t.open} - {pid},
             )
-        wait("that it is on record", lambda place=place: "shared_one" in import_history.read(memory_of(place)), 5)
+        wait(
+            "that it is on record", lambda place=place: "shared_one" in import_history.read_history(memory_of(place)), 5
+        )
 
 
 BAD = {
@@ -80,7 +82,7 @@ def test_what_no_template_can_import_costs_a_copy_and_is_left_to_the_kernels(
     assert "thread" in told["starts_a_thread"]
     assert "nobody_knows, which is not in the table" in told["brings_another"]
     assert told["aborts"] == "aborts: a process that imported it ended"
-    assert "nobody_knows" not in import_history.read(memory_of(folder))
+    assert "nobody_knows" not in import_history.read_history(memory_of(folder))
 
 
 @pytest.mark.proof

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import fast_scorer
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.models.predictions import encode
+from notebooks_lib.models.predictions import encode_predictions
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
 
@@ -90,7 +90,9 @@ def served() -> dict[tuple[str, str], ServedModel]:
 
 
 def ordinary(model: ServedModel, payload: Any) -> bytes:
-    return encode(model.predict(model.parse(formats.read_request(json.dumps(payload).encode(), model.columns).payload)))
+    return encode_predictions(
+        model.predict(model.parse(formats.read_request(json.dumps(payload).encode(), model.columns).payload))
+    )
 
 
 def requests(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -111,9 +113,9 @@ def test_the_quick_way_is_equal_to_the_last_bit(name: str, kind: str, served: An
         for request in requests(TABLES[kind].iloc[:rows]):
             quickly = model.answer_quickly(json.loads(json.dumps(request)))
             assert quickly is not None
-            assert encode(quickly) == ordinary(model, request)
+            assert encode_predictions(quickly) == ordinary(model, request)
     by_azure = model.answer_quickly({"input_data": requests(TABLES[kind])[0]["dataframe_split"]["data"]})
-    assert encode(by_azure) == ordinary(model, requests(TABLES[kind])[0])
+    assert encode_predictions(by_azure) == ordinary(model, requests(TABLES[kind])[0])
 
 
 NUMBERS = (
@@ -139,7 +141,7 @@ def test_any_cells_are_answered_equally_or_not_at_all(data: Any, kind: str, name
             warnings.simplefilter("ignore")  # overflows in a model's arithmetic
             quickly = model.answer_quickly(request)
             if quickly is not None:
-                assert encode(quickly) == ordinary(model, request)
+                assert encode_predictions(quickly) == ordinary(model, request)
 
 
 def test_a_model_that_does_not_answer_its_example_alike_loses_the_quick_way(served: Any) -> None:
@@ -192,12 +194,12 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
     columns = [Column(name, "double") for name in "abcd"]
     y = DOUBLES["a"]
     fitted = Ridge().fit(DOUBLES, y)
-    assert fast_scorer.for_estimator(fitted, columns) is not None
+    assert fast_scorer.fast_scorer_for(fitted, columns) is not None
     assert list(fitted.feature_names_in_) == list("abcd")  # the model itself is left as it was
-    assert fast_scorer.for_estimator(fitted, [Column("a", "string"), *columns[1:]]) is None
-    assert fast_scorer.for_estimator(fitted, [Column("a", "double", required=False), *columns[1:]]) is None
-    assert fast_scorer.for_estimator(fitted, [Column(None, "double")] * 4) is None
-    assert fast_scorer.for_estimator(fitted, columns[::-1]) is None  # the signature has another order than the model
+    assert fast_scorer.fast_scorer_for(fitted, [Column("a", "string"), *columns[1:]]) is None
+    assert fast_scorer.fast_scorer_for(fitted, [Column("a", "double", required=False), *columns[1:]]) is None
+    assert fast_scorer.fast_scorer_for(fitted, [Column(None, "double")] * 4) is None
+    assert fast_scorer.fast_scorer_for(fitted, columns[::-1]) is None  # the signature has another order than the model
     for other in (
         Own(),
         VotingRegressor([("r", Ridge())]),
@@ -207,7 +209,7 @@ def test_a_model_that_looks_at_the_table_itself_is_left_to_mlflow() -> None:
         HistGradientBoostingRegressor(max_iter=2, categorical_features=["a"]),
     ):
         table = DOUBLES.assign(a=(DOUBLES["a"] > 0).astype(float))
-        assert fast_scorer.for_estimator(other.fit(table, y), columns) is None, other
+        assert fast_scorer.fast_scorer_for(other.fit(table, y), columns) is None, other
 
 
 FIRST_LOAD = """
@@ -221,7 +223,7 @@ from notebooks_lib.serving.slots import Slots
 root = Path(sys.argv[1])
 (root / "models").mkdir()
 (root / "model").rename(root / "models" / "1")
-slot = SlotState("1", "1", since="", detail={"model": "sample"}, sha256=model_files.read(root / "models" / "1").sha256)
+slot = SlotState("1", "1", since="", detail={"model": "sample"}, sha256=model_files.read_model_files(root / "models" / "1").sha256)
 StateFollower(root, Slots()).load_first(EndpointState("sample", "", 0, {"blue": slot}, {"blue": 100}), {"blue"})
 (root / "models" / "1").rename(root / "model")
 sys.exit("mlflow" in sys.modules)

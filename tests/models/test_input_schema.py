@@ -190,7 +190,7 @@ def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
         example = pd.DataFrame(np.arange(9.0).reshape(3, 3), columns=names)
         schema = schema_of(example)
         with pytest.raises(ModelError, match=fault) if fault else contextlib.nullcontext():
-            servable.check(Plain(), example, schema, input_schema.columns_of(schema))
+            servable.check_servable(Plain(), example, schema, input_schema.columns_of(schema))
     with pytest.raises(InputError, match="unknown columns '0', '1'"):
         read("dataframe_records", [{"0": 1, "1": 2}], (Column(0, "double"), Column(1, "double")))  # type: ignore[arg-type]
 
@@ -205,7 +205,7 @@ def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, t
     X = datasets.add(tmp_path / "t.csv", "t", empty_project, target="y", key="id").train.X
     schema = schema_of(X)
     columns = input_schema.columns_of(schema)
-    servable.check(_Every(), X, schema, columns)
+    servable.check_servable(_Every(), X, schema, columns)
     records = json.loads(X.to_json(orient="records", date_format="iso"))
     same(read("instances", records, columns)[list(X)].reset_index(drop=True), X.reset_index(drop=True))
 

@@ -105,7 +105,7 @@ def test_what_of_a_model_is_code_is_said(flavors: Any, words: str, tmp_path: Pat
     said = model_files.code_in(folder)
     assert words in said
     assert bool(said) == bool(words)
-    name = model_files.flavor(folder)
+    name = model_files.trusted_flavor(folder)
     model_files.check_folder_trusted(folder, [name], "it")
     if words:
         with pytest.raises(ModelError, match=rf'trusted_flavors = \["{name}"\]'):
@@ -120,11 +120,11 @@ def test_what_of_a_model_is_code_is_said(flavors: Any, words: str, tmp_path: Pat
 )
 def test_a_file_that_may_be_code_counts_wherever_it_lies(name: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
-    before = model_files.read(folder).sha256
+    before = model_files.read_model_files(folder).sha256
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"x")
     assert name in model_files.code_in(folder)
-    assert model_files.read(folder).sha256 != before
+    assert model_files.read_model_files(folder).sha256 != before
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_a_file_that_may_be_code_counts_wherever_it_lies(name: str, tmp_path: Pa
 )
 def test_the_digest_covers_every_file(name: str, content: bytes, counts: bool, tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
-    before = model_files.read(folder).sha256
+    before = model_files.read_model_files(folder).sha256
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
-    assert (model_files.read(folder).sha256 != before) == counts
+    assert (model_files.read_model_files(folder).sha256 != before) == counts
 
 
 def link_to(target: str) -> Callable[[Path], None]:
@@ -170,7 +170,7 @@ def link_to(target: str) -> Callable[[Path], None]:
 def test_a_folder_that_reaches_out_of_itself_is_refused(plant: Callable[[Path], Any], tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     plant(folder)
-    for read in (model_files.check_folder, model_files.read):
+    for read in (model_files.check_folder, model_files.read_model_files):
         with pytest.raises(ModelError, match=r"a link to|neither a file nor a folder") as caught:
             read(folder)
         assert "\n" not in str(caught.value)

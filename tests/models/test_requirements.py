@@ -17,7 +17,7 @@ def test_an_environment_that_drifted_from_the_lock_is_told_and_pinned_as_it_is(
     lock = tmp_path / "requirements.lock"
     lock.write_text("scikit-learn==0.1 \\\n    --hash=sha256:00\nnumpy==0.2 ; python_full_version < '3'\n")
     with caplog.at_level(logging.WARNING):
-        pinned = requirements.pins(["scikit_learn", "numpy", "no-such-package"], lock)
+        pinned = requirements.pinned_requirements(["scikit_learn", "numpy", "no-such-package"], lock)
 
     import sklearn
 
@@ -50,5 +50,5 @@ def test_a_requirement_is_known_when_it_is_pinned_to_what_is_here(tmp_path: Path
     lock.write_text("locked-only==1.0\n")
     version = requirements._installed("click")
     assert click
-    faults = requirements.faults([line.format(name="click", version=version)], lock)
+    faults = requirements.requirement_faults([line.format(name="click", version=version)], lock)
     assert (fault in faults[0]) if fault else not faults

@@ -80,10 +80,10 @@ def test_what_would_be_served_otherwise_is_refused_by_name(column: str) -> None:
     for model, fault in ((Types(), strict), (Plain(), lenient)):
         if fault:
             with pytest.raises(ModelError, match=fault) as caught:
-                servable.check(model, example, schema, input_schema.columns_of(schema))
+                servable.check_servable(model, example, schema, input_schema.columns_of(schema))
             assert "column 'c'" in str(caught.value) or "column c" in str(caught.value)
         else:
-            servable.check(model, example, schema, input_schema.columns_of(schema))
+            servable.check_servable(model, example, schema, input_schema.columns_of(schema))
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_the_way_out_of_a_refusal_is_one(values: Any, way: str) -> None:
     example = pd.DataFrame({"x": np.arange(3.0), "c": values})
     schema = schema_of(example)
     with pytest.raises(ModelError, match=re.escape(way)):
-        servable.check(Told(), example, schema, input_schema.columns_of(schema))
+        servable.check_servable(Told(), example, schema, input_schema.columns_of(schema))

@@ -12,7 +12,9 @@ PARAMETERS = "experiment: str = 'first'\nn: int = 1\nderived = experiment + '-x'
 def values(*cells: str, environ: dict[str, str] | None = None, **given: object) -> list[str | None]:
     """The names of experiments; "?" where one is not known."""
     wanted = ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME")
-    calls = [call for call in mlflow_calls.calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted]
+    calls = [
+        call for call in mlflow_calls.find_calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted
+    ]
     return [call.value if call.known else "?" for call in calls]
 
 
@@ -108,7 +110,9 @@ def test_calls_come_in_code_order_with_cell_and_line():
         code("\nwith mlflow.start_run():\n    mlflow.set_experiment('b')\nmlflow.set_experiment(experiment_id='7')"),
         code("mlflow.set_tracking_uri(uri)\nmlflow.set_experiment('c', None)"),
     )
-    calls = [(call.cell, call.line, call.function, call.value, call.by_id) for call in mlflow_calls.calls(read, {})]
+    calls = [
+        (call.cell, call.line, call.function, call.value, call.by_id) for call in mlflow_calls.find_calls(read, {})
+    ]
     assert calls == [
         (1, 2, "start_run", None, False),
         (1, 3, "set_experiment", "b", False),
@@ -161,10 +165,10 @@ def test_what_the_notebook_sets_is_not_taken_from_the_environment():
     ],
 )
 def test_code_that_only_looks_like_mlflow_is_not_reported(cell):
-    assert mlflow_calls.calls(built(PARAMETERS, cell), {}, {}) == []
+    assert mlflow_calls.find_calls(built(PARAMETERS, cell), {}, {}) == []
 
 
 def test_other_languages_and_broken_cells_give_nothing():
     other = notebook(code("mlflow_set_experiment('a')"), metadata={"language_info": {"name": "R"}})
-    assert mlflow_calls.calls(other, {}) == []
+    assert mlflow_calls.find_calls(other, {}) == []
     assert values("import mlflow\nmlflow.set_experiment('a')", "x = (") == ["a"]

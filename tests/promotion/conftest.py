@@ -129,7 +129,7 @@ def gate(project: Settings) -> Callable[..., Any]:
 def endpoints(project: Settings) -> Iterator[Settings]:
     """The project, whose endpoints are stopped afterwards, whatever has become of them."""
     yield project
-    for name in endpoint_folder.known(project):
-        server = server_process.running(endpoint_folder.EndpointFolder(project, name))
+    for name in endpoint_folder.known_endpoints(project):
+        server = server_process.running_server(endpoint_folder.EndpointFolder(project, name))
         if server is not None:
-            server_process.stop(server)
+            server_process.stop_server(server)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.tracking
 
 
 def spent(trials, ref: str = "houses@1") -> int:
-    return holdout_budget.uses(trials.store, ref, alpha=0.05, budget=10)
+    return holdout_budget.count_uses(trials.store, ref, alpha=0.05, budget=10)
 
 
 def within(project, **promotion):

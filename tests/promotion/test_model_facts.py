@@ -25,21 +25,21 @@ from tests.promotion.conftest import middling
 def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tmp_path: Path) -> None:
     run_id = trials.fitted(middling(), houses)
     source = logged_models.model_of_run(trials.store, run_id).source
-    files = model_files.read(source)
+    files = model_files.read_model_files(source)
     assert files.size_bytes > 1000
     assert any(line.startswith("scikit-learn==") for line in files.requirements or ())
     copy = model_files.download(source, tmp_path / "copy")
-    assert model_files.read(copy) == files
+    assert model_files.read_model_files(copy) == files
     (copy / "registered_model_meta").write_text("model_name: houses\nmodel_version: 1\n")
-    assert model_files.read(copy) == files
+    assert model_files.read_model_files(copy) == files
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "a.pyc").write_bytes(b"1")  # it would run instead of what stands beside it
-    assert model_files.read(copy).sha256 != files.sha256
+    assert model_files.read_model_files(copy).sha256 != files.sha256
     shutil.rmtree(copy / "__pycache__")
     (copy / "more").write_text("")
-    assert model_files.read(copy).sha256 != files.sha256
+    assert model_files.read_model_files(copy).sha256 != files.sha256
     with pytest.raises(ModelError, match="holds no MLmodel"):
-        model_files.read(tmp_path)
+        model_files.read_model_files(tmp_path)
     assert 0 < model_facts.latency(source, houses) < 10_000
 
 

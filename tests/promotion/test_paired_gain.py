@@ -17,7 +17,7 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.jackknife import METHODS
 from notebooks_lib.metrics.metric import Answers, Truth, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.paired_gain import holdout_power, pair
+from notebooks_lib.promotion.paired_gain import holdout_power, paired_gain
 from notebooks_lib.promotion.selftest import planted_evidence
 from tests.metrics.models import answers
 from tests.promotion.test_decision import evidence, paired
@@ -26,7 +26,7 @@ from tests.promotion.test_decision import evidence, paired
 def test_every_metric_is_known_or_computed_anew():
     assert set(METRICS) - set(METHODS) == {"median_ae"}
     truth, model, other = answers("regression", rows=90)
-    gain_here = pair(METRICS["median_ae"], truth, model, other)
+    gain_here = paired_gain(METRICS["median_ae"], truth, model, other)
     assert (gain_here.by, gain_here.blocks) == ("blocks", 40)
 
 
@@ -34,51 +34,53 @@ def test_a_better_model_has_a_gain_whatever_the_direction():
     truth, model, _ = answers("regression")
     near = Answers(truth.values + 0.1 * (model.values - truth.values))
     for name in ("rmse", "r2"):
-        assert pair(METRICS[name], truth, near, model).lower(0.001) > 0
-        assert pair(METRICS[name], truth, model, near).upper(0.001) < 0
+        assert paired_gain(METRICS[name], truth, near, model).lower(0.001) > 0
+        assert paired_gain(METRICS[name], truth, model, near).upper(0.001) < 0
 
 
 def test_swapping_the_models_turns_the_sign():
     truth, one, other = answers("classification")
     for name in ("auc", "f1", "log_loss", "mcc"):
-        there, back = pair(METRICS[name], truth, one, other), pair(METRICS[name], truth, other, one)
+        there, back = paired_gain(METRICS[name], truth, one, other), paired_gain(METRICS[name], truth, other, one)
         assert there.gain == pytest.approx(-back.gain)
         assert there.standard_error == pytest.approx(back.standard_error)
 
 
 def test_rows_of_a_group_go_together():
     truth, one, other = answers("regression")
-    gain_here = pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
+    gain_here = paired_gain(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3))
     assert (gain_here.by, gain_here.blocks, gain_here.rows) == ("groups", 20, 60)
     with pytest.raises(ValueError, match="not by both"):
-        pair(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3), times=np.arange(60))
+        paired_gain(METRICS["rmse"], truth, one, other, groups=np.repeat(np.arange(20), 3), times=np.arange(60))
 
 
 def test_rows_are_put_in_the_order_of_time():
     truth, one, other = answers("regression", rows=200)
     shuffled = np.random.default_rng(0).permutation(200)
     when = np.arange(200).astype("datetime64[D]")
-    straight = pair(METRICS["rmse"], truth, one, other, times=when)
-    mixed = pair(METRICS["rmse"], *(each.at(shuffled) for each in (truth, one, other)), times=when[shuffled])
+    straight = paired_gain(METRICS["rmse"], truth, one, other, times=when)
+    mixed = paired_gain(METRICS["rmse"], *(each.at(shuffled) for each in (truth, one, other)), times=when[shuffled])
     assert (straight.by, straight.blocks) == ("time", 10)
     assert mixed.standard_error == pytest.approx(straight.standard_error)
     assert mixed.autocorrelation == pytest.approx(straight.autocorrelation)
-    costly = pair(METRICS["median_ae"], truth, one, other, times=when)
+    costly = paired_gain(METRICS["median_ae"], truth, one, other, times=when)
     assert costly.autocorrelation is not None
     assert abs(costly.autocorrelation) < 0.3
 
 
 def test_rows_that_tell_classifiers_apart_are_counted():
     truth, one, other = answers("classification")
-    gain_here = pair(METRICS["accuracy"], truth, one, other)
+    gain_here = paired_gain(METRICS["accuracy"], truth, one, other)
     assert gain_here.differing == int((one.values != other.values).sum())
     assert gain_here.rarer == min(int((truth.values == name).sum()) for name in truth.classes)
     doubtful = replace(one, probabilities=one.probabilities * 0.99 + 0.005)
-    assert pair(METRICS["accuracy"], truth, one, doubtful).differing == 0
-    assert pair(METRICS["brier"], truth, one, doubtful).differing == int((one.probabilities != 0.5).any(axis=1).sum())
+    assert paired_gain(METRICS["accuracy"], truth, one, doubtful).differing == 0
+    assert paired_gain(METRICS["brier"], truth, one, doubtful).differing == int(
+        (one.probabilities != 0.5).any(axis=1).sum()
+    )
     absent = Truth(truth.values, np.array([*truth.classes, "dog"]))
-    assert pair(METRICS["accuracy"], absent, one, other).rarer == 0
-    assert pair(METRICS["rmse"], *answers("regression")).rarer is None
+    assert paired_gain(METRICS["accuracy"], absent, one, other).rarer == 0
+    assert paired_gain(METRICS["rmse"], *answers("regression")).rarer is None
 
 
 def cost(truth, predicted):
@@ -93,13 +95,13 @@ def spread(truth, predicted, probabilities):
 def test_a_users_function_can_decide():
     metric = own_metric(cost, "min", task="classification")
     truth, one, other = answers("classification", rows=300)
-    gain_here = pair(metric, truth, one, other)
+    gain_here = paired_gain(metric, truth, one, other)
     assert (metric.name, gain_here.by, gain_here.blocks) == ("cost", "blocks", 40)
-    by_row = pair(METRICS["accuracy"], truth, one, other)
+    by_row = paired_gain(METRICS["accuracy"], truth, one, other)
     assert gain_here.differing == by_row.differing
     assert gain_here.gain == pytest.approx(cost(truth.values, other.values) - cost(truth.values, one.values))
     assert own_metric(spread, "max", task="classification").needs_probabilities
-    assert pair(own_metric(spread, "max", task="classification"), truth, one, other).gain != 0
+    assert paired_gain(own_metric(spread, "max", task="classification"), truth, one, other).gain != 0
 
 
 def test_a_users_function_is_found_by_its_name(tmp_path, monkeypatch):
@@ -126,7 +128,7 @@ def test_it_takes_about_a_millisecond():
         truth, one, other = answers(METRICS[name].task, rows=500)
         began = time.process_time()
         for _ in range(20):
-            pair(METRICS[name], truth, one, other)
+            paired_gain(METRICS[name], truth, one, other)
         assert (time.process_time() - began) / 20 < 0.02  # several times what it takes, for a machine that is busy
 
 
@@ -158,7 +160,7 @@ def promoted(draw: Draw, gain: float, holdouts: int, policy: Policy) -> float:
     count = 0
     for _ in range(holdouts):
         metric, truth, new, old = draw(random, gain)
-        paired = pair(metric, truth, new, old)
+        paired = paired_gain(metric, truth, new, old)
         count += decide(planted_evidence(metric, truth, new, old, paired, uses=policy.uses), policy).answer == "promote"
     return count / holdouts
 
@@ -175,14 +177,14 @@ CASES = {
 def test_the_detectable_gain_is_promoted_as_often_as_it_says(name: str):
     policy, draw = Policy(), CASES[name]
     random = np.random.default_rng(3)
-    answers_given = [holdout_power(pair(*draw(random, 0.0)), policy, LEVEL).detectable for _ in range(30)]
+    answers_given = [holdout_power(paired_gain(*draw(random, 0.0)), policy, LEVEL).detectable for _ in range(30)]
     assert np.isfinite(answers_given).mean() > 0.5
     share = promoted(draw, float(np.median(answers_given)), 200, policy)
     assert 0.71 < share < (0.96 if name == "a rare class" else 0.89)  # a share varies less as it nears one
 
 
 def test_a_rule_that_stands_in_the_way_of_every_gain_is_named_with_the_rows_that_it_needs():
-    few = pair(*rare_class(np.random.default_rng(1), 0.0))
+    few = paired_gain(*rare_class(np.random.default_rng(1), 0.0))
     strict = Policy(min_class_rows=60)
     ahead = holdout_power(few, strict, LEVEL)
     assert (ahead.obstacle, ahead.detectable) == ("class_rows", math.inf)
@@ -190,17 +192,17 @@ def test_a_rule_that_stands_in_the_way_of_every_gain_is_named_with_the_rows_that
     assert ahead.rows_for(0.3) == ahead.rows_needed
     assert 500 < ahead.rows_needed < 900
     assert holdout_power(few, Policy(min_class_rows=1), LEVEL).obstacle == ""
-    heavy = pair(*errors(lambda random: random.standard_cauchy(size=60))(np.random.default_rng(2), 0.0))
+    heavy = paired_gain(*errors(lambda random: random.standard_cauchy(size=60))(np.random.default_rng(2), 0.0))
     assert holdout_power(heavy, Policy(), LEVEL).obstacle == "one_row"
 
 
 def test_rows_needed_fall_with_the_square_of_the_worthwhile_gain():
-    ahead = holdout_power(pair(*CASES["normal"](np.random.default_rng(0), 0.0)), Policy(), LEVEL)
+    ahead = holdout_power(paired_gain(*CASES["normal"](np.random.default_rng(0), 0.0)), Policy(), LEVEL)
     reach = ahead.detectable
     assert ahead.rows_for(reach) in (120, 121)
     assert ahead.rows_for(reach / 2) in (480, 481)
     assert ahead.rows_for(0.0) is None
-    higher = holdout_power(pair(*CASES["normal"](np.random.default_rng(0), 0.0)), Policy(min_gain=0.5), LEVEL)
+    higher = holdout_power(paired_gain(*CASES["normal"](np.random.default_rng(0), 0.0)), Policy(min_gain=0.5), LEVEL)
     assert higher.detectable == pytest.approx(reach + 0.5)
     assert higher.rows_for(0.5 + reach / 2) in (480, 481)
     assert higher.rows_for(0.5) is None
@@ -208,12 +210,12 @@ def test_rows_needed_fall_with_the_square_of_the_worthwhile_gain():
 
 def test_without_draws_it_is_the_reach_of_the_interval():
     metric, truth, new, old = CASES["normal"](np.random.default_rng(0), 0.0)
-    timed = pair(metric, truth, new, old, times=np.arange(120))
+    timed = paired_gain(metric, truth, new, old, times=np.arange(120))
     assert timed.draws is None
     power = holdout_power(timed, Policy(), LEVEL)
     assert power.detectable > 2.5 * timed.standard_error
     assert power.interval_only
-    assert not holdout_power(pair(metric, truth, new, old), Policy(), LEVEL).interval_only
+    assert not holdout_power(paired_gain(metric, truth, new, old), Policy(), LEVEL).interval_only
 
 
 def test_in_the_order_of_time_the_answer_says_that_other_rules_are_not_counted():

@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.errors import ModelError, UsageError
 from notebooks_lib.metrics import builtin
-from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.jackknife import leaver_of
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion import scoring
 
@@ -173,7 +173,7 @@ def test_the_positive_class_can_be_named(name: str):
     }[name]()
     assert score == pytest.approx(expected)
     if name != "log_loss":  # chances are clipped there
-        assert leaver(metric, truth, Answers(predicted, chances[:, ::-1])).whole == pytest.approx(expected)
+        assert leaver_of(metric, truth, Answers(predicted, chances[:, ::-1])).whole == pytest.approx(expected)
 
 
 def test_an_unknown_positive_class_is_a_usage_error():

@@ -12,11 +12,11 @@ from scipy import stats
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import leaver
+from notebooks_lib.metrics.jackknife import leaver_of
 from notebooks_lib.metrics.metric import gain
 from notebooks_lib.promotion import selftest
 from notebooks_lib.promotion.decision import Policy, decide
-from notebooks_lib.promotion.paired_gain import pair
+from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, planted_evidence, population, real_gate, tables
 from notebooks_lib.statistics import blocks, paired, simulation
 
@@ -30,7 +30,7 @@ def test_the_gate_passes(capsys):
 
 def strict(metric, truth, new, old, policy):
     """What every project that we learned from does."""
-    better = gain(metric.direction, leaver(metric, truth, new).whole, leaver(metric, truth, old).whole)
+    better = gain(metric.direction, leaver_of(metric, truth, new).whole, leaver_of(metric, truth, old).whole)
     return "promote" if better > policy.min_gain else "keep"
 
 
@@ -52,8 +52,8 @@ def doubled(metric, truth, new, old, policy):
 
 def unpaired(metric, truth, new, old, policy):
     """As if each model had seen rows of its own."""
-    dealt = blocks.rows(len(truth.values))
-    leavers = [leaver(metric, truth, each) for each in (new, old)]
+    dealt = blocks.single_rows(len(truth.values))
+    leavers = [leaver_of(metric, truth, each) for each in (new, old)]
     error = math.hypot(*(paired.standard_error(each.without(dealt)) for each in leavers))
     if not error:
         return "undecided"
@@ -64,8 +64,8 @@ def unpaired(metric, truth, new, old, policy):
 
 def light(metric, truth, new, old, policy):
     """As if t held whatever carries the spread: without skew, heavy tails and outcomes not seen."""
-    dealt, sign = blocks.rows(len(truth.values)), -1.0 if metric.direction == "min" else 1.0
-    one, other = (leaver(metric, truth, each) for each in (new, old))
+    dealt, sign = blocks.single_rows(len(truth.values)), -1.0 if metric.direction == "min" else 1.0
+    one, other = (leaver_of(metric, truth, each) for each in (new, old))
     error = paired.standard_error(one.without(dealt) - other.without(dealt))
     t = sign * (one.whole - other.whole) / error if error else 0.0
     p = stats.t.sf(t, len(truth.values) - 1)
@@ -110,7 +110,8 @@ def test_planted_pairs_are_equal_and_look_like_their_table(case):
     name, metric, new, old, _ = case
     rows, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
     one, other = (
-        simulation.weighted(leaver(judged, table.truth, table.models[each]), rows.weights) for each in (new, old)
+        simulation.weighted_metric(leaver_of(judged, table.truth, table.models[each]), rows.weights)
+        for each in (new, old)
     )
     assert one == pytest.approx(other, rel=1e-9)
     assert rows.weights.sum() == pytest.approx(1)
@@ -129,7 +130,7 @@ def decided(case: tuple[str, str, str, str, int], *, equal: bool) -> dict[str, o
     at = population(name, metric, new, old).draw(rows, random) if equal else random.integers(0, size, size=rows)
     planted = METRICS[metric], table.truth.at(at), table.models[new].at(at), table.models[old].at(at)
     policy = Policy(worthwhile_gain=1.0)
-    decision = decide(planted_evidence(*planted, pair(*planted), uses=10), policy).as_json()
+    decision = decide(planted_evidence(*planted, paired_gain(*planted), uses=10), policy).as_json()
     failed = [rule["id"] for rule in decision["rules"] if not rule["ok"]]
     return {"answer": decision["answer"], "failed": failed, **decision["interval"]}
 

@@ -87,7 +87,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     found = champions.champion(store, MODEL, stage)
     champion = found.version if found else ""
     name = settings.stages.endpoint(stage, MODEL)
-    entries = ledger.read(store, MODEL, stage)
+    entries = ledger.read_entries(store, MODEL, stage)
     for what, now in (
         ("mark", champion),
         ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))),
@@ -102,7 +102,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
             version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))
             == f"{champion}=100"
         )
-    assert stage_lock.unfinished(settings, MODEL) == []
+    assert stage_lock.unfinished_changes(settings, MODEL) == []
     return champion
 
 

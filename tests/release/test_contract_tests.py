@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.release.contract_tests import too_slow
 from notebooks_lib.release.golden import as_dataframe_split
-from notebooks_lib.serving.prediction_diff import difference
+from notebooks_lib.serving.prediction_diff import largest_difference
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from notebooks_lib.serving.prediction_diff import difference
     ],
 )
 def test_the_largest_relative_difference(one, other, apart):
-    assert difference(one, other) == pytest.approx(apart)
+    assert largest_difference(one, other) == pytest.approx(apart)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_largest_relative_difference(one, other, apart):
     ],
 )
 def test_another_form_or_another_name_is_no_small_difference(one, other):
-    assert difference(one, other) == math.inf
+    assert largest_difference(one, other) == math.inf
 
 
 def test_rows_are_sent_as_plain_json():

@@ -229,7 +229,7 @@ def test_the_endpoint_that_is_shown_is_that_of_prod(trials, houses, gate, projec
     assert "local endpoint 'houses-live'" in repr(question)
     with in_memory(tmp_path / "memory"):
         assert question.champion_table().rows[-1] == ("endpoint", "none yet")
-        model = ServedVersion.in_folder(model_files.local(version.source), version=version.version)
+        model = ServedVersion.in_folder(model_files.local_model_folder(version.source), version=version.version)
         endpoint_for(settings, "houses-live").deploy("blue", model, traffic=True)
         assert question.champion_table().rows[-1] == ("endpoint", "running, version 1")
 

@@ -47,7 +47,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
         port = free.getsockname()[1]
     for name in ("sample-dev", "by-hand"):
         endpoint_folder.EndpointFolder(project, name).write(EndpointState(name, "127.0.0.1", port))
-    with pytest.raises(EndpointError, match="no slot left to serve, and no stage of a registered model has it"):
+    with pytest.raises(EndpointError, match="has no slot, and belongs to no stage of a registered model"):
         manual.start_by_hand(project, "by-hand")
     try:
         status = manual.start_by_hand(project, "sample-dev")

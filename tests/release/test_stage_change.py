@@ -106,7 +106,7 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
     assert "version 1 serves as before and is champion" in str(caught.value)
     assert approvals.waiting_version(store, MODEL) is None
     assert agreed(store) == "1"
-    newest = ledger.read(store, MODEL)
+    newest = ledger.read_entries(store, MODEL)
     assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
         ("failed", "1", "2"),
         ("traffic", "1=80,2=20", "1=100"),
@@ -132,7 +132,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
     assert done.status.version == agreed(store) == "2"
     assert registry.get(store, MODEL, 2).withdrawn == ()
-    newest = ledger.read(store, MODEL)[0]
+    newest = ledger.read_entries(store, MODEL)[0]
     assert newest.what == "failed"
     assert newest.reason == "promotion: cut short at step 'canary', undone by nbops rollback: they call us"
 
@@ -207,7 +207,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert endpoint_for(store.settings, "try-houses").status().slots == {}
     assert agreed(here, stage="dev") == "2"
     assert agreed(store) == "1"
-    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)[:4]] == [
+    assert [(each.stage, each.what) for each in ledger.read_entries(store, MODEL)[:4]] == [
         ("prod", "waiting"),
         ("dev", "traffic"),
         ("dev", "mark"),
@@ -224,7 +224,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
         approvals.approve(here, MODEL)
     champions.mark_champion(store, two, reason="again", stage="dev")
     registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
-    with pytest.raises(PromotionError, match="was withdrawn from test, so it goes no further"):
+    with pytest.raises(PromotionError, match="was withdrawn from test, so its rollout cannot continue"):
         approvals.approve(here, MODEL)
     assert agreed(store) == "1"
     forgive(store, 2)
@@ -238,7 +238,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert 20 <= asked == ours < 30  # nobody else asks; more than 20 where a copy came late
     assert 0 < compared < asked
     assert agreed(store) == "2"
-    assert [(each.stage, each.what) for each in ledger.read(store, MODEL)][2] == ("prod", "approved")
+    assert [(each.stage, each.what) for each in ledger.read_entries(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
         approvals.approve(here, MODEL)
     assert nbops(["endpoint", "deploy", "try-houses"]) > 0  # the project's own settings know no such stage
@@ -270,7 +270,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
-    (left,) = stage_lock.unfinished(project, "m")
+    (left,) = stage_lock.unfinished_changes(project, "m")
     assert left.steps == ["deploy"]
     assert "the promotion of version 7 to prod, begun" in journal.describe(left)
     left.write("undo")
@@ -299,7 +299,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
     with pytest.raises(PromotionError, match="line .* move the file away") as caught:
-        stage_lock.unfinished(empty_project, "m")
+        stage_lock.unfinished_changes(empty_project, "m")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
     lock.release()
@@ -309,7 +309,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
     serving = version_deployment.slot_holding(endpoint_for(here, MODEL).status(), one)
     (idle,) = {"blue", "green"} - {serving}
-    entries = ledger.read(store, MODEL)
+    entries = ledger.read_entries(store, MODEL)
 
     def deploy(*words: str) -> int:
         capsys.readouterr()
@@ -346,7 +346,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     assert {name: slot.since for name, slot in endpoint_for(here, MODEL).status().slots.items()} == {
         name: slot.since for name, slot in now.items()
     }
-    assert ledger.read(store, MODEL) == entries
+    assert ledger.read_entries(store, MODEL) == entries
     assert agreed(store) == "1"
 
 
@@ -386,7 +386,7 @@ def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: p
     )
     for shares in ((90, 10), (100, 0)):
         assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
-    assert [(each.before, each.after) for each in ledger.read(store, MODEL)[:2]] == [
+    assert [(each.before, each.after) for each in ledger.read_entries(store, MODEL)[:2]] == [
         ("1=90,2=10", "1=100"),
         ("1=100", "1=90,2=10"),
     ]

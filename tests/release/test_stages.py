@@ -129,7 +129,7 @@ def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints,
         moving.promote(store, one)
         moving.promote(store, moving.version(store, 2.0))
         assert agreed(store) == "2"
-        shares = [move.after for move in reversed(ledger.read(store, "houses")) if move.what == "traffic"]
+        shares = [move.after for move in reversed(ledger.read_entries(store, "houses")) if move.what == "traffic"]
         assert shares == ["1=100", "1=50,2=50", "2=100"]
         assert nbops(["rollback", "houses"]) == 0
         assert agreed(store) == "1"

@@ -74,7 +74,7 @@ def test_automatic_and_manual_rollback_under_constant_load(
     answers = {key[2]: count for key, count in asked.answers.items()}
     assert set(answers) == {f'{{"predictions":[{value}]}}' for value in ("1.0", "3.0", "4.0")}  # 2 answered nobody
     assert registry.get(store, MODEL, good.version).withdrawn == ("prod",)
-    assert [entry.what for entry in ledger.read(store, MODEL) if entry.what == "failed"] == ["failed", "failed"]
+    assert [entry.what for entry in ledger.read_entries(store, MODEL) if entry.what == "failed"] == ["failed", "failed"]
     capsys.readouterr()
     print(f"{asked.total} requests, none failed; answered by each: {answers}")
     for what, (seconds, requests) in told.items():

@@ -160,10 +160,10 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def endpoints(empty_project: Settings) -> Iterator[Settings]:
     """A project whose endpoints are stopped afterwards, whatever has become of them."""
     yield empty_project
-    for name in endpoint_folder.known(empty_project):
-        server = server_process.running(endpoint_folder.EndpointFolder(empty_project, name))
+    for name in endpoint_folder.known_endpoints(empty_project):
+        server = server_process.running_server(endpoint_folder.EndpointFolder(empty_project, name))
         if server is not None:
-            server_process.stop(server)
+            server_process.stop_server(server)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from notebooks_lib.serving.endpoint import (
     require_slot,
 )
 from notebooks_lib.serving.inference import predict
-from notebooks_lib.serving.prediction_diff import SAME, compare
+from notebooks_lib.serving.prediction_diff import SAME, compare_answers
 from notebooks_lib.serving.slot_counts import SlotCounts
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget
@@ -102,7 +102,7 @@ class InMemoryEndpoint(Endpoint):
             copy = self._folder / f"{check_name('version', version.version)}-{time.monotonic_ns()}"
             shutil.copytree(model.folder, copy)
             try:
-                digest = model_files.read(copy).sha256
+                digest = model_files.read_model_files(copy).sha256
                 if model.sha256 and digest != model.sha256:
                     raise EndpointError(f"the files of version {version.version} are not those that were deployed")
                 loaded = _load_model(copy)
@@ -179,7 +179,7 @@ class InMemoryEndpoint(Endpoint):
     def is_intact(self, slot: str) -> bool:
         require_slot(slot, self._known())
         held = self._known()[slot]
-        return model_files.read(held.folder).sha256 == held.sha256
+        return model_files.read_model_files(held.folder).sha256 == held.sha256
 
     def example(self, *, slot: str | None = None) -> dict[str, Any]:
         chosen = slot if slot is not None else self._main()
@@ -249,7 +249,7 @@ class InMemoryEndpoint(Endpoint):
         if code != 200:
             slot.tally.mirror_failed += 1
             return
-        found = compare(known, content["predictions"])
+        found = compare_answers(known, content["predictions"])
         slot.tally.rows_compared += found.rows
         slot.tally.rows_different += found.different
         slot.tally.rows_misshapen += found.misshapen
@@ -266,7 +266,7 @@ class InMemoryEndpoint(Endpoint):
         ready, self._failed = {}, {}
         for name, held in self._known().items():
             try:
-                if model_files.read(held.folder).sha256 != held.sha256:
+                if model_files.read_model_files(held.folder).sha256 != held.sha256:
                     raise EndpointError(f"the files of version {held.version} are not those that were deployed")
                 ready[name] = Slot(_load_model(held.folder), {}, name)
             except (ModelError, EndpointError) as error:

@@ -172,7 +172,7 @@ def test_what_cannot_be_deployed_leaves_what_serves(endpoint: Endpoint, light: d
 
 
 def test_files_are_held_to_the_digest_that_they_must_have(endpoint: Endpoint, light: dict[str, Path]) -> None:
-    digest = model_files.read(light["triple"]).sha256
+    digest = model_files.read_model_files(light["triple"]).sha256
     fetched: list[Path] = []
 
     def fetch(scratch: Path) -> FetchedModel:

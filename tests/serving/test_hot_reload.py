@@ -18,7 +18,7 @@ from notebooks_lib.serving.slots import Slots
 def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str, Path]) -> None:
     """By a server that starts, one that follows, and one that is told what was scored."""
     shutil.copytree(light["double"], tmp_path / "models" / "1")
-    slot = SlotState("1", "1", since="now", sha256=model_files.read(light["double"]).sha256)
+    slot = SlotState("1", "1", since="now", sha256=model_files.read_model_files(light["double"]).sha256)
     wanted = EndpointState("sample", "127.0.0.1", 1, {"blue": slot}, {"blue": 100})
     StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")

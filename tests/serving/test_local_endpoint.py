@@ -60,7 +60,7 @@ def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
     endpoint_folder.EndpointFolder.write = die
 else:
-    deployment.server_launch.follow = die
+    deployment.server_launch.wait_until_followed = die
 LocalEndpoint(load(Path(sys.argv[1]), {}), "sample").deploy("green", ServedVersion.in_folder(Path(sys.argv[2]), version="2"))
 """
 
@@ -72,7 +72,7 @@ def starter(text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def served(settings: Settings) -> str:
     """The version that answers over HTTP now."""
-    _, told = http_client.ask(
+    _, told = http_client.send_request(
         http_client.Address("127.0.0.1", LocalEndpoint(settings, "sample").status().port), "GET", "/version"
     )
     return str(told["version"])
@@ -80,7 +80,7 @@ def served(settings: Settings) -> str:
 
 def wait_for_the_end(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        assert server_process.ended(psutil.Process(pid), 10)
+        assert server_process.wait_for_end(psutil.Process(pid), 10)
 
 
 def run_curl(command: str) -> Any:
@@ -90,7 +90,7 @@ def run_curl(command: str) -> Any:
     words = shlex.split(command)  # a machine without curl: at least its parts are right
     address = words[2].removeprefix("http://").removesuffix("/invocations")
     host, port = address.split(":")
-    return http_client.ask(http_client.Address(host, int(port)), "POST", "/invocations", words[-1].encode())[1]
+    return http_client.send_request(http_client.Address(host, int(port)), "POST", "/invocations", words[-1].encode())[1]
 
 
 def test_an_endpoint_lives_its_life(
@@ -235,7 +235,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    server_launch.follow(endpoint_folder.EndpointFolder(deployed, "sample"), 30)
+    server_launch.wait_until_followed(endpoint_folder.EndpointFolder(deployed, "sample"), 30)
     kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -257,8 +257,8 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     assert key not in repr(status)
     assert key not in (folder.path / "state.json").read_text()
     address = http_client.Address(host, status.port)
-    assert http_client.ask(address, "GET", "/version")[0] == 401
-    assert http_client.ask(address, "GET", "/health")[0] == 200
+    assert http_client.send_request(address, "GET", "/version")[0] == 401
+    assert http_client.send_request(address, "GET", "/health")[0] == 200
     predictions = LocalEndpoint(here, "sample").invoke(LocalEndpoint(here, "sample").example())
     if shutil.which("curl"):
         assert run_curl(status.curl) == predictions
@@ -318,9 +318,9 @@ def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: 
     own = psutil.Process()
     record = {"pid": own.pid, "created": own.create_time()}
     endpoint_state.stage(folder.server, record).replace(folder.server)
-    assert server_process.running(folder) is not None
+    assert server_process.running_server(folder) is not None
     endpoint_state.stage(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
-    assert server_process.running(folder) is None
+    assert server_process.running_server(folder) is None
 
 
 def test_settings_of_a_port_win_over_the_remembered_one(
@@ -385,7 +385,7 @@ def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Sett
 
 
 def test_a_long_example_goes_by_file(tmp_path: Path) -> None:
-    make: Callable[[Any], str] = lambda example: http_client.curl(  # noqa: E731
+    make: Callable[[Any], str] = lambda example: http_client.curl_command(  # noqa: E731
         http_client.Address("127.0.0.1", 5),
         example,
         example_file=tmp_path / "my example.json",

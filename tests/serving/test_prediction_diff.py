@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.prediction_diff import compare
+from notebooks_lib.serving.prediction_diff import compare_answers
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ from notebooks_lib.serving.prediction_diff import compare
     ],
 )
 def test_answers_are_compared_row_by_row(one: Any, other: Any, expected: Any) -> None:
-    difference = compare(one, other)
+    difference = compare_answers(one, other)
     assert (difference.rows, difference.different, difference.misshapen, difference.largest) == expected

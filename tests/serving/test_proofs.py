@@ -109,7 +109,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
             assert changing.stdout is not None
             changing.stdout.readline()
             time.sleep(chance.uniform(0, 4))
-            server = server_process.running(endpoint_folder.EndpointFolder(deployed, "sample"))
+            server = server_process.running_server(endpoint_folder.EndpointFolder(deployed, "sample"))
             if victim == "server" and server is not None:
                 server.process.kill()
                 time.sleep(chance.uniform(0, 1))

@@ -72,13 +72,15 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: endpoint_fold
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_folder.EndpointFolder, empty_project: Settings) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
-        assert not safe_files.open_to_others(path)
+        assert not safe_files.readable_by_others(path)
 
 
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:
     file = tmp_path / "my key"
     file.write_text(KEY)
-    command = http_client.curl(http_client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file)
+    command = http_client.curl_command(
+        http_client.Address("192.0.2.1", 5), {"inputs": [1]}, example_file=file, key_file=file
+    )
     before, _, after = command.partition("|")
     assert after.split()[0] == "curl"
     assert "@-" in after.split()
@@ -163,7 +165,7 @@ def test_why_a_server_cannot_listen_is_told_apart(
             def bind(self, _: object) -> None:
                 raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(app_factory, "tcp", lambda _: Failing())
+        monkeypatch.setattr(app_factory, "listening_socket", lambda _: Failing())
     with pytest.raises(OSError) as caught:
         server._bind(host, 4001)
     assert server._error_kind(caught.value) == kind
@@ -189,7 +191,7 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
         def bind(self, _: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(app_factory, "tcp", lambda _: Nameless())
+    monkeypatch.setattr(app_factory, "listening_socket", lambda _: Nameless())
     with pytest.raises(OSError) as caught:
         server._bind("no.such.host.invalid", 4001)
     assert server._error_kind(caught.value) == "host"
@@ -200,7 +202,7 @@ import sys
 from pathlib import Path
 from notebooks_lib.serving import model_loading, server_process
 print("begun", flush=True)
-model_loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_process.environment())
+model_loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_process.server_environment())
 """
 
 

@@ -29,7 +29,7 @@ def slots(traffic: dict[str, int], mirror: dict[str, int] | None = None) -> Slot
 
 def test_a_slot_has_a_thread_for_each_core_that_its_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
-    monkeypatch.setattr(cpu_count, "quota", lambda root: 2.5)
+    monkeypatch.setattr(cpu_count, "cpu_quota", lambda root: 2.5)
     model: Any = None
     assert Slot(model, {}).workers._max_workers == 2
 
@@ -135,5 +135,5 @@ def test_a_running_endpoint_changes_without_a_failed_request(
 
 def test_a_slot_that_is_not_there_is_not_found(deployed: Settings) -> None:
     address = http_client.Address("127.0.0.1", LocalEndpoint(deployed, "sample").status().port)
-    code, content = http_client.ask(address, "POST", "/invocations", b"{}", slot="red")
+    code, content = http_client.send_request(address, "POST", "/invocations", b"{}", slot="red")
     assert (code, content["error_code"]) == (404, "SLOT_NOT_FOUND")

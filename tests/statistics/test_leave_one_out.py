@@ -30,7 +30,12 @@ def dealt_rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Blocks]:
     values = np.array(draw(st.lists(st.integers(0, 5), min_size=count, max_size=count)), dtype=float)
     positive = np.array(draw(st.lists(st.booleans(), min_size=count, max_size=count)))
     named = np.array(draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)))
-    kinds = (blocks.rows(count), blocks.stratified(count), blocks.contiguous(count), blocks.groups(named))
+    kinds = (
+        blocks.single_rows(count),
+        blocks.stratified_blocks(count),
+        blocks.time_stretches(count),
+        blocks.group_blocks(named),
+    )
     return values, positive, draw(st.sampled_from(kinds))
 
 

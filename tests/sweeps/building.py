@@ -50,12 +50,12 @@ WIDE = schema(
 
 
 def grid(*texts: str) -> ParameterGrid:
-    swept = search_space.read(WIDE, grid=texts).swept
+    swept = search_space.read_search_space(WIDE, grid=texts).swept
     assert isinstance(swept, ParameterGrid)
     return swept
 
 
 def spread(*texts: str) -> ParameterSpace:
-    swept = search_space.read(WIDE, space=texts).swept
+    swept = search_space.read_search_space(WIDE, space=texts).swept
     assert isinstance(swept, ParameterSpace)
     return swept

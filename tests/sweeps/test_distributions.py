@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebooks_lib.sweeps import distributions
-from notebooks_lib.sweeps.distributions import Choice, Int, Normal, Uniform, multiple
+from notebooks_lib.sweeps.distributions import Choice, Int, Normal, Uniform, exact_multiple
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
 from tests.sweeps.building import kind
 
@@ -44,8 +44,8 @@ def test_q_forms_round_to_a_multiple(share, q, log):
 
 
 def test_multiples_have_no_rounding_noise():
-    assert [multiple(k, 0.1) for k in (3, 7, -3)] == [0.3, 0.7, -0.3]
-    assert repr(multiple(3, 1e-5)) == "3e-05"
+    assert [exact_multiple(k, 0.1) for k in (3, 7, -3)] == [0.3, 0.7, -0.3]
+    assert repr(exact_multiple(3, 1e-5)) == "3e-05"
 
 
 @given(share=SHARES, low=st.floats(-3, 3), width=st.floats(0.01, 5))
@@ -120,7 +120,7 @@ def test_a_distribution_prints_as_it_is_written(distribution, text):
     ],
 )
 def test_texts_and_mappings_become_distributions(annotation, given, distribution):
-    assert distributions.parse(given, kind(annotation)) == distribution
+    assert distributions.parse_distribution(given, kind(annotation)) == distribution
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_texts_and_mappings_become_distributions(annotation, given, distribution
 )
 def test_errors_are_one_line(given, message):
     with pytest.raises(InvalidSearchSpace) as caught:
-        distributions.parse(given, kind("float"))
+        distributions.parse_distribution(given, kind("float"))
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -180,7 +180,7 @@ def test_errors_are_one_line(given, message):
 )
 def test_any_text_is_read_or_rejected(text):
     try:
-        found = distributions.parse(text, kind("float"))
+        found = distributions.parse_distribution(text, kind("float"))
     except InvalidSearchSpace:
         return
     values = found.values if isinstance(found, Choice) else (0.0,)
@@ -194,7 +194,7 @@ NUMBERS = st.one_of(st.floats(-100, 100), st.integers(-100, 100), st.floats(allo
 @given(st.sampled_from([name for name in distributions.FORMS if name != "choice"]), st.lists(NUMBERS, max_size=3))
 def test_a_printed_distribution_reads_back_as_equal(name, numbers):
     try:
-        read = distributions.parse({name: numbers}, kind("float"))
+        read = distributions.parse_distribution({name: numbers}, kind("float"))
     except InvalidSearchSpace:
         return
-    assert distributions.parse(str(read), kind("float")) == read
+    assert distributions.parse_distribution(str(read), kind("float")) == read

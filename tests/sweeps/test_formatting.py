@@ -51,14 +51,16 @@ def test_a_summary_without_a_best_says_why() -> None:
     ],
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str) -> None:
-    assert formatting.duration(seconds) == text
+    assert formatting.format_duration(seconds) == text
 
 
 def test_a_reason_gives_the_error_before_the_cell() -> None:
-    reason = formatting.reason("ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)")
+    reason = formatting.format_error(
+        "ValueError: no", "3", "model = fit(a_very_long_line_of_code, with_many, arguments)"
+    )
     assert reason == "ValueError: no, in cell 3 (model = fit(a_very_long_line_of_code, w…)"
-    assert formatting.reason("", "3", "fit()") == "cell 3 (fit())"
-    assert formatting.reason("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
+    assert formatting.format_error("", "3", "fit()") == "cell 3 (fit())"
+    assert formatting.format_error("x" * 900, "3", "fit()").endswith("…, in cell 3 (fit())")
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,11 @@ def test_a_reason_gives_the_error_before_the_cell() -> None:
     ],
 )  # fmt: skip
 def test_values_are_formatted_unambiguously(given: object, text: str) -> None:
-    assert formatting.value(given) == text
+    assert formatting.format_value(given) == text
 
 
 def test_a_missing_figure_is_a_dash_and_nan_and_inf_stay() -> None:
-    assert [formatting.figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == [
+    assert [formatting.format_figure(v) for v in (None, math.nan, math.inf, 55.2, 1 / 3)] == [
         "-",
         "nan",
         "inf",

@@ -47,7 +47,7 @@ from tests.sweeps.building import kind
     ],
 )
 def test_a_text_becomes_values_of_the_type(annotation, text, values):
-    values_read = grid_values.read(text, kind(annotation))
+    values_read = grid_values.read_values(text, kind(annotation))
     assert list(values_read) == values
     assert [type(one) for one in values_read] == [type(one) for one in values]
 
@@ -87,7 +87,7 @@ def test_a_text_becomes_values_of_the_type(annotation, text, values):
 )
 def test_errors_are_one_line(annotation, given, message):
     with pytest.raises(grid_values.InvalidSearchSpace) as caught:
-        grid_values.read(given, kind(annotation))
+        grid_values.read_values(given, kind(annotation))
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
@@ -100,7 +100,7 @@ ANNOTATIONS = ["int", "float", "str", "bool", "list[int]", "str | None", "Litera
 def test_any_text_is_read_or_rejected(annotation, text):
     wanted = kind(annotation)
     try:
-        values_read = grid_values.read(text, wanted)
+        values_read = grid_values.read_values(text, wanted)
     except grid_values.InvalidSearchSpace:
         return
     assert values_read
@@ -111,10 +111,14 @@ def test_any_text_is_read_or_rejected(annotation, text):
 
 @given(st.text(alphabet="ab,'\"[](){}\\: ", max_size=20))
 def test_split_keeps_everything_except_the_commas(text):
-    assert "".join("".join(grid_values.split(text)).split()).replace(",", "") == "".join(text.split()).replace(",", "")
+    assert "".join("".join(grid_values.split_at_commas(text)).split()).replace(",", "") == "".join(
+        text.split()
+    ).replace(",", "")
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8, unique_by=repr))
 def test_numbers_are_read_as_on_the_command_line(numbers):
     wanted = parameter_types.NumberType("float")
-    assert list(grid_values.read(",".join(map(repr, numbers)), wanted)) == [wanted.read(repr(one)) for one in numbers]
+    assert list(grid_values.read_values(",".join(map(repr, numbers)), wanted)) == [
+        wanted.read(repr(one)) for one in numbers
+    ]

@@ -16,12 +16,12 @@ from tests.sweeps.building import grid, spread
 @pytest.mark.tracking
 def test_only_one_process_holds_a_sweep(project: Settings) -> None:
     with (
-        parent_run.held(project, "abc"),
+        parent_run.locked_sweep(project, "abc"),
         pytest.raises(errors.UsageError, match="sweep abc is running in another process"),
-        parent_run.held(project, "abc"),
+        parent_run.locked_sweep(project, "abc"),
     ):
         pass
-    with parent_run.held(project, "abc"), parent_run.held(project, "other"):
+    with parent_run.locked_sweep(project, "abc"), parent_run.locked_sweep(project, "other"):
         pass
 
 

@@ -30,11 +30,11 @@ PATIENCE = 60
 @pytest.mark.parametrize("on", ["laptop", "dask://host", "dask://host:0", "dask://host:65536", "local://", ""])
 def test_an_unknown_place_is_rejected_with_the_known_ones(on: str) -> None:
     with pytest.raises(errors.UsageError, match="found no such executor, allowed local or dask://HOST:PORT"):
-        places.find(on)
+        places.find_place(on)
 
 
 def test_only_this_process_shares_its_cores_with_the_trials() -> None:
-    here, cluster = places.find("local"), places.find("dask://[::1]:8786")
+    here, cluster = places.find_place("local"), places.find_place("dask://[::1]:8786")
     assert (here, cluster.on) == (executors.LOCAL, "dask://[::1]:8786")
     assert (here.is_local, cluster.is_local) == (True, False)
     assert here.thread_limits(1, {})
@@ -44,7 +44,7 @@ def test_only_this_process_shares_its_cores_with_the_trials() -> None:
 def test_without_dask_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.UsageError, match=r"Dask is not installed: pip install 'distributed==[\d.]+', here and"):
-        places.find("dask://host:8786")
+        places.find_place("dask://host:8786")
 
 
 @pytest.fixture(params=places.SCHEMES)
@@ -75,15 +75,15 @@ class Work:
         path = project.root / "work" / "n.ipynb"
         building.write(path, *cells, parameters="alpha: float = 1.0\nseconds: float = 0.0")
         schema = parameters.read_schema(document.read(path))
-        domain = search_space.read(schema, grid=["alpha=1,2"])
+        domain = search_space.read_search_space(schema, grid=["alpha=1,2"])
         self.store = store.connect(project)
         self.lines: list[str] = []
-        request = SweepRequest(NotebookPlanner(path, project), domain, place=places.find(on))
-        started = parent_run.start(request.source, domain, None, None)
+        request = SweepRequest(NotebookPlanner(path, project), domain, place=places.find_place(on))
+        started = parent_run.parent_start(request.source, domain, None, None)
         self.parent = OwnedRun.open(self.store, started)
         self.tasks = TaskBuilder(request, self.parent)
         session = Session(request.source, started, self.store, self.lines.append)
-        self.executor: Executor[TrialTask, TrialOutcome] = request.place.connect(trial_runner.run, session)
+        self.executor: Executor[TrialTask, TrialOutcome] = request.place.connect(trial_runner.run_trial, session)
 
     def task(self, number: int, **values: object) -> TrialTask:
         """Return the task of a trial."""

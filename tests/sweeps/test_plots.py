@@ -52,7 +52,7 @@ NASTY = {
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("draw", [plots.optimisation_history, plots.slices])
 def test_plots_are_drawn_without_warnings_for_any_values(name: str, draw: Any) -> None:
-    assert plots.why_not(NASTY[name]) == ""
+    assert plots.undrawable_reason(NASTY[name]) == ""
     assert plots._png(draw(NASTY[name])).startswith(b"\x89PNG")
 
 
@@ -68,7 +68,7 @@ def test_plots_are_drawn_without_warnings_for_any_values(name: str, draw: Any) -
     ],
 )
 def test_without_a_plot_there_is_a_reason(result: SweepResult, why: str) -> None:
-    assert why in plots.why_not(result)
+    assert why in plots.undrawable_reason(result)
 
 
 def points(axes: Any) -> dict[str, np.ndarray[Any, Any]]:

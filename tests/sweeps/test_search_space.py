@@ -22,7 +22,7 @@ from tests.sweeps.building import WIDE, grid, kind, schema, spread
 
 
 def read(**given: object) -> SearchSpace:
-    return search_space.read(WIDE, **given)
+    return search_space.read_search_space(WIDE, **given)
 
 
 def problems(**given: object) -> list[str]:
@@ -118,12 +118,14 @@ def test_whitespace_around_names_is_ignored():
 
 def test_a_parameter_without_default_must_be_swept_or_fixed():
     needy = parameters.read_schema(building.parameters("rows: int\nalpha: float = 1.0"))
-    assert search_space.read(needy, grid=["rows=1,2"]).fixed == {}
-    assert search_space.read(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
-    assert search_space.read(needy, grid=["alpha=1,2"], file=SweepFile(parameters={"rows": 5})).fixed == {"rows": 5}
+    assert search_space.read_search_space(needy, grid=["rows=1,2"]).fixed == {}
+    assert search_space.read_search_space(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
+    assert search_space.read_search_space(needy, grid=["alpha=1,2"], file=SweepFile(parameters={"rows": 5})).fixed == {
+        "rows": 5
+    }
     for file in (None, SweepFile(parameters={"alpha": 1.0})):
         with pytest.raises(ParameterError, match="rows: found no value"):
-            search_space.read(needy, grid=["alpha=1,2"], file=file)
+            search_space.read_search_space(needy, grid=["alpha=1,2"], file=file)
 
 
 def test_secrets_must_be_set_and_a_notebook_without_parameters_is_rejected():
@@ -132,7 +134,7 @@ def test_secrets_must_be_set_and_a_notebook_without_parameters_is_rejected():
     assert read(grid=["seed=1"], environ={"TOKEN": "x"}).fixed == {}
     bare = parameters.read_schema(building.notebook(building.code("x = 1")))
     with pytest.raises(ParameterError, match="seed: the notebook has no cell tagged `parameters`"):
-        search_space.read(bare, grid=["seed=1"])
+        search_space.read_search_space(bare, grid=["seed=1"])
 
 
 def from_file(text: str, **given: object) -> SearchSpace:
@@ -195,7 +197,7 @@ def test_errors_in_a_file_are_one_line(text, message):
 )
 def test_any_texts_are_read_or_rejected(grids, spaces):
     try:
-        domain = search_space.read(schema(a="float", b="str | None"), grid=grids, space=spaces)
+        domain = search_space.read_search_space(schema(a="float", b="str | None"), grid=grids, space=spaces)
     except UsageError:
         return
     assert set(domain.swept.described) <= {"a", "b"}
@@ -209,7 +211,7 @@ def test_a_discrete_space_has_a_size():
 
 def fit(annotation: str, text: str) -> search_space.Dimension:
     wanted = kind(annotation)
-    return search_space.fit(distributions.parse(text, wanted), wanted)
+    return search_space.fit_to_type(distributions.parse_distribution(text, wanted), wanted)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ def test_every_value_of_a_checked_distribution_is_allowed(annotation, name, numb
     wanted = kind(annotation)
     arguments = numbers[: distributions.FORMS[name].count(",") + 1]
     try:
-        dimension = search_space.fit(distributions.parse({name: arguments}, wanted), wanted)
+        dimension = search_space.fit_to_type(distributions.parse_distribution({name: arguments}, wanted), wanted)
     except InvalidSearchSpace:
         return
     low = getattr(dimension.distribution, "low", 0)

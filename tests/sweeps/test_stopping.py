@@ -75,7 +75,7 @@ def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(project
 @pytest.mark.tracking
 def test_a_trial_in_the_same_process_sees_a_stop_request_at_once(project: Settings) -> None:
     run = opened(project, "trial")
-    with stopping.local("sweep", run.store) as here:
+    with stopping.registered_sweep("sweep", run.store) as here:
         assert here.stop_reason(run.run_id) is None
         stopping.request_stop(run.store, run.run_id, "pruned", (3, 0.5))
         assert here.stop_reason(run.run_id) == "pruned"

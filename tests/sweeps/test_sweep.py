@@ -39,7 +39,7 @@ def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0"
         building.write(path, *cells, parameters=declared)
     schema = parameters.read_schema(document.read(path))
     swept = {key: options.pop(key, ()) for key in ("grid", "space", "parameters")}
-    return SweepRequest(NotebookPlanner(path, project), search_space.read(schema, **swept), **options)
+    return SweepRequest(NotebookPlanner(path, project), search_space.read_search_space(schema, **swept), **options)
 
 
 def children(project: Settings, result: SweepResult) -> dict[int, query.RunInfo]:
@@ -65,7 +65,7 @@ def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project:
         jobs=2,
         limits=TrialLimits(environment=executors.thread_limits(1, {"MKL_NUM_THREADS": "7"}) | {"MKL_NUM_THREADS": "7"}),
     )
-    result = sweep.run(sweep_request, store.connect(project), on_change=show)
+    result = sweep.run_sweep(sweep_request, store.connect(project), on_change=show)
 
     assert [trial.state for trial in result.trials] == ["finished", "finished", "failed", "finished"]
     assert [trial.values for trial in result.trials] == [{"alpha": float(k)} for k in range(1, 5)]
@@ -89,12 +89,12 @@ def test_a_grid_continues_after_a_failure_and_every_run_holds_its_trial(project:
         assert run.status == run.tags[Tag.END] == ("FAILED" if number == 2 else "FINISHED")
         assert run.params == {"alpha": f"{number + 1}.0"}
     executed = next(project.layout.executed.glob(f"*{runs[0].run_id[:8]}*"))
-    assert f"{cpu_count.whole()} 7" in executed.read_text()
+    assert f"{cpu_count.usable_cores()} 7" in executed.read_text()
 
 
 def test_fail_fast_stops_at_the_first_failure(project: Settings) -> None:
     sweep_request = request(project, "1 / (alpha - 1)", grid=["alpha=1,2,3"], jobs=1, fail_fast=True)
-    result = sweep.run(sweep_request, store.connect(project))
+    result = sweep.run_sweep(sweep_request, store.connect(project))
     assert [trial.state for trial in result.trials] == ["failed"]
     assert (result.status, result.total) == ("FAILED", 3)
     assert query.get_run(store.connect(project), result.run_id).status == "FAILED"
@@ -105,7 +105,7 @@ def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
 ) -> None:
     goal = Goal("rmse")
     connected = store.connect(project)
-    first = sweep.run(request(project, LOGS, grid=["alpha=1,2"], goal=goal, jobs=2), connected)
+    first = sweep.run_sweep(request(project, LOGS, grid=["alpha=1,2"], goal=goal, jobs=2), connected)
     assert first.best is not None
     assert (first.best.values, first.best.value) == ({"alpha": 2.0}, 0.0)
     parent = query.get_run(connected, first.run_id)
@@ -125,7 +125,7 @@ def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
 
     monkeypatch.setattr(trial_runner, "run_notebook", start)
     monkeypatch.setattr("notebooks_lib.running.runner.execute", start)
-    again = sweep.run(request(project, grid=["alpha=2,1"], goal=goal, jobs=2, skip_seen=True), connected)
+    again = sweep.run_sweep(request(project, grid=["alpha=2,1"], goal=goal, jobs=2, skip_seen=True), connected)
     assert [(trial.state, trial.value) for trial in again.trials] == [("skipped", 0.0), ("skipped", 1.0)]
     assert [trial.run_id for trial in again.trials] == [trial.run_id for trial in reversed(first.trials)]
     assert children(project, again) == {}
@@ -152,7 +152,7 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     sent = pickle.dumps(task)
     assert len(sent) < 10_000
     done: list[trial_runner.TrialOutcome] = []
-    thread = threading.Thread(target=lambda: done.append(trial_runner.run(pickle.loads(sent))))
+    thread = threading.Thread(target=lambda: done.append(trial_runner.run_trial(pickle.loads(sent))))
     thread.start()
     wait_for(flag.exists)
     (run,) = stopping.open_trials(connected, parent.run_id)
@@ -179,7 +179,7 @@ def test_a_pruner_stops_a_bad_trial_inside_its_cell(project: Settings) -> None:
     sweep_request = request(
         project, "x = 1", curve, grid=["alpha=1,2,3,4,5,99"], goal=Goal("rmse"), prune="median", jobs=1
     )
-    result = sweep.run(sweep_request, store.connect(project))
+    result = sweep.run_sweep(sweep_request, store.connect(project))
     assert [trial.state for trial in result.trials] == ["finished"] * 5 + ["pruned"]
     assert result.trials[5].reason == "at step 0, in cell 2 (import time)"
     assert result.trials[5].value == 100.0, "that of the step, not of what it logged until it stopped"
@@ -198,7 +198,7 @@ def test_a_run_that_the_store_rejects_is_a_failed_trial_and_two_sweeps_do_not_mi
     connected = store.connect(project)
     sweep_request = request(project, deletes, grid=["alpha=1,2"])
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: sweep.run(sweep_request, connected), range(2)))
+        results = list(pool.map(lambda _: sweep.run_sweep(sweep_request, connected), range(2)))
     assert results[0].run_id != results[1].run_id
     for result in results:
         assert [trial.state for trial in result.trials] == ["failed", "finished"]
@@ -221,7 +221,7 @@ def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings) -> None:
     breaks = "import pathlib\nfor path in pathlib.Path('../.nbops').glob('mlflow.db*'):\n    path.write_bytes(b'broken' * 100_000)"
     lines: list[str] = []
     with pytest.raises(errors.TrackingError, match=r"the sweep stopped: sqlite:.* takes no more runs"):
-        sweep.run(
+        sweep.run_sweep(
             request(project, breaks, grid=["alpha=1..9"], jobs=1, parameters=[]),
             store.connect(project),
             tell=lines.append,
@@ -234,19 +234,19 @@ def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings) -> None:
 def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
     connected = store.connect(project)
     with pytest.raises(errors.UsageError, match="has no sweep of work/n.ipynb over these values; leave --resume out"):
-        sweep.run(request(project, "1", grid=["alpha=1,2"], resume=""), connected)
+        sweep.run_sweep(request(project, "1", grid=["alpha=1,2"], resume=""), connected)
     assert query.find_runs(connected, "sample", ended_only=False) == [], "nothing was started"
     plain = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     with pytest.raises(errors.UsageError, match="is not a sweep"):
-        sweep.run(request(project, grid=["alpha=1,2"], resume=plain.run_id), connected)
-    other = sweep.run(request(project, "1 /", grid=["alpha=1"]), connected)
+        sweep.run_sweep(request(project, grid=["alpha=1,2"], resume=plain.run_id), connected)
+    other = sweep.run_sweep(request(project, "1 /", grid=["alpha=1"]), connected)
     assert other.status == "FAILED"
     with pytest.raises(
         errors.UsageError, match=rf"the newest of this notebook, {other.run_id}, has the search space alpha in \[1.0\];"
     ):
-        sweep.run(request(project, grid=["alpha=1,2"], resume=""), connected)
+        sweep.run_sweep(request(project, grid=["alpha=1,2"], resume=""), connected)
     with pytest.raises(errors.UsageError, match="has another search space"):
-        sweep.run(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
+        sweep.run_sweep(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
 
 
 def test_a_search_without_its_metric_stops_early_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
@@ -254,9 +254,9 @@ def test_a_search_without_its_metric_stops_early_and_an_unknown_kernel_starts_no
     options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}
     connected = store.connect(project)
     with pytest.raises(errors.UsageError, match=r"unknown kernel 'python33', did you mean 'python3'"):
-        sweep.run(request(project, LOGS, limits=TrialLimits(kernel="python33"), **options), connected)
+        sweep.run_sweep(request(project, LOGS, limits=TrialLimits(kernel="python33"), **options), connected)
     assert "sample" not in query.experiments(connected), "nothing was started"
-    result = sweep.run(request(project, LOGS, **options), connected, tell=told.append)
+    result = sweep.run_sweep(request(project, LOGS, **options), connected, tell=told.append)
     assert (result.status, len(result.trials)) == ("FAILED", sweep.MAX_WITHOUT_GOAL)
     assert "did you mean 'rmse'?" in told[0]
     run = query.get_run(connected, result.run_id)
@@ -273,5 +273,5 @@ def wait_for(found: Callable[[], object], seconds: float = 30.0) -> None:
 def test_a_sweep_that_cannot_start_leaves_no_run_open(project: Settings) -> None:
     (project.layout.state / "sweeps").write_text("a file where a folder must be")
     with pytest.raises(errors.UsageError, match="sweeps cannot be written"):
-        sweep.run(request(project, "print(alpha)", grid=["alpha=1,2"]), store.connect(project))
+        sweep.run_sweep(request(project, "print(alpha)", grid=["alpha=1,2"]), store.connect(project))
     assert [run.status for run in query.find_runs(store.connect(project), "sample", ended_only=False)] == ["FAILED"]

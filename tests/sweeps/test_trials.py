@@ -20,14 +20,14 @@ RMSE = Goal("rmse")
 
 def test_nan_and_infinity_are_never_best() -> None:
     assert MIXED.best is not None
-    assert [t.number for t in formatting.ranked(MIXED)] == [MIXED.best.number, 0, 6] == [4, 0, 6]
+    assert [t.number for t in formatting.ranked_trials(MIXED)] == [MIXED.best.number, 0, 6] == [4, 0, 6]
     higher = dataclasses.replace(MIXED, goal=Goal("rmse", "max"))
     assert higher.best is not None
-    assert [t.number for t in formatting.ranked(higher)] == [higher.best.number, 0, 4] == [6, 0, 4]
+    assert [t.number for t in formatting.ranked_trials(higher)] == [higher.best.number, 0, 4] == [6, 0, 4]
     assert finished(math.nan, math.inf).best is None
     assert finished(2.0, sys.float_info.max, goal=Goal("rmse", "max")).best == trial(0, "finished", 2.0)
-    assert formatting.ranked(finished(1.0, 1.0))[0] == finished(1.0, 1.0).best
-    assert formatting.ranked(finished(1.0, 2.0, goal=None)) == []
+    assert formatting.ranked_trials(finished(1.0, 1.0))[0] == finished(1.0, 1.0).best
+    assert formatting.ranked_trials(finished(1.0, 2.0, goal=None)) == []
 
 
 def take(tally: SweepProgress, trials: dict[int, Trial], total: int = 50) -> list[int]:

@@ -16,17 +16,17 @@ pytestmark = pytest.mark.tracking
 
 def test_an_entry_is_added_once_and_read_newest_first(either_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"model-{uuid.uuid4().hex[:8]}"
-    assert ledger.read(either_store, name) == []
+    assert ledger.read_entries(either_store, name) == []
 
     monkeypatch.setenv("GITHUB_ACTOR", "ada")
     traffic = LedgerEntry(name, "prod", "traffic", "1=100", "1=90,2=10", reason="a try", run="run7")
     mark = LedgerEntry(name, "prod", "mark", "1", "2", reason="r" * 5000)
-    ledger.write(either_store, traffic, f"{name}-a")
-    ledger.write(either_store, mark, f"{name}-b")
-    ledger.write(either_store, dataclasses.replace(traffic, reason="told once more"), f"{name}-a")
-    ledger.write(either_store, LedgerEntry(name, "dev", "mark", "", "2"), f"{name}-c")
+    ledger.write_entry(either_store, traffic, f"{name}-a")
+    ledger.write_entry(either_store, mark, f"{name}-b")
+    ledger.write_entry(either_store, dataclasses.replace(traffic, reason="told once more"), f"{name}-a")
+    ledger.write_entry(either_store, LedgerEntry(name, "dev", "mark", "", "2"), f"{name}-c")
 
-    found = ledger.read(either_store, name)
+    found = ledger.read_entries(either_store, name)
     assert [(each.stage, each.what, each.before, each.after) for each in found] == [
         ("dev", "mark", "", "2"),
         ("prod", "mark", "1", "2"),
@@ -36,7 +36,7 @@ def test_an_entry_is_added_once_and_read_newest_first(either_store: Store, monke
     assert (first.reason, first.run, first.who.partition("@")[0]) == ("a try", "run7", "ada")
     assert first.when.endswith("+00:00")
     assert found[1].reason == "r" * 1000
-    assert [each.stage for each in ledger.read(either_store, name, "dev")] == ["dev"]
+    assert [each.stage for each in ledger.read_entries(either_store, name, "dev")] == ["dev"]
     assert first.as_json()["from"] == "1=100"
 
 
@@ -48,9 +48,9 @@ def test_an_entry_that_was_cut_short_is_finished_by_the_next_call(
     here = store.connect(project)  # type: ignore[arg-type]
     with monkeypatch.context() as patch, pytest.raises(ConnectionError):
         patch.setattr(here.client, "set_terminated", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
-        ledger.write(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
-    ledger.write(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
+        ledger.write_entry(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
+    ledger.write_entry(here, LedgerEntry("m", "prod", "mark", "", "1"), "key")
 
-    assert len(ledger.read(here, "m")) == 1
+    assert len(ledger.read_entries(here, "m")) == 1
     (run,) = here.client.search_runs([here.experiment_id(ledger.EXPERIMENT)])
     assert run.info.status == "FINISHED"

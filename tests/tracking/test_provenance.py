@@ -32,7 +32,7 @@ def test_what_nbops_keeps_makes_no_repository_dirty(repository: Path) -> None:
     layout.database.touch()
     assert _git(repository, "status", "--short") == ""
     (layout.state / ".gitignore").unlink()  # of a version that did not write one
-    found = provenance.git(repository)
+    found = provenance.git_state(repository)
     assert found is not None
     assert (found.dirty, found.diff) == (False, "")
 
@@ -44,7 +44,7 @@ def test_any_other_change_does(name: str, repository: Path) -> None:
     below = repository / "below"  # a project within a repository: what lies beside it counts, too
     below.mkdir()
     for root in (repository, below):
-        found = provenance.git(root)
+        found = provenance.git_state(root)
         assert found is not None
         assert found.dirty
 
@@ -53,7 +53,7 @@ def test_a_commit_that_git_does_not_tell_is_told_with_the_way_out(
     repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert provenance.git(repository) is None
+    assert provenance.git_state(repository) is None
     assert "dubious ownership" in caplog.text
     assert f"git config --global --add safe.directory {repository}" in caplog.text
 
@@ -62,12 +62,12 @@ def test_nor_is_git_missing_in_silence(
     repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert provenance.git(repository) is None
+    assert provenance.git_state(repository) is None
     assert "git is not installed" in caplog.text
 
 
 def test_where_there_is_no_commit_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert provenance.git(tmp_path) is None
+    assert provenance.git_state(tmp_path) is None
     _git(tmp_path, "init", "-q")
-    assert provenance.git(tmp_path) is None
+    assert provenance.git_state(tmp_path) is None
     assert caplog.text == ""

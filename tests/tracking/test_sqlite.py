@@ -20,14 +20,14 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs"
 @given(NAMES)
 def test_sqlalchemy_opens_the_file_that_was_meant(name: str) -> None:
     file = Path("/projects") / name / "mlflow.db"
-    assert make_url(sqlite.url(file)).database == str(file)
-    assert sqlite.path(sqlite.url(file)) == file
+    assert make_url(sqlite.sqlite_url(file)).database == str(file)
+    assert sqlite.database_file(sqlite.sqlite_url(file)) == file
 
 
 @given(NAMES)
 def test_a_relative_address_lies_in_the_project_whatever_that_is_called(name: str) -> None:
-    uri = store.absolute("sqlite:///my%20runs.db?timeout=30", Path("/projects") / name)
-    assert sqlite.path(uri) == Path("/projects") / name / "my runs.db"
+    uri = store.absolute_uri("sqlite:///my%20runs.db?timeout=30", Path("/projects") / name)
+    assert sqlite.database_file(uri) == Path("/projects") / name / "my runs.db"
     assert uri.endswith("?timeout=30")
 
 

@@ -29,7 +29,7 @@ from notebooks_lib.tracking import provenance, query, sqlite, store
     ],
 )
 def test_relative_addresses_start_at_the_project_root(uri: str, expected: str) -> None:
-    assert store.absolute(uri, Path("/p")) == expected
+    assert store.absolute_uri(uri, Path("/p")) == expected
 
 
 def test_who_names_the_store(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_importing_the_library_imports_no_mlflow() -> None:
 
 
 def test_without_git_a_run_still_knows_its_environment(tmp_path: Path) -> None:
-    assert provenance.git(tmp_path) is None
+    assert provenance.git_state(tmp_path) is None
     tags = provenance.source_tags("n.ipynb", None, provenance.lock_sha256(load(tmp_path, {}).layout))
     assert "mlflow.source.git.commit" not in tags
     assert tags["mlflow.source.name"] == "n.ipynb"
@@ -136,8 +136,8 @@ def test_what_is_kept_is_for_its_owner_wherever_the_store_is(tmp_path: Path) -> 
     layout = Layout(tmp_path)
     layout.state.mkdir(mode=0o755)
     store.make_state(layout)
-    assert not safe_files.open_to_others(layout.state)
+    assert not safe_files.readable_by_others(layout.state)
     elsewhere = tmp_path / "elsewhere" / "x.db"
-    store.connect(Settings(root=tmp_path, tracking=Tracking(uri=sqlite.url(elsewhere))))
-    assert not safe_files.open_to_others(elsewhere)
-    assert not safe_files.open_to_others(elsewhere.parent / "artifacts")
+    store.connect(Settings(root=tmp_path, tracking=Tracking(uri=sqlite.sqlite_url(elsewhere))))
+    assert not safe_files.readable_by_others(elsewhere)
+    assert not safe_files.readable_by_others(elsewhere.parent / "artifacts")

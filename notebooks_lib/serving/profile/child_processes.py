@@ -23,7 +23,7 @@ _PACKAGE = "notebooks_lib.serving.profile"
 
 
 class ProfileProcess:
-    """A Python process of ours that talks in lines of JSON and is killed at the end of the `with` block."""
+    """A Python child process that speaks JSON lines on its pipes. It is killed at the end of the `with` block."""
 
     def __init__(self, module: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - without a name, so that nothing is left
@@ -56,14 +56,14 @@ class ProfileProcess:
         self._process.wait()
 
     def tell(self, order: Mapping[str, Any]) -> None:
-        """Send it a line; `hear` finds out when it has ended."""
+        """Send an order to the process as a line of JSON. A process that has ended is noticed by `hear`."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
 
     def hear(self, timeout: float) -> dict[str, Any] | None:
-        """Return its next line; None when it ended without one. Raises TimeoutError."""
+        """Return the next line from the process; None if it ended without one. Raises TimeoutError."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -88,20 +88,20 @@ class ProfileProcess:
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
 
 
-def server(model: Path) -> ProfileProcess:
-    """Return a server for `model` that waits for its order: the limits come first."""
+def start_server(model: Path) -> ProfileProcess:
+    """Start a server process for `model`. It waits for an order, so that limits can be set first."""
     return ProfileProcess(
-        "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.environment()}, model.parent
+        "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.server_environment()}, model.parent
     )  # as an endpoint's
 
 
-def driver() -> ProfileProcess:
-    """Return the client, which waits for orders."""
-    return ProfileProcess("driver", server_process.environment())
+def start_client() -> ProfileProcess:
+    """Start the client process, which waits for orders."""
+    return ProfileProcess("driver", server_process.server_environment())
 
 
 def drive(client: ProfileProcess, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """Return the result of an order. Raises EndpointError when the client itself fails."""
+    """Send an order to the client process and return its result. Raises EndpointError when the client fails."""
     client.tell(order)
     try:
         answer = client.hear(timeout)

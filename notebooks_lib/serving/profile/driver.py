@@ -65,7 +65,7 @@ class DriverConnection:
 
     @property
     def pushing(self) -> bool:
-        """Whether a part of the request is still to be sent."""
+        """True if a part of the request is still to be sent."""
         return bool(self._out)
 
     def pull(self) -> bool:
@@ -98,14 +98,14 @@ class DriverConnection:
         self._wanted = end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self.socket is not None:
             self.socket.close()
             self.socket = None
 
 
 class LoadDriver:
-    """Execute one order."""
+    """Executes one order: drives the server and measures its answers."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         body = str(order["body"]).encode()
@@ -230,13 +230,13 @@ def _number(expected: float) -> int:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that `share` of all values do not exceed; None without any."""
+    """Return a percentile: the smallest of the values that a `share` of all do not exceed; None without values."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def main() -> None:
-    """Run as a process of its own; see the module."""
-    parent_process.bind(int(sys.argv[1]))
+    """Run the client process: read orders from standard input, and print results as lines of JSON."""
+    parent_process.end_with_parent(int(sys.argv[1]))
     for line in sys.stdin:
         print(json.dumps(LoadDriver(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
 

@@ -30,12 +30,12 @@ MEANS = {
 
 
 def whole_cores(cpus: float) -> int:
-    """Return the cores of the smallest machine with so many CPUs."""
+    """Return the number of whole cores that `cpus` CPUs need."""
     return max(1, math.ceil(cpus))
 
 
 def assign_cores(cpus: float) -> tuple[list[int], list[int]]:
-    """Return the cores for the server and for its client: the others, or the same where there are no others."""
+    """Return the cores for the server, and those for its client: the remaining ones, or the same if none remain."""
     if not hasattr(os, "sched_getaffinity"):
         return [], []
     allowed = sorted(os.sched_getaffinity(0))
@@ -43,7 +43,7 @@ def assign_cores(cpus: float) -> tuple[list[int], list[int]]:
 
 
 class LimitedProcess:
-    """Process `pid`, our child, with its memory limited at once and its CPU from `limit_cpu` on."""
+    """A child process under limits: memory is limited at once, CPU when `limit_cpu` is called."""
 
     def __init__(self, pid: int, cpus: float, memory_gib: float, number: int) -> None:
         self._pid = pid
@@ -95,7 +95,7 @@ class LimitedProcess:
             self.cpu_by = "pauses"
 
     def alone(self) -> bool:
-        """Whether the limits hold the model whole: processes that it starts are held by a group only.
+        """Return True if the limits hold the model whole: processes that it starts are held by a group only.
 
         If they do not, `memory_by` and `cpu_by` say so from now on.
         """
@@ -113,7 +113,7 @@ class LimitedProcess:
 
     @property
     def killed(self) -> bool:
-        """Whether it was killed for memory."""
+        """True if the process was killed because it exceeded its memory limit."""
         by_watch = any(isinstance(watcher, pausing.MemoryWatch) and watcher.killed for watcher in self._watchers)
         return by_watch or (self._group is not None and self._group.killed)
 
@@ -124,15 +124,15 @@ class LimitedProcess:
 
     @property
     def waited(self) -> float:
-        """Return the seconds for which its threads were ready to run and did not, all together."""
-        return pausing.waited(self._pid)
+        """Return how many seconds its threads waited for a CPU, in total."""
+        return pausing.seconds_waited(self._pid)
 
     @property
     def peak(self) -> int:
         """Return its peak memory in bytes; 0 when it is gone or the system does not say."""
         if self._group is not None and self._has_children():
             return self._group.peak
-        return pausing.peak(self._pid)
+        return pausing.peak_memory(self._pid)
 
 
 PERIOD_US = 100_000
@@ -167,7 +167,7 @@ class ControlGroup:
 
     @property
     def killed(self) -> bool:
-        """Whether the kernel has killed a process of the group for memory."""
+        """True if the kernel has killed a process of the group because of the memory limit."""
         return self._number("memory.events", r"^oom_kill (\d+)$") > 0
 
     @property
@@ -205,7 +205,7 @@ class ControlGroup:
 def make_group(
     number: int, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> ControlGroup | None:
-    """Make a group beside the one of this process; None where that is not allowed or would not limit.
+    """Make a control group beside that of this process; None where that is not allowed or has no effect.
 
     Groups that a killed profile left behind are removed first.
     """

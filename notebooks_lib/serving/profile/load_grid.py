@@ -30,7 +30,7 @@ T = TypeVar("T", int, float)
 
 @dataclass(frozen=True)
 class LoadTarget:
-    """The load that the endpoint is to hold."""
+    """The target of a profile: a rate of requests, answered within a p95."""
 
     rate: float = RATE
     """Requests a second."""
@@ -43,7 +43,7 @@ class LoadTarget:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine that the profile runs on."""
+    """The cores, memory and limits of the machine on which a profile runs."""
 
     cpus: float
     """CPUs that this process may use."""
@@ -53,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class LoadGrid:
-    """Everything that is tried, each in ascending order; but the target is about the first batch size."""
+    """All combinations that a profile tries, in ascending order. The target applies to the first batch size."""
 
     cpus: tuple[float, ...]
     memories: tuple[float, ...]
@@ -104,15 +104,13 @@ def make_target(rate: float, p95: str) -> LoadTarget:
 
 
 def this_machine() -> Machine:
-    """Return this machine, as far as this process may use it. Raises UsageError where processes cannot be limited at
-    all.
-    """
+    """Return the cores and memory that this process may use. Raises UsageError where processes cannot be limited."""
     import psutil
 
     if os.name != "posix":
         raise UsageError("nbops profile cannot limit processes on Windows; run it on Linux, in WSL for example")
 
-    return Machine(cpu_count.available(), psutil.virtual_memory().total / GIB, _processor())
+    return Machine(cpu_count.available_cores(), psutil.virtual_memory().total / GIB, _processor())
 
 
 def milliseconds(seconds: float) -> str:

@@ -36,7 +36,7 @@ Tell = Callable[[str], None]
 
 
 class LoadBench:
-    """What all trials of a model share: the client process and the request."""
+    """Runs the trials of a model, which share the client process and the request."""
 
     def __init__(
         self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: EndpointOptions, tell: Tell
@@ -54,7 +54,7 @@ class LoadBench:
         """
         most = grid.memories[-1]
         trials = []
-        with child_processes.driver() as driver:
+        with child_processes.start_client() as driver:
             for cpus in grid.cpus:
                 trials.append(self._trial(driver, grid, cpus, most, check=True))
                 if trials[-1].outcome == "memory":
@@ -72,7 +72,7 @@ class LoadBench:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
-            server = stack.enter_context(child_processes.server(self._model))
+            server = stack.enter_context(child_processes.start_server(self._model))
             held = stack.enter_context(LimitedProcess(server.pid, cpus, memory, self._numbers))
             stack.callback(server.kill)  # before its group is taken away
             stack.callback(held.let_go)  # before its pid can be another's
@@ -95,7 +95,7 @@ class LoadBench:
                     trial = replace(trial, peak=max(trial.peak, held.peak))
                     cells.append(cell)
             trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
-            rate = recommendation.to_check(trial, self._target, grid.batches[0]) if check else None
+            rate = recommendation.rate_to_confirm(trial, self._target, grid.batches[0]) if check else None
             if rate is not None:
                 order = {"port": port, "body": bodies[grid.batches[0]], "concurrency": MOST_AT_ONCE}
                 cell = _load_point(
@@ -127,7 +127,7 @@ class LoadBench:
             raise EndpointError(f"the model cannot be served: {ready['error']}{server.tail()}")
         if ready is not None and self._data is not None:
             try:
-                http.predict(Address("127.0.0.1", int(ready["port"])), self._data).result()
+                http.request_predictions(Address("127.0.0.1", int(ready["port"])), self._data).result()
             except EndpointError:
                 if server.ended is None:  # else it was killed, which is a result
                     raise
@@ -222,7 +222,7 @@ _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs", "inpu
 
 
 def make_batch(payload: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """Return the same request with `rows` rows. Raises UsageError when its rows cannot be told apart."""
+    """Return a request of `rows` rows, made from the rows of `payload`. Raises UsageError if it has no list of rows."""
     key = _batch_format(payload)
     value = payload[key]
     if key == "dataframe_split" or (key == "input_data" and isinstance(value, Mapping) and "data" in value):

@@ -37,7 +37,7 @@ class _Watcher(threading.Thread):
 
 
 class CpuPauses(_Watcher):
-    """Hold a child process to `cpus` from `start` to `stop`. It must be bound to `cores`, the next whole number."""
+    """Limits a child process to `cpus` CPUs. The process must be bound to `cores`, which is `cpus` rounded up."""
 
     def __init__(self, pid: int, cpus: float, cores: int) -> None:
         super().__init__(pid)
@@ -95,7 +95,7 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) computes it
 
 
-def peak(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     """Return the peak memory of a process in bytes (VmHWM), shared libraries included; 0 when it is gone."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -104,8 +104,8 @@ def peak(pid: int) -> int:
     return 0
 
 
-def waited(pid: int) -> float:
-    """Return the seconds for which its threads were ready and did not run, all together; 0 where unknown."""
+def seconds_waited(pid: int) -> float:
+    """Return how many seconds the threads of a process waited for a CPU, in total; 0 if unknown."""
     total = 0
     for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread that has ended meanwhile

@@ -141,7 +141,7 @@ WIDE = 5.0
 
 @dataclass(frozen=True)
 class ProfileRun:
-    """Where a profile is recorded."""
+    """The MLflow run that records a profile."""
 
     run_id: str = ""
     url: str = ""
@@ -160,7 +160,7 @@ def write_profile(
     from notebooks_lib.tracking import provenance
 
     here, client = store.settings, store.client
-    tags = provenance.source_tags("nbops profile", provenance.git(here.root), provenance.lock_sha256(here.layout))
+    tags = provenance.source_tags("nbops profile", provenance.git_state(here.root), provenance.lock_sha256(here.layout))
     del tags[Tag.NOTEBOOK]
     tags |= {"mlflow.source.type": "LOCAL", Tag.PROFILE_MODEL: profile.model}
     if profile.version:
@@ -191,8 +191,8 @@ def write_profile(
 
 
 def draw_profile(profile: Profile) -> Figure:
-    """The p95 against the rate: a panel for each batch size, a line for each number of CPUs, a point for each
-    concurrency, a cross for arrivals; and the target."""
+    """Plot the p95 against the rate and mark the target: a panel for each batch size, a line for each number of CPUs,
+    a point for each concurrency, a cross for arrivals."""
     from matplotlib.figure import Figure
 
     batches = profile.grid.batches

@@ -22,20 +22,20 @@ from notebooks_lib.serving import app_factory, parent_process
 
 
 def main() -> None:
-    """Run as a process of its own; see the module."""
-    parent_process.bind(int(sys.argv[1]))
+    """Run the profiled server process: read the order from standard input, and serve the model until it closes."""
+    parent_process.end_with_parent(int(sys.argv[1]))
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
-    parent_process.listen()
+    parent_process.end_with_input()
     # What a machine of this size would say; the standard library does not look at the affinity.
     os.cpu_count = lambda: int(order["cores"])
     began = time.perf_counter()
     try:
         app, example = _load(Path(order["model"]), order["options"])
-        listener = app_factory.tcp()
+        listener = app_factory.listening_socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         report: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
@@ -61,16 +61,16 @@ def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
     loaded = model_loading.load_model(model, complete=True)  # as an endpoint is some seconds after its start
     slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
     access = app_factory.access_log(options, Path(os.devnull))
-    return App("profile", slots, limits=app_factory.limits(options), access=access), loaded.example
+    return App("profile", slots, limits=app_factory.request_limits(options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
     """As the endpoint's server does (serving/server.py)."""
     import uvicorn
 
-    config = app_factory.web(app)
+    config = app_factory.server_config(app)
     server = uvicorn.Server(config)
-    app_factory.run(server, server.serve(sockets=[listener]))
+    app_factory.run_in_loop(server, server.serve(sockets=[listener]))
 
 
 if __name__ == "__main__":

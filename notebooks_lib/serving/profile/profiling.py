@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProfileOutcome:
-    """What was measured and recommended, and where it is recorded."""
+    """The outcome of a profile: measurements, recommendation, and the run that records them."""
 
     profile: Profile
     recommendations: tuple[Recommendation, ...]
@@ -38,7 +38,7 @@ class ProfileOutcome:
     """Why it could not be recorded; empty when it is."""
 
     def content(self) -> dict[str, Any]:
-        """Return what is recorded as JSON."""
+        """Return the content of the recorded JSON file."""
         return {
             **self.profile.as_json(),
             "headroom": HEADROOM,
@@ -71,10 +71,10 @@ def profile_model(
     """
     is_folder = is_model_folder(model, version, stage)
 
-    from notebooks_lib.tracking.store import answering, connect
+    from notebooks_lib.tracking.store import connect, store_errors
 
     store = connect(settings)
-    with answering(store):
+    with store_errors(store):
         store.experiment_id(profile_report.EXPERIMENT)  # fail now, not after minutes of measuring
     registered = None if is_folder else find_version(store, model, version, stage)
     with model_files_of(registered.source if registered else Path(model).resolve()) as folder:
@@ -96,7 +96,7 @@ def profile_model(
     recommendations = tuple(recommend(trials, target, batch, types) for batch in grid.batches)
     outcome = ProfileOutcome(measured, recommendations, tuple(profile_notes(trials, machine, recommendations)))
     try:
-        with answering(store):
+        with store_errors(store):
             run = profile_report.write_profile(store, measured, outcome.content(), recommendations[0], registered)
     except NbopsError as error:  # minutes of measuring are not lost with it
         return replace(outcome, fault=str(error))
@@ -104,7 +104,7 @@ def profile_model(
 
 
 def is_model_folder(text: str, version: str | None, stage: str | None) -> bool:
-    """Whether `text` is the folder of a model; False when it can only be a registered name.
+    """Return True if `text` is the folder of a model; False when it can only be a registered name.
 
     Raises UsageError when it is another folder, or a version of a folder is named.
     """
@@ -154,10 +154,10 @@ def check_example(folder: Path) -> None:
 
 @contextmanager
 def model_files_of(source: str | Path) -> Iterator[Path]:
-    """Yield the folder of a model: its own when it is on this machine, else a copy that goes with the block."""
+    """Yield the folder of a model: its own on this machine, else a copy that is deleted after the block."""
     from notebooks_lib.models import model_files
 
-    here = model_files.local(source)
+    here = model_files.local_model_folder(source)
     if here is not None and (here / "MLmodel").is_file():
         yield here
         return

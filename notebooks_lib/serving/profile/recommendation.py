@@ -24,7 +24,7 @@ STEP_GIB = 0.5
 
 @dataclass(frozen=True)
 class Capacity:
-    """The most that a number of CPUs does within the wanted p95."""
+    """The highest measured rate of one number of CPUs that stays within the wanted p95."""
 
     cpus: float
     batch: int
@@ -36,12 +36,12 @@ class Capacity:
 
     @property
     def fails(self) -> bool:
-        """Whether arrivals showed that the rate cannot be counted on within the p95."""
+        """True if the run with random arrivals did not keep the rate within the p95."""
         return self.checked is not None and not trials_within(self.checked, self.p95)
 
     @property
     def counted(self) -> float:
-        """Return the requests a second to count on."""
+        """Return the requests per second to plan with."""
         return HEADROOM * self.cell.rate
 
 
@@ -94,7 +94,7 @@ def recommend(
 
 
 def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> Iterator[Capacity]:
-    """Return, for each number of CPUs that was really enforced, its fastest faultless result within the wanted p95."""
+    """Yield the capacity of each number of CPUs that was enforced: the fastest faultless result within the p95."""
     for cpus in sorted({trial.cpus for trial in trials}):
         good = [cell for cell in _cells(trials, batch, cpus) if trials_within(cell, target.p95)]
         if good:
@@ -104,19 +104,19 @@ def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> 
 
 
 def trials_within(cell: LoadPoint, p95: float) -> bool:
-    """Whether everything was answered, and in time."""
+    """Return True if everything was answered, and in time."""
     return cell.faultless and cell.p95 is not None and cell.p95 <= p95
 
 
-def to_check(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
-    """Return the rate of arrivals that would confirm a server's rate; None when it cannot be counted on anyway."""
+def rate_to_confirm(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
+    """Return the rate at which to send arrivals, to confirm a trial's rate; None if the trial is not usable."""
     capacity = next(capacities([trial], target, batch), None)
     return min(target.rate, capacity.counted) if capacity else None
 
 
 def needed_memory(trials: Sequence[LimitTrial]) -> tuple[float | None, bool]:
-    """Return the GiB to give it, and whether a server lived with that: the smallest limit with enough room above the
-    peak.
+    """Return the memory to recommend in GiB, and True if a server ran with that limit: the smallest limit well above
+    the peak.
 
     None when no server lived.
     """
@@ -135,12 +135,12 @@ def _number(capacity: Capacity, target: LoadTarget) -> int:
 
 
 def _disturbed(trials: Sequence[LimitTrial], most: float = math.inf) -> bool:
-    """Whether a server with at most so many CPUs would have done better alone."""
+    """Return True if a server with at most so many CPUs would have done better alone."""
     return any(trial.starved for trial in trials if trial.cpus <= most)
 
 
 def _counts(trial: LimitTrial) -> bool:
-    """Whether its figures are valid: a server that was killed may have been swapping or failing before."""
+    """Return True if its figures are valid: a server that was killed may have been swapping or failing before."""
     return trial.held and trial.outcome == "served"
 
 

@@ -51,7 +51,7 @@ class LoadPoint:
 
     @property
     def faultless(self) -> bool:
-        """Whether there were requests and every one was answered with 200."""
+        """True if there were requests and every one was answered with 200."""
         return not self.errors and self.p95 is not None
 
 
@@ -79,13 +79,13 @@ class LimitTrial:
 
     @property
     def starved(self) -> bool:
-        """Whether others took so much from it that it would be faster on a machine of its own."""
+        """True if other processes took so much CPU that the server would be faster on a machine of its own."""
         cells = (*self.cells, *([self.checked] if self.checked else []))
         return any(cell.lost > LOST * self.cpus for cell in cells)
 
     @property
     def held(self) -> bool:
-        """Whether its figures are those of a server with so many CPUs; a period's quota may fall in from the side."""
+        """True if the CPU limit was kept, so that the figures are those of a server with that many CPUs."""
         most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
         used = (cell.cpu * cell.wall for cell in self.cells)
         return self.cpu_by != "nothing" and all(seconds <= limit for seconds, limit in zip(used, most, strict=True))

@@ -35,7 +35,7 @@ _LARGEST = 3
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
-def pack(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes:
+def pack_project(notebook: Notebook, settings: Settings, *, limit: int = LIMIT) -> bytes:
     """Pack what git tracks or would track, the notebook, its modules, settings, lock file and versioned datasets.
 
     Without git, pack every file except environments, caches and runs. The same files give the same bytes. Raise
@@ -127,7 +127,7 @@ def megabytes(size: int) -> str:
 
 @dataclass(frozen=True)
 class ProjectBundle:
-    """What all trials of one session share; sent once to each worker."""
+    """All that the trials of one session share: the packed project. It is sent once to each worker."""
 
     session: str
     settings: Settings
@@ -142,11 +142,11 @@ class ProjectBundle:
     user: str
 
 
-def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundle:
-    """Return what the workers need for one session of a sweep."""
+def make_bundle(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundle:
+    """Return the bundle that workers need for one session of a sweep."""
     settings = source.settings
     source.freeze()
-    archive = pack(source.notebook, settings)
+    archive = pack_project(source.notebook, settings)
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -162,7 +162,7 @@ def make(source: NotebookPlanner, start: RunStart, store: Store) -> ProjectBundl
     return ProjectBundle(
         session=uuid.uuid4().hex[:12],
         settings=settings,
-        requirements=preflight.requirements(settings, store, experiment_id, source.schema.secrets.values()),
+        requirements=preflight.worker_requirements(settings, store, experiment_id, source.schema.secrets.values()),
         archive=archive,
         import_history=history.read_bytes() if history.is_file() else b"",
         environment=environment,

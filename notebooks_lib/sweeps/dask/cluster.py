@@ -121,7 +121,7 @@ class DaskCluster:
     def close(self) -> None:
         """Have the workers delete the project, and disconnect without waiting for trials."""
         with contextlib.suppress(errors.ClusterError):
-            self._call(REPLY_LIMIT, self._client.run, worker.forget, self._project.session, on_error="ignore")
+            self._call(REPLY_LIMIT, self._client.run, worker.delete_project, self._project.session, on_error="ignore")
         self._client.close(timeout=5)
 
     def _ready(self) -> list[str]:
@@ -137,7 +137,9 @@ class DaskCluster:
             host = urlsplit(name).hostname or name
             threads[host] = threads.get(host, 0) + count
         with self._lock:
-            inner = self._inner.submit(worker.run, self._project.session, threads, self._work, task, key=key, **where)
+            inner = self._inner.submit(
+                worker.run_on_worker, self._project.session, threads, self._work, task, key=key, **where
+            )
             self._in_flight[future] = key, inner
         inner.add_done_callback(lambda done: self._done(future, task, attempt, done))
 
@@ -212,7 +214,7 @@ class DaskCluster:
         rest = [name for name in workers if name not in problems]
         if rest:
             options["workers"] = rest
-            answers = self._call(PREPARE, self._client.run, worker.prepare, self._project, **options)
+            answers = self._call(PREPARE, self._client.run, worker.prepare_worker, self._project, **options)
             for name in rest:
                 answer = answers.get(name, ["it went away"])
                 unread = f"it cannot take what this machine sends ({answer}): restart it with the same nbops"
@@ -255,7 +257,7 @@ def connect(address: str, work: Work, session: Session) -> DaskCluster:
     """
     client = _client(address)
     try:
-        project = bundle.make(session.source, session.start, session.store)
+        project = bundle.make_bundle(session.source, session.start, session.store)
         cluster = DaskCluster(client, address, work, project, session)
         cluster.begin()
     except BaseException:

@@ -26,7 +26,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class WorkerRequirements:
-    """What a worker must share with the machine that starts the sweep; can be pickled."""
+    """The requirements of a sweep on its workers: same Python, packages, store and secrets. Can be pickled."""
 
     python: str
     packages: Mapping[str, str]
@@ -40,15 +40,17 @@ class WorkerRequirements:
     """Path on `host` where runs or artifacts are kept -> the identity of that file, if it exists."""
 
 
-def requirements(settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]) -> WorkerRequirements:
+def worker_requirements(
+    settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]
+) -> WorkerRequirements:
     """Return what trials of this experiment need, as found on this machine."""
     path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
     files = {path: _identity(path)} if path else {}
     return WorkerRequirements(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
-def problems(required: WorkerRequirements, settings: Settings) -> Iterator[str]:
-    """Yield the problems of this process as a worker, each with a remedy; `settings` are the ones it would use."""
+def worker_problems(required: WorkerRequirements, settings: Settings) -> Iterator[str]:
+    """Yield why this process cannot be a worker, each problem with a remedy; `settings` are those it would use."""
     if _python() != required.python:
         yield f"it has Python {_python()}, this machine {required.python}: use one version on both"
         return  # other packages follow from that
@@ -84,7 +86,7 @@ def _store_problem(required: WorkerRequirements, settings: Settings) -> Iterator
     try:
         uri = stores.tracking_uri(settings)
         if uri == required.uri:
-            trial_runner.connected(settings).client.search_experiments(max_results=1)
+            trial_runner.connect_once(settings).client.search_experiments(max_results=1)
         else:
             yield f"it was started with another store, {uri}: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there"
     except Exception as error:  # noqa: BLE001  # a network, a sign-in, a plugin: told as it is
@@ -127,8 +129,8 @@ def _version(name: str) -> str:
 
 def _path(uri: str) -> str:
     """Return the path that a URI names on this machine; empty for any other place."""
-    if sqlite.is_url(uri):
-        return str(sqlite.path(uri))
+    if sqlite.is_sqlite(uri):
+        return str(sqlite.database_file(uri))
     parts = urlsplit(uri)
     return unquote(parts.path) if parts.scheme in ("", "file") else ""
 

@@ -24,7 +24,7 @@ from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import owned_run
-from notebooks_lib.tracking.store import Store, answering
+from notebooks_lib.tracking.store import Store, store_errors
 
 WAIT = 60.0
 """Seconds that a trial waits for the project on a new worker before it is returned."""
@@ -43,7 +43,7 @@ _ready: dict[str, _Ready] = {}
 _unfit: set[str] = set()
 
 
-async def prepare(project: ProjectBundle, dask_worker: Any) -> list[str]:
+async def prepare_worker(project: ProjectBundle, dask_worker: Any) -> list[str]:
     """Check this worker and unpack the project. Return the problems; none means that it is ready."""
     folder = Path(dask_worker.local_directory) / f"nbops-{project.session}"
     return await asyncio.to_thread(_prepare, project, folder)
@@ -53,7 +53,7 @@ def _prepare(project: ProjectBundle, folder: Path) -> list[str]:
     root = folder / project.settings.root.name
     tracking = Tracking(uri=project.requirements.uri, experiment=project.settings.tracking.experiment)
     settings = project.settings.model_copy(update={"root": root, "tracking": tracking})
-    problems = list(preflight.problems(project.requirements, settings))
+    problems = list(preflight.worker_problems(project.requirements, settings))
     if problems:
         _unfit.add(project.session)
     elif project.session not in _ready:
@@ -67,8 +67,8 @@ def _prepare(project: ProjectBundle, folder: Path) -> list[str]:
     return problems
 
 
-def forget(session: str) -> None:
-    """Delete this session's copy of the project, except for what the store did not accept."""
+def delete_project(session: str) -> None:
+    """Delete the session's copy of the project, unless it has executed notebooks that the store did not accept."""
     ready = _ready.pop(session, None)
     _unfit.discard(session)
     if ready is None:
@@ -80,7 +80,7 @@ def forget(session: str) -> None:
     shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
 
 
-def run(
+def run_on_worker(
     session: str, threads: Mapping[str, int], work: Callable[[TrialTask], TrialOutcome], task: TrialTask
 ) -> TrialOutcome | None:
     """Run the trial in this worker's copy of the project. Return None if there is no copy.
@@ -97,12 +97,12 @@ def run(
         return None
     local_task = _relocated(task, ready, threads)
     try:
-        store = trial_runner.connected(ready.settings)
+        store = trial_runner.connect_once(ready.settings)
         if stopping.is_over(store, task.sweep):
             return TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
-        return TrialOutcome(trial_runner.failed(task.number, task.values, error), unwritten=True)
+        return TrialOutcome(trial_runner.failed_trial(task.number, task.values, error), unwritten=True)
     outcome = work(local_task)
     if outcome.trial.run_id is not None and not outcome.unwritten:  # the run holds a copy, and workers have small disks
         for copy in ready.settings.layout.executed.glob(f"*-{outcome.trial.run_id[:8]}.ipynb"):
@@ -112,7 +112,7 @@ def run(
 
 def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
     """End the open runs of a trial that Dask restarts after a worker's death, and return their ids."""
-    with answering(store):
+    with store_errors(store):
         runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
             stopping.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
@@ -134,7 +134,7 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     from distributed import get_worker
 
     at_once = threads.get(urlsplit(get_worker().address).hostname or "", 1)
-    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cpu_count.whole() // at_once)))
+    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cpu_count.usable_cores() // at_once)))
 
 
 def _history_file(root: Path, project: ProjectBundle) -> Path:

@@ -13,7 +13,7 @@ import pytest
 
 from notebooks_lib.serving.profile import limits
 from notebooks_lib.serving.profile.limits import LimitedProcess
-from notebooks_lib.serving.server_process import ended
+from notebooks_lib.serving.server_process import wait_for_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -103,7 +103,7 @@ def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> No
 def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: bool) -> None:
     code = (
         "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import child_processes\n"
-        "with child_processes.driver() as child:\n"
+        "with child_processes.start_client() as child:\n"
         "    order = dict(port=1, body='', concurrency=1, arrivals=0, warm_up=0, seconds=0, patience=0)\n"
         "    child_processes.drive(child, order, 60)\n"  # it runs, so it has tied itself to us
         f"    if {paused}: os.kill(child.pid, signal.SIGSTOP)\n"
@@ -115,4 +115,4 @@ def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: boo
     child = psutil.Process(int(profiler.stdout.readline()))
     profiler.kill()
     profiler.communicate()
-    assert ended(child, 10)
+    assert wait_for_end(child, 10)

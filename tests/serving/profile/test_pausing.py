@@ -26,9 +26,9 @@ def test_cpu_time_that_others_take_is_measured() -> None:
         for each in both:
             assert each.stdout is not None
             each.stdout.readline()
-        before = pausing.waited(both[0].pid)
+        before = pausing.seconds_waited(both[0].pid)
         time.sleep(0.4)
-        assert pausing.waited(both[0].pid) - before > 0.1
+        assert pausing.seconds_waited(both[0].pid) - before > 0.1
     finally:
         for each in both:
             each.kill()
@@ -54,4 +54,4 @@ def test_a_process_within_its_memory_is_left_alone(spinning: int) -> None:
     time.sleep(0.05)
     watch.stop()
     assert not watch.killed
-    assert MIB < pausing.peak(spinning) < 100 * MIB
+    assert MIB < pausing.peak_memory(spinning) < 100 * MIB

@@ -18,7 +18,7 @@ from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.serving.profile import limits, profile_report, profiling
-from notebooks_lib.serving.server_process import ended
+from notebooks_lib.serving.server_process import wait_for_end
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
@@ -233,4 +233,4 @@ def test_an_interrupted_profile_leaves_no_process(
     profiler.send_signal(number)
     profiler.communicate(timeout=60)
     assert profiler.returncode == code
-    assert all(ended(child, 10) for child in children)
+    assert all(wait_for_end(child, 10) for child in children)

@@ -24,7 +24,7 @@ def put(root: Path, files: Mapping[str, str]) -> None:
 
 def unpacked(settings: Settings, notebook: Path, folder: Path, **options: int) -> list[str]:
     """Return the unpacked files."""
-    bundle.unpack(bundle.pack(document.read(notebook), settings, **options), folder)
+    bundle.unpack(bundle.pack_project(document.read(notebook), settings, **options), folder)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
@@ -76,7 +76,9 @@ def test_the_bundle_holds_what_git_tracks_and_what_the_notebook_needs(empty_proj
     assert not os.access(copy / "new.txt", os.X_OK)
     there = document.read(copy / "work" / "secret" / "n.ipynb")
     assert fingerprint.find_modules(there, copy) == fingerprint.find_modules(document.read(notebook), root)
-    assert bundle.pack(document.read(notebook), empty_project) == bundle.pack(document.read(notebook), empty_project)
+    assert bundle.pack_project(document.read(notebook), empty_project) == bundle.pack_project(
+        document.read(notebook), empty_project
+    )
 
 
 def test_without_git_the_bundle_excludes_environments_caches_and_runs(empty_project: Settings, tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_a_bundle_that_is_too_large_names_the_largest_files_and_a_remedy(empty_p
     notebook = building.write(root / "n.ipynb", "1")
     put(root, {"big.csv": "x" * 40_000, "bigger.csv": "x" * 50_000})
     with pytest.raises(errors.UsageError) as refused:
-        bundle.pack(document.read(notebook), empty_project, limit=64 * 2**10)
+        bundle.pack_project(document.read(notebook), empty_project, limit=64 * 2**10)
     message = str(refused.value)
     assert f"the files of {root} are 88.2 kB, and a cluster is sent 64.0 kB at most" in message
     assert "the largest: bigger.csv (48.8 kB), big.csv (39.1 kB)" in message
@@ -117,7 +119,7 @@ def test_a_bundle_that_is_too_large_names_the_largest_files_and_a_remedy(empty_p
 def test_a_notebook_outside_the_project_is_rejected(empty_project: Settings, tmp_path: Path) -> None:
     notebook = building.write(tmp_path / "elsewhere" / "n.ipynb", "1")
     with pytest.raises(errors.UsageError, match=r"lies outside the project .* move it there"):
-        bundle.pack(document.read(notebook), empty_project)
+        bundle.pack_project(document.read(notebook), empty_project)
 
 
 def test_an_unreadable_file_is_named(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,4 +132,4 @@ def test_an_unreadable_file_is_named(empty_project: Settings, monkeypatch: pytes
     monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.setattr(fingerprint, "find_modules", lambda notebook, root: [])
     with pytest.raises(errors.UsageError, match=r"cannot be sent to the cluster: .*Permission denied.*n\.ipynb"):
-        bundle.pack(read, load(empty_project.root, {}))
+        bundle.pack_project(read, load(empty_project.root, {}))

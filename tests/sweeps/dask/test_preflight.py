@@ -23,12 +23,12 @@ def here(project: Settings) -> tuple[preflight.WorkerRequirements, Settings]:
     """Return the requirements of a sweep in this process, and the settings of a fit worker: this process."""
     project.layout.lock.write_text("click==8.5.1 \\\n    --hash=sha256:00\nnumpy==1.0\nnot-installed==1.0 ; extra\n")
     connected = store.connect(project)
-    required = preflight.requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
+    required = preflight.worker_requirements(project, connected, connected.experiment_id("sample"), ["TOKEN"])
     return required, project.model_copy(update={"tracking": Tracking(uri=connected.uri)})
 
 
 def only(required: preflight.WorkerRequirements, settings: Settings) -> str:
-    (problem,) = preflight.problems(required, settings)
+    (problem,) = preflight.worker_problems(required, settings)
     return problem
 
 
@@ -37,7 +37,7 @@ def test_a_local_worker_with_the_same_environment_is_fit_even_for_sqlite(
 ) -> None:
     required, settings = here
     monkeypatch.setenv("TOKEN", "its value")
-    assert list(preflight.problems(required, settings)) == []
+    assert list(preflight.worker_problems(required, settings)) == []
     assert required.packages["numpy"] == importlib.metadata.version("numpy"), "what is installed counts"
     assert {"nbops", "distributed", "click", "numpy"} <= required.packages.keys()
     assert "not-installed" not in required.packages
@@ -90,16 +90,16 @@ def test_an_unreachable_server_is_named_and_artifacts_in_a_local_folder_are_reje
 ) -> None:
     settings = empty_project.model_copy(update={"tracking": Tracking(uri=azure_server.backend)})
     connected = store.connect(settings)
-    required = preflight.requirements(settings, connected, connected.experiment_id("fitness"), [])
+    required = preflight.worker_requirements(settings, connected, connected.experiment_id("fitness"), [])
     assert required.files == {}, "the server hands artifacts over"
-    assert list(preflight.problems(dataclasses.replace(required, host="laptop"), settings)) == []
+    assert list(preflight.worker_problems(dataclasses.replace(required, host="laptop"), settings)) == []
 
     folder = empty_project.root / "its files"
     folder.mkdir()
     kept = connected.client.create_experiment("in a folder", artifact_location=folder.as_uri())
-    required = preflight.requirements(settings, connected, kept, [])
+    required = preflight.worker_requirements(settings, connected, kept, [])
     assert required.files.keys() == {str(folder)}
-    assert list(preflight.problems(required, settings)) == []
+    assert list(preflight.worker_problems(required, settings)) == []
     problem = only(dataclasses.replace(required, host="laptop"), settings)
     assert f"cannot share {folder} of laptop, where artifacts are kept: let the server hand them over" in problem
 
