@@ -21,7 +21,7 @@ def test_a_task_starts_at_once_and_its_error_is_passed_on() -> None:
 
 
 def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors.cpu_count, "whole", lambda: 8)
+    monkeypatch.setattr(executors.cpu_count, "usable_cores", lambda: 8)
     assert set(executors.thread_limits(3, {}).values()) == {"2"}
     assert set(executors.thread_limits(16, {}).values()) == {"1"}
     assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})
@@ -29,7 +29,7 @@ def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pyt
 
 def test_jobs_and_threads_follow_the_quota_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
     """64 cores in a container of 2 are 2: both come from `cores`."""
-    monkeypatch.setattr(executors.cpu_count, "quota", lambda *root: 2.0)
+    monkeypatch.setattr(executors.cpu_count, "cpu_quota", lambda *root: 2.0)
     monkeypatch.setattr(executors.cpu_count.os, "sched_getaffinity", lambda pid: range(64))
     assert executors.LOCAL.default_jobs() == executors.LocalExecutor(str).capacity() == 2
     assert set(executors.LOCAL.thread_limits(2, {}).values()) == {"1"}
