@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+from notebooks_lib.cli import output
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.ledger import LedgerEntry
+
+CHANGES = {"mark": "champion", "failed": "failed, undone"}
+"""Kind of an entry -> its name for people, where the two differ."""
+MOST_COLUMNS = 120
+"""Widest line of a reason; on a narrower terminal, its width."""
 
 
 @click.command()
@@ -16,9 +30,12 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all entries.")
 def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
-    """Show every change of a champion mark or of traffic of MODEL: when, who, where, from, to and why."""
+    """Show every change of MODEL, newest first: when, where, from which version to which, by whom, and why.
+
+    A change is one of: champion (the version that a stage serves), traffic (the share of requests of each version),
+    failed (a change was undone), waiting (for an approval), approved.
+    """
     from notebooks_lib import settings
-    from notebooks_lib.cli import output
     from notebooks_lib.models import registry
     from notebooks_lib.release import journal, rollout, stage_lock
     from notebooks_lib.serving.endpoint import check_name
@@ -43,23 +60,39 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
         sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
         return
     if entries:
-        rows = [
-            (
-                change.when[:19].replace("T", " "),
-                change.stage,
-                change.what,
-                change.before or "-",
-                change.after or "-",
-                change.who,
-                change.run[:8],
-                change.reason,
-            )
-            for change in entries[:lines]
-        ]
-        output.table(("when (UTC)", "stage", "what", "from", "to", "who", "decision", "why"), rows)
+        _print(entries[:lines])
     else:
         click.echo(f"nothing of {model} has moved yet")
     if len(entries) > lines:
         click.echo(f"and {len(entries) - lines} older; -n {len(entries)} or --json shows them")
     for change in unfinished:
         click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
+
+
+def _print(entries: Sequence[LedgerEntry]) -> None:
+    """Print a table of the entries, and each reason below the last of the entries that share it."""
+    rows = [
+        (
+            entry.when[:19].replace("T", " "),
+            entry.stage,
+            CHANGES.get(entry.what, entry.what),
+            _versions(entry.before),
+            _versions(entry.after),
+            entry.who,
+            entry.run[:8] or "-",
+        )
+        for entry in entries
+    ]
+    width = max(min(shutil.get_terminal_size().columns, MOST_COLUMNS) - 4, 20)
+    reasons = {
+        number: textwrap.wrap(entry.reason, width, break_on_hyphens=False)
+        for number, (entry, older) in enumerate(zip(entries, (*entries[1:], None), strict=True))
+        if older is None or older.reason != entry.reason
+    }
+    output.table(("when (UTC)", "stage", "change", "from version", "to version", "by", "decided in run"), rows, reasons)
+
+
+def _versions(text: str) -> str:
+    """Return a version as it is, and traffic such as "1=90,2=10" as "1 (90 %), 2 (10 %)"."""
+    shares = [part.partition("=") for part in text.split(",")]
+    return ", ".join(f"{version} ({share} %)" if share else version for version, _, share in shares) or "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,10 @@ class CellProgress:
             self._last_line = time.monotonic()
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table with aligned columns; numbers are on the right."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], notes: Mapping[int, Sequence[str]] | None = None
+) -> None:
+    """Print a table with aligned columns; numbers are on the right. `notes` are lines to print below a row."""
     texts = [[_cell(value) for value in row] for row in rows]
     kept = list(rows) if isinstance(rows, list) else texts
     widths = [max(len(text) for text in column) for column in zip(header, *texts, strict=True)]
@@ -83,8 +85,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         return "  ".join(aligned).rstrip()
 
     click.echo(click.style(line(header), bold=True))
-    for row in texts:
+    for number, row in enumerate(texts):
         click.echo(line(row))
+        for note in (notes or {}).get(number, ()):
+            click.echo(f"    {safe_text.printable(note)}")
 
 
 def notebook(document: Notebook, schema: Schema) -> None:

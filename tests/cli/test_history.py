@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_each_move_of_the_champion_is_listed(registered: Store, capsys: pytest.C
     assert content["unfinished"] == []
     assert program.run(["history", "sample", "--stage", "dev", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["entries"] == []
+
+
+def test_the_table_explains_itself_in_80_columns(registered: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "promotion: " + "it wins on the holdout rows " * 5
+    split = ledger.LedgerEntry(
+        "sample", "prod", "traffic", "1=100", "1=90,2=10", reason=reason, run="0123456789", who="me"
+    )
+    ledger.write(registered, split, "split")
+    ledger.write(registered, replace(split, what="mark", before="", after="2"), "mark")
+    assert program.run(["history", "sample"]) == 0
+    _, mark, traffic, *why = capsys.readouterr().out.splitlines()
+    assert mark.split()[2:] == ["prod", "champion", "-", "2", "me", "01234567"]
+    assert "1 (100 %)     1 (90 %), 2 (10 %)" in traffic
+    assert " ".join(line.strip() for line in why) == reason.strip(), "once for both, below the second"
+    assert len(why) > 1
+    assert all(len(line) <= 80 for line in why)
 
 
 def test_unknown_models_and_stages_are_usage_errors(registered: Store, capsys: pytest.CaptureFixture[str]) -> None:
