@@ -15,7 +15,9 @@ from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
+    from notebooks_lib.promotion.rules import RuleResult
     from notebooks_lib.release.decision_record import PromotionRecord, RecordedDecision, ReleaseRecord
+    from notebooks_lib.release.rollout import RolloutStep
     from notebooks_lib.run_result import RunResult
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
@@ -140,8 +142,7 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
     _print(decision, release, status, project)
     click.echo(f"  card       {output.local_path(record.card)}")
     click.echo(f"  notebook   {output.path(result.output)}")
-    click.echo(f"  run        {run_id}")
-    click.echo(f"  MLflow     {output.open_hint(result.url)}")
+    click.echo(f"  run        {run_id}  ({output.open_hint(result.url)})")
     return 0
 
 
@@ -199,19 +200,20 @@ def _print(
     headline = safe_text.printable(_headline(decision, release))  # anybody may have named the run that it names
     click.echo(click.style(headline, fg=_COLOURS[decision.answer], bold=True))
     click.echo(f"  {safe_text.printable(decision.summary)}\n")
-    rows = [(rule.mark, rule.id, shown(rule.figure), shown(rule.limit), rule.reason) for rule in decision.rules]
+    rows = [
+        (rule.mark, rule.id, shown(rule.figure), shown(rule.limit), _table_reason(rule, decision))
+        for rule in decision.rules
+    ]
     output.table(("", "rule", "found", "wanted", "reason"), rows)
     click.echo()
     if decision.others:
         others = [(other.answer, other.label, other.summary) for other in decision.others]
         output.table(("", "other challengers", "reason"), others)
         click.echo()
+    _print_steps(release.steps)
     if release.dry_run:
         then = "; to do it: the same command with --live" if decision.answer == "promote" else ""
         click.echo(f"  nothing was changed{_cost(decision)}{then}")
-    for step in release.steps:
-        name = " ".join(filter(None, (step.stage, step.name)))
-        click.echo(f"  {name:<12}  {safe_text.printable_lines(step.text)}")
     if status is not None:
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
@@ -223,13 +225,31 @@ def _print(
         click.echo(f"  undo       {release.undo or _no_undo(decision.model, stages, project)}")
 
 
+def _print_steps(steps: Sequence[RolloutStep]) -> None:
+    """Print what each step did; steps of a stage with the same text share a line."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        names.setdefault((step.stage, step.text), []).append(step.name)
+    labels = {key: " ".join(filter(None, (key[0], ", ".join(group)))) for key, group in names.items()}
+    width = max((*map(len, labels.values()), 12))
+    for (_, text), label in labels.items():
+        click.echo(f"  {label:<{width}}  {safe_text.printable_lines(text)}")
+
+
+def _table_reason(rule: RuleResult, decision: RecordedDecision) -> str:
+    """Return a rule's reason for the table; "above" where the summary above the table gives it in full."""
+    return "above" if rule.reason and rule.reason in decision.summary else rule.reason
+
+
 def _cost(decision: RecordedDecision) -> str:
     """Return what a dry run has cost, and what the same question would cost again."""
     uses = decision.uses
     if uses is None or decision.unread:
         return ""
-    remaining = f"{uses.left} of {uses.budget} uses of the holdout are left"
-    return f", {remaining}" if uses.asked else f" but that {remaining}, and asking the same again spends none"
+    left = f"({uses.left} of {uses.budget} are left)"
+    if uses.asked:
+        return f"; no use of the holdout was spent {left}"
+    return f"; one use of the holdout was spent {left}, and the same question again spends none"
 
 
 def _headline(decision: RecordedDecision, release: ReleaseRecord) -> str:
@@ -296,8 +316,7 @@ def _approve(model: str, *, as_json: bool) -> int:
     click.echo(
         click.style(f"{model} version {version}: {state}", fg="yellow" if rollout.waiting else "green", bold=True)
     )
-    for step in rollout.steps:
-        click.echo(f"  {step.stage + ' ' + step.name:<12}  {safe_text.printable_lines(step.text)}")
+    _print_steps(rollout.steps)
     if rollout.status is not None:
         click.echo(
             f"  {'endpoint':<12}  {rollout.status.address} ({rollout.status.state}, version {rollout.status.version})"

@@ -53,3 +53,17 @@ def test_a_name_of_a_run_or_a_step_cannot_steer_the_terminal(
     assert out.count("\\x07\\x0apromoted") == 3, "headline, summary and table"
     assert "done \\x07" in out
     assert "\x07" not in out
+
+
+def test_what_steps_and_rules_share_is_printed_once(project: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = RecordedDecision.from_json(decide_use(evidence(), Policy()).as_json())
+    stays = [
+        {"name": name, "changed": False, "text": "version 1 stays", "stage": "prod"} for name in ("deploy", "test")
+    ]
+    release = ReleaseRecord.from_json({**RELEASE, "promoted": False, "steps": stays})
+    promote._print(decision, release, None, project)
+    lines = capsys.readouterr().out.splitlines()
+    assert "  prod deploy, test  version 1 stays" in lines
+    [gain] = [line for line in lines if line.startswith("pass  gain")]
+    assert gain.endswith("  above"), "the summary above the table gives the reason in full"
+    assert sum("a gain of" in line for line in lines) == 1
