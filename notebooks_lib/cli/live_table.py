@@ -109,7 +109,7 @@ class PlainLines(TrialTable):
         number = progress.earlier.total()
         if number > self._earlier:
             states = ", ".join(f"{count} {state}" for state, count in progress.earlier.items())
-            click.echo(f"{_count(progress, progress.ended)} {number} from before: {states}{_best(progress)}", err=True)
+            click.echo(f"{_count(progress, progress.ended)}  {number} from before: {states}{_best(progress)}", err=True)
             self._earlier = number
 
     def _due(self, trial: Trial) -> bool:
@@ -122,7 +122,8 @@ class PlainLines(TrialTable):
     def _line(self, trial: Trial) -> str:
         progress = self._progress
         parts = [
-            f"{_count(progress, progress.ended)} {trial.state:<8}",
+            f"{_count(progress, progress.ended)}  trial {trial.number:<{len(str(progress.total))}}",
+            f"{trial.state:<8}",
             formatting.format_values(trial.values, PLAIN_ROOM // 2),
         ]
         if progress.goal is not None and trial.state in ("finished", "skipped", "pruned"):
@@ -136,7 +137,8 @@ class PlainLines(TrialTable):
 
 
 def _count(progress: SweepProgress, ended: int) -> str:
-    return f"[{ended:>{len(str(progress.total))}}/{progress.total}]"
+    """Return how many trials have ended. It is no trial's number: these count from 0."""
+    return f"{ended:>{len(str(progress.total))}} of {progress.total} ended"
 
 
 def _best(progress: SweepProgress) -> str:
@@ -191,7 +193,7 @@ class LiveTable(TrialTable):
         wide = width >= NARROW
         grid = Grid.grid(padding=(0, 2, 0, 0))
         bar = ProgressBar(total=max(total, 1), completed=ended, width=min(width // 3, 40))
-        grid.add_row(f"{ended}/{total}", bar, share, *(pace if wide else ()))
+        grid.add_row(f"{ended} of {total} ended", bar, share, *(pace if wide else ()))
         yield grid
         if pace and not wide:
             yield _line("  ".join(pace))

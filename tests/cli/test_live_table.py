@@ -47,9 +47,9 @@ def test_each_ended_trial_gets_a_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert captured.out == ""
     best = "(best 54.9: alpha=0.1 seed=1)"
     assert captured.err.splitlines() == [
-        f"[ 1/12] finished  alpha=0.1 seed=1  rmse 54.9  1.2 s  {best}",
-        "[ 2/12] failed    alpha=0 seed=0  1.2 s  cell 2 (fit()): ValueError: no",
-        f"[ 3/12] finished  alpha=0.2 seed=2  rmse nan  1.2 s  {best}",
+        f" 1 of 12 ended  trial 1   finished  alpha=0.1 seed=1  rmse 54.9  1.2 s  {best}",
+        " 2 of 12 ended  trial 0   failed    alpha=0 seed=0  1.2 s  cell 2 (fit()): ValueError: no",
+        f" 3 of 12 ended  trial 2   finished  alpha=0.2 seed=2  rmse nan  1.2 s  {best}",
     ]
 
 
@@ -68,7 +68,7 @@ def test_many_trials_are_few_lines_including_every_failure(capsys: pytest.Captur
     assert lines[0] == "10000 trials: shown are every failure, and of the others about one per percent"
     assert sum(" failed " in line for line in lines) == 100
     assert 90 <= sum(" finished " in line for line in lines) <= 110
-    assert lines[-1].startswith("[10000/10000] ")
+    assert lines[-1].startswith("10000 of 10000 ended  ")
 
 
 def test_many_quick_trials_are_one_line_per_second_and_the_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +83,7 @@ def test_many_quick_trials_are_one_line_per_second_and_the_last(capsys: pytest.C
             shown.show(trials, 1000)
     lines = capsys.readouterr().err.splitlines()
     assert 5 <= len(lines) <= 9
-    assert lines[-1].startswith("[ 500/1000] ")
+    assert lines[-1].startswith(" 500 of 1000 ended  ")
 
 
 def test_many_slow_trials_print_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +108,8 @@ def test_a_resumed_sweep_reports_earlier_trials(capsys: pytest.CaptureFixture[st
         trials[30] = trial(30, "finished", 50.0)
         shown.show(trials, 50)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[30/50] 30 from before: 29 finished, 1 failed  (best 60: alpha=0 seed=0)"
-    assert lines[1].startswith("[31/50] finished  alpha=3 seed=30  rmse 50 ")
+    assert lines[0] == "30 of 50 ended  30 from before: 29 finished, 1 failed  (best 60: alpha=0 seed=0)"
+    assert lines[1].startswith("31 of 50 ended  trial 30  finished  alpha=3 seed=30  rmse 50 ")
     assert len(lines) == 2
 
 
@@ -117,7 +117,7 @@ def test_a_completed_sweep_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with live_table.table(2, RMSE, jobs=1) as shown:
         shown.show({0: trial(0, "finished", 1.0)}, 2)
         shown.show({0: trial(0, "finished", 1.0), 1: trial(1, "finished", 2.0)}, 2)
-    assert capsys.readouterr().err == "[2/2] 2 from before: 2 finished  (best 1: alpha=0 seed=0)\n"
+    assert capsys.readouterr().err == "2 of 2 ended  2 from before: 2 finished  (best 1: alpha=0 seed=0)\n"
 
 
 def test_plain_lines_hold_no_control_characters_and_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,14 +176,14 @@ def test_the_table_fits_the_screen(width: int, height: int, running: int) -> Non
 def test_the_table_shows_progress_and_the_best_trial() -> None:
     clock, console = Clock(), screen(100)
     live = LiveTable(SweepProgress(50, RMSE, 2, clock=clock), console)
-    assert drawn(live, console)[0].startswith("0/50 ")
+    assert drawn(live, console)[0].startswith("0 of 50 ended ")
     trials = {n: trial(n, "running") for n in range(10)}
     live.show(trials, 50)
     clock.now += 60
     trials |= {n: trial(n, "finished", 50.0 + n) for n in range(2, 10)}
     live.show(trials, 50)
     lines = drawn(live, console)
-    assert lines[0].startswith("8/50  ")
+    assert lines[0].startswith("8 of 50 ended  ")
     assert "16%" in lines[0]
     assert "8 trials a minute" in lines[0]
     assert "5 min 15 s left" in lines[0]
@@ -243,5 +243,6 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch, TERM="dumb")
     assert (
-        text.replace("\r\n", "\n") == "[1/2] finished  alpha=0 seed=0  rmse 55.5  1.2 s  (best 55.5: alpha=0 seed=0)\n"
+        text.replace("\r\n", "\n")
+        == "1 of 2 ended  trial 0  finished  alpha=0 seed=0  rmse 55.5  1.2 s  (best 55.5: alpha=0 seed=0)\n"
     )
