@@ -15,7 +15,7 @@ import click
 def command(port: int) -> int:
     """Open MLflow's pages on the runs and models of this project, at http://127.0.0.1:PORT, until Ctrl-C."""
     from notebooks_lib import settings
-    from notebooks_lib.tracking import store
+    from notebooks_lib.tracking import mlflow_server, store
 
     here = settings.existing()
     connected = store.connect(here)
@@ -25,11 +25,10 @@ def command(port: int) -> int:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise click.UsageError(f"port {port} is taken; try: nbops ui --port {port % 65535 + 1}")
-    click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    click.echo(f"http://127.0.0.1:{port}  (ready in a few seconds; Ctrl-C ends it)")
     sys.stdout.flush()
-    arguments = store.server_command(connected, port)
-    # MLflow's job runner is for features that are not used here, and takes ten processes.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    arguments = mlflow_server.command(connected, port)
+    environment = mlflow_server.environment(os.environ)
     if os.name == "posix":  # the server replaces this process, so that ending the process ends the server
         os.execve(arguments[0], arguments, environment)
     return subprocess.call(arguments, env=environment)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -244,15 +243,6 @@ def _slug(name: str) -> str:
 
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def server_command(store: Store, port: int) -> list[str]:
-    """Return the command that serves MLflow's pages for a local store, on loopback."""
-    root = sqlite.artifact_root(store.uri).as_uri()
-    return [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", store.uri, "--default-artifact-root", root),
-    ]
 
 
 def sign_in_to_azure(uri: str) -> None:
