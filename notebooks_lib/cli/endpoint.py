@@ -1,4 +1,4 @@
-"""`nbops endpoint`: control the endpoint that serves a model on this machine."""
+"""`nbops endpoint`: control the endpoint that serves a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command() -> None:
 @command.command()
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
-    """Serve NAME again, with the same model, port and key as before.
+    """Serve NAME again, with the same model, address and key as before.
 
     If NAME has never served, or has nothing to serve any more, serve the champion of the stage with this endpoint, or
     of the model NAME.
@@ -47,7 +47,7 @@ def start(name: str | None) -> None:
 @command.command()
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
-    """Stop the server of NAME. Its model, port and key are kept for the next start."""
+    """Stop serving NAME. Its model, address and key are kept for the next start."""
     status = _endpoint(name).stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
@@ -165,7 +165,7 @@ def delete_slot(name: str, slot: str) -> None:
     "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="Number of lines, from the end."
 )
 def logs(name: str | None, lines: int) -> None:
-    """Print the last lines of the server's log."""
+    """Print the last lines of the log of NAME."""
     for line in _endpoint(name).logs(lines):
         click.echo(line)
 
