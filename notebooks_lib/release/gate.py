@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import warnings
+from typing import TYPE_CHECKING
 
 from notebooks_lib import settings as settings_module
+from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Metric
 from notebooks_lib.models import champions, registry
@@ -20,6 +22,7 @@ from notebooks_lib.promotion.notebook_display import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_deployment
 from notebooks_lib.release.stages import Release
 from notebooks_lib.serving.endpoint import check_name
+from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tracking.store import Store, connect
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Gate:
         challengers: int = 1,
         dataset: str = "",
         order_by: str = "",
-        target: Literal["local"] = "local",
+        target: str = "",
         settings: Settings | None = None,
     ) -> None:
         """Check the question before anything is read.
@@ -58,10 +61,12 @@ class Gate:
         default the last of two by name. The challenger must gain more than `min_gain`, in units of the metric. The
         models of `max_candidates` runs are scored on the validation rows, and the best `challengers` of them on the
         holdout. `dataset` ("name@version") is the one whose holdout decides; by default that of the newest run.
-        `order_by` names the column of time, so that neighbouring rows do not count as independent.
+        `order_by` names the column of time, so that neighbouring rows do not count as independent. `target` is
+        deprecated and decides nothing: leave it out, and set `target` under [stages.STAGE] in the settings, which says
+        what runs the endpoint of a stage.
 
-        Raises UsageError for what cannot be asked, such as an unknown metric; TrackingError when the store does not
-        answer.
+        Raises UsageError for what cannot be asked, such as an unknown metric, or a `target` that no stage has;
+        TrackingError when the store does not answer.
         """
         self.model = check_name("model", model or experiment)
         self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
@@ -71,8 +76,9 @@ class Gate:
         candidates_module.check_challengers(challengers, max_candidates)
         self.max_candidates = max_candidates
         self.challengers = challengers
-        self.target = target
         self.store: Store = connect(settings or settings_module.here())
+        if target:
+            _check_target(target, self.store.settings)
         self.policy = Policy.of(self.store.settings.promotion, self.model, min_gain=min_gain)
         guardrails.check_metrics(self.policy, self.model, self.metric)
 
@@ -206,7 +212,16 @@ class Gate:
         lines = (
             f"tracking   {self.store.shown}",
             f"registry   model {self.model!r}, in the same store",
-            f"target     {self.target} endpoint {self._endpoint!r}",
+            f"target     {self.store.settings.stages.of(PROD).target} endpoint {self._endpoint!r}",
             f"policy     [promotion]{f' and [promotion.models.{self.model}]' if own else ''}",
         )
         return "\n".join(lines)
+
+
+def _check_target(target: str, settings: Settings) -> None:
+    """Warn of the deprecated parameter; raise UsageError where it names what the settings do not."""
+    way_out = "leave it out, and set target under [stages.STAGE] in production/settings.toml"
+    known = {settings.stages.of(stage).target for stage in STAGES}
+    if target not in known:
+        raise UsageError(f"Gate(target={target!r}): the stages have {', '.join(sorted(known))}; {way_out}")
+    warnings.warn(f"Gate(target=) decides nothing: {way_out}", DeprecationWarning, stacklevel=3)
