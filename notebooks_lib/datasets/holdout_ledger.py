@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import lineage, loader
+from notebooks_lib.dataset_tag import DatasetTag
+from notebooks_lib.datasets import loader
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.tags import Tag
 
@@ -121,7 +122,7 @@ def holdout_rows(opened: loader.Opened) -> HoldoutRows:
     salt = int.from_bytes(hashlib.sha256(opened.name.encode()).digest()[:8], "big")
     names = json.dumps(sorted(metadata.columns))
     return HoldoutRows(
-        dataset=lineage.format_tag(opened.name, opened.version, metadata.fingerprint),
+        dataset=str(DatasetTag.of(opened.name, opened.version, metadata.fingerprint)),
         whole=_halves(digests.folded[mask]),
         placed=_halves(opened.placing[mask]) ^ np.uint64(salt) if metadata.decided_by else np.zeros(0, "<u8"),
         columns="" if metadata.decided_by else hashlib.sha256(names.encode()).hexdigest()[:16],
@@ -214,7 +215,7 @@ class HoldoutLedger:
     def _create(self, title: str, rows: HoldoutRows, tags: Mapping[str, str]) -> str:
         all_tags = {Tag.HOLDOUT_ROWS: rows.sha256, Tag.HOLDOUT_DATASET: rows.dataset, **tags}
         experiment = self._store.experiment_id(EXPERIMENT)
-        name = f"{title} of {rows.dataset.partition('#')[0]}"
+        name = f"{title} of {DatasetTag.parse(rows.dataset).ref}"
         return str(self._store.client.create_run(experiment, tags=all_tags, run_name=name).info.run_id)
 
     def _finish(self, run_id: str, name: str, content: bytes, done: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.datasets import hashing
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.tags import Env, Tag
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _FOLDER = "nbops"
 _MOST_ROWS = 1_000_000
 """Rows of an example that are kept at most."""
-_TAG = re.compile(r"([a-z0-9_-]+)@(\d+)#([0-9a-f]{64})")
 _used: dict[str, str] = {}
 _noted: set[tuple[str, str]] = set()
 _log = logging.getLogger(__name__)
@@ -36,20 +35,13 @@ _log = logging.getLogger(__name__)
 
 def tag_value(dataset: Dataset) -> str:
     """Return "name@version#fingerprint", the value of the tag that records a dataset on a run."""
-    return format_tag(dataset.name, dataset.version, dataset.fingerprint)
-
-
-def format_tag(name: str, version: int, fingerprint: str) -> str:
-    """Return "name@version#fingerprint"; `parse_tag` is the inverse."""
-    return f"{name}@{version}#{fingerprint}"
+    return str(DatasetTag.of(dataset.name, dataset.version, dataset.fingerprint))
 
 
 def parse_tag(value: str) -> tuple[str, int, str]:
     """Return name, version and fingerprint from a tag's value. Raises DatasetError for anything else."""
-    match = _TAG.fullmatch(value)
-    if match is None:
-        raise DatasetError(f"tag value {value!r} names no dataset; it looks like name@version#fingerprint")
-    return match[1], int(match[2]), match[3]
+    tag = DatasetTag.parse(value)
+    return *tag.version(), tag.fingerprint
 
 
 def used() -> tuple[str, ...]:

@@ -203,7 +203,7 @@ def _with_champion(store: Store, runs: Sequence[RunInfo], champion: Version) -> 
 
 def _dataset(store: Store, runs: Sequence[RunInfo]) -> tuple[Dataset, str]:
     for run in runs:
-        refs = [value.partition("#")[0] for value in run.datasets.values()]
+        refs = [tag.ref for tag in run.dataset_tags]
         if len(refs) > 1:
             raise UsageError(
                 f"the newest run {run.run_id[:8]} used {len(refs)} datasets: say which one's holdout decides, as in "
@@ -218,7 +218,7 @@ def _dataset(store: Store, runs: Sequence[RunInfo]) -> tuple[Dataset, str]:
 
 
 def _uses(run: RunInfo, data: Dataset) -> bool:
-    return any(value.partition("#")[2] == data.fingerprint for value in run.datasets.values())
+    return any(tag.fingerprint == data.fingerprint for tag in run.dataset_tags)
 
 
 def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[RunInfo], list[tuple[RunInfo, str]]]:

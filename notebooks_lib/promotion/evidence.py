@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.metrics.metric import Direction, gain
 from notebooks_lib.statistics.paired import Paired
 
@@ -197,7 +198,7 @@ class Evidence:
     @property
     def ref(self) -> str:
         """Return the dataset as name@version."""
-        return self.dataset.partition("#")[0]
+        return DatasetTag.parse(self.dataset).ref
 
     @property
     def is_champion_itself(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
@@ -60,9 +61,9 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that the challenger was trained on the dataset version to which the holdout belongs."""
-    used, wanted = evidence.challenger.dataset, evidence.dataset
-    ok = bool(wanted) and used.partition("#")[2] == wanted.partition("#")[2]
-    reason = f"trained on {used.partition('#')[0] or 'data that its run did not record'}, judged on {evidence.ref}"
+    used, wanted = map(DatasetTag.parse, (evidence.challenger.dataset, evidence.dataset))
+    ok = bool(evidence.dataset) and used.fingerprint == wanted.fingerprint
+    reason = f"trained on {used.ref or 'data that its run did not record'}, judged on {wanted.ref}"
     return RuleResult("data_same", ok, _short(used), _short(wanted), reason)
 
 
@@ -270,6 +271,5 @@ def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
     return RuleResult("worst_slice", ok, figure, -policy.slice_margin, reason)
 
 
-def _short(dataset: str) -> str:
-    ref, _, fingerprint = dataset.partition("#")
-    return f"{ref} {fingerprint[:12]}".strip()
+def _short(tag: DatasetTag) -> str:
+    return f"{tag.ref} {tag.short_fingerprint}".strip()

@@ -112,7 +112,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
         kept = lineage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded_rows is None or run is None or kept is None:
             return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
-        others = [value.partition("#")[0] for value in run.datasets.values()]
+        others = [tag.ref for tag in run.dataset_tags]
         logged_rows = leakage.seen_in_example(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
@@ -144,11 +144,11 @@ def _side(
 ) -> Side:
     """Return a side with what its run and files say. Latency and fingerprint are checked only when it is `judged`."""
     tags = run.tags if run else {}
-    used = sorted(run.datasets.values() if run else (), key=lambda value: not value.endswith(data.fingerprint))
+    used = sorted(run.dataset_tags if run else (), key=lambda tag: tag.fingerprint != data.fingerprint)
     side = Side(
         label=label,
         run_id=run.run_id if run else "",
-        dataset=used[0] if used else "",
+        dataset=str(used[0]) if used else "",
         commit=tags.get("mlflow.source.git.commit", ""),
         dirty={"true": True, "false": False}.get(tags.get(Tag.GIT_DIRTY, "")),
         seen_rows=_seen(store, run, data),

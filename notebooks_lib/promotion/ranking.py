@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.errors import UsageError, nearest
 from notebooks_lib.metrics.metric import Direction, sort_key
 from notebooks_lib.run_result import finite
@@ -36,7 +37,7 @@ class RankingTable:
     @property
     def title(self) -> str:
         """Return the names of the datasets, as the title of the table."""
-        names = [f"{ref} ({fingerprint[:12]})" for ref, _, fingerprint in (one.partition("#") for one in self.datasets)]
+        names = [f"{tag.ref} ({tag.short_fingerprint})" for tag in map(DatasetTag.parse, self.datasets)]
         return ", ".join(names) or "data not recorded: these runs may have used different rows"
 
 
@@ -87,7 +88,7 @@ def data_of(run: RunInfo) -> tuple[str, ...]:
 
     Two datasets with the same content count as the same data, whatever their names and versions.
     """
-    return tuple(sorted({value.partition("#")[2] for value in run.datasets.values()}))
+    return tuple(sorted({tag.fingerprint for tag in run.dataset_tags}))
 
 
 def no_metric(runs: Sequence[RunInfo], metric: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import datasets
+from notebooks_lib import dataset_tag, datasets
 from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.registry import Version
@@ -86,12 +86,11 @@ def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> st
 
 def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
     """Return validation rows of the dataset that a version was trained on, if its run names one that still exists."""
-    for key, value in sorted(run_tags(store, version).items()):
-        if key.startswith(Tag.DATASET_PREFIX):
-            try:
-                return datasets.read(value.partition("#")[0], store.settings).validation.X
-            except (UnknownNameError, DatasetError):
-                continue
+    for tag in dataset_tag.of_run(run_tags(store, version)):
+        try:
+            return datasets.read(tag.ref, store.settings).validation.X
+        except (UnknownNameError, DatasetError):
+            continue
     return None
 
 
@@ -111,9 +110,7 @@ def _holds_version(slot: SlotStatus, version: Version) -> bool:
 
 def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[str, Any]:
     """Return the details of a version that a slot's status shows. The default `reason` is that of its promotion."""
-    tags = run_tags(store, version)
-    used = [value for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX)]
-    refs = ", ".join(value.partition("#")[0] for value in used)
+    refs = ", ".join(tag.ref for tag in dataset_tag.of_run(run_tags(store, version)))
     reason = reason or version.reason
     return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib import errors
+from notebooks_lib import dataset_tag, errors
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.tags import Tag
@@ -79,6 +80,11 @@ class RunInfo:
         """Dataset name -> "name@version#fingerprint", for each dataset that the run used."""
         prefix = Tag.DATASET_PREFIX
         return {key[len(prefix) :]: value for key, value in self.tags.items() if key.startswith(prefix)}
+
+    @property
+    def dataset_tags(self) -> tuple[DatasetTag, ...]:
+        """The same in parts: `ref` ("name@version") and `fingerprint` of each."""
+        return dataset_tag.of_run(self.tags)
 
 
 @dataclass(frozen=True)
