@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from notebooks_lib.serving.app import App, RequestLimits
     from notebooks_lib.serving.requests import AccessLog
+    from notebooks_lib.serving.server_order import ServerOptions
 
 SHORTAGE_EVERY = 60.0
 """Seconds between two log lines about a lack of files or memory for another connection."""
@@ -25,19 +26,19 @@ GRACE = 5
 """Seconds in which a server that ends finishes its requests."""
 
 
-def access_log(options: Mapping[str, Any], path: Path) -> AccessLog | None:
+def access_log(options: ServerOptions, path: Path) -> AccessLog | None:
     """Open the access log; None if the settings turn it off."""
     from notebooks_lib.serving.requests import AccessLog
 
-    return AccessLog(path) if options["access_log"] else None
+    return AccessLog(path) if options.access_log else None
 
 
-def request_limits(options: Mapping[str, Any]) -> RequestLimits:
+def request_limits(options: ServerOptions) -> RequestLimits:
     """Return the limits of one request from the settings."""
     from notebooks_lib.serving.app import RequestLimits
 
     return RequestLimits(
-        options["body_limit"], options["concurrency"], timeout=options["timeout"], read_timeout=options["read_timeout"]
+        options.body_limit, options.concurrency, timeout=options.timeout, read_timeout=options.read_timeout
     )
 
 

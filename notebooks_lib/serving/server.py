@@ -2,7 +2,7 @@
 
 `python -m notebooks_lib.serving.server FOLDER`, started by `server_process.py`, which talks to it in lines of JSON:
 
-    reads   {"endpoint", "host", "port", "key", "state", "must", …}     port 0: a free one
+    reads   the order (server_order.py)
     writes  {"pid"}                                             before the slow part
     writes  {"loaded", "port", "examples"} or {"error", "kind"}
     reads   "go"                                                end of input instead: the starter is gone, so end
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notebooks_lib import process_identity
 from notebooks_lib.serving import app_factory
+from notebooks_lib.serving.server_order import ServerOrder
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.app import App
@@ -59,16 +60,17 @@ class ServedEndpoint(NamedTuple):
 def main() -> None:
     """Run the server process: read the order from standard input, load the models, serve until stopped."""
     folder = Path(sys.argv[1])
-    order = json.loads(sys.stdin.readline() or "null")
-    if order is None:
+    line = sys.stdin.readline()
+    if not line:
         return
+    order = ServerOrder.from_json(line)
     os.umask(0o077)  # logs and collected requests are for the owner of the endpoint only
     _detach()
     _send({"pid": os.getpid()})
     go: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_await_go, args=(go,), name="starter", daemon=True).start()
     try:
-        listener = _bind(order["host"], order["port"])
+        listener = _bind(order.host, order.port)
         served = _load(order, folder)
         port = listener.getsockname()[1]
         record = _stage_record(folder, order, port)
@@ -139,37 +141,34 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load(order: Mapping[str, Any], folder: Path) -> ServedEndpoint:
+def _load(order: ServerOrder, folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.data_collector import DataCollector
-    from notebooks_lib.serving.endpoint_state import EndpointState
     from notebooks_lib.serving.hot_reload import StateFollower
     from notebooks_lib.serving.slots import Slots
 
     model_loading.prepare_process()
-    slots, name, options = Slots(), order["endpoint"], order["options"]
+    slots, name, options = Slots(), order.endpoint, order.options
     follower = StateFollower(folder, slots)
-    follower.load_first(EndpointState.from_json(order["state"]), set(order["must"]))
+    follower.load_first(order.state, set(order.must))
     access = app_factory.access_log(options, folder / "access.log")
     collector = None
-    if {name, "*"} & set(options["collect"]):
-        share, rotate = options["collect_share"], options["collect_rotate"]
-        collector = DataCollector(Path(order["collected"]), name, share=share, rotate=rotate)
+    if {name, "*"} & set(options.collect):
+        share, rotate = options.collect_share, options.collect_rotate
+        collector = DataCollector(order.collected, name, share=share, rotate=rotate)
     limits = app_factory.request_limits(options)
-    key = None if order["loopback"] else order["key"]
-    hosts = options["hosts"]
-    app = App(name, slots, key=key, hosts=hosts, limits=limits, access=access, collector=collector)
+    app = App(name, slots, key=order.key, hosts=options.hosts, limits=limits, access=access, collector=collector)
     return ServedEndpoint(app, follower, access, collector)
 
 
-def _stage_record(folder: Path, order: Mapping[str, Any], port: int) -> Path:
+def _stage_record(folder: Path, order: ServerOrder, port: int) -> Path:
     """Write the record of this process beside its place: the old server still runs, so a full disk does no harm yet."""
     from notebooks_lib.serving import endpoint_state
     from notebooks_lib.serving.endpoint_state import ServerRecord
 
     own = ServerRecord(
-        os.getpid(), process_identity.birth(), order["host"], port, protocol=order["protocol"], since=time.time()
+        os.getpid(), process_identity.birth(), order.host, port, protocol=order.protocol, since=time.time()
     )
     return endpoint_state.stage(folder / "server.json", asdict(own))
 

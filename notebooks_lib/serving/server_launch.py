@@ -11,6 +11,7 @@ from notebooks_lib.serving import endpoint_state, http_client, server_process
 from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState, FollowReport, SlotReport
 from notebooks_lib.serving.http_client import Address
+from notebooks_lib.serving.server_order import ServerOptions, ServerOrder
 from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
 
@@ -28,18 +29,17 @@ def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState
     """
     host, port = settings.endpoint.host, settings.endpoint.port or new.port
     address = Address(host, port)
-    order = {
-        "endpoint": folder.name,
-        "host": host,
-        "port": port,
-        "protocol": PROTOCOL,
-        "loopback": address.loopback,
-        "key": "" if address.loopback else folder.secret(),
-        "options": settings.endpoint.model_dump(),
-        "collected": str(settings.layout.collected),
-        "must": sorted(must),
-        "state": new.as_json(),
-    }
+    order = ServerOrder(
+        state=new,
+        must=frozenset(must),
+        endpoint=folder.name,
+        host=host,
+        port=port,
+        protocol=PROTOCOL,
+        key=None if address.loopback else folder.secret(),
+        collected=settings.layout.collected,
+        options=ServerOptions.of(settings.endpoint),
+    )
     try:
         with StartingServer(folder, order, settings.endpoint.start_timeout) as starting:
             loaded = starting.loaded()

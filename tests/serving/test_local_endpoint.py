@@ -339,7 +339,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
         with pytest.raises(EndpointError, match="seen"):
             LocalEndpoint(load(empty_project.root, environ), "sample").start()
-        assert orders[-1]["port"] == port
+        assert orders[-1].port == port
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import server_process
+from notebooks_lib.serving.profile.driver import LoadOrder
 
 _SHOWN_LOG = 8
 _PACKAGE = "notebooks_lib.serving.profile"
@@ -55,11 +56,11 @@ class ProfileProcess:
         self._process.kill()
         self._process.wait()
 
-    def tell(self, order: Mapping[str, Any]) -> None:
+    def tell(self, line: str) -> None:
         """Send an order to the process as a line of JSON. A process that has ended is noticed by `hear`."""
         assert self._process.stdin is not None
         with suppress(OSError):
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
     def hear(self, timeout: float) -> dict[str, Any] | None:
@@ -100,9 +101,9 @@ def start_client() -> ProfileProcess:
     return ProfileProcess("driver", server_process.server_environment())
 
 
-def drive(client: ProfileProcess, order: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+def drive(client: ProfileProcess, order: LoadOrder, timeout: float) -> dict[str, Any]:
     """Send an order to the client process and return its result. Raises EndpointError when the client fails."""
-    client.tell(order)
+    client.tell(order.to_json())
     try:
         answer = client.hear(timeout)
     except TimeoutError:

@@ -3,7 +3,7 @@
 `python -m notebooks_lib.serving.profile.driver PARENT_PID`. Standard library only, and sockets without asyncio: it may
 share a core with the server that it measures, and there asyncio lowered the measured rate by a tenth. In lines of JSON:
 
-    reads   {"port", "body", "concurrency", "arrivals", "warm_up", "seconds", "patience"}
+    reads   a LoadOrder
     writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client"}, then reads the next line
 
 Without `arrivals`, each of `concurrency` clients sends its next request once the last is answered. A server that stalls
@@ -21,8 +21,9 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from notebooks_lib.serving import parent_process
 
@@ -104,23 +105,49 @@ class DriverConnection:
             self.socket = None
 
 
+@dataclass(frozen=True)
+class LoadOrder:
+    """The requests of one measurement."""
+
+    port: int
+    body: str
+    concurrency: int
+    """Clients, or with `arrivals` the most connections at once."""
+    warm_up: float
+    """Seconds before the measured ones."""
+    seconds: float
+    patience: float
+    """Seconds after the measured ones for which a request is still waited for."""
+    arrivals: float = 0.0
+    """Requests a second that fall due, whether or not earlier ones were answered; 0: closed loops."""
+
+    def to_json(self) -> str:
+        """Return the order as one line; `from_json` reads it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` returned."""
+        return cls(**json.loads(line))
+
+
 class LoadDriver:
     """Executes one order: drives the server and measures its answers."""
 
-    def __init__(self, order: Mapping[str, Any]) -> None:
-        body = str(order["body"]).encode()
+    def __init__(self, order: LoadOrder) -> None:
+        body = order.body.encode()
         head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        self._idle = [DriverConnection(int(order["port"]), request) for _ in range(int(order["concurrency"]))]
+        self._idle = [DriverConnection(order.port, request) for _ in range(order.concurrency)]
         self._selector = selectors.DefaultSelector()
-        self._first = time.perf_counter() + float(order["warm_up"])
-        self._seconds = float(order["seconds"])
+        self._first = time.perf_counter() + order.warm_up
+        self._seconds = order.seconds
         self._last = self._first + self._seconds
-        self._deadline = self._last + float(order["patience"])
+        self._deadline = self._last + order.patience
         now = time.perf_counter()
-        due = _arrivals(float(order["arrivals"]), (now, self._first), (self._first, self._last))
+        due = _arrivals(order.arrivals, (now, self._first), (self._first, self._last))
         self._due = deque(due)
-        self._closed = not order["arrivals"]
+        self._closed = not order.arrivals
         self._failures = 0
         self._inside = 0
         self._times: list[float] = []
@@ -238,7 +265,7 @@ def main() -> None:
     """Run the client process: read orders from standard input, and print results as lines of JSON."""
     parent_process.end_with_parent(int(sys.argv[1]))
     for line in sys.stdin:
-        print(json.dumps(LoadDriver(json.loads(line)).run()), flush=True)  # noqa: T201 - the protocol
+        print(json.dumps(LoadDriver(LoadOrder.from_json(line)).run()), flush=True)  # noqa: T201 - the protocol
 
 
 if __name__ == "__main__":

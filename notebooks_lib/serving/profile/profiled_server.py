@@ -2,7 +2,7 @@
 
 `python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `child_processes.py` in lines of JSON:
 
-    reads   {"model", "cores", "options"}          once the limits are in force
+    reads   a ProfiledServerOrder                  once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}
     reads   the end of its input, and ends
 """
@@ -14,27 +14,49 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from notebooks_lib.serving import app_factory, parent_process
+from notebooks_lib.serving.server_order import ServerOptions
+
+
+@dataclass(frozen=True)
+class ProfiledServerOrder:
+    """What a profiled server serves, and as which machine."""
+
+    model: Path
+    cores: int
+    """How many cores the process is to find."""
+    options: ServerOptions
+
+    def to_json(self) -> str:
+        """Return the order as one line; `from_json` reads it."""
+        return json.dumps({"model": str(self.model), "cores": self.cores, "options": asdict(self.options)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` returned."""
+        content = json.loads(line)
+        return cls(Path(content["model"]), content["cores"], ServerOptions.from_json(content["options"]))
 
 
 def main() -> None:
     """Run the profiled server process: read the order from standard input, and serve the model until it closes."""
     parent_process.end_with_parent(int(sys.argv[1]))
-    order = json.loads(sys.stdin.readline() or "null")
-    if order is None:
+    line = sys.stdin.readline()
+    if not line:
         return
+    order = ProfiledServerOrder.from_json(line)
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
     parent_process.end_with_input()
     # What a machine of this size would say; the standard library does not look at the affinity.
-    os.cpu_count = lambda: int(order["cores"])
+    os.cpu_count = lambda: order.cores
     began = time.perf_counter()
     try:
-        app, example = _load(Path(order["model"]), order["options"])
+        app, example = _load(order)
         listener = app_factory.listening_socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
@@ -51,17 +73,19 @@ def main() -> None:
     _serve(app, listener)
 
 
-def _load(model: Path, options: Mapping[str, Any]) -> tuple[Any, Any]:
+def _load(order: ProfiledServerOrder) -> tuple[Any, Any]:
     """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
 
     model_loading.prepare_process()
-    loaded = model_loading.load_model(model, complete=True)  # as an endpoint is some seconds after its start
-    slots = Slots({"profile": Slot(loaded, {"model": model.name, "version": "profile"}, "profile")}, {"profile": 100})
-    access = app_factory.access_log(options, Path(os.devnull))
-    return App("profile", slots, limits=app_factory.request_limits(options), access=access), loaded.example
+    loaded = model_loading.load_model(order.model, complete=True)  # as an endpoint is some seconds after its start
+    slots = Slots(
+        {"profile": Slot(loaded, {"model": order.model.name, "version": "profile"}, "profile")}, {"profile": 100}
+    )
+    access = app_factory.access_log(order.options, Path(os.devnull))
+    return App("profile", slots, limits=app_factory.request_limits(order.options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:

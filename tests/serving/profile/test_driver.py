@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.profile.driver import MAX_FAILURES, LoadDriver, percentile
+from notebooks_lib.serving.profile.driver import MAX_FAILURES, LoadDriver, LoadOrder, percentile
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,8 +57,8 @@ def server() -> Iterator[Server]:
 
 
 def drive(server: Server, **more: Any) -> dict[str, Any]:
-    order = {"port": server.server_port, "body": "{}", "concurrency": 1, "arrivals": 0.0, "warm_up": 0.0}
-    return LoadDriver({**order, "seconds": 0.3, "patience": 5, **more}).run()
+    order = LoadOrder(server.server_port, "{}", concurrency=1, warm_up=0.0, seconds=0.3, patience=5.0)
+    return LoadDriver(LoadOrder.from_json(replace(order, **more).to_json())).run()
 
 
 def test_a_closed_loop_asks_again_once_it_is_answered(server: Server) -> None:

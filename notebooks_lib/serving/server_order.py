@@ -1,0 +1,75 @@
+"""The order to a server process, one line of JSON: what it serves, where, and with which options.
+
+`ServerOrder.to_json` is its only writer and `from_json` its only reader; both are of the same version of nbops.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from notebooks_lib.serving.endpoint_state import EndpointState
+
+if TYPE_CHECKING:
+    from notebooks_lib.settings.sections import EndpointOptions
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The settings under [endpoint] that a server process needs. It imports no pydantic for them: that takes time."""
+
+    hosts: tuple[str, ...]
+    body_limit: int
+    concurrency: int
+    read_timeout: float
+    timeout: float
+    access_log: bool
+    collect: tuple[str, ...]
+    collect_share: float
+    collect_rotate: float
+
+    @classmethod
+    def of(cls, settings: EndpointOptions) -> Self:
+        """Return the options of the settings."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `asdict` and JSON made of the options."""
+        return cls(**{**content, "hosts": tuple(content["hosts"]), "collect": tuple(content["collect"])})
+
+
+@dataclass(frozen=True)
+class ServerOrder:
+    """What the server process of one endpoint is started for."""
+
+    state: EndpointState
+    must: frozenset[str]
+    """Slots without which it does not start."""
+    endpoint: str
+    host: str
+    port: int
+    """0: a free one."""
+    protocol: int
+    key: str | None
+    """What requests must carry; None on loopback."""
+    collected: Path
+    """The folder of the collected requests of all endpoints."""
+    options: ServerOptions
+
+    def to_json(self) -> str:
+        """Return the order as one line."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        state, options = self.state.as_json(), asdict(self.options)
+        given = {"state": state, "must": sorted(self.must), "collected": str(self.collected), "options": options}
+        return json.dumps({**plain, **given})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` returned."""
+        content = json.loads(line)
+        state, options = EndpointState.from_json(content["state"]), ServerOptions.from_json(content["options"])
+        given = {"state": state, "must": frozenset(content["must"]), "options": options}
+        return cls(**{**content, **given, "collected": Path(content["collected"])})
