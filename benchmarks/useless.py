@@ -119,7 +119,7 @@ def together(rows: int, *, repeats: int, seed: int, count: int = 3) -> Sequences
 
 
 @cache
-def pool() -> tuple[Array, Array]:
+def pool(trials: int = POOL) -> tuple[Array, Array]:
     """Errors of the champion, and rows x trials of the others."""
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import KFold
@@ -131,8 +131,8 @@ def pool() -> tuple[Array, Array]:
     x = np.column_stack([x, x**2 - 1, *(x[:, [i]] * x[:, i + 1 :] for i in range(x.shape[1] - 1))])
     random = np.random.default_rng(0)
     folds = list(KFold(5, shuffle=True, random_state=1).split(x))
-    errors = np.empty((len(y), POOL))
-    for trial in range(POOL):
+    errors = np.empty((len(y), trials))
+    for trial in range(trials):
         columns = random.choice(x.shape[1], size=random.integers(3, 25), replace=False)
         penalty = 10 ** random.uniform(-2, 3)
         for train, test in folds:

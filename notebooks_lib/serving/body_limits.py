@@ -28,19 +28,20 @@ COLUMNS = 20_000
 """Columns for a model without named ones; otherwise as many as the model has."""
 NAME = 1000
 """Characters of a column's name in CSV."""
+BLOCK = 1 << 20
+"""Bytes of JSON that are looked at together, which bounds the memory that it takes."""
 
 _SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
-_BLOCK = 1 << 20
 _SEND_FEWER = "send fewer rows at once"
 _SPARE = 100  # surplus columns that are still read, so that the message can name them
 
 
-def check_body(kind: str, body: bytes, columns: Sequence[Column]) -> None:
-    """Raise InputError when a body of media type `kind` exceeds a limit."""
+def check_body(kind: str, body: bytes, columns: Sequence[Column], *, block: int = BLOCK) -> None:
+    """Raise InputError when a body of media type `kind` exceeds a limit; JSON is read `block` bytes at a time."""
     if kind == "text/csv":
         _check_csv(body, columns)
     else:
-        _check_json(body, _depth(columns))
+        _check_json(body, _depth(columns), block)
 
 
 def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
@@ -82,7 +83,7 @@ def _depth(columns: Sequence[Column]) -> int:
     return 6 + max(len(column.shape or ()) for column in columns)
 
 
-def _check_json(body: bytes, deepest: int) -> None:
+def _check_json(body: bytes, deepest: int, size: int) -> None:
     import numpy as np
 
     # After this each quotation mark begins or ends a string. JSON allows a backslash in strings only; elsewhere every
@@ -90,8 +91,8 @@ def _check_json(body: bytes, deepest: int) -> None:
     if b"\\" in body:
         body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     values, depth, run, inside = 1, 0, 0, np.uint8(0)
-    for start in range(0, len(body), _BLOCK):
-        block = np.frombuffer(body, np.uint8, min(_BLOCK, len(body) - start), start)
+    for start in range(0, len(body), size):
+        block = np.frombuffer(body, np.uint8, min(size, len(body) - start), start)
         texts = np.cumsum(block == ord('"'), dtype=np.uint8) + inside
         inside = texts[-1] & np.uint8(1)
         outside = (texts & 1) == 0

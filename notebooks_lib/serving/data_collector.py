@@ -24,7 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-_WAITING = 1000
+WAITING = 1000
+"""Requests in the queue, at most."""
 _WAITING_BYTES = 64 * 1024 * 1024
 _FILE_BYTES = 16 * 1024 * 1024
 _STEP = 0.6180339887498949  # as in slots.py: any share, evenly
@@ -64,13 +65,16 @@ class _File:
 class DataCollector:
     """Collects requests in a bounded queue; one thread writes them to files."""
 
-    def __init__(self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0) -> None:
+    def __init__(
+        self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0, waiting: int = WAITING
+    ) -> None:
         self.collected = 0
         self.dropped = 0
         self._endpoint = endpoint
         self._root = root / endpoint
         self._share = share
         self._rotate = rotate
+        self._waiting = waiting
         self._turn = 0
         self._bytes = 0
         self._lock = threading.Lock()
@@ -86,7 +90,7 @@ class DataCollector:
             return
         size = len(request.body) + len(request.answer)
         with self._lock:
-            if self._queue.qsize() >= _WAITING or self._bytes + size > _WAITING_BYTES:
+            if self._queue.qsize() >= self._waiting or self._bytes + size > _WAITING_BYTES:
                 self.dropped += 1
                 return
             self._bytes += size

@@ -247,8 +247,9 @@ class AccessLog:
     `flush`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
         self._path = path
+        self._limit = limit
         self._file: IO[str] | None = None
 
     def write(self, request: HttpRequest, answer: HttpResponse, seconds: float) -> None:
@@ -288,6 +289,6 @@ class AccessLog:
             return
         with suppress(OSError):
             self._file.flush()
-            if self._file.tell() > LOG_BYTES:
+            if self._file.tell() > self._limit:
                 self.close()
                 self._path.replace(self._path.with_name(f"{self._path.name}.1"))

@@ -212,7 +212,7 @@ async def _flush(access: AccessLog | None) -> None:
         access.flush()
 
 
-async def _look_after(server: Any, folder: Path) -> None:
+async def _look_after(server: Any, folder: Path, log_limit: int = LOG_LIMIT) -> None:
     """Keep the log within its size, and end when the endpoint's folder is gone: nothing could stop the server any more.
 
     The log is copied and emptied, so that it stays the file that this process and its libraries write to.
@@ -222,7 +222,7 @@ async def _look_after(server: Any, folder: Path) -> None:
         if not folder.is_dir():
             server.should_exit = True
         with suppress(OSError):
-            if path.stat().st_size > LOG_LIMIT:
+            if path.stat().st_size > log_limit:
                 with suppress(OSError):  # no room, or no file left to open: these lines are lost, and the limit holds
                     await asyncio.to_thread(shutil.copyfile, path, path.with_name("log.1"))
                 os.truncate(path, 0)

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import app
-from notebooks_lib.serving import requests as access_module
 from notebooks_lib.serving.data_collector import DataCollector
 from notebooks_lib.serving.requests import AccessLog, HttpRequest, as_json
 from notebooks_lib.serving.slots import Slot, Slots
@@ -461,9 +460,8 @@ def test_a_request_is_known_by_its_id_from_the_header_to_the_log(
     assert lines[1]["request_id"] == other.headers["x-request-id"]
 
 
-def test_the_access_log_stays_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_module, "LOG_BYTES", 10)
-    log = AccessLog(tmp_path / "access.log")
+def test_the_access_log_stays_within_bounds(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path / "access.log", limit=10)
     request = HttpRequest({"method": "POST", "path": "/score", "headers": []}, receive=None)  # type: ignore[arg-type]
     for _ in range(3):
         log.write(request, as_json(200, {}), 0.1)

@@ -76,8 +76,7 @@ def test_what_the_writer_cannot_follow_is_dropped_and_counted(tmp_path: Path, mo
         return []
 
     monkeypatch.setattr(collecting, "input_rows", wait)
-    monkeypatch.setattr(collecting, "_WAITING", 10)
-    collector = DataCollector(tmp_path, "sample")
+    collector = DataCollector(tmp_path, "sample", waiting=10)
     collector.offer(seen())
     going.wait(20)
     began = time.perf_counter()

@@ -395,19 +395,18 @@ def test_a_long_example_goes_by_file(tmp_path: Path) -> None:
     assert shlex.split(make({"inputs": list(range(5000))}))[-1] == f"@{tmp_path}/my example.json"
 
 
-def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_bounded(tmp_path: Path) -> None:
     import asyncio
 
     from notebooks_lib.serving import server
 
-    monkeypatch.setattr(server, "LOG_LIMIT", 10)
     log = tmp_path / "log"
     with log.open("a") as held:
         held.write("first words\n")
         held.flush()
 
         async def a_while() -> None:
-            task = asyncio.create_task(server._look_after(SimpleNamespace(should_exit=False), tmp_path))
+            task = asyncio.create_task(server._look_after(SimpleNamespace(should_exit=False), tmp_path, log_limit=10))
             while log.stat().st_size:
                 await asyncio.sleep(0)
             task.cancel()
