@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from notebooks_lib import safe_text
-from notebooks_lib.cli import output
+from notebooks_lib.cli import output, promotion_text
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.rules import RuleResult
-    from notebooks_lib.release.decision_record import PromotionRecord, RecordedDecision, ReleaseRecord
-    from notebooks_lib.release.rollout import RolloutStep
+    from notebooks_lib.release.decision_record import PromotionRecord
     from notebooks_lib.run_result import RunResult
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 
 NOTEBOOK = Path("production") / "promote.ipynb"
-_COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 
 
 @click.command()
@@ -139,7 +136,7 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
         }
         _json({**promoted, "endpoint": status.as_json() if status else None, "output": str(result.output)})
         return 0
-    _print(decision, release, status, project)
+    promotion_text.print_decision(decision, release, status, project)
     click.echo(f"  card       {output.local_path(record.card)}")
     click.echo(f"  notebook   {output.path(result.output)}")
     click.echo(f"  run        {run_id}  ({output.open_hint(result.url)})")
@@ -192,92 +189,6 @@ def _model(values: Mapping[str, Any]) -> str:
     return str(values.get("model_name") or values.get("experiment"))
 
 
-def _print(
-    decision: RecordedDecision, release: ReleaseRecord, status: EndpointStatus | None, project: Settings
-) -> None:
-    from notebooks_lib.promotion.notebook_display import shown
-
-    headline = safe_text.printable(_headline(decision, release))  # anybody may have named the run that it names
-    click.echo(click.style(headline, fg=_COLOURS[decision.answer], bold=True))
-    click.echo(f"  {safe_text.printable(decision.summary)}\n")
-    rows = [
-        (rule.mark, rule.id, shown(rule.figure), shown(rule.limit), _table_reason(rule, decision))
-        for rule in decision.rules
-    ]
-    output.table(("", "rule", "found", "wanted", "reason"), rows)
-    click.echo()
-    if decision.others:
-        others = [(other.answer, other.label, other.summary) for other in decision.others]
-        output.table(("", "other challengers", "reason"), others)
-        click.echo()
-    _print_steps(release.steps)
-    if release.dry_run:
-        then = "; to do it: the same command with --live" if decision.answer == "promote" else ""
-        click.echo(f"  nothing was changed{_cost(decision)}{then}")
-    if status is not None:
-        click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
-        if status.curl:
-            click.echo(f"  try it     {status.curl}")
-    if release.next:
-        click.echo(f"  continue   {release.next}")
-    elif not release.dry_run:
-        stages = release.passed if release.promoted else ()
-        click.echo(f"  undo       {release.undo or _no_undo(decision.model, stages, project)}")
-
-
-def _print_steps(steps: Sequence[RolloutStep]) -> None:
-    """Print what each step did; steps of a stage with the same text share a line."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for step in steps:
-        names.setdefault((step.stage, step.text), []).append(step.name)
-    labels = {key: " ".join(filter(None, (key[0], ", ".join(group)))) for key, group in names.items()}
-    width = max((*map(len, labels.values()), 12))
-    for (_, text), label in labels.items():
-        click.echo(f"  {label:<{width}}  {safe_text.printable_lines(text)}")
-
-
-def _table_reason(rule: RuleResult, decision: RecordedDecision) -> str:
-    """Return a rule's reason for the table; "above" where the summary above the table gives it in full."""
-    return "above" if rule.reason and rule.reason in decision.summary else rule.reason
-
-
-def _cost(decision: RecordedDecision) -> str:
-    """Return what a dry run has cost, and what the same question would cost again."""
-    uses = decision.uses
-    if uses is None or decision.unread:
-        return ""
-    left = f"({uses.left} of {uses.budget} are left)"
-    if uses.asked:
-        return f"; no use of the holdout was spent {left}"
-    return f"; one use of the holdout was spent {left}, and the same question again spends none"
-
-
-def _headline(decision: RecordedDecision, release: ReleaseRecord) -> str:
-    model, version = decision.model, release.version
-    if decision.answer == "promote":
-        if release.waiting:
-            return f"waiting: {model} version {version} needs an approval to enter {release.waiting}"
-        if release.promoted:
-            return f"promoted: {model} version {version}{_where(release.passed)}"
-        but = f", but {release.ends}" if release.ends else ""
-        return f"would promote: {decision.challenger} as {model}{_where(release.stages)}{but}"
-    champion = f"{model} version {release.previous} stays" if release.previous else f"{model} has no champion yet"
-    return f"{'kept' if decision.answer == 'keep' else 'undecided'}: {champion}"
-
-
-def _where(stages: Sequence[str]) -> str:
-    """Name the stages for people; the usual stage is not mentioned."""
-    return "" if list(stages) == ["prod"] else f" to {', '.join(stages)}"
-
-
-def _no_undo(model: str, stages: Sequence[str], project: Settings) -> str:
-    """Explain that a first champion of these stages has no predecessor to return to."""
-    if not stages:
-        return "nothing was promoted"
-    name = project.stages.endpoint(stages[-1], model)
-    return f"it is the first version in {stages[-1]}, none to go back to; to stop serving: nbops endpoint stop {name}"
-
-
 def _status(project: Settings, name: str) -> EndpointStatus | None:
     from notebooks_lib.release import version_deployment
 
@@ -312,18 +223,18 @@ def _approve(model: str, *, as_json: bool) -> int:
         _json({**content, "endpoint": rollout.status.as_json() if rollout.status else None})
         return 0
     waits = f"waiting: needs an approval to enter {rollout.waiting}"
-    state = waits if rollout.waiting else f"promoted{_where(rollout.passed)}"
+    state = waits if rollout.waiting else f"promoted{promotion_text.where(rollout.passed)}"
     click.echo(
         click.style(f"{model} version {version}: {state}", fg="yellow" if rollout.waiting else "green", bold=True)
     )
-    _print_steps(rollout.steps)
+    promotion_text.print_steps(rollout.steps)
     if rollout.status is not None:
         click.echo(
             f"  {'endpoint':<12}  {rollout.status.address} ({rollout.status.state}, version {rollout.status.version})"
         )
         if rollout.status.curl:
             click.echo(f"  {'try it':<12}  {rollout.status.curl}")
-    undo = rollout.undo or _no_undo(model, rollout.passed, settings.here())
+    undo = rollout.undo or promotion_text.no_undo(model, rollout.passed, settings.here())
     last = ("continue", continue_command(model)) if rollout.waiting else ("undo", undo)
     click.echo(f"  {last[0]:<12}  {last[1]}")
     return 0

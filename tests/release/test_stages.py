@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from notebooks_lib.__main__ import run as nbops
-from notebooks_lib.cli import promote
+from notebooks_lib.cli import promotion_text
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.release import golden, version_deployment
@@ -167,13 +167,13 @@ def test_promoted_says_where_and_how_to_take_it_back(project):
     release = {"waiting": "", "promoted": True, "version": "3", "passed": ["dev", "test"]}
 
     def headline(**other):
-        return promote._headline(decision, SimpleNamespace(**{**release, **other}))
+        return promotion_text.headline(decision, SimpleNamespace(**{**release, **other}))
 
     assert headline() == "promoted: sales version 3 to dev, test"
     assert headline(passed=["prod"]) == "promoted: sales version 3"
     foreseen = headline(promoted=False, stages=["dev", "test"], ends="test would refuse it")
     assert foreseen == "would promote: run 1 as sales to dev, test, but test would refuse it"
-    assert promote._no_undo("sales", ["dev", "test"], project).endswith("nbops endpoint stop sales-test")
+    assert promotion_text.no_undo("sales", ["dev", "test"], project).endswith("nbops endpoint stop sales-test")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""The text of a promotion: nothing steers the terminal, and nothing is printed twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from notebooks_lib.cli import promotion_text
+from notebooks_lib.promotion.decision import Policy, decide_use
+from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
+from notebooks_lib.settings import Settings
+from tests.promotion.test_decision import NEW, evidence
+from tests.release.test_decision_record import RELEASE
+
+
+def test_a_name_of_a_run_or_a_step_cannot_steer_the_terminal(
+    project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evidence(new=replace(NEW, label="run 1 (\x07\npromoted: houses version 9)"))
+    decision = RecordedDecision.from_json(decide_use(run, Policy()).as_json())
+    steps = [{"name": "deploy", "changed": True, "text": "done \x07", "stage": "dev"}]
+    release = ReleaseRecord.from_json({**RELEASE, "promoted": False, "steps": steps})
+    promotion_text.print_decision(decision, release, None, project)
+    out = capsys.readouterr().out
+    assert decision.answer == "promote"
+    assert out.count("\\x07\\x0apromoted") == 3, "headline, summary and table"
+    assert "done \\x07" in out
+    assert "\x07" not in out
+
+
+def test_what_steps_and_rules_share_is_printed_once(project: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = RecordedDecision.from_json(decide_use(evidence(), Policy()).as_json())
+    stays = [
+        {"name": name, "changed": False, "text": "version 1 stays", "stage": "prod"} for name in ("deploy", "test")
+    ]
+    release = ReleaseRecord.from_json({**RELEASE, "promoted": False, "steps": stays})
+    promotion_text.print_decision(decision, release, None, project)
+    lines = capsys.readouterr().out.splitlines()
+    assert "  prod deploy, test  version 1 stays" in lines
+    [gain] = [line for line in lines if line.startswith("pass  gain")]
+    assert gain.endswith("  above"), "the summary above the table gives the reason in full"
+    assert sum("a gain of" in line for line in lines) == 1
