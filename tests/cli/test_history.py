@@ -45,8 +45,8 @@ def test_the_table_explains_itself_in_80_columns(registered: Store, capsys: pyte
     split = ledger.LedgerEntry(
         "sample", "prod", "traffic", "1=100", "1=90,2=10", reason=reason, run="0123456789", who="me"
     )
-    ledger.write(registered, split, "split")
-    ledger.write(registered, replace(split, what="mark", before="", after="2"), "mark")
+    ledger.write_entry(registered, split, "split")
+    ledger.write_entry(registered, replace(split, what="mark", before="", after="2"), "mark")
     assert program.run(["history", "sample"]) == 0
     _, mark, traffic, *why = capsys.readouterr().out.splitlines()
     assert mark.split()[2:] == ["prod", "champion", "-", "2", "me", "01234567"]
