@@ -234,7 +234,7 @@ class IntervalChart:
 
 @dataclass(frozen=True)
 class SliceChart:
-    """A bar for each slice; to the right the challenger is better."""
+    """A bar chart of the gain in each slice; bars to the right mean that the challenger is better."""
 
     slices: Sequence[Slice]
     margin: float | None

@@ -223,7 +223,7 @@ OVER = "would not come to that"
 def predict_outcome(rollout: Rollout, stage: str) -> str:
     """Return why the version would not enter a stage in a dry run, or is there already; empty if it would enter.
 
-    Where the rollout would end in this stage, `rollout.ends` says so from now on.
+    If the rollout would end in this stage, `rollout.ends` is set to the reason.
     """
     name = rollout.store.settings.stages.endpoint(stage, rollout.model)
     if rollout.ends:

@@ -91,7 +91,7 @@ class TaskBuilder:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """The outcome of a task."""
+    """The result of running one trial: the trial with its end, and what the sweep must know of it."""
 
     trial: Trial
     unwritten: bool = False
