@@ -27,8 +27,6 @@ class ChangedNotebook:
     path: str
     base_blob: str
     head_blob: str
-    git_lines: int
-    """Added and deleted, as `git diff --numstat` counts."""
 
     @property
     def base(self) -> bytes:
@@ -38,33 +36,37 @@ class ChangedNotebook:
     def head(self) -> bytes:
         return self._content(self.head_blob)
 
+    @property
+    def git_lines(self) -> int:
+        """Added and deleted lines, as `git diff` has them."""
+        command = ["git", "-C", str(self.repository), "diff", "--numstat", self.base_blob, self.head_blob]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        added, deleted = text.split("\t")[:2]
+        return int(added) + int(deleted)
+
     def _content(self, blob: str) -> bytes:
         content = next(GitRepository(self.repository).blobs([blob]))
         return content or b""
 
 
 def history(repository: Path) -> Iterator[ChangedNotebook]:
-    """Yield each changed notebook of all commits once, oldest first: merges and changes of the mode alone left out."""
-    command = ["git", "-C", str(repository), "log", "--reverse", "--no-merges", "-M", "--diff-filter=MR", "--format="]
-    options = ["--raw", "--numstat", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "HEAD", "--", "*.ipynb"]
-    text = subprocess.run([*command, *options], capture_output=True, check=True).stdout.decode("utf-8", "replace")
+    """Yield each changed notebook of all commits once, oldest first; merges and changes of mode left out."""
+    command = ["git", "-C", str(repository), "log", "--reverse", "--no-merges", "--diff-filter=MR", "--format="]
+    options = ["--raw", "-z", "--no-abbrev", "HEAD", "--", "*.ipynb"]
+    done = subprocess.run([*command, "-M", *options], capture_output=True, check=False)
+    if done.returncode:  # a clone without large files, which git reads to find what was renamed
+        done = subprocess.run([*command, "--no-renames", *options], capture_output=True, check=True)
     known = set()
-    blobs: dict[str, tuple[str, str]] = {}
-    fields = iter(text.split("\0"))
+    fields = iter(done.stdout.decode("utf-8", "replace").split("\0"))
     for item in fields:
-        if item.startswith(":"):
-            _, _, base, head, state = item.split(" ")
-            path = next(fields)
-            blobs[next(fields) if state.startswith("R") else path] = (base, head)
-        elif item.count("\t") == 2:
-            added, deleted, path = item.split("\t")
-            if not path:  # renamed: the old and the new path follow
-                next(fields)
-                path = next(fields)
-            pair = blobs.pop(path, None)
-            if pair and pair[0] != pair[1] and pair not in known and added != "-":
-                known.add(pair)
-                yield ChangedNotebook(repository, path, *pair, int(added) + int(deleted))
+        if not item.startswith(":"):
+            continue
+        _, _, base, head, state = item.split(" ")
+        path = next(fields)
+        path = next(fields) if state.startswith("R") else path
+        if base != head and (base, head) not in known:
+            known.add((base, head))
+            yield ChangedNotebook(repository, path, base, head)
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -53,6 +52,8 @@ def _unforeseen(error: Exception) -> int:
     if fault:
         click.echo(f"nbops: {fault}", err=True)
     else:
+        import traceback
+
         text = "".join(traceback.format_exception(error))
         click.echo(safe_text.masked(safe_text.printable_lines(text)), err=True, nl=False)
     try:

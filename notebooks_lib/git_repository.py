@@ -169,7 +169,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
     """Return git's output. Raises UsageError with git's reason."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(folder), "-c", "diff.relative=false", *arguments],
             capture_output=True,
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
             check=False,

@@ -49,7 +49,7 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
 
     from notebooks_lib.review import diff_targets
 
-    base, head = diff_targets.parse_targets(targets, Path.cwd())
+    base, head = diff_targets.parse_targets(targets, Path())
     if isinstance(base, diff_targets.RunTarget) and isinstance(head, diff_targets.RunTarget):
         return _compare_runs(base.run_id, head.run_id, as_json=as_json, differs=differs)
     assert not isinstance(base, diff_targets.RunTarget)
@@ -57,7 +57,7 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
 
     from notebooks_lib.review import notebook_changes
 
-    changes = notebook_changes.changes_between(base, head, Path.cwd())
+    changes = notebook_changes.changes_between(base, head, Path())
     unread = different = False
     if as_json:
         sys.stdout.write('{"notebooks": [')

@@ -18,15 +18,17 @@ from notebooks_lib.notebooks.document import NotebookCell
 SAME_ID = 0.3
 """Likeness from which on two cells of one id are one cell."""
 SAME_GAP = 0.5
-"""Likeness from which on two cells are one, if they stand between the same two paired cells."""
+"""Likeness from which on two cells are one, if they stand between the same two paired cells, in one order."""
 ANYWHERE = 0.75
 """Likeness from which on two cells are one, wherever they stand."""
+WORDS_ANYWHERE = 5
+"""Words that they must share for that: `plot(x, y)` and `plot(x, z)` far apart are two cells."""
 MOST_COMPARISONS = 250_000
 """Pairs of cells whose words are compared at most: half a second."""
 
+_WORD = re.compile(r"\w+")
 _EAST_ASIAN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that write no space between words: each of their characters counts as a word."""
-_WORD = re.compile(rf"[{_EAST_ASIAN}]|[^\W{_EAST_ASIAN}]+")
 
 Pair = tuple[int, int]
 """Index in the base, index in the head."""
@@ -40,8 +42,8 @@ def pair_cells(base: Sequence[NotebookCell], head: Sequence[NotebookCell]) -> li
     pairing.join_texts_in_order()
     pairing.join_texts_anywhere()
     pairing.join_ids(lambda one, other: pairing.likeness(one, other) >= SAME_ID)
-    pairing.join_alike(pairing.comparisons_in_gaps(), SAME_GAP)
-    pairing.join_alike(pairing.comparisons_anywhere(), ANYWHERE)
+    pairing.join_alike_in_gaps()
+    pairing.join_alike_anywhere()
     pairing.join_ids_in_gaps()
     return sorted(pairing.pairs.items())
 
@@ -68,7 +70,8 @@ def count_words(text: str) -> Words:
     """Return the words of a text as a multiset: each with a number for its first, second, ... occurrence."""
     counts: Counter[str] = Counter()
     words = set()
-    for word in _WORD.findall(text):
+    pattern = _WORD if text.isascii() else rf"[{_EAST_ASIAN}]|[^\W{_EAST_ASIAN}]+"
+    for word in re.findall(pattern, text):
         words.add((word, counts[word]))
         counts[word] += 1
     return frozenset(words)
@@ -132,8 +135,24 @@ class _Pairing:
             if index not in self._taken and free.get(self.text(cell)):
                 self._join(free[self.text(cell)].pop(0), index)
 
-    def join_alike(self, comparisons: Iterator[Pair], least: float) -> None:
-        """Join the most alike first; among equally alike ones those that stand at the same place."""
+    def join_alike_in_gaps(self) -> None:
+        """Join the most alike first, as long as they keep the order of those that are joined."""
+        ordered: list[Pair] = []
+        for one, other in self._alike(self._comparisons_in_gaps(), SAME_GAP):
+            place = bisect_left(ordered, (one, other))
+            after_previous = place == 0 or ordered[place - 1][1] < other
+            if after_previous and (place == len(ordered) or other < ordered[place][1]) and self._free(one, other):
+                ordered.insert(place, (one, other))
+                self._join(one, other)
+
+    def join_alike_anywhere(self) -> None:
+        for one, other in self._alike(self._comparisons_anywhere(), ANYWHERE):
+            shared = self._words_of(self._base[one]) & self._words_of(self._head[other])
+            if len(shared) >= WORDS_ANYWHERE and self._free(one, other):
+                self._join(one, other)
+
+    def _alike(self, comparisons: Iterator[Pair], least: float) -> list[Pair]:
+        """Return the most alike first; of equally alike ones, those that stand at the same place."""
         alike = []
         for one, other in comparisons:
             words, others = self._words_of(self._base[one]), self._words_of(self._head[other])
@@ -141,11 +160,9 @@ class _Pairing:
                 continue  # too different in length
             if (degree := likeness(words, others)) >= least:
                 alike.append((-degree, abs(one - other), one, other))
-        for _, _, one, other in sorted(alike):
-            if self._free(one, other):
-                self._join(one, other)
+        return [(one, other) for _, _, one, other in sorted(alike)]
 
-    def comparisons_in_gaps(self) -> Iterator[Pair]:
+    def _comparisons_in_gaps(self) -> Iterator[Pair]:
         """Yield the free cells of each gap with each other; in a huge gap only with those near the same place."""
         gaps = list(self._gaps())
         reach = MOST_COMPARISONS // (sum(len(bases) for bases, _ in gaps) or 1)
@@ -154,7 +171,7 @@ class _Pairing:
                 start = max(0, place * len(heads) // len(bases) - reach // 2) if len(heads) > reach else 0
                 yield from ((one, other) for other in heads[start : start + reach + 1])
 
-    def comparisons_anywhere(self) -> Iterator[Pair]:
+    def _comparisons_anywhere(self) -> Iterator[Pair]:
         bases, heads = self._free_of(range(len(self._base)), range(len(self._head)))
         if len(bases) * len(heads) <= MOST_COMPARISONS:
             yield from itertools.product(bases, heads)

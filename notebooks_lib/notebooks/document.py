@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import cell_code, expressions
+
+if TYPE_CHECKING:  # what only reads a file starts without the modules that read code
+    from notebooks_lib.notebooks import cell_code
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
@@ -24,12 +24,11 @@ KEEP_OUTPUT_TAG = "keep_output"
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)$")
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_OTHER_KERNEL = re.compile(
+_OTHER_KERNEL = (
     r"[ix]?(r|julia|bash|zsh|scala|spylon|almond|sparkr|spark|javascript|typescript|tslab|deno|node|rust|evcxr|go|gonb"
     r"|gophernotes|sas|stata|octave|matlab|ruby|perl|haskell|kotlin|java|cpp|cling|c|sql|clojure|elixir|erlang|lua|php"
     r"|sos|wolfram|ocaml|fortran|maxima|gnuplot|powershell)(?:[-_ ]?kernel)?[-_. ]?v?[\d.]*"
-    r"|\.net-(\w+)",
-    re.IGNORECASE,
+    r"|\.net-(\w+)"
 )
 """Names of the usual kernels of other languages: ir, julia-1.11, bash, xcpp17, gophernotes."""
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
@@ -55,6 +54,8 @@ class NotebookCell:
     @cached_property
     def code(self) -> cell_code.CellCode:
         """The source parsed as Python, with magics replaced, or why it is not Python. Empty for other cells."""
+        from notebooks_lib.notebooks import cell_code
+
         return cell_code.read_code(self.source if self.kind == "code" else "")
 
     @cached_property
@@ -132,11 +133,15 @@ class Notebook:
     @cached_property
     def imported(self) -> dict[str, str]:
         """What each imported name stands for: `mf` -> "mlflow"."""
+        from notebooks_lib.notebooks import expressions
+
         return expressions.imported_names(cell.code.tree for cell in self.python_cells if cell.code.tree)
 
     @cached_property
     def calls(self) -> tuple[tuple[NotebookCell, ast.Call, str], ...]:
         """All calls with their cell and the full path of what they call; empty if it does not start at an import."""
+        from notebooks_lib.notebooks import expressions
+
         return tuple(
             (cell, node, expressions.imported_path(node.func, self.imported))
             for cell in self.python_cells
@@ -147,6 +152,8 @@ class Notebook:
     @cached_property
     def code_sha256(self) -> str:
         """Digest of the code cells alone, without outputs, ids, markdown, metadata and empty cells."""
+        import hashlib
+
         sources = [cell.source.rstrip("\n") for cell in self.code_cells if cell.source.strip()]
         return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
@@ -223,6 +230,8 @@ def _json(path: Path, content: bytes) -> Any:
 
 def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
     """Convert a notebook of an old format to format 4, as Jupyter does."""
+    import logging
+
     import nbformat
 
     log = logging.getLogger("traitlets")  # nbformat logs there what is missing
@@ -245,7 +254,7 @@ def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
 
 def _language(kernel: object) -> str:
     """Return the language of a kernel name, for notebooks that do not state it; Python for an unknown name."""
-    match = _OTHER_KERNEL.fullmatch(str(kernel or ""))
+    match = re.fullmatch(_OTHER_KERNEL, str(kernel or ""), re.IGNORECASE)
     return (match[1] or match[2]).lower() if match else "python"
 
 

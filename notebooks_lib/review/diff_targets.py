@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from notebooks_lib import errors
-from notebooks_lib.git_repository import GitRepository
+
+if TYPE_CHECKING:
+    from notebooks_lib.git_repository import GitRepository
 
 _RUN = re.compile(r"[0-9a-f]{4,32}")
 _RANGE = re.compile(r"(?P<base>.*?)(?P<dots>\.{2,3})(?P<head>.*)")
@@ -45,21 +47,28 @@ DiffTarget = FileTarget | RevisionTarget | RunTarget
 T = TypeVar("T", bound=DiffTarget | None)
 
 
+def find_repository(folder: Path) -> GitRepository:
+    """Return the repository that holds a folder. Two files are compared without it, and without importing it."""
+    from notebooks_lib.git_repository import GitRepository
+
+    return GitRepository.find(folder)
+
+
 def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffTarget | None]:
     """Return what is compared with what; the second is None for the work tree. Paths count from `folder`.
 
     One target is compared with the work tree, a file alone with HEAD, and a revision beside a file is that file there.
     `A..B` is A and B; `A...B`, as in a pull request, is their merge base and B.
     """
-    base, *rest = (parse_target(text, folder) for text in _without_range(texts, folder) or ("HEAD",))
-    head = rest[0] if rest else None
+    targets = [parse_target(text, folder) for text in _without_range(texts, folder)] or [RevisionTarget("HEAD")]
+    base, head = targets[0], targets[1] if len(targets) > 1 else None
     runs = [target.run_id for target in (base, head) if isinstance(target, RunTarget)]
     if len(runs) == 1:
         raise errors.UsageError(f"{runs[0]!r} is no file and no revision; if it is a run, name another run beside it")
     if isinstance(base, FileTarget) and head is None:
-        return RevisionTarget("HEAD", GitRepository.find(folder).inside(folder / base.path)), base
+        return RevisionTarget("HEAD", find_repository(folder).inside(folder / base.path)), base
     if isinstance(base, RevisionTarget) and base.path and head is None:
-        return base, FileTarget(GitRepository.find(folder).root / base.path)
+        return base, FileTarget(find_repository(folder).root / base.path)
     return _with_path(base, head, folder), _with_path(head, base, folder)
 
 
@@ -68,7 +77,7 @@ def _with_path(target: T, other: DiffTarget | None, folder: Path) -> T:
     if not isinstance(target, RevisionTarget) or target.path:
         return target
     if isinstance(other, FileTarget):
-        return replace(target, path=GitRepository.find(folder).inside(folder / other.path))
+        return replace(target, path=find_repository(folder).inside(folder / other.path))
     return replace(target, path=other.path) if isinstance(other, RevisionTarget) else target
 
 
@@ -77,7 +86,7 @@ def _without_range(texts: Sequence[str], folder: Path) -> Sequence[str]:
     if match is None or texts[0].startswith("."):
         return texts
     base, head = match["base"] or "HEAD", match["head"] or "HEAD"
-    return (base, head) if match["dots"] == ".." else (GitRepository.find(folder).merge_base(base, head), head)
+    return (base, head) if match["dots"] == ".." else (find_repository(folder).merge_base(base, head), head)
 
 
 def _from_root(repository: GitRepository, name: str, folder: Path) -> str:
@@ -94,10 +103,10 @@ def parse_target(text: str, folder: Path) -> DiffTarget:
         return FileTarget(Path(text))
     revision, colon, name = text.partition(":")
     if colon:
-        repository = GitRepository.find(folder)
+        repository = find_repository(folder)
         return RevisionTarget(repository.commit(revision or "HEAD") and revision, _from_root(repository, name, folder))
     try:
-        repository = GitRepository.find(folder)
+        repository = find_repository(folder)
         if repository.has(text):
             return RevisionTarget(text)
         problem = ""

@@ -7,14 +7,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.git_repository import ChangedFile, FileState, FileVersion, GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
-from notebooks_lib.review.diff_targets import FileTarget, RevisionTarget
+from notebooks_lib.review.diff_targets import FileTarget, RevisionTarget, find_repository
+
+if TYPE_CHECKING:
+    from notebooks_lib.git_repository import ChangedFile, FileState, GitRepository
 
 PATTERN = "**/*.ipynb"
 
@@ -46,12 +48,12 @@ def changes_between(
     Raises UsageError when a target names nothing, or a file that is no notebook.
     """
     if isinstance(base, RevisionTarget) and not base.path and not isinstance(head, FileTarget):
-        repository = GitRepository.find(folder)
+        repository = find_repository(folder)
         yield from changed_notebooks(repository, base.revision, head.revision if head else None)
         return
     assert head is not None
     if isinstance(base, RevisionTarget) and isinstance(head, FileTarget):
-        repository = GitRepository.find(folder)
+        repository = find_repository(folder)
         if repository.holds(folder / head.path) and repository.inside(folder / head.path) == base.path:
             yield from _in_work_tree(repository, base, head)
             return
@@ -67,6 +69,8 @@ def changed_notebooks(
     `only` names one of them by its path at the head. One that cannot be read has the reason as its problem, and the
     others follow.
     """
+    from notebooks_lib.git_repository import ChangedFile, FileVersion
+
     files = repository.changed_files(base, head, PATTERN)
     if head is None:
         new = (FileVersion(path, "100644", "") for path in repository.untracked_files(PATTERN))
@@ -96,7 +100,7 @@ def _read(target: FileTarget | RevisionTarget, folder: Path) -> Notebook:
         if str(target.path) == os.devnull:  # as git calls its tools for a file that one side lacks
             return Notebook(target.path, ())
         return dataclasses.replace(document.read(folder / target.path), path=target.path)
-    repository = GitRepository.find(folder)
+    repository = find_repository(folder)
     version = repository.find_file(target.revision, target.path)
     if version.is_link:
         raise errors.NotebookError(f"{target}: is a link: name the file that it leads to")

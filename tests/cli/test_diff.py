@@ -50,6 +50,16 @@ def test_nothing_that_changed_and_what_has_no_source_change(repository, capsys):
     assert capsys.readouterr().out == "q.ipynb: no source change\n"
 
 
+def test_two_files_need_neither_git_nor_a_repository(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write(tmp_path / "a.ipynb", *BASE)
+    write(tmp_path / "b.ipynb", *BASE[:2])
+    assert run(["diff", "a.ipynb", "b.ipynb"]) == 0
+    assert capsys.readouterr().out.startswith("b.ipynb (before: a.ipynb): 1 cell removed\ncell 2 (plot) of the base")
+    assert run(["diff"]) == 2
+    assert capsys.readouterr().err == "nbops: git is not installed: install it, or name two files\n"
+
+
 def test_exit_codes(repository, capsys):
     assert run(["diff", "--exit-code"]) == 1
     Path("bad.ipynb").write_text("{")

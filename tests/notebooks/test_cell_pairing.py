@@ -43,6 +43,13 @@ PLOT = "figure = plot_errors(model, table, target)"
         pytest.param(
             [MODEL, LOAD, PLOT], [LOAD, PLOT, MODEL.replace("Ridge", "Lasso")], [(0, 2), (1, 0), (2, 1)], id="anywhere"
         ),
+        pytest.param(["plot(x, y)", LOAD, MODEL], [LOAD, MODEL, "plot(x, z)"], [(1, 0), (2, 1)], id="too few words"),
+        pytest.param(
+            ["run(a, b)", "run(a, c)", "run(a, d)"],
+            ["run(a, d, e)", "run(a, c, f)"],
+            [(0, 0), (1, 1)],
+            id="order in a gap",
+        ),
         pytest.param(
             [LOAD, ("a", "1"), PLOT], [LOAD, ("a", "two"), PLOT], [(0, 0), (1, 1), (2, 2)], id="id in the gap"
         ),
