@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import machine
 
-MODULES = ("trials", "kernels", "start", "store", "serving")
+MODULES = ("trials", "kernels", "start", "check", "store", "serving")
 
 
 def main() -> int:

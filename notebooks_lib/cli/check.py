@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, project_root, safe_files, safe_text
+from notebooks_lib import errors, project_root, safe_text
 from notebooks_lib.cli import notebook_paths, output
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _print_findings(findings: Sequence[notebook_rules.RuleViolation], files: int
 
 def _fix(file: Path) -> None:
     """Write the cleaned notebook in place, as Jupyter would, if anything changes."""
+    from notebooks_lib import safe_files
     from notebooks_lib.notebooks import cleaning, document
 
     try:

@@ -6,7 +6,6 @@ Values in, values out; files are left alone.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -157,4 +156,6 @@ def _as_json(notebook: Mapping[str, Any], *, indent: int | str | None, sort_keys
 
 def make_id(index: int, source: str) -> str:
     """Return an id for a cell that has none, the same each time."""
+    import hashlib
+
     return hashlib.sha256(f"{index}\n{source}".encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -64,6 +64,8 @@ def machine_paths(notebook: Notebook) -> Findings:
 
 def tracking_uris(notebook: Notebook) -> Findings:
     """Yield cells that send runs to another store."""
+    if not any("tracking_uri" in cell.source.lower() for cell in notebook.python_cells):
+        return  # the search for calls costs more than all other rules together
     for call in mlflow_calls.tracking_uri_calls(notebook, {}):
         yield Finding(call.cell, call.function + (f" {call.value!r}" if call.value else ""), call.line)
 

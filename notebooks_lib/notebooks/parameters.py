@@ -15,6 +15,8 @@ from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
 from notebooks_lib.notebooks.parameter_types import ParameterType
 from notebooks_lib.old_names import forwarding
 
+_KEPT = "_schema"
+"""Where a notebook keeps its schema, as it does its cached properties: many rules ask for it."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -118,7 +120,14 @@ class Schema:
 
 
 def read_schema(notebook: Notebook) -> Schema:
-    """Read the parameters that the cell tagged `parameters` assigns at its top level. Never raises."""
+    """Return the parameters that the cell tagged `parameters` assigns at its top level, read once. Never raises."""
+    known: Schema | None = vars(notebook).get(_KEPT)
+    if known is None:
+        known = vars(notebook)[_KEPT] = _read_schema(notebook)
+    return known
+
+
+def _read_schema(notebook: Notebook) -> Schema:
     name = str(notebook.path)
     cell = notebook.parameters_cell
     if not notebook.is_python:

@@ -31,10 +31,10 @@ def unseeded(notebook: Notebook) -> Findings:
         return
     if magic_effects.may_define_unseen_names(notebook):
         return
-    unique = {id(node) for cell in notebook.python_cells for part in cell.nodes for node in _makes_a_name(part)}
-    for cell, call, path in notebook.calls:
-        if id(call) not in unique and (message := _unseeded(call, path)):
-            yield Finding(cell.index, message, call.lineno, "seed")
+    draws = [(cell, call, what) for cell, call, path in notebook.calls if (what := _unseeded(call, path))]
+    for cell, call, what in draws:
+        if all(call is not node for part in cell.nodes for node in _makes_a_name(part)):
+            yield Finding(cell.index, what, call.lineno, "seed")
 
 
 def _makes_a_name(node: ast.AST) -> Iterator[ast.AST]:
