@@ -116,6 +116,7 @@ TESTED_IN = {
     "release/stage_moves": "release/test_stage_change",
     "release/version_deployment": "release/test_stages",
     "review/recorded_run": "review/test_run_comparison",
+    "review/report_text": "review/test_markdown_report",
     "running/engine": "running/test_runner",
     "running/interruption": "running/test_runner",
     "running/orphan_processes": "running/test_ends",

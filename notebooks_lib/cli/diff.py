@@ -154,7 +154,7 @@ def _print(change: NotebookChange) -> None:
 
 def _print_cells(diff: NotebookDiff) -> None:
     for change in diff.changes:
-        click.echo(f"{click.style(_name(change), bold=True)} {', '.join(_happened(change))}")
+        click.echo(f"{click.style(_name(change), bold=True)} {safe_text.printable(', '.join(change.descriptions))}")
         for number, hunk in enumerate(change.hunks()):
             if number:
                 click.echo(click.style("...", fg="cyan"))
@@ -171,17 +171,3 @@ def _name(change: CellChange) -> str:
     cell = change.cell
     name = safe_text.printable(f" ({cell.id})") if cell.id else ""
     return f"cell {cell.index}{name}" if change.head else f"cell {cell.index}{name} of the base"
-
-
-def _happened(change: CellChange) -> list[str]:
-    base, head = change.base, change.head
-    if base is None or head is None:
-        tags = f", tagged {', '.join(change.cell.tags)}" if change.cell.tags else ""
-        return [safe_text.printable(f"{change.kinds[0]} ({change.cell.kind}{tags})")]
-    tags = " ".join([*(f"+{tag}" for tag in change.new_tags), *(f"-{tag}" for tag in change.lost_tags)])
-    details = {
-        "kind changed": f"kind changed from {base.kind} to {head.kind}",
-        "retagged": f"retagged {tags}",
-        "moved": f"moved from {base.index}",
-    }
-    return [safe_text.printable(details.get(kind, kind)) for kind in change.kinds]

@@ -86,6 +86,21 @@ class CellChange:
         """Tags of the base's cell that the head's lacks."""
         return _without(self.base, self.head)
 
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """What happened to the cell, with its details: "moved from 12", "added (code)"."""
+        base, head = self.base, self.head
+        if base is None or head is None:
+            tags = f", tagged {', '.join(self.cell.tags)}" if self.cell.tags else ""
+            return (f"{self.kinds[0]} ({self.cell.kind}{tags})",)
+        tags = " ".join([*(f"+{tag}" for tag in self.new_tags), *(f"-{tag}" for tag in self.lost_tags)])
+        details: dict[ChangeKind, str] = {
+            "kind changed": f"kind changed from {base.kind} to {head.kind}",
+            "retagged": f"retagged {tags}",
+            "moved": f"moved from {base.index}",
+        }
+        return tuple(details.get(kind, kind) for kind in self.kinds)
+
     def as_json(self) -> dict[str, Any]:
         """Return the change as JSON takes it."""
         return {

@@ -1,0 +1,209 @@
+"""The words and figures of a review that Markdown and page share, as plain text with names in backticks.
+
+Nothing is escaped here: what shows a text makes it safe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from notebooks_lib.notebooks.notebook_diff import CellChange
+from notebooks_lib.notebooks.notebook_rules import RuleViolation
+from notebooks_lib.review.notebook_review import (
+    CostRise,
+    FigureChange,
+    HelperChange,
+    MetricChange,
+    NotebookReview,
+    Review,
+    RunProblem,
+)
+
+IN_PAGE = "in the page"
+
+
+def by_importance(notebooks: Iterable[NotebookReview]) -> list[NotebookReview]:
+    """Return the notebooks that failed first, then those that are worse, then those with new findings."""
+
+    def importance(notebook: NotebookReview) -> tuple[bool, ...]:
+        return not (notebook.failed or notebook.problem), not notebook.worse, not notebook.new_findings
+
+    return sorted(notebooks, key=importance)
+
+
+def title(review: Review) -> str:
+    """Return how many notebooks changed since what."""
+    return f"{count(len(review.notebooks), 'notebook')} changed since `{review.base}`"
+
+
+def headline(review: Review) -> list[str]:
+    """Return what a reviewer must know first: how many notebooks fail, are worse, are better, have new findings."""
+    verdicts = [{metric.gain.verdict for metric in one.metrics if metric.gain} for one in review.notebooks]
+    findings = sum(len(one.new_findings) for one in review.notebooks)
+    counts = {
+        "not comparable": sum(bool(one.problem) for one in review.notebooks),
+        "failed": sum(one.failed for one in review.notebooks),
+        "worse": sum("worse" in one for one in verdicts),
+        "better": sum("better" in one for one in verdicts),
+        f"new finding{'s' * (findings != 1)}": findings,
+    }
+    return [f"{number} {what}" for what, number in counts.items() if number]
+
+
+def circumstances(review: Review) -> list[str]:
+    """Return what was compared, and which notebooks are not shown, each in a line."""
+    head = f"commit `{review.head_commit[:8]}`" if review.head_commit else "no commit yet"
+    lines = [f"base `{review.base_commit[:8]}`, head {head}{', with uncommitted changes' if review.dirty else ''}"]
+    if review.only_outputs:
+        names = listed([f"`{path}`" for path in review.only_outputs], 5)
+        lines.append(f"no source change, only outputs, counts, metadata or ids: {names}")
+    if review.unchanged:
+        lines.append(f"{count(review.unchanged, 'notebook')} unchanged")
+    return lines
+
+
+def origin(notebook: NotebookReview) -> str:
+    """Return that a notebook is new, deleted or renamed; empty for others."""
+    return f"before: `{notebook.old_path}`" if notebook.old_path else notebook.state.replace("modified", "")
+
+
+def problem(one: RunProblem) -> str:
+    """Return that a side failed, where and why."""
+    side = "The notebook" if one.side == "head" else "The base's notebook"
+    if one.failure is None:
+        return f"{side} could not be run: {one.reason}"
+    where = "" if one.failure.cell is None else f" in cell {one.failure.cell}"
+    line = f" (`{one.failure.line}`)" if one.failure.line else ""
+    return f"{side} failed{where}{line}:"
+
+
+def gain_header(metrics: Sequence[MetricChange]) -> str:
+    """Return the head of the column of gains; empty if there are none."""
+    bases = {metric.gain.of for metric in metrics if metric.gain}
+    return f"gain on the same {' or '.join(sorted(bases))}, 95 %" if bases else ""
+
+
+def figures(metric: MetricChange) -> tuple[str, str, str, str]:
+    """Return base, head, gain with its interval, and the verdict or why there is none."""
+    places, gain = _places(metric), metric.gain
+    base, head = (_figure(side, places) for side in (metric.base, metric.head))
+    if gain is None:
+        return base, head, "", metric.no_gain_because
+    sizes = [("+" if bound > 0 else "") + _figure(bound, places) for bound in (gain.gain, gain.lower, gain.upper)]
+    return base, head, f"{sizes[0]} ({sizes[1]} … {sizes[2]})", gain.verdict
+
+
+def brief_numbers(metrics: Iterable[MetricChange]) -> list[str]:
+    """Return base and head of all metrics in few words, by verdict."""
+    by_verdict: dict[str, list[str]] = {}
+    for metric in metrics:
+        base, head, *_ = figures(metric)
+        verdict = metric.gain.verdict if metric.gain else "no interval"
+        by_verdict.setdefault(verdict, []).append(f"`{metric.name}` {base} → {head}")
+    return [f"{verdict}: {', '.join(texts)}" for verdict, texts in by_verdict.items()]
+
+
+def logged(metrics: Iterable[MetricChange]) -> list[str]:
+    """Return a line for each metric whose run logged something else than its model file gives."""
+    lines = []
+    for metric in metrics:
+        pairs = (("base", metric.logged_base), ("head", metric.logged_head))
+        sides = [f"{_figure(value, _places(metric))} by the {side}'s run" for side, value in pairs if value is not None]
+        if sides:
+            words = "the notebook does something to predictions that the model file does not"
+            lines.append(f"`{metric.name}` was logged as {', '.join(sides)}: {words}")
+    return lines
+
+
+def proof(notebook: NotebookReview) -> str:
+    """Return what is known of where the head's numbers come from; empty without a run."""
+    known = notebook.proof
+    if known.exact:
+        names = {"fingerprint": known.fingerprint, "commit": known.commit}
+        parts = [f"{name} `{digest[:8]}`" for name, digest in names.items() if digest]
+        return f"from exactly this source ({', '.join([*parts, 'clean'])})"
+    differences = "; ".join(known.differences)
+    return f"not shown to be from this source: {differences}" if differences else ""
+
+
+def figure_counts(changes: Sequence[FigureChange]) -> str:
+    """Return how many figures are new, changed or gone; empty for none."""
+    new, gone = sum(one.base is None for one in changes), sum(one.head is None for one in changes)
+    counts = {"new": new, "changed": len(changes) - new - gone, "gone": gone}
+    texts = [f"{number} {what}" for what, number in counts.items() if number]
+    return f"figures: {', '.join(texts)}" if texts else ""
+
+
+def finding_counts(notebook: NotebookReview) -> str:
+    """Return how many findings are new and how many are mended; empty for none."""
+    new, mended = len(notebook.new_findings), notebook.mended_findings
+    return ", ".join(([count(new, "new finding")] if new else []) + ([f"{mended} mended"] if mended else []))
+
+
+def finding(violation: RuleViolation) -> str:
+    """Return a finding with its place."""
+    identity = f" (`{violation.id}`)" if violation.id else ""
+    return f"cell {violation.cell}{identity}: `{violation.code}` {violation.text}"
+
+
+def cost(one: CostRise) -> str:
+    """Return what a cell took before and takes now."""
+    seconds = _from_to(one.base_seconds, one.head_seconds, "s", 1)
+    memory = _from_to(one.base_memory_mb, one.head_memory_mb, "MB", 0)
+    return f"cell {one.cell} (`{one.name}`): {', '.join([*seconds, *memory])}"
+
+
+def packages(helper: HelperChange) -> list[str]:
+    """Return a line for each package of a lock that changed."""
+    return [f"`{name}`: {old or 'none'} → {new or 'none'}" for name, (old, new) in sorted(helper.packages.items())]
+
+
+def cell_name(change: CellChange) -> str:
+    """Return index and id of a cell; of one that is gone, those that it had."""
+    identity = f" (`{change.cell.id}`)" if change.cell.id else ""
+    return f"cell {change.cell.index}{identity}{'' if change.head else ' of the base'}"
+
+
+def diff_lines(change: CellChange) -> Iterator[str]:
+    """Yield the changed lines of a cell with their marks."""
+    for number, hunk in enumerate(change.hunks()):
+        if number:
+            yield f"@@ line {hunk.head_line} @@"
+        yield from (line.mark + line.text for line in hunk.lines)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 line", "2 lines"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(texts: Sequence[str], most: int) -> str:
+    """Return the texts with commas between them, and how many more there are."""
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
+
+
+def _from_to(base: float | None, head: float | None, unit: str, places: int) -> list[str]:
+    if base is None and head is None:
+        return []
+    return [" → ".join(f"{_figure(side, places)} {unit}" if side is not None else "unknown" for side in (base, head))]
+
+
+def _places(metric: MetricChange) -> int:
+    """Return the decimals that show four digits of a metric, and two of its interval's half width."""
+    sizes = [abs(side) for side in (metric.base, metric.head) if side and math.isfinite(side)]
+    places = 3 - math.floor(math.log10(max(sizes))) if sizes else 2
+    half = (metric.gain.upper - metric.gain.lower) / 2 if metric.gain else 0.0
+    if half > 0 and math.isfinite(half):
+        places = max(places, 1 - math.floor(math.log10(half)))
+    return min(max(places, 0), 6)
+
+
+def _figure(value: float | None, places: int) -> str:
+    if value is None:
+        return "unknown"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    shown = f"{value:.{places}f}" if value == 0 or 1e-4 <= abs(value) < 1e6 else f"{value:.4g}"
+    return shown.replace("-", "−")

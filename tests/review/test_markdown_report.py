@@ -1,0 +1,186 @@
+"""The Markdown of a review: what a reviewer reads first, its limit, and nothing in it that a pull request could write."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from notebooks_lib.notebooks.notebook_diff import compare_notebooks
+from notebooks_lib.review.markdown_report import LIMIT, MARKER, code, prose, to_markdown
+from notebooks_lib.review.notebook_review import MetricChange, NotebookReview
+from tests.notebooks import building
+from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, RIDGE, hostile_review, many, read, review
+
+GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+OUR_HTML = re.compile(r"<!-- nbops review -->|<details><summary>\d+ lines</summary>|</details>")
+NOT_TEXT = re.compile(
+    r"[@#~!\[\]<>*_`$\\|]|://|www\.\S|\bGH-\d|\b[0-9a-f]{7,40}\b|:\w+:|\b[A-Z]+-\d|[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""What a host of repositories makes a mention, a link or an emoji of, outside of code."""
+OUR_TOKENS = {
+    *("inline", "paragraph_open", "paragraph_close", "heading_open", "heading_close", "fence", "html_block"),
+    *("bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close", "text", "code_inline"),
+    *("strong_open", "strong_close", "hardbreak", "softbreak"),
+    *(f"{part}_{end}" for part in ("table", "thead", "tbody", "tr", "th", "td") for end in ("open", "close")),
+}
+
+
+def tokens(text: str) -> list[Token]:
+    blocks = GITHUB.parse(text)
+    return [inner for block in blocks for inner in (block, *(block.children or ()))]
+
+
+def assert_harmless(text: str) -> None:
+    for token in tokens(text):
+        assert token.type in OUR_TOKENS, token
+        if token.type == "html_block":
+            assert OUR_HTML.fullmatch(token.content.strip()), token.content
+        if token.type == "text":
+            assert not NOT_TEXT.search(token.content), token.content
+    for table in re.findall("<table>.*?</table>", GITHUB.render(text), re.DOTALL):
+        assert len({len(re.findall("<t[hd][ >]", row)) for row in table.split("</tr>")[:-1]}) == 1
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_stays_text(name: str) -> None:
+    text = to_markdown(hostile_review(HOSTILE[name]))
+    assert_harmless(text)
+    assert len(text) <= LIMIT
+    assert text.startswith(MARKER + "\n")
+    assert len(re.findall(r"<!--\s*nbops", text, re.IGNORECASE)) == 1
+    assert Counter(token.tag for token in tokens(text) if token.type == "heading_open") == {"h2": 1, "h3": 3}
+    assert text.encode("utf-8")
+
+
+def test_a_reviewer_sees_what_was_tried() -> None:
+    shown = [token.content for token in tokens(to_markdown(hostile_review(HOSTILE["script"])))]
+    assert sum(HOSTILE["script"] in content for content in shown) > 10
+
+
+def test_all_hostile_texts_in_one_review() -> None:
+    notebooks = [one for text in HOSTILE.values() for one in hostile_review(text).notebooks]
+    text = to_markdown(review(*notebooks))
+    assert len(text) <= LIMIT
+    assert_harmless(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("4 cells edited, 2 moved", "4 cells edited, 2 moved"),
+        ("parameter `alpha` is now `strength`", "parameter `alpha` is now `strength`"),
+        ("through a/b.py; done", "through `a/b.py`; done"),
+        ("+0.05 (−0.46 … +0.57)", "+0.05 (−0.46 … +0.57)"),
+        ("see @user, #12", "see `@user`, `#12`"),
+        ("1) one", "`1`) one"),
+        ("deadbeef feed", "`deadbeef` feed"),
+        ("`a``b`", "`a` `b`"),
+        ("[x](`y`)", "`[x](` `y`)"),
+        ("", ""),
+    ],
+)
+def test_plain_words_stay_and_all_else_is_code(text: str, shown: str) -> None:
+    assert prose(text) == shown
+
+
+@pytest.mark.parametrize("text", ["a", "`", "a`b", "``a`", " a", "a ", "\\`", "a``b```c"])
+def test_a_code_span_shows_what_it_was_given(text: str) -> None:
+    (inline,) = (token for token in GITHUB.parse(code(text)) if token.type == "inline")
+    (span,) = inline.children or ()
+    assert (span.type, span.content) == ("code_inline", text)
+
+
+def test_a_reviewer_reads_failures_first_then_what_is_worse() -> None:
+    text = to_markdown(EXAMPLE)
+    assert_harmless(text)
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "## 3 notebooks changed since `origin/main`",
+        *(f"### `{one.path}`" for one in (FAILED, BOOSTING, RIDGE)),
+    ]
+    assert "**1 failed · 1 worse · 1 new finding**" in text
+    assert "only outputs, counts, metadata or ids: `experimentation/compare_runs.ipynb`" in text
+    assert "**The notebook failed in cell 9 (`model = LogisticRegression(`):**" in text
+
+
+def test_numbers_proof_and_diff_of_one_notebook() -> None:
+    text = to_markdown(review(RIDGE))
+    for line in (
+        "| metric | base | head | gain on the same 79 validation rows, 95 % |  |",
+        "| `rmse` | 59.21 | 59.16 | +0.05 (−0.46 … +0.57) | no difference found |",
+        "from exactly this source (fingerprint `d3f11a18`, commit `d79546b7`, clean) · figures: 1 new, 1 changed (in the page)",
+        "- cell 3 (`about-model`) still speaks of `alpha`, which this change took out of the code",
+        "**cell 4 (`model`)** edited",
+        "-model = make_pipeline(StandardScaler(), Ridge(alpha=alpha))",
+        "+model = make_pipeline(StandardScaler(), Lasso(alpha=strength))",
+        "**cell 6 (`baseline`)** moved from 4",
+    ):
+        assert line in text.splitlines()
+    assert len(text) < 3_000
+
+
+def test_numbers_without_interval_say_why_and_another_source_is_a_warning() -> None:
+    text = to_markdown(review(BOOSTING))
+    for line in (
+        "| `rmse` | 57.90 | 60.20 | −2.30 (−3.40 … −1.20) | **worse** |",
+        "| `profit` | 12400 | 12100 |  | a metric of this notebook's own |",
+        "- `rmse` was logged as 58.90 by the head's run: the notebook does something to predictions that the model file does not",
+        "⚠ not shown to be from this source: `requirements.lock` is another one; the tree was not clean",
+        r'| `max_iter` | annotation | `Annotated[int, ">=1"]` | `int \| None` |',
+        "**1 new finding, 2 mended**",
+        "- cell 1 (`model`): 0.8 s → 12.4 s, 210 MB → 1320 MB",
+    ):
+        assert line in text.splitlines()
+
+
+def test_empty_parts_are_left_out() -> None:
+    assert to_markdown(review(NotebookReview("q.ipynb"))).splitlines()[4:] == [
+        "base `4f4f4f4f`, head commit `d7d7d7d7`",
+        "",
+        "### `q.ipynb`",
+        "",
+        "no source change",
+    ]
+    assert "0 notebooks changed" in to_markdown(review())
+
+
+@pytest.mark.parametrize("number", [1, 40, 300])
+def test_many_notebooks_stay_under_the_limit_with_their_numbers(number: int) -> None:
+    text = to_markdown(many(number))
+    assert len(text) <= LIMIT
+    assert_harmless(text)
+    named = len(re.findall(r"`experimentation/a_folder/with_a_question_\d+.ipynb`", text))
+    assert named == number
+    assert text.count("59.21") == named
+    if number == 40:
+        assert "lines: in the page" in text or "more lines in the page" in text
+
+
+def test_the_longest_diff_shrinks_and_short_ones_stay() -> None:
+    short = compare_notebooks(read("q.ipynb"), read("q.ipynb", building.code("\n".join("abcdefgh"), id="short")))
+    long = many(1).notebooks[0]
+    wide = compare_notebooks(
+        read("q.ipynb"), read("q.ipynb", building.code("x = 1  # as long as this\n" * 8_999, id="long"))
+    )
+    text = to_markdown(review(replace(long, diff=short), replace(long, diff=wide)))
+    assert 50_000 < len(text) <= LIMIT
+    assert "\n".join("+" + line for line in "abcdefgh") in text
+    shown = text.count("+x = 1  # as long as this\n")
+    assert f"{9_000 - shown} more lines in the page" in text
+    assert f"<details><summary>{shown} lines</summary>" in text
+
+
+def test_a_thousand_metrics_do_not_hide_the_first() -> None:
+    metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(1_000))
+    text = to_markdown(review(replace(RIDGE, metrics=metrics)))
+    assert "975 more in the page" in text
+
+
+def test_only_an_address_of_the_web_becomes_a_link() -> None:
+    assert "[The page](<https://example.org/a?b=1>)" in to_markdown(EXAMPLE, page="https://example.org/a?b=1")
+    for address in ("javascript:alert(1)", "https://x>) @user", "", "https://x y"):
+        assert "The page" not in to_markdown(EXAMPLE, page=address)
