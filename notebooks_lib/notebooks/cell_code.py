@@ -15,6 +15,10 @@ from notebooks_lib import errors
 # Cell magics whose body is still Python that runs in the notebook's own namespace.
 PYTHON_BODIES = {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun"}
 
+OTHER_LANGUAGE = re.compile(r"\s*%(?:md|md-sandbox|sql|scala|r|sh|fs)\b")
+"""How a cell in another language begins on Databricks, with one percent sign."""
+_ONLY_OTHER_LANGUAGE = re.compile(r"\s*%(?:md\b|(?:sql|scala|r|sh|fs)[ \t]*(?:\n|$))")
+
 # One token of Python, as far as needed to find where a statement starts. Strings first: they may contain the others.
 _TOKEN = re.compile(
     r"""
@@ -68,6 +72,10 @@ def read_code(source: str) -> CellCode:
     if not magics and text == source:
         return plain
     parsed = _parse(text)
+    if _ONLY_OTHER_LANGUAGE.match(source) or (parsed.tree is None and OTHER_LANGUAGE.match(source)):
+        lines = source.split("\n")
+        written = tuple((number, line) for number, line in enumerate(lines, 1) if line.strip())
+        return CellCode("\n" * (len(lines) - 1), ast.Module([], []), magics=written)
     return CellCode(text, parsed.tree, parsed.error, parsed.line, magics)
 
 

@@ -19,11 +19,11 @@ _MAGIC = re.compile(r"[ \t]*(?:[^\W\d][\w.,\s]*=\s*)?(?P<sign>%{1,2}|!{1,2})?[ \
 
 _DEFINE_NOTHING = """
     aimport alias autoawait autoreload autosave bash bigquery bookmark capture cat cd clear cmd colors conda config
-    cp css debug dirs doctest_mode env file gui hist history html javascript js latex less ll load_ext logstart
-    lprun ls lsmagic magic mamba man markdown matplotlib memit micromamba mkdir more mprun mv notebook pastebin pdb
-    pdef pdoc perl pfile pinfo pinfo2 pip popd powershell precision prun psearch psource pushd pwd pycat R
-    reload_ext rget rm rmdir rpush ruby save script set_env sh show sql svg sx system tb tensorboard time timeit
-    unalias unload_ext uv watermark who who_ls whos writefile writetemp xdel xmode
+    cp css debug dirs doctest_mode env file fs gui hist history html javascript js latex less ll load_ext logstart
+    lprun ls lsmagic magic mamba man markdown matplotlib md memit micromamba mkdir more mprun mv notebook pastebin
+    pdb pdef pdoc perl pfile pinfo pinfo2 pip popd powershell precision prun psearch psource pushd pwd pycat python
+    r R reload_ext rget rm rmdir rpush ruby save scala script set_env sh show sql svg sx system tb tensorboard time
+    timeit unalias unload_ext uv watermark who who_ls whos writefile writetemp xdel xmode
 """
 _HARMLESS = frozenset(_DEFINE_NOTHING.split())
 """Magics that define no names beside those written in their line, such as `%%capture output`."""
@@ -99,7 +99,10 @@ def _magic_lines(code: CellCode) -> Iterator[str]:
     """Yield the magics and commands of a cell, without the body of a cell magic of another language."""
     for _, text in code.magics:
         yield text
-        if (cell_magic := _CELL_MAGIC.match(text)) and cell_magic[1] not in cell_code.PYTHON_BODIES:
+        cell_magic = _CELL_MAGIC.match(text)
+        if cell_magic and cell_magic[1] not in cell_code.PYTHON_BODIES:
+            return
+        if not code.text.strip() and cell_code.OTHER_LANGUAGE.match(text):
             return
 
 
