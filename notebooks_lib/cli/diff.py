@@ -59,17 +59,17 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
 
     changes = notebook_changes.changes_between(base, head, Path())
     unread = different = False
-    if as_json:
-        sys.stdout.write('{"notebooks": [')
-    for number, change in enumerate(changes):
+    start = opening = '{"notebooks": [\n'
+    for change in changes:  # one at a time: hundreds would not fit into memory
         if as_json:
-            sys.stdout.write((",\n" if number else "\n") + json.dumps(change.as_json()))
+            sys.stdout.write(start + json.dumps(change.as_json()))
+            start = ",\n"
         else:
             _print(change)
         unread = unread or bool(change.problem)
         different = different or bool(change.diff and change.diff.changes)
     if as_json:
-        sys.stdout.write("]}\n")
+        sys.stdout.write((start if start == opening else "") + "]}\n")
     return 1 if unread or (differs and different) else 0
 
 

@@ -68,14 +68,18 @@ def read_run(store: Store, text: str) -> RecordedRun:
         executed = next((file for path, file in files.items() if path.endswith(".ipynb")), None)
         cells = _read_json(files.get("nbops/cells.json")) or []
         parameters = _read_json(files.get("nbops/parameters.json")) or {}
-        notebook, costs = _without_inserted(document.read(executed), cells) if executed else (None, {})
+        notebook, costs = _executed(executed, cells) if executed else (None, {})
     packages = _packages(store.settings.layout.lock, info.tags)
     texts = {name: str(value) for name, value in parameters.items()}
     return RecordedRun(info, {**texts, **info.params}, notebook, costs, packages)
 
 
-def _without_inserted(executed: Notebook, cells: list[dict[str, Any]]) -> tuple[Notebook, dict[int, CellCost]]:
+def _executed(path: Path, cells: list[dict[str, Any]]) -> tuple[Notebook | None, dict[int, CellCost]]:
     """Return the notebook as its author wrote it, and the costs by the indices that its cells have there."""
+    try:
+        executed = document.read(path)
+    except errors.NotebookError:  # the run itself attached a file that is none
+        return None, {}
     kept = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
     index = {cell.index: place for place, cell in enumerate(kept)}
     costs = {

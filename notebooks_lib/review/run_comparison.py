@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,11 @@ class Difference:
     name: str
     base: str | float | None
     head: str | float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the difference as JSON takes it, which has no number for infinity."""
+        numbers = {side: getattr(self, side) for side in ("base", "head")}
+        return {"name": self.name, **{side: value if _in_json(value) else None for side, value in numbers.items()}}
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class RunComparison:
         return {
             "base": self.base.info.run_id,
             "head": self.head.info.run_id,
-            **{part: [vars(difference) for difference in getattr(self, part)] for part in parts},
+            **{part: [difference.as_json() for difference in getattr(self, part)] for part in parts},
             "environment": self.environment or None,
             "cells": [{**vars(cost), "base": vars(cost.base), "head": vars(cost.head)} for cost in self.costs],
             "notebook": self.diff.as_json() if self.diff else None,
@@ -89,6 +95,10 @@ def compare_runs(base: RecordedRun, head: RecordedRun) -> RunComparison:
         costs=_costs(base, head, diff) if diff else (),
         diff=diff,
     )
+
+
+def _in_json(value: str | float | None) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _unknown_environment(base: RecordedRun, head: RecordedRun) -> str:

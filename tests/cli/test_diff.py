@@ -85,6 +85,15 @@ def test_json_has_every_change(repository, capsys):
     assert (new["state"], new["cells"][0]["hunks"][0]["lines"]) == ("untracked", ["+# \ud800"])
 
 
+def test_json_of_nothing_and_of_a_mistake(repository, capsys):
+    commit(repository)
+    assert run(["diff", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"notebooks": []}
+    Path("bad.ipynb").write_text("{")
+    assert run(["diff", "--json", "bad.ipynb"]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_text_that_would_move_the_cursor_is_escaped(repository, capsys):
     write(Path("q.ipynb"), md("\x1b[2J"), code("x = '\u202e'", id="\x1b[31m"))
     assert run(["diff"]) == 0

@@ -78,6 +78,11 @@ def test_runs_that_recorded_little(project: Settings, capsys: pytest.CaptureFixt
     store.client.log_param(ids[1], "own", "value\x1b[31m")
     comparison = compare_runs(*(read_run(store, run_id) for run_id in ids))
     assert (comparison.costs, comparison.diff, comparison.packages) == ((), None, ())
+    (store_file := Path("broken.ipynb")).write_text("{")
+    store.client.log_artifact(ids[0], str(store_file), "notebook")
+    assert read_run(store, ids[0]).notebook is None
+    assert run(["diff", "--json", *ids]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] == [{"name": "rmse", "base": None, "head": None}]
     assert run(["diff", *ids]) == 0
     printed = capsys.readouterr().out
     assert "did not end well" in printed
