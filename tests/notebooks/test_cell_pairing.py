@@ -43,7 +43,19 @@ PLOT = "figure = plot_errors(model, table, target)"
         pytest.param(
             [MODEL, LOAD, PLOT], [LOAD, PLOT, MODEL.replace("Ridge", "Lasso")], [(0, 2), (1, 0), (2, 1)], id="anywhere"
         ),
-        pytest.param(["plot(x, y)", LOAD, MODEL], [LOAD, MODEL, "plot(x, z)"], [(1, 0), (2, 1)], id="too few words"),
+        pytest.param(["f(w, x, y)", LOAD, MODEL], [LOAD, MODEL, "f(w, x, z)"], [(1, 0), (2, 1)], id="too few words"),
+        pytest.param(
+            ["f(a, b, c, d, e)", LOAD, MODEL],
+            [LOAD, MODEL, "f(a, b, c, d, g, h, i)"],
+            [(1, 0), (2, 1)],
+            id="too little likeness",
+        ),
+        pytest.param(
+            ["s", LOAD, "", MODEL, "", "t"],
+            ["u", "", LOAD, "", MODEL, "", "v"],
+            [(1, 2), (2, 3), (3, 4), (4, 5)],
+            id="texts that occur once lead",
+        ),
         pytest.param(
             ["run(a, b)", "run(a, c)", "run(a, d)"],
             ["run(a, d, e)", "run(a, c, f)"],
@@ -55,7 +67,7 @@ PLOT = "figure = plot_errors(model, table, target)"
         ),
         pytest.param([("a", "1"), LOAD], [LOAD, ("a", "two")], [(1, 0)], id="same id, unlike, elsewhere"),
         pytest.param([LOAD, "1", PLOT], [LOAD, "two", PLOT], [(0, 0), (2, 2)], id="unlike cells"),
-        pytest.param([("a", LOAD), ("a", MODEL)], [("a", MODEL)], [(1, 0)], id="an id that two cells have"),
+        pytest.param([("a", "a b c"), ("a", "d e f g h")], [("a", "d e i j k")], [], id="an id that two cells have"),
     ],
 )
 def test_cells_that_are_one(base, head, pairs):

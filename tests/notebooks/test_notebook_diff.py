@@ -80,11 +80,12 @@ def test_a_removed_cell_stands_where_it_was():
 
 
 def test_a_huge_cell_is_old_and_new_instead_of_slow():
-    text = "\n".join(f"line {number % 7}" for number in range(MOST_LINES))
-    (change,) = diff([code("a\n" + text + "\nz", id="x")], [code("a\n" + text[::-1] + "\nz", id="x")]).changes
+    texts = [f"line {number}" for number in range(MOST_LINES)]
+    base, head = ("\n".join(["a", first, *texts, last, "z"]) for first, last in (("b", "c"), ("d", "e")))
+    (change,) = diff([code(base, id="x")], [code(head, id="x")]).changes
     (hunk,) = change.hunks()
-    assert hunk.lines[0] == DiffLine(" ", "a")
-    assert hunk.lines[-1] == DiffLine(" ", "z")
+    assert len(hunk.lines) == 2 * (MOST_LINES + 2) + 2
+    assert (hunk.lines[0], hunk.lines[-1]) == (DiffLine(" ", "a"), DiffLine(" ", "z"))
 
 
 CELLS = [
@@ -94,7 +95,9 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("unlike", ["outputs", "ids", "metadata", "line ends", "list of lines", "no ids", "format"])
+@pytest.mark.parametrize(
+    "unlike", ["outputs", "order of tags", "ids", "metadata", "line ends", "list of lines", "no ids", "format"]
+)
 def test_what_is_not_source_is_no_change(unlike):
     base = raw(*CELLS)
     head = copy.deepcopy(base)
@@ -102,6 +105,9 @@ def test_what_is_not_source_is_no_change(unlike):
         match unlike:
             case "outputs" if cell["cell_type"] == "code":
                 cell |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": "new"}], "execution_count": 9}
+            case "order of tags":
+                cell["metadata"] |= {"tags": ["parameters", "a"] if number == 1 else ["b"]}
+                base["cells"][number]["metadata"] |= {"tags": ["a", "parameters"] if number == 1 else ["b", "b"]}
             case "ids":
                 cell["id"] = f"new-{number}"
             case "no ids":
