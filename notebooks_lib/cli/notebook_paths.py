@@ -23,9 +23,7 @@ def _folders_of_project() -> list[Path]:
     root = project_root.find_root(Path.cwd())
     folders = [folder for name in FOLDERS if (folder := root / name).is_dir()]
     if not folders:
-        raise errors.UsageError(
-            f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks, as in `nbops check .`"
-        )
+        raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks, or `.` for all")
     return folders
 
 

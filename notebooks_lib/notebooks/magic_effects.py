@@ -12,6 +12,8 @@ from notebooks_lib.notebooks.document import Notebook
 
 _GIVEN = "display get_ipython In Out exit quit _ __ ___ _i _ii _iii _ih _oh _dh _sh _exit_code"
 NAMES_OF_IPYTHON = frozenset(_GIVEN.split())
+_ON_SPARK = "spark sc sqlContext dbutils displayHTML mssparkutils notebookutils sql table udf"
+_SPARK = frozenset(_ON_SPARK.split())
 _NUMBERED = re.compile(r"_i?\d+")
 _CELL_MAGIC = re.compile(r"%%(\w*)")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -41,6 +43,19 @@ _SHELL_METHODS = {"run_line_magic", "run_cell_magic", "run_cell", "magic", "push
 def is_given_by_ipython(name: str) -> bool:
     """Return whether IPython defines a name in every notebook, such as `display`, `_` and `_12`."""
     return name in NAMES_OF_IPYTHON or _NUMBERED.fullmatch(name) is not None
+
+
+def names_of_host(notebook: Notebook) -> frozenset[str]:
+    """Return the names that a host defines which has left its mark in the metadata: Spark kernels, Databricks."""
+    metadata = notebook.raw.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    specs = [metadata.get(key) for key in ("kernelspec", "kernel_info")]
+    kernels = [str(spec.get("name")) for spec in specs if isinstance(spec, dict)]
+    if any(key.startswith("application/vnd.databricks") for key in metadata) or any(
+        "spark" in name for name in kernels
+    ):
+        return _SPARK
+    return frozenset()
 
 
 def unread_words(notebook: Notebook) -> frozenset[str]:

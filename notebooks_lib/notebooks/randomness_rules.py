@@ -56,7 +56,7 @@ def _unseeded(call: ast.Call, path: str) -> str:
         return "" if call.args or words else f"{path} without a seed"
     if path.startswith(("numpy.random.", "random.")) and name.islower() and name not in _NO_DRAWS:
         return f"{path} without a seed"
-    if path.startswith("sklearn.") and _is_decided_by_chance(name, words):
+    if path.startswith("sklearn.") and _is_decided_by_chance(name, words) and not _is_one(call, words):
         return "" if _is_set(words, "random_state") else f"{name} without random_state"
     is_sample = name == "sample" and not path and isinstance(call.func, ast.Attribute) and {"n", "frac"} & set(words)
     return "sample without random_state" if is_sample and not _is_set(words, "random_state", "seed") else ""
@@ -67,6 +67,12 @@ def _is_decided_by_chance(name: str, words: Mapping[str | None, ast.expr]) -> bo
     if name in _IF_SHUFFLED:
         return isinstance(shuffle, ast.Constant) and shuffle.value is True
     return name in _DECIDED_BY_CHANCE and not (isinstance(shuffle, ast.Constant) and shuffle.value is False)
+
+
+def _is_one(call: ast.Call, words: Mapping[str | None, ast.expr]) -> bool:
+    """Return whether a single cluster or component is asked for, which leaves nothing to chance."""
+    counts = (words.get(name) for name in ("n_components", "n_clusters"))
+    return any(isinstance(count, ast.Constant) and count.value == 1 for count in (*call.args[:1], *counts))
 
 
 def _is_set(words: Mapping[str | None, ast.expr], *names: str) -> bool:

@@ -150,9 +150,9 @@ def _certain(notebook: Notebook, answers: list[RuffAnswer], host_names: HostName
     if not answers:
         return
     unread = magic_effects.unread_words(notebook)
-    given: set[str] | None = {*unread, *host_names(notebook), *magic_effects.asked_names(notebook)}
-    if magic_effects.may_define_unseen_names(notebook):
-        given = None
+    by_host = {*host_names(notebook), *magic_effects.names_of_host(notebook)}
+    known = unread | by_host | magic_effects.asked_names(notebook)
+    given = None if magic_effects.may_define_unseen_names(notebook) else known
     for code, finding in answers:
         if not _is_excused(notebook.cells[finding.cell], code, finding, unread, given):
             yield code, finding._replace(cause=_cause(code, finding.message))

@@ -47,6 +47,7 @@ def test_chance_without_a_seed_is_reported(source: str) -> None:
         "frame.sample(n=3, random_state=7)",
         "frame.sample(n=3, seed=7)",
         "distribution.sample(3)",
+        "from sklearn.mixture import GaussianMixture\nGaussianMixture(1)",
         "import random\nendpoint = 'e-' + str(random.randint(0, 9))",
         "import random, string\nreturned = ''.join(random.choices(string.digits, k=5))",
         "import random\nrand = random.randint(0, 9)",

@@ -80,6 +80,19 @@ def test_names_of_the_host_are_defined() -> None:
     assert found(PYTHON, code("spark.sql('select 1')"), host=("spark",)) == []
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"application/vnd.databricks.v1+notebook": {}},
+        {"kernel_info": {"name": "synapse_pyspark"}},
+        {"kernelspec": {"name": "pysparkkernel", "display_name": "PySpark", "language": "python"}},
+    ],
+)
+def test_names_of_a_spark_host_are_known_by_its_metadata(metadata: dict[str, object]) -> None:
+    (answers,) = ruff_linter.lint([notebook(code("spark.sql('select 1')\nframe"), metadata=metadata)])
+    assert [finding.message for _, finding in answers] == ["Undefined name `frame`"]
+
+
 def test_many_notebooks_are_one_call_and_other_languages_are_left_out() -> None:
     r = {"kernelspec": {"name": "ir", "display_name": "R"}}
     notebooks = [
