@@ -107,6 +107,7 @@ TESTED_IN = {
     "notebooks/parameter_types": "notebooks/test_parameters",
     "notebooks/ruff_rules": "notebooks/test_notebook_rules",
     "notebooks/text_rules": "notebooks/test_notebook_rules",
+    "notebooks/tracking_rules": "notebooks/test_notebook_rules",
     "notebooks/type_annotations": "notebooks/test_parameters",
     "promotion/evidence": "promotion/test_decision",
     "promotion/holdout_rules": "promotion/test_decision",

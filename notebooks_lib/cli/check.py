@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from notebooks_lib.cli import notebook_paths, output
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import notebook_rules
+
+_SECTION = re.compile(rb"""(?m)^[ \t]*\[?[ \t]*["']?check\b""")
 
 
 @click.command()
@@ -118,7 +121,7 @@ def _host_names(folder: Path) -> tuple[str, ...]:
     root = project_root.find_root(folder)
     file = root / "production" / "settings.toml"
     try:
-        mentioned = b"check" in file.read_bytes()
+        mentioned = _SECTION.search(file.read_bytes()) is not None
     except OSError:
         mentioned = False
     if not mentioned and "NBOPS_CHECK_BUILTINS" not in os.environ:

@@ -92,7 +92,7 @@ x = 3
         "NB003",
         "no cell ids, or one id twice",
         "A diff, a merge and nbval follow a cell by its id.",
-        "Open and save the notebook in a current JupyterLab or VS Code; that gives every cell an id.",
+        "Run `nbops clean`, or save the notebook in a current JupyterLab or VS Code; either gives every cell an id.",
         missing_ids,
         bad="""\
 # %% {"id": null}
@@ -107,7 +107,7 @@ x = 3
         "NB004",
         "another kernel name than python3",
         "A kernel that only one machine has cannot run anywhere else.",
-        "Choose the kernel `python3` and save.",
+        "Run `nbops clean`, or choose the kernel `python3` and save.",
         odd_kernel,
         bad="""\
 # %%% {"kernelspec": {"name": "conda-env-mine-py"}}

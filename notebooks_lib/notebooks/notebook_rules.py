@@ -18,6 +18,7 @@ from notebooks_lib.notebooks import (
     ruff_rules,
     secret_rules,
     text_rules,
+    tracking_rules,
 )
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, NotebookRule
@@ -27,7 +28,7 @@ from notebooks_lib.notebooks.ruff_rules import RuffRule
 IGNORE_TAG = "nbops-ignore-"
 UNREADABLE = "NB000"
 SYNTAX = "NB014"
-_MODULES = (file_rules, parameter_rules, code_rules, text_rules, randomness_rules, secret_rules)
+_MODULES = (file_rules, parameter_rules, code_rules, text_rules, tracking_rules, randomness_rules, secret_rules)
 RULES: tuple[NotebookRule, ...] = tuple(
     sorted((rule for module in _MODULES for rule in module.RULES), key=lambda rule: rule.code)
 )
