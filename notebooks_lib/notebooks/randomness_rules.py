@@ -13,7 +13,7 @@ from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRul
 _GENERATORS = {"numpy.random.default_rng", "numpy.random.RandomState", "random.Random"}
 """They take the seed as their first argument."""
 _UNIQUE = re.compile(r"(?:^|_)(?:rand|random|suffix|postfix|prefix|name|id|uid|uuid|tag|unique)(?:_|$)", re.IGNORECASE)
-_NO_DRAWS = {"bit_generator", "get_bit_generator", "get_state", "getstate", "mtrand", "set_state", "setstate"}
+_NO_DRAWS = {"bit_generator", "get_bit_generator", "get_state", "getstate", "mtrand", "seed", "set_state", "setstate"}
 _FORESTS = "RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor IsolationForest"
 _SPLITS = "train_test_split ShuffleSplit StratifiedShuffleSplit GroupShuffleSplit RepeatedKFold RepeatedStratifiedKFold"
 _CLUSTERS = "KMeans MiniBatchKMeans BisectingKMeans GaussianMixture BayesianGaussianMixture LatentDirichletAllocation"
@@ -27,7 +27,7 @@ _IF_SHUFFLED = {"KFold", "StratifiedKFold", "GroupKFold", "StratifiedGroupKFold"
 
 def unseeded(notebook: Notebook) -> Findings:
     """Yield calls that draw at random, in a notebook that sets no seed. A notebook that may set one unseen has none."""
-    if any("seed" in _last_name(call.func).lower() for _, call, _ in notebook.calls):
+    if any("seed" in _last_name(call.func).lower() and (call.args or call.keywords) for _, call, _ in notebook.calls):
         return
     if magic_effects.may_define_unseen_names(notebook):
         return

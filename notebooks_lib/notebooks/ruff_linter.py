@@ -35,6 +35,8 @@ _HALF = re.compile("[\ud800-\udfff]")
 _CANARY = '"%s" % (1, 2)'
 _CANARY_CODE = "F507"
 """Each notebook gets a last cell with this fault: if ruff does not report it, then ruff has not read the notebook."""
+_PATIENCE = 300
+"""Seconds; for a thousand notebooks ruff takes one."""
 _SILENCED = re.compile(r"#\s*(?:ruff|flake8)\s*:", re.IGNORECASE)
 
 
@@ -116,9 +118,11 @@ def _run(executable: str, folder: str) -> list[dict[str, Any]]:
     # Variables of ruff would change its answer, and where it goes.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RUFF_")}
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=_PATIENCE)
     except OSError as error:
         raise _unreliable(error.strerror or str(error)) from error
+    except subprocess.TimeoutExpired as error:
+        raise _unreliable(f"no answer within {_PATIENCE} s") from error
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise _unreliable(": ".join(lines[:2])[:200] or f"exit code {done.returncode}")

@@ -22,6 +22,7 @@ SPLIT = "from sklearn.model_selection import train_test_split\n"
         "from numpy.random import default_rng\ndefault_rng()",
         "import random\nrandom.choice([1])",
         "import random\nrandom.Random()",
+        "import random\nrandom.seed()\nrandom.choice([1])",
         "frame.sample(n=3)",
         "frame.sample(frac=0.1)",
     ],
