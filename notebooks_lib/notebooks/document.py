@@ -89,6 +89,12 @@ class Notebook:
         return self.language in ("python", "ipython", "python3")
 
     @property
+    def is_production(self) -> bool:
+        """Whether it stands under `production/`; of that and `experimentation/` the nearest folder counts."""
+        names = (folder.name for folder in self.opened.parents)
+        return next((name for name in names if name in ("experimentation", "production")), "") == "production"
+
+    @property
     def code_cells(self) -> tuple[NotebookCell, ...]:
         """The code cells, in order."""
         return tuple(cell for cell in self.cells if cell.kind == "code")

@@ -34,11 +34,17 @@ class FileLines:
     def _starts(self) -> list[int]:
         """The line of each cell's key `source`; none where these are not one for each cell.
 
-        Keys of a cell are indented three times. Deeper ones belong to outputs and metadata.
+        Keys of a cell are indented three times. Deeper ones belong to its outputs and metadata, others to the file's.
         """
         first = _FIRST_KEY.match(self._text)
         if first is None:
             return []
-        key = re.compile(rf'{first[1] * 3}"source":')
-        starts = [number for number, line in enumerate(self._text.split("\n"), 1) if key.match(line)]
+        indent = first[1]
+        starts: list[int] = []
+        inside = False
+        for number, line in enumerate(self._text.split("\n"), 1):
+            if line.startswith(f'{indent}"'):
+                inside = line.startswith(f'{indent}"cells":')
+            elif inside and line.startswith(f'{indent * 3}"source":'):
+                starts.append(number)
         return starts if len(starts) == len(self._notebook.cells) else []

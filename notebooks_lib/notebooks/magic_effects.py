@@ -51,11 +51,8 @@ def names_of_host(notebook: Notebook) -> frozenset[str]:
     metadata = metadata if isinstance(metadata, dict) else {}
     specs = [metadata.get(key) for key in ("kernelspec", "kernel_info")]
     kernels = [str(spec.get("name")) for spec in specs if isinstance(spec, dict)]
-    if any(key.startswith("application/vnd.databricks") for key in metadata) or any(
-        "spark" in name for name in kernels
-    ):
-        return _SPARK
-    return frozenset()
+    databricks = any(key.startswith("application/vnd.databricks") for key in metadata)
+    return _SPARK if databricks or any("spark" in name for name in kernels) else frozenset()
 
 
 def unread_words(notebook: Notebook) -> frozenset[str]:

@@ -110,7 +110,7 @@ def unread(notebook: Notebook) -> Findings:
 
 def risky_defaults(notebook: Notebook) -> Findings:
     """Yield switches of a notebook in `production/` whose default changes something outside."""
-    if "production" not in notebook.opened.parts:
+    if not notebook.is_production:
         return
     for parameter in read_schema(notebook).parameters:
         name, default = parameter.name.lower(), parameter.default

@@ -80,7 +80,7 @@ def definitions(notebook: Notebook) -> Findings:
 
 def unfinished(notebook: Notebook) -> Findings:
     """Yield TODO and its like in the texts and comments of a notebook in `production/`."""
-    if "production" not in notebook.opened.parts:
+    if not notebook.is_production:
         return
     for cell in notebook.cells:
         for number, line in enumerate(cell.source.split("\n"), 1):

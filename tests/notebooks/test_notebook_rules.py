@@ -336,6 +336,7 @@ def test_in_production_a_switch_changes_nothing_by_default(parameter, reported):
 def test_nothing_is_left_to_do_in_production():
     cells = (md("# T\nTODO: say why"), P, md("a"), code("x = 'TODO'  # FIXME: which\ny = 1  # todos"))
     assert codes(*cells, path=Path("production/n.ipynb")) == [(0, "NB027"), (3, "NB027")]
+    assert codes(*cells, path=Path("production/project/experimentation/n.ipynb")) == []
     assert codes(*cells) == []
 
 

@@ -142,6 +142,7 @@ def test_a_ruff_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
 
 def test_variables_and_settings_of_ruff_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "ruff.toml").write_text('lint.ignore = ["F821"]\nexclude = ["*"]\n')
+    (tmp_path / ".git").mkdir()
     (tmp_path / ".gitignore").write_text("*\n")
     monkeypatch.setenv("RUFF_OUTPUT_FILE", str(tmp_path / "out.json"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
