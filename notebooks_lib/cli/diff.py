@@ -109,7 +109,7 @@ def _print_runs(comparison: RunComparison) -> None:
         if len(costs) > MOST_COSTS:
             click.echo(f"and {len(costs) - MOST_COSTS} more cells that differ less: --json has them")
     if comparison.diff:
-        click.echo(f"\nsource: {comparison.diff.summary}")
+        click.echo(f"\nsource: {_summary(comparison.diff)}")
         _print_cells(comparison.diff)
     else:
         click.echo("\nsource: one of the runs keeps no notebook; only runs of `nbops run` and `nbops sweep` do")
@@ -144,12 +144,18 @@ def _print(change: NotebookChange) -> None:
         problem = safe_text.printable(change.problem.removeprefix(f"{change.path}: "))
         click.echo(f"{path}: {click.style(problem, fg='red')}")
         return
+    if change.diff is None:
+        click.echo(f"{path}: {change.note}")
+        return
     was = f" (before: {safe_text.printable(change.old_path)})" if change.old_path else ""
     state = f"{change.state}, " if change.state not in ("modified", "renamed") else ""
-    assert change.diff is not None
-    click.echo(f"{path}{was}: {state}{change.diff.summary}")
+    click.echo(f"{path}{was}: {state}{_summary(change.diff)}")
     if change.state != "deleted":
         _print_cells(change.diff)
+
+
+def _summary(diff: NotebookDiff) -> str:
+    return safe_text.printable("; ".join((diff.summary, *diff.notes)))
 
 
 def _print_cells(diff: NotebookDiff) -> None:

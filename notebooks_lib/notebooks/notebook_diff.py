@@ -130,6 +130,17 @@ class NotebookDiff:
         return tuple(change for change in self.cells if change.kinds)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What differs beside the cells' source, kind and tags, in one line each: language, images in Markdown."""
+        base, head = self.base, self.head
+        pairs = [(change.base, change.head) for change in self.cells if change.base and change.head]
+        differing = sum(_attachments(base, one) != _attachments(head, other) for one, other in pairs)
+        other_language = base.language != head.language and not (base.is_python and head.is_python)
+        notes = [f"language {base.language}, now {head.language}"] if pairs and other_language else []
+        cells = "cell" if differing == 1 else "cells"
+        return (*notes, *([f"other attachments in {differing} {cells}"] if differing else []))
+
+    @property
     def summary(self) -> str:
         """What changed in one line: "6 cells edited, 2 moved, 2 added"."""
         counts = Counter(kind for change in self.changes for kind in change.kinds)
@@ -141,7 +152,7 @@ class NotebookDiff:
 
     def as_json(self) -> dict[str, Any]:
         """Return all changes as JSON takes them. With the base at hand, the head can be made from it again."""
-        return {"summary": self.summary, "cells": [change.as_json() for change in self.changes]}
+        return {"summary": self.summary, "notes": list(self.notes), "cells": [change.as_json() for change in self.changes]}
 
 
 def compare_notebooks(base: Notebook, head: Notebook) -> NotebookDiff:
@@ -168,6 +179,10 @@ def compare_notebooks(base: Notebook, head: Notebook) -> NotebookDiff:
 
 def _removed(cells: Sequence[NotebookCell], paired: set[int]) -> list[CellChange]:
     return [CellChange(cell, None) for cell in cells if cell.index not in paired]
+
+
+def _attachments(notebook: Notebook, cell: NotebookCell) -> object:
+    return notebook.raw["cells"][cell.index].get("attachments") or {} if notebook.raw else {}
 
 
 def _without(cell: NotebookCell | None, other: NotebookCell | None) -> tuple[str, ...]:

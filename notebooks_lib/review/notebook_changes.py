@@ -32,12 +32,15 @@ class NotebookChange:
     """Where it was, if that is another place."""
     diff: NotebookDiff | None = None
     problem: str = ""
-    """Why there is no diff, in one line."""
+    """Why it cannot be compared, in one line."""
+    note: str = ""
+    """Why nothing is compared, though nothing is wrong."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the change as JSON takes it."""
         entry = {"path": self.path, "state": self.state, "old_path": self.old_path or None}
-        return {**entry, "problem": self.problem or None, **(self.diff.as_json() if self.diff else {})}
+        entry |= {"problem": self.problem or None, "note": self.note or None}
+        return {**entry, **(self.diff.as_json() if self.diff else {})}
 
 
 def changes_between(
@@ -114,7 +117,7 @@ def _changed_notebook(
     assert version is not None
     path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
     if any(side and side.is_link for side in (file.base, file.head)):
-        return NotebookChange(path, file.state, old_path, problem=f"{path}: is or was a link: its target is compared")
+        return NotebookChange(path, file.state, old_path, note="a link, or was one; the file that it leads to is compared")
     try:
         before = _parsed(base, Path(old_path or path)) if file.base else Notebook(Path(path), ())
         if file.head is None:

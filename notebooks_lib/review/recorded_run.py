@@ -88,7 +88,8 @@ def _executed(path: Path, cells: list[dict[str, Any]]) -> tuple[Notebook | None,
         if isinstance(place := entry.get("cell"), int) and place in index
     }
     numbered = tuple(dataclasses.replace(cell, index=place) for place, cell in enumerate(kept))
-    return dataclasses.replace(executed, cells=numbered), costs
+    raw = {**executed.raw, "cells": [executed.raw["cells"][cell.index] for cell in kept]}
+    return dataclasses.replace(executed, cells=numbered, raw=raw), costs
 
 
 def _read_json(path: Path | None) -> Any:

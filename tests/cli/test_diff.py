@@ -41,6 +41,14 @@ def test_a_cell_is_named_and_its_changed_lines_have_one_line_around(repository, 
     ]
 
 
+def test_a_link_is_one_line_and_no_fault(repository, capsys):
+    commit(repository)
+    Path("link.ipynb").symlink_to("q.ipynb")
+    git(repository, "add", "--all")
+    assert run(["diff"]) == 0
+    assert capsys.readouterr().out == "link.ipynb: a link, or was one; the file that it leads to is compared\n"
+
+
 def test_nothing_that_changed_and_what_has_no_source_change(repository, capsys):
     commit(repository)
     assert run(["diff", "--exit-code"]) == 0

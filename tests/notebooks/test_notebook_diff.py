@@ -73,6 +73,43 @@ def test_only_the_lines_that_changed_are_shown_with_one_line_around():
     assert len(change.hunks(context=0)[1].lines) == 2
 
 
+STEPS = [code(f"step_{number} = compute_{number}(data)\nshow(step_{number})") for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "kinds"),
+    [
+        pytest.param(
+            STEPS,
+            [*(STEPS[place] for place in (0, 2, 1, 3, 5, 4, 6))],
+            [(), (), ("moved",), (), (), ("moved",), ()],
+            id="two exchanges look alike (microsoft/vscode#122150)",
+        ),
+        pytest.param(
+            [md("Some words"), code("model = fit(x)\nprint(model)")],
+            [code("model = fit(x, y)\nprint(model)")],
+            [("removed",), ("edited",)],
+            id="text removed above a changed cell (microsoft/vscode#240708)",
+        ),
+        pytest.param(
+            STEPS,
+            [code("import os"), *STEPS],
+            [("added",), *[()] * 7],
+            id="a cell at the top (microsoft/vscode#240755)",
+        ),
+        pytest.param(
+            [STEPS[0], *[code("same")] * 3, STEPS[1]],
+            [STEPS[0], code("same"), STEPS[1]],
+            [(), (), ("removed",), ("removed",), ()],
+            id="two of three equal cells (observablehq/feedback#413)",
+        ),
+    ],
+)
+def test_what_other_tools_were_reported_for(base, head, kinds):
+    without_ids = [[{**cell, "id": None} for cell in cells] for cells in (base, head)]
+    assert [change.kinds for change in diff(*without_ids).cells] == kinds
+
+
 def test_a_removed_cell_stands_where_it_was():
     found = diff([code("aaa"), code("bbb"), code("ccc")], [code("aaa"), code("ccc")])
     assert [change.kinds for change in found.cells] == [(), ("removed",), ()]
@@ -122,6 +159,14 @@ def test_what_is_not_source_is_no_change(unlike):
     head["nbformat_minor"] = 4 if unlike == "format" else 5
     found = compare_notebooks(parsed(base), parsed(head))
     assert (found.changes, found.summary) == ((), "no source change")
+
+
+def test_language_and_images_in_markdown_are_noted():
+    base, head = raw(md("![](attachment:a.png)", attachments={"a.png": {"image/png": "old"}})), raw(md("![](attachment:a.png)"))
+    head["metadata"] = {"kernelspec": {"name": "ir", "language": "R"}}
+    found = compare_notebooks(parsed(base), parsed(head))
+    assert (found.summary, found.notes) == ("no source change", ("language python, now r", "other attachments in 1 cell"))
+    assert compare_notebooks(parsed(base), parsed(base)).notes == ()
 
 
 WORDS = st.sampled_from(["x", "y = f(x)", "", "import a", "plot(x, y)", "# note", "\ud800", "\u2028", "数据"])
