@@ -152,7 +152,11 @@ class NotebookDiff:
 
     def as_json(self) -> dict[str, Any]:
         """Return all changes as JSON takes them. With the base at hand, the head can be made from it again."""
-        return {"summary": self.summary, "notes": list(self.notes), "cells": [change.as_json() for change in self.changes]}
+        return {
+            "summary": self.summary,
+            "notes": list(self.notes),
+            "cells": [change.as_json() for change in self.changes],
+        }
 
 
 def compare_notebooks(base: Notebook, head: Notebook) -> NotebookDiff:

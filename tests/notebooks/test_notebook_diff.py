@@ -162,10 +162,16 @@ def test_what_is_not_source_is_no_change(unlike):
 
 
 def test_language_and_images_in_markdown_are_noted():
-    base, head = raw(md("![](attachment:a.png)", attachments={"a.png": {"image/png": "old"}})), raw(md("![](attachment:a.png)"))
+    base, head = (
+        raw(md("![](attachment:a.png)", attachments={"a.png": {"image/png": "old"}})),
+        raw(md("![](attachment:a.png)")),
+    )
     head["metadata"] = {"kernelspec": {"name": "ir", "language": "R"}}
     found = compare_notebooks(parsed(base), parsed(head))
-    assert (found.summary, found.notes) == ("no source change", ("language python, now r", "other attachments in 1 cell"))
+    assert (found.summary, found.notes) == (
+        "no source change",
+        ("language python, now r", "other attachments in 1 cell"),
+    )
     assert compare_notebooks(parsed(base), parsed(base)).notes == ()
 
 
