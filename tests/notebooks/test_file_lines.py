@@ -57,3 +57,14 @@ def test_a_file_of_one_line_or_with_long_strings_has_no_lines(tmp_path: Path) ->
     assert found.line(0, 2) is None
     assert found.line(1, 2) is None
     assert found.line(5, 0) is None
+
+
+def test_a_file_that_is_written_in_two_ways_has_no_lines(tmp_path: Path) -> None:
+    raw = building.raw(building.code(["a = 1"]), building.code(["b = 2"]))
+    text = json.dumps(raw, indent=1)
+    first = json.dumps(raw["cells"][0], indent=1).replace("\n", "\n  ")
+    assert first in text
+    text = text.replace(first, json.dumps(raw["cells"][0]))
+    (tmp_path / "n.ipynb").write_text(text)
+    found = FileLines(document.read(tmp_path / "n.ipynb"), text)
+    assert (found.line(0, 1), found.line(1, 1)) == (None, None), "the first key would be taken for that of cell 0"
