@@ -111,18 +111,15 @@ def _copy(database: Path, pattern: str, placed: list[str]) -> None:
 
 def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
-    from notebooks_lib.metrics import builtin
-    from notebooks_lib.promotion import candidates, ranking
+    from notebooks_lib.promotion import ranking
     from notebooks_lib.tracking import owned_run, query
-
-    rmse = builtin.find("rmse")
 
     def compared(store: Store) -> object:
         return ranking.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
 
     return {
         "`nbops compare`": compared,
-        "candidates of `nbops promote`": lambda store: candidates.promising_runs(store, EXPERIMENT, rmse),
+        "candidates of `nbops promote`": lambda store: query.promising_runs(store, EXPERIMENT, "rmse", largest=False),
         "the end of a run: what did it leave open?": lambda store: owned_run.end_children(store, "0" * 32, "FINISHED"),
     }
 
