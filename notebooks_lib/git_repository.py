@@ -80,6 +80,13 @@ class GitRepository:
             mend = f": this clone is shallow, get the rest with {FETCH_ALL}" if self.is_shallow() else ""
             raise errors.UsageError(f"{one} and {other} share no history{mend}") from error
 
+    def default_branch(self) -> str:
+        """Return the branch that pull requests go to: the remote's, else main or master. Raises UsageError."""
+        for name in ("origin/HEAD", "origin/main", "origin/master", "main", "master"):
+            if self.has(name):
+                return _git(self.root, "rev-parse", "--abbrev-ref", name).decode("utf-8", "replace").strip() or name
+        raise errors.UsageError("no default branch is known here (origin/HEAD, main, master): name the base")
+
     def is_shallow(self) -> bool:
         """Return whether the clone has a part of the history only."""
         return _git(self.root, "rev-parse", "--is-shallow-repository").strip() == b"true"
@@ -113,6 +120,11 @@ class GitRepository:
         raw = _git(self.root, "diff", *options, *commits, "--", f":(top,glob){pattern}")
         changed = _changed(raw.decode("utf-8", "surrogateescape").split("\0"))
         return [file if head or not file.head else replace(file, head=replace(file.head, blob="")) for file in changed]
+
+    def tracked_files(self, pattern: str) -> list[str]:
+        """Return the files like `pattern` that git knows, also those that the work tree lacks."""
+        names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":(top,glob){pattern}").split(b"\0")
+        return sorted({name.decode("utf-8", "surrogateescape") for name in names if name})
 
     def untracked_files(self, pattern: str) -> list[str]:
         """Return the files like `pattern` that are neither in git nor ignored."""

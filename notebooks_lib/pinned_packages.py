@@ -11,6 +11,11 @@ def pins(extra: str = "") -> dict[str, str]:
     return parse_pins(importlib.metadata.requires("nbops") or (), extra)
 
 
+def parse_lock(text: str) -> dict[str, str]:
+    """Return name -> version of the packages in a lock file, as pip and uv write it."""
+    return parse_pins(line.rstrip("\\ ") for line in text.splitlines() if line[:1].isalnum())
+
+
 def parse_pins(requirements: Iterable[str], extra: str = "") -> dict[str, str]:
     """Return name -> version of the requirements that pin one version and apply to this machine.
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, project_root, safe_text
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import notebook_paths, output
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import notebook_rules
-
-_SECTION = re.compile(rb"""(?m)^[ \t]*\[?[ \t]*["']?check\b""")
 
 
 @click.command()
@@ -103,7 +98,7 @@ def _fix(file: Path) -> None:
 
 def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
     """Return the violations in the order of the files."""
-    from notebooks_lib.notebooks import document, notebook_rules
+    from notebooks_lib.notebooks import document, host_names, notebook_rules
 
     notebooks, violations = [], []
     for file in files:
@@ -111,24 +106,8 @@ def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
             notebooks.append(document.read(file))
         except errors.NotebookError as error:
             violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error)))
-    violations += notebook_rules.check_with_ruff(notebooks, lambda notebook: _host_names(notebook.path.parent))
+    violations += notebook_rules.check_with_ruff(notebooks, lambda notebook: host_names.of_folder(notebook.path.parent))
     return sorted(violations, key=lambda violation: violation.path)
-
-
-@functools.cache
-def _host_names(folder: Path) -> tuple[str, ...]:
-    """Return `[check] builtins` of the project around a folder. Settings are loaded only where they may set them."""
-    root = project_root.find_root(folder)
-    file = root / "production" / "settings.toml"
-    try:
-        mentioned = _SECTION.search(file.read_bytes()) is not None
-    except OSError:
-        mentioned = False
-    if not mentioned and "NBOPS_CHECK_BUILTINS" not in os.environ:
-        return ()
-    from notebooks_lib import settings
-
-    return settings.load(root, os.environ).check.builtins
 
 
 def _print_rules(*, as_json: bool) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "Check notebooks against the rules of this project.",
     "clean": "Take outputs and noisy metadata out of notebooks; also as git's filter.",
     "diff": "Show what changed in notebooks, cell by cell.",
+    "review": "Review what a pull request changes in notebooks, numbers included.",
     "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }

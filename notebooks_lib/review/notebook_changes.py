@@ -129,7 +129,8 @@ def _changed_notebook(
         else:
             after = dataclasses.replace(document.read(repository.root / path), path=Path(path))
     except errors.NotebookError as error:
-        return NotebookChange(path, file.state, old_path, problem=str(error))
+        problem = str(error).removeprefix(f"{repository.root}{os.sep}")
+        return NotebookChange(path, file.state, old_path, problem=problem)
     return NotebookChange(path, file.state, old_path, compare_notebooks(before, after))
 
 

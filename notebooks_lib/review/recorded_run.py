@@ -15,7 +15,7 @@ from notebooks_lib import errors
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
-from notebooks_lib.pinned_packages import parse_pins
+from notebooks_lib.pinned_packages import parse_lock
 from notebooks_lib.running.executed_notebook import FOLDER
 from notebooks_lib.running.prepared_notebook import ERROR_TAG, SECRETS_TAG
 from notebooks_lib.tags import Tag
@@ -101,8 +101,7 @@ def _packages(lock: Path, tags: Mapping[str, str]) -> dict[str, str] | None:
     digest = tags.get(Tag.LOCK_SHA256)
     for text in (_committed(lock, tags.get("mlflow.source.git.commit", "")), _content(lock)):
         if text is not None and hashlib.sha256(text).hexdigest() == digest:
-            lines = text.decode("utf-8", "replace").splitlines()
-            return parse_pins(line.rstrip("\\ ") for line in lines if line[:1].isalnum())
+            return parse_lock(text.decode("utf-8", "replace"))
     return None
 
 

@@ -26,6 +26,7 @@ from notebooks_lib.settings.sections import (
     ModelPolicy,
     Project,
     Promotion,
+    ReviewOptions,
     Section,
     Stages,
     Tracking,
@@ -51,6 +52,7 @@ class Settings(Section):
     endpoint: EndpointOptions = EndpointOptions()
     kernels: Kernels = Kernels()
     check: Check = Check()
+    review: ReviewOptions = ReviewOptions()
 
     @property
     def layout(self) -> Layout:

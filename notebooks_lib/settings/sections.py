@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -288,3 +288,10 @@ class Check(Section):
 
     builtins: Names = ()
     """Names that the place where notebooks run brings along, such as `spark` and `dbutils`."""
+
+
+class ReviewOptions(Section):
+    """The section [review]: how `nbops review` runs notebooks (docs/review.md)."""
+
+    parameters: dict[str, Any] = {}
+    """Parameter -> value in the runs of both sides, where a notebook has it and its default takes too long."""

@@ -1,0 +1,81 @@
+"""`nbops review`: what a pull request changes in notebooks, and what that does to their numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib import errors, safe_text
+
+if TYPE_CHECKING:
+    from notebooks_lib.review.notebook_review import Review
+
+FEWEST_SEEDS = 2
+
+
+@click.command()
+@click.argument("base", default="", metavar="[BASE]")
+@click.option("--run", "make_runs", is_flag=True, help="Make the runs that the tracking store does not have.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=FEWEST_SEEDS),
+    default=None,
+    help="So many runs on each side with different seeds.",
+)
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
+def command(base: str, make_runs: bool, seeds: int | None, markdown: Path | None, as_json: bool) -> int:
+    """Review the notebooks that changed since BASE: source, parameters, findings, numbers and their proof.
+
+    BASE is a revision; what changed since the work tree's branch left it is reviewed. Default: the default branch. A
+    notebook counts as changed if its source fingerprint does: also through a helper, a parameter or requirements.lock.
+
+    Works in any git repository with notebooks. Numbers are those of runs in the tracking store; --run makes missing
+    ones, the base's in a work tree of its own. The holdout is never read.
+
+    Exit code: 0, also if a metric is worse; 1 if a notebook fails or there are new findings; 2 usage error.
+    """
+    from notebooks_lib.git_repository import GitRepository
+    from notebooks_lib.review.reviewer import Reviewer
+
+    def say(line: str) -> None:
+        click.echo(f"nbops review: {safe_text.printable(line)}", err=True)
+
+    review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, say).review()
+    _tell_github(review)
+    _write(review, markdown)
+    if as_json:
+        sys.stdout.write(json.dumps(review.as_json()) + "\n")
+    else:
+        from notebooks_lib.review.markdown_report import to_markdown
+
+        click.echo(to_markdown(review), nl=False)
+    return review.exit_code
+
+
+def _write(review: Review, markdown: Path | None) -> None:
+    try:
+        if markdown is not None:
+            from notebooks_lib.review.markdown_report import to_markdown
+
+            markdown.write_text(to_markdown(review), "utf-8")
+    except OSError as error:
+        if errors.machine_fault(error):
+            raise
+        raise errors.UsageError(f"{error.filename} cannot be written: {error.strerror or error}") from error
+
+
+def _tell_github(review: Review) -> None:
+    """Write the outputs of a step, where a workflow of GitHub asks for them."""
+    file = os.environ.get("GITHUB_OUTPUT")
+    if file:
+        content = review.as_json()
+        lines = [f"changed={len(review.notebooks)}"]
+        lines += [f"{name}={str(content[name]).lower()}" for name in ("worse", "failed")]
+        with Path(file).open("a", encoding="utf-8") as outputs:
+            outputs.write("\n".join(lines) + "\n")

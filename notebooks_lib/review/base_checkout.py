@@ -1,0 +1,109 @@
+"""The base of a review on disk: a git worktree in a scratch folder, there as long as it is looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from notebooks_lib import process_identity
+from notebooks_lib.errors import NbopsError
+from notebooks_lib.git_repository import GitRepository
+
+PREFIX = "nbops-review-"
+"""What the name of a scratch folder begins with; the number of its process follows."""
+_OWNER = "owner"
+_TREE = "base"
+_NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
+"""A hook of the repository must not run because somebody reviews it."""
+
+
+@contextmanager
+def check_out(repository: GitRepository, commit: str) -> Iterator[Path]:
+    """Yield the root of a work tree that holds `commit`. On any exit it is removed, also on Ctrl-C and SIGTERM.
+
+    What a killed review left behind is removed first. Raises NbopsError when git cannot write the work tree.
+    """
+    remove_left_behind(repository)
+    with interrupted_by_signals():
+        scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+        try:
+            (scratch / _OWNER).write_text(process_identity.birth())
+            options = ("--quiet", "--detach", str(scratch / _TREE), commit)
+            problem = _git(repository, *_NO_HOOKS, "worktree", "add", *options)
+            if problem:
+                raise NbopsError(f"commit {commit[:8]} cannot be checked out: {problem}")
+            yield scratch / _TREE
+        finally:
+            _remove(repository, scratch)
+
+
+def remove_left_behind(repository: GitRepository) -> None:
+    """Remove the scratch folders of this repository's reviews that were killed; those that go on are left alone."""
+    scratch_folders = Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*")
+    folders = {tree.parent for tree in _worktrees(repository) if tree.name == _TREE}
+    folders |= {folder for folder in scratch_folders if not _holds_tree(folder)}
+    for folder in folders:
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if folder.name.startswith(PREFIX) and pid.isdecimal() and not process_identity.alive(int(pid), _birth(folder)):
+            _remove(repository, folder)
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does: what was begun is taken back."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+    before = {number: signal.signal(number, interrupt) for number in (getattr(signal, name) for name in names)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _holds_tree(folder: Path) -> bool:
+    """Return whether a scratch folder holds a work tree: then its own repository knows it, which may be another."""
+    return (folder / _TREE).exists()
+
+
+def _birth(folder: Path) -> str:
+    try:
+        return (folder / _OWNER).read_text()
+    except OSError:
+        return ""
+
+
+def _worktrees(repository: GitRepository) -> list[Path]:
+    command = ["git", "-C", str(repository.root), "worktree", "list", "--porcelain", "-z"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    fields = done.stdout.split(b"\0")
+    return [Path(os.fsdecode(field.removeprefix(b"worktree "))) for field in fields if field.startswith(b"worktree ")]
+
+
+def _remove(repository: GitRepository, scratch: Path) -> None:
+    _git(repository, "worktree", "remove", "--force", str(scratch / _TREE))  # git forgets a folder that is gone, too
+    with suppress(OSError):
+        shutil.rmtree(scratch)
+
+
+def _git(repository: GitRepository, *arguments: str) -> str:
+    """Run git; return the last line of what went wrong, empty if nothing did."""
+    command = ["git", "-C", str(repository.root), *arguments]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "LC_ALL": "C"}, check=False)
+    lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    ended = f"git ended with {done.returncode}"  # below zero: it was killed by a signal
+    return (lines or [ended])[-1].removeprefix("fatal: ") if done.returncode else ""

@@ -1,0 +1,77 @@
+"""The environment of a base whose lock is another: made by uv, kept under .nbops by the lock's digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from notebooks_lib.errors import NbopsError
+from notebooks_lib.paths import Layout
+
+FOLDER = "review-environments"
+_READY = ".ready"
+_NO_REASON = ("hint:", "warning:", "help:")
+
+
+def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda line: None) -> str:
+    """Return the Python in which notebooks of the work tree `base` run: this one, or one made from the base's lock.
+
+    A base without a lock, or with the same one as the head's project, has this Python. `say` gets a line before the
+    minutes that a new environment takes. Raises NbopsError when it cannot be made; nothing of it is left then.
+    """
+    lock = Layout(base).lock
+    if not lock.is_file() or _digest(lock) == _digest(head.lock):
+        return sys.executable
+    folder = head.state / FOLDER / _digest(lock)[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / _READY).exists():
+            say(f"the base has another {lock.name}: its environment is made once, which can take minutes")
+            _make(folder, lock)
+        python = _python(folder)
+        if (base / "pyproject.toml").is_file():  # its metadata: entry points, versions; its code comes from PYTHONPATH
+            options = ("--no-deps", "--no-build-isolation", "--editable")
+            with suppress(NbopsError):  # it is no package, then
+                _uv("pip", "install", "--quiet", "--python", python, *options, str(base))
+    return python
+
+
+def _make(folder: Path, lock: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # of a review that was killed
+    try:
+        _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+        _uv("pip", "sync", "--quiet", "--python", _python(folder), "--compile-bytecode", str(lock))
+        (folder / _READY).touch()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _python(folder: Path) -> str:
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
+def _digest(lock: Path) -> str:
+    try:
+        return hashlib.sha256(lock.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _uv(*arguments: str) -> None:
+    try:
+        done = subprocess.run(["uv", *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError as error:
+        raise NbopsError("the environment of the base's lock is made by uv, which is not installed") from error
+    if done.returncode:
+        lines = [line.strip(" ×╰─▶├│") for line in done.stderr.splitlines()]
+        reasons = [line for line in lines if line and not line.startswith(_NO_REASON)]
+        raise NbopsError(f"the environment of the base's lock cannot be made: {' '.join(reasons)[:400] or 'no reason'}")

@@ -1,0 +1,161 @@
+"""Review a work tree: what changed since the base in each notebook, with its runs, numbers and their proof."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from notebooks_lib import settings
+from notebooks_lib.errors import NbopsError, reason
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.promotion.decision import Policy
+from notebooks_lib.review import side_runs, source_proof
+from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.metric_gains import MetricComparer
+from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
+from notebooks_lib.review.recorded_run import RecordedRun, read_run
+from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
+from notebooks_lib.review.side_runs import RunRequest, SideRuns
+from notebooks_lib.review.source_changes import NotebookSource, SourceChange, find_helpers, find_source_changes
+from notebooks_lib.tracking import provenance
+
+RUN_IT = "nbops review --run makes them"
+_NOT_RUN = "a notebook under production/ acts on registries and endpoints: a review does not run it"
+MORE_SECONDS = 1.0
+MORE_MEMORY_MB = 50.0
+_STATES: dict[str, Literal["added", "deleted", "modified"]] = {
+    "added": "added",
+    "untracked": "added",
+    "deleted": "deleted",
+}
+
+
+@dataclass
+class Reviewer:
+    """Reviews the notebooks of one repository; runs are made only when asked for."""
+
+    repository: GitRepository
+    base: str = ""
+    """A revision; empty for the default branch. What changed since the head left it is reviewed."""
+    run: bool = False
+    seeds: int = 0
+    say: Callable[[str], None] = lambda line: None
+    _requests: dict[Path, RunRequest | str] = field(default_factory=dict)
+    _dirty: bool = False
+
+    def review(self) -> Review:
+        """Return the review. Raises UsageError for a base that is not there or shares no history."""
+        base = self.base or self.repository.default_branch()
+        commit = self.repository.merge_base(base, "HEAD")
+        state = provenance.git_state(self.repository.root)
+        self._dirty = state is None or state.dirty
+        with check_out(self.repository, commit) as tree:
+            changes = find_source_changes(self.repository, commit, tree)
+            notebooks = [self._review(change) for change in changes.notebooks]
+        return Review(
+            base=base,
+            base_commit=commit,
+            head_commit=self.repository.commit("HEAD"),
+            dirty=self._dirty,
+            notebooks=tuple(notebooks),
+            unchanged=changes.unchanged,
+            only_outputs=changes.only_outputs,
+        )
+
+    def _review(self, source: SourceChange) -> NotebookReview:
+        change = source.change
+        review = NotebookReview(change.path, change.old_path, _STATES.get(change.state, "modified"), change.problem)
+        if change.problem:
+            return review
+        root = source.head.root if source.head else self.repository.root
+        prefix = root.relative_to(self.repository.root.resolve()).as_posix()
+        helpers = find_helpers(source.base, source.head, "" if prefix == "." else f"{prefix}/")
+        review = replace(review, diff=change.diff, helpers=tuple(helpers))
+        if source.head is None:
+            return review
+        if source.same_code:
+            return replace(review, no_metrics_because="the code is the same, and so are its numbers")
+        request = self._request(source.head.root)
+        if isinstance(request, str):
+            return replace(review, no_metrics_because=request)
+        try:
+            return self._with_runs(review, source.head, source.base, request)
+        except (NbopsError, OSError) as error:  # the rest of the review is made all the same
+            return replace(review, no_metrics_because=reason(error))
+
+    def _request(self, root: Path) -> RunRequest | str:
+        """Return how runs of a project are had, or why they cannot be."""
+        if root not in self._requests:
+            try:
+                request = RunRequest(settings.load(root, os.environ), self.run, self.seeds, self.say)
+                none = f"no runs are tracked here: {RUN_IT}"
+                self._requests[root] = none if request.store is None else request
+            except NbopsError as error:
+                self._requests[root] = reason(error)
+        return self._requests[root]
+
+    def _with_runs(
+        self, review: NotebookReview, head: NotebookSource, base: NotebookSource | None, request: RunRequest
+    ) -> NotebookReview:
+        """Return the review with what the runs of both sides tell."""
+        assert request.store is not None
+        values = request.values(head, head)
+        new = side_runs.find_runs_of(request, "head", head, values)
+        old = side_runs.find_runs_of(request, "base", base, request.values(base, head)) if base else SideRuns()
+        review = replace(review, run_problems=tuple(side.problem for side in (new, old) if side.problem))
+        if not new.runs:
+            proof = source_proof.explain(request.store, head, values[0], self.repository)
+            why = _NOT_RUN if request.make and not request.makes(head) else _no_run(new, proof)
+            return replace(review, proof=proof, no_metrics_because=why)
+        review = replace(review, proof=source_proof.prove(new.runs[0], head.fingerprint(values[0]), dirty=self._dirty))
+        review = replace(review, metrics=self._compare(request, old, new))
+        if old.runs:
+            runs = [read_run(request.store, side.runs[0].run_id) for side in (old, new)]
+            return _with_executed(replace(review, base_run=old.runs[0].run_id), *runs)
+        if base is not None and old.problem is None:
+            return replace(review, no_metrics_because=f"the base has no run of its source: {RUN_IT}")
+        return review
+
+    def _compare(self, request: RunRequest, base: SideRuns, head: SideRuns) -> tuple[MetricChange, ...]:
+        """Return the metrics of both sides; where only one has a seed to vary, of the first run of each."""
+        assert request.store is not None
+        count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
+        policy = Policy.of(request.settings.promotion, "")
+        return MetricComparer(request.store, base.runs[:count], head.runs[:count], policy).compare()
+
+
+def _no_run(head: SideRuns, proof: SourceProof) -> str:
+    if head.problem is not None:
+        return ""
+    newest = f"; the newest run, {proof.run_id[:8]}, is of another source" if proof.run_id else ""
+    return f"there is no run of this source{newest}: {RUN_IT}"
+
+
+def _with_executed(review: NotebookReview, base: RecordedRun, head: RecordedRun) -> NotebookReview:
+    """Return the review with what the executed notebooks of both sides show."""
+    comparison = compare_runs(base, head)
+    return replace(review, costs=tuple(_costs(comparison)))
+
+
+def _costs(comparison: RunComparison) -> Iterator[CostRise]:
+    """Yield the cells that take much more, or much less, than before."""
+    for cost in comparison.costs:
+        if _much(cost):
+            yield CostRise(
+                cost.head_cell,
+                cost.name,
+                cost.base.seconds,
+                cost.head.seconds,
+                cost.base.peak_memory_mb,
+                cost.head.peak_memory_mb,
+            )
+
+
+def _much(cost: CostChange) -> bool:
+    seconds = abs(cost.more_seconds)
+    longer = seconds > MORE_SECONDS and seconds > (cost.base.seconds or 0.0) / 2
+    measured = cost.base.peak_memory_mb is not None and cost.head.peak_memory_mb is not None
+    return longer or (measured and abs(cost.more_memory_mb) > MORE_MEMORY_MB)

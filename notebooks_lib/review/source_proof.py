@@ -1,0 +1,103 @@
+"""Are the numbers of a run from exactly the source under review? If not, what differs. Reads only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+
+from notebooks_lib.errors import UsageError
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.review.notebook_review import SourceProof
+from notebooks_lib.review.source_changes import NotebookSource
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.query import RunInfo
+from notebooks_lib.tracking.store import Store, store_errors
+
+COMMIT = "mlflow.source.git.commit"
+NEWEST = 20
+"""Runs of a notebook among which the newest that ended well is looked for."""
+
+
+def prove(run: RunInfo, fingerprint: str, *, dirty: bool) -> SourceProof:
+    """Return the proof for a run that ended well, of the source under review with this fingerprint.
+
+    `dirty` says that the work tree under review holds uncommitted changes.
+    """
+    differences = []
+    if run.tags.get(Tag.SOURCE_FINGERPRINT) != fingerprint:
+        differences.append("the source changed while it ran")
+    if dirty:
+        differences.append("the work tree has uncommitted changes: its source is in no commit")
+    elif Tag.GIT_DIRTY not in run.tags:
+        differences.append("the run recorded no commit")
+    elif run.tags[Tag.GIT_DIRTY] != "false":
+        differences.append("the run began with uncommitted changes in its work tree")
+    return _proof(run, differences)
+
+
+def explain(
+    store: Store, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+) -> SourceProof:
+    """Return the newest run of a notebook whose source is another, with what differs; no run if it never ran well."""
+    path = source.notebook.opened.relative_to(source.root).as_posix()
+    run = _newest_run(store, path)
+    if run is None:
+        return SourceProof()
+    return _proof(run, _differences(run, source, values, repository))
+
+
+def _proof(run: RunInfo, differences: Iterable[str]) -> SourceProof:
+    fingerprint, commit = run.tags.get(Tag.SOURCE_FINGERPRINT, ""), run.tags.get(COMMIT, "")
+    return SourceProof(run.run_id, fingerprint, commit, tuple(differences))
+
+
+def _newest_run(store: Store, path: str) -> RunInfo | None:
+    if "'" in path:  # which no condition can hold
+        return None
+    with store_errors(store):
+        experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
+        condition = f"tags.`{Tag.NOTEBOOK}` = '{path}'"
+        runs = store.client.search_runs(experiments, condition, max_results=NEWEST) if experiments else []
+    return next((run for run in map(query.run_info, runs) if run.ended), None)
+
+
+def _differences(
+    run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+) -> Iterator[str]:
+    known = False
+    for line in _known_differences(run, source, values):
+        known = True
+        yield line
+    helpers = _changed_helpers(run, source, repository)
+    if helpers:
+        yield f"since that run {', '.join(helpers)} changed"
+    elif not known:
+        yield "since that run a file that the notebook imports changed, or its data"
+
+
+def _known_differences(run: RunInfo, source: NotebookSource, values: Mapping[str, object]) -> Iterator[str]:
+    if run.tags.get(Tag.CODE_SHA256) != source.notebook.code_sha256:
+        yield "since that run a code cell changed"
+    if run.tags.get(Tag.LOCK_SHA256, "") != source.lock_sha256:
+        yield "since that run requirements.lock changed"
+    for name, value in {**read_schema(source.notebook).defaults, **values}.items():
+        if name in run.params and run.params[name] != str(value):
+            yield f"that run had `{name}` {run.params[name]}, here it is {value}"
+
+
+def _changed_helpers(run: RunInfo, source: NotebookSource, repository: GitRepository) -> list[str]:
+    """Return the imported modules that are not as in the run's commit; none if that commit is not here."""
+    commit, changed = run.tags.get(COMMIT, ""), []
+    if not repository.has(commit):
+        return []
+    for name, digest in source.modules.items():
+        try:
+            version = repository.find_file(commit, repository.inside(source.root / name))
+            content = next(repository.blobs([version.blob])) or b""
+        except UsageError:
+            content = b""
+        if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() != digest:
+            changed.append(name)
+    return changed

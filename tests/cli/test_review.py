@@ -1,0 +1,280 @@
+"""`nbops review`: a reviewer knows what changed, what it did to the numbers, and that they belong to this source."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib.__main__ import run
+from notebooks_lib.datasets import holdout_ledger
+from notebooks_lib.review.base_checkout import PREFIX
+from notebooks_lib.settings import load
+from notebooks_lib.tracking import query
+from notebooks_lib.tracking.store import connect
+from tests.git_commands import commit, git, make_repository
+from tests.notebooks.building import code, md, write
+
+FIT = """from helpers import make_model
+
+from notebooks_lib import datasets, tracking
+
+run = tracking.run()
+data = datasets.load("diabetes")
+model = make_model(alpha).fit(data.train.X, data.train.y)"""
+RECORD = """from sklearn.metrics import root_mean_squared_error
+
+rmse = root_mean_squared_error(data.validation.y, model.predict(data.validation.X))
+run.log({"rmse": rmse, "cost": 3 * rmse})
+run.log_model(model, example=data.train.X)"""
+HELPER = """from sklearn.linear_model import Ridge
+
+
+def make_model(alpha):
+    return Ridge(alpha)
+"""
+PARAMETERS = "alpha: float = 0.1\nseed: int = 0"
+
+
+def write_notebook(root: Path, parameters: str = PARAMETERS, *more: dict[str, Any]) -> Path:
+    cells = [md("# Ridge"), code(parameters, "parameters"), code(FIT, id="fit"), *more, code(RECORD, id="record")]
+    return write(root / "experimentation" / "ridge.ipynb", *cells)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project whose branch `change` has left `main`."""
+    root = make_repository(tmp_path / "project")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (root / "production").mkdir()
+    (root / "production" / "settings.toml").write_text('[project]\nname = "sample"\n')
+    (root / "requirements.lock").write_text("a==1\n")
+    (root / "experimentation").mkdir()
+    (root / "experimentation" / "helpers.py").write_text(HELPER)
+    write_notebook(root)
+    commit(root)
+    git(root, "switch", "--quiet", "-c", "change")
+    monkeypatch.chdir(root)
+    yield root
+    assert list((tmp_path / "scratch").glob(f"{PREFIX}*")) == [], "no scratch folder stays"
+    assert git(root, "worktree", "list").count("\n") == 0
+
+
+def review(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["review", "--json", *arguments]) == code
+    content: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return content
+
+
+def use_store(root: Path, migrated: Path) -> None:
+    (root / ".nbops").mkdir(exist_ok=True)
+    (root / ".nbops" / ".gitignore").write_text("*\n")
+    shutil.copy(migrated / ".nbops" / "mlflow.db", root / ".nbops" / "mlflow.db")
+
+
+@pytest.mark.notebooks
+def test_from_change_to_numbers_and_their_proof(
+    root: Path, migrated: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    (notebook,) = review(capsys)["notebooks"]
+    assert notebook["no_metrics_because"] == "no runs are tracked here: nbops review --run makes them"
+    assert not (root / ".nbops").exists(), "a review that only reads makes no store"
+
+    use_store(root, migrated)
+    made = review(capsys, "--run")
+    assert (made["base"], made["dirty"], made["worse"], made["failed"]) == ("main", False, True, False)
+    (notebook,) = made["notebooks"]
+    metrics = {metric["name"]: metric for metric in notebook["metrics"]}
+    assert metrics["rmse"]["gain"]["verdict"] == "worse", "and that is an answer: exit 0"
+    assert metrics["rmse"]["gain"]["of"].endswith("validation rows")
+    assert "own" in metrics["cost"]["no_gain_because"]
+    assert notebook["exact_source"]
+    assert notebook["run_problems"] == []
+
+    store = connect(load(root, {}))
+    assert len(query.find_runs(store, "sample")) == 2
+    outputs = root / ".nbops" / "outputs"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
+    found = review(capsys, "main")
+    assert found["notebooks"] == made["notebooks"], "from the store, as --skip-seen finds them"
+    assert len(query.find_runs(store, "sample")) == 2
+    assert outputs.read_text() == "changed=1\nworse=true\nfailed=false\n"
+    assert not (root / ".nbops" / "holdout.jsonl").exists(), "the holdout was not read"
+    assert store.client.get_experiment_by_name(holdout_ledger.EXPERIMENT) is None
+
+    helper, lock, notebook_file = "experimentation/helpers.py", "requirements.lock", "experimentation/ridge.ipynb"
+    for file, before, after in (
+        (helper, "return Ridge", "return  Ridge"),
+        (lock, "a==1", "a==2"),
+        (notebook_file, "1000.0", "1000.1"),
+        (notebook_file, "3 * rmse", "4 * rmse"),
+    ):
+        content = (root / file).read_text()
+        assert content.count(before) == 1
+        (root / file).write_text(content.replace(before, after))
+        commit(root, "one byte, after the run")
+        (notebook,) = review(capsys)["notebooks"]
+        assert not notebook["exact_source"]
+        assert notebook["metrics"] == []
+        assert "is of another source" in notebook["no_metrics_because"]
+        assert len(notebook["proof"]["differences"]) >= 1
+        git(root, "reset", "--quiet", "--hard", "HEAD~1")
+    (notebook,) = review(capsys)["notebooks"]
+    assert notebook["exact_source"]
+    (root / "other.txt").write_text("not committed")
+    (notebook,) = review(capsys)["notebooks"]
+    assert notebook["proof"]["differences"] == ["the work tree has uncommitted changes: its source is in no commit"]
+    assert notebook["metrics"], "the numbers are of this source all the same"
+
+
+@pytest.mark.proof
+def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    use_store(root, migrated)
+    (root / "experimentation" / "helpers.py").write_text("print('so far')\nraise ValueError('broken')\n")
+    commit(root)
+    failed = review(capsys, "--run", code=1)
+    assert failed["failed"]
+    (problem,) = failed["notebooks"][0]["run_problems"]
+    assert (problem["side"], problem["failure"]["cell"], problem["reason"][-18:]) == ("head", 2, "ValueError: broken")
+    assert problem["last_lines"][-1] == "ValueError: broken"
+    again = review(capsys, code=1)
+    (problem,) = again["notebooks"][0]["run_problems"]
+    assert problem["failure"]["error"] == "ValueError", "also from the store"
+
+    git(root, "switch", "--quiet", "-c", "mended")
+    (root / "experimentation" / "helpers.py").write_text(HELPER.replace("Ridge(alpha)", "Ridge(2 * alpha)"))
+    commit(root)
+    mended = review(capsys, "change", "--run", "--seeds", "3")
+    (notebook,) = mended["notebooks"]
+    (problem,) = notebook["run_problems"]
+    assert (problem["side"], mended["failed"]) == ("base", False), "the head runs, and that is what counts"
+    assert {metric["name"]: metric["head"] is not None for metric in notebook["metrics"]} == {
+        "cost": True,
+        "rmse": True,
+    }
+    seeds = review(capsys, "main", "--seeds", "3", "--run")
+    (notebook,) = seeds["notebooks"]
+    rmse = next(metric for metric in notebook["metrics"] if metric["name"] == "rmse")
+    assert rmse["gain"]["of"].endswith("validation rows"), "no seed changes a ridge: rows tell more"
+    runs = query.find_runs(connect(load(root, {})), "sample")
+    assert sorted(run.params["seed"] for run in runs) == ["0", "0", "1", "1", "2", "2"]
+
+
+@pytest.mark.notebooks
+def test_an_interrupt_ends_the_run_and_leaves_nothing(root: Path, migrated: Path) -> None:
+    use_store(root, migrated)
+    write_notebook(root, PARAMETERS, code("import time\ntime.sleep(600)"))
+    commit(root)
+    command = [sys.executable, "-m", "notebooks_lib", "review", "--run"]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "running ridge.ipynb of the head" in process.stderr.readline()
+        store = connect(load(root, {}))
+        while not query.find_runs(store, "sample", ended_only=False) if "sample" in query.experiments(store) else True:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    (only,) = query.find_runs(store, "sample", ended_only=False)
+    assert only.status == "KILLED"
+
+
+def test_a_repository_without_anything_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_repository(tmp_path / "plain")
+    write(root / "q.ipynb", md("# T"), code("x = 1"))
+    commit(root)
+    monkeypatch.chdir(root)
+    assert review(capsys)["notebooks"] == []
+    write(root / "q.ipynb", md("# T"), code("x = 2"))
+    write(root / "new.ipynb", code("y = 1"))
+    content = review(capsys)
+    assert [(one["path"], one["state"]) for one in content["notebooks"]] == [
+        ("new.ipynb", "added"),
+        ("q.ipynb", "modified"),
+    ]
+    assert run(["review"]) == 0
+    assert "1 cell edited" in capsys.readouterr().out
+
+
+def test_what_is_asked_for_wrongly(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    git(root, "switch", "--quiet", "--orphan", "other")
+    commit(root, "unrelated")
+    assert run(["review", "main"]) == 2
+    assert "share no history" in capsys.readouterr().err
+    git(root, "switch", "--quiet", "change")
+    for base, says in (("nothing", "unknown revision 'nothing'"), ("origin/main", "git fetch")):
+        assert run(["review", base]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert len(error.splitlines()) == 1
+    assert run(["review", "--seeds", "1"]) == 2
+    shallow = tmp_path / "shallow"
+    commit(root, "one more")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", "change", root.as_uri(), str(shallow))
+    monkeypatch.chdir(shallow)
+    assert run(["review", "origin/main"]) == 2
+    assert "git fetch --unshallow" in capsys.readouterr().err
+    (tmp_path / "bare").mkdir()
+    monkeypatch.chdir(tmp_path / "bare")
+    assert run(["review"]) == 2
+    assert "is not in a git repository" in capsys.readouterr().err
+    monkeypatch.chdir(root)
+
+
+def test_damaged_notebooks_do_not_stop_the_others(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "bad.ipynb").write_text("<<<<<<< ours\n{}")
+    write(root / "two.ipynb", code("x = 1", id="same"), code("y = 1", id="same"))
+    (root / "link.ipynb").symlink_to("two.ipynb")
+    (root / "r.ipynb").write_text(json.dumps({"nbformat": 4, "metadata": {"kernelspec": {"name": "ir"}}, "cells": []}))
+    content = review(capsys, code=1)
+    problems = {one["path"]: one["problem"] for one in content["notebooks"]}
+    assert "conflict markers" in problems.pop("bad.ipynb")
+    assert problems["two.ipynb"] == problems["r.ipynb"] == ""
+
+
+def test_a_page_and_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "experimentation" / "helpers.py").write_text(HELPER + "\n")
+    assert run(["review", "--markdown", "report.md"]) == 0
+    assert capsys.readouterr().out == (root / "report.md").read_text()
+    assert run(["review", "--markdown", str(root)]) == 2
+    capsys.readouterr()
+    assert run(["review", "--markdown", "nowhere/report.html"]) == 2
+    assert capsys.readouterr().err == "nbops: nowhere/report.html cannot be written: No such file or directory\n"
+    assert run(["review", "--markdown", "/dev/full"]) == 1
+    assert capsys.readouterr().err.startswith("nbops: the disk is full")
+
+
+def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:
+    (root / "large.bin").write_bytes(bytes(200_000))
+    commit(root)
+    git(root, "branch", "--force", "main")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    limited += "from notebooks_lib.__main__ import main; main(['review'])"
+    done = subprocess.run([sys.executable, "-c", limited], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "cannot be checked out: " in line
+
+
+def test_notebooks_that_promote_are_not_run(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    use_store(root, migrated)
+    write(root / "production" / "act.ipynb", md("# Act"), code("raise SystemExit(3)"))
+    (notebook,) = review(capsys, "--run")["notebooks"]
+    assert notebook["no_metrics_because"].startswith("a notebook under production/ acts on")
+    assert notebook["run_problems"] == []

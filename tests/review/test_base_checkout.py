@@ -1,0 +1,113 @@
+"""The base is on disk while it is looked at, and gone afterwards: also after Ctrl-C, SIGTERM and, by the next, kill -9."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.errors import NbopsError
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review.base_checkout import PREFIX, check_out
+from tests.git_commands import commit, git, make_repository
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review.base_checkout import check_out
+with check_out(GitRepository(Path(sys.argv[1])), "HEAD") as tree:
+    print(tree, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepository:
+    folder = make_repository(tmp_path / "repository")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (folder / "a.txt").write_text("one")
+    commit(folder)
+    return GitRepository(folder)
+
+
+def left(repository: GitRepository) -> list[str]:
+    """Scratch folders, and work trees beside the repository's own."""
+    trees = git(repository.root, "worktree", "list", "--porcelain").count("worktree ") - 1
+    return [*(path.name for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")), *["tree"] * trees]
+
+
+def test_the_base_is_there_and_then_gone(repository: GitRepository) -> None:
+    (repository.root / "a.txt").write_text("two")
+    with check_out(repository, "HEAD") as tree, check_out(repository, "HEAD") as other:
+        assert tree != other, "two reviews at once"
+        assert (tree / "a.txt").read_text() == "one"
+        (tree / "made.txt").write_text("by a run")
+    assert left(repository) == []
+    assert (repository.root / "a.txt").read_text() == "two"
+    with pytest.raises(ZeroDivisionError), check_out(repository, "HEAD"):
+        raise ZeroDivisionError
+    assert left(repository) == []
+
+
+def test_what_git_cannot_write_is_one_line(repository: GitRepository) -> None:
+    says = "^commit 01234567 cannot be checked out: .*0123456789$"
+    with pytest.raises(NbopsError, match=says), check_out(repository, "0123456789"):
+        pass
+    assert left(repository) == []
+
+
+def test_no_hook_runs_and_no_other_work_tree_is_touched(repository: GitRepository, tmp_path: Path) -> None:
+    hook = repository.root / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    hook.chmod(0o755)
+    git(repository.root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "theirs"))
+    (tmp_path / "ran").unlink()
+    git(repository.root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "gone"))
+    (tmp_path / "gone").rename(tmp_path / "moved")
+    (tmp_path / "ran").unlink()
+    with check_out(repository, "HEAD"):
+        pass
+    assert not (tmp_path / "ran").exists()
+    assert left(repository) == ["tree", "tree"], "also one whose folder is away for now"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing(repository: GitRepository, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(repository.root)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        tree = process.stdout.readline().strip()
+        assert Path(tree).is_dir()
+        process.send_signal(number)
+        assert process.wait(20) != 0
+    assert left(repository) == []
+
+
+def test_the_next_review_removes_what_a_killed_one_left_and_not_one_that_goes_on(repository: GitRepository) -> None:
+    command = [sys.executable, "-c", HOLD, str(repository.root)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as going_on,
+    ):
+        assert killed.stdout is not None
+        assert going_on.stdout is not None
+        trees = [Path(process.stdout.readline().strip()) for process in (killed, going_on) if process.stdout]
+        killed.kill()
+        killed.wait()
+        assert trees[0].is_dir()
+        (Path(tempfile.gettempdir()) / f"{PREFIX}{killed.pid}-empty").mkdir()
+        with check_out(repository, "HEAD"):
+            assert [tree.exists() for tree in trees] == [False, True]
+        going_on.send_signal(signal.SIGTERM)
+        going_on.wait(20)
+    assert left(repository) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []

@@ -1,0 +1,68 @@
+"""A base with another lock runs in its own environment, made once; one that cannot be made leaves nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.errors import NbopsError
+from notebooks_lib.paths import Layout
+from notebooks_lib.review.base_environment import FOLDER, find_python
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Layout]:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    base, head = tmp_path / "base", tmp_path / "head"
+    base.mkdir()
+    head.mkdir()
+    (head / "requirements.lock").write_text("# head\n")
+    return base, Layout(head)
+
+
+def test_no_lock_or_the_same_one_needs_no_environment(folders: tuple[Path, Layout]) -> None:
+    base, head = folders
+    assert find_python(base, head) == sys.executable
+    shutil.copy(head.lock, base)
+    assert find_python(base, head) == sys.executable
+    assert not head.state.exists()
+
+
+def test_an_environment_is_made_once(folders: tuple[Path, Layout]) -> None:
+    base, head = folders
+    (base / "requirements.lock").write_text("# base\n")
+    lines: list[str] = []
+    python = find_python(base, head, lines.append)
+    assert lines == ["the base has another requirements.lock: its environment is made once, which can take minutes"]
+    code = "import sys; print(sys.prefix != sys.base_prefix, sys.version_info[:2])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"True {sys.version_info[:2]}"
+    assert find_python(base, head, lines.append) == python
+    assert len(lines) == 1
+    (head.state / FOLDER).joinpath(Path(python).parents[1].name, ".ready").unlink()
+    Path(python).parents[1].joinpath("half").touch()
+    assert find_python(base, head, lines.append) == python, "one that a kill left half made is made anew"
+    assert not Path(python).parents[1].joinpath("half").exists()
+
+
+def test_a_lock_that_does_not_install_is_one_line_and_leaves_nothing(folders: tuple[Path, Layout]) -> None:
+    base, head = folders
+    (base / "requirements.lock").write_text("no-such-package-of-anybody==1.0\n")
+    with pytest.raises(
+        NbopsError, match=r"^the environment of the base's lock cannot be made: .*no-such-package"
+    ) as caught:
+        find_python(base, head)
+    assert "\n" not in str(caught.value)
+    assert [path.suffix for path in (head.state / FOLDER).iterdir()] == [".lock"]
+
+
+def test_without_uv(folders: tuple[Path, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    base, head = folders
+    (base / "requirements.lock").write_text("# base\n")
+    monkeypatch.setenv("PATH", str(base))
+    with pytest.raises(NbopsError, match="made by uv, which is not installed"):
+        find_python(base, head)
