@@ -42,6 +42,7 @@ class Tag:
     WITHDRAWN_PREFIX = "nbops.withdrawn."  # + stage, on a model version that was taken back there: "true", or "" again
     WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once somebody says so
     GOLDEN = "nbops.golden"  # on a model version: artifact of its run that holds its golden predictions, "#", digest
+    VERIFY = "nbops.verify"  # on a run of `nbops verify`: "learn" or "verify"; it is neither ranked nor promoted
     LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
     LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
     REASON = "nbops.reason"

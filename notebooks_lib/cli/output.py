@@ -15,6 +15,7 @@ from notebooks_lib import safe_text
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
     from notebooks_lib.notebooks.parameters import Schema
+    from notebooks_lib.run_result import RunResult
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
@@ -104,6 +105,22 @@ def notebook(document: Notebook, schema: Schema) -> None:
         table(("parameter", "type", "default", "allowed", "meaning"), rows)
     else:
         click.echo(schema.problem or "the cell tagged `parameters` assigns nothing")
+
+
+def run_result(result: RunResult) -> None:
+    """Print how a run ended, its metrics, why it failed, and where it can be seen."""
+    colour = "green" if result.status == "FINISHED" else "red"
+    early = ", stopped early by sys.exit" if result.stopped_early else ""
+    when = "before, with the same fingerprint: not run again" if result.seen else f"in {result.seconds:.1f} s{early}"
+    click.echo(click.style(result.status, fg=colour) + f" {when}")
+    if result.metrics:
+        click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
+    if result.failure is not None:
+        click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
+    if result.output.exists():  # a run on another machine has it among the artifacts
+        click.echo(f"  notebook  {path(result.output)}")
+    if result.run_id:
+        click.echo(f"  run       {result.run_id}  ({open_hint(result.url)})")
 
 
 def open_hint(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import errors, safe_text
+from notebooks_lib import errors
 from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_values, parameters
 
@@ -120,7 +120,7 @@ def command(
     if as_json:
         _json(result)
     else:
-        _print(result)
+        terminal.run_result(result)
     if result.failure is not None and result.failure.kind == "interrupt":
         return 130
     return 0 if result.status == "FINISHED" else 1
@@ -170,18 +170,3 @@ def _json(result: RunResult | None, error: BaseException | None = None) -> None:
     if error is not None:
         content["error"] = {"error": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(content) + "\n")
-
-
-def _print(result: RunResult) -> None:
-    colour = "green" if result.status == "FINISHED" else "red"
-    early = ", stopped early by sys.exit" if result.stopped_early else ""
-    when = "before, with the same fingerprint: not run again" if result.seen else f"in {result.seconds:.1f} s{early}"
-    click.echo(click.style(result.status, fg=colour) + f" {when}")
-    if result.metrics:
-        click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
-    if result.failure is not None:
-        click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
-    if result.output.exists():  # a run on another machine has it among the artifacts
-        click.echo(f"  notebook  {terminal.path(result.output)}")
-    if result.run_id:
-        click.echo(f"  run       {result.run_id}  ({terminal.open_hint(result.url)})")

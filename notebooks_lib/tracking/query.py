@@ -76,6 +76,11 @@ class RunInfo:
         return self.tags.get(Tag.SWEEP) == "parent"
 
     @property
+    def repeats(self) -> bool:
+        """True if the run only repeats others, for `nbops verify`: the luckiest of many seeds is no candidate."""
+        return Tag.VERIFY in self.tags
+
+    @property
     def datasets(self) -> dict[str, str]:
         """Dataset name -> "name@version#fingerprint", for each dataset that the run used."""
         prefix = Tag.DATASET_PREFIX
@@ -106,8 +111,8 @@ class RunSelection:
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
     """Return all runs of an experiment, newest first.
 
-    With `ended_only` those that ended well, without the parent runs of sweeps. Raises UnknownNameError when there is no
-    such experiment.
+    With `ended_only` those that ended well, without the parent runs of sweeps and the runs of `nbops verify`. Raises
+    UnknownNameError when there is no such experiment.
     """
     experiment_id = _experiment_id(store, experiment)
     with store_errors(store):
@@ -170,7 +175,7 @@ def _ended(store: Store) -> str:
 
 
 def _counts(run: RunInfo) -> bool:
-    return run.ended and not run.superseded and not run.holds_trials
+    return run.ended and not run.superseded and not run.holds_trials and not run.repeats
 
 
 def _newest_first(mlflow_runs: Iterable[Any], experiment: str) -> list[RunInfo]:

@@ -1,0 +1,115 @@
+"""Several runs of one notebook that differ in nothing, or in the parameter `seed` alone; and the text they put out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.review.recorded_run import INSERTED
+from notebooks_lib.run_result import RunResult
+from notebooks_lib.running.plan import NotebookPlanner, Plan
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.store import Store
+
+SEED = "seed"
+POOL = 1000
+"""Seeds that are considered: learned ones come first, the rest are for verifications."""
+
+RunPlan = Callable[[Plan, Store], RunResult]
+"""Runs a planned notebook, with whatever limits and progress the caller wants."""
+
+
+class RepeatedNotebook:
+    """A notebook whose runs are to be equal but for the seed. Its defaults are what is run."""
+
+    def __init__(self, planner: NotebookPlanner, run: RunPlan) -> None:
+        name = planner.notebook.path.name
+        if injected := parameters.read_injected(planner.notebook):
+            raise errors.UsageError(
+                f"{name}: holds values that a run injected ({', '.join(injected)}): bands are of a notebook's own "
+                "defaults; name the notebook that was run, or take that cell out"
+            )
+        self.planner = planner
+        self._run = run
+        self.seeds = seeds_of(planner.schema)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the runs are tracked; connected to at the first use."""
+        return store.connect(self.planner.settings)
+
+    @property
+    def source_fingerprint(self) -> str:
+        """The fingerprint of the source as it is now, with the first seed."""
+        start = self.planner.plan(self._given(0)).start
+        assert start is not None
+        return start.source_fingerprint
+
+    def run(self, places: Sequence[int], *, purpose: str) -> tuple[RunResult, ...]:
+        """Run the notebook once for each place in `seeds`; stop after the first run that did not finish."""
+        results = []
+        for place in places:
+            plan = self.planner.plan(self._given(place), tags={Tag.VERIFY: purpose})
+            results.append(self._run(plan, self.store))
+            if results[-1].status != "FINISHED":
+                break
+        return tuple(results)
+
+    def datasets(self, result: RunResult) -> Mapping[str, str]:
+        """Return dataset name -> "name@version#fingerprint" of what a run used."""
+        return query.get_run(self.store, result.run_id).datasets if result.run_id else {}
+
+    def _given(self, place: int) -> dict[str, object]:
+        return {SEED: self.seeds[place]} if self.seeds else {}
+
+
+def seeds_of(schema: parameters.Schema) -> tuple[int, ...]:
+    """Return the values that the parameter `seed` allows, its default first; none where it takes no integers."""
+    parameter = schema.find(SEED)
+    if parameter is None:
+        return ()
+    default = parameter.default
+    first = default if isinstance(default, int) and not isinstance(default, bool) else 0
+    candidates = itertools.chain(range(first, first + POOL), range(max(0, first - POOL), first))
+    allowed = (seed for seed in candidates if not parameter.problem(seed))
+    return tuple(itertools.islice(allowed, POOL))
+
+
+@dataclass(frozen=True)
+class CellText:
+    """The text that one cell put out."""
+
+    cell: str
+    """Its index and id, as "cell 4 (model)"."""
+    text: str
+
+
+def cell_texts(result: RunResult) -> tuple[CellText, ...]:
+    """Return what the code cells put out as text, without the run's id; cells count as in the author's notebook."""
+    executed = document.read(result.output)
+    kept = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
+    texts = []
+    for index, cell in enumerate(kept):
+        if cell.kind == "code":
+            text = _joined(executed.raw["cells"][cell.index].get("outputs", ()))
+            if result.run_id:
+                text = text.replace(result.run_id, "")
+            texts.append(CellText(f"cell {index} ({cell.id})", text))
+    return tuple(texts)
+
+
+def unsteady_cells(results: Sequence[RunResult]) -> tuple[str, ...]:
+    """Return the cells whose text outputs differ between runs that should be equal."""
+    by_run = [cell_texts(result) for result in results]
+    return tuple(same[0].cell for same in zip(*by_run, strict=True) if len({one.text for one in same}) > 1)
+
+
+def _joined(outputs: Sequence[dict[str, Any]]) -> str:
+    parts = (output.get("text", output.get("data", {}).get("text/plain", "")) for output in outputs)
+    return "".join(part if isinstance(part, str) else "".join(part) for part in parts)
