@@ -109,7 +109,7 @@ def is_data_type(name: str) -> bool:
     return _TRUSTED.match(name) is not None
 
 
-def trusted_flavor(folder: Path) -> str:
+def library_flavor(folder: Path) -> str:
     """Return the model's flavour as [promotion] trusted_flavors would name it: its library's, else python_function."""
     return next((name for name in read_mlmodel(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
 
@@ -118,11 +118,11 @@ def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> Non
     """Raise ModelError when a model brings code and its flavour is not trusted; `what` names the model."""
     check_folder(folder)
     brings = code_in(folder)
-    if brings and trusted_flavor(folder) not in trusted:
+    if brings and library_flavor(folder) not in trusted:
         raise ModelError(
             f"{what} brings code, which would run here before any rule: {brings}; if you trust everybody who can log "
             "models here, say so in production/settings.toml: [promotion] trusted_flavors = "
-            f'["{trusted_flavor(folder)}"]'
+            f'["{library_flavor(folder)}"]'
         )
 
 

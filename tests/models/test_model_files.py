@@ -105,7 +105,7 @@ def test_what_of_a_model_is_code_is_said(flavors: Any, words: str, tmp_path: Pat
     said = model_files.code_in(folder)
     assert words in said
     assert bool(said) == bool(words)
-    name = model_files.trusted_flavor(folder)
+    name = model_files.library_flavor(folder)
     model_files.check_folder_trusted(folder, [name], "it")
     if words:
         with pytest.raises(ModelError, match=rf'trusted_flavors = \["{name}"\]'):

@@ -26,7 +26,7 @@ OLD = [
 """As version 0.1 wrote it."""
 
 
-def written(tmp_path: Path, lines: list[dict[str, Any]]) -> journal.StageLock:
+def written(tmp_path: Path, lines: list[dict[str, Any]]) -> stage_lock.StageLock:
     lock = stage_lock.StageLock(Settings(root=tmp_path), "m", "prod")
     lock.folder.mkdir(parents=True)
     (lock.folder / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -89,7 +89,7 @@ class ProfileProcess:
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
 
 
-def start_server(model: Path) -> ProfileProcess:
+def start_profiled_server(model: Path) -> ProfileProcess:
     """Start a server process for `model`. It waits for an order, so that limits can be set first."""
     return ProfileProcess(
         "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.server_environment()}, model.parent

@@ -75,7 +75,7 @@ class LoadBench:
         self._numbers += 1
         self._tell(f"{cpus:g} CPU, {memory:g} GiB: loading")
         with ExitStack() as stack:
-            server = stack.enter_context(child_processes.start_server(self._model))
+            server = stack.enter_context(child_processes.start_profiled_server(self._model))
             held = stack.enter_context(LimitedProcess(server.pid, cpus, memory, self._numbers))
             stack.callback(server.kill)  # before its group is taken away
             stack.callback(held.let_go)  # before its pid can be another's
