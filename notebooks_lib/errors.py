@@ -10,7 +10,7 @@
     ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
     │   └── RunNotWrittenError         a notebook ran, and the store did not take its end
     ├── DatasetError (ValueError)      a dataset is not what its record says
-    │   └── HoldoutError (PermissionError)   the holdout was asked for outside promotion
+    │   └── HoldoutError (PermissionError)   the holdout may not be read
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
     │   └── PredictionError            a model raised while it predicted
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
@@ -96,7 +96,7 @@ class DatasetError(NbopsError, ValueError):
 
 
 class HoldoutError(DatasetError, PermissionError):
-    """Code outside a promotion tried to read the holdout."""
+    """The holdout may not be read: outside a promotion, or when its uses are spent."""
 
 
 class ModelError(NbopsError, RuntimeError):
@@ -116,7 +116,7 @@ class KernelError(NbopsError, RuntimeError):
 
 
 class ClusterError(NbopsError, RuntimeError):
-    """The cluster for the trials of a sweep cannot be reached, or was shut down."""
+    """The cluster for the trials of a sweep cannot be reached, or was lost."""
 
 
 class PromotionError(NbopsError, RuntimeError):

@@ -69,7 +69,7 @@ class RunResult:
     seconds: float = 0.0
     peak_memory_mb: float | None = None
     seen: bool = False
-    """Whether it is an earlier run of the same source: none was started."""
+    """True for an earlier run of the same source: none was started."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `nbops run --json` prints."""

@@ -21,7 +21,7 @@ class BundledTables:
     """A `DatasetSource` of scikit-learn's tables. Settings do not change their parts: they are the same everywhere."""
 
     def names(self) -> list[str]:
-        """Return the names of scikit-learn's tables: its `load_*` functions that can return a data frame."""
+        """Return the names of scikit-learn's tables: `load_*` functions that give a data frame and need no argument."""
         from sklearn import datasets
 
         return sorted(

@@ -44,7 +44,7 @@ _LONGEST = 400
 
 
 def parse_number(text: str) -> int | float | None:
-    """Return the number in a text; None when writing the number again would give another text."""
+    """Return the number in a text; None when the number, in the same notation, would be written differently."""
     if text in ("inf", "-inf"):
         return float(text)
     match = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None

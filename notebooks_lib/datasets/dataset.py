@@ -117,7 +117,7 @@ class Dataset:
 
 
 def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
-    """Return the table as a pandas data frame: missing values are NaN, times are datetime64[ns], in UTC.
+    """Return a data frame as pandas and MLflow want it: missing is NaN, times are datetime64[ns], instants in UTC.
 
     Times have no zone. A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in
     microseconds. `like` is the table that these rows belong to, so that a column has one type in all parts.

@@ -60,7 +60,10 @@ class Use:
     _run_id: str = ""
 
     def open(self) -> Part:
-        """Count one use of every holdout row, then return the rows. Raises HoldoutError when the budget is spent."""
+        """Count one use of every holdout row, then return the rows.
+
+        Raises HoldoutError when the budget is spent, or this question was opened or answered before.
+        """
         question = self._question
         if question is None or self._run_id or self.stored is not None:
             raise HoldoutError("a holdout is opened once per question, inside `holdout_use`")

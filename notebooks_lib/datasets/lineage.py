@@ -102,7 +102,7 @@ class LoggedRows:
 
 
 def training_rows(example: Any) -> LoggedRows | None:
-    """Return the digests of the rows of a model's example; None when the example is not a table."""
+    """Return digests of a model's example rows; None when the example is no table that a dataset could hold."""
     import numpy as np
     import pandas as pd
 

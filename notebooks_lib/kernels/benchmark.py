@@ -48,7 +48,7 @@ class Spread:
 def measure_starts(
     names: Sequence[str], repeats: int, on_start: Callable[[KernelStart], object]
 ) -> tuple[list[KernelStart], list[KernelStart]]:
-    """Return the measured starts of warm and of cold kernels that import these modules, after one round of warm-up.
+    """Start warm and cold kernels that import these modules, in turns; return the starts after a first round of each.
 
     Raises BenchmarkFailed.
     """

@@ -26,7 +26,7 @@ def read_history(path: str) -> list[str]:
 
 
 def add_to_history(path: str, modules: list[str]) -> None:
-    """Add modules to the history file in one write. A full disk is ignored: only speed is lost."""
+    """Add modules to the history file, all or none. A file that cannot be written is ignored: only speed is lost."""
     recorded = read_history(path)
     merged = list(dict.fromkeys(recorded + modules))[-MODULES:]
     if merged == recorded:

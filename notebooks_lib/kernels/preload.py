@@ -43,7 +43,7 @@ class Unfit(Exception):
 
 
 class Preload:
-    """The modules that the template has imported. `never` maps modules that must not be imported to the reason."""
+    """The modules that the template has imported. `never` maps modules not to be imported to the reason; it grows."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table

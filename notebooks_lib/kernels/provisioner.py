@@ -33,7 +33,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     """A LocalProvisioner that forks the kernel from a template; clients only notice the shorter start."""
 
     warm = False
-    """Whether the kernel was forked; False before it has started."""
+    """True if the kernel was forked; False before it has started."""
 
     _obstacle: Exception | None = None
     """Why there was no template before the launch."""

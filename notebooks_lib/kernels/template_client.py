@@ -41,7 +41,7 @@ class KernelRequest:
     environment: Mapping[str, str]
     folder: str
     independent: bool = False
-    """Whether the kernel outlives the process that requests it."""
+    """True if the kernel outlives the process that requests it."""
     stdin: Any = None
     stdout: Any = None
     stderr: Any = None

@@ -63,7 +63,7 @@ class Template:
         self.waiting: list[Any] = []
         """Requests of kernels that wait for what the successor imports."""
         self.open = True
-        """Whether it still forks kernels; else it only waits for the running ones."""
+        """True if the template still forks kernels; else it only waits for the running ones."""
         self.listener: socket.socket | None = None
         self.inode: int | None = None
         self.used = time.monotonic()

@@ -34,7 +34,7 @@ class ForkRequest:
     memory: str
     """File with the project's import history."""
     independent: bool = False
-    """Whether the kernel outlives its client."""
+    """True if the kernel outlives its client."""
     umask: int = 0o022
     limits: Sequence[tuple[int, tuple[int, int]]] = ()
     """Numbers of resource limits, each with its soft and its hard limit."""
@@ -51,7 +51,7 @@ class TemplateStatus:
 
     pid: int
     open: bool = False
-    """Whether it still forks kernels."""
+    """True if the template still forks kernels."""
     modules: int = 0
     importing: str = ""
     """The module that its successor imports now; empty when there is none."""

@@ -38,7 +38,7 @@ class Successor:
         self._since = time.monotonic()
 
     def read(self) -> bool:
-        """Read a report of the successor; return False at the end of its reports."""
+        """Read reports of the successor; return False when there is nothing more to read."""
         try:
             data = os.read(self.output, 2**16)
         except BlockingIOError:

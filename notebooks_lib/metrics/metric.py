@@ -71,7 +71,7 @@ class Metric:
     """Closed-form leave-one-out; None uses the built-in one for this name, else recomputes the metric."""
     needs_probabilities: bool = False
     own: bool = False
-    """Whether it is a user's function instead of a built-in metric."""
+    """True for a user's function, False for a built-in metric."""
     note: str = ""
     """What differs where it decides a promotion."""
     positive: str = ""

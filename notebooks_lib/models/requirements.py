@@ -86,7 +86,7 @@ def distributions_of(modules: Iterable[str]) -> set[str]:
 
 
 def is_own(module: str) -> bool:
-    """Return True if a module is a file of the project, not of an installed package: other machines lack it."""
+    """Return True if a loaded module is a file of the project, not of an installed package: other machines lack it."""
     loaded = sys.modules.get(module)
     if loaded is None or module in sys.stdlib_module_names or module == "__main__":
         return False

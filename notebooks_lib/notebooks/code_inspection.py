@@ -153,7 +153,7 @@ BY_MODULE = {
 
 
 def find_table_reads(notebook: Notebook, modules: ProjectModules) -> str:
-    """Return the first call that reads a table file, as "cell 3: read_csv"; empty if there is none.
+    """Return the first call in cells or `modules` that reads a table, as "cell 3: read_csv"; empty if there is none.
 
     A reader under another name, or in an installed package, is not found.
     """

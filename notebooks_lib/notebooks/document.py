@@ -90,7 +90,7 @@ class Notebook:
 
     @property
     def is_production(self) -> bool:
-        """Whether it stands under `production/`; of that and `experimentation/` the nearest folder counts."""
+        """True if the file is under `production/`; of that and `experimentation/` the nearest folder counts."""
         names = (folder.name for folder in self.opened.parents)
         return next((name for name in names if name in ("experimentation", "production")), "") == "production"
 

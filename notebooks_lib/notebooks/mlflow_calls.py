@@ -30,13 +30,13 @@ class MLflowCall:
     value: str | None
     """The name that it gives; None if it gives none, or if that is not known before the run."""
     known: bool
-    """Whether `value` is what the notebook will use; None then means that it gives no name."""
+    """True if `value` is what the notebook will use; None then means that it gives no name."""
     function: str = "set_experiment"
     """"set_experiment", "run" (tracking.run), "start_run", "set_tracking_uri", or the environment variable set."""
     by_id: bool = False
     """The value is an experiment id, not a name."""
     certain: bool = True
-    """Whether it is always run: not in a branch, function or loop."""
+    """True if the call is always run: not in a branch, function or loop."""
 
     @property
     def sets_store(self) -> bool:

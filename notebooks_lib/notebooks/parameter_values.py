@@ -66,7 +66,7 @@ def from_command_line(
 
 
 def assignments(values: Mapping[str, object]) -> str:
-    """Return the Python lines that assign these parameter values in a kernel."""
+    """Return Python lines that assign these values in a kernel, each as a literal of the same value and type."""
     return "\n".join(f"{name} = {expressions.write_literal(value)}" for name, value in values.items())
 
 

@@ -32,9 +32,9 @@ class Parameter:
     default_source: str = ""
     """The default as written."""
     computed: bool = False
-    """Whether the default is not a literal, and so known only when the notebook runs."""
+    """True if the default is not a literal, and so known only when the notebook runs."""
     required: bool = False
-    """Whether the parameter has an annotation only, and no default."""
+    """True if the parameter has an annotation only, and no default."""
     help: str = ""
     """The trailing comment."""
     kind: ParameterType = field(default_factory=ParameterType)

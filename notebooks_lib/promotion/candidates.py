@@ -48,7 +48,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Return the name of the run for tables."""
+        """Return a label for the run: its short id, with its name if it has one."""
         return f"run {self.run.run_id[:8]}" + (f" ({self.run.name})" if self.run.name else "")
 
 

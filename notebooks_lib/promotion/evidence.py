@@ -167,7 +167,7 @@ class Evidence:
     no_candidate: str = ""
     """Why there is no challenger; empty when there is one."""
     first: bool = False
-    """Whether there is no champion yet."""
+    """True if there is no champion yet."""
     paired: Paired | None = None
     """The gain with its error; None when one of the two could not be scored."""
     unpaired: str = ""
@@ -175,7 +175,7 @@ class Evidence:
     uses: Uses | None = None
     """How often these rows have decided; None when that was not counted, which fails."""
     unread: bool = False
-    """Whether the holdout was not read because an early rule failed."""
+    """True if the holdout was not read because an early rule failed."""
     data_faults: tuple[str, ...] | None = None
     """How the holdout differs from the training rows; None when that was not tested."""
     slices: tuple[Slice, ...] = ()
@@ -185,7 +185,7 @@ class Evidence:
 
     @property
     def by_challenger(self) -> tuple[Evidence, ...]:
-        """Split into one evidence per challenger of this use, best validation score first."""
+        """Return one evidence per challenger of this use, best validation score first."""
         return (replace(self, rivals=()), *self.rivals)
 
     @property

@@ -39,7 +39,7 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Fail because there is no candidate; the rule is used only then."""
+    """Require a candidate. The rule is used only where there is none, so it fails."""
     return RuleResult("challenger", not evidence.no_candidate, None, "a candidate", evidence.no_candidate, fault=False)
 
 
@@ -60,7 +60,7 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the challenger was trained on the dataset version to which the holdout belongs."""
+    """Require that the challenger was trained on the data to which the holdout belongs, by its fingerprint."""
     used, wanted = map(DatasetTag.parse, (evidence.challenger.dataset, evidence.dataset))
     ok = bool(evidence.dataset) and used.fingerprint == wanted.fingerprint
     reason = f"trained on {used.ref or 'data that its run did not record'}, judged on {wanted.ref}"

@@ -243,7 +243,7 @@ def check_slices(columns: Sequence[str], data: Dataset) -> None:
 def cut_slices(
     columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
 ) -> tuple[Slice, ...]:
-    """Compute the metric of both models for each value of each column: return one slice per value."""
+    """Compare both models on each value of each column: return one slice per value, in the order of the columns."""
     pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):

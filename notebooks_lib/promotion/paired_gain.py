@@ -76,7 +76,7 @@ def _drift(truth: Truth, answers: Answers) -> Array:
 
 @dataclass(frozen=True)
 class HoldoutPower:
-    """The power of a holdout: how often holdouts of this size would promote a model with a given true gain."""
+    """The power of holdouts of this size: the true gain that they would detect, or the rule that prevents it."""
 
     rows: int
     min_gain: float
@@ -89,7 +89,7 @@ class HoldoutPower:
     rows_needed: int | None = None
     """Rows with which that rule passes in a share `power` of holdouts; None when unknown."""
     interval_only: bool = False
-    """Whether other rules are not counted, because stretches of time cannot be drawn anew."""
+    """True if other rules are not counted, because stretches of time cannot be drawn anew."""
 
     def rows_for(self, worthwhile: float) -> int | None:
         """Return the rows with which a true gain of `worthwhile` is promoted in a share `power` of holdouts.

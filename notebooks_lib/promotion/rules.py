@@ -58,7 +58,7 @@ class RuleResult:
     otherwise: Literal["keep", "undecided"] = "keep"
     """The answer when the rule fails."""
     fault: bool = True
-    """Whether failing means a fault of the challenger or the comparison; otherwise it is simply the answer."""
+    """True if failing means a fault of the challenger or the comparison; otherwise it is simply the answer."""
 
     @property
     def mark(self) -> str:

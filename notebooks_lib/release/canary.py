@@ -139,7 +139,7 @@ class CanaryWatch:
 def judge(
     new: SlotCounts, old: SlotCounts, stage: Stage, *, before: SlotCounts | None = None, over: bool = True
 ) -> str:
-    """Return why the new version fails the step; empty if it does not. Before the step is over, only certain faults.
+    """Return why the new version fails the step; empty if it does not. Before the end, only faults that are certain.
 
     `before` holds the champion's counts before the step. The p95 is compared with them, because a slow new version
     occupies threads that the champion needs, and slows it down.

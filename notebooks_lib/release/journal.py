@@ -194,7 +194,7 @@ def _ends_mid_line(file: BinaryIO) -> bool:
 
 
 def read_journal(path: Path) -> Journal | None:
-    """Return the journal in a file; None without a complete line. A half-written last line is ignored: no step began.
+    """Return the journal in a file; None without a complete line. A half-written line is ignored: its step never began.
 
     Raises PromotionError when a complete line was not written by this module: what it announced is unknown.
     """

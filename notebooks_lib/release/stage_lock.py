@@ -2,7 +2,7 @@
 
 .nbops/changes/MODEL/STAGE/
     TIME-ID.jsonl      the journal of one change
-    lock               held by the process that makes a change; the system releases it when that process ends
+    lock               held by the process that makes a change; released when the change or that process ends
 """
 
 from __future__ import annotations

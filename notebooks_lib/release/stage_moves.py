@@ -67,7 +67,7 @@ class StageMoves:
 
     @property
     def empties(self) -> bool:
-        """True if the settings of the stage free the endpoint after the change."""
+        """True if the endpoint is freed after the change: a promotion to a stage with `empty_after`."""
         return self.kind == "promotion" and self.store.settings.stages.of(self.stage).empty_after
 
     def golden(self, version: Version) -> Golden:
@@ -136,7 +136,10 @@ class StageMoves:
             self.endpoint.delete_slot(slot)
 
     def take_back(self, why: str) -> str:
-        """Give all traffic back to the current champion. The version of the change stays in its slot, without any."""
+        """Give all traffic back to the current champion; where none served before, stop the endpoint.
+
+        The version of the change stays in its slot, without traffic.
+        """
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
             version_deployment.endpoint_status(self.store.settings, self.name),

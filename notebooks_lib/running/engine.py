@@ -62,7 +62,7 @@ class Execution:
     start_failure: str | None = None
     peak_memory_mb: float | None = None
     warm: bool = False
-    """Whether the kernel that ran the cells was a warm one."""
+    """True if the kernel that ran the cells was a warm one."""
     attempts: list[str] = field(default_factory=list)
 
 

@@ -78,7 +78,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._arrived = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Close an idle connection if there are too many, so that new clients are accepted."""
+        """If there are too many connections, close the one that has waited longest for its client."""
         if len(self.connections) >= self.bounds.connections:
             _longest_waiting(self.connections).abort()
         super().connection_made(transport)
@@ -93,7 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(f"the head of the request is longer than {self.bounds.head} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer 400 to a request that cannot be parsed, or the status with which this class refused it."""
+        """Answer 400 to a request that cannot be parsed, 431 to too many headers; abort after too many requests."""
         if self._fields > self.bounds.headers:
             self._refuse(f"the request has more than {self.bounds.headers} header fields")
         elif len(self.pipeline) > self.bounds.pipelined:

@@ -34,7 +34,7 @@ def check_name(kind: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """The fetched files of a model version, with the digest that was checked."""
+    """The fetched files of a model version, with the digest that they must have."""
 
     folder: Path
     """The folder of an MLflow model."""

@@ -189,7 +189,10 @@ def read_report(path: Path) -> FollowReport | None:
 
 
 def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
-    """Write JSON to a draft beside `path` and return the draft, which then can replace `path` atomically."""
+    """Write JSON to a draft beside `path` and return the draft, which can replace `path` atomically.
+
+    A `durable` draft is safe on disk when this returns: even a power cut then leaves a complete file at `path`.
+    """
     text = json.dumps(content, indent=2, default=str)
     return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 

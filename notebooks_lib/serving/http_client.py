@@ -59,7 +59,7 @@ def send_request(
     probe: bool = False,
     timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
-    """Send a request; return status and JSON of the answer. Raises OSError without one, EndpointError without JSON.
+    """Send a request; return status and JSON of the answer. Raises OSError if none comes, EndpointError if not JSON.
 
     A `probe` is marked as our own test of the endpoint: no caller waits for its answer.
     """

@@ -29,7 +29,7 @@ def end_with_parent(pid: int) -> None:
 
 
 def end_with_input() -> None:
-    """End this process when its standard input closes. The starting process holds it open until it ends."""
+    """End this process when its standard input closes, which the starting process holds open. Input is discarded."""
 
     def wait() -> None:
         with suppress(OSError, ValueError):

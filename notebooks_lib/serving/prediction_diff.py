@@ -46,7 +46,10 @@ def largest_difference(one: Any, other: Any) -> float:
 
 
 def largest_finite_difference(one: Any, other: Any) -> float:
-    """Return the largest relative difference between numbers of two answers; texts and forms are not compared."""
+    """Return the largest finite relative difference between numbers of two answers; 0 if there is none.
+
+    Texts and forms are not compared. A difference from NaN or infinity has no size.
+    """
     differences = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
     return max((size for size in differences if math.isfinite(size)), default=0.0)
 

@@ -134,7 +134,10 @@ class SlotCounter:
 
 
 def percentile(times: Sequence[int], share: float) -> float | None:
-    """Return the time within which a `share` of the requests was answered; None without requests."""
+    """Return the bound of TIME_BOUNDS within which a `share` of requests was answered; None without requests.
+
+    For requests that took longer than all bounds it is the last one.
+    """
     total, seen = sum(times), 0
     for place, count in enumerate(times):
         seen += count

@@ -126,9 +126,9 @@ class ModelPolicy(Section):
     require_fingerprint: Annotated[bool, NO_ROWS] = False
     """Refuse a challenger whose commit and parameters do not reproduce its fingerprint."""
     data_tests: Annotated[bool, NO_ROWS] = True
-    """Whether the holdout must look like the training rows; if it does not, the decision is undecided."""
+    """Require that the holdout looks like the training rows; if it does not, the decision is undecided."""
     trust_champion_data: Annotated[bool, NO_ROWS] = False
-    """Whether a champion whose training rows are unknown counts as having seen no holdout row."""
+    """Count a champion whose training rows are unknown as having seen no holdout row."""
 
 
 _SHARED = {
@@ -261,7 +261,7 @@ class EndpointOptions(Section):
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds that a prediction may take."""
     access_log: bool = True
-    """Whether each request is logged, as a line of JSON."""
+    """Log each request as a line of JSON."""
     collect: Names = ()
     """Endpoints whose requests and answers are kept under .nbops/collected; "*" means all."""
     collect_share: Annotated[float, Field(gt=0, le=1)] = 1.0

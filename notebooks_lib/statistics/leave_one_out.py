@@ -88,7 +88,7 @@ class Placements:
     """
 
     positive: Array
-    """Whether each row is of the positive class."""
+    """True for rows of the positive class."""
     chance: Array
     """The model's probability for each row."""
     cheap = True
@@ -145,7 +145,7 @@ class Mean:
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
 
     def unseen(self, rows: float) -> float:
-        """Return the sum of the extra variances of the parts."""
+        """Return the extra variance of the mean: the sum of the parts' own, divided by their number squared."""
         return sum(part.unseen(rows) for part in self.parts) / len(self.parts) ** 2
 
 
@@ -175,7 +175,10 @@ class Recomputed:
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
     def unseen(self, rows: float) -> float:
-        """Return the extra variance: the squared changes of the metric when single rows are added in turn."""
+        """Return the extra variance: the squared changes of the metric when single rows are added in turn.
+
+        It adds one row whatever `rows` says, because a block holds many units, unlike a group.
+        """
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 
 

@@ -168,7 +168,7 @@ def standard_error(left: Array) -> float:
 
 
 def holm(p_values: list[float], alpha: float) -> list[float]:
-    """Return the level at which each of several questions is tested, so that all errors together have level `alpha`.
+    """Return the level of the test of each question, so that any error at all has probability `alpha` at most.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
     smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it get the level

@@ -154,7 +154,7 @@ def _times(blocks: int, draws: int) -> Array:
 
 
 def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
-    """Return the degrees of freedom for Student's t: the number of blocks less one, fewer if few carry the spread.
+    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few carry the spread.
 
     An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
     For stretches of time the correction is left out, because they are too few.

@@ -76,7 +76,7 @@ class Place(Generic[Task, Outcome]):
     connect: Callable[[Callable[[Task], Outcome], Session], Executor[Task, Outcome]]
     """Returns an executor that calls a function with each task. Raises UsageError and ClusterError."""
     is_local: bool = False
-    """Whether tasks run in this process: they use its kernels and cores, and it can stop them itself."""
+    """True if tasks run in this process: they use its kernels and cores, and it can stop them itself."""
 
     def default_jobs(self) -> int | None:
         """Return the parallel tasks where the user names no number; None for the capacity of the executor."""

@@ -29,7 +29,10 @@ class InvalidSearchSpace(Exception):
 
 
 def read_values(written: object, kind: ParameterType) -> tuple[object, ...]:
-    """Return the values that a text or a list gives, checked against the type `kind`. Raise InvalidSearchSpace."""
+    """Return the values that a text or a list gives, at least one, checked against the type `kind`.
+
+    Raise InvalidSearchSpace.
+    """
     values: list[object] = []
     mismatches: list[str] = []
     for item in _items(written, kind):

@@ -45,7 +45,10 @@ class Dimension:
 
 
 def fit_to_type(distribution: Distribution, kind: ParameterType) -> Dimension:
-    """Check a distribution against a parameter's type and return it as a dimension. Raise InvalidSearchSpace."""
+    """Check a distribution against a parameter's type and return it as a dimension.
+
+    A normal is truncated to the range of the type. Raise InvalidSearchSpace.
+    """
     try:
         match distribution:
             case Choice():

@@ -66,7 +66,7 @@ class _SweepSession:
         request = self.request
         self.store = self.owned.store
         self.goal_logged = isinstance(request.domain.swept, ParameterGrid)
-        """Whether a trial has logged the goal's metric; a grid runs on without it."""
+        """True once a trial has logged the goal's metric; always True for a grid, which runs on without it."""
         self.tasks = TaskBuilder(request, self.owned)
         self.intermediate_values = (
             IntermediateValues(self.store, self.owned.run_id, request.goal) if request.prune and request.goal else None

@@ -36,7 +36,7 @@ class TrialTask:
     goal: Goal | None
     limits: TrialLimits
     by_tag: bool
-    """Whether it must watch its run for a tag that asks it to stop."""
+    """True if the task must watch its run for a tag that asks it to stop."""
 
     @property
     def start(self) -> RunStart:

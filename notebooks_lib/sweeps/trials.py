@@ -85,7 +85,10 @@ def values_to_tag(values: Mapping[str, object]) -> str:
 
 
 def values_from_tag(text: str) -> Mapping[str, object]:
-    """Return the swept values from their tag; empty if it is missing or cut off. Raise ValueError for other JSON."""
+    """Return the swept values from their tag; empty if it is missing or cut off.
+
+    Raise ValueError if it holds JSON that is no object.
+    """
     try:
         values = json.loads(text or "{}")
     except json.JSONDecodeError:

@@ -18,7 +18,7 @@ _ignored: set[str] = set()
 
 
 def install(tags: dict[str, str]) -> None:
-    """Adapt MLflow's `start_run` here: attach to the owner's run, or open a child run. Put `tags` on all new runs."""
+    """Let MLflow attach to the owner's run, and open a child run where it would raise. Put `tags` on all new runs."""
     from mlflow import environment_variables as variables
     from mlflow.tracking._model_registry import utils as registry
     from mlflow.tracking._tracking_service import utils

@@ -32,7 +32,7 @@ What = Literal["mark", "traffic", "failed", "waiting", "approved"]
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One entry: a change of a champion mark or of traffic."""
+    """One entry: what happened to a model in a stage, such as a move of the champion mark or of traffic."""
 
     model: str
     stage: str

@@ -46,7 +46,7 @@ class RunStart:
     """Given when the notebook names its experiment by id, or the id is known already."""
     lock_sha256: str = ""
     may_set_store: bool = False
-    """Whether a cell that sets another store is ignored instead of refused: in notebooks of other projects."""
+    """True if a cell that sets another store is ignored, not refused: in notebooks of other projects."""
 
 
 class OwnedRun:
@@ -60,7 +60,7 @@ class OwnedRun:
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
-        """Create the run with its whole description, so that it is complete even if the run is interrupted."""
+        """Create the run with its whole description, so that an interrupted run has it too."""
         tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
         tags |= {

@@ -98,7 +98,7 @@ class RunSelection:
 
     runs: list[RunInfo]
     whole: bool
-    """Whether these are all of them."""
+    """True if these are all of them."""
     limits: SelectionLimits = SelectionLimits()
 
     def __str__(self) -> str:

@@ -39,7 +39,7 @@ _users_uri: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Limits:
-    """The longest values that a store accepts for a run. Longer ones are cut; the run's artifacts have them whole."""
+    """Limits of a store for one run: longer values are cut, more parameters left out; parameters.json has them all."""
 
     tag_characters: int
     param_characters: int
@@ -76,7 +76,7 @@ class Store:
 
     @property
     def limits(self) -> Limits:
-        """The longest values that this store accepts for a run."""
+        """The limits of this store for one run."""
         return AZURE_ML if self.uri.startswith("azureml:") else MLFLOW
 
     @cached_property

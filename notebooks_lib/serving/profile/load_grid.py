@@ -53,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class LoadGrid:
-    """All combinations that a profile tries, in ascending order. The target applies to the first batch size."""
+    """The values that a profile tries, each in ascending order. The target applies to the first batch size."""
 
     cpus: tuple[float, ...]
     memories: tuple[float, ...]

@@ -43,7 +43,7 @@ class ProfiledServerOrder:
 
 
 def main() -> None:
-    """Run the profiled server process: read the order from standard input, and serve the model until it closes."""
+    """Run the profiled server process: read the order from standard input, and serve until that input closes."""
     parent_process.end_with_parent(int(sys.argv[1]))
     line = sys.stdin.readline()
     if not line:

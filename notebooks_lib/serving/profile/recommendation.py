@@ -55,12 +55,12 @@ class Recommendation:
     cpus: float | None = None
     memory_gib: float | None = None
     memory_tried: bool = False
-    """Whether a server lived under this limit; otherwise it is computed from the measured peak."""
+    """True if a server ran under this limit; otherwise it is computed from the measured peak."""
     instances: int | None = None
     rate: float | None = None
     """Requests a second that one instance can be counted on for."""
     disturbed: bool = False
-    """Whether others took CPU from the servers that this rests on: it may need less, and a profile on an idle machine
+    """True if others took CPU from the servers that this rests on: it may need less, and a profile on an idle machine
     would say so."""
     azure: tuple[Instance, ...] = ()
     """The smallest instance types that are large enough; any of them will do."""
@@ -109,7 +109,7 @@ def trials_within(cell: LoadPoint, p95: float) -> bool:
 
 
 def rate_to_confirm(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
-    """Return the rate at which to send arrivals, to confirm a trial's rate; None if the trial is not usable."""
+    """Return the rate of arrivals that would confirm a trial's rate; None if it was never within the p95."""
     capacity = next(capacities([trial], target, batch), None)
     return min(target.rate, capacity.counted) if capacity else None
 
@@ -216,7 +216,7 @@ class Instance:
     vcpus: int
     memory_gib: float
     caution: bool = False
-    """Whether Azure's own page warns that it may be too small for bigger models."""
+    """True if Azure's own page warns that it may be too small for bigger models."""
 
 
 def instance_types() -> tuple[Instance, ...]:

@@ -43,7 +43,7 @@ class LoadPoint:
     client: float = 0.0
     """Cores that the client used, on cores of its own unless `shared`."""
     shared: bool = False
-    """Whether client and server ran on the same cores, because there are no others."""
+    """True if client and server ran on the same cores, because there are no others."""
     others: float = 0.0
     """Cores that everything else on the machine used meanwhile."""
     lost: float = 0.0
