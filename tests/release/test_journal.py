@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.release import journal, stage_lock
+from notebooks_lib.release import stage_lock
 from notebooks_lib.release.journal import ChangeRecord, LedgerNote, TrafficMove
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.ledger import LedgerEntry
