@@ -81,7 +81,7 @@ def simulate(
     for start in range(0, bands, CHUNK):
         values = draw(random, (learned, min(CHUNK, bands - start), metrics))
         mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
-        half = half_width(spread, learned, level, more=runs)  # type: ignore[arg-type]  # an array works as well
+        half = half_width(spread, learned, level, more=runs)  # an array works as well
         year, week = (sum(draw(random, (nights, *mean.shape)) for _ in range(runs)) / runs for nights in (YEAR, WEEK))
         alarms.append((abs(year - mean) > half).any(axis=2).sum(axis=0))
         found.append((abs(week + shift - mean) > half)[..., 0].any(axis=0))
