@@ -82,6 +82,7 @@ ACROSS = {
     "test_machine",
     "test_notebooks",
     "test_version_0_1",
+    "test_workflows",
 }
 """Test files about a package or the whole, not one module. Their first line says what about."""
 
