@@ -13,6 +13,8 @@ LONGEST_FUNCTION = 5
 MOST_CODE_CELLS_IN_A_ROW = 2
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 _COMMENT = re.compile(r"#.*")
+_HIDDEN = re.compile(r"<!--.*?-->", re.DOTALL)
+"""A comment in Markdown, which no reader sees: `nbops new` keeps instructions there."""
 TEMPLATE_NAME = "template.ipynb"
 TEMPLATE_TEXTS = (
     "Which question does this notebook answer?",
@@ -95,7 +97,7 @@ def template_texts(notebook: Notebook) -> Findings:
         return
     for cell in notebook.cells:
         if cell.kind == "markdown":
-            text = " ".join(cell.source.split())
+            text = " ".join(_HIDDEN.sub("", cell.source).split())
             if left := next((part for part in TEMPLATE_TEXTS if part in text), None):
                 yield Finding(cell.index, f"text of the template: {left!r}", cause="template")
 

@@ -1,0 +1,89 @@
+"""`nbops new` makes a notebook that passes `nbops check` and runs, and never overwrites one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from notebooks_lib.__main__ import run
+from notebooks_lib.cli import new
+from notebooks_lib.notebooks import document, parameters
+
+ANSWERS = ("--what", "Rows of customers.", "--why", "Sales wants to call them.")
+TEMPLATE = Path(new.__file__).parents[2] / "experimentation" / "template.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+
+
+def test_a_new_notebook_passes_the_check(capsys):
+    assert run(["new", "Who *leaves*, `us` <b>or</b> # them?", *ANSWERS]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == Path("experimentation/who_leaves_us_b_or_b_them.ipynb")
+    assert run(["check", "experimentation"]) == 0
+    notebook = document.read(path)
+    assert notebook.title == "Who *leaves*, `us` <b>or</b> # them?"
+    assert "Sales wants to call them." in notebook.purpose
+    defaults = {parameter.name: parameter.default for parameter in parameters.read_schema(notebook).parameters}
+    assert defaults == {"dataset": "digits@1", "C": 1.0, "experiment": path.stem}
+    code_before = [cell.source for cell in document.read(TEMPLATE).code_cells if "parameters" not in cell.tags]
+    assert [cell.source for cell in notebook.code_cells if "parameters" not in cell.tags] == code_before
+    assert path.read_text("utf-8").endswith("}\n")
+
+
+def test_a_dataset_becomes_the_default_and_its_facts_the_kept_output(capsys):
+    assert run(["new", "Who?", *ANSWERS, "--dataset", "wine"]) == 0
+    notebook = document.read("experimentation/who.ipynb")
+    assert 'dataset: str = "wine@1"' in notebook.parameters_cell.source
+    (facts,) = (cell for cell in notebook.raw["cells"] if cell["id"] == "facts")
+    assert facts["outputs"][0]["text"][0] == "wine@1: 178 rows, 14 columns, target 'target'\n"
+    assert capsys.readouterr().err == ""
+    assert run(["new", "How much?", *ANSWERS, "--dataset", "diabetes"]) == 0
+    assert "note: the template predicts classes" in capsys.readouterr().err
+    assert run(["new", "What?", *ANSWERS, "--dataset", "whine"]) == 2
+    assert "did you mean 'wine'" in capsys.readouterr().err
+
+
+def test_a_notebook_is_never_overwritten(capsys):
+    Path("experimentation").mkdir()
+    Path("experimentation/who.ipynb").write_text("mine")
+    Path("experimentation/link.ipynb").symlink_to("nowhere")
+    for name in ("who", "link", "who.ipynb"):
+        assert run(["new", "Who?", *ANSWERS, "--name", name]) == 2
+        assert "exists and is not overwritten" in capsys.readouterr().err
+    assert Path("experimentation/who.ipynb").read_text() == "mine"
+    assert not Path("experimentation/nowhere").exists()
+
+
+def test_the_projects_own_template_comes_first(capsys):
+    Path("experimentation").mkdir()
+    Path("experimentation/template.ipynb").write_bytes(TEMPLATE.read_bytes().replace(b"StandardScaler", b"MyScaler"))
+    assert run(["new", "Who?", *ANSWERS]) == 0
+    assert "MyScaler" in Path("experimentation/who.ipynb").read_text("utf-8")
+
+
+def test_what_and_why_are_required_and_asked_for_on_a_terminal(monkeypatch, capsys):
+    for given, missing in ((ANSWERS[2:], "--what"), (ANSWERS[:2], "--why")):
+        assert run(["new", "Who?", *given]) == 2
+        error = capsys.readouterr().err
+        assert f"{missing} is missing, and there is no terminal" in error
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    prompts = []
+    monkeypatch.setattr("click.prompt", lambda text, err: prompts.append(text) or "an answer")
+    assert run(["new", "Who?"]) == 0
+    assert len(prompts) == 2
+    assert "**Why:** an answer" in Path("experimentation/who.ipynb").read_text("utf-8")
+
+
+@pytest.mark.parametrize("question", ["", "?!", "売上?", "a\x1b[31m", "a\udcff"])
+def test_what_names_no_file_is_one_line(question, capsys):
+    assert run(["new", question, *ANSWERS]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+    assert not Path("experimentation").exists()
