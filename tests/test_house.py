@@ -120,7 +120,6 @@ TESTED_IN = {
     "release/version_deployment": "release/test_stages",
     "review/recorded_run": "review/test_run_comparison",
     "review/report_text": "review/test_markdown_report",
-    "review/reviewer": "cli/test_review",
     "review/side_runs": "cli/test_review",
     "review/source_proof": "cli/test_review",
     "running/engine": "running/test_runner",

@@ -20,6 +20,7 @@ from notebooks_lib.review.recorded_run import RecordedRun, read_run
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
 from notebooks_lib.review.side_runs import RunRequest, SideRuns
 from notebooks_lib.review.source_changes import NotebookSource, SourceChange, find_helpers, find_source_changes
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 
 RUN_IT = "nbops review --run makes them"
@@ -141,21 +142,22 @@ def _with_executed(review: NotebookReview, base: RecordedRun, head: RecordedRun)
 
 
 def _costs(comparison: RunComparison) -> Iterator[CostRise]:
-    """Yield the cells that take much more, or much less, than before."""
-    for cost in comparison.costs:
-        if _much(cost):
-            yield CostRise(
-                cost.head_cell,
-                cost.name,
-                cost.base.seconds,
-                cost.head.seconds,
-                cost.base.peak_memory_mb,
-                cost.head.peak_memory_mb,
-            )
+    """Yield the cells that take much more, or much less, than before.
+
+    Memory is what a kernel held at most so far: what counts is by how much a cell moved the difference of the two.
+    Warm and cold kernels cannot be compared.
+    """
+    kernels = {run.info.tags.get(Tag.KERNEL) for run in (comparison.base, comparison.head)}
+    shift: float | None = None
+    for cost in sorted(comparison.costs, key=lambda cost: cost.head_cell):
+        measured = cost.base.peak_memory_mb is not None and cost.head.peak_memory_mb is not None
+        moved = cost.more_memory_mb - shift if measured and shift is not None else 0.0
+        shift = cost.more_memory_mb if measured else shift
+        if _takes_longer(cost) or (len(kernels) == 1 and abs(moved) > MORE_MEMORY_MB):
+            memory = (cost.base.peak_memory_mb, cost.head.peak_memory_mb)
+            yield CostRise(cost.head_cell, cost.name, cost.base.seconds, cost.head.seconds, *memory)
 
 
-def _much(cost: CostChange) -> bool:
+def _takes_longer(cost: CostChange) -> bool:
     seconds = abs(cost.more_seconds)
-    longer = seconds > MORE_SECONDS and seconds > (cost.base.seconds or 0.0) / 2
-    measured = cost.base.peak_memory_mb is not None and cost.head.peak_memory_mb is not None
-    return longer or (measured and abs(cost.more_memory_mb) > MORE_MEMORY_MB)
+    return seconds > MORE_SECONDS and seconds > (cost.base.seconds or 0.0) / 2

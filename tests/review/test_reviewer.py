@@ -1,0 +1,32 @@
+"""Which cells a review names for their time and memory; the rest of it is tested through its command."""
+
+from __future__ import annotations
+
+from notebooks_lib.review.recorded_run import CellCost, RecordedRun
+from notebooks_lib.review.reviewer import _costs
+from notebooks_lib.review.run_comparison import CostChange, RunComparison
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.query import RunInfo
+
+Figures = tuple[float, float | None]
+
+
+def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
+    costs = [CostChange(i, i, "", CellCost(*base), CellCost(*head)) for i, (base, head) in enumerate(cells)]
+    base, head = (
+        RecordedRun(RunInfo("", "", "", "", "FINISHED", 0, {}, {}, {Tag.KERNEL: kernel}), {}) for kernel in kernels
+    )
+    comparison = RunComparison(base, head, (), (), (), "", (), (), tuple(costs), None)
+    return [cost.cell for cost in _costs(comparison)]
+
+
+def test_more_than_half_as_long_again_and_a_second() -> None:
+    assert named(((1.0, None), (2.4, None)), ((10.0, None), (14.0, None)), ((0.2, None), (1.1, None))) == [0]
+    assert named(((9.0, None), (1.0, None))) == [0], "much less, too"
+
+
+def test_memory_counts_where_it_comes_from() -> None:
+    grown = (((1, 100), (1, 160)), ((1, 200), (1, 260)), ((1, 210), (1, 370)), ((1, 220), (1, 380)))
+    assert named(*grown) == [2], "not the kernel's own start, and not the cells after"
+    assert named(*grown, kernels=("warm", "cold")) == []
+    assert named(((1, None), (1, 500)), ((1, 100), (1, 100))) == []
