@@ -12,7 +12,7 @@ TREES = ("notebooks_lib", "tests", "benchmarks")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`(?:[\w.-]+/)*[\w-]+\.py`")
-_EXAMPLES = {"helpers.py", "ipykernel_launcher.py", "yaml.py"}
+_EXAMPLES = {"helpers.py", "experimentation/helpers.py", "ipykernel_launcher.py", "yaml.py"}
 """Python files of a user or of another package that pages speak of."""
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 

@@ -118,6 +118,7 @@ TESTED_IN = {
     "release/rollback": "release/test_stage_change",
     "release/stage_moves": "release/test_stage_change",
     "release/version_deployment": "release/test_stages",
+    "review/cell_outputs": "review/test_figure_changes",
     "review/recorded_run": "review/test_run_comparison",
     "review/report_text": "review/test_markdown_report",
     "review/side_runs": "cli/test_review",

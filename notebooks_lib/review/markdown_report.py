@@ -133,8 +133,7 @@ def _section(notebook: NotebookReview) -> _Section:
     essentials = (
         f"### {code(notebook.path)}",
         *_problems(notebook),
-        prose(notebook.summary, 2 * MOST_TEXT),
-        prose(report_text.origin(notebook)),
+        prose(report_text.summary(notebook), 2 * MOST_TEXT),
         *_numbers(notebook),
     )
     details = (*_parameters(notebook), *_findings(notebook))
@@ -158,7 +157,7 @@ def _problems(notebook: NotebookReview) -> Iterator[str]:
     for one in notebook.run_problems:
         yield f"**{prose(report_text.problem(one))}**"
         if one.failure is not None:
-            yield code(": ".join(filter(None, (one.failure.error, one.failure.message))))
+            yield code(report_text.error(one.failure))
         if one.last_lines:
             yield _fence(_lines(one.last_lines[-MOST_ROWS:]), "text")
 
@@ -203,7 +202,7 @@ def _diffs(notebook: NotebookReview) -> Iterator[_Diff]:
         packages = _list(report_text.packages(helper))
         title = "\n\n".join(filter(None, (f"**{code(helper.path)}** {helper.state}", packages)))
         yield _Diff(title, _lines(helper.diff.splitlines()))
-    for change in notebook.changes:
+    for change in report_text.shown_cells(notebook):
         title = f"**{prose(report_text.cell_name(change))}** {prose(', '.join(change.descriptions))}"
         yield _Diff(title, _lines(report_text.diff_lines(change)))
 

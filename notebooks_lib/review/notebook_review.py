@@ -110,7 +110,7 @@ class HelperChange:
     path: str
     state: Literal["added", "removed", "edited"]
     diff: str
-    """Unified diff; empty for the environment's lock, whose packages are named in `packages`."""
+    """Unified diff without the two lines of names; empty for the environment's lock, which has `packages`."""
     packages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Of a lock: package -> version before and after; empty where it had none."""
 

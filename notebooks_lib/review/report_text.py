@@ -19,6 +19,7 @@ from notebooks_lib.review.notebook_review import (
     Review,
     RunProblem,
 )
+from notebooks_lib.run_result import Failure
 
 IN_PAGE = "in the page"
 
@@ -63,9 +64,18 @@ def circumstances(review: Review) -> list[str]:
     return lines
 
 
-def origin(notebook: NotebookReview) -> str:
-    """Return that a notebook is new, deleted or renamed; empty for others."""
-    return f"before: `{notebook.old_path}`" if notebook.old_path else notebook.state.replace("modified", "")
+def summary(notebook: NotebookReview) -> str:
+    """Return what changed in one sentence, and that a notebook is new, deleted or renamed."""
+    if notebook.problem:
+        return f"not compared: {notebook.problem.removeprefix(f'{notebook.path}: ')}"
+    state = "" if notebook.state == "modified" else notebook.state
+    before = f"before: `{notebook.old_path}`" if notebook.old_path else ""
+    return " · ".join(filter(None, (state, notebook.summary, before)))
+
+
+def shown_cells(notebook: NotebookReview) -> tuple[CellChange, ...]:
+    """Return the cells whose diffs are shown: none of a notebook that is deleted."""
+    return () if notebook.state == "deleted" else notebook.changes
 
 
 def problem(one: RunProblem) -> str:
@@ -76,6 +86,11 @@ def problem(one: RunProblem) -> str:
     where = "" if one.failure.cell is None else f" in cell {one.failure.cell}"
     line = f" (`{one.failure.line}`)" if one.failure.line else ""
     return f"{side} failed{where}{line}:"
+
+
+def error(failure: Failure) -> str:
+    """Return what was raised, with its message."""
+    return f"{failure.error}: {failure.message}" if failure.message else failure.error
 
 
 def gain_header(metrics: Sequence[MetricChange]) -> str:

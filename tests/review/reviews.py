@@ -65,9 +65,7 @@ HEAD = read(
     code("fig, axes = plt.subplots()\naxes.scatter(validation.y, predicted)\naxes.set_title('Errors')", id="figure"),
     code('run.log({"rmse": rmse(validation.y, predicted), "strength": strength})', id="record"),
 )
-HELPER = """--- a/experimentation/helpers.py
-+++ b/experimentation/helpers.py
-@@ -1,4 +1,4 @@
+HELPER = """@@ -1,4 +1,4 @@
  def rmse(truth, predicted):
 -    return float(((truth - predicted) ** 2).mean() ** 0.5)
 +    return float(np.sqrt(np.mean((truth - predicted) ** 2)))
@@ -87,7 +85,7 @@ RIDGE = NotebookReview(
     ),
     proof=SourceProof("0f3e9c61", "d3f11a18" * 8, "d79546b7" * 5),
     base_run="1893d4fc",
-    stale_text=("cell 3 (`about-model`) still speaks of `alpha`, which this change took out of the code",),
+    stale_text=("text in cell 3 (`about-model`) still speaks of `alpha`",),
     figures=(FigureChange(7, "figure", None, PIXEL), FigureChange(4, "model", PIXEL, PIXEL)),
 )
 BOOSTING = NotebookReview(
@@ -161,6 +159,9 @@ HOSTILE = {
     "mention": "@user @org/team cc:@all (@user) @`user` \u200b@user",
     "issue": "fixes #123, org/repo#1, GH-12, JIRA-12, user@4f4f4f4f4f, 4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f deadbeef 1234567 !12 ~bug",
     "fence": "```\n## owned\n```\n~~~\n@user\n~~~",
+    "unclosed HTML": "</span></pre></section></main><table><tr><div>",
+    "a fence that is not closed": "```x\n````\n```x",
+    "a scoped package": "`@typescript-eslint` @typescript-eslint/parser",
     "long fence": "`" * 70 + "\n@user\n" + "`" * 70,
     "backticks": "``a` ` ```b`` `@user` `` ` @user",
     "half a code span": "`@user",
@@ -183,9 +184,9 @@ HOSTILE = {
     "Jinja": "{{ 7 * 7 }}{% raw %}{{ config }}",
     "quotes": "\"' onmouseover='document.title=1' x=\"",
     "template of an action": "${{ github.token }} ::set-output name=x::y",
-    "long": "x" * 100_000,
-    "many words": "word " * 20_000,
-    "many lines": "x\n" * 20_000,
+    "long": "x" * 20_000,
+    "many words": "word " * 2_000,
+    "many lines": "x\n" * 2_000,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
@@ -113,7 +114,7 @@ def test_numbers_proof_and_diff_of_one_notebook() -> None:
         "| metric | base | head | gain on the same 79 validation rows, 95 % |  |",
         "| `rmse` | 59.21 | 59.16 | +0.05 (−0.46 … +0.57) | no difference found |",
         "from exactly this source (fingerprint `d3f11a18`, commit `d79546b7`, clean) · figures: 1 new, 1 changed (in the page)",
-        "- cell 3 (`about-model`) still speaks of `alpha`, which this change took out of the code",
+        "- text in cell 3 (`about-model`) still speaks of `alpha`",
         "**cell 4 (`model`)** edited",
         "-model = make_pipeline(StandardScaler(), Ridge(alpha=alpha))",
         "+model = make_pipeline(StandardScaler(), Lasso(alpha=strength))",
@@ -121,6 +122,13 @@ def test_numbers_proof_and_diff_of_one_notebook() -> None:
     ):
         assert line in text.splitlines()
     assert len(text) < 3_000
+
+
+def test_the_documentation_shows_this_report() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "review.md").read_text("utf-8")
+    (shown,) = re.findall(r"^````markdown\n(.*?)^````$", page, re.MULTILINE | re.DOTALL)
+    report = iter(to_markdown(review(RIDGE)).splitlines())
+    assert [line for line in shown.splitlines() if line not in report] == [], "in this order"
 
 
 def test_numbers_without_interval_say_why_and_another_source_is_a_warning() -> None:
@@ -146,6 +154,29 @@ def test_empty_parts_are_left_out() -> None:
         "no source change",
     ]
     assert "0 notebooks changed" in to_markdown(review())
+
+
+def test_new_renamed_deleted_and_unreadable_notebooks_say_so() -> None:
+    cells = read("q.ipynb", building.code("x = 1", id="a"))
+    empty = read("q.ipynb")
+    text = to_markdown(
+        review(
+            NotebookReview("a.ipynb", state="added", diff=compare_notebooks(empty, cells)),
+            NotebookReview("d.ipynb", state="deleted", diff=compare_notebooks(cells, empty)),
+            NotebookReview("b.ipynb", old_path="a folder/b.ipynb", diff=compare_notebooks(cells, cells)),
+            NotebookReview("c.ipynb", problem="c.ipynb: not a notebook: not JSON"),
+        )
+    )
+    for line in (
+        "**1 not comparable**",
+        "not compared: not a notebook: not JSON",
+        "added · 1 cell added",
+        "deleted · 1 cell removed",
+        "no source change · before: `a folder/b.ipynb`",
+        "+x = 1",
+    ):
+        assert line in text.splitlines()
+    assert "-x = 1" not in text
 
 
 @pytest.mark.parametrize("number", [1, 40, 300])

@@ -54,6 +54,7 @@ def test_two_runs(project: Settings, capsys: pytest.CaptureFixture[str]) -> None
     assert (slowest.name, slowest.base_cell, slowest.head_cell) == ("quick", 2, 3), "as the author counts cells"
     assert slowest.more_seconds > 0.25
     assert comparison.diff is not None
+    assert len(comparison.diff.head.raw["cells"]) == len(comparison.diff.head.cells), "outputs stand at the same index"
     assert comparison.diff.summary == "1 cell edited, 1 moved", "the cell of given values is the runner's, not a change"
 
     assert run(["diff", base[:10], head[:10]]) == 0

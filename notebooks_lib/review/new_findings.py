@@ -1,0 +1,96 @@
+"""Findings of the rules that a change brings, and those that it mends: by rule and cell identity, not by index."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.notebook_diff import NotebookDiff
+from notebooks_lib.notebooks.notebook_rules import RuleViolation, check_with_ruff
+from notebooks_lib.notebooks.ruff_linter import HostNames
+
+
+@dataclass(frozen=True)
+class FindingChanges:
+    """What a change of one notebook does to its findings."""
+
+    new: tuple[RuleViolation, ...] = ()
+    """Of the head; one with several cells names those that are new."""
+    mended: int = 0
+
+
+class _Fault(NamedTuple):
+    """One finding in one cell. Two are the same if all but the place is."""
+
+    code: str
+    message: str
+    """Without its numbers: they count cells, lines or outputs."""
+    cell: int | None
+    """Index in the base; None for a cell that only one side has, and where the cell does not matter."""
+
+
+def find_new_findings(
+    diffs: Sequence[NotebookDiff], host_names: HostNames = lambda _: ()
+) -> tuple[FindingChanges, ...]:
+    """Return the changes of each notebook. Raises UsageError if ruff, which is called once a side, is not to be had."""
+    base = _by_notebook([diff.base for diff in diffs], host_names)
+    head = _by_notebook([diff.head for diff in diffs], host_names)
+    return tuple(_compare(diff, *sides) for diff, *sides in zip(diffs, base, head, strict=True))
+
+
+def _by_notebook(notebooks: Sequence[Notebook], host_names: HostNames) -> list[list[RuleViolation]]:
+    by_path: dict[object, list[RuleViolation]] = defaultdict(list)
+    for violation in check_with_ruff([notebook for notebook in notebooks if notebook.cells], host_names):
+        by_path[violation.path].append(violation)
+    return [by_path[notebook.path] if notebook.cells else [] for notebook in notebooks]
+
+
+def _compare(diff: NotebookDiff, base: Sequence[RuleViolation], head: Sequence[RuleViolation]) -> FindingChanges:
+    if not diff.head.cells:
+        return FindingChanges()
+    base_index = {one.head.index: one.base.index for one in diff.cells if one.base and one.head}
+    kept = {index: index for index in base_index.values()}
+    faults = Counter(fault for violation in base for _, fault in _faults(violation, kept))
+    new: list[RuleViolation] = []
+    for violation in head:
+        cells = [cell for cell, fault in _faults(violation, base_index) if not _take(faults, fault)]
+        if cells:
+            new.append(_in_cells(violation, cells, diff.head))
+    gone = [one for one in base if all(_take(faults, fault) for _, fault in _faults(one, kept))]
+    anywhere = Counter(fault for one in gone if (fault := _of_file(one)))
+    kept_new = [violation for violation in new if not _take(anywhere, _of_file(violation))]
+    return FindingChanges(tuple(kept_new), len(gone) - (len(new) - len(kept_new)))
+
+
+def _take(faults: Counter[_Fault], fault: _Fault | None) -> bool:
+    """Return whether a fault is there, and take it out."""
+    if fault is None or not faults[fault]:
+        return False
+    faults[fault] -= 1
+    return True
+
+
+def _faults(violation: RuleViolation, base_index: Mapping[int, int]) -> Iterator[tuple[int, _Fault]]:
+    """Yield each cell of a finding with its fault."""
+    for cell in violation.cells or (violation.cell,):
+        yield cell, _Fault(violation.code, _message(violation), base_index.get(cell))
+
+
+def _of_file(violation: RuleViolation) -> _Fault | None:
+    """Return the fault of a finding without a line: it may be one of the whole file, shown at any cell."""
+    return None if violation.line or violation.cells else _Fault(violation.code, _message(violation), None)
+
+
+def _message(violation: RuleViolation) -> str:
+    return re.sub(r"\d+", "", violation.message)
+
+
+def _in_cells(violation: RuleViolation, cells: Sequence[int], notebook: Notebook) -> RuleViolation:
+    first = cells[0]
+    return replace(
+        violation, cell=first, id=notebook.cells[first].id or "", cells=tuple(cells) if len(cells) > 1 else ()
+    )

@@ -1,0 +1,110 @@
+"""What a change does to the parameters of a notebook: added, removed, renamed, another default or annotation. Pure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from notebooks_lib.notebooks.document import Notebook, NotebookCell
+from notebooks_lib.notebooks.notebook_diff import NotebookDiff
+from notebooks_lib.notebooks.parameters import Parameter, Schema, describe, read_schema
+from notebooks_lib.review.notebook_review import ParameterChange
+
+
+def find_parameter_changes(diff: NotebookDiff) -> tuple[ParameterChange, ...]:
+    """Return the changes in the order of the head's cell, removed parameters last.
+
+    A new or deleted notebook has none, nor one whose parameters cell cannot be read on one side.
+    """
+    if not (diff.base.cells and diff.head.cells and _readable(diff.base) and _readable(diff.head)):
+        return ()
+    base, head = read_schema(diff.base), read_schema(diff.head)
+    old_names = _renamed(diff, base, head)
+    changes: list[ParameterChange] = []
+    for parameter in head.parameters:
+        old_name = old_names.get(parameter.name, parameter.name)
+        old = base.find(old_name)
+        if old is None:
+            changes.append(ParameterChange("added", parameter.name, "", _shown(head, parameter)))
+            continue
+        if old_name != parameter.name:
+            changes.append(ParameterChange("renamed", parameter.name, old_name, parameter.name))
+        changes += _changes_of(parameter.name, (base, old), (head, parameter))
+    gone = [old for old in base.parameters if head.find(old.name) is None and old.name not in old_names.values()]
+    return (*changes, *(ParameterChange("removed", old.name, _shown(base, old), "") for old in gone))
+
+
+def _readable(notebook: Notebook) -> bool:
+    cell = notebook.parameters_cell
+    return notebook.is_python and (cell is None or cell.code.tree is not None)
+
+
+def _changes_of(name: str, base: tuple[Schema, Parameter], head: tuple[Schema, Parameter]) -> Iterator[ParameterChange]:
+    (_, old), (_, new) = base, head
+    if _default(old) != _default(new):
+        yield ParameterChange("default", name, _shown(*base), _shown(*head))
+    if old.annotation != new.annotation:
+        yield ParameterChange("annotation", name, old.annotation or "none", new.annotation or "none")
+
+
+def _default(parameter: Parameter) -> tuple[object, ...]:
+    """Return what makes two defaults the same: the value, however it is written, or the source of a computed one."""
+    value = parameter.default_source if parameter.computed else repr(parameter.default)
+    return parameter.required, parameter.computed, value
+
+
+def _shown(schema: Schema, parameter: Parameter) -> str:
+    """Return the default as written; of a secret only the variable that holds it."""
+    if parameter.secret or parameter.required:
+        return next(row.default for row in describe(schema) if row.name == parameter.name)
+    return " ".join(parameter.default_source.split())
+
+
+def _renamed(diff: NotebookDiff, base: Schema, head: Schema) -> dict[str, str]:
+    """Return new name -> old name: at the same place in the cell, and with uses that changed alike."""
+    gone, come = _places(base, head), _places(head, base)
+    renamed: dict[str, str] = {}
+    for old, place in gone.items():
+        candidates = (new for new, other in come.items() if other[0] == place[0] and new not in renamed)
+        same_place = sorted(candidates, key=lambda new: abs(come[new][1] - place[1]))
+        new = next((new for new in same_place if _uses_changed_alike(diff, old, new)), None)
+        if new is not None:
+            renamed[new] = old
+    return renamed
+
+
+def _places(schema: Schema, other: Schema) -> dict[str, tuple[int, int]]:
+    """Return for each name that only `schema` has: how many names of both stand before it, and its place after them."""
+    places: dict[str, tuple[int, int]] = {}
+    both = since = 0
+    for parameter in schema.parameters:
+        if other.find(parameter.name):
+            both, since = both + 1, 0
+        else:
+            places[parameter.name] = both, since
+            since += 1
+    return places
+
+
+def _uses_changed_alike(diff: NotebookDiff, old: str, new: str) -> bool:
+    """Return whether a cell that used the old name uses the new one instead; without uses, type and default decide."""
+    pairs = [
+        (_names(change.base), _names(change.head))
+        for change in diff.cells
+        if change.base and change.head and change.head != diff.head.parameters_cell
+    ]
+    if any(new in before for before, _ in pairs):
+        return False  # it was the name of something else
+    used = [after for before, after in pairs if old in before]
+    if used:
+        return any(new in after and old not in after for after in used)
+    return not any(new in after for _, after in pairs) and _same_type(diff, old, new)
+
+
+def _same_type(diff: NotebookDiff, old: str, new: str) -> bool:
+    one, other = read_schema(diff.base).find(old), read_schema(diff.head).find(new)
+    return bool(one and other and one.annotation == other.annotation and _default(one) == _default(other))
+
+
+def _names(cell: NotebookCell) -> set[str]:
+    return {node.id for node in cell.nodes if isinstance(node, ast.Name)}
