@@ -27,9 +27,12 @@ FEWEST_SEEDS = 2
     default=None,
     help="So many runs on each side with different seeds.",
 )
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one page, with figures, here.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
-def command(base: str, make_runs: bool, seeds: int | None, markdown: Path | None, as_json: bool) -> int:
+def command(
+    base: str, make_runs: bool, seeds: int | None, html: Path | None, markdown: Path | None, as_json: bool
+) -> int:
     """Review the notebooks that changed since BASE: source, parameters, findings, numbers and their proof.
 
     BASE is a revision; what changed since the work tree's branch left it is reviewed. Default: the default branch. A
@@ -48,7 +51,7 @@ def command(base: str, make_runs: bool, seeds: int | None, markdown: Path | None
 
     review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, say).review()
     _tell_github(review)
-    _write(review, markdown)
+    _write(review, html, markdown)
     if as_json:
         sys.stdout.write(json.dumps(review.as_json()) + "\n")
     else:
@@ -58,8 +61,12 @@ def command(base: str, make_runs: bool, seeds: int | None, markdown: Path | None
     return review.exit_code
 
 
-def _write(review: Review, markdown: Path | None) -> None:
+def _write(review: Review, html: Path | None, markdown: Path | None) -> None:
     try:
+        if html is not None:
+            from notebooks_lib.review.review_page import to_page
+
+            html.write_text(to_page(review), "utf-8")
         if markdown is not None:
             from notebooks_lib.review.markdown_report import to_markdown
 

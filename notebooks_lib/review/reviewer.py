@@ -11,15 +11,21 @@ from typing import Literal
 from notebooks_lib import settings
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.notebooks import host_names
+from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
 from notebooks_lib.review import side_runs, source_proof
 from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.metric_gains import MetricComparer
+from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
 from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
+from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.review.recorded_run import RecordedRun, read_run
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
 from notebooks_lib.review.side_runs import RunRequest, SideRuns
 from notebooks_lib.review.source_changes import NotebookSource, SourceChange, find_helpers, find_source_changes
+from notebooks_lib.review.stale_text import find_stale_text
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 
@@ -56,6 +62,7 @@ class Reviewer:
         with check_out(self.repository, commit) as tree:
             changes = find_source_changes(self.repository, commit, tree)
             notebooks = [self._review(change) for change in changes.notebooks]
+        notebooks = list(self._with_findings(notebooks))
         return Review(
             base=base,
             base_commit=commit,
@@ -75,6 +82,9 @@ class Reviewer:
         prefix = root.relative_to(self.repository.root.resolve()).as_posix()
         helpers = find_helpers(source.base, source.head, "" if prefix == "." else f"{prefix}/")
         review = replace(review, diff=change.diff, helpers=tuple(helpers))
+        if change.diff is not None:
+            parameters, stale = find_parameter_changes(change.diff), find_stale_text(change.diff)
+            review = replace(review, parameters=parameters, stale_text=stale)
         if source.head is None:
             return review
         if source.same_code:
@@ -86,6 +96,18 @@ class Reviewer:
             return self._with_runs(review, source.head, source.base, request)
         except (NbopsError, OSError) as error:  # the rest of the review is made all the same
             return replace(review, no_metrics_because=reason(error))
+
+    def _with_findings(self, reviews: list[NotebookReview]) -> Iterator[NotebookReview]:
+        """Yield the reviews with what the rules find; ruff is called once a side for all of them."""
+
+        def names(notebook: Notebook) -> tuple[str, ...]:
+            return host_names.of_folder((self.repository.root / notebook.path).parent)
+
+        diffs = [review.diff for review in reviews if review.diff and review.diff.changes]
+        findings = iter(find_new_findings(diffs, names) if diffs else ())
+        for review in reviews:
+            changes = next(findings) if review.diff and review.diff.changes else FindingChanges()
+            yield replace(review, new_findings=changes.new, mended_findings=changes.mended)
 
     def _request(self, root: Path) -> RunRequest | str:
         """Return how runs of a project are had, or why they cannot be."""
@@ -138,7 +160,9 @@ def _no_run(head: SideRuns, proof: SourceProof) -> str:
 def _with_executed(review: NotebookReview, base: RecordedRun, head: RecordedRun) -> NotebookReview:
     """Return the review with what the executed notebooks of both sides show."""
     comparison = compare_runs(base, head)
-    return replace(review, costs=tuple(_costs(comparison)))
+    stale = find_stale_text(review.diff, base.notebook, head.notebook) if review.diff else ()
+    figures = find_figure_changes(comparison.diff) if comparison.diff else ()
+    return replace(review, costs=tuple(_costs(comparison)), figures=figures, stale_text=stale)
 
 
 def _costs(comparison: RunComparison) -> Iterator[CostRise]:

@@ -201,12 +201,12 @@ def test_a_repository_without_anything_of_ours(
     assert review(capsys)["notebooks"] == []
     write(root / "q.ipynb", md("# T"), code("x = 2"))
     write(root / "new.ipynb", code("y = 1"))
-    content = review(capsys)
-    assert [(one["path"], one["state"]) for one in content["notebooks"]] == [
-        ("new.ipynb", "added"),
-        ("q.ipynb", "modified"),
+    content = review(capsys, code=1)
+    assert [(one["path"], one["state"], bool(one["new_findings"])) for one in content["notebooks"]] == [
+        ("new.ipynb", "added", True),
+        ("q.ipynb", "modified", False),
     ]
-    assert run(["review"]) == 0
+    assert run(["review"]) == 1, "a new notebook brings its findings"
     assert "1 cell edited" in capsys.readouterr().out
 
 
@@ -250,9 +250,10 @@ def test_damaged_notebooks_do_not_stop_the_others(root: Path, capsys: pytest.Cap
 
 def test_a_page_and_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "experimentation" / "helpers.py").write_text(HELPER + "\n")
-    assert run(["review", "--markdown", "report.md"]) == 0
+    assert run(["review", "--markdown", "report.md", "--html", "report.html"]) == 0
     assert capsys.readouterr().out == (root / "report.md").read_text()
-    assert run(["review", "--markdown", str(root)]) == 2
+    assert "<title>" in (root / "report.html").read_text()
+    assert run(["review", "--html", str(root)]) == 2
     capsys.readouterr()
     assert run(["review", "--markdown", "nowhere/report.html"]) == 2
     assert capsys.readouterr().err == "nbops: nowhere/report.html cannot be written: No such file or directory\n"
@@ -275,6 +276,7 @@ def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:
 def test_notebooks_that_promote_are_not_run(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     use_store(root, migrated)
     write(root / "production" / "act.ipynb", md("# Act"), code("raise SystemExit(3)"))
-    (notebook,) = review(capsys, "--run")["notebooks"]
+    (notebook,) = review(capsys, "--run", code=1)["notebooks"]
+    assert [finding["code"] for finding in notebook["new_findings"]] == ["NB005"]
     assert notebook["no_metrics_because"].startswith("a notebook under production/ acts on")
     assert notebook["run_problems"] == []
