@@ -133,6 +133,7 @@ def test_what_goes_wrong_leaves_the_file_as_it_was(project: Settings, runner: Ru
     assert learned.bands is None
     assert learned.file.read_bytes() == before
     assert (learned.failed is None) == (words is not None)
+    assert len(learned.runs) == (3 if learned.failed else 4), "nothing is run after a failure"
     assert words is None or words in learned.problems[0]
 
 
