@@ -1,7 +1,8 @@
-"""One set of versions: pyproject, conda file and lock agree, and no third party's telemetry is on."""
+"""One set of versions: pyproject, conda file and lock agree, as do editors; no third party's telemetry is on."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -25,3 +26,13 @@ def test_mlflows_telemetry_is_off(tmp_path: str) -> None:
         "from mlflow.telemetry.client import get_telemetry_client\nassert get_telemetry_client() is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_editors_read_their_files_and_a_container_is_set_up_by_make() -> None:
+    folder = environment.ROOT
+    container = json.loads((folder / ".devcontainer/devcontainer.json").read_text("utf-8"))
+    assert container["postCreateCommand"] == "make setup"
+    recommended = json.loads((folder / ".vscode/extensions.json").read_text("utf-8"))["recommendations"]
+    assert container["customizations"]["vscode"]["extensions"] == recommended
+    interpreter = json.loads((folder / ".vscode/settings.json").read_text("utf-8"))["python.defaultInterpreterPath"]
+    assert interpreter == "${workspaceFolder}/.venv/bin/python"
