@@ -1,9 +1,10 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run pages stop test check proof bench api lock clean
+.PHONY: help setup run pages stop review propose verify test check proof audit bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+export BASE
 # A machine may be set never to write bytecode; then every start of Python here takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -45,6 +46,16 @@ pages: setup  ## the executed notebooks as HTML, under .nbops/pages
 stop:  ## stop the endpoint that `make run` started
 	nbops endpoint stop diabetes
 
+review: setup  ## what this branch changes in notebooks and in their numbers: .nbops/review/report.html; BASE=origin/main
+	@rm -rf .nbops/review && mkdir -p .nbops/review
+	nbops review "$$BASE" --run --html .nbops/review/report.html --markdown .nbops/review/report.md
+
+propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/propose/card.html; LIVE=--live does it
+	nbops sweep experimentation/diabetes_ridge.ipynb --grid alpha=0.01,0.1,1 --metric rmse
+	nbops promote $(LIVE)
+	@mkdir -p .nbops/propose
+	@cp "$$(find .nbops -path '*/promotion/card.html' -exec ls -t {} + | head -n 1)" .nbops/propose/card.html
+
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
 	pytest -n 2 --dist worksteal
 
@@ -53,7 +64,7 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	ruff format --check .
 	mypy
 	lint-imports
-	nbops check
+	nbops check $(if $(GITHUB_ACTIONS),--format github)
 	python -m tests.environment
 	zizmor --offline --no-progress --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -64,6 +75,15 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 proof: setup  ## the slow proofs: chaos, many at once; how often the gate of promotion is wrong
 	pytest -n 2 --dist worksteal -m proof
 	OMP_NUM_THREADS=1 python -m benchmarks.promotion
+
+verify: setup  ## run the notebooks that have learned bands again, and compare their metrics
+	@for bands in experimentation/*.bands.toml; do \
+		test -e "$$bands" || { echo "no notebook has bands yet: nbops verify NOTEBOOK --learn"; exit 0; }; \
+		nbops verify "$${bands%.bands.toml}.ipynb" || failed=1; \
+	done; exit $${failed:-0}
+
+audit: setup  ## known vulnerabilities of the packages in requirements.lock; asks PyPI
+	uv tool run --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 bench: setup  ## what we claim about speed, side by side
 	-uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --compile-bytecode \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from notebooks_lib.project_root import find_root
-from tests.github_server import Repository, serve, zipped
+from tests.github_server import BOT, Repository, serve, zipped
 
 WORKFLOWS = find_root(Path(__file__)) / ".github/workflows"
 MARKER = "<!-- nbops review -->"
@@ -245,3 +246,61 @@ def test_a_run_without_a_report_is_noted(server: Any, repository: Repository, tm
     assert result.returncode == 0
     assert "::notice::the run left no report" in result.stdout
     assert not repository.comments
+
+
+def nightly(server: Any, folder: Path, **results: str) -> None:
+    job = workflow("nightly")["jobs"]["issue"]
+    (step,) = job["steps"]
+    environment = {name: str(text) for name, text in {**job["env"], **results}.items()}
+    environment |= {"GH_TOKEN": "a-token", "REPOSITORY": OWN, "RUN_ID": "7", "GITHUB_SERVER_URL": "https://github.com"}
+    assert not any("${{" in text for text in environment.values())
+    environment |= {
+        "PATH": os.environ["PATH"],
+        "GH_CONFIG_DIR": str(Path(server.server_address).parent),
+        "RUNNER_TEMP": str(folder),
+        "HOME": str(folder),
+    }
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    subprocess.run(command, cwd=folder, env=environment, timeout=60, check=True)
+
+
+def test_nights_that_fail_have_one_issue(server: Any, repository: Repository, tmp_path: Path) -> None:
+    repository.issues = [
+        {"number": 1, "state": "open", "title": "The nightly run fails", "user": {"login": "stranger"}, "body": "x"},
+        {"number": 2, "state": "closed", "title": "The nightly run fails", "user": {"login": BOT}, "body": "x"},
+    ]
+    good = {"NOTEBOOKS": "success", "VERIFY": "success", "AUDIT": "success"}
+    nightly(server, tmp_path, PROOF="failure", **good)
+    nightly(server, tmp_path, PROOF="cancelled", **good)
+    assert [issue["body"] == "x" for issue in repository.issues] == [True, True, False]
+    assert "https://github.com/owner/project/actions/runs/7" in repository.issues[2]["body"]
+    assert "- proof: cancelled\n- audit: success\n" in repository.issues[2]["body"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS.glob("*.yml")])
+def test_each_step_is_a_make_target_or_a_pinned_action(name: str) -> None:
+    """What CI does, a laptop can do; only the steps that speak with GitHub are text of the workflow."""
+    targets = set(re.findall(r"(?m)^([a-z]+):", (find_root(Path(__file__)) / "Makefile").read_text("utf-8")))
+    content = workflow(name)
+    assert content.get("concurrency") or all(job.get("concurrency") for job in content["jobs"].values())
+    for job in content["jobs"].values():
+        assert job["timeout-minutes"]
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
+            elif step["run"].startswith("make "):
+                assert step["run"].split()[1] in targets
+            else:
+                assert "GITHUB_" in step["run"] or "gh api" in step["run"]
+                assert "${{" not in step["run"]
+
+
+def test_the_job_that_comments_has_no_more_rights_than_it_needs() -> None:
+    content = workflow("pull-request-comment")
+    assert content["permissions"] == {}
+    assert content["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
+    asked = workflow("pull-request")
+    assert content[True]["workflow_run"]["workflows"] == [asked["name"]]  # YAML 1.1 reads the key `on` as true
+    assert asked["permissions"] == {"contents": "read"}
+    assert "permissions" not in str(asked["jobs"])
+    assert "secrets." not in (WORKFLOWS / "pull-request.yml").read_text("utf-8")
