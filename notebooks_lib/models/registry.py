@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import lineage, loader
+from notebooks_lib.models import input_schema, servable
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
@@ -131,13 +132,19 @@ def models(store: Store) -> list[str]:
         return sorted({model.name for model in registered if IS_PROMPT_TAG_KEY not in model.tags})
 
 
+def _as_served(loaded: Any, example: Any) -> Any:
+    """Return the example as an endpoint would hand it on: an optional boolean may be missing in no row of it."""
+    columns = input_schema.columns_of(loaded.metadata.get_input_schema())
+    return servable.as_served(example, columns) if input_schema.takes_table(columns) else example
+
+
 def _check(version: Version) -> str:
     loaded = load(version.uri)
     example = getattr(loaded, "input_example", None)
     if example is None:
         return "loaded"  # models logged by other tools may have no example; promotion predicts the holdout anyway
     try:
-        predicted = loaded.predict(example)
+        predicted = loaded.predict(_as_served(loaded, example))
     except Exception as error:
         raise errors.ModelError(
             f"{version.uri} loads but does not predict its example: {type(error).__name__}: {errors.reason(error)}"

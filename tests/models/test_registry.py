@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from notebooks_lib import errors
 from notebooks_lib.models import champions, logged_models, registry
@@ -73,6 +79,19 @@ def test_a_version_that_does_not_predict_is_never_seen(
 
     monkeypatch.delenv("TEST_BROKEN_MODEL")
     assert registry.register(either_store, name, run_id).run_id == run_id
+
+
+def test_an_optional_boolean_may_be_missing_in_no_row_of_the_example(either_store: Store, name: str) -> None:
+    rows = pd.DataFrame({"news": [True, False] * 4 + [np.nan] * 2, "x": range(10)})
+    model = make_pipeline(
+        make_column_transformer((OneHotEncoder(), ["news"]), remainder="passthrough"), LogisticRegression()
+    ).fit(rows, ["no", "yes"] * 5)
+    run_id = either_store.client.create_run(either_store.experiment_id(either_store.settings.experiment)).info.run_id
+    logged_models.log_model(either_store, run_id, model, example=rows)
+
+    version = registry.register(either_store, name, run_id)
+
+    assert logged_models.load(version.uri).input_example["news"].dtype == bool
 
 
 def test_a_run_without_a_model_registers_nothing(either_store: Store, name: str) -> None:
