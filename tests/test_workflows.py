@@ -123,6 +123,7 @@ def test_a_foreign_comment_with_our_marker_is_left_alone(server: Any, repository
 
 def test_a_fork_has_a_line_of_ours_before_its_text(server: Any, repository: Repository, tmp_path: Path) -> None:
     repository.open_pull(4, FORK, "topic", SHA)
+    repository.open_pull(5, "stranger/other", "topic", SHA)
     repository.artifacts = [report(f"{MARKER}\nApproved.\n")]
     assert comment(server, tmp_path, HEAD_REPOSITORY=FORK, HEAD_OWNER="stranger").returncode == 0
     (written,) = repository.comments
@@ -237,7 +238,8 @@ def test_no_other_file_of_the_artifact_is_unpacked(server: Any, repository: Repo
     repository.artifacts = [("review", zipped(files))]
     assert comment(server, tmp_path).returncode == 0
     assert repository.comments[0]["body"].endswith("\n\ntext\n")
-    assert not (tmp_path / "temp/evil").exists()
+    unpacked = {path.name for path in (tmp_path / "temp").rglob("*")}
+    assert unpacked == {"review", "answer", "error", "review.zip", "report.md", "comment.md"}
     assert not Path("/tmp/evil-of-an-artifact").exists()
 
 
