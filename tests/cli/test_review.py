@@ -109,7 +109,11 @@ def test_from_change_to_numbers_and_their_proof(
     outputs = root / ".nbops" / "outputs"
     monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
     found = review(capsys, "main")
-    assert found["notebooks"] == made["notebooks"], "from the store, as --skip-seen finds them"
+    (again,) = found["notebooks"]
+    assert (again["base_run"], again["proof"]) == (notebook["base_run"], notebook["proof"]), "from the store"
+    assert [metric["gain"] and metric["gain"]["verdict"] for metric in again["metrics"]] == [
+        metric["gain"] and metric["gain"]["verdict"] for metric in notebook["metrics"]
+    ]
     assert len(query.find_runs(store, "sample")) == 2
     assert outputs.read_text() == "changed=1\nworse=true\nfailed=false\n"
     assert not (root / ".nbops" / "holdout.jsonl").exists(), "the holdout was not read"
@@ -174,6 +178,7 @@ def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.
 
 
 @pytest.mark.notebooks
+@pytest.mark.proof
 def test_an_interrupt_ends_the_run_and_leaves_nothing(root: Path, migrated: Path) -> None:
     use_store(root, migrated)
     write_notebook(root, PARAMETERS, code("import time\ntime.sleep(600)"))

@@ -34,8 +34,9 @@ def _store_caches() -> Any:
 
 
 @pytest.fixture
-def warmup() -> ModuleType:
+def warmup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """As a template loads it; the tracking library is imported."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # templates of other tests use the machine's
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
     _store_caches().cache_clear()  # of what other tests have asked; see `state`

@@ -21,7 +21,7 @@ from tests.notebooks.building import code, md, write
 LOCK = 'alpha-package==1.0 \\\n    --hash=sha256:00\nbeta==2.0 ; python_version >= "3.9" \\\n    --hash=sha256:11\n'
 PARAMETERS = code("strength: float = 1.0\nseed: int = 0", "parameters", id="parameters")
 BEFORE = [md("# T", id="title"), PARAMETERS, code("import time\nx = 1", id="quick"), code("y = strength", id="record")]
-AFTER = [BEFORE[0], PARAMETERS, BEFORE[3], code("import time\nx = time.sleep(0.3)", id="quick")]
+AFTER = [BEFORE[0], PARAMETERS, BEFORE[3], code("import time\nx = time.sleep(0.7)", id="quick")]
 
 
 def make_run(project: Settings, *cells: object, **values: float) -> str:
@@ -52,14 +52,14 @@ def test_two_runs(project: Settings, capsys: pytest.CaptureFixture[str]) -> None
     assert comparison.environment == ""
     slowest = comparison.costs[0]
     assert (slowest.name, slowest.base_cell, slowest.head_cell) == ("quick", 2, 3), "as the author counts cells"
-    assert slowest.more_seconds > 0.25
+    assert slowest.more_seconds > 0.2  # of 0.7; the import before it takes its time on a busy machine
     assert comparison.diff is not None
     assert len(comparison.diff.head.raw["cells"]) == len(comparison.diff.head.cells), "outputs stand at the same index"
     assert comparison.diff.summary == "1 cell edited, 1 moved", "the cell of given values is the runner's, not a change"
 
     assert run(["diff", base[:10], head[:10]]) == 0
     printed = capsys.readouterr().out
-    for words in ("strength    1.0   2.0", "beta", "rmse", "cell 3 (quick) edited", "+x = time.sleep(0.3)"):
+    for words in ("strength    1.0   2.0", "beta", "rmse", "cell 3 (quick) edited", "+x = time.sleep(0.7)"):
         assert words in printed
     assert run(["diff", "--json", base, head]) == 0
     assert json.loads(capsys.readouterr().out)["cells"][0]["name"] == "quick"
