@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from filelock import FileLock
 
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
+from notebooks_lib.pinned_packages import parse_lock
+from notebooks_lib.tracking import sqlite
 
 FOLDER = "review-environments"
 _READY = ".ready"
@@ -42,6 +45,22 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
             with suppress(NbopsError):  # it is no package, then
                 _uv("pip", "install", "--quiet", "--python", python, *options, str(base))
     return python
+
+
+def check_shared_store(base: Path, tracking_uri: str) -> None:
+    """Raise NbopsError if the base pins another MLflow than this one and both would write to one database file.
+
+    A newer MLflow migrates the file when it opens it, and this one could not read it any more.
+    """
+    lock = Layout(base).lock
+    if not lock.is_file() or not sqlite.is_sqlite(tracking_uri):
+        return
+    pinned, ours = parse_lock(lock.read_text("utf-8", "replace")).get("mlflow"), importlib.metadata.version("mlflow")
+    if pinned not in (None, ours):
+        raise NbopsError(
+            f"the base pins mlflow {pinned}, and {ours} is here: two versions cannot share the database of the runs; "
+            "set [tracking] uri to a tracking server to run both sides"
+        )
 
 
 def _make(folder: Path, lock: Path) -> None:

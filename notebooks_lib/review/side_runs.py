@@ -154,6 +154,7 @@ def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Ma
     python = sys.executable
     environment = {**os.environ}
     if name == "base":
+        base_environment.check_shared_store(source.root, tracking_uri(request.settings))
         python = base_environment.find_python(source.root, request.settings.layout, request.say)
         environment |= _base_environment(request, source.root)
     path = source.notebook.path

@@ -17,6 +17,8 @@ from notebooks_lib.tags import Tag
 
 DIFF_LIMIT = 1_000_000
 """Characters of an uncommitted diff that are kept at most."""
+_NO_SOURCE = (":(exclude).nbops", ":(top,exclude,glob)**/__pycache__/**")
+"""Files of nbops and bytecode of Python are no change of a project, even where git does not ignore them."""
 NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
 _told: set[str] = set()
 
@@ -41,8 +43,7 @@ def git_state(root: Path) -> Git | None:
     if commit is None:
         _say_why(root, reason)
         return None
-    # Files of nbops itself are no change of the project, even where git does not ignore them.
-    status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ":/", ":(exclude).nbops")[0] or ""
+    status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ":/", *_NO_SOURCE)[0] or ""
     diff = ""
     if status:
         untracked = "".join(f"# untracked: {line[3:]}\n" for line in status.splitlines() if line.startswith("??"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
-from notebooks_lib.review.base_environment import FOLDER, find_python
+from notebooks_lib.review.base_environment import FOLDER, check_shared_store, find_python
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_a_lock_that_does_not_install_is_one_line_and_leaves_nothing(folders: tu
         find_python(base, head)
     assert "\n" not in str(caught.value)
     assert [path.suffix for path in (head.state / FOLDER).iterdir()] == [".lock"]
+
+
+def test_two_versions_of_mlflow_never_share_a_database(folders: tuple[Path, Layout]) -> None:
+    base, _ = folders
+    check_shared_store(base, "sqlite:///mlflow.db")  # it has no lock
+    (base / "requirements.lock").write_text(f"mlflow=={importlib.metadata.version('mlflow')}\n")
+    check_shared_store(base, "sqlite:///mlflow.db")
+    (base / "requirements.lock").write_text("mlflow==2.9.2 \\\n    --hash=sha256:00\n")
+    check_shared_store(base, "http://tracking.example")
+    with pytest.raises(NbopsError, match="the base pins mlflow 2.9.2, .* set .tracking. uri to a tracking server"):
+        check_shared_store(base, "sqlite:///mlflow.db")
 
 
 def test_without_uv(folders: tuple[Path, Layout], monkeypatch: pytest.MonkeyPatch) -> None:

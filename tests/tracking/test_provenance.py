@@ -37,6 +37,18 @@ def test_what_nbops_keeps_makes_no_repository_dirty(repository: Path) -> None:
     assert (found.dirty, found.diff) == (False, "")
 
 
+@pytest.mark.parametrize("folder", ["", "a/b"])
+def test_bytecode_makes_no_repository_dirty(folder: str, repository: Path) -> None:
+    """A run that imports a helper writes it, so that the next one would be from no commit."""
+    compiled = repository / folder / "__pycache__" / "helpers.cpython-311.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
+    assert "__pycache__" in _git(repository, "status", "--short", "--untracked-files=all")
+    state = provenance.git_state(repository)
+    assert state is not None
+    assert (state.dirty, state.diff) == (False, "")
+
+
 @pytest.mark.parametrize("name", ["new.py", "n.ipynb", "nbops.txt", "a/.nbops.py"])
 def test_any_other_change_does(name: str, repository: Path) -> None:
     (repository / name).parent.mkdir(exist_ok=True)

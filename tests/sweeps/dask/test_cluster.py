@@ -254,7 +254,7 @@ def test_new_workers_are_used_if_fit_and_reported_if_not(sweep: Sweep, tmp_path:
     sweep.cluster.worker("unfit", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     sweep.cluster.worker("foreign", PYTHONPATH=str(tmp_path / "foreign"))
     fit = sweep.cluster.worker("fit")
-    wait_for(lambda: all("Registered to" in sweep.cluster.log(name) for name in ("unfit", "foreign", "fit")))
+    wait_for(lambda: all("Registered to" in sweep.cluster.log(name) for name in ("unfit", "foreign", "fit")), 120)
     result, err = sweep.end(process)
     assert result["counts"]["finished"] == 60
     assert err.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
