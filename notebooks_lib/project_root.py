@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def find_root(start: Path, fallback: Path | None = None) -> Path:
-    """Return the first folder from `start` up with production/settings.toml or [tool.nbops].
+    """Return the nearest folder, from that of `start` upwards, that holds a project.
 
-    Without one it is `fallback`, or `start`.
+    A project has production/settings.toml, or [tool.nbops] in its pyproject.toml. Without one, return `fallback`, else
+    the folder of `start`.
     """
     # A linked notebook belongs to the folder of its link, as in JupyterLab.
     folder = start.resolve() if start.is_dir() else start.parent.resolve()

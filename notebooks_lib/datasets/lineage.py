@@ -64,7 +64,7 @@ def note_loaded(dataset: Dataset) -> None:
 
 
 def mlflow_dataset(dataset: Dataset) -> Any:
-    """Return the dataset for mlflow.log_input: name, fingerprint and origin, without a copy of the rows."""
+    """Return a dataset for mlflow.log_input that holds name, fingerprint (32 characters) and origin, but no rows."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 

@@ -170,9 +170,10 @@ def read_injected(notebook: Notebook) -> dict[str, object]:
 
 
 def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
-    """Return a problem line for each given parameter that a later cell always assigns again: its value would be lost.
+    """Return a message for each parameter in `given` that a later cell always overwrites, so that its value is lost.
 
-    Assignments from the value itself (`path = Path(path)`) and those in branches and functions are allowed.
+    Values that are computed from the old one (`path = Path(path)`), and assignments in branches, loops or functions are
+    allowed.
     """
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     return [

@@ -12,7 +12,7 @@ _OUR_RUNS = {"notebooks_lib.run", "notebooks_lib.tracking.run"}
 
 
 def tracking_uris(notebook: Notebook) -> Findings:
-    """Yield cells that send runs to another store."""
+    """Yield each place that sets the tracking URI of MLflow, by a call or by its environment variable."""
     if not any("tracking_uri" in cell.source.lower() for cell in notebook.python_cells):
         return  # the search for calls costs more than all other rules together
     for call in mlflow_calls.tracking_uri_calls(notebook, {}):

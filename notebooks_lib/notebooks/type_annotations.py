@@ -70,7 +70,10 @@ def read_annotation(node: ast.expr | None) -> ParameterType:
 
 
 def type_of_default(value: object) -> ParameterType:
-    """Return the type of a parameter without annotation: that of its default, or any number for a number."""
+    """Infer the type of a parameter without annotation from its default.
+
+    A default that is an int or a float allows both; one that says nothing, such as None, allows anything.
+    """
     match value:
         case bool():
             return BoolType()

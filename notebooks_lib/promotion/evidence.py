@@ -26,7 +26,7 @@ INTERNAL: Mapping[str, bool] = {"recorded": False}
 
 @dataclass(frozen=True)
 class Uses:
-    """The budget of a holdout: how many uses its rows have spent."""
+    """One use of a holdout: its number, and how many uses its rows allow and have spent."""
 
     budget: int
     """Allowed uses of these rows; each is tested at an equal share of the level."""

@@ -181,7 +181,7 @@ class ModelCard:
 
 
 def collect_model_card(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
-    """Return the card of the challenger. Unknown facts are marked as unknown; it never raises."""
+    """Return the card of the challenger. Facts that cannot be read are marked as not known."""
     side, data = decision.challenger, candidates.dataset
     run = query.find_run(store, side.run_id)
     tags: Mapping[str, str] = run.tags if run else {}

@@ -55,7 +55,11 @@ def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores
 
 
 def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """Score a baseline that predicts the mean of the training targets, or their most frequent class."""
+    """Score on `part` a baseline that is fitted on `train`; `truth` holds the targets of `part`.
+
+    It predicts the mean of the training targets, or their most frequent class; the classes' shares are its
+    probabilities.
+    """
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     targets = _values(train, metric.task)

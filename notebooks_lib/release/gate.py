@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """Asks one question: is the best run of an experiment, or one of the best, better than the champion of `model`?
+    """The steps of a promotion: find candidates, compare the best with the champion of `model`, decide, release.
 
-    production/promote.ipynb asks it cell by cell. The method is a paired interval of the difference on the same holdout
-    rows by leave-one-out (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
+    Each cell of production/promote.ipynb takes one step. The method is a paired interval of the difference on the same
+    holdout rows by leave-one-out (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
     """
 
     def __init__(

@@ -34,7 +34,7 @@ from notebooks_lib.tracking.store import Store, connect
 
 @contextmanager
 def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
-    """Within the block, lock the endpoint's stage; afterwards record in the ledger how traffic has moved.
+    """Lock the endpoint's stage, if it has slots of one; after a block that succeeds, record how traffic has moved.
 
     Raises PromotionError while a promotion or rollback changes the stage, TrackingError when traffic moved but the
     ledger cannot be reached. Without a move, the store is not used.

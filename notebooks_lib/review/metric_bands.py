@@ -128,7 +128,7 @@ def write_bands(path: Path, bands: MetricBands) -> None:
 
 
 def to_toml(bands: MetricBands) -> str:
-    """Return the text of the file: a line for each metric, so that a diff shows which one changed."""
+    """Return bands as TOML; each metric has a line of its own, so that a diff shows which one changed."""
     lines = [
         "# What the metrics of this notebook are when it is run again. `nbops verify` compares, `--learn` writes anew.",
         f"format = {FORMAT}",

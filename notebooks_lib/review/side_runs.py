@@ -52,7 +52,7 @@ class SideRuns:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """How the runs of a review are to be had."""
+    """Options for the runs of a review: find them only, or `make` those that are missing, with how many seeds."""
 
     settings: Settings
     """Of the head's project."""

@@ -40,7 +40,10 @@ def prove(run: RunInfo, fingerprint: str, *, dirty: bool) -> SourceProof:
 def explain(
     store: Store, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> SourceProof:
-    """Return the newest run of a notebook whose source is another, with what differs; no run if it never ran well."""
+    """Return what differs between the source under review and that of the notebook's newest successful run.
+
+    The proof has no run if none of the last `NEWEST` runs of the notebook ended well.
+    """
     path = source.notebook.opened.relative_to(source.root).as_posix()
     run = _newest_run(store, path)
     if run is None:

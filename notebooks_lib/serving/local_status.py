@@ -32,7 +32,10 @@ class LocalStatus(EndpointStatus):
 
 
 def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
-    """Return the status of the endpoint that `current` describes."""
+    """Return whether an endpoint runs, is stopped or is broken, with its address and slots.
+
+    The wanted state, `current`, is compared with the server process and with what its health check answers.
+    """
     server = server_process.running_server(folder)
     address = server_launch.listens_at(current)
     fault = current.last_error

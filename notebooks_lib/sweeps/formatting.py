@@ -43,7 +43,7 @@ def format_values(values: Mapping[str, object], room: int | None = None) -> str:
 
 
 def format_error(error: str, cell: str = "", line: str = "") -> str:
-    """Format an error and its cell in one line. The error comes first, since lines are cut at their end."""
+    """Return one short line: the error, then its cell and line of code, since tables cut the end of a line."""
     place = f"cell {cell} ({cut_text(' '.join(line.split()), LINE_ROOM)})" if cell else ""
     explanation = cut_text(" ".join(error.split()), REASON_ROOM - len(place) - 5)
     return ", in ".join(part for part in (explanation, place) if part)

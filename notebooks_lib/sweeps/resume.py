@@ -76,7 +76,7 @@ def _reason(run: RunInfo) -> str:
 
 
 class PreviousResults:
-    """Results that can be used again: runs with the same code, parameters, environment and data."""
+    """Finds a result that makes a trial unnecessary: a run with the same code, parameters, environment and data."""
 
     def __init__(
         self,

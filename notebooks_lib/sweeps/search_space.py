@@ -45,9 +45,9 @@ class Dimension:
 
 
 def fit_to_type(distribution: Distribution, kind: ParameterType) -> Dimension:
-    """Check a distribution against a parameter's type and return it as a dimension.
+    """Check that a distribution draws only values that the parameter's type allows, and return it as a dimension.
 
-    A normal is truncated to the range of the type. Raise InvalidSearchSpace.
+    A normal distribution is truncated to the allowed range. Raises InvalidSearchSpace for one that does not fit.
     """
     try:
         match distribution:

@@ -147,7 +147,7 @@ READ_SHARE = 0.1
 
 
 class IntermediateValues:
-    """Reads the intermediate values of a sweep's trials and reports each step once, in order."""
+    """Passes intermediate values of running trials to the pruner, each once; asks pruned trials to stop."""
 
     def __init__(
         self,

@@ -130,9 +130,10 @@ def promising_runs(
     data: Mapping[str, str] | None = None,
     limits: SelectionLimits = SelectionLimits(),
 ) -> RunSelection:
-    """Return the runs that a ranking by `metric` needs; of an experiment with thousands of runs, a part.
+    """Return the finished runs that a ranking by `metric` needs; of an experiment with thousands of runs, a part.
 
-    These are the newest, and the best on each dataset that those used and on `data`, given as tags of a run. Raises
+    A part is the newest runs, the best of all, the best on the datasets that the newest runs used, and the best on
+    `data`, given as tags of a run; `limits` says how many. Of an Azure ML workspace it is all runs. Raises
     UnknownNameError when there is no such experiment.
     """
     if not _sorts(store):
@@ -236,9 +237,10 @@ def get_run(store: Store, run_id: str) -> RunInfo:
 
     try:
         run = store.client.get_run(run_id)
+        experiment = store.client.get_experiment(run.info.experiment_id).name
     except MlflowException as error:
         raise errors.UsageError(f"no run {run_id!r} in {store.uri}: {error}") from error
-    return run_info(run, store.client.get_experiment(run.info.experiment_id).name)
+    return run_info(run, experiment)
 
 
 def find_run(store: Store, run_id: str) -> RunInfo | None:

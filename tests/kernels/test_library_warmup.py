@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,10 @@ def warmup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
     _store_caches().cache_clear()  # of what other tests have asked; see `state`
+    gc.collect()  # thread pools of stores that other tests have used end here, and not while a warm-up runs
+    until = time.monotonic() + 2
+    while any(thread.name.startswith("Mlflow") for thread in threading.enumerate()) and time.monotonic() < until:
+        time.sleep(0.01)
     spec = importlib.util.spec_from_file_location(
         "_nbops_library_warmup", Path(template_path()).with_name("library_warmup.py")
     )
