@@ -150,7 +150,9 @@ def population(name: str, gain: float = 0.0) -> Population:
     def left(answers: Answers) -> Leaver:
         if name != "cost":
             return leaver_of(metric, table.truth, answers)
-        costs = mean_method(lambda truth, said: _cost(truth.values, said.values))  # only a closed form can be weighted
+        costs = mean_method(
+            lambda truth, answers: _cost(truth.values, answers.values)
+        )  # only a closed form can be weighted
         return costs(table.truth, answers)
 
     sign = -1.0 if metric.direction == "min" else 1.0

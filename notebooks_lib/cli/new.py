@@ -75,7 +75,7 @@ def _about_dataset(ref: str) -> tuple[dict[str, str], str]:
     dataset = datasets.read(ref, settings.here())
     if dataset.target is None:
         raise errors.UsageError(
-            f"{dataset.ref} names no column to predict; add it anew: nbops data add FILE --name {dataset.name} "
+            f"{dataset.ref} names no column to predict; add it again: nbops data add FILE --name {dataset.name} "
             "--target COLUMN"
         )
     values = 0 if dataset.train.y is None else dataset.train.y.nunique()

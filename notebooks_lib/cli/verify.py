@@ -62,7 +62,7 @@ def command(notebook: Path, given: tuple[str, ...], as_json: bool, **options: An
     try:
         if given:
             raise errors.UsageError(
-                "bands are of a notebook's own defaults: change the default in its parameters cell, and learn anew"
+                "bands are of a notebook's own defaults: change the default in its parameters cell, and learn again"
             )
         return _learn(notebook, as_json, options) if options["learn"] else _verify(notebook, as_json, options)
     except (errors.NbopsError, KeyboardInterrupt) as error:
@@ -170,7 +170,7 @@ def _print_verification(verification: Verification, path: Path) -> None:
     if status == "stale":
         click.echo(
             f"{click.style('STALE', fg='red')} the bands are of source {bands.source[:8]}, this is "
-            f"{verification.source[:8]}: not run; learn anew with {words}"
+            f"{verification.source[:8]}: not run; learn again with {words}"
         )
         return
     if verification.failed:

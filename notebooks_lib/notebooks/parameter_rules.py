@@ -245,7 +245,7 @@ print(rate)
     NotebookRule(
         "NB023",
         "in `production/`, a switch that changes something outside by default",
-        "Whoever opens the notebook and runs all cells changes production.",
+        "Running all cells of the notebook changes production.",
         "Let the default be harmless, as in `dry_run: bool = True`.",
         risky_defaults,
         bad="""\

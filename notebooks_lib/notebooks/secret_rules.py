@@ -102,7 +102,7 @@ RULES: tuple[NotebookRule, ...] = (
     NotebookRule(
         "NB030",
         "a secret in source, in a kept output, or as the default of a parameter",
-        "Whoever can read the repository has it, and git keeps it for good.",
+        "Everybody who can read the repository has the secret, and git keeps it for good.",
         'Revoke it. Read the next one from the environment: `token: SecretStr = "NAME_OF_THE_VARIABLE"`.',
         secrets,
         bad='store = "postgresql://me:hunter2@db.internal/sales"',

@@ -60,7 +60,7 @@ mlflow.log_metric("rmse", 3.0)
     NotebookRule(
         "NB025",
         "`mlflow.end_run` beside `tracking.run`",
-        "Whoever opened the run ends it: what is logged afterwards opens a second run, and the first looks complete.",
+        "The owner of the run ends it. What is logged afterwards opens a second run, and the first looks complete.",
         "Take the line out.",
         ended_runs,
         bad="""\

@@ -20,7 +20,7 @@ from notebooks_lib.promotion.notebook_display import HIDDEN, few, percent, shown
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 WIDTH = 720
 PAD = 24
@@ -75,22 +75,28 @@ def decision_page(
     )
 
 
+def template_environment(folder: Path) -> Environment:
+    """Return what renders the HTML templates in a folder: it escapes all values and refuses names that are missing."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markdown_it import MarkdownIt
     from markupsafe import Markup
 
     text = MarkdownIt("js-default").disable(list(NOT_IN_TEXT))  # "js-default" escapes HTML
     for link in ("link_open", "link_close"):  # only the text of a link is shown
         text.add_render_rule(link, lambda *_: "")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent)
     environment.tests["finite"] = math.isfinite
     environment.filters["at"] = "{:.1f}".format
     environment.filters["few"] = few

@@ -110,12 +110,12 @@ def read_bands(path: Path) -> MetricBands | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # TOML's and Unicode's errors are ValueErrors
         reason = f"it lacks {error}" if isinstance(error, KeyError) else errors.reason(error)
         raise errors.UsageError(
-            f"{path}: not the bands of a notebook ({reason}): restore it from git, or delete it and learn anew with "
+            f"{path}: not the bands of a notebook ({reason}): restore it from git, or delete it and learn again with "
             "`nbops verify NOTEBOOK --learn`"
         ) from error
     raise errors.UsageError(
         f"{path}: bands of format {number}, {FORMAT} is the newest that this nbops knows: update nbops, or delete the "
-        "file and learn anew with `nbops verify NOTEBOOK --learn`"
+        "file and learn again with `nbops verify NOTEBOOK --learn`"
     )
 
 
@@ -130,7 +130,7 @@ def write_bands(path: Path, bands: MetricBands) -> None:
 def to_toml(bands: MetricBands) -> str:
     """Return bands as TOML; each metric has a line of its own, so that a diff shows which one changed."""
     lines = [
-        "# What the metrics of this notebook are when it is run again. `nbops verify` compares, `--learn` writes anew.",
+        "# Expected metrics of this notebook. `nbops verify` compares, `--learn` writes this file again.",
         f"format = {FORMAT}",
         f"source = {_text(bands.source)}",
     ]

@@ -56,15 +56,7 @@ def _style() -> str:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = decision_card.template_environment(Path(__file__).parent)
     environment.filters["cost"] = report_text.cost
     environment.filters["finding"] = report_text.finding
     environment.filters["base64"] = lambda image: base64.b64encode(image).decode()

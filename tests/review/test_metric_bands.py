@@ -35,7 +35,7 @@ BANDS = MetricBands(
     unsteady=("cell 4 (model)", 'cell 5 (a"b\x7f\\\u2028é)'),
 )
 TEXT = """\
-# What the metrics of this notebook are when it is run again. `nbops verify` compares, `--learn` writes anew.
+# Expected metrics of this notebook. `nbops verify` compares, `--learn` writes this file again.
 format = 1
 source = "abc"
 
